@@ -12,10 +12,12 @@
 //! | --- | --- | --- |
 //! | `fuzzing` | entrances for fuzzers alone | wire |
 //! | [`client`] | hands messages to other hosts | mail, wire |
+//! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`sasl`] | proofs of who a client is | — |
 //! | [`tls`] | certificates, and handshakes with them | — |
 //! | [`dns`] | questions to name servers, and block lists | — |
+//! | [`autoreply`] | automatic replies of users who are away | dsn |
 //! | [`dsn`] | writes notices to senders | mail |
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
@@ -23,6 +25,7 @@
 //! | [`wire`] | octets: lines, dots, replies | mail |
 //! | [`mail`] | the nouns, and the only grammar of each | — |
 
+pub mod autoreply;
 pub mod backoff;
 pub mod client;
 #[cfg(any(test, feature = "memory-disk"))]
@@ -36,6 +39,7 @@ pub mod mail;
 pub mod mailbox;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod memory_disk;
+pub mod program;
 pub mod sasl;
 pub mod server;
 pub mod tls;

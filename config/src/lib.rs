@@ -54,7 +54,7 @@ mod show;
 
 pub use file::{mistake, reader::suggest, units};
 pub use language::{
-    delivery_option, ldap_search, lookup_url, mapping, rewrite, template, text_table,
+    argument, delivery_option, ldap_search, lookup_url, mapping, rewrite, template, text_table,
 };
 pub use load::{Reading, check};
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};
@@ -69,6 +69,7 @@ pub use sections::{
     entries::TableOrFile,
     job_controller::{self, JobController, Pool},
     notary::{self, Notary},
+    programs::ListedProgram,
     reversal::{Forwarding, Reversal},
     settings::LiveSetting,
     spool::{self, Spool},

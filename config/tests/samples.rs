@@ -66,9 +66,7 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "channels[5].defragment",
             "channels[5].fileinto",
             "channels[9].program",
-            "channels[9].maxjobs",
             "directory.servers",
-            "delivery_options[6]",
         ],
     ),
 ];

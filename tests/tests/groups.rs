@@ -6,6 +6,7 @@ use std::{process::Command, time::Duration};
 use relais_tests::{
     Dialogue, Instance, Settings, Slapd, eventually, mailbox, message, needs, succeed,
 };
+use serde_json::Value;
 
 const PACKAGES: &[&str] = &[Slapd::PROGRAM, "/usr/bin/ldapmodify"];
 const MINUTE: Duration = Duration::from_secs(60);
@@ -251,6 +252,28 @@ fn no_part_of_a_list_is_delivered() {
     eventually("all have it", MINUTE, || {
         ["ann", "bob", "cat"].map(|uid| count(&instance, uid)) == [1; 3]
     });
+}
+
+/// More than a page, and more than one answer may have.
+#[test]
+fn a_search_that_finds_many_comes_in_pages() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let mut all = tree(&[list(
+        "many",
+        &format!("memberURL: ldap:///{PEOPLE}??sub?(%26(objectClass=inetMailUser)(l=Oslo))"),
+    )]);
+    for n in 0..1_234 {
+        all += &user(&format!("u{n}"), "l: Oslo");
+    }
+    let slapd = Slapd::start_with("sizelimit unlimited", &all);
+    let instance = instance(&slapd);
+    let route = instance.relais("route", &["--json", "many@siroe.com"]);
+    let text = String::from_utf8_lossy(&route.stdout).into_owned();
+    let route: Value = serde_json::from_str(&text).expect("JSON");
+    let results = route["results"].as_array().expect("results");
+    assert_eq!(results.len(), 1_234);
 }
 
 #[test]

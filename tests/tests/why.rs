@@ -131,7 +131,6 @@ fn why_says_that_the_route_would_be_another_one_now() {
 fn why_says_of_a_channel_that_nobody_delivers_what_can_be_done() {
     let rows = [
         ("Smtp", "this release does not send by SMTP"),
-        ("Pipe", "this release does not hand mail to programs"),
         ("Local", "nothing is delivered by a channel of program Local"),
     ];
     for (program, want) in rows {

@@ -23,6 +23,7 @@ use super::{
     gatekeeper::Gatekeeper, life::Life, parts::JobParts, presence::Presence, progress::OnTheWay,
 };
 use crate::{
+    autoreply::AUTOREPLY,
     channel_table::{LiveTimes, next_hop, reroutes},
     events::EntrySettled,
     ids::{ConnectionId, Destination},
@@ -165,13 +166,22 @@ impl Courier {
         let settled = match record {
             Ok((envelope, content)) => {
                 let attempt = match self.channel().program {
+                    Program::Bitbucket if *self.destination.host == *AUTOREPLY => {
+                        let recipients = (&*envelope, entry.entry, entry.open);
+                        Box::pin(self.parts.responder.answer(recipients, &content)).await
+                    }
                     Program::Bitbucket => all(entry.open, &Outcome::Delivered(DISCARDED)),
+                    Program::Pipe => {
+                        let recipients = (&*envelope, entry.entry, entry.open);
+                        let host = &self.destination.host;
+                        Box::pin(self.parts.programs.run(host, recipients, &content)).await
+                    }
                     _ if reroutes(self.channel()) => self.reroute(&work, &envelope, &content).await,
                     _ => self.deliver(&work, &envelope, &content, following).await,
                 };
                 let counts = work.counts(&attempt);
                 self.report(&work, &envelope, &attempt, counts);
-                let reaches = self.channel().program == Program::Lmtp;
+                let reaches = matches!(self.channel().program, Program::Lmtp | Program::Pipe);
                 let success_notices =
                     if reaches { success_notices(&work, &envelope, &attempt) } else { 0 };
                 Settled { entry, attempt, counts, success_notices }

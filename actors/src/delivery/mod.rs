@@ -10,4 +10,5 @@ mod life;
 pub mod parts;
 pub mod pool;
 pub mod presence;
+pub mod programs;
 pub mod progress;

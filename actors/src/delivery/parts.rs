@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use relais_spool::Spool;
 
-use super::progress::ConnectionProgress;
+use super::{programs::Programs, progress::ConnectionProgress};
 use crate::{
     actor::{Ground, Outlet, Placement},
+    autoreply::Responder,
     channel_table::Channels,
+    directory::DirectoryHandle,
     metrics::Metrics,
     queue::{Pull, Settle},
     rerouting::Rerouter,
@@ -26,6 +28,10 @@ pub struct JobParts {
     pub work: WorkSource,
     /// Runs mail through the router again.
     pub rerouter: Rerouter,
+    /// Writes automatic replies.
+    pub responder: Responder<DirectoryHandle>,
+    /// Programs that mail may be handed to.
+    pub programs: Arc<Programs>,
     /// Which arbiter a connection runs on.
     pub placement: Arc<Placement>,
     /// Starts jobs.

@@ -48,7 +48,7 @@ pub fn evaluate<'a>(
         return Ok(vec![deferral]);
     }
     let applied = active.into_iter().map(|option| options::apply(policy, option, entry, request));
-    options::settled(applied.collect(), request)
+    options::settled(applied.collect(), entry, request)
 }
 
 /// A uid becomes the name of a folder and a part of addresses: no character that means anything
@@ -175,7 +175,7 @@ mod tests {
         let option = |name| ("mailDeliveryOption", name);
         let forward = ("mailForwardingAddress", "jane@home.example");
         let mailbox = "@store1.siroe.com.LMTP:jdoe+Work@lmtpcs-daemon";
-        let rows: [Row<'_>; 9] = [
+        let rows: [Row<'_>; 11] = [
             ("default", &[uid, host], mailbox),
             ("unknown values are ignored", &[uid, host, option("pigeon")], mailbox),
             ("any case", &[uid, host, option("MailBox")], mailbox),
@@ -191,8 +191,25 @@ mod tests {
                 "jdoe%procmail@pipe-daemon",
             ),
             (
-                "no reply beside a mailbox",
+                "no reply without a text",
                 &[uid, host, option("autoreply"), option("mailbox")],
+                mailbox,
+            ),
+            (
+                "a reply beside a mailbox",
+                &[uid, host, option("autoreply"), option("mailbox"), ("mailAutoReplyText", "x")],
+                "@store1.siroe.com.LMTP:jdoe+Work@lmtpcs-daemon jdoe+Siroe.com@bitbucket",
+            ),
+            (
+                "not before it begins",
+                &[
+                    uid,
+                    host,
+                    option("autoreply"),
+                    option("mailbox"),
+                    ("mailAutoReplyText", "x"),
+                    ("vacationStartDate", "20260101000000Z"),
+                ],
                 mailbox,
             ),
             ("a reply alone", &[uid, option("autoreply")], "jdoe+Siroe.com@bitbucket"),

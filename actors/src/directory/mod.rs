@@ -11,6 +11,7 @@
 //! is seen at the metrics endpoint.
 
 mod allowance;
+mod autoreply;
 mod cache;
 mod entry;
 mod evaluate;
@@ -51,6 +52,7 @@ use tokio::{sync::oneshot, task::JoinError};
 use self::cache::{Asked, Findings, LookupCache};
 pub use self::{
     allowance::{Allowance, IgnoredValue},
+    autoreply::AutoreplyTexts,
     entry::{Domain, Entry, Kind, normalize_dn},
     evaluate::evaluate,
     ldap::{LdapDirectory, LdapError},

@@ -10,6 +10,7 @@ use relais_config::{
 };
 
 use super::{
+    autoreply::AutoreplyTexts,
     entry::{Domain, Entry, Kind},
     member_url::{MemberSearch, MemberUrl},
     policy::Policy,
@@ -70,9 +71,9 @@ pub enum OptionFailure {
     /// `^`: outside of the vacation.
     #[error("not between vacationStartDate and vacationEndDate")]
     NotNow,
-    /// `!`: nothing is delivered by it.
-    #[error("automatic replies are not sent yet")]
-    Autoreply,
+    /// `!`: there is nothing to answer with.
+    #[error("no automatic reply is sent: the entry has no mailAutoReplyText")]
+    NoText,
 }
 
 /// Options named by the entry, in the order of the configuration; the default when there is none.
@@ -238,17 +239,19 @@ fn value_of<'a>(
     }
 }
 
-/// An automatic reply's address is where a message without other recipients ends; beside others
-/// it is a recipient too many. No address at all is a mistake of the entry.
+/// An automatic reply's address is where a message without other recipients ends; beside others it
+/// is there for the reply alone. No address at all is a mistake of the entry.
 pub(super) fn settled<'a>(
     mut applied: Vec<Applied<'a>>,
+    entry: &Entry,
     request: &Request<'_>,
 ) -> Result<Vec<Applied<'a>>, EntryError> {
     let leads =
         |applied: &Applied<'_>| applied.targets.as_ref().is_ok_and(|targets| !targets.is_empty());
-    if applied.iter().any(|applied| leads(applied) && !applied.autoreply) {
-        for applied in applied.iter_mut().filter(|applied| applied.autoreply) {
-            applied.targets = Err(OptionFailure::Autoreply);
+    let delivers = applied.iter().any(|applied| leads(applied) && !applied.autoreply);
+    if delivers && !AutoreplyTexts::of(entry).has_any() {
+        for applied in applied.iter_mut().filter(|its| its.autoreply && its.targets.is_ok()) {
+            applied.targets = Err(OptionFailure::NoText);
         }
     }
     if applied.iter().any(leads) {

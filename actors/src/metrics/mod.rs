@@ -7,6 +7,7 @@
 //!
 //! Names, types and labels are a contract with dashboards; a test below holds them fast.
 
+mod autoreplies;
 mod by_name;
 mod certificates;
 mod channel;
@@ -29,6 +30,7 @@ use prometheus_client::{
 };
 use relais_config::Config;
 
+pub use autoreplies::{AutoreplyMeter, AutoreplyResult};
 pub use certificates::CertificateMeter;
 pub use channel::{ChannelMeter, Class, QueueState, WorkMeter};
 pub use counters::{ChannelCounters, Event, Volume};
@@ -71,6 +73,8 @@ pub struct Metrics {
     pub directory_servers: ServerMeters,
     /// Notices to senders.
     pub notices: NoticeMeter,
+    /// Automatic replies of users who are away.
+    pub autoreplies: AutoreplyMeter,
     /// Log lines thrown away because nobody took them.
     pub log_lines_lost: Counter,
 }
@@ -115,6 +119,7 @@ impl Metrics {
             directory: DirectoryMeter::register(&mut registry),
             directory_servers: ServerMeters::register(&mut registry),
             notices: NoticeMeter::register(&mut registry),
+            autoreplies: AutoreplyMeter::register(&mut registry),
             log_lines_lost,
             process: ProcessMeter::register(&mut registry),
             registry,

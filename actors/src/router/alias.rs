@@ -18,6 +18,7 @@ use super::{
     refusal::{MAX_EXPANSION, Refusal},
     routes::{Question, Routes},
     steps::{Step, Trace},
+    tables::INCLUDE,
 };
 use crate::directory::{
     Allowance, Domain, Entry, EntryError, IgnoredValue, Lookup, MemberSearch, Request, Target,
@@ -183,6 +184,9 @@ impl<L: Lookup> Aliases<'_, L> {
             let before = all.addresses.len();
             for target in targets {
                 match target {
+                    Target::Address(address) if applied.autoreply => {
+                        all.addresses.push((format!("{AUTOREPLY_WAY}{address}"), true));
+                    }
                     Target::Address(address) => all.addresses.push((address, applied.is_way)),
                     Target::Member(dn) => match self.address_of(&dn).await? {
                         Some(address) => all.addresses.push((address, false)),
@@ -199,7 +203,7 @@ impl<L: Lookup> Aliases<'_, L> {
                 option: applied.option.to_owned(),
                 targets: all.addresses[before..]
                     .iter()
-                    .map(|(address, _)| address.clone())
+                    .map(|(address, _)| address.trim_start_matches(AUTOREPLY_WAY).to_owned())
                     .collect(),
                 failure: failure.map(|failure| failure.to_string()),
             });
@@ -287,7 +291,7 @@ impl<L: Lookup> Aliases<'_, L> {
         // As in sendmail's and Postfix's alias files.
         let owner = format!("owner-{name}");
         Some(Targets {
-            addresses: targets.into_iter().map(|target| (target, false)).collect(),
+            addresses: Targets::of(targets).addresses,
             errors_to: aliases.has(&owner).then_some(owner),
             ..Targets::default()
         })
@@ -300,9 +304,12 @@ impl<L: Lookup> Aliases<'_, L> {
 }
 
 impl Targets {
-    /// Addresses that are members themselves.
+    /// Addresses that are members themselves, and what operators and accounts may name beside them:
+    /// commands and lists in files, which are ways of the alias's own.
     pub(super) fn of(addresses: Vec<String>) -> Self {
-        let addresses = addresses.into_iter().map(|address| (address, false)).collect();
+        let own = |address: &str| address.starts_with('|') || address.starts_with(INCLUDE);
+        let addresses = addresses.into_iter().map(|address| (own(&address), address));
+        let addresses = addresses.map(|(is_way, address)| (address, is_way)).collect();
         Self { addresses, ..Self::default() }
     }
 
@@ -363,6 +370,9 @@ fn errors_to(entry: &Entry) -> Option<String> {
     let address = scheme.map_or(value, |_| &value[7..]);
     Address::parse(address).is_ok().then(|| address.to_owned())
 }
+
+/// The beginning of a target that is an automatic reply: no address begins so.
+pub(super) const AUTOREPLY_WAY: &str = ":autoreply:";
 
 /// First characters of targets of aliases that are no addresses: commands, files, what else begins
 /// with a colon.

@@ -6,7 +6,10 @@ use std::{
 };
 
 use relais_channels::mail::{Entry, Origin, Recipient};
-use relais_config::channel::Copies;
+use relais_config::{
+    Channel,
+    channel::{Copies, Program},
+};
 
 use super::routes::Route;
 use crate::channel_table::Channels;
@@ -31,8 +34,7 @@ pub fn grouped<'a>(
                 continue;
             }
             let channel = channels.find(&route.channel).map(|id| channels.channel(id));
-            let (copies, most) =
-                channel.map_or((Copies::Single, 1), |c| (c.copies, c.addrsperfile));
+            let (copies, most) = channel.map_or((Copies::Single, 1), copies_of);
             let recipient = recipient_of(recipient, route);
             let group = open.get(&way).and_then(|at| entries.get_mut(*at));
             if let Some(entry) = group.filter(|entry| entry.recipients.len() < most) {
@@ -50,6 +52,15 @@ pub fn grouped<'a>(
         }
     }
     entries
+}
+
+/// How recipients are divided, and how many may share an entry. A program is run for each of them,
+/// and a crash is to run it once more for none that had it.
+fn copies_of(channel: &Channel) -> (Copies, usize) {
+    match channel.program {
+        Program::Pipe => (Copies::Single, 1),
+        _ => (channel.copies, channel.addrsperfile),
+    }
 }
 
 /// A recipient that goes this way.

@@ -195,6 +195,12 @@ impl Expansion {
             let member = member.map_or(address, |member| member.to_string());
             return self.fail(member, errors_to, refusal, trace);
         }
+        if is_way && matches!(refusal, Refusal::Alias(_)) {
+            // The command may be listed when the alias is asked again.
+            let alias =
+                member.map_or_else(|| self.circles.recipient().to_owned(), |it| it.to_string());
+            return self.fail(alias, errors_to, refusal, trace);
+        }
         self.fail(address, errors_to, refusal, trace);
     }
 

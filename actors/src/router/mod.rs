@@ -24,6 +24,8 @@ mod lists;
 mod postfix_tests;
 mod posting;
 mod postmaster;
+#[cfg(test)]
+mod program_tests;
 mod refusal;
 mod resolver;
 mod reversal;
@@ -59,7 +61,8 @@ pub use self::{
     postmaster::own_postmaster,
     resolver::Resolver,
     routes::{
-        Admitted, Poster, Posting, Question, Resolution, Route, Routes, RoutesError, Routing,
+        AUTOREPLY, Admitted, Poster, Posting, Question, Resolution, Route, Routes, RoutesError,
+        Routing,
     },
     sizes::too_large_for_all,
     steps::Step,

@@ -34,8 +34,12 @@ pub(super) enum Refusal {
     Malformed(String),
     #[error("an alias, a forward or a list leads to {0:?}, which is no address")]
     NoTarget(String),
-    #[error("an alias leads to {0:?}, and commands and files are not supported yet")]
+    #[error(
+        "an alias leads to {0:?}: programs does not list that command, no channel runs it, or it is a file"
+    )]
     Alias(String),
+    #[error("programs lists no {0:?}")]
+    NoProgram(String),
     #[error("the list in a file cannot be read: {0}")]
     List(String),
     #[error("the account's forward file cannot be read")]
@@ -115,7 +119,7 @@ impl Refusal {
             Self::Malformed(_) | Self::NoTarget(_) => {
                 Reply::new(550, Enhanced(5, 1, 3), "malformed address")
             }
-            Self::Alias(_) | Self::Mailbox | Self::NoExit | Self::Discard => {
+            Self::Alias(_) | Self::NoProgram(_) | Self::Mailbox | Self::NoExit | Self::Discard => {
                 Reply::new(451, Enhanced(4, 3, 5), "this address cannot be served yet")
             }
             Self::List(_) => {

@@ -28,7 +28,7 @@ use tracing::warn;
 
 use super::{
     access::admit,
-    alias::{Aliases, SPECIAL, Targets},
+    alias::{AUTOREPLY_WAY, Aliases, SPECIAL, Targets},
     expand::{Expansion, Lineage, Member},
     forward,
     forwarding::forwarded,
@@ -36,7 +36,7 @@ use super::{
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
     rewrite::{Purpose, Rewriter, Rewritten},
-    routes::{Exit, Poster, Posting, Question, Resolution, Route, Routes, Routing},
+    routes::{AUTOREPLY, Exit, Poster, Posting, Question, Resolution, Route, Routes, Routing},
     steps::{Step, Trace},
     tables::INCLUDE,
     transport::TransportEntry,
@@ -260,6 +260,12 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if let Some(path) = address.strip_prefix(INCLUDE) {
             return self.include(address, path, lineage, expansion);
         }
+        if let Some(address) = address.strip_prefix(AUTOREPLY_WAY).filter(|_| *is_way) {
+            return self.answer(address, lineage, expansion).await;
+        }
+        if let Some(command) = address.strip_prefix('|').filter(|_| *is_way) {
+            return self.run(command, lineage, expansion).await;
+        }
         if address.starts_with(SPECIAL) {
             return Err(Refusal::Alias(address.clone()));
         }
@@ -270,6 +276,51 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let rewritten = self.rewrite(address).await?;
         let arrival = Arriving { rewritten, is_way: *is_way, is_plain };
         self.take(arrival, lineage, expansion).await
+    }
+
+    /// Leads to the automatic reply of a user: a destination of its own of the channel that throws
+    /// mail away. Whatever else the option leads to is delivered.
+    async fn answer(
+        &mut self,
+        address: &str,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
+        let malformed = |_| Refusal::NoTarget(address.chars().take(200).collect());
+        let rewritten = self.rewrite(Address::parse(address).map_err(malformed)?).await?;
+        let channel = rewritten.channel.ok_or(Refusal::UnknownHost)?;
+        let answers = self.routes.channels[channel].program == Program::Bitbucket;
+        let next_hop = answers.then(|| AUTOREPLY.to_owned());
+        self.leave(Exit { channel, next_hop }, &rewritten, lineage, expansion).await
+    }
+
+    /// Hands mail of an alias to a program, under the name of the alias.
+    async fn run(
+        &mut self,
+        command: &str,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
+        let routes = self.routes;
+        let (program, channel) =
+            routes.program_of(command).ok_or_else(|| Refusal::Alias(format!("|{command}")))?;
+        let alias = lineage.member.as_deref().map(Address::parse);
+        let alias = alias.and_then(Result::ok).unwrap_or_else(|| self.question.address.clone());
+        let (name, tag) = (&program.name, &routes.channels[channel].tag);
+        let local = format!("{}%{name}", alias.unquoted_local());
+        let text = [format!("{local}@{tag}"), format!("{}@{tag}", quote(&local))];
+        let address = text.iter().find_map(|text| Address::parse(text).ok());
+        let address = address.ok_or(Refusal::NoTarget(local))?;
+        let rewritten = Rewritten {
+            address,
+            tag: tag.clone(),
+            channel: Some(channel),
+            error: None,
+            unclaimed: false,
+            comes_once: false,
+        };
+        let exit = Exit { channel, next_hop: Some(name.clone()) };
+        self.leave(exit, &rewritten, lineage, expansion).await
     }
 
     /// Has the members of a list in a file followed.
@@ -291,7 +342,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         self.trace.note(|| Step::Alias { source: ":include:", targets: members.to_vec() });
         let targets = Targets::of(members.to_vec());
         expansion.check(&targets)?;
-        let members = lineage.of_members(node, name, None);
+        // The list is the alias's: its commands are looked for by that name.
+        let members =
+            Lineage { member: lineage.member.clone(), ..lineage.of_members(node, name, None) };
         expansion.follow(node, targets, &members, &mut self.trace);
         Ok(())
     }
@@ -321,6 +374,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             return self.take_local(n, (rewritten, is_plain), lineage, expansion).await;
         }
         if self.routes.channels[n].viaaliasrequired && lineage.depth == 0 {
+            return Err(Refusal::NotByAlias);
+        }
+        // The writer of such an address would choose a program, and the words for it.
+        let is_pipe = self.routes.channels[n].program == Program::Pipe;
+        if is_pipe && rewritten.unclaimed && !is_way {
             return Err(Refusal::NotByAlias);
         }
         if !is_way && self.forward_on(&rewritten.address, lineage, expansion)? {
@@ -488,7 +546,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         members: &Lineage,
         expansion: &mut Expansion,
     ) -> bool {
-        let long = targets.addresses.len() >= LONG && expansion.is_empty();
+        // A command, and a list in a file that may have some, is run under the alias's own name.
+        let is_own = |(address, is_way): &(String, bool)| *is_way && address.starts_with(SPECIAL);
+        let long = targets.addresses.len() >= LONG
+            && expansion.is_empty()
+            && !targets.addresses.iter().any(is_own);
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
         let Lineage { depth, member, errors_to, size_limit, quota, .. } = members;
         let Purpose { envelope, forward, source, released, .. } = self.purpose();
@@ -527,6 +589,13 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             Some(next_hop) => spelled(next_hop),
             None => self.destination(channel, &rewritten.address).await?,
         };
+        if channel.program == Program::Pipe {
+            let program = self.routes.program(&host).ok_or(Refusal::NoProgram(host.clone()))?;
+            self.trace.note(|| Step::Program {
+                program: program.name.clone(),
+                command: program.command.iter().map(|its| its.text.clone()).collect(),
+            });
+        }
         let (name, tag) = &self.routes.names[n];
         let own_tag = rewritten.channel == Some(n) && **tag != *rewritten.tag;
         let route = Route {
@@ -551,6 +620,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         channel: &'a Channel,
         address: &Address,
     ) -> Result<String, Refusal> {
+        if channel.program == Program::Pipe {
+            // `user%label`: each program is a destination of its own.
+            let local = address.unquoted_local();
+            return Ok(spelled(local.rsplit_once('%').map_or("", |(_, label)| label)));
+        }
         if let (false, Some(daemon)) = (channel.multigate, &channel.daemon) {
             return Ok(spelled(daemon));
         }

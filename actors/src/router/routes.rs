@@ -13,7 +13,7 @@ use std::{
 
 use relais_channels::mail::{Address, Reply, XQuota};
 use relais_config::{
-    Channel, Config, MappingTable, RewriteRule,
+    Channel, Config, ListedProgram, MappingTable, RewriteRule,
     channel::Program,
     grammar::Transport,
     grammar::undotted,
@@ -66,6 +66,9 @@ pub struct Routes {
     access_tables: BTreeMap<&'static str, String>,
     /// The one that throws mail away.
     bitbucket: Option<usize>,
+    /// The one that hands mail of aliases to programs.
+    pipe: Option<usize>,
+    programs: Vec<ListedProgram>,
     sequences: Sequences,
     /// The same, for whoever is to see what would happen.
     sequences_looked_at: Sequences,
@@ -260,6 +263,8 @@ impl Routes {
                 || config.rewrite_rules.iter().any(RewriteRule::asks_destination),
             reversing,
             forward_mapping,
+            pipe: of(Program::Pipe),
+            programs: config.programs.clone(),
             index: RuleIndex::of(&config.rewrite_rules),
             of_senders: RuleIndex::of_those(&config.rewrite_rules, RewriteRule::may_change_sender),
             rules: config.rewrite_rules.clone(),
@@ -297,6 +302,11 @@ impl Routes {
         let general_file = self.tables.general.as_ref();
         let plain = Tables::new(&self.mappings, &self.general);
         Tables { sequences: Some(sequences), general_file, ..plain }
+    }
+
+    /// Delivery options, and which hosts are which.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Files that these were made of: they are other ones when one of these has changed.
@@ -338,6 +348,17 @@ impl Routes {
             size_limit: None,
             quota: None,
         }]))
+    }
+
+    /// The program of this label, in any case.
+    pub(super) fn program(&self, label: &str) -> Option<&ListedProgram> {
+        self.programs.iter().find(|program| program.name.eq_ignore_ascii_case(label))
+    }
+
+    /// The program that a command of an alias means, and the channel that runs it.
+    pub(super) fn program_of(&self, command: &str) -> Option<(&ListedProgram, usize)> {
+        let program = self.programs.iter().find(|program| program.is_meant_by(command))?;
+        Some((program, self.pipe?))
     }
 
     /// Makes of a way one that fails: it leads to whoever tells the sender.
@@ -445,3 +466,6 @@ impl Routes {
         channel.is_some_and(|channel| channel.program != Program::Local)
     }
 }
+
+/// The host by which automatic replies are told apart from what is thrown away.
+pub const AUTOREPLY: &str = "autoreply";

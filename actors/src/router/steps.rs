@@ -207,6 +207,13 @@ pub enum Step {
         /// Their number.
         octets: u64,
     },
+    /// The program that the mail is handed to.
+    Program {
+        /// Its label.
+        program: String,
+        /// Itself and its arguments, as listed.
+        command: Vec<String>,
+    },
     /// The address was seen before and is not looked at again.
     Seen {
         /// The address.
@@ -319,6 +326,12 @@ impl Step {
     /// Writes a step that is about an entry of the directory.
     fn write_of_entry(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Domain { domain, found: Some(name) } => {
+                write!(f, "  directory: domain {domain}: ours, {name}")
+            }
+            Self::Domain { domain, found: None } => {
+                write!(f, "  directory: domain {domain}: not ours")
+            }
             Self::Entries { address, found } if found.is_empty() => {
                 write!(f, "  directory: {address}: nothing")
             }
@@ -425,13 +438,10 @@ impl fmt::Display for Step {
                 write!(f, "  {server} {search}: {outcome}, {milliseconds} ms")
             }
             Self::NoAnswer { reason } => write!(f, "  directory: no answer: {reason}"),
-            Self::Domain { domain, found: Some(name) } => {
-                write!(f, "  directory: domain {domain}: ours, {name}")
-            }
-            Self::Domain { domain, found: None } => {
-                write!(f, "  directory: domain {domain}: not ours")
-            }
             Self::Alias { source, targets } => write!(f, "  {source}: {}", targets.join(", ")),
+            Self::Program { program, command } => {
+                write!(f, "  program {program}: {}", command.join(" "))
+            }
             Self::Seen { address } => write!(f, "{address} was looked at before"),
             Self::Connect { address, host } => write!(f, "  connect by {address}: {host}"),
             Self::Routed { channel, host, address } => {
@@ -439,7 +449,8 @@ impl fmt::Display for Step {
             }
             Self::Access { table, probe, verdict, .. } => write!(f, "  {table} {probe}: {verdict}"),
             Self::Refused { address, reply } => write!(f, "=> {address} refused: {reply}"),
-            Self::Entries { .. }
+            Self::Domain { .. }
+            | Self::Entries { .. }
             | Self::Option { .. }
             | Self::Ignored { .. }
             | Self::Quota { .. }

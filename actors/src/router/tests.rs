@@ -1,5 +1,6 @@
 //! Whole ways, through the shipped configurations and through small ones.
 
+mod allowances;
 mod groups;
 mod headers;
 mod rewriting;
@@ -324,10 +325,20 @@ async fn the_two_phases_of_the_original_step_by_step() {
     let to = address("jdoe@siroe.com");
     let resolver = Resolver::new(&routes, &directory, question(&to, false)).traced();
     let steps = resolver.route().await.steps;
-    let lines: Vec<_> = steps.iter().map(Step::to_string).collect();
+    // Lines of the file, (line 41), are those of a sample that may grow.
+    let without_line = |step: &Step| {
+        let text = step.to_string();
+        match text.split_once(" (line ") {
+            None => text,
+            Some((before, after)) => format!("{before}{}", after.split_once(')').unwrap().1),
+        }
+    };
+    let lines: Vec<_> = steps.iter().map(without_line).collect();
     let want = [
         "rewrite jdoe@siroe.com (envelope)",
         "  host siroe.com (right of @)",
+        "  probes $*",
+        "    $H = siroe.com, $V = siroe.com is ours, $U = jdoe",
         "  rule $* $A$E$F$U%$H$V$H@relay1.siroe.com: jdoe@siroe.com",
         "  tag relay1.siroe.com: channel l",
         "  directory: domain siroe.com: ours, siroe.com",
@@ -336,13 +347,17 @@ async fn the_two_phases_of_the_original_step_by_step() {
          @store1.siroe.com.LMTP:jdoe@lmtpcs-daemon",
         "rewrite @store1.siroe.com.LMTP:jdoe@lmtpcs-daemon (envelope)",
         "  host store1.siroe.com.LMTP (in the source route)",
+        "  probes $*, store1.siroe.com.lmtp, *.siroe.com.lmtp, .siroe.com.lmtp, .com.lmtp, .lmtp",
         "  rule $* $A$E$F$U%$H$V$H@relay1.siroe.com: does not apply: where the host stands",
+        "    $U = jdoe@lmtpcs-daemon, $H = store1.siroe.com",
         "  rule .lmtp $E$F$U%$H.lmtp@lmtpcs-daemon: @store1.siroe.com.lmtp:jdoe@lmtpcs-daemon",
         "  tag lmtpcs-daemon: channel tcp_lmtpcs",
         "rewrite @store1.siroe.com.lmtp:jdoe@lmtpcs-daemon (header)",
         "  host store1.siroe.com.lmtp (in the source route)",
+        "  probes $*, store1.siroe.com.lmtp, *.siroe.com.lmtp, .siroe.com.lmtp, .com.lmtp, .lmtp",
         "  rule $* $A$E$F$U%$H$V$H@relay1.siroe.com: does not apply: where the host stands",
         "  rule .lmtp $E$F$U%$H.lmtp@lmtpcs-daemon: does not apply: $E or $B",
+        "    $U = jdoe@lmtpcs-daemon, $H = store1.siroe.com",
         "  rule .lmtp $B$F$U%$H@$H@lmtpcs-daemon: \
          @store1.siroe.com,@store1.siroe.com:jdoe@lmtpcs-daemon",
         "  tag lmtpcs-daemon: channel tcp_lmtpcs",
@@ -541,7 +556,7 @@ async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_other
         let owner = Some("owner-some");
         let want = [
             ("reprocess", "nobody", unknown.to_owned(), owner),
-            ("reprocess", "|/bin/sh", not_yet.to_owned(), owner),
+            ("reprocess", "some@relais.example", not_yet.to_owned(), owner),
         ];
         assert_eq!(refused, want, "{text}");
     }

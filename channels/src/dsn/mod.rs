@@ -25,5 +25,6 @@ mod words;
 
 pub use languages::languages_of;
 pub use report::{Kind, Notice, Omission, RecipientReport, Report, Returned};
+pub(crate) use returned::quotable;
 pub use returned::{header_block, message_id_of};
 pub use words::{TemplateError, Templates};

@@ -77,7 +77,7 @@ pub(super) fn is_safe(content: &[u8]) -> bool {
 /// A header as any server takes it: lines that are too long are cut, and it ends where it gets too
 /// large. `refused`: the message was refused for what is in it, so that less of it, and printable
 /// ASCII only, is repeated.
-pub(super) fn quotable(header: &[u8], refused: bool) -> Cow<'_, [u8]> {
+pub(crate) fn quotable(header: &[u8], refused: bool) -> Cow<'_, [u8]> {
     let most = if refused { MAX_REFUSED_HEADER } else { MAX_HEADER };
     let whole = with_line_ends(header);
     if is_safe(&whole) && whole.len() <= most && !(refused && whole.iter().copied().any(is_odd)) {

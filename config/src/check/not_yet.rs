@@ -130,6 +130,11 @@ fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         if let Some(message) = program_not_yet(channel.program).filter(|_| roles.destinations[i]) {
             reader.warning_at(&path("program"), message, false);
         }
+        let runs_none = channel.program == Program::Pipe && roles.config.programs.is_empty();
+        if runs_none && roles.destinations[i] {
+            let message = "programs lists none: mail for this channel is refused for now (451)";
+            reader.warning_at(&path("program"), message, false);
+        }
     }
 }
 
@@ -271,7 +276,6 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
             .any(|channel| config.channels[channel].program == Program::Hold);
         for flag in option.flags.characters() {
             let message = match flag {
-                '!' => "automatic replies are not there yet: the flag ! sends none",
                 '@' | '$' if !reprocesses => {
                     "the flags @ and $ have the reprocess channel apply an option later: there is \
                      no channel of program Reprocess or Process, and it is applied at once"
@@ -287,12 +291,13 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// Plain addresses work; what names a command or a file does not.
+/// Plain addresses and commands of listed programs work; other commands and files do not.
 fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
     if !takes_mail(config) {
         return;
     }
-    let local = config.channels.iter().any(|channel| channel.program == Program::Local);
+    let is_there = |program| config.channels.iter().any(|channel| channel.program == program);
+    let (local, runs) = (is_there(Program::Local), is_there(Program::Pipe));
     if !config.aliases.is_absent() && !local {
         let message = "there is no channel of program Local: no alias is looked at";
         reader.warning_at("aliases", message, false);
@@ -300,15 +305,17 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
     for (name, values) in config.aliases.iter() {
         let name = crate::file::source::shorten(name);
         for (i, value) in values.iter().enumerate() {
-            let value = value.trim_start_matches([' ', '"']);
-            let what = match value {
-                _ if value.starts_with('|') => "commands",
-                _ if value.starts_with('/') => "files",
+            let value = value.trim_matches([' ', '"']);
+            let command = value.strip_prefix('|');
+            let is_listed =
+                |command| config.programs.iter().any(|program| program.is_meant_by(command));
+            let why = match command {
+                Some(command) if !is_listed(command) => "programs does not list this command",
+                Some(_) if !runs => "there is no channel of program Pipe to run it",
+                None if value.starts_with('/') => "aliases to files are not there yet",
                 _ => continue,
             };
-            let message = format!(
-                "aliases to {what} are not there yet: mail for this name is refused for now (451)"
-            );
+            let message = format!("{why}: mail for this name is refused for now (451)");
             reader.warning_at(&format!("aliases[{name:?}][{i}]"), &message, false);
         }
     }
@@ -332,14 +339,12 @@ fn program_not_yet(program: Program) -> Option<&'static str> {
         Program::Smtp => {
             Some("outbound SMTP is not there yet: mail for this channel waits in the queue")
         }
-        Program::Pipe => {
-            Some("delivery to programs is not there yet: mail for this channel waits in the queue")
-        }
         Program::Local
         | Program::Lmtp
         | Program::Process
         | Program::Reprocess
         | Program::Hold
+        | Program::Pipe
         | Program::Bitbucket => None,
     }
 }

@@ -104,7 +104,7 @@ impl<'a> Roles<'a> {
             };
             unless(self.is_destination(i), why)
         };
-        let connects = matches!(program, Program::Lmtp | Program::Smtp | Program::Pipe);
+        let connects = matches!(program, Program::Lmtp | Program::Smtp);
         match role {
             Role::Source => unless(smtp || lmtp, "no service takes mail in by this channel"),
             Role::SmtpSource => unless(smtp, "no SMTP service takes mail in by this channel"),
@@ -136,7 +136,11 @@ impl<'a> Roles<'a> {
             Role::Served
                 if matches!(
                     program,
-                    Program::Process | Program::Reprocess | Program::Hold | Program::Bitbucket
+                    Program::Process
+                        | Program::Reprocess
+                        | Program::Hold
+                        | Program::Pipe
+                        | Program::Bitbucket
                 ) =>
             {
                 unreached()
@@ -145,7 +149,6 @@ impl<'a> Roles<'a> {
                 match program {
                     Program::Lmtp => unreached(),
                     Program::Smtp => Some("outbound SMTP is not there yet".to_owned()),
-                    Program::Pipe => Some("delivery to programs is not there yet".to_owned()),
                     program => {
                         Some(format!("a channel of program {program:?} connects to no host"))
                     }
@@ -221,6 +224,14 @@ fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
         let transport = transport.parse::<Transport>().ok();
         let name = transport.as_ref().and_then(Transport::channel);
         reach(name.and_then(|name| known.channels.get(name)).copied());
+    }
+    // Commands of aliases, and those of users' own files.
+    let runs = config.aliases.values().flatten().any(|its| its.trim_start().starts_with('|'));
+    let forwards = |channel: &Channel| {
+        channel.mailbox_transport.is_some() || channel.fallback_transport.is_some()
+    };
+    if !config.programs.is_empty() && (runs || config.channels.iter().any(forwards)) {
+        reach(config.channels.iter().position(|channel| channel.program == Program::Pipe));
     }
     let Config { transport, virtual_alias, aliases, .. } = config;
     let in_files = transport.file.is_some()

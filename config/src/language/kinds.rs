@@ -12,6 +12,7 @@ use crate::{
         reader::{Node, Reader},
     },
     language::{
+        argument::Argument,
         delivery_option::{DeliveryOption, check_address},
         ldap_search::{SearchFilter, SearchUrl},
         mapping::MappingTable,
@@ -143,6 +144,24 @@ impl Kind<SearchFilter> for Filter {
 
     fn notation(&self) -> Notation {
         Notation::formed("text", "an LDAP filter with `$A`, `$U` or `$D`")
+    }
+}
+
+/// An argument of a program.
+pub(crate) struct ProgramArgument;
+
+impl Kind<Argument> for ProgramArgument {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Argument> {
+        let text = Text.read(node, reader)?;
+        Argument::parse(&text).map_err(|error| wrong(node, &error, reader)).ok()
+    }
+
+    fn print(&self, value: &Argument) -> Document {
+        Document::text(&value.text)
+    }
+
+    fn notation(&self) -> Notation {
+        Notation { many: "texts".to_owned(), ..Notation::of("text") }
     }
 }
 

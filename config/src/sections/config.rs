@@ -29,6 +29,7 @@ use crate::{
         entries::{OrFile, TableOrFile},
         job_controller::JobController,
         notary::Notary,
+        programs::{ListedProgram, programs},
         reversal::{Forwarding, Reversal},
         spool::Spool,
         store::{Native, Store},
@@ -77,6 +78,10 @@ section! {
         directory: Option<Directory> = None, Maybe(AnyDirectory);
         /// `DELIVERY_OPTIONS` in order; the first is the default of users, the second of groups.
         delivery_options: Vec<DeliveryOption> = Vec::new(), List(Delivery), queue;
+        /// Programs that mail may be handed to, by their labels: by channels of program `Pipe`, for
+        /// users whose delivery option leads there, and for `|label` or `|command` in aliases, `.forward`
+        /// and lists. What is not listed here is never run.
+        programs: Vec<ListedProgram> = Vec::new(), programs();
         /// Postfix transport(5): `user+detail@domain`, `user@domain`, `domain`, `.parent` or `*` to
         /// `channel:nexthop`, `error:text`, `retry:text` or `discard:`. All but `*` make a domain ours.
         /// It may be a file, in the form of transport(5).
@@ -85,8 +90,9 @@ section! {
         /// addresses, before anything else is asked. An entry makes the address ours, one for `domain`
         /// alone the whole domain. It may be a file, in the form of virtual(5).
         virtual_alias: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
-        /// Aliases: name to addresses, `:include:/file` or `\\user`. They may be a file, in the form of
-        /// aliases(5) or of the original. Commands and files to append to are not there yet.
+        /// Aliases: name to addresses, `:include:/file`, `\\user`, or `|label` or `|command` of one of
+        /// `programs`. They may be a file, in the form of aliases(5) or of the original. Files to append
+        /// to are not there yet.
         aliases: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
         /// Whether aliases are asked before the directory, as Postfix does, and not behind it, as the
         /// original does.

@@ -13,6 +13,7 @@ pub mod dns;
 pub(crate) mod entries;
 pub mod job_controller;
 pub mod notary;
+pub(crate) mod programs;
 pub(crate) mod reversal;
 pub(crate) mod settings;
 pub mod spool;

@@ -3,6 +3,7 @@
 use std::{io::Write, path::Path, time::SystemTime};
 
 use relais_actors::{
+    delivery::programs::{ProgramError, Programs},
     directory::{self, LdapError, OpenError},
     front::listening::{self, BindError},
     lint,
@@ -115,6 +116,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     }
     look_at_certificates(config, places, report);
     look_at_tables(config, places, report);
+    look_at_programs(config, places, report);
     for service in &config.dispatcher.services {
         if let Err(error @ BindError::NoAccount { kind, name }) = &listening::accounts(service) {
             let field = if *kind == "user" { "socket_owner" } else { "socket_group" };
@@ -148,6 +150,35 @@ fn look_at_directory(config: &Config, places: &Places, report: &mut Report) {
     let accepted = "a file of LDIF records (RFC 2849) is expected, absolute or below data";
     let mistake = places.mistake("directory.file", &file, &error.to_string(), accepted);
     report.mistakes.push(mistake);
+}
+
+/// Looks up the accounts that programs run as, and looks for the programs.
+fn look_at_programs(config: &Config, places: &Places, report: &mut Report) {
+    match Programs::open(config) {
+        Err(ProgramError { program, field, why }) => {
+            let field = format!("programs[{program:?}].{field}");
+            // The file is right, but not for this machine as it is now.
+            let mut warning = places.warning(&field, &why.to_string());
+            warning.blocks_run = true;
+            report.warnings.push(warning);
+        }
+        Ok(programs) => {
+            if let Some(account) = programs.own_account() {
+                let message = format!("programs run as {account}, the engine's own account");
+                report.warnings.push(places.warning("programs", &message));
+            }
+        }
+    }
+    for program in &config.programs {
+        let file = Path::new(program.file());
+        let is_file = std::fs::metadata(file).is_ok_and(|meta| meta.is_file());
+        if !is_file || rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_err() {
+            let field = format!("programs[{:?}].command", program.name);
+            let message =
+                format!("{} is nothing that can be run: mail for it waits", program.file());
+            report.warnings.push(places.warning(&field, &message));
+        }
+    }
 }
 
 /// The setting that names the file of a table.

@@ -16,6 +16,7 @@ use actix_rt::{
 use listenfd::ListenFd;
 use relais_actors::front::inherited::Inherited;
 use relais_config::{Config, Directory, Warning};
+use rustix::io::{FdFlags, fcntl_setfd};
 use tracing::{error, info, warn};
 
 use super::{
@@ -145,10 +146,13 @@ fn lent_sockets() -> Result<Inherited, Refusal> {
     let mut lent = ListenFd::from_env();
     let sockets = (0..lent.len()).map(|index| {
         let tcp = lent.take_tcp_listener(index).map(|socket| socket.map(OwnedFd::from));
-        match tcp {
-            Ok(socket) => Ok(socket),
-            Err(_no_tcp) => Ok(lent.take_unix_listener(index)?.map(OwnedFd::from)),
-        }
+        let socket = match tcp {
+            Ok(socket) => socket,
+            Err(_no_tcp) => lent.take_unix_listener(index)?.map(OwnedFd::from),
+        };
+        // No program that mail is handed to is to have them.
+        socket.iter().try_for_each(|socket| fcntl_setfd(socket, FdFlags::CLOEXEC))?;
+        Ok(socket)
     });
     let sockets = sockets.collect::<io::Result<Vec<_>>>();
     let inherited = sockets.and_then(|all| Inherited::lent(all.into_iter().flatten().collect()));

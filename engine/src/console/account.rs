@@ -203,7 +203,6 @@ async fn so_far(parts: &Parts, scanned: &ScannedEntry) -> String {
 fn of_unserved(channel: &Channel, id: MessageId) -> String {
     let reason = match channel.program {
         Program::Smtp => "this release does not send by SMTP",
-        Program::Pipe => "this release does not hand mail to programs",
         _ => "nothing is delivered by a channel of program Local",
     };
     format!(

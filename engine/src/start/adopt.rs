@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use relais_actors::{
     actor::{Adopt, Gone},
+    delivery::programs::Programs,
     directory::Source,
     front::{configured_service::AdoptedService, dispatcher::BindNew},
     job_controller::{Adopted, PoolOutlets, PoolPart},
@@ -46,6 +47,7 @@ pub struct NewConfig {
     directory: Source,
     templates: Arc<Templates>,
     certificates: ServerTls,
+    programs: Arc<Programs>,
 }
 
 /// Why a configuration is not put in force. The one before it still is.
@@ -66,7 +68,8 @@ impl NewConfig {
         let directory = Source::open(&config, servers)?;
         let templates = Arc::new(notice_templates(&config)?);
         let certificates = ServerTls::load(config.tls.as_ref(), &config.data)?;
-        Ok(Self { config, routes, directory, templates, certificates })
+        let programs = Arc::new(Programs::open(&config).map_err(StartError::from)?);
+        Ok(Self { config, routes, directory, templates, certificates, programs })
     }
 }
 
@@ -93,7 +96,7 @@ impl Floors {
 
     /// Puts a configuration in force, or leaves all as it is. Called on the system's own thread.
     pub async fn adopt(&mut self, prepared: NewConfig) -> Result<(), AdoptError> {
-        let NewConfig { config, routes, directory, templates, certificates } = prepared;
+        let NewConfig { config, routes, directory, templates, certificates, programs } = prepared;
         let was = self.ground.config.clone();
         let channels = Arc::new(self.ground.channels.replaced_by(&config));
         let ground = GroundFloor { config, channels, ..self.ground.clone() };
@@ -107,6 +110,7 @@ impl Floors {
         self.delivery.authenticator.adopt(&ground.config);
         ground.metrics.certificates.show(&ground.certificates.certificates());
         self.ground = ground;
+        self.delivery.programs = programs;
         self.adopt_queue(&was).await?;
         let parts = notary_parts(&self.ground, &self.spool, &self.delivery.router, templates);
         self.delivery.notary.ask(Adopt(parts)).await?;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use relais_actors::{
     actor::{Ground, Mailbox},
+    autoreply::{Answered, Responder},
     channel_table::Channels,
     delivery::{
         parts::{JobParts, WorkSource},
         pool::Pool,
+        programs::Programs,
         progress::ConnectionProgress,
     },
     directory::{self, DirectoryHandle, Source},
@@ -43,6 +45,10 @@ pub(crate) struct DeliveryFloor {
     pub(crate) pools: Vec<(String, Mailbox<Pool>)>,
     pub(crate) progress: ConnectionProgress,
     pub(crate) rerouter: Rerouter,
+    /// Programs that mail may be handed to.
+    pub(crate) programs: Arc<Programs>,
+    /// The senders that users have answered.
+    answered: Answered,
 }
 
 impl DeliveryFloor {
@@ -63,7 +69,10 @@ impl DeliveryFloor {
             metrics: ground.metrics.clone(),
         };
         let progress = ConnectionProgress::default();
-        let parts = parts_of_jobs(ground, below, (&queue, &rerouter, &progress));
+        let programs = Arc::new(Programs::open(&ground.config)?);
+        let answered = Answered::open(ground.config.data.join(ANSWERED));
+        let responder = responder(ground, below, &rerouter, (&directory, &answered));
+        let parts = parts_of_jobs(ground, below, (&queue, &progress, &programs, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
             router,
@@ -75,6 +84,8 @@ impl DeliveryFloor {
             pools,
             progress,
             rerouter,
+            programs,
+            answered,
         })
     }
 }
@@ -85,20 +96,54 @@ pub(super) fn job_parts(
     below: &SpoolFloor,
     delivery: &DeliveryFloor,
 ) -> JobParts {
-    parts_of_jobs(ground, below, (&delivery.queue, &delivery.rerouter, &delivery.progress))
+    let DeliveryFloor { queue, rerouter, progress, programs, directory, answered, .. } = delivery;
+    let responder = responder(ground, below, rerouter, (directory, answered));
+    parts_of_jobs(ground, below, (queue, progress, programs, responder))
+}
+
+fn responder(
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    rerouter: &Rerouter,
+    (directory, answered): (&DirectoryHandle, &Answered),
+) -> Responder<DirectoryHandle> {
+    let Rerouter { channels, spool, router, metrics } = rerouter.clone();
+    Responder {
+        host: ground.config.host.as_str().into(),
+        channels,
+        spool,
+        router,
+        directory: directory.clone(),
+        ids: below.ids.clone(),
+        answered: answered.clone(),
+        metrics,
+    }
 }
 
 fn parts_of_jobs(
     ground: &GroundFloor,
     below: &SpoolFloor,
-    (queue, rerouter, progress): (&Mailbox<Queue>, &Rerouter, &ConnectionProgress),
+    (queue, progress, programs, responder): (
+        &Mailbox<Queue>,
+        &ConnectionProgress,
+        &Arc<Programs>,
+        Responder<DirectoryHandle>,
+    ),
 ) -> JobParts {
+    let rerouter = Rerouter {
+        channels: responder.channels.clone(),
+        spool: responder.spool.clone(),
+        router: responder.router.clone(),
+        metrics: responder.metrics.clone(),
+    };
     JobParts {
         host: ground.config.host.as_str().into(),
         channels: ground.channels.clone(),
         spool: below.spool.clone(),
         work: WorkSource { pull: queue.outlet(), settle: queue.outlet() },
-        rerouter: rerouter.clone(),
+        rerouter,
+        responder,
+        programs: programs.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),
         metrics: ground.metrics.clone(),
@@ -263,3 +308,6 @@ pub(super) fn pools(config: &Config) -> Vec<(String, usize)> {
     let pools = config.job_controller.iter().flat_map(|controller| &controller.pools);
     pools.map(|pool| (pool.name.clone(), pool.job_limit.get())).collect()
 }
+
+/// Of the data directory: whom users have answered.
+const ANSWERED: &str = "autoreplies";

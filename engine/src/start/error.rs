@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use relais_actors::{directory::OpenError, front::listening::ListenError, router::RoutesError};
+use relais_actors::{
+    delivery::programs::ProgramError, directory::OpenError, front::listening::ListenError,
+    router::RoutesError,
+};
 use relais_channels::{
     dns::Unanswered, dsn::TemplateError, mailbox::PartitionError, tls::TlsError,
 };
@@ -25,6 +28,9 @@ pub enum StartError {
     /// Rules, tables or the directory cannot be used.
     #[error(transparent)]
     Routes(#[from] RoutesError),
+    /// A program cannot be run as it is listed.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// The directory cannot be read.
     #[error(transparent)]
     Directory(#[from] OpenError),

@@ -111,7 +111,7 @@ fn down() -> Reply {
 
 #[tokio::test]
 async fn a_channel_that_nobody_delivers_gets_no_connection() {
-    for program in [Program::Smtp, Program::Pipe, Program::Local] {
+    for program in [Program::Smtp, Program::Local] {
         let mut engine = Engine::of(vec![Channel { program, ..channel("c", 5, 5) }], 5);
         assert_eq!(engine.wanted(&to(0, "a"), 3), Vec::<String>::new());
         engine.schedule.probe(&to(0, "a"), engine.now);

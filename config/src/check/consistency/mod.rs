@@ -7,6 +7,7 @@ mod directory;
 mod lookups;
 mod loops;
 pub(crate) mod mappings;
+mod programs;
 mod routing;
 mod rules;
 mod services;
@@ -42,6 +43,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     loops::check(config, &known, reader);
     mappings::check(config, reader);
     lookups::check(config, reader);
+    programs::check(config, reader);
     sizes(config, reader);
     if let Some(listen) = config.admin.listen
         && !listen.ip().is_loopback()

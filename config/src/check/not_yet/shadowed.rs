@@ -82,7 +82,7 @@ fn names_port(channel: &Channel) -> bool {
 }
 
 fn connects(channel: &Channel) -> bool {
-    matches!(channel.program, Program::Lmtp | Program::Smtp | Program::Pipe)
+    matches!(channel.program, Program::Lmtp | Program::Smtp)
 }
 
 const SHADOWS: &[Shadow] = &[
@@ -108,9 +108,14 @@ const SHADOWS: &[Shadow] = &[
                   from sending mail to it",
     },
     Shadow {
+        field: "copies",
+        by: |channel| channel.program == Program::Pipe && channel.copies != Copies::Single,
+        message: "a program is run for each recipient by itself, whatever copies says",
+    },
+    Shadow {
         field: "addrsperfile",
-        by: |channel| channel.copies == Copies::Single,
-        message: "copies: Single makes an entry of each recipient: addrsperfile is not used",
+        by: |channel| channel.program == Program::Pipe || channel.copies == Copies::Single,
+        message: "an entry is made of each recipient: addrsperfile is not used",
     },
     Shadow {
         field: "max_rcpt",

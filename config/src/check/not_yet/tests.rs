@@ -16,6 +16,7 @@ const FULL: &str = r#"(
     delivery_options: ["*mailbox=$M@t"],
     store: (path: "s"),
     native: (path: "n"),
+    programs: {"p": (command: ["/p"])},
 )"#;
 
 fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
@@ -35,7 +36,9 @@ fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
                 walk(path, item, found);
             }
         }
-        Document::Map(items) if path.ends_with("services") || path.ends_with("pools") => {
+        Document::Map(items)
+            if ["services", "pools", "programs"].iter().any(|its| path.ends_with(its)) =>
+        {
             for (_, item) in items {
                 walk(path, item, found);
             }
@@ -312,6 +315,16 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
         &[],
         &[("store: (", "VALUE store: (")],
     ),
+    ("programs.command", &[], &[], &[("store: (", "programs: {\"x\": (VALUE)}, store: (")]),
+    ("programs.user", RUNS, &[], RUNS_NONE),
+    ("programs.group", RUNS, &[], RUNS_NONE),
+    ("programs.directory", RUNS, &[], RUNS_NONE),
+    ("programs.timeout", RUNS, &[], RUNS_NONE),
+    ("programs.output", RUNS, &[], RUNS_NONE),
+    ("programs.from_line", RUNS, &[], RUNS_NONE),
+    ("programs.return_path", RUNS, &[], RUNS_NONE),
+    ("programs.delivered_to", RUNS, &[], RUNS_NONE),
+    ("programs.crlf", RUNS, &[], RUNS_NONE),
     ("tls.certificate", &[], &[], TLS_UNUSED),
     ("tls.key", &[], &[], TLS_UNUSED),
     ("tls.more_certificates.certificate", &[], &[], TLS_UNUSED),
@@ -338,6 +351,12 @@ const AT_PORT: Edits = &[("ports: [25]", "ports: [25], VALUE")];
 const SOCKET: Edits = &[("ports: [25]", "socket: \"/s\"")];
 const AT_SOCKET: Edits = &[("ports: [25]", "socket: \"/s\", VALUE")];
 /// A certificate that a client of port 465 is shown.
+/// A program that some mail goes to.
+const RUNS: Edits = &[
+    ("channels: [", "channels: [(name: \"p\", tag: \"p\", program: Pipe), "),
+    ("store: (", "programs: {\"x\": (command: [\"/x\"], VALUE)}, store: ("),
+];
+const RUNS_NONE: Edits = &[("store: (", "programs: {\"x\": (command: [\"/x\"], VALUE)}, store: (")];
 const TLS: Edits = &[
     ("ports: [25]", "ports: [25], tls_ports: [465]"),
     ("store: (", "tls: (certificate: \"c\", key: \"k\", VALUE), store: ("),
@@ -384,6 +403,16 @@ const BESIDE: &[(&str, &str, &str)] = &[
 /// section that it stands in.
 const VALUES: &[(&str, &str)] = &[
     ("channels.port", "2225"),
+    ("programs.command", "command: [\"/p\"]"),
+    ("programs.user", "user: \"mail\""),
+    ("programs.group", "group: \"mail\""),
+    ("programs.directory", "directory: \"/tmp\""),
+    ("programs.timeout", "timeout: \"1m\""),
+    ("programs.output", "output: 1"),
+    ("programs.from_line", "from_line: true"),
+    ("programs.return_path", "return_path: false"),
+    ("programs.delivered_to", "delivered_to: false"),
+    ("programs.crlf", "crlf: true"),
     ("channels.daemon", r#""[127.0.0.1]""#),
     ("channels.multigate", "true"),
     ("channels.connectcanonical", "true"),

@@ -1,0 +1,304 @@
+//! Automatic replies: the last step of a delivery option with the flag `!`.
+//!
+//! The router gives such a recipient a way of its own, to the channel that throws mail away, under the
+//! host [`AUTOREPLY`]. So the reply is as durable as the message, is tried again when the directory
+//! is away, and stands in the queue while it waits. The job that takes the entry asks the directory
+//! anew, looks at the header, and puts at most one reply for each user and sender into the queue. A
+//! message is never returned because it could not be answered.
+
+mod checks;
+mod memory;
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use relais_channels::{
+    autoreply::{Silence, VacationReply},
+    dsn::header_block,
+    mail::{
+        Address, Attempt, Content, Enhanced, Envelope, MessageIds, Outcome, Priority, Recipient,
+        Reply,
+    },
+};
+use relais_config::channel::Program;
+use relais_spool::{NewContent, Spool, SpoolError, open_recipients};
+use tracing::info;
+
+pub use self::memory::Answered;
+use self::{checks::Head, memory::Pair};
+pub use crate::router::AUTOREPLY;
+use crate::{
+    channel_table::Channels,
+    directory::{AutoreplyTexts, Domain, Entry, Lookup, LookupError, Request, evaluate},
+    events::{MessageAccepted, Printable},
+    metrics::{AutoreplyResult, Metrics},
+    router::{Poster, Question, Route, RouterHandle, grouped},
+    timestamp::now_ms,
+};
+
+/// Writes automatic replies. Cheap to clone.
+#[derive(Clone)]
+pub struct Responder<L> {
+    /// Our name in message ids.
+    pub host: Arc<str>,
+    /// The channels of the configuration.
+    pub channels: Arc<Channels>,
+    /// Where replies are put.
+    pub spool: Spool,
+    /// Where senders live.
+    pub router: RouterHandle,
+    /// Where the texts are.
+    pub directory: L,
+    /// Numbers of replies.
+    pub ids: Arc<MessageIds>,
+    /// The senders that users have answered.
+    pub answered: Answered,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why a recipient has no answer yet; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum PutOff {
+    #[error(transparent)]
+    Directory(#[from] LookupError),
+    #[error("the message cannot be read: {0}")]
+    Content(io::Error),
+    #[error("it cannot be noted that a reply is sent: {0}")]
+    Memory(io::Error),
+    #[error("it is not known where the sender lives: {0}")]
+    Route(Reply),
+    #[error("the reply cannot be stored: {0}")]
+    Spool(#[from] SpoolError),
+}
+
+/// The user whom a message is for.
+struct AwayUser {
+    entry: Arc<Entry>,
+    domain: Arc<Domain>,
+    texts: AutoreplyTexts,
+}
+
+impl<L: Lookup> Responder<L> {
+    /// Answers for the recipients `open`, a bit each, of an entry.
+    pub(crate) async fn answer(
+        &self,
+        (envelope, entry, open): (&Envelope, u16, u64),
+        content: &Content,
+    ) -> Attempt {
+        let entry = envelope.entries.get(usize::from(entry));
+        let mut outcomes = relais_channels::mail::Outcomes::new();
+        for index in open_recipients(open) {
+            let Some(recipient) = entry.and_then(|its| its.recipients.get(usize::from(index)))
+            else {
+                continue;
+            };
+            let result = self.try_to_answer(envelope, recipient, content).await;
+            let is_old = now_ms().saturating_sub(envelope.received) > TOO_OLD;
+            let (result, outcome) = match result {
+                Ok(result) => (result, settled(result)),
+                Err(why) if is_old => {
+                    let (id, why) = (envelope.id, Printable(why));
+                    info!(%id, %why, "no automatic reply: given up");
+                    (AutoreplyResult::GivenUp, settled(AutoreplyResult::GivenUp))
+                }
+                Err(why) => {
+                    let text = Printable(format!("no automatic reply yet: {why}")).to_string();
+                    let reply = Reply::with_text(451, Enhanced(4, 3, 0), text);
+                    (AutoreplyResult::PutOff, Outcome::Deferred(reply))
+                }
+            };
+            let (id, user, to) =
+                (envelope.id, Printable(recipient.member()), Printable(&envelope.sender));
+            info!(%id, %user, %to, result = result.name(), "automatic reply");
+            self.metrics.autoreplies.count(result);
+            outcomes.push(outcome);
+        }
+        Attempt { outcomes, trouble: None, peer: None }
+    }
+
+    async fn try_to_answer(
+        &self,
+        envelope: &Envelope,
+        recipient: &Recipient,
+        content: &Content,
+    ) -> Result<AutoreplyResult, PutOff> {
+        if let Some(silence) = relais_channels::autoreply::of_sender(&envelope.sender) {
+            return Ok(silence.into());
+        }
+        let Some(away) = self.find(recipient).await? else { return Ok(AutoreplyResult::NotAway) };
+        let own = checks::own_addresses(&away.entry, recipient.member());
+        if own.has(&envelope.sender) {
+            return Ok(AutoreplyResult::Own);
+        }
+        // A list, an alias or a forward of somebody else led here.
+        if !own.has(&recipient.original) {
+            return Ok(AutoreplyResult::List);
+        }
+        let octets = head_of(content).await.map_err(PutOff::Content)?;
+        let header = header_block(&octets);
+        let head = Head::of(header);
+        if let Some(silence) = head.silence(&own) {
+            return Ok(silence.into());
+        }
+        let is_internal = own.is_of_domain(&envelope.sender, &away.domain.name);
+        let Some(text) = away.texts.text(is_internal) else { return Ok(AutoreplyResult::NoText) };
+        let routes = match self.way_to(&envelope.sender).await {
+            Ok(routes) => routes,
+            Err(reply) if reply.is_permanent() => return Ok(AutoreplyResult::NoWay),
+            Err(reply) => return Err(PutOff::Route(reply)),
+        };
+        let pair = Pair::of(&away.entry.dn, &envelope.sender);
+        let is_due = self.answered.note(pair, away.texts.within, now_ms()).await;
+        if !is_due.map_err(PutOff::Memory)? {
+            return Ok(AutoreplyResult::Recently);
+        }
+        let id = self.ids.next();
+        let from = away.entry.first("mail").filter(|mail| Address::parse(mail).is_ok());
+        let (content, eight_bit) = VacationReply {
+            from: from.unwrap_or(recipient.member()),
+            to: &envelope.sender,
+            author: head.author.as_deref().unwrap_or(&envelope.sender),
+            subject: &head.subject,
+            own_subject: away.texts.subject.as_deref(),
+            text,
+            header,
+            echoes: away.texts.echoes,
+            id: &format!("{id}@{}", self.host),
+            now: now_ms() / 1_000,
+        }
+        .compose();
+        let reply = Envelope { id, eight_bit, ..self.envelope_to(&envelope.sender, &routes) };
+        if let Err(error) = self.append(reply, content.into()).await {
+            self.answered.forget(pair).await;
+            return Err(error.into());
+        }
+        Ok(AutoreplyResult::Sent)
+    }
+
+    /// The user of `uid+domain@bitbucket`, as long as a reply is wanted.
+    async fn find(&self, recipient: &Recipient) -> Result<Option<AwayUser>, PutOff> {
+        let Ok(address) = Address::parse(recipient.member()) else { return Ok(None) };
+        let routes = self.router.cache.routes();
+        let way = Address::parse(&recipient.address).map(|its| its.unquoted_local());
+        let way = way.unwrap_or_default();
+        let (uid, of) = way.rsplit_once('+').unwrap_or((&way, ""));
+        let written = address.domain().unwrap_or(&routes.policy().default_domain);
+        let names = [of, written].map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            let Some(domain) = self.directory.domain(name).await? else { continue };
+            for probe in checks::probes(&address, name) {
+                for entry in self.directory.entries(&domain, &probe).await? {
+                    let is_meant =
+                        entry.first("uid").is_some_and(|its| its.eq_ignore_ascii_case(uid));
+                    if !is_meant || !is_away(&routes, &entry, (&address, &domain)) {
+                        continue;
+                    }
+                    let texts = AutoreplyTexts::of(&entry);
+                    return Ok(Some(AwayUser { entry, domain, texts }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn way_to(&self, sender: &str) -> Result<Arc<[Route]>, Reply> {
+        let malformed = |_| Reply::new(550, Enhanced(5, 1, 3), "malformed address");
+        let address = Address::parse(sender).map_err(malformed)?;
+        let question = Question {
+            address: &address,
+            sender: "",
+            source_channel: self.source_channel(),
+            may_relay: true,
+            header: false,
+            released: false,
+            submission: None,
+            // A reply to a list is asked about as any other mail.
+            poster: Poster::Queued,
+        };
+        self.router.resolve(&question).await
+    }
+
+    /// Replies come in by it, as notices do.
+    fn source_channel(&self) -> &str {
+        let process = self.channels.iter().find(|(_, c)| c.program == Program::Process);
+        process.map_or("process", |(_, channel)| &channel.name)
+    }
+
+    /// From nobody, so that nobody is told when it does not arrive.
+    fn envelope_to(&self, sender: &str, routes: &[Route]) -> Envelope {
+        let to = Recipient::new("", sender);
+        Envelope {
+            id: self.ids.next(),
+            received: now_ms(),
+            sender: String::new(),
+            source_channel: self.source_channel().into(),
+            client: "".into(),
+            eight_bit: false,
+            priority: Priority::Nonurgent,
+            envelope_id: None,
+            returned: None,
+            held: None,
+            rerouted: None,
+            size: 0,
+            entries: grouped(&self.channels, [(&to, routes)].into_iter()),
+        }
+    }
+
+    async fn append(&self, envelope: Envelope, content: Bytes) -> Result<(), SpoolError> {
+        let mut envelope = Arc::new(envelope);
+        self.spool.append(&mut envelope, NewContent::Whole(content)).await?;
+        let reply = Reply::new(250, Enhanced(2, 0, 0), "an automatic reply");
+        MessageAccepted { envelope: &envelope, reply: &reply, user: "" }.emit(&self.metrics);
+        Ok(())
+    }
+}
+
+/// Whether the entry still has an option that answers now.
+fn is_away(
+    routes: &crate::router::Routes,
+    entry: &Entry,
+    (address, domain): (&Address, &Domain),
+) -> bool {
+    let now = std::time::SystemTime::now();
+    let (subaddress, released, may_defer) = (None, false, false);
+    let request = Request { address, subaddress, domain, now, released, may_defer };
+    let applied = evaluate(routes.policy(), entry, &request).unwrap_or_default();
+    applied.iter().any(|applied| applied.autoreply && applied.targets.is_ok())
+}
+
+fn settled(result: AutoreplyResult) -> Outcome {
+    let text = format!("automatic reply: {}", result.name());
+    Outcome::Delivered(Reply::with_text(250, Enhanced(2, 0, 0), text))
+}
+
+impl From<Silence> for AutoreplyResult {
+    fn from(silence: Silence) -> Self {
+        match silence {
+            Silence::Sender => Self::Sender,
+            Silence::Own => Self::Own,
+            Silence::Automatic => Self::Automatic,
+            Silence::List => Self::List,
+            Silence::NotAddressed => Self::NotAddressed,
+        }
+    }
+}
+
+/// As much of a message as its header may be long.
+async fn head_of(content: &Content) -> io::Result<Bytes> {
+    use tokio::io::AsyncReadExt;
+    match content {
+        Content::Whole(octets) => Ok(octets.slice(..octets.len().min(LONGEST_HEADER))),
+        Content::File { path, .. } => {
+            let mut head = Vec::new();
+            let file = tokio::fs::File::open(path).await?;
+            file.take(LONGEST_HEADER as u64).read_to_end(&mut head).await?;
+            Ok(head.into())
+        }
+    }
+}
+
+/// Octets of a header that are looked at: what sources take by default.
+const LONGEST_HEADER: usize = 512 << 10;
+/// Milliseconds. A reply that comes later helps nobody.
+const TOO_OLD: u64 = Duration::from_secs(24 * 3_600).as_millis() as u64;

@@ -1,0 +1,98 @@
+//! Meters of automatic replies, by their result.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+/// Automatic replies by result. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AutoreplyMeter([Counter; AutoreplyResult::ALL.len()]);
+
+/// The result for one message and one user; the label `result`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AutoreplyResult {
+    /// A reply is in the queue.
+    Sent,
+    /// The sender has had one a while ago.
+    Recently,
+    /// The message has no sender, or one that nobody answers.
+    Sender,
+    /// It comes from the user itself.
+    Own,
+    /// A program sent it.
+    Automatic,
+    /// It came by a list.
+    List,
+    /// No address of the user is in its header.
+    NotAddressed,
+    /// The user is not away any more.
+    NotAway,
+    /// The user has no text for this sender.
+    NoText,
+    /// No rule leads to the sender.
+    NoWay,
+    /// It could not be written for now, and is tried again.
+    PutOff,
+    /// It could not be written for a day.
+    GivenUp,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct AutoreplyLabels {
+    result: &'static str,
+}
+
+impl AutoreplyResult {
+    /// Every result.
+    pub const ALL: [Self; 12] = [
+        Self::Sent,
+        Self::Recently,
+        Self::Sender,
+        Self::Own,
+        Self::Automatic,
+        Self::List,
+        Self::NotAddressed,
+        Self::NotAway,
+        Self::NoText,
+        Self::NoWay,
+        Self::PutOff,
+        Self::GivenUp,
+    ];
+
+    /// In lower case; the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Recently => "recently",
+            Self::Sender => "sender",
+            Self::Own => "own",
+            Self::Automatic => "automatic",
+            Self::List => "list",
+            Self::NotAddressed => "not_addressed",
+            Self::NotAway => "not_away",
+            Self::NoText => "no_text",
+            Self::NoWay => "no_way",
+            Self::PutOff => "put_off",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
+impl AutoreplyMeter {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let family = Family::<AutoreplyLabels, Counter>::default();
+        let help = "Automatic replies by result: sent, or why none was; the log names each";
+        registry.register("autoreplies", help, family.clone());
+        let counter = |result: AutoreplyResult| {
+            family.get_or_create_owned(&AutoreplyLabels { result: result.name() })
+        };
+        Self(AutoreplyResult::ALL.map(counter))
+    }
+
+    /// Counts one.
+    pub fn count(&self, result: AutoreplyResult) {
+        self.0[result as usize].inc();
+    }
+}

@@ -1,0 +1,235 @@
+//! Automatic replies of users who are away, by the whole engine: once to each sender, to nobody who
+//! must not have one, and at most once whatever happens.
+
+use std::{collections::HashSet, fs, thread, time::Duration};
+
+use relais_tests::{Dialogue, Instance, Settings, eventually, mailbox};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+const USERS: &str = "\
+dn: o=relais.example,dc=example
+objectClass: sunManagedOrganization
+sunPreferredDomain: relais.example
+
+dn: o=other.example,dc=example
+objectClass: sunManagedOrganization
+sunPreferredDomain: other.example
+
+dn: uid=alice,o=relais.example,dc=example
+objectClass: inetMailUser
+uid: alice
+mail: alice@relais.example
+mailAlternateAddress: a.lice@relais.example
+mailHost: localhost
+mailDeliveryOption: mailbox
+mailDeliveryOption: autoreply
+mailAutoReplySubject: Away: $SUBJECT
+mailAutoReplyText: I am away, $FROM.
+mailAutoReplyTextInternal: Colleagues ask erin.
+
+dn: uid=erin,o=relais.example,dc=example
+objectClass: inetMailUser
+uid: erin
+mail: erin@relais.example
+mailHost: localhost
+mailDeliveryOption: mailbox
+mailDeliveryOption: autoreply
+mailAutoReplyMode: echo
+mailAutoReplyText:: R3LDvMOfZSBhdXMgZGVtIFVybGF1Yg==
+
+dn: uid=back,o=relais.example,dc=example
+objectClass: inetMailUser
+uid: back
+mail: back@relais.example
+mailHost: localhost
+mailDeliveryOption: mailbox
+mailDeliveryOption: autoreply
+mailAutoReplyText: x
+vacationEndDate: 20200101000000Z
+
+dn: uid=bob,o=relais.example,dc=example
+objectClass: inetMailUser
+uid: bob
+mail: bob@relais.example
+mailHost: localhost
+
+dn: uid=carol,o=other.example,dc=example
+objectClass: inetMailUser
+uid: carol
+mail: carol@other.example
+mailHost: localhost
+
+dn: cn=team,o=relais.example,dc=example
+objectClass: inetMailGroup
+cn: team
+mail: team@relais.example
+uniqueMember: uid=alice,o=relais.example,dc=example
+";
+
+fn instance() -> Instance {
+    let settings = Settings::standalone()
+        .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
+        .edit("\"#*forward=**\",", "\"#*forward=**\",\n \"#*^!autoreply=$M+$D@bitbucket\",");
+    let instance = Instance::new(settings);
+    fs::create_dir_all(instance.data()).unwrap();
+    fs::write(instance.data().join("users.ldif"), USERS).unwrap();
+    instance
+}
+
+fn send(instance: &Instance, from: &str, to: &[&str], header: &str) {
+    let content = format!("From: <{from}>\r\nMessage-ID: <q@test>\r\n{header}\r\n\r\nbody\r\n");
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message(from, to, content.as_bytes()).expect(250);
+}
+
+fn has(instance: &Instance, domain: &str, user: &str) -> Vec<String> {
+    let all = mailbox(&instance.store(), domain, user);
+    all.iter().map(|its| String::from_utf8_lossy(its).into_owned()).collect()
+}
+
+fn answers(instance: &Instance, result: &str) -> u32 {
+    let page = relais_tests::fetch(instance.settings.admin, "/metrics").unwrap().body;
+    let start = format!("relais_autoreplies_total{{result=\"{result}\"}} ");
+    let value = page.lines().find_map(|line| line.strip_prefix(&start)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {start}"))
+}
+
+#[test]
+fn a_user_who_is_away_answers_each_sender_once() {
+    const TO: &str = "To: alice@relais.example\r\nSubject: =?utf-8?q?Caf=C3=A9?=";
+    let instance = instance();
+    let check = instance.relais("check", &[]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(!said.contains("automatic"), "{said}");
+    let running = instance.start();
+    let carol = || has(&instance, "other.example", "carol");
+    send(&instance, "carol@other.example", &["alice@relais.example"], TO);
+    eventually("a reply comes", MINUTE, || carol().len() == 1);
+    let reply = carol().remove(0);
+    for want in [
+        "Return-Path: <>",
+        "From: <alice@relais.example>",
+        "To: <carol@other.example>",
+        "Auto-Submitted: auto-replied (vacation)",
+        "In-Reply-To: <q@test>",
+        "References: <q@test>",
+        "I am away, carol@other.example.",
+    ] {
+        assert!(reply.contains(want), "{want}: {reply}");
+    }
+    let subject = reply.lines().find(|line| line.starts_with("Subject: ")).unwrap();
+    assert!(subject.is_ascii() && subject.contains("=?utf-8?"), "{reply}");
+    assert_eq!(has(&instance, "relais.example", "alice").len(), 1, "and the message is there");
+
+    // Once more, by another address of the user, and in other spellings.
+    send(&instance, "carol@other.example", &["alice@relais.example"], TO);
+    let other = "To: A.Lice@relais.example\r\nSubject: y";
+    send(&instance, "Carol@Other.example", &["a.lice@relais.example"], other);
+    eventually("both are remembered", MINUTE, || answers(&instance, "recently") == 2);
+
+    let silent: [(&str, &str, &[&str], String); 6] = [
+        ("sender", "", &["alice@relais.example"], TO.to_owned()),
+        ("sender", "list-bounces@other.example", &["alice@relais.example"], TO.to_owned()),
+        ("list", "bob@relais.example", &["alice@relais.example"], format!("{TO}\r\nList-Id: <x>")),
+        (
+            "automatic",
+            "bob@relais.example",
+            &["alice@relais.example"],
+            format!("{TO}\r\nAuto-Submitted: auto-generated"),
+        ),
+        ("not_addressed", "bob@relais.example", &["alice@relais.example"], "To: x@y".to_owned()),
+        ("own", "a.lice@relais.example", &["alice@relais.example"], TO.to_owned()),
+    ];
+    for (n, (result, from, to, header)) in silent.iter().enumerate() {
+        let before = answers(&instance, result);
+        send(&instance, from, to, header);
+        eventually(&format!("{n} is seen"), MINUTE, || answers(&instance, result) == before + 1);
+    }
+    let team = "To: team@relais.example, alice@relais.example\r\nSubject: z";
+    send(&instance, "bob@relais.example", &["team@relais.example"], team);
+    eventually("a member of a list is silent", MINUTE, || answers(&instance, "list") == 2);
+    send(&instance, "bob@relais.example", &["back@relais.example"], "To: back@relais.example");
+    assert_eq!(has(&instance, "relais.example", "bob"), Vec::<String>::new());
+
+    running.kill();
+    let _running = instance.start();
+    send(&instance, "carol@other.example", &["alice@relais.example"], TO);
+    eventually("it is remembered after a crash", MINUTE, || answers(&instance, "recently") == 1);
+
+    // Two who are away, and another text for colleagues.
+    let both = "To: alice@relais.example\r\nCc: erin@relais.example\r\nSubject: both";
+    send(&instance, "bob@relais.example", &["alice@relais.example", "erin@relais.example"], both);
+    let bob = || has(&instance, "relais.example", "bob");
+    eventually("each answers", MINUTE, || bob().len() == 2);
+    let all = bob().concat();
+    assert!(all.contains("Colleagues ask erin.") && !all.contains("I am away"), "{all}");
+    assert!(all.contains("Subject: Away: both") && all.contains("Subject: Auto: both"), "{all}");
+    assert!(all.contains("text/rfc822-headers") && all.contains("utf-8"), "{all}");
+    assert_eq!(carol().len(), 1);
+    eventually("nothing waits", MINUTE, || instance.queue().is_empty());
+    let log = instance.log();
+    assert!(log.contains("\"result\":\"sent\""), "{log}");
+}
+
+#[test]
+fn route_says_who_answers_and_who_does_not() {
+    let instance = instance();
+    let _running = instance.start();
+    let route = |address: &str| {
+        let output = instance.relais("route", &[address]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let away = route("alice@relais.example");
+    assert!(away.contains("by bitbucket to autoreply"), "{away}");
+    let back = route("back@relais.example");
+    assert!(back.contains("not between vacationStartDate and vacationEndDate"), "{back}");
+    assert!(!back.contains("to autoreply"), "{back}");
+}
+
+#[test]
+fn two_who_are_away_end_after_one_exchange() {
+    let instance = instance();
+    let _running = instance.start();
+    let header = "To: alice@relais.example\r\nSubject: s";
+    send(&instance, "erin@relais.example", &["alice@relais.example"], header);
+    eventually("alice answers", MINUTE, || has(&instance, "relais.example", "erin").len() == 1);
+    eventually("erin does not", MINUTE, || answers(&instance, "sender") == 1);
+    eventually("nothing waits", MINUTE, || instance.queue().is_empty());
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(answers(&instance, "sent"), 1);
+    assert_eq!(has(&instance, "relais.example", "alice").len(), 1);
+}
+
+#[test]
+fn a_crash_at_any_moment_costs_a_reply_and_sends_none_twice() {
+    let instance = instance();
+    let mut running = instance.start();
+    for n in 0..8u64 {
+        let from = format!("carol+{n}@other.example");
+        let header = format!("To: alice@relais.example\r\nSubject: number-{n}");
+        send(&instance, &from, &["alice@relais.example"], &header);
+        thread::sleep(Duration::from_millis(n * 4));
+        running.kill();
+        running = instance.start();
+        eventually("nothing waits", MINUTE, || instance.queue().is_empty());
+    }
+    let replies = has(&instance, "other.example", "carol");
+    let mut sent = 0;
+    for n in 0..8 {
+        // One reply may be delivered twice, as any message may; another reply has another id.
+        let of = format!("Subject: Away: number-{n}\n");
+        let plain = replies.iter().map(|its| its.replace('\r', ""));
+        let ids: HashSet<String> = plain
+            .filter(|its| its.contains(&of))
+            .filter_map(|its| {
+                its.lines().find(|it| it.starts_with("Message-ID")).map(str::to_owned)
+            })
+            .collect();
+        assert!(ids.len() <= 1, "number {n}: {ids:?}");
+        sent += ids.len();
+    }
+    assert!(sent >= 1, "{replies:?}");
+    // A delivery that was under way may be repeated; a reply is not.
+    assert!(has(&instance, "relais.example", "alice").len() >= 8);
+}

@@ -1,0 +1,328 @@
+//! Mail handed to programs of this machine by the whole engine: for users whose delivery option says
+//! so, for aliases, and by transports; and what becomes of it.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use relais_tests::{Dialogue, Instance, Settings, eventually, is_root, message, run_with};
+use tempfile::TempDir;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// An engine whose user alice, and some aliases, have programs; and a folder in which they may write.
+struct Programs {
+    folder: TempDir,
+    instance: Instance,
+}
+
+/// Label, script and more settings. `DIR` is the folder.
+type Row<'a> = (&'a str, &'a str, &'a str);
+
+impl Programs {
+    fn new(rows: &[Row<'_>], edit: impl Fn(Settings) -> Settings) -> Self {
+        let folder = tempfile::Builder::new().prefix("programs-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+        let place = folder.path().display().to_string();
+        let user = if is_root() { "user: \"nobody\", " } else { "" };
+        let program = |(label, script, more): &Row<'_>| {
+            let script = script.replace("DIR", &place).replace('$', "$$").replace("@@", "$");
+            format!(
+                "{label:?}: (command: [\"/bin/sh\", \"-c\", {script:?}, \"sh\", \"$user\", \"$subaddress\", \
+                 \"$sender\"], {user}{more}), "
+            )
+        };
+        let alias = |(label, ..): &Row<'_>| format!("\"to-{label}\": [\"|{label}\"]");
+        let programs = rows.iter().map(program).collect::<Vec<_>>().concat();
+        let aliases = rows.iter().map(alias).collect::<Vec<_>>().join(", ");
+        let settings = Settings::standalone()
+            .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
+            .edit("delivery_options: [", "delivery_options: [\n \"#program=$M%$P@pipe-daemon\",")
+            .edit(
+                "(name: \"process\",",
+                "(name: \"pipe\", tag: \"pipe-daemon\", program: Pipe, maxjobs: 2, backoff: [\"1s\"]),\n \
+                 (name: \"process\",",
+            )
+            .section(&format!("programs: {{{programs}}}"))
+            .section(&format!("aliases: {{{aliases}}}"));
+        let instance = Instance::new(edit(settings));
+        fs::create_dir_all(instance.data()).unwrap();
+        fs::write(instance.data().join("users.ldif"), USERS).unwrap();
+        Self { folder, instance }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn send(&self, from: &str, to: &[&str]) {
+        let mut client = Dialogue::open(self.instance.settings.smtp);
+        client.message(from, to, &message("m", 500)).expect(250);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.instance.queue().is_empty()
+    }
+}
+
+const USERS: &str = "\
+dn: o=relais.example,dc=example
+objectClass: sunManagedOrganization
+sunPreferredDomain: relais.example
+
+dn: uid=alice,o=relais.example,dc=example
+objectClass: inetMailUser
+uid: alice
+mail: alice@relais.example
+mailDeliveryOption: program
+mailProgramDeliveryInfo: keep
+
+dn: uid=bob,o=relais.example,dc=example
+objectClass: inetMailUser
+uid: bob
+mail: bob@relais.example
+mailHost: localhost
+mailDeliveryOption: mailbox
+";
+
+/// Each message in a file of its own; arguments, account and folder beside it.
+const KEEP: &str = "cat > DIR/$QUEUE_ID; (echo \"$1|$2|$3|$RECIPIENT\"; id -un; pwd) > DIR/told";
+
+#[test]
+fn mail_is_handed_to_the_program_of_a_user_under_its_own_account() {
+    let programs = Programs::new(&[("keep", KEEP, "")], |settings| settings);
+    let check = programs.instance.relais("check", &[]);
+    assert_eq!(check.status.code(), Some(0), "{check:?}");
+    let _running = programs.instance.start();
+    let route = programs.instance.relais("route", &["alice+work@relais.example"]);
+    let route = String::from_utf8_lossy(&route.stdout).into_owned();
+    assert!(route.contains("program keep: /bin/sh -c cat >"), "{route}");
+    assert!(route.contains("alice%keep@pipe-daemon"), "{route}");
+    programs.send("Some.One@sender.test", &["alice+work@relais.example"]);
+    eventually("it is there", MINUTE, || programs.read("told").lines().count() == 3);
+    eventually("and nothing waits", MINUTE, || programs.is_empty());
+    let told = programs.read("told");
+    let account = if is_root() { "nobody".to_owned() } else { whoami() };
+    let want = format!("alice|work|Some.One@sender.test|alice+work@relais.example\n{account}\n/\n");
+    assert_eq!(told, want);
+    let files = fs::read_dir(programs.folder.path()).unwrap().flatten();
+    let kept: Vec<_> =
+        files.map(|file| file.path()).filter(|path| !path.ends_with("told")).collect();
+    let text = fs::read_to_string(&kept[0]).unwrap();
+    let start =
+        "Return-Path: <Some.One@sender.test>\nDelivered-To: alice+work@relais.example\nReceived: ";
+    assert!(text.starts_with(start) && !text.contains('\r') && text.contains("\n\n"), "{text}");
+    assert_ne!(fs::metadata(&kept[0]).unwrap().uid(), 0, "never root");
+    let log = programs.instance.log();
+    assert!(log.contains("delivered to the program keep"), "{log}");
+    let delivered = programs.instance.metric("relais_delivery_results_total");
+    assert!(delivered >= 1.0, "{delivered}");
+}
+
+fn whoami() -> String {
+    let output = run_with(std::process::Command::new("id").arg("-un"), b"");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn exit_statuses_deliver_defer_and_return() {
+    let rows: &[Row<'_>] = &[
+        ("keep", "cat > DIR/kept", ""),
+        ("nobody", "cat > /dev/null; echo we know nobody of that name; exit 67", ""),
+        ("odd", "cat > /dev/null; exit 99", ""),
+        ("own", "cat > /dev/null; echo 5.7.26 not from you; exit 1", ""),
+        ("later", "cat > /dev/null; test -f DIR/now && cat > DIR/came && exit 0; exit 75", ""),
+        ("slow", "cat > /dev/null; echo x >> DIR/begun; sleep 100", "timeout: \"1s\""),
+        ("flood", "yes | head -c 50000000; exit 77", ""),
+        ("deaf", "exec <&-; echo heard > DIR/deaf; exit 0", ""),
+    ];
+    let programs =
+        Programs::new(rows, |settings| settings.edit("maxjobs: 2, backoff", "maxjobs: 9, backoff"));
+    let running = programs.instance.start();
+    let mut large = message("large", 500);
+    large.extend(b"0123456789abcde\r\n".repeat(10 << 16));
+    let mut client = Dialogue::open(programs.instance.settings.smtp);
+    client.message("bob@relais.example", &["to-deaf@relais.example"], &large).expect(250);
+    eventually("a program that reads nothing", MINUTE, || programs.read("deaf") == "heard\n");
+    for label in ["nobody", "odd", "own", "flood", "later", "slow"] {
+        programs.send("bob@relais.example", &[&format!("to-{label}@relais.example")]);
+    }
+    let notices = || relais_tests::mailbox(&programs.instance.store(), "relais.example", "bob");
+    eventually("four are returned", MINUTE, || notices().len() == 4);
+    let text = String::from_utf8_lossy(&notices().concat()).into_owned();
+    for want in [
+        "5.1.1",
+        "we know nobody of that name",
+        "5.3.0",
+        "ended with status 99",
+        "5.7.26",
+        "not from you",
+        "5.7.0",
+        "permission denied",
+    ] {
+        assert!(text.contains(want), "{want}: {text}");
+    }
+    eventually("a slow one is killed and tried again", MINUTE, || {
+        programs.read("begun").lines().count() >= 2
+    });
+    assert!(!programs.path("came").exists());
+    fs::write(programs.path("now"), "").unwrap();
+    eventually("one that could not is asked again", MINUTE, || programs.path("came").exists());
+    eventually("the slow one alone waits", MINUTE, || programs.instance.queue().len() == 1);
+    let waits = programs.instance.queue().remove(0);
+    assert_eq!(waits["host"], "slow", "each program is a destination of its own");
+    assert!(waits.to_string().contains("took longer than 1s"), "{waits}");
+    assert!(running.memory().peak < 400 << 20);
+}
+
+#[test]
+fn hostile_addresses_never_reach_a_shell() {
+    let rows: &[Row<'_>] =
+        &[("keep", "cat > /dev/null; printf '%s\\n' \"$1|$2|$3\" >> DIR/told", "")];
+    let programs = Programs::new(rows, |settings| settings);
+    let mark = programs.path("mark");
+    let _running = programs.instance.start();
+    let touch = format!("\"$(touch {})\"@sender.test", mark.display());
+    let ticks = format!("\"`touch {}`;'\"@sender.test", mark.display());
+    let senders = [touch.as_str(), &ticks, "\"a b\"@sender.test", "a'b@sender.test"];
+    for from in senders {
+        programs.send(from, &["alice@relais.example"]);
+    }
+    programs.send("a@sender.test", &["alice+../../x@relais.example"]);
+    programs.send("a@sender.test", &["\"alice+$(id) x\"@relais.example"]);
+    eventually("all are told", MINUTE, || programs.read("told").lines().count() == 6);
+    let mut told: Vec<_> = programs.read("told").lines().map(str::to_owned).collect();
+    let mut want: Vec<_> = senders.iter().map(|from| format!("alice||{from}")).collect();
+    want.push("alice||a@sender.test".to_owned());
+    want.push("alice|$(id) x|a@sender.test".to_owned());
+    told.sort_unstable();
+    want.sort_unstable();
+    assert_eq!(told, want);
+    // One that would be an option is returned, and no program is run.
+    programs.send("bob@relais.example", &["alice+-rf@relais.example"]);
+    let notices = || relais_tests::mailbox(&programs.instance.store(), "relais.example", "bob");
+    eventually("it is returned", MINUTE, || notices().len() == 1);
+    programs.send("-rf@sender.test", &["alice@relais.example"]);
+    // No client chooses a program by its address.
+    let mut client = Dialogue::open(programs.instance.settings.smtp);
+    client.ask("MAIL FROM:<a@sender.test>").expect(250);
+    for to in ["root%keep@pipe-daemon", "root%keep%pipe-daemon@localhost"] {
+        assert_eq!(client.ask(&format!("RCPT TO:<{to}>")).code / 100, 5, "{to}");
+    }
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(programs.read("told").lines().count(), 6);
+    assert!(!mark.exists());
+}
+
+#[test]
+fn a_crash_runs_a_program_once_more_and_jobs_are_counted() {
+    let rows: &[Row<'_>] = &[(
+        "keep",
+        "cat > /dev/null; echo begun >> DIR/told; while ! test -f DIR/go; do sleep 0.1; done; \
+         echo done >> DIR/told",
+        "",
+    )];
+    let programs = Programs::new(rows, |settings| {
+        settings
+            .channel("pipe", "threaddepth: 1, max_client_threads: 1")
+            .edit("job_controller: (", "job_controller: (keep_last_slot: false,")
+    });
+    let running = programs.instance.start();
+    for _ in 0..6 {
+        programs.send("a@sender.test", &["to-keep@relais.example"]);
+    }
+    let begun = || programs.read("told").lines().filter(|line| *line == "begun").count();
+    eventually("two run at once", MINUTE, || begun() == 2);
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(begun(), 2, "maxjobs: 2");
+    running.kill();
+    let _running = programs.instance.start();
+    eventually("both run once more", MINUTE, || begun() == 4);
+    fs::write(programs.path("go"), "").unwrap();
+    eventually("nothing waits", MINUTE, || programs.is_empty());
+    // Programs that outlived the engine end, too.
+    let done = || programs.read("told").lines().filter(|line| *line == "done").count();
+    eventually("all are done", MINUTE, || done() >= 6);
+}
+
+#[test]
+fn programs_that_run_when_the_engine_stops_end_and_are_run_once_more() {
+    let rows: &[Row<'_>] = &[(
+        "keep",
+        "cat > /dev/null; echo begun >> DIR/told; test -f DIR/go && exit 0; sleep 30; \
+         echo done >> DIR/told",
+        "",
+    )];
+    let programs = Programs::new(rows, |settings| {
+        settings.edit("job_controller: (", "max_shutdown: \"1s\", job_controller: (")
+    });
+    let mut running = programs.instance.start();
+    programs.send("a@sender.test", &["to-keep@relais.example"]);
+    eventually("it runs", MINUTE, || programs.read("told") == "begun\n");
+    running.terminate();
+    let (status, took) = running.wait(MINUTE);
+    assert!(status.success() && took < Duration::from_secs(15), "{status:?} {took:?}");
+    let left = run_with(
+        std::process::Command::new("pgrep")
+            .args(["-f", &programs.path("told").display().to_string()]),
+        b"",
+    );
+    assert!(left.stdout.is_empty(), "{left:?}");
+    fs::write(programs.path("go"), "").unwrap();
+    let _running = programs.instance.start();
+    eventually("nothing waits", MINUTE, || programs.is_empty());
+    assert_eq!(programs.read("told"), "begun\nbegun\n");
+}
+
+#[test]
+fn check_and_start_refuse_what_cannot_be_run_as_listed() {
+    let listed = |fields: &str| {
+        let settings = Settings::standalone().section(&format!("programs: {{\"x\": ({fields})}}"));
+        Instance::new(settings)
+    };
+    let said = |instance: &Instance| {
+        let output = instance.relais("check", &[]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let rows = [
+        (
+            "command: [\"/bin/true\"], user: \"no-such-user\"",
+            "this machine has no user no-such-user",
+        ),
+        ("command: [\"/bin/true\"], user: \"root\"", "no program runs as root"),
+        ("command: [\"true\"]", "the program itself is named by no path"),
+        ("command: [\"$user\"]", "the program itself is named by no path"),
+        ("command: [\"/bin/true\", \"$home\"]", "$home stands for nothing"),
+    ];
+    for (fields, want) in rows {
+        let instance = listed(fields);
+        let (code, text) = said(&instance);
+        assert_eq!(code, Some(1), "{fields}: {text}");
+        assert!(text.contains(want), "{fields}: {text}");
+        let mut running = instance.spawn();
+        let (status, _) = running.wait(MINUTE);
+        assert!(!status.success(), "{fields}");
+    }
+    let user = if is_root() { ", user: \"nobody\"" } else { "" };
+    let (code, text) = said(&listed(&format!("command: [\"/no/such\"]{user}")));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("/no/such is nothing that can be run: mail for it waits"), "{text}");
+    assert!(text.contains("there is no channel of program Pipe"), "{text}");
+    if is_root() {
+        let (code, text) = said(&listed("command: [\"/bin/true\"]"));
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("the engine runs as root, and no program does"), "{text}");
+    } else {
+        let (_, text) = said(&listed("command: [\"/bin/true\"]"));
+        assert!(text.contains("the engine's own account"), "{text}");
+    }
+    assert!(Path::new("/bin/true").exists());
+}
