@@ -7,7 +7,7 @@
 //! | [`Worker`](front::worker::Worker) | worker arbiter | the number of its sessions | `EndWorker`, `Handoff`, `SessionGone` | `Service` |
 //! | [`Session`](front::session::Session) | worker arbiter | one connection, and the state of its protocol | — | `Worker`, `Router` |
 //! | [`Router`](router::Router) | system | rewrite rules, mappings, aliases, the cache of routes | `Adopt`, `Explain`, `FindChannel`, `Resolve`, `RewriteHeader`, `RewriteSender` | `Directory` |
-//! | [`Directory`](directory::Directory) | system | the source of entries, the cache of look-ups | `Adopt`, `FindDomain`, `FindEntries`, `FindEntry`, `FindUrl`, `FindUsers`, `LogIn` | — |
+//! | [`Directory`](directory::Directory) | system | the source of entries, the cache of look-ups | `Adopt`, `FindDomain`, `FindEntries`, `FindEntry`, `FindMembers`, `FindUrl`, `FindUsers`, `LogIn` | — |
 //! | [`Queue`](queue::Queue) | system | the tracked entries, every change of state, operators' pending orders | `Adopt`, `BeginReading`, `Committed`, `ConnectionEnded`, `Contend`, `CountOrders`, `DescribeQueue`, `DrainQueue`, `EndReading`, `GiveUpJobs`, `ListEntries`, `ListOrdered`, `LookAgain`, `Noticed`, `PlaceOrder`, `Pull`, `Recall`, `Reserve`, `SetMaxMessages`, `Settle`, `Subscribe`, `SubscribeToNews` | `JobController`, `Notary` |
 //! | [`Notary`](notary::Notary) | system | who has yet to be told what became of mail | `Adopt`, `News` | `Queue`, `Router` |
 //! | [`JobController`](job_controller::JobController) | system | what runs, what is suspended, the limits | `Adopt`, `DescribeController`, `DestinationEvent`, `ExplainDestination`, `Freeze`, `Halt`, `ProbedAt`, `StopStarting`, `Tune` | `Pool`, `Queue` |

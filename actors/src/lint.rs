@@ -16,7 +16,7 @@ use crate::{
         ADDRESSES, Allowance, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET, Source,
         StoredPassword, VALUES,
     },
-    router::{Question, Resolver, Routes, Routing, Step},
+    router::{Poster, Question, Resolver, Routes, Routing, Step},
 };
 
 /// Something that will not do what its writer may expect.
@@ -323,6 +323,7 @@ fn question(address: &Address) -> Question<'_> {
         header: false,
         released: false,
         submission: None,
+        poster: Poster::Nobody,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     channel_table::Channels,
     events::MessageRerouted,
     metrics::Metrics,
-    router::{Question, Route, RouterHandle, grouped, too_large_for_all},
+    router::{Poster, Question, Route, RouterHandle, grouped, too_large_for_all},
     timestamp::now_ms,
 };
 
@@ -180,6 +180,9 @@ impl Rerouter {
         {
             return Err(reply.clone());
         }
+        // A recipient that could not be looked up when it came in was asked about by nobody.
+        let is_new = origin.is_some_and(|origin| origin.refused.is_some());
+        let poster = if is_new { Poster::Queued } else { Poster::Admitted };
         let address = recipient.member();
         let mut pending: Vec<(Arc<str>, _)> = vec![(address.into(), left.entry.channel.clone())];
         let mut ends: Vec<Route> = Vec::new();
@@ -189,7 +192,7 @@ impl Rerouter {
             if passes > MAX_PASSES {
                 return Err(CIRCLE);
             }
-            let ways = self.resolve(left, &address, &source).await?;
+            let ways = self.resolve((left, poster), &address, &source).await?;
             let to = Ways(&ways).to_string();
             steps.push(Leg { address: address.to_string(), by: source.to_string(), to });
             for way in &*ways {
@@ -215,7 +218,7 @@ impl Rerouter {
 
     async fn resolve(
         &self,
-        left: &LeftEntry<'_>,
+        (left, poster): (&LeftEntry<'_>, Poster),
         address: &str,
         source_channel: &str,
     ) -> Result<Arc<[Route]>, Reply> {
@@ -228,6 +231,7 @@ impl Rerouter {
             header: false,
             released: left.released,
             submission: None,
+            poster,
         };
         if self.program(source_channel) == Some(Program::Process) {
             // The only one of these that access checks see.

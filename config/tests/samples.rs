@@ -67,7 +67,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "channels[5].fileinto",
             "channels[9].program",
             "directory.servers",
-            "delivery_options[2]",
         ],
     ),
 ];

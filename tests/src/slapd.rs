@@ -218,7 +218,7 @@ const CLASSES: [&str; 7] = [
     "inetDomainAlias",
 ];
 const DNS: [&str; 1] = ["inetDomainBaseDN"];
-const ATTRIBUTES: [&str; 39] = [
+const ATTRIBUTES: [&str; 47] = [
     "msgVanityDomain",
     "sunPreferredDomain",
     "inetDomainBaseDN",
@@ -258,4 +258,12 @@ const ATTRIBUTES: [&str; 39] = [
     "mgrpAllowedDomain",
     "mgrpAllowedBroadcaster",
     "mgrpModerator",
+    "mgrpBroadcasterPolicy",
+    "mgrpDisallowedDomain",
+    "mgrpDisallowedBroadcaster",
+    "mgrpMsgRejectAction",
+    "mailRejectText",
+    "mgrpMsgMaxSize",
+    "mgrpRemoveHeader",
+    "mailDeferProcessing",
 ];

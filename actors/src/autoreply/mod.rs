@@ -32,7 +32,7 @@ use crate::{
     directory::{AutoreplyTexts, Domain, Entry, Lookup, LookupError, Request, evaluate},
     events::{MessageAccepted, Printable},
     metrics::{AutoreplyResult, Metrics},
-    router::{Question, Route, RouterHandle, grouped},
+    router::{Poster, Question, Route, RouterHandle, grouped},
     timestamp::now_ms,
 };
 
@@ -213,6 +213,8 @@ impl<L: Lookup> Responder<L> {
             header: false,
             released: false,
             submission: None,
+            // A reply to a list is asked about as any other mail.
+            poster: Poster::Queued,
         };
         self.router.resolve(&question).await
     }
@@ -259,7 +261,8 @@ fn is_away(
     (address, domain): (&Address, &Domain),
 ) -> bool {
     let now = std::time::SystemTime::now();
-    let request = Request { address, subaddress: None, domain, now, released: false };
+    let (subaddress, released, may_defer) = (None, false, false);
+    let request = Request { address, subaddress, domain, now, released, may_defer };
     let applied = evaluate(routes.policy(), entry, &request).unwrap_or_default();
     applied.iter().any(|applied| applied.autoreply && applied.targets.is_ok())
 }

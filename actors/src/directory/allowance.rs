@@ -37,6 +37,11 @@ impl Allowance {
         let mut ignored = std::mem::take(&mut allowance.ignored);
         let own = blocks(entry, "mailMsgMaxBlocks", &mut ignored);
         allowance.size_limit = own.into_iter().chain(allowance.size_limit).min();
+        if Kind::of(entry) == Some(Kind::Group) {
+            let octets = |text: &str| NonZeroU64::new(u64::try_from(number(text)?).ok()?);
+            let own = value(entry, "mgrpMsgMaxSize", octets, OCTETS, &mut ignored);
+            allowance.size_limit = own.into_iter().chain(allowance.size_limit).min();
+        }
         if Kind::of(entry) == Some(Kind::User) {
             let mut size = value(entry, "mailQuota", octets, QUOTAS, &mut ignored);
             if size.is_none_or(|size| size == STORE_DEFAULT) {
@@ -121,6 +126,7 @@ const STORE_DEFAULT: i64 = -2;
 const MAX_SHOWN: usize = 80;
 const QUOTAS: &str = "octets, a number with K, M or G, -1 (unlimited) or -2 (the store's default)";
 const COUNTS: &str = "a number of messages, -1 (unlimited) or -2 (the store's default)";
+const OCTETS: &str = "a number of octets, at least 1";
 const BLOCKS: &str = "a number of blocks of 1024 octets, at least 1";
 
 #[cfg(test)]
@@ -223,6 +229,30 @@ mod tests {
                 let limit = allowance.size_limit.map(NonZeroU64::get);
                 assert_eq!((limit, ignored(&allowance).len()), (want, wrong), "{own} {of_domain}");
             }
+        }
+    }
+
+    #[test]
+    fn lists_count_octets() {
+        let rows = [
+            ("10240", Some(10_240), 0),
+            (" 1 ", Some(1), 0),
+            ("0", None, 1),
+            ("-1", None, 1),
+            ("10K", None, 1),
+            ("99999999999999999999", None, 1),
+        ];
+        for (value, want, wrong) in rows {
+            let attributes = [("mgrpMsgMaxSize", value)];
+            let domain = Entry::default();
+            let group = Allowance::of(&entry("inetMailGroup", &attributes), &domain);
+            assert_eq!(group.size_limit.map(NonZeroU64::get), want, "{value}");
+            assert_eq!(ignored(&group).len(), wrong, "{value}");
+            let user = Allowance::of(&entry("inetMailUser", &attributes), &domain);
+            assert_eq!(user, Allowance::default());
+            let tighter = [("mgrpMsgMaxSize", "3000"), ("mailMsgMaxBlocks", "2")];
+            let group = Allowance::of(&entry("inetMailGroup", &tighter), &domain);
+            assert_eq!(group.size_limit.map(NonZeroU64::get), Some(2_048));
         }
     }
 }

@@ -64,6 +64,11 @@ impl Entry {
         Kind::of(self).is_some()
     }
 
+    /// Whether the entry is a mail group.
+    pub fn is_group(&self) -> bool {
+        Kind::of(self) == Some(Kind::Group)
+    }
+
     /// Whether an object class is among the entry's.
     pub fn has_class(&self, class: &str) -> bool {
         self.all("objectclass").iter().any(|value| value.eq_ignore_ascii_case(class))

@@ -1,18 +1,19 @@
 //! Evaluation of a user's or group's entry for mail: addresses to go on with, or a refusal.
 //!
-//! Follows the original's order: object classes, status, uid, mail host, delivery options. An
-//! entry that makes no sense is refused with a reason and never guessed at. Lists with access
-//! rules or computed members are refused until those are there: letting them pass would open
-//! them to everybody.
+//! Follows the original's order: object classes, status, uid, routing address, mail host, delivery
+//! options, deferral. An entry that makes no sense is refused with a reason and never guessed at. A
+//! list that wants a password is refused until that can be asked for: letting it pass would open it
+//! to everybody.
 
 use relais_channels::mail::is_domain;
 
 use super::{
     entry::{Entry, Kind},
+    member_url::MemberUrl,
     options::{self, Applied, Request},
     policy::Policy,
     refusal::EntryError,
-    status::status,
+    status::{EntryStatus, status},
 };
 
 /// Evaluates an entry.
@@ -31,9 +32,20 @@ pub fn evaluate<'a>(
     if let Some(host) = entry.first("mailhost").filter(|host| !is_domain(host)) {
         return Err(EntryError::BadMailHost(host.to_owned()));
     }
+    if status == EntryStatus::Active
+        && let Some(instead) = options::routing_address(policy, entry)
+    {
+        return Ok(vec![instead]);
+    }
     let active = options::active(policy, kind, entry, status);
     if let Some(elsewhere) = options::elsewhere(policy, kind, entry, request, &active)? {
         return Ok(vec![elsewhere]);
+    }
+    if status == EntryStatus::Active
+        && request.may_defer
+        && let Some(deferral) = options::deferral(entry, &active)?
+    {
+        return Ok(vec![deferral]);
     }
     let applied = active.into_iter().map(|option| options::apply(policy, option, entry, request));
     options::settled(applied.collect(), entry, request)
@@ -60,23 +72,18 @@ fn check_uid(entry: &Entry) -> Result<(), EntryError> {
 
 fn check_list(entry: &Entry) -> Result<(), EntryError> {
     let lower = |name: &&&str| !entry.all(&name.to_ascii_lowercase()).is_empty();
-    LIST_NOT_YET.iter().find(lower).map_or(Ok(()), |name| Err(EntryError::Unsupported(name)))
+    if let Some(name) = LIST_NOT_YET.iter().find(lower) {
+        return Err(EntryError::Unsupported(name));
+    }
+    for attribute in options::MEMBER_URLS {
+        MemberUrl::all(entry, attribute)?;
+    }
+    Ok(())
 }
 
 const UID_INVALID: &str = "`$~=#*+%!@,{}()/\\<>;:\"[]&?|";
-/// Attributes that decide who may post, or whose members are found by searching.
-const LIST_NOT_YET: [&str; 10] = [
-    "mgrpBroadcasterPolicy",
-    "mgrpAllowedDomain",
-    "mgrpDisallowedDomain",
-    "mgrpAllowedBroadcaster",
-    "mgrpDisallowedBroadcaster",
-    "mgrpAuthPassword",
-    "mgrpModerator",
-    "mgrpMsgMaxSize",
-    "mgrpDeliverTo",
-    "memberURL",
-];
+/// Attributes that decide what a list takes, and are not heeded yet. The password stands in a header.
+const LIST_NOT_YET: [&str; 1] = ["mgrpAuthPassword"];
 
 #[cfg(test)]
 mod tests {
@@ -115,6 +122,15 @@ mod tests {
 
     /// The targets, joined by blanks; or the error.
     fn outcome(policy: &Policy, entry: &Entry, domain: &Entry) -> Result<String, EntryError> {
+        outcome_where(policy, entry, domain, false)
+    }
+
+    fn outcome_where(
+        policy: &Policy,
+        entry: &Entry,
+        domain: &Entry,
+        may_defer: bool,
+    ) -> Result<String, EntryError> {
         let domain = Domain {
             name: "siroe.com".to_owned(),
             base: "o=siroe.com".to_owned(),
@@ -123,13 +139,21 @@ mod tests {
         let address = Address::parse("J.Doe+Work@Siroe.com").unwrap();
         let now = SystemTime::UNIX_EPOCH;
         let subaddress = Some("Work");
-        let request =
-            Request { address: &address, subaddress, domain: &domain, now, released: false };
+        let request = Request {
+            address: &address,
+            subaddress,
+            domain: &domain,
+            now,
+            released: false,
+            may_defer,
+        };
         let applied = evaluate(policy, entry, &request)?;
         let targets = applied.into_iter().filter_map(|applied| applied.targets.ok()).flatten();
         let text = |target| match target {
             Target::Address(address) => address,
             Target::Member(dn) => format!("<{dn}>"),
+            Target::Search(search) => format!("{{{}}}", search.filter),
+            Target::Later => "later".to_owned(),
         };
         Ok(targets.map(text).collect::<Vec<_>>().join(" "))
     }
@@ -217,6 +241,87 @@ mod tests {
             let got = outcome(&policy(&RELAY, &[]), &restricted, &Entry::default());
             assert_eq!(got, Err(EntryError::Unsupported(name)));
         }
+    }
+
+    #[test]
+    fn members_come_by_url_by_name_and_by_address() {
+        let bad =
+            |why: &str| Err(EntryError::BadValue { attribute: "memberURL", why: why.to_owned() });
+        // memberURL, mgrpDeliverTo, where it leads
+        let rows = [
+            (
+                "ldap:///o=x??sub?(l=a)",
+                "mailto:b@x.example",
+                Ok("b@x.example {(l=a)} a@x <uid=c,o=x>"),
+            ),
+            ("mailto:b@x.example", "", Ok("b@x.example a@x <uid=c,o=x>")),
+            (
+                "ldap://h/o=x",
+                "",
+                bad(
+                    "a search begins with ldap:///, without a host: the directory that the list stands \
+                 in is asked",
+                ),
+            ),
+            ("nobody", "", bad("\"nobody\" is neither an address nor a URL ldap: or mailto:")),
+        ];
+        for (url, deliver_to, want) in rows {
+            let mut group = entry(&["inetMailGroup"], &[("memberURL", url)]);
+            if !deliver_to.is_empty() {
+                group.add("mgrpDeliverTo", deliver_to);
+            }
+            group.add("mgrpRFC822MailMember", "a@x");
+            group.add("uniqueMember", "uid=c,o=x");
+            let got = outcome(&policy(&RELAY, &[]), &group, &Entry::default());
+            assert_eq!(got, want.map(str::to_owned), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_entry_may_be_looked_up_later_or_elsewhere() {
+        type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+        let relay = policy(&RELAY, &[]);
+        let (uid, host) = (("uid", "jdoe"), ("mailHost", "store1.siroe.com"));
+        let mailbox = "@store1.siroe.com.LMTP:jdoe+Work@lmtpcs-daemon";
+        let rows: [Row<'_>; 5] = [
+            (&[uid, host], mailbox, mailbox),
+            (&[uid, host, ("mailDeferProcessing", "Yes")], "later", mailbox),
+            (&[uid, host, ("mailDeferProcessing", "no")], mailbox, mailbox),
+            (
+                &[
+                    uid,
+                    host,
+                    ("mailRoutingAddress", "j@hub.example"),
+                    ("mailDeferProcessing", "yes"),
+                ],
+                "@store1.siroe.com:j@hub.example",
+                "@store1.siroe.com:j@hub.example",
+            ),
+            (&[uid, ("mailRoutingAddress", "j@hub.example")], "j@hub.example", "j@hub.example"),
+        ];
+        for (attributes, may, may_not) in rows {
+            let user = user(attributes);
+            for (may_defer, want) in [(true, may), (false, may_not)] {
+                let got = outcome_where(&relay, &user, &Entry::default(), may_defer);
+                assert_eq!(got.as_deref(), Ok(want), "{attributes:?} {may_defer}");
+            }
+        }
+        let offline = [("mailDeliveryOption", "members_offline"), ("mgrpRFC822MailMember", "a@x")];
+        let group = entry(&["inetMailGroup"], &offline);
+        let got = outcome_where(&relay, &group, &Entry::default(), true);
+        assert_eq!(got.as_deref(), Ok("later"));
+        let mut at_once = group.clone();
+        at_once.add("mailDeferProcessing", "no");
+        for (group, may_defer) in [(group, false), (at_once, true)] {
+            let got = outcome_where(&relay, &group, &Entry::default(), may_defer);
+            assert_eq!(got.as_deref(), Ok("a@x"));
+        }
+        let odd = user(&[uid, host, ("mailDeferProcessing", "maybe")]);
+        assert!(outcome_where(&relay, &odd, &Entry::default(), true).is_err());
+        // A user on hold is held all the same.
+        let held = [uid, ("mailUserStatus", "hold"), ("mailRoutingAddress", "j@hub.example")];
+        let got = outcome(&relay, &user(&held), &Entry::default());
+        assert_eq!(got.as_deref(), Ok("@hold-daemon:J.Doe+Work@Siroe.com"));
     }
 
     #[test]

@@ -7,11 +7,12 @@ use tracing::warn;
 
 use super::{
     entry::{Domain, Entry, is_below, normalize_dn},
-    filter::LocalFilter,
+    filter::EntryFilter,
     known::ADDRESSES,
     ldap::LdapError,
     ldif::{self, LdifError},
-    lookup::{LookingUp, Lookup, LookupError},
+    lookup::{LookingUp, Lookup, LookupError, MOST_FOUND},
+    member_url::{MemberScope, MemberSearch},
 };
 
 /// The entries of one LDIF file.
@@ -149,7 +150,8 @@ impl LdifDirectory {
     /// The value that a look-up by URL finds.
     pub(super) fn find_url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
         let base = normalize_dn(&query.base);
-        let Some(filter) = LocalFilter::parse(&query.filter) else {
+        let filter = EntryFilter::parse(&query.filter).ok();
+        let Some(filter) = filter.filter(|filter| !filter.is_extended()) else {
             return Err(LookupError(format!(
                 "{query}: an LDIF file cannot be asked by this filter"
             )));
@@ -159,7 +161,7 @@ impl LdifDirectory {
             SearchScope::Subtree => is_below(dn, &base),
             SearchScope::One => parent(dn) == Some(base.as_str()),
         };
-        let mut found = self.all().filter(|(dn, entry)| is_in_scope(dn) && filter.matches(entry));
+        let mut found = self.all().filter(|(dn, entry)| is_in_scope(dn) && filter.passes(entry));
         let Some((first, entry)) = found.next() else { return Ok(None) };
         match found.next() {
             Some((second, _)) => {
@@ -181,8 +183,55 @@ impl LdifDirectory {
         })
     }
 
+    /// The same for the members of a list.
+    pub(super) fn find_members_in_time(
+        self: &Arc<Self>,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> LookingUp<Vec<Arc<Entry>>> {
+        let (directory, search, among) = (Arc::clone(self), search.clone(), among.to_vec());
+        Box::pin(async move {
+            let found = move || directory.find_members(&search, &among);
+            let found = tokio::task::spawn_blocking(found).await;
+            found.unwrap_or_else(|error| Err(LookupError(error.to_string())))
+        })
+    }
+
     pub(super) fn find_entry(&self, dn: &str) -> Option<Arc<Entry>> {
         self.names.get(&normalize_dn(dn)).cloned()
+    }
+
+    /// The entries that a search of a list finds, in the order of their names.
+    pub(super) fn find_members(
+        &self,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        if search.tried.is_extended() {
+            let filter = &search.filter;
+            return Err(LookupError(format!("a file cannot be searched by {filter}")));
+        }
+        let base = normalize_dn(&search.base);
+        let base = if search.base.trim().is_empty() { "" } else { &base };
+        let is_place = search.scope != MemberScope::Base;
+        if is_place && !base.is_empty() && !self.names.contains_key(base) {
+            return Err(LookupError(format!("there is no {base} to search in")));
+        }
+        let has_one = |entry: &Entry| {
+            let mut own = ADDRESSES.iter().flat_map(|name| entry.all(name));
+            among.is_empty() || own.any(|own| among.contains(&own.to_ascii_lowercase()))
+        };
+        let is_there = |dn: &str| match search.scope {
+            _ if base.is_empty() => search.scope == MemberScope::Subtree,
+            MemberScope::Base => dn == base,
+            MemberScope::One => parent(dn) == Some(base),
+            MemberScope::Subtree => is_below(dn, base),
+        };
+        let all = self.names.iter().filter(|(dn, _)| is_there(dn));
+        let found = all.filter(|(_, entry)| search.tried.passes(entry) && has_one(entry));
+        let mut found: Vec<_> = found.take(MOST_FOUND + 1).collect();
+        found.sort_unstable_by_key(|(dn, _)| *dn);
+        Ok(found.into_iter().map(|(_, entry)| Arc::clone(entry)).collect())
     }
 }
 
@@ -206,13 +255,23 @@ impl Lookup for LdifDirectory {
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
         Ok(self.find_entry(dn))
     }
+
+    async fn found_by(
+        &self,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        self.find_members(search, among)
+    }
 }
 
 /// Attributes that entries may have and that are not heeded yet: told when a file is read.
-pub(crate) const NOT_YET: [(&str, &str); 3] = [
-    ("mailroutingaddress", "not there yet: mail is delivered as if the entry did not have it"),
+pub(crate) const NOT_YET: [(&str, &str); 5] = [
     ("mailsieverulesource", "Sieve is not there yet: mail is delivered as if there were no filter"),
     ("mgrpaddheader", "not there yet: no header is added to this list's mail"),
+    ("mgrpremoveheader", "not there yet: no header is taken out of this list's mail"),
+    ("mgrpmsgprefixtext", "not there yet: no text is added to this list's mail"),
+    ("mgrpmsgsuffixtext", "not there yet: no text is added to this list's mail"),
 ];
 
 /// Files an entry under each of these values.

@@ -6,6 +6,7 @@ use relais_config::{directory::Cache, lookup_url::UrlQuery};
 
 use super::{
     entry::{Domain, Entry},
+    member_url::MemberSearch,
     search_log::SearchLog,
 };
 
@@ -23,6 +24,15 @@ pub trait Lookup {
 
     /// The entry of this distinguished name.
     fn entry(&self, dn: &str) -> impl Future<Output = Result<Option<Arc<Entry>>, LookupError>>;
+
+    /// The entries that a search of a list finds, those with one of these addresses when there are
+    /// any; they have what the search asks for, and may have nothing else. Never a part of them: one
+    /// more than a list may have is the sign that there are too many.
+    fn found_by(
+        &self,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> impl Future<Output = Result<Vec<Arc<Entry>>, LookupError>>;
 
     /// The value that a look-up by URL finds, if it finds any.
     fn url(&self, query: &UrlQuery) -> impl Future<Output = Result<Option<String>, LookupError>>;
@@ -48,6 +58,9 @@ pub trait Remote: fmt::Debug + Send + Sync {
     /// As in [`Lookup`].
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>>;
 
+    /// As in [`Lookup`].
+    fn found_by(&self, search: &MemberSearch, among: &[String]) -> LookingUp<Vec<Arc<Entry>>>;
+
     /// The value that a look-up by URL finds, if it finds any.
     fn url(&self, query: &UrlQuery) -> LookingUp<Option<Arc<String>>>;
 
@@ -65,3 +78,6 @@ pub type LookingUp<V> = Pin<Box<dyn Future<Output = Result<V, LookupError>> + Se
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the directory does not answer: {0}")]
 pub struct LookupError(pub String);
+
+/// Entries that a search of a list may find: as many recipients as one address may stand for.
+pub(crate) const MOST_FOUND: usize = 50_000;

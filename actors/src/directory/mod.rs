@@ -21,9 +21,11 @@ mod ldap;
 mod ldif;
 mod local;
 mod lookup;
+mod member_url;
 mod options;
 mod password;
 mod policy;
+mod posting;
 mod refusal;
 mod search_log;
 mod status;
@@ -45,7 +47,7 @@ use relais_config::{
     directory::{Cache as Limits, UrlCache},
     lookup_url::UrlQuery,
 };
-use tokio::task::JoinError;
+use tokio::{sync::oneshot, task::JoinError};
 
 use self::cache::{Asked, Findings, LookupCache};
 pub use self::{
@@ -57,14 +59,18 @@ pub use self::{
     ldif::LdifError,
     local::{LdifDirectory, OpenError},
     lookup::{LookingUp, Lookup, LookupError, Remote},
+    member_url::{MemberSearch, MemberUrl},
     options::{Applied, OptionFailure, Request, Target},
     password::{PasswordError, StoredPassword},
     policy::Policy,
+    posting::{DomainPattern, PostingRules},
     refusal::EntryError,
     search_log::{SearchLog, Searched},
     status::may_log_in,
 };
-pub(crate) use self::{known::ADDRESSES, local::NOT_YET, options::quote, status::VALUES};
+pub(crate) use self::{
+    known::ADDRESSES, local::NOT_YET, lookup::MOST_FOUND, options::quote, status::VALUES,
+};
 use crate::{
     actor::{Actor, Adopt, Answer, Ctx, Gone, Ground, Handle, Later, Mailbox},
     metrics::ServerMeters,
@@ -108,6 +114,18 @@ pub struct FindUsers {
 pub struct FindEntry {
     /// The name.
     pub dn: String,
+    /// As in [`FindDomain`].
+    pub log: Option<SearchLog>,
+}
+
+/// Asks for the entries that a search of a list finds.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Arc<Entry>>, LookupError>")]
+pub struct FindMembers {
+    /// The search.
+    pub search: MemberSearch,
+    /// Addresses in lower case: entries with one of them are wanted; all, when there are none.
+    pub among: Vec<String>,
     /// As in [`FindDomain`].
     pub log: Option<SearchLog>,
 }
@@ -251,6 +269,18 @@ impl Lookup for Source {
         }
     }
 
+    async fn found_by(
+        &self,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        match self {
+            Self::None => Ok(Vec::new()),
+            Self::Ldif(directory) => directory.found_by(search, among).await,
+            Self::Remote(directory, _) => directory.found_by(search, among).await,
+        }
+    }
+
     async fn url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
         match self {
             Self::None => Ok(None),
@@ -318,7 +348,6 @@ impl Directory {
                 outcome
             }
         };
-        let ended = || LookupError("the directory ended".to_owned());
         Later::new(async move { outcome.await.unwrap_or_else(|_| Err(ended())) }).into()
     }
 }
@@ -394,6 +423,33 @@ impl Handle<FindEntry> for Directory {
                 self.in_time(|its| &mut its.names, (dn, log), look_up, ctx)
             }
         }
+    }
+}
+
+// Nothing is remembered: what a list came to is, as a whole, by whoever routes.
+impl Handle<FindMembers> for Directory {
+    fn handle(
+        &mut self,
+        FindMembers { search, among, log }: FindMembers,
+        ctx: &mut Ctx<Self>,
+    ) -> Answer<Result<Vec<Arc<Entry>>, LookupError>> {
+        let looking_up = match self.source.clone() {
+            Source::None => return self.at_once(Vec::new()),
+            Source::Ldif(directory) => directory.find_members_in_time(&search, &among),
+            Source::Remote(directory, _) => directory.found_by(&search, &among),
+        };
+        let looking_up = match log {
+            Some(log) => tokio::spawn(log.over(looking_up)),
+            None => tokio::spawn(looking_up),
+        };
+        let (tell, outcome) = oneshot::channel();
+        ctx.when(looking_up, move |directory, said, _| {
+            let said = looked_up(said);
+            directory.counts.count(&said);
+            // The asker may have gone away meanwhile.
+            let _ = tell.send(said);
+        });
+        Later::new(async move { outcome.await.unwrap_or_else(|_| Err(ended())) }).into()
     }
 }
 
@@ -494,6 +550,16 @@ impl Lookup for DirectoryHandle {
         self.mailbox.ask(find).await.map_err(gone)?
     }
 
+    async fn found_by(
+        &self,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        let log = self.log.clone();
+        let find = FindMembers { search: search.clone(), among: among.to_vec(), log };
+        self.mailbox.ask(find).await.map_err(gone)?
+    }
+
     async fn url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
         let find = FindUrl { query: query.clone(), log: self.log.clone() };
         let found = self.mailbox.ask(find).await.map_err(gone)??;
@@ -519,6 +585,10 @@ impl LookupCounts {
 /// The answer of a task; a bug in a source fails its look-up.
 fn looked_up<V>(said: Result<Result<V, LookupError>, JoinError>) -> Result<V, LookupError> {
     said.unwrap_or_else(|died| Err(LookupError(died.to_string())))
+}
+
+fn ended() -> LookupError {
+    LookupError("the directory ended".to_owned())
 }
 
 fn gone(error: Gone) -> LookupError {

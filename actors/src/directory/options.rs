@@ -12,6 +12,7 @@ use relais_config::{
 use super::{
     autoreply::AutoreplyTexts,
     entry::{Domain, Entry, Kind},
+    member_url::{MemberSearch, MemberUrl},
     policy::Policy,
     refusal::EntryError,
     status::EntryStatus,
@@ -31,6 +32,8 @@ pub struct Request<'a> {
     pub now: SystemTime,
     /// The mail was released from a hold channel: the status `hold` does not count.
     pub released: bool,
+    /// There is a reprocess channel, and the mail does not come from it.
+    pub may_defer: bool,
 }
 
 /// Where mail for an entry goes on to.
@@ -40,6 +43,10 @@ pub enum Target {
     Address(String),
     /// The entry of this name, a member of a group.
     Member(String),
+    /// The entries that this finds, members of a group.
+    Search(MemberSearch),
+    /// The address itself, once more, by the reprocess channel.
+    Later,
 }
 
 /// The result of one delivery option.
@@ -94,6 +101,39 @@ pub(super) fn active<'a>(
     policy.options.get(usize::from(kind == Kind::Group)).into_iter().collect()
 }
 
+/// `mailRoutingAddress`: all mail goes there, by way of the entry's own host if it has another one.
+pub(super) fn routing_address(policy: &Policy, entry: &Entry) -> Option<Applied<'static>> {
+    let address = entry.first("mailroutingaddress")?.trim();
+    let host = entry.first("mailhost").filter(|host| !policy.is_here(host));
+    let target = match host {
+        Some(host) => format!("@{host}:{address}"),
+        None => address.to_owned(),
+    };
+    let (option, targets) = ("mailRoutingAddress", Ok(vec![Target::Address(target)]));
+    Some(Applied { option, autoreply: false, is_way: host.is_some(), targets })
+}
+
+/// The deferral that an entry asks for: by `mailDeferProcessing`, or else by a flag of its options.
+pub(super) fn deferral(
+    entry: &Entry,
+    options: &[&DeliveryOption],
+) -> Result<Option<Applied<'static>>, EntryError> {
+    let flagged = || options.iter().find(|option| option.flags.deferred());
+    let option = match entry.first("maildeferprocessing").map(str::trim) {
+        Some(yes) if yes.eq_ignore_ascii_case("yes") => "mailDeferProcessing",
+        Some(no) if no.eq_ignore_ascii_case("no") => return Ok(None),
+        Some(other) => {
+            let shown: String = other.chars().take(80).collect();
+            let why = format!("{shown:?} is neither yes nor no");
+            return Err(EntryError::BadValue { attribute: "mailDeferProcessing", why });
+        }
+        None if flagged().is_some() => "the flag @ or $ of an option",
+        None => return Ok(None),
+    };
+    let targets = Ok(vec![Target::Later]);
+    Ok(Some(Applied { option, autoreply: false, is_way: false, targets }))
+}
+
 /// When the entry's own host has to do the work: the address with that host as its route.
 pub(super) fn elsewhere(
     policy: &Policy,
@@ -142,7 +182,8 @@ pub(super) fn apply<'a>(
     let targets = match &option.template {
         OptionTemplate::Forward => Ok(addresses("mailforwardingaddress")),
         OptionTemplate::Members => {
-            let mut targets = addresses("mgrprfc822mailmember");
+            let mut targets = searched(entry);
+            targets.extend(addresses("mgrprfc822mailmember"));
             targets.extend(addresses("rfc822mailmember"));
             targets.extend(entry.all("uniquemember").iter().cloned().map(Target::Member));
             Ok(targets)
@@ -157,6 +198,16 @@ pub(super) fn apply<'a>(
         },
     };
     Applied { option: &option.text, autoreply, is_way, targets }
+}
+
+/// The members whom URLs name. A URL that names nobody has its list refused before.
+fn searched(entry: &Entry) -> Vec<Target> {
+    let all = MEMBER_URLS.iter().flat_map(|name| MemberUrl::all(entry, name).unwrap_or_default());
+    let target = |url| match url {
+        MemberUrl::Address(address) => Target::Address(address),
+        MemberUrl::Search(search) => Target::Search(search),
+    };
+    all.map(target).collect()
 }
 
 fn names_host(pieces: &[OptionPiece]) -> bool {
@@ -241,6 +292,9 @@ fn fill<'a>(
     }
     Ok(filled.finish())
 }
+
+/// Attributes with URLs of members.
+pub(super) const MEMBER_URLS: [&str; 2] = ["mgrpDeliverTo", "memberURL"];
 
 #[derive(Default)]
 struct Filled {

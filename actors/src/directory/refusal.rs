@@ -43,6 +43,15 @@ pub enum EntryError {
     /// A list that asks for what is not there yet.
     #[error("the list uses {0}, which is not supported yet")]
     Unsupported(&'static str),
+    /// A value that makes no sense, where going on without it would send mail to others, or take it
+    /// from others, than its writer meant.
+    #[error("{attribute}: {why}")]
+    BadValue {
+        /// The attribute.
+        attribute: &'static str,
+        /// The mistake in it.
+        why: String,
+    },
 }
 
 impl EntryError {
@@ -73,7 +82,8 @@ impl EntryError {
             Self::NoUid | Self::BadUid(_) | Self::BadMailHost(_) | Self::NoDelivery => {
                 Reply::new(451, Enhanced(4, 3, 0), damaged)
             }
-            Self::Unsupported(_) => {
+            // The administrator of the list mends it; the mail waits for that.
+            Self::Unsupported(_) | Self::BadValue { .. } => {
                 Reply::new(451, Enhanced(4, 3, 5), "this list cannot be served yet")
             }
         }

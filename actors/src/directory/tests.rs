@@ -15,7 +15,8 @@ use relais_config::{
 use tokio::sync::Semaphore;
 
 use super::{
-    DirectoryHandle, Domain, Entry, LookingUp, Lookup, LookupCounts, LookupError, Remote, Source,
+    DirectoryHandle, Domain, Entry, LookingUp, Lookup, LookupCounts, LookupError, MemberSearch,
+    Remote, Source,
 };
 use crate::actor::{Ground, Meters};
 
@@ -72,6 +73,10 @@ impl Remote for ScriptedSource {
 
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>> {
         self.answer(format!("name {dn}"), Some(Arc::new(Entry::new(dn))))
+    }
+
+    fn found_by(&self, search: &MemberSearch, _: &[String]) -> LookingUp<Vec<Arc<Entry>>> {
+        self.answer(format!("search {search}"), vec![Arc::new(Entry::new("uid=x"))])
     }
 
     fn url(&self, query: &UrlQuery) -> LookingUp<Option<Arc<String>>> {

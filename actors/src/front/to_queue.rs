@@ -37,7 +37,7 @@ use crate::{
     in_hand,
     metrics::AuthResult,
     router::{
-        Admitted, MAX_EXPANSION, Question, Route, Submission, grouped, internal_ip,
+        Admitted, MAX_EXPANSION, Poster, Question, Route, Submission, grouped, internal_ip,
         too_large_for_all,
     },
     timestamp::now_ms,
@@ -677,6 +677,7 @@ impl Intake for SmtpIntake {
             header: false,
             released: false,
             submission: Some(self.submission()),
+            poster: Poster::Client,
         };
         match self.side.router.admit(&question).await {
             // The router takes none that no transaction could take.

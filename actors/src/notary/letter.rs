@@ -23,7 +23,7 @@ use crate::{
     events::{MessageAccepted, Printable, RecipientsReturned},
     metrics::NoticeResult,
     queue::{Case, Told},
-    router::{Question, Route, grouped},
+    router::{Poster, Question, Route, grouped},
     timestamp::now_ms,
 };
 
@@ -416,6 +416,7 @@ pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question
         header: false,
         released: false,
         submission: None,
+        poster: Poster::Nobody,
     }
 }
 

@@ -3,20 +3,26 @@
 //! The directory is asked first, then the alias table: an address that the directory has is never
 //! taken from the table. With `aliases_first` it is the other way round.
 
-use std::{num::NonZeroU64, sync::Arc, time::SystemTime};
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, Once},
+    time::SystemTime,
+};
 
 use relais_channels::mail::{Address, XQuota};
 use relais_config::{Channel, channel::Subaddress};
 use tracing::warn;
 
 use super::{
-    refusal::Refusal,
-    routes::Routes,
+    posting::{PostGoes, PostingCheck},
+    refusal::{MAX_EXPANSION, Refusal},
+    routes::{Question, Routes},
     steps::{Step, Trace},
     tables::INCLUDE,
 };
 use crate::directory::{
-    Allowance, Domain, Entry, EntryError, IgnoredValue, Lookup, Request, Target, evaluate,
+    Allowance, Domain, Entry, EntryError, IgnoredValue, Lookup, MemberSearch, Request, Target,
+    evaluate,
 };
 
 /// The addresses that an address stands for.
@@ -28,6 +34,8 @@ pub(super) struct Targets {
     pub(super) missing: Vec<String>,
     /// Hears of failures in the sender's place.
     pub(super) errors_to: Option<String>,
+    /// None of them yet: the address is looked up once more, by the reprocess channel.
+    pub(super) is_later: bool,
     /// Octets of one message for them.
     pub(super) size_limit: Option<NonZeroU64>,
     /// The quota of the mailbox that one of them is the way to.
@@ -53,10 +61,13 @@ pub(super) struct Aliases<'a, L> {
     pub(super) lookup: &'a L,
     /// The local channel that answers for the address.
     pub(super) channel: &'a Channel,
-    /// The status `hold` does not count.
-    pub(super) released: bool,
+    pub(super) question: &'a Question<'a>,
+    /// Aliases that led to the address.
+    pub(super) depth: usize,
     /// The alias table is left alone: the address was written with a backslash.
     pub(super) is_plain: bool,
+    /// Lists that asked who posts.
+    pub(super) asked: &'a mut usize,
     pub(super) trace: &'a mut Trace,
 }
 
@@ -94,10 +105,11 @@ impl<L: Lookup> Aliases<'_, L> {
         names: &Names<'_>,
         domain: &Arc<Domain>,
     ) -> Result<Option<Targets>, Refusal> {
-        let (now, released) = (SystemTime::now(), self.released);
+        let (now, released) = (SystemTime::now(), self.question.released);
+        let may_defer = self.may_defer();
         for (probe, subaddress) in names.probes() {
             let Some(entry) = self.find(domain, &probe).await? else { continue };
-            let request = Request { address, subaddress, domain, now, released };
+            let request = Request { address, subaddress, domain, now, released, may_defer };
             return self.options(&request, &entry).await.map(Some);
         }
         let replaced = |attribute: &'static str| domain.entry.first(attribute);
@@ -114,8 +126,15 @@ impl<L: Lookup> Aliases<'_, L> {
         // An entry may be there for everybody else of its domain.
         let everybody = format!("@{}", names.domain);
         let Some(entry) = self.find(domain, &everybody).await? else { return Ok(None) };
-        let request = Request { address, subaddress: None, domain, now, released };
+        let subaddress = None;
+        let request = Request { address, subaddress, domain, now, released, may_defer };
         self.options(&request, &entry).await.map(Some)
+    }
+
+    /// Whether another channel may look an address up later: mail from that channel it may not.
+    fn may_defer(&self) -> bool {
+        let Question { source_channel, header, .. } = self.question;
+        self.routes.reprocess.is_some() && !header && !self.routes.is_internal(source_channel)
     }
 
     /// The one mail entry with this address.
@@ -143,10 +162,20 @@ impl<L: Lookup> Aliases<'_, L> {
     async fn options(&mut self, request: &Request<'_>, entry: &Entry) -> Result<Targets, Refusal> {
         let applied = evaluate(&self.routes.policy, entry, request).inspect_err(|error| {
             warn!(dn = ?entry.dn, %error, "a directory entry takes no mail");
+            self.trace.note(|| Step::unusable(entry, error));
         })?;
         let Allowance { quota, size_limit, .. } = self.allowance(entry, &request.domain.entry);
         let (errors_to, quota) = (errors_to(entry), quota.map(Arc::new));
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
+        if entry.is_group() {
+            self.note_unheeded(entry);
+            let check =
+                PostingCheck::new(self.lookup, self.question, self.depth, self.asked, self.trace);
+            if let PostGoes::ToModerators(moderators) = check.ask(entry).await? {
+                all.addresses.extend(moderators.into_iter().map(|address| (address, false)));
+                return Ok(all);
+            }
+        }
         for applied in applied {
             let (targets, failure) = match applied.targets {
                 Ok(targets) => (targets, None),
@@ -163,6 +192,11 @@ impl<L: Lookup> Aliases<'_, L> {
                         Some(address) => all.addresses.push((address, false)),
                         None => all.missing.push(dn),
                     },
+                    Target::Search(search) => {
+                        let found = self.members_by(&search).await?;
+                        all.addresses.extend(found.into_iter().map(|address| (address, false)));
+                    }
+                    Target::Later => all.is_later = true,
                 }
             }
             self.trace.note(|| Step::Option {
@@ -175,6 +209,35 @@ impl<L: Lookup> Aliases<'_, L> {
             });
         }
         Ok(all)
+    }
+
+    /// The addresses of members that a search finds.
+    async fn members_by(&mut self, search: &MemberSearch) -> Result<Vec<String>, Refusal> {
+        let found = self.lookup.found_by(search, &[]).await.inspect_err(|error| {
+            warn!(%search, %error, "the members of a list cannot be found: its mail waits");
+        })?;
+        let addresses = found.iter().flat_map(|entry| search.addresses_of(entry));
+        let addresses: Vec<_> = addresses.take(MAX_EXPANSION + 1).cloned().collect();
+        if found.len().max(addresses.len()) > MAX_EXPANSION {
+            warn!(%search, "a search finds more members than a list may have");
+            return Err(Refusal::TooMany);
+        }
+        self.trace.note(|| Step::Found { search: search.to_string(), addresses: addresses.len() });
+        Ok(addresses)
+    }
+
+    /// Tells of attributes that a list has in vain.
+    fn note_unheeded(&mut self, entry: &Entry) {
+        for attribute in UNHEEDED {
+            if entry.first(attribute).is_none() {
+                continue;
+            }
+            let dn = &entry.dn;
+            UNHEEDED_IS_TOLD.call_once(|| {
+                warn!(?dn, attribute, "not there yet: an attribute of a list does nothing");
+            });
+            self.trace.note(|| Step::Unheeded { dn: dn.clone(), attribute });
+        }
     }
 
     /// The allowance of an entry, told.
@@ -314,3 +377,9 @@ pub(super) const AUTOREPLY_WAY: &str = ":autoreply:";
 /// First characters of targets of aliases that are no addresses: commands, files, what else begins
 /// with a colon.
 pub(super) const SPECIAL: [char; 3] = ['|', '/', ':'];
+
+/// Attributes of lists that are not heeded yet, in lower case.
+const UNHEEDED: [&str; 4] =
+    ["mgrpaddheader", "mgrpremoveheader", "mgrpmsgprefixtext", "mgrpmsgsuffixtext"];
+/// One line is enough, whatever mail comes: `relais route` shows it of each list.
+static UNHEEDED_IS_TOLD: Once = Once::new();

@@ -15,7 +15,7 @@ use super::{
     alias::Aliases,
     refusal::Refusal,
     rewrite::{Purpose, Rewriter},
-    routes::Routes,
+    routes::{Poster, Question, Routes},
     steps::{Step, Trace},
     virtual_alias::VirtualAliases,
 };
@@ -121,9 +121,11 @@ impl RouterHandle {
             Ok(Some(addresses)) => Ok(Some(addresses)),
             Err(refusal) => Err(refusal),
             Ok(None) => {
-                let (routes, lookup, released) = (&*routes, &lookup, false);
-                let trace = &mut trace;
-                let aliases = Aliases { routes, lookup, channel, released, is_plain, trace };
+                let (routes, lookup, question) =
+                    (&*routes, &lookup, &by_nobody(&completed, source));
+                let (depth, asked, trace) = (0, &mut 0, &mut trace);
+                let aliases =
+                    Aliases { routes, lookup, channel, question, depth, is_plain, asked, trace };
                 let targets = aliases.targets(&completed).await;
                 targets.map(|targets| {
                     targets.map(|targets| {
@@ -153,9 +155,9 @@ impl RouterHandle {
             Ok(Some((domain, entry))) => {
                 let address = completed(address, &routes);
                 let now = SystemTime::now();
-                let (domain, released) = (&domain, false);
-                let request =
-                    Request { address: &address, subaddress: None, domain, now, released };
+                let (domain, subaddress, released, may_defer) = (&domain, None, false, false);
+                let address = &address;
+                let request = Request { address, subaddress, domain, now, released, may_defer };
                 probed.facts.push(("entry", entry.dn.clone()));
                 match evaluate(&routes.policy, &entry, &request) {
                     Ok(applied) => {
@@ -283,9 +285,25 @@ fn why_not(flags: OptionFlags, entry: &Entry, applied: &[Applied<'_>]) -> String
     }
 }
 
+/// A question that no client asks.
+fn by_nobody<'a>(address: &'a Address, source_channel: &'a str) -> Question<'a> {
+    Question {
+        address,
+        sender: "",
+        source_channel,
+        may_relay: true,
+        header: false,
+        released: false,
+        submission: None,
+        poster: Poster::Nobody,
+    }
+}
+
 fn text_of(target: Target) -> String {
     match target {
         Target::Address(address) => address,
         Target::Member(dn) => dn,
+        Target::Search(search) => search.to_string(),
+        Target::Later => "the reprocess channel".to_owned(),
     }
 }

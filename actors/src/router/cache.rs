@@ -4,7 +4,8 @@
 //! [`InForce`] holds routes and answers together and is replaced as a whole: an answer that was made
 //! by routes that are in force no more is remembered where nobody looks any more.
 //!
-//! Holds only what does not depend on who asks. Bounded, in answers and in octets: when it is full,
+//! Holds what does not depend on who asks; and of recipients who are lists that ask who posts, the
+//! ways of those who may. Bounded, in answers and in octets: when it is full,
 //! what is out of date goes first, and then a part of the rest. What lists came to is counted once,
 //! however many answers share it. A cached answer costs one look-up and no message.
 
@@ -24,7 +25,7 @@ use smallvec::SmallVec;
 
 use super::{
     lists::Lists,
-    routes::{Question, Resolution, Route, Routes},
+    routes::{Posting, Question, Resolution, Route, Routes},
 };
 
 /// The place where the router publishes.
@@ -127,8 +128,16 @@ impl InForce {
     }
 
     pub(super) fn find(&self, question: &Question<'_>) -> Option<Arc<Resolution>> {
-        let key = key(question.source_channel, question.address);
-        let found = self.answers.get(&*key).filter(|answer| Instant::now() < answer.until);
+        self.find_by(&key(question.source_channel, question.address))
+    }
+
+    /// The same, where a list asks who posts.
+    pub(super) fn find_of_poster(&self, question: &Question<'_>) -> Option<Arc<Resolution>> {
+        self.find_by(&poster_key(question))
+    }
+
+    fn find_by(&self, key: &[u8]) -> Option<Arc<Resolution>> {
+        let found = self.answers.get(key).filter(|answer| Instant::now() < answer.until);
         let counter = if found.is_some() { &self.uses.hits } else { &self.uses.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found.map(|answer| Arc::clone(&answer.resolution))
@@ -137,14 +146,20 @@ impl InForce {
     pub(super) fn remember(&self, question: &Question<'_>, resolution: &Arc<Resolution>) {
         let life = match &resolution.routes {
             Ok(_) => self.limits.ttl,
+            Err(_) if resolution.posting == Posting::Unsaid => self.limits.ttl,
             Err(reply) if reply.is_permanent() => self.limits.negative_ttl,
             Err(_) => self.limits.negative_ttl.min(TEMPORARY),
         };
         let now = Instant::now();
-        let is_kept = self.limits.entries > 0 && !resolution.comes_once;
+        // Strangers who are turned away push nobody else's answer out.
+        let is_refused = resolution.posting == Posting::Asked && resolution.routes.is_err();
+        let is_kept = self.limits.entries > 0 && !resolution.comes_once && !is_refused;
         let Some(until) = now.checked_add(life).filter(|_| is_kept) else { return };
         self.make_room(now);
-        let key = key(question.source_channel, question.address);
+        let key = match resolution.posting {
+            Posting::Asked => poster_key(question),
+            Posting::Open | Posting::Unsaid => key(question.source_channel, question.address),
+        };
         let answer = Remembered { resolution: Arc::clone(resolution), until };
         self.charge(key.len(), resolution);
         if let Some(before) = self.answers.insert(key[..].into(), answer) {
@@ -229,6 +244,19 @@ fn key(channel: &str, address: &Address) -> SmallVec<[u8; 128]> {
     let domain = address.domain().map_or(0, str::len);
     let start = key.len() - domain;
     key[start..].make_ascii_lowercase();
+    key
+}
+
+/// The same, and who posts.
+fn poster_key(question: &Question<'_>) -> SmallVec<[u8; 128]> {
+    let mut key = key(question.source_channel, question.address);
+    let user = question.submission.map_or("", |its| its.authenticated);
+    // No address has a line end in it.
+    for piece in [question.sender, user] {
+        key.push(b'\n');
+        key.extend_from_slice(piece.as_bytes());
+    }
+    key.push(question.poster as u8);
     key
 }
 

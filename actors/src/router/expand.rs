@@ -12,7 +12,8 @@
 //! When no member leads anywhere the recipient is refused: for now if there is hope for one of
 //! them, else for good, with what was said of the first. Otherwise the others get theirs, and each
 //! that failed goes by the channel of [`Program::Reprocess`](relais_config::channel::Program), which
-//! tries it again or has the list's owner told.
+//! tries it again or has the list's owner told. A name in a list whose entry is gone has the owner
+//! told; without an owner that stands in the log.
 
 use std::{collections::HashSet, num::NonZeroU64, sync::Arc};
 
@@ -75,6 +76,13 @@ struct Failed {
     member: String,
     errors_to: Option<Arc<str>>,
     refusal: Refusal,
+}
+
+impl Failed {
+    /// The list names an entry that is not there any more, or that has no address.
+    fn is_stale(&self) -> bool {
+        matches!(self.refusal, Refusal::NoAddress(_))
+    }
 }
 
 impl Lineage {
@@ -217,11 +225,15 @@ impl Expansion {
         for Circular { address, errors_to } in circles.circular() {
             self.fail(address, errors_to, Refusal::Circle, trace);
         }
-        let failed = std::mem::take(&mut self.failed);
+        let mut failed = std::mem::take(&mut self.failed);
         if let Some(Failed { member, refusal, .. }) = failed.first() {
             // One line, however many: a stranger's RCPT of a few octets writes it.
             let members = failed.len();
             warn!(?recipient, members, first = ?member, %refusal, "members lead nowhere");
+        }
+        if !self.routes.is_empty() {
+            // Only the administrator of the list can mend it: a sender could do nothing about it.
+            failed.retain(|failed| !failed.is_stale() || failed.errors_to.is_some());
         }
         let again = routes.reprocess.filter(|_| !self.routes.is_empty());
         let Some(n) = again else { return self.without_failed(&failed) };

@@ -23,6 +23,7 @@ mod headers;
 mod lists;
 #[cfg(test)]
 mod postfix_tests;
+mod posting;
 mod postmaster;
 #[cfg(test)]
 mod program_tests;
@@ -61,7 +62,10 @@ pub use self::{
     headers::{HeaderForm, HeaderTreatment, RewriteHeader},
     postmaster::own_postmaster,
     resolver::Resolver,
-    routes::{AUTOREPLY, Admitted, Question, Resolution, Route, Routes, RoutesError, Routing},
+    routes::{
+        AUTOREPLY, Admitted, Poster, Posting, Question, Resolution, Route, Routes, RoutesError,
+        Routing,
+    },
     sizes::too_large_for_all,
     steps::Step,
     submission::{Submission, TcpEnds},
@@ -91,6 +95,19 @@ pub struct Resolve {
     pub source_channel: String,
     /// As in [`Question`].
     pub released: bool,
+    /// The one who posts; `None`: an answer for everybody is wanted, if there is one.
+    pub poster: Option<PosterText>,
+}
+
+/// Somebody who posts.
+#[derive(Clone, Debug)]
+pub struct PosterText {
+    /// As in [`Question`].
+    pub poster: Poster,
+    /// The sender.
+    pub sender: String,
+    /// The user who has logged in; empty when nobody has.
+    pub user: String,
 }
 
 /// Asks which channel the address of a client leads to.
@@ -181,14 +198,18 @@ impl Handle<Resolve> for Router {
     fn handle(&mut self, resolve: Resolve, _: &mut Ctx<Self>) -> Later<Arc<Resolution>> {
         let (now, directory) = (self.published.in_force(), self.directory.clone());
         Later::new(async move {
+            let by = resolve.poster.as_ref();
+            let user = by.map(|by| by.user.as_str());
             let question = Question {
                 address: &resolve.address,
-                sender: "",
+                sender: by.map_or("", |by| &by.sender),
                 source_channel: &resolve.source_channel,
                 may_relay: false,
                 header: false,
                 released: resolve.released,
-                submission: None,
+                submission: user
+                    .map(|user| Submission { authenticated: user, ..Submission::default() }),
+                poster: by.map_or(Poster::Unsaid, |by| by.poster),
             };
             let resolver = Resolver::new(&now.routes, &directory, question).sharing(&now.lists);
             Arc::new(resolver.resolve().await)
@@ -223,6 +244,7 @@ impl Handle<Explain> for Router {
                     hello: &explain.hello,
                     authenticated: &explain.authenticated,
                 }),
+                poster: Poster::Client,
             };
             let mut routing = Resolver::new(&routes, &directory, question).traced().route().await;
             steps.append(&mut routing.steps);
@@ -317,17 +339,35 @@ impl RouterHandle {
         let found = if let Some(found) = now.find(question) {
             found
         } else {
-            let found = self.ask(question).await?;
+            let found = self.ask(question, None).await?;
             now.remember(question, &found);
             found
+        };
+        let found = match found.posting {
+            Posting::Unsaid => self.found_for_poster(&now, question).await?,
+            Posting::Open | Posting::Asked => found,
         };
         let asked = (&*now.routes, &self.directory);
         admit(asked, &found, question, &mut Trace::default()).await
     }
 
+    /// The answer where a list asks who posts.
+    async fn found_for_poster(
+        &self,
+        now: &InForce,
+        question: &Question<'_>,
+    ) -> Result<Arc<Resolution>, Reply> {
+        if let Some(found) = now.find_of_poster(question) {
+            return Ok(found);
+        }
+        let found = self.ask(question, Some(PosterText::of(question))).await?;
+        now.remember(question, &found);
+        Ok(found)
+    }
+
     /// The same as things are now, whatever was found before; and for everybody.
     pub async fn resolve_anew(&self, question: &Question<'_>) -> Result<Arc<[Route]>, Reply> {
-        self.ask(question).await?.routes.clone()
+        self.ask(question, Some(PosterText::of(question))).await?.routes.clone()
     }
 
     /// The same, where access checks have a say.
@@ -335,7 +375,7 @@ impl RouterHandle {
         &self,
         question: &Question<'_>,
     ) -> Result<Arc<[Route]>, Reply> {
-        let found = self.ask(question).await?;
+        let found = self.ask(question, Some(PosterText::of(question))).await?;
         let routes = self.cache.routes();
         let asked = (&*routes, &self.directory);
         let admitted = admit(asked, &found, question, &mut Trace::default()).await?;
@@ -420,13 +460,28 @@ impl RouterHandle {
         self.mailbox.ask(Adopt(routes)).await
     }
 
-    async fn ask(&self, question: &Question<'_>) -> Result<Arc<Resolution>, Reply> {
+    async fn ask(
+        &self,
+        question: &Question<'_>,
+        poster: Option<PosterText>,
+    ) -> Result<Arc<Resolution>, Reply> {
         let resolve = Resolve {
             address: question.address.clone(),
             source_channel: question.source_channel.to_owned(),
             released: question.released,
+            poster,
         };
         self.mailbox.ask(resolve).await.map_err(|_| unavailable())
+    }
+}
+
+impl PosterText {
+    fn of(question: &Question<'_>) -> Self {
+        Self {
+            poster: question.poster,
+            sender: question.sender.to_owned(),
+            user: question.submission.map_or("", |its| its.authenticated).to_owned(),
+        }
     }
 }
 

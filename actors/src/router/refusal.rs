@@ -3,7 +3,7 @@
 use relais_channels::mail::{Enhanced, Reply};
 use relais_config::rewrite::{ErrorText, MAX_PASSES};
 
-use crate::directory::{EntryError, LookupError};
+use crate::directory::{EntryError, LookupError, MOST_FOUND};
 
 /// Why an address leads nowhere, and so what its sender gets to read.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -46,6 +46,14 @@ pub(super) enum Refusal {
     Forward,
     #[error("virtual aliases lead round in a circle, or to too many")]
     Virtual,
+    #[error("the author may not post to the list")]
+    MayNotPost(Option<String>),
+    #[error("nobody is found who moderates the list")]
+    NoModerator,
+    #[error("to find out who may post to the list takes too many look-ups")]
+    TooManyAsked,
+    #[error("a list asks who posts")]
+    PosterUnsaid,
     #[error("the account's UNIX mailbox is not supported yet")]
     Mailbox,
     #[error("a transport names no channel that there is")]
@@ -120,7 +128,19 @@ impl Refusal {
             Self::Forward => {
                 Reply::new(451, Enhanced(4, 3, 0), "the user's forward cannot be read now")
             }
-            Self::Virtual => Reply::new(451, Enhanced(4, 6, 0), "alias expansion error"),
+            Self::Virtual => Reply::new(
+                554,
+                Enhanced(5, 4, 6),
+                "the address leads back to itself, or to too many",
+            ),
+            Self::MayNotPost(words) => {
+                let words = words.clone();
+                let words = words.unwrap_or_else(|| "you may not post to this list".to_owned());
+                Reply::with_text(550, Enhanced(5, 7, 2), words)
+            }
+            Self::NoModerator | Self::TooManyAsked | Self::PosterUnsaid => {
+                Reply::new(451, Enhanced(4, 3, 5), "this list cannot be asked who may post")
+            }
             Self::Domain(_) => Reply::new(451, Enhanced(4, 0, 0), "temporary lookup failure"),
             Self::Lookup(_) => Reply::new(451, Enhanced(4, 4, 3), "temporary lookup failure"),
             Self::Entry(error) => error.reply(),
@@ -137,4 +157,4 @@ pub(super) fn is_lookup_failure(reply: &Reply) -> bool {
 /// Aliases within aliases.
 pub(super) const MAX_DEPTH: usize = 10;
 /// Recipients that one address may stand for: as many as a message may have, all lists expanded.
-pub(crate) const MAX_EXPANSION: usize = 50_000;
+pub(crate) const MAX_EXPANSION: usize = MOST_FOUND;

@@ -36,7 +36,7 @@ use super::{
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
     rewrite::{Purpose, Rewriter, Rewritten},
-    routes::{AUTOREPLY, Exit, Question, Resolution, Route, Routes, Routing},
+    routes::{AUTOREPLY, Exit, Poster, Posting, Question, Resolution, Route, Routes, Routing},
     steps::{Step, Trace},
     tables::INCLUDE,
     transport::TransportEntry,
@@ -54,13 +54,26 @@ pub struct Resolver<'a, L> {
     trace: Trace,
     /// A rule made a text that comes only once (`$W`).
     comes_once: bool,
+    /// Lists that asked who posts.
+    asked: usize,
+    /// As many of them as were met before the list that [`Expansion::list`] is about.
+    asked_before_list: usize,
 }
 
 impl<'a, L: Lookup> Resolver<'a, L> {
     /// Goes by `routes` and what `lookup` finds.
     pub fn new(routes: &'a Routes, lookup: &'a L, question: Question<'a>) -> Self {
         let trace = Trace::default();
-        Self { routes, lookup, question, lists: None, trace, comes_once: false }
+        Self {
+            routes,
+            lookup,
+            question,
+            lists: None,
+            trace,
+            comes_once: false,
+            asked: 0,
+            asked_before_list: 0,
+        }
     }
 
     /// Tells each step.
@@ -102,12 +115,27 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     async fn resolve_traced(&mut self) -> Resolution {
         let Question { address, header, .. } = self.question;
         let resolution = self.walk(address).await;
+        let posting = self.posting();
+        if posting == Posting::Unsaid {
+            return Resolution { posting, ..resolution };
+        }
         let refused = matches!(&resolution.routes, Err(reply) if !is_lookup_failure(reply));
         let is_postmaster = || self.routes.postmaster.is_at(address, resolution.local);
-        if refused && !header && is_postmaster() {
-            return self.stand_in(resolution).await;
+        let resolution = if refused && !header && is_postmaster() {
+            self.stand_in(resolution).await
+        } else {
+            resolution
+        };
+        Resolution { posting: self.posting(), ..resolution }
+    }
+
+    /// How far what was found depends on who posts.
+    fn posting(&self) -> Posting {
+        match self.question.poster {
+            _ if self.asked == 0 => Posting::Open,
+            Poster::Unsaid => Posting::Unsaid,
+            _ => Posting::Asked,
         }
-        resolution
     }
 
     /// Walks one address: rewrites it, and goes on to the ends of all its ways.
@@ -134,7 +162,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let relaying = !local && self.is_relaying(&first, claimed);
         let channel = channel.map(|channel| channel.name.as_str().into());
         let routes = self.expand(first).await;
-        Resolution { local, relaying, rewritten, channel, routes, comes_once: self.comes_once }
+        let (comes_once, posting) = (self.comes_once, Posting::default());
+        Resolution { routes, local, relaying, rewritten, channel, comes_once, posting }
     }
 
     /// The ways of what virtual aliases make of a recipient; `None`: it stands for itself.
@@ -162,6 +191,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             channel: own.or(first.map(|way| &*way.channel)).map(Into::into),
             routes: ways,
             comes_once: self.comes_once,
+            posting: Posting::default(),
         })
     }
 
@@ -198,7 +228,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             && let Some(member) = expansion.next()
         {
             expanded = match self.take_member(&member, &mut expansion).await {
-                Err(refusal) if refusal != Refusal::TooMany => {
+                Err(refusal) if !matches!(refusal, Refusal::TooMany | Refusal::PosterUnsaid) => {
                     expansion.give_up(member, refusal, &mut self.trace);
                     Ok(())
                 }
@@ -214,7 +244,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         })?;
         let list = expansion.list;
         let routes = expansion.finish(self.routes, &mut self.trace).map(Arc::from)?;
-        if let (Some(lists), Some(list), false) = (self.lists, list, self.comes_once) {
+        let depends = self.comes_once || self.asked > self.asked_before_list;
+        if let (Some(lists), Some(list), false) = (self.lists, list, depends) {
             lists.keep(list, &routes);
         }
         Ok(routes)
@@ -383,7 +414,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if lineage.depth == MAX_DEPTH {
             return Err(Refusal::TooDeep);
         }
-        let mut targets = self.targets(channel, address, is_plain).await?;
+        let mut targets = self.targets(channel, address, is_plain, lineage.depth).await?;
+        if let Some(targets) = targets.as_mut().filter(|targets| targets.is_later) {
+            return self.defer(address, &lineage.clone().within(targets), expansion);
+        }
         if targets.is_none() && hands_on(channel) && !is_plain {
             targets = self.forward(channel, address).await?;
         }
@@ -401,6 +435,34 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if !self.is_shared(&targets, &members, expansion) {
             expansion.follow(node, targets, &members, &mut self.trace);
         }
+        Ok(())
+    }
+
+    /// Has an address looked up once more, by the reprocess channel.
+    fn defer(
+        &mut self,
+        address: &Address,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
+        let n = self.routes.reprocess.ok_or(Refusal::NoExit)?;
+        let (channel, tag) = &self.routes.names[n];
+        self.trace.note(|| Step::Later {
+            address: address.mailbox().to_owned(),
+            channel: channel.to_string(),
+        });
+        let route = Route {
+            channel: Arc::clone(channel),
+            host: expansion.host(&tag.to_ascii_lowercase()),
+            address: address.mailbox().into(),
+            tag: Arc::clone(tag),
+            member: Some(address.mailbox().into()),
+            errors_to: lineage.errors_to.clone(),
+            refused: None,
+            size_limit: lineage.size_limit,
+            quota: None,
+        };
+        expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
     }
 
@@ -478,7 +540,12 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     }
 
     /// Whether a long list is all that the recipient stands for, and was walked a moment ago.
-    fn is_shared(&self, targets: &Targets, members: &Lineage, expansion: &mut Expansion) -> bool {
+    fn is_shared(
+        &mut self,
+        targets: &Targets,
+        members: &Lineage,
+        expansion: &mut Expansion,
+    ) -> bool {
         // A command, and a list in a file that may have some, is run under the alias's own name.
         let is_own = |(address, is_way): &(String, bool)| *is_way && address.starts_with(SPECIAL);
         let long = targets.addresses.len() >= LONG
@@ -492,6 +559,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             (&targets.addresses, &targets.missing, errors_to, member, depth, size_limit, quota),
         ));
         expansion.list = Some(list);
+        self.asked_before_list = self.asked;
         expansion.shared = lists.find(list);
         expansion.shared.is_some()
     }
@@ -593,6 +661,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             rewritten: refused.rewritten.clone(),
             channel: refused.channel.clone(),
             comes_once: refused.comes_once,
+            posting: refused.posting,
         };
         let asked = self.question.address;
         if let Some(address) = configured.as_ref().filter(|address| *address != asked) {
@@ -632,7 +701,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     async fn own_mailbox(&mut self, entry: &Entry, domain: &Domain) -> Option<Arc<[Route]>> {
         let address = Address::parse(&format!("postmaster@{}", domain.name)).ok()?;
         let now = SystemTime::now();
-        let request = Request { address: &address, subaddress: None, domain, now, released: false };
+        let (subaddress, released, may_defer) = (None, false, false);
+        let request = Request { address: &address, subaddress, domain, now, released, may_defer };
         let mut expansion = Expansion::default();
         for applied in evaluate(&self.routes.policy, entry, &request).ok()? {
             for target in applied.targets.ok()? {
@@ -667,10 +737,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         channel: &Channel,
         address: &Address,
         is_plain: bool,
+        depth: usize,
     ) -> Result<Option<Targets>, Refusal> {
-        let (routes, lookup, released) = (self.routes, self.lookup, self.question.released);
-        let trace = &mut self.trace;
-        let aliases = Aliases { routes, lookup, channel, released, is_plain, trace };
+        let (routes, lookup, question) = (self.routes, self.lookup, &self.question);
+        let (trace, asked) = (&mut self.trace, &mut self.asked);
+        let aliases = Aliases { routes, lookup, channel, question, depth, is_plain, asked, trace };
         aliases.targets(address).await
     }
 
@@ -708,6 +779,7 @@ impl Resolution {
             rewritten: address.as_str().into(),
             channel: None,
             comes_once: false,
+            posting: Posting::default(),
         }
     }
 }

@@ -100,6 +100,23 @@ pub struct Question<'a> {
     pub released: bool,
     /// How the mail comes in; `None`: no client brings it.
     pub submission: Option<Submission<'a>>,
+    /// The one whom lists ask about before they take a post.
+    pub poster: Poster,
+}
+
+/// The one whom lists ask about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Poster {
+    /// The client of the submission, and the sender that it named.
+    Client,
+    /// The sender of mail in the queue that nobody was asked about.
+    Queued,
+    /// The same, where the recipient itself was asked when the mail came in.
+    Admitted,
+    /// Nobody: the engine itself writes or asks.
+    Nobody,
+    /// Not said yet: an answer is sought that holds for everybody.
+    Unsaid,
 }
 
 /// The answer.
@@ -171,6 +188,20 @@ pub struct Resolution {
     pub channel: Option<Box<str>>,
     /// Another time there would be another answer: this one is not remembered.
     pub comes_once: bool,
+    /// Whether lists asked who posts.
+    pub posting: Posting,
+}
+
+/// How far an answer depends on who posts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Posting {
+    /// It does not.
+    #[default]
+    Open,
+    /// It is the answer for one poster.
+    Asked,
+    /// It is none: it has to be asked for with a poster.
+    Unsaid,
 }
 
 /// Why a configuration cannot be routed by.

@@ -7,7 +7,7 @@ use std::fmt;
 use relais_channels::mail::Reply;
 use serde::Serialize;
 
-use crate::directory::{SearchLog, Searched};
+use crate::directory::{Entry, EntryError, SearchLog, Searched};
 
 /// One step of routing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -149,6 +149,43 @@ pub enum Step {
         /// Why it leads nowhere.
         failure: Option<String>,
     },
+    /// An entry that cannot be used.
+    Unusable {
+        /// Its name.
+        dn: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A list was asked whether somebody may post.
+    Posting {
+        /// The name of its entry.
+        list: String,
+        /// The address that was asked about; empty for the null sender, and for nobody.
+        author: String,
+        /// Where the post goes, and why.
+        verdict: String,
+    },
+    /// A search of a list.
+    Found {
+        /// The search.
+        search: String,
+        /// How many addresses it found.
+        addresses: usize,
+    },
+    /// An attribute that is not heeded yet.
+    Unheeded {
+        /// The name of the entry.
+        dn: String,
+        /// The attribute.
+        attribute: &'static str,
+    },
+    /// The address is looked up later, by a channel of its own.
+    Later {
+        /// The address.
+        address: String,
+        /// The channel.
+        channel: String,
+    },
     /// A value in the directory makes no sense, and does not count.
     Ignored {
         /// Its attribute.
@@ -285,6 +322,56 @@ impl Trace {
     }
 }
 
+impl Step {
+    /// Writes a step that is about an entry of the directory.
+    fn write_of_entry(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain { domain, found: Some(name) } => {
+                write!(f, "  directory: domain {domain}: ours, {name}")
+            }
+            Self::Domain { domain, found: None } => {
+                write!(f, "  directory: domain {domain}: not ours")
+            }
+            Self::Entries { address, found } if found.is_empty() => {
+                write!(f, "  directory: {address}: nothing")
+            }
+            Self::Entries { address, found } => {
+                write!(f, "  directory: {address}: {}", found.join("; "))
+            }
+            Self::Option { option, failure: Some(failure), .. } => {
+                write!(f, "  option {option}: nothing: {failure}")
+            }
+            Self::Option { option, targets, failure: None } => {
+                write!(f, "  option {option}: {}", targets.join(", "))
+            }
+            Self::Ignored { attribute, value, wanted } => {
+                write!(f, "  {attribute} {value:?} is ignored: {wanted} is expected")
+            }
+            Self::Quota { size, messages } => {
+                write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
+            }
+            Self::SizeLimit { octets } => write!(f, "  a message may have {octets} octets"),
+            Self::Unusable { dn, reason } => write!(f, "  {dn}: takes no mail: {reason}"),
+            Self::Posting { list, author, verdict } => write!(f, "  {list}: <{author}> {verdict}"),
+            Self::Found { search, addresses } => {
+                write!(f, "  members by {search}: {addresses} addresses")
+            }
+            Self::Unheeded { dn, attribute } => {
+                write!(f, "  {dn}: {attribute} is not there yet, and does nothing")
+            }
+            Self::Later { address, channel } => {
+                write!(f, "  {address} is looked up later, by channel {channel}")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Of an entry that an error is about.
+    pub(super) fn unusable(entry: &Entry, error: &EntryError) -> Self {
+        Self::Unusable { dn: entry.dn.clone(), reason: error.to_string() }
+    }
+}
+
 impl From<Searched> for Step {
     fn from(Searched { server, search, outcome, took }: Searched) -> Self {
         let (found, failure) = match outcome {
@@ -354,32 +441,7 @@ impl fmt::Display for Step {
                 write!(f, "  {server} {search}: {outcome}, {milliseconds} ms")
             }
             Self::NoAnswer { reason } => write!(f, "  directory: no answer: {reason}"),
-            Self::Domain { domain, found: Some(name) } => {
-                write!(f, "  directory: domain {domain}: ours, {name}")
-            }
-            Self::Domain { domain, found: None } => {
-                write!(f, "  directory: domain {domain}: not ours")
-            }
-            Self::Entries { address, found } if found.is_empty() => {
-                write!(f, "  directory: {address}: nothing")
-            }
-            Self::Entries { address, found } => {
-                write!(f, "  directory: {address}: {}", found.join("; "))
-            }
             Self::Alias { source, targets } => write!(f, "  {source}: {}", targets.join(", ")),
-            Self::Option { option, failure: Some(failure), .. } => {
-                write!(f, "  option {option}: nothing: {failure}")
-            }
-            Self::Option { option, targets, failure: None } => {
-                write!(f, "  option {option}: {}", targets.join(", "))
-            }
-            Self::Ignored { attribute, value, wanted } => {
-                write!(f, "  {attribute} {value:?} is ignored: {wanted} is expected")
-            }
-            Self::Quota { size, messages } => {
-                write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
-            }
-            Self::SizeLimit { octets } => write!(f, "  a message may have {octets} octets"),
             Self::Program { program, command } => {
                 write!(f, "  program {program}: {}", command.join(" "))
             }
@@ -390,6 +452,17 @@ impl fmt::Display for Step {
             }
             Self::Access { table, probe, verdict, .. } => write!(f, "  {table} {probe}: {verdict}"),
             Self::Refused { address, reply } => write!(f, "=> {address} refused: {reply}"),
+            Self::Domain { .. }
+            | Self::Entries { .. }
+            | Self::Option { .. }
+            | Self::Ignored { .. }
+            | Self::Quota { .. }
+            | Self::SizeLimit { .. }
+            | Self::Unusable { .. }
+            | Self::Posting { .. }
+            | Self::Found { .. }
+            | Self::Unheeded { .. }
+            | Self::Later { .. } => self.write_of_entry(f),
         }
     }
 }

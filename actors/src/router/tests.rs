@@ -1,6 +1,7 @@
 //! Whole ways, through the shipped configurations and through small ones.
 
 mod allowances;
+mod groups;
 mod headers;
 mod rewriting;
 
@@ -18,10 +19,11 @@ use relais_config::{
 };
 
 use super::{
-    Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists, steps::Trace,
+    Poster, Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists,
+    steps::Trace,
 };
 use crate::{
-    directory::{Domain, Entry, LdifDirectory, Lookup, LookupError},
+    directory::{Domain, Entry, LdifDirectory, Lookup, LookupError, MemberSearch},
     metrics::ServerMeters,
 };
 
@@ -152,6 +154,14 @@ impl Lookup for Dead {
         Err(LookupError("down".to_owned()))
     }
 
+    async fn found_by(
+        &self,
+        _: &MemberSearch,
+        _: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        Err(LookupError("down".to_owned()))
+    }
+
     async fn url(&self, _: &UrlQuery) -> Result<Option<String>, LookupError> {
         Err(LookupError("down".to_owned()))
     }
@@ -176,6 +186,7 @@ pub(super) fn question(address: &Address, may_relay: bool) -> Question<'_> {
         header: false,
         released: false,
         submission: None,
+        poster: Poster::Client,
     }
 }
 

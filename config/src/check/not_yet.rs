@@ -268,6 +268,8 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
         return;
     }
     let known = Known::of(config);
+    let again = [Program::Reprocess, Program::Process];
+    let reprocesses = config.channels.iter().any(|channel| again.contains(&channel.program));
     for (i, option) in config.delivery_options.iter().enumerate() {
         let leads_to = |program| {
             let channels = literal_tags(&option.text).filter_map(|tag| known.tag(tag));
@@ -280,9 +282,9 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
                     "the flag ! answers where the template leads to a channel of program Bitbucket, \
                      and only there"
                 }
-                '@' => {
-                    "the flag @ is not there yet: the option is applied at once, not by the \
-                        reprocess channel"
+                '@' | '$' if !reprocesses => {
+                    "the flags @ and $ have the reprocess channel apply an option later: there is \
+                     no channel of program Reprocess or Process, and it is applied at once"
                 }
                 '/' if !held => {
                     "the flag / is not there yet: mail is held where the template \

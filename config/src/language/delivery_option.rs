@@ -99,10 +99,6 @@ impl DeliveryOption {
             let message = format!("{name:?} is neither flags nor the name of an option");
             return Err(error(end, message, ENTRY));
         }
-        if let Some(at) = flags.find('$') {
-            let message = "the flag \"$\" (deferred expansion) is not supported here yet";
-            return Err(error(at, message.to_owned(), "* & # @ ^ / !"));
-        }
         let start = left.len() + 1;
         let template = OptionTemplate::parse(template).map_err(|mut e| {
             e.offset += start;
@@ -155,9 +151,9 @@ impl OptionFlags {
         FLAGS.chars().filter(move |c| self.has(*c))
     }
 
-    /// `@`: through the reprocess channel.
-    pub fn reprocess(self) -> bool {
-        self.has('@')
+    /// `@`, `$`: applied by the reprocess channel, and not while the client waits.
+    pub fn deferred(self) -> bool {
+        self.has('@') || self.has('$')
     }
 
     /// `^`: only between `vacationStartDate` and `vacationEndDate`.
@@ -295,7 +291,7 @@ fn refuse(offset: usize, c: char, number: Option<u32>) -> TemplateError {
 }
 
 const FLAGS: &str = "*&#@$^/!";
-const ENTRY: &str = "flags (* & # @ ^ / !), a name, \"=\" and a template";
+const ENTRY: &str = "flags (* & # @ $ ^ / !), a name, \"=\" and a template";
 const SEQUENCES: &str = "*, **, or text with $A $D $U $L $M $X $P $F, $I $S $O with a mode of 0 to \
                          4 before the letter, $\\ $^ $_ and $$";
 
@@ -330,7 +326,9 @@ mod tests {
             assert_eq!((flags.users(), flags.groups()), (users, groups), "{text}");
             assert_eq!(flags.host_independent(), independent, "{text}");
         }
-        assert!(parse("#&@members_offline=*").flags.reprocess());
+        for (text, deferred) in [("#&@a=*", true), ("&$a=*", true), ("#&a=*", false)] {
+            assert_eq!(parse(text).flags.deferred(), deferred, "{text}");
+        }
         assert!(parse("#/hold=@hold-daemon:$A").flags.held());
         assert!(parse("#*^!a=$M@b").flags.vacation() && parse("#*^!a=$M@b").flags.autoreply());
     }
@@ -368,7 +366,6 @@ mod tests {
             ("mailbox", 7),
             ("=x", 0),
             ("a b=x", 0),
-            ("$*x=y", 0),
             ("*x=", 3),
             ("*x=*", 3),
             ("x=$", 2),

@@ -9,7 +9,7 @@ use relais_actors::{
     metrics::{Pause, QueueState},
     notary::has_nowhere_to_go,
     queue::{DescribeQueue, ListEntries, ListedEntry, OrderKind},
-    router::{Question, Route},
+    router::{Poster, Question, Route},
     timestamp::Timestamp,
 };
 use relais_channels::mail::{Address, Envelope, MessageId};
@@ -364,6 +364,7 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
             header: false,
             released: false,
             submission: None,
+            poster: Poster::Nobody,
         };
         let (original, id) = (&recipient.original, scanned.id);
         let now = match parts.router.resolve(&question).await {

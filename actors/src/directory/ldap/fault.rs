@@ -45,6 +45,7 @@ impl From<io::Error> for Fault {
 pub(super) fn meaning(code: u32) -> String {
     let words = match code {
         3 => "it took too long (timeLimitExceeded)",
+        4 => "it found more than it may tell (sizeLimitExceeded)",
         8 => "it wants a stronger login (strongerAuthRequired)",
         11 => "beyond a limit of the server (adminLimitExceeded)",
         13 => "it wants TLS (confidentialityRequired)",

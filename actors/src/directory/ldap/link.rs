@@ -11,7 +11,10 @@ use std::{
 };
 
 use ldap3::{
-    Ldap, LdapConnAsync, LdapConnSettings, LdapError, ResultEntry, Scope, SearchOptions, StdStream,
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, ResultEntry, Scope, SearchOptions,
+    SearchResult, StdStream,
+    asn1::{PL, StructureTag},
+    controls::{Control, ControlType, PagedResults},
 };
 use rustls::ClientConfig;
 use tokio::{
@@ -26,7 +29,7 @@ use super::{
     fault::{Fault, meaning},
     guard::{LinkEnd, LinkGuard},
     place::ServerPlace,
-    search::Search,
+    search::{Extent, Search},
 };
 
 /// How a server is reached, and as whom.
@@ -161,20 +164,41 @@ impl Talk {
     ) -> Result<Vec<ResultEntry>, Fault> {
         // The server need not work longer than anybody waits; the limit that holds is ours.
         let seconds = limit.as_secs().clamp(1, 3_600) as i32;
-        let options = SearchOptions::new().sizelimit(MOST_ENTRIES).timelimit(seconds);
+        let options = || SearchOptions::new().timelimit(seconds);
         let (base, filter) = (search.base.as_ref(), search.filter.as_ref());
-        let ldap = self.ldap.with_search_options(options);
-        let searched = ldap.search(base, search.scope, filter, attributes).await;
-        let searched = searched.map_err(|error| self.fault(&error))?;
-        let (entries, said) = (searched.0, searched.1);
-        match said.rc {
-            // More entries than were asked for: whoever counts them finds more than one.
-            OK | SIZE_LIMIT_EXCEEDED => Ok(entries),
-            // A name that was asked for need not be there; a place to search in has to be.
-            NO_SUCH_OBJECT if search.scope == Scope::Base || search.base_may_lack => Ok(Vec::new()),
-            NO_SUCH_OBJECT => Err(Fault::NoBase(base.to_owned())),
-            REFERRAL => Err(Fault::Referral(said.refs.join(", "))),
-            code => Err(Fault::Refused { code, text: said.text }),
+        let (mut found, mut octets, mut cookie) = (Vec::new(), 0, Vec::new());
+        loop {
+            let ldap = match search.extent {
+                Extent::Few => self.ldap.with_search_options(options().sizelimit(MOST_ENTRIES)),
+                Extent::Whole(_) => {
+                    let page = PagedResults { size: PAGE, cookie };
+                    self.ldap.with_search_options(options()).with_controls(page)
+                }
+            };
+            let searched = ldap.search(base, search.scope, filter, attributes).await;
+            let SearchResult(entries, said) = searched.map_err(|error| self.fault(&error))?;
+            match (said.rc, search.extent) {
+                // More entries than were asked for: whoever counts them finds more than one.
+                (OK, _) | (SIZE_LIMIT_EXCEEDED, Extent::Few) => {}
+                // A name that was asked for need not be there; a place to search in has to be.
+                (NO_SUCH_OBJECT, _) if search.scope == Scope::Base || search.base_may_lack => {
+                    return Ok(Vec::new());
+                }
+                (NO_SUCH_OBJECT, _) => return Err(Fault::NoBase(base.to_owned())),
+                (REFERRAL, _) => return Err(Fault::Referral(said.refs.join(", "))),
+                (code, _) => return Err(Fault::Refused { code, text: said.text }),
+            }
+            let Extent::Whole(most) = search.extent else { return Ok(entries) };
+            octets += entries.iter().map(|entry| size_of_tag(&entry.0)).sum::<usize>();
+            found.extend(entries);
+            cookie = next_page(&said.ctrls);
+            if octets > MOST_OCTETS {
+                let text = format!("its answers have more than {MOST_OCTETS} octets");
+                return Err(Fault::Refused { code: OK, text });
+            }
+            if cookie.is_empty() || found.len() > most {
+                return Ok(found);
+            }
         }
     }
 
@@ -240,11 +264,30 @@ async fn caught<T>(operation: impl Future<Output = Result<T, Fault>>) -> Result<
     .await
 }
 
+/// The cookie of the page behind a search's answer; empty: it was the last one.
+fn next_page(controls: &[Control]) -> Vec<u8> {
+    let is_page = |control: &&Control| matches!(control.0, Some(ControlType::PagedResults));
+    let page = controls.iter().find(is_page).map(|control| control.1.parse::<PagedResults>());
+    page.map(|page| page.cookie).unwrap_or_default()
+}
+
+/// Octets of what a server told.
+fn size_of_tag(tag: &StructureTag) -> usize {
+    match &tag.payload {
+        PL::P(octets) => octets.len(),
+        PL::C(inner) => inner.iter().map(size_of_tag).sum(),
+    }
+}
+
 /// slapd ends the connection of whoever has more than 100 requests waiting there (`OpenLDAP` 2.5,
 /// `conn_max_pending`).
 const PENDING: usize = 64;
 /// Two are too many of one address; a few more are told of in the log.
 const MOST_ENTRIES: i32 = 10;
+/// Entries at once of a list's search. Active Directory tells 1,000 at most.
+const PAGE: i32 = 500;
+/// Octets that a list's search may find, in all its pages.
+const MOST_OCTETS: usize = 16 << 20;
 const GOODBYE: Duration = Duration::from_secs(1);
 // RFC 4511 appendix A.1.
 pub(super) const OK: u32 = 0;

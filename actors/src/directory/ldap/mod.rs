@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
 };
 
-use ldap3::SearchEntry;
+use ldap3::{Scope, SearchEntry};
 use relais_channels::tls::{CertificateError, towards_servers};
 use relais_config::{
     directory::{self, Schema},
@@ -30,13 +30,15 @@ use tracing::warn;
 
 use self::{
     schema_names::SchemaNames,
-    search::{Dn, LdapFilter, Search, SearchValues},
+    search::{Dn, Extent, LdapFilter, Search, SearchValues},
     servers::Servers,
     vocabulary::Vocabulary,
 };
 use super::{
     entry::{Domain, Entry, normalize_dn},
-    lookup::{LookingUp, LookupError, Remote},
+    known::ADDRESSES,
+    lookup::{LookingUp, LookupError, MOST_FOUND, Remote},
+    member_url::{MemberScope, MemberSearch},
 };
 use crate::metrics::ServerMeters;
 
@@ -130,6 +132,11 @@ impl Remote for LdapDirectory {
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>> {
         let (tree, dn) = (Arc::clone(&self.0), dn.to_owned());
         Box::pin(async move { tree.entry(&dn).await })
+    }
+
+    fn found_by(&self, search: &MemberSearch, among: &[String]) -> LookingUp<Vec<Arc<Entry>>> {
+        let (tree, search, among) = (Arc::clone(&self.0), search.clone(), among.to_vec());
+        Box::pin(async move { tree.found_by(&search, &among).await })
     }
 
     fn url(&self, query: &UrlQuery) -> LookingUp<Option<Arc<String>>> {
@@ -290,6 +297,46 @@ impl Tree {
 
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
         Ok(self.search(&Search::entry(Dn::known(dn))).await?.pop())
+    }
+
+    /// The entries that a search of a list finds.
+    async fn found_by(
+        &self,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        let addresses = &self.settings.address_attributes;
+        let filter = LdapFilter::of_list(&search.filter, among, addresses);
+        // The library takes a filter that it cannot read for a broken connection.
+        if ldap3::parse_filter(AsRef::<str>::as_ref(&filter)).is_err() {
+            return Err(LookupError(format!("{} is no filter", search.filter)));
+        }
+        let base = match search.base.trim() {
+            "" => self.user_base.clone(),
+            base => Dn::known(base),
+        };
+        let scope = match search.scope {
+            MemberScope::Base => Scope::Base,
+            MemberScope::One => Scope::OneLevel,
+            MemberScope::Subtree => Scope::Subtree,
+        };
+        let extent = if among.is_empty() { Extent::Whole(MOST_FOUND) } else { Extent::Few };
+        let ours = search.attribute.to_ascii_lowercase();
+        let asked = [self.vocabulary.theirs(&ours).to_owned()];
+        let search = Search { base, scope, filter, base_may_lack: false, extent };
+        let found = self.servers.search(&search, &asked).await?;
+        let names = self.names().await?;
+        let entry = |found| {
+            let mut entry = self.vocabulary.entry(found, names);
+            // Attributes with addresses that are none of ours are known by one name.
+            if entry.all(&ours).is_empty() && self.vocabulary.has_addresses(&ours) {
+                for address in entry.all(ADDRESSES[1]).to_vec() {
+                    entry.add(&ours, address);
+                }
+            }
+            Arc::new(entry)
+        };
+        Ok(found.into_iter().map(entry).collect())
     }
 
     /// The first value of the one entry that a look-up by URL finds.

@@ -27,6 +27,16 @@ pub(super) struct Search {
     pub(super) filter: LdapFilter,
     /// There need not be such a base: then nothing is found.
     pub(super) base_may_lack: bool,
+    pub(super) extent: Extent,
+}
+
+/// How much of what there is a search is to find.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Extent {
+    /// Whether there is one, or more than one.
+    Few,
+    /// All, or more than so many.
+    Whole(usize),
 }
 
 /// The address that a search is for, and where it may be.
@@ -96,6 +106,18 @@ impl LdapFilter {
         Self(text)
     }
 
+    /// A list's own filter, which was read before; of entries that have one of these addresses in one
+    /// of these attributes, if there are any.
+    pub(super) fn of_list(filter: &str, among: &[String], attributes: &[String]) -> Self {
+        if among.is_empty() {
+            return Self(filter.to_owned());
+        }
+        let values = among.iter().map(|address| ldap_escape(address.as_str()));
+        let either =
+            values.flat_map(|value| attributes.iter().map(move |name| format!("({name}={value})")));
+        Self(format!("(&{filter}(|{}))", either.collect::<String>()))
+    }
+
     /// Domains of a DC tree, and aliases of such.
     pub(super) fn of_domains() -> Self {
         Self("(|(objectClass=inetDomain)(objectClass=inetDomainAlias))".to_owned())
@@ -119,7 +141,7 @@ impl Search {
     pub(super) fn of(url: &SearchUrl, sought: &SearchValues<'_>) -> Self {
         let base = Dn::filled(&url.base, sought);
         let filter = LdapFilter::filled(&url.filter, sought);
-        Self { base, scope: scope_of(url.scope), filter, base_may_lack: false }
+        Self { base, scope: scope_of(url.scope), filter, base_may_lack: false, extent: Extent::Few }
     }
 
     /// The search of a look-up by URL; its values are escaped.
@@ -129,18 +151,21 @@ impl Search {
             scope: scope_of(query.scope),
             filter: LdapFilter(query.filter.clone()),
             base_may_lack: query.base_may_lack,
+            extent: Extent::Few,
         }
     }
 
     /// Everything below a name.
     pub(super) fn below(base: Dn, filter: LdapFilter) -> Self {
-        Self { base, scope: Scope::Subtree, filter, base_may_lack: false }
+        let (scope, base_may_lack) = (Scope::Subtree, false);
+        Self { base, scope, filter, base_may_lack, extent: Extent::Few }
     }
 
     /// The entry of this name alone.
     pub(super) fn entry(name: Dn) -> Self {
         let filter = LdapFilter::anything();
-        Self { base: name, scope: Scope::Base, filter, base_may_lack: true }
+        let (scope, base_may_lack) = (Scope::Base, true);
+        Self { base: name, scope, filter, base_may_lack, extent: Extent::Few }
     }
 }
 

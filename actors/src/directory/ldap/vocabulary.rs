@@ -70,6 +70,11 @@ impl Vocabulary {
         pairs.find(|(_, its)| *its == ours).map_or(ours, |(theirs, _)| theirs)
     }
 
+    /// Whether an attribute, in lower case, holds addresses and is none of ours.
+    pub(super) fn has_addresses(&self, name: &str) -> bool {
+        self.addresses.iter().any(|its| its == name)
+    }
+
     /// An entry in our words.
     pub(super) fn entry(&self, found: ResultEntry, names: &SchemaNames) -> Entry {
         let SearchEntry { dn, attrs, bin_attrs } = SearchEntry::construct(found);

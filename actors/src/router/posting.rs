@@ -1,0 +1,333 @@
+//! Whether somebody may post to a list.
+//!
+//! Rules of a list are asked where the list is looked up, so that a list in another one is asked,
+//! too. The one who is asked about is the envelope's sender; where the list wants a login, the user
+//! who has logged in. All addresses of a user are one user. A message that is in the queue already
+//! has been asked about where it came in: its own recipient is not asked about again, a list that
+//! this one leads to only now is, by the envelope's sender; nobody knows any more who had logged in.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use relais_channels::mail::Address;
+use tracing::warn;
+
+use super::{
+    refusal::Refusal,
+    routes::{Poster, Question},
+    steps::{Step, Trace},
+};
+use crate::directory::{
+    ADDRESSES, DomainPattern, Entry, Lookup, MemberUrl, PostingRules, normalize_dn,
+};
+
+/// Asks one list.
+pub(super) struct PostingCheck<'a, L> {
+    pub(super) lookup: &'a L,
+    pub(super) question: &'a Question<'a>,
+    /// Aliases that led to the list.
+    pub(super) depth: usize,
+    /// Lists with rules that were met so far.
+    pub(super) asked: &'a mut usize,
+    pub(super) trace: &'a mut Trace,
+    /// Look-ups that may still be made.
+    left: usize,
+    /// When the last of them may begin.
+    until: Instant,
+}
+
+/// Where a post goes.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum PostGoes {
+    /// To the members.
+    Passes,
+    /// To these, in place of the members.
+    ToModerators(Vec<String>),
+}
+
+/// Somebody who posts.
+#[derive(Debug, Default)]
+struct PostAuthor {
+    /// All addresses, in lower case; none: the null sender.
+    addresses: Vec<String>,
+    /// The domain of the address that was given.
+    domain: String,
+    /// The name of the entry, normalized.
+    dn: Option<String>,
+}
+
+impl<'a, L: Lookup> PostingCheck<'a, L> {
+    pub(super) fn new(
+        lookup: &'a L,
+        question: &'a Question<'a>,
+        depth: usize,
+        asked: &'a mut usize,
+        trace: &'a mut Trace,
+    ) -> Self {
+        let until = Instant::now() + LONGEST;
+        Self { lookup, question, depth, asked, trace, left: MOST_LOOKUPS, until }
+    }
+
+    /// Asks the list of this entry.
+    pub(super) async fn ask(mut self, list: &Entry) -> Result<PostGoes, Refusal> {
+        let rules = PostingRules::of(list).inspect_err(|error| {
+            warn!(dn = ?list.dn, %error, "a list takes no mail");
+            self.trace.note(|| Step::unusable(list, error));
+        })?;
+        let Some(rules) = rules else { return Ok(PostGoes::Passes) };
+        *self.asked += 1;
+        match self.question.poster {
+            Poster::Unsaid => return Err(Refusal::PosterUnsaid),
+            Poster::Nobody => return Ok(PostGoes::Passes),
+            Poster::Admitted if self.depth == 0 => return Ok(PostGoes::Passes),
+            Poster::Admitted | Poster::Queued | Poster::Client => {}
+        }
+        let user = self.question.submission.map_or("", |its| its.authenticated);
+        let name = if rules.wants_login { user } else { self.question.sender };
+        let author = self.author(name).await?;
+        let failure = if rules.wants_login && user.is_empty() {
+            Some("nobody has logged in")
+        } else {
+            self.failure(&rules, &author).await?
+        };
+        let post = self.decide(&rules, &author, failure).await;
+        if post == Err(Refusal::TooManyAsked) || post == Err(Refusal::NoModerator) {
+            warn!(dn = ?list.dn, "a list cannot be asked who may post");
+        }
+        self.tell(list, name, failure, &post);
+        post
+    }
+
+    /// The rule that is against this author.
+    async fn failure(
+        &mut self,
+        rules: &PostingRules,
+        author: &PostAuthor,
+    ) -> Result<Option<&'static str>, Refusal> {
+        let is_in = |patterns: &[_]| patterns.iter().any(|its| author.is_of(its));
+        let is_listed = self.is_among(&rules.allowed, author).await?;
+        let (asks_who, asks_domain) =
+            (!rules.allowed.is_empty(), !rules.allowed_domains.is_empty());
+        // An author who is named is asked for no domain.
+        if !is_listed {
+            if is_in(&rules.disallowed_domains) {
+                return Ok(Some("mgrpDisallowedDomain has the domain"));
+            }
+            let is_of_domain = is_in(&rules.allowed_domains);
+            let is_enough = rules.any_is_enough && is_of_domain;
+            if asks_domain && !is_of_domain {
+                return Ok(Some("mgrpAllowedDomain has not the domain"));
+            }
+            if asks_who && !is_enough {
+                return Ok(Some("mgrpAllowedBroadcaster does not name the author"));
+            }
+        }
+        let is_barred = self.is_among(&rules.disallowed, author).await?;
+        Ok(is_barred.then_some("mgrpDisallowedBroadcaster names the author"))
+    }
+
+    async fn decide(
+        &mut self,
+        rules: &PostingRules,
+        author: &PostAuthor,
+        failure: Option<&'static str>,
+    ) -> Result<PostGoes, Refusal> {
+        let refused = || Err(Refusal::MayNotPost(rules.words.clone()));
+        if rules.moderators.is_empty() {
+            return if failure.is_none() { Ok(PostGoes::Passes) } else { refused() };
+        }
+        if failure.is_some() && !rules.to_moderators {
+            return refused();
+        }
+        if self.is_among(&rules.moderators, author).await? {
+            return Ok(PostGoes::Passes);
+        }
+        let mut moderators = Vec::new();
+        for url in &rules.moderators {
+            match url {
+                MemberUrl::Address(address) => moderators.push(address.clone()),
+                MemberUrl::Search(search) => {
+                    for entry in self.lookup.found_by(search, &[]).await? {
+                        moderators.extend_from_slice(search.addresses_of(&entry));
+                    }
+                }
+            }
+        }
+        if moderators.is_empty() {
+            Err(Refusal::NoModerator)
+        } else {
+            Ok(PostGoes::ToModerators(moderators))
+        }
+    }
+
+    fn tell(
+        &mut self,
+        list: &Entry,
+        name: &str,
+        failure: Option<&str>,
+        post: &Result<PostGoes, Refusal>,
+    ) {
+        self.trace.note(|| Step::Posting {
+            list: list.dn.clone(),
+            author: name.to_owned(),
+            verdict: match (post, failure) {
+                (Ok(PostGoes::Passes), None) => "may post".to_owned(),
+                (Ok(PostGoes::Passes), Some(why)) => {
+                    format!("may post as a moderator, though {why}")
+                }
+                (Ok(PostGoes::ToModerators(them)), why) => {
+                    let why = why.map_or_else(String::new, |why| format!(", since {why}"));
+                    format!("goes to the moderators {}{why}", them.join(", "))
+                }
+                (Err(_), Some(why)) => format!("may not post: {why}"),
+                (Err(refusal), None) => refusal.to_string(),
+            },
+        });
+    }
+
+    /// An author by an address, with all others of the same user.
+    async fn author(&mut self, name: &str) -> Result<PostAuthor, Refusal> {
+        let Ok(address) = Address::parse(name) else { return Ok(PostAuthor::default()) };
+        let given = address.mailbox().to_ascii_lowercase();
+        let domain = address.domain().unwrap_or_default().trim_end_matches('.');
+        let mut author = PostAuthor {
+            domain: domain.to_ascii_lowercase(),
+            addresses: vec![given.clone()],
+            dn: None,
+        };
+        let found = self.entries(&given).await?;
+        if let [entry] = &found[..] {
+            let own = ADDRESSES.iter().flat_map(|name| entry.all(name));
+            // `@domain` is everybody of it.
+            let own = own.filter(|own| !own.starts_with('@')).map(|own| own.to_ascii_lowercase());
+            author.addresses.extend(own.take(MOST_ADDRESSES));
+            author.dn = Some(normalize_dn(&entry.dn));
+        }
+        Ok(author)
+    }
+
+    /// Whether an author is one of these, or a member of a list among them.
+    async fn is_among(&mut self, urls: &[MemberUrl], author: &PostAuthor) -> Result<bool, Refusal> {
+        if urls.is_empty() || author.addresses.is_empty() {
+            return Ok(false);
+        }
+        // By name first: that needs no look-up.
+        let names = |url: &MemberUrl| matches!(url, MemberUrl::Address(a) if author.has(a));
+        if urls.iter().any(names) {
+            return Ok(true);
+        }
+        let (mut lists, mut seen) = (VecDeque::new(), HashSet::new());
+        if self.lead(urls, author, &mut lists).await? {
+            return Ok(true);
+        }
+        while let Some(list) = lists.pop_front() {
+            if seen.insert(normalize_dn(&list.dn))
+                && self.is_member(&list, author, &mut lists).await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a search finds the author; lists that addresses lead to are asked later.
+    async fn lead(
+        &mut self,
+        urls: &[MemberUrl],
+        author: &PostAuthor,
+        lists: &mut VecDeque<Arc<Entry>>,
+    ) -> Result<bool, Refusal> {
+        for url in urls {
+            match url {
+                MemberUrl::Search(search) => {
+                    self.count()?;
+                    if !self.lookup.found_by(search, &author.addresses).await?.is_empty() {
+                        return Ok(true);
+                    }
+                }
+                MemberUrl::Address(address) => {
+                    let found = self.entries(&address.to_ascii_lowercase()).await?;
+                    lists.extend(found.into_iter().filter(|entry| entry.is_group()));
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether an author is a member of a list; lists in it are asked later.
+    async fn is_member(
+        &mut self,
+        list: &Entry,
+        author: &PostAuthor,
+        lists: &mut VecDeque<Arc<Entry>>,
+    ) -> Result<bool, Refusal> {
+        let names = list.all("uniquemember");
+        let is_own = |dn: &String| author.dn.as_ref() == Some(&normalize_dn(dn));
+        if names.iter().any(is_own) {
+            return Ok(true);
+        }
+        let addresses = ["mgrprfc822mailmember", "rfc822mailmember"];
+        let addresses: Vec<&String> = addresses.iter().flat_map(|name| list.all(name)).collect();
+        if addresses.iter().any(|address| author.has(address)) {
+            return Ok(true);
+        }
+        for attribute in ["mgrpDeliverTo", "memberURL"] {
+            let urls = MemberUrl::all(list, attribute)?;
+            if urls.iter().any(|url| matches!(url, MemberUrl::Address(a) if author.has(a)))
+                || self.lead(&urls, author, lists).await?
+            {
+                return Ok(true);
+            }
+        }
+        for dn in names {
+            self.count()?;
+            let entry = self.lookup.entry(dn).await?;
+            lists.extend(entry.filter(|entry| entry.is_group()));
+        }
+        for address in addresses {
+            let found = self.entries(&address.to_ascii_lowercase()).await?;
+            lists.extend(found.into_iter().filter(|entry| entry.is_group()));
+        }
+        Ok(false)
+    }
+
+    /// The users and groups with an address, if it is of a domain of ours.
+    async fn entries(&mut self, address: &str) -> Result<Vec<Arc<Entry>>, Refusal> {
+        self.count()?;
+        let Some((_, domain)) = address.rsplit_once('@') else { return Ok(Vec::new()) };
+        let Some(domain) = self.lookup.domain(domain.trim_end_matches('.')).await? else {
+            return Ok(Vec::new());
+        };
+        let mut found = self.lookup.entries(&domain, address).await?;
+        found.retain(|entry| entry.is_mail());
+        Ok(found)
+    }
+
+    fn count(&mut self) -> Result<(), Refusal> {
+        let is_late = Instant::now() > self.until;
+        let left = self.left.checked_sub(1).filter(|_| !is_late);
+        self.left = left.ok_or(Refusal::TooManyAsked)?;
+        Ok(())
+    }
+}
+
+impl PostAuthor {
+    fn has(&self, address: &str) -> bool {
+        self.addresses.iter().any(|own| own.eq_ignore_ascii_case(address.trim()))
+    }
+
+    fn is_of(&self, pattern: &DomainPattern) -> bool {
+        pattern.matches(&self.domain)
+    }
+}
+
+/// Look-ups that one list may cost: those who may post are counted in dozens, and a stranger's
+/// recipient makes them.
+const MOST_LOOKUPS: usize = 2_000;
+/// How long they may take together: a client waits for the reply.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Addresses of one user that are compared.
+const MOST_ADDRESSES: usize = 100;
