@@ -5,7 +5,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use relais_actors::{
     directory::Source,
     metrics::ServerMeters,
-    router::{Question, Resolver, Routes},
+    router::{Poster, Question, Resolver, Routes},
 };
 use relais_channels::mail::Address;
 use relais_config::{Config, RewriteRule, STANDALONE};
@@ -52,6 +52,7 @@ fn question(address: &Address) -> Question<'_> {
         header: false,
         released: false,
         submission: None,
+        poster: Poster::Unsaid,
     }
 }
 

@@ -392,6 +392,20 @@ impl fmt::Display for In {
     }
 }
 
+/// The treatment of headers in words: rules, reversal, messages within, signed mail.
+fn treatment([rules, reverse, inner, signed_too]: [bool; 4]) -> String {
+    let done = match (rules, reverse) {
+        (true, true) => "rewritten by the rules and reversed",
+        (true, false) => "rewritten by the rules",
+        (false, true) => "reversed",
+        (false, false) => "left as they are",
+    };
+    let inner = if inner { ", in messages within, too" } else { "" };
+    let is_left = (rules || reverse) && !signed_too;
+    let signed = if is_left { "; those of signed mail are left alone" } else { "" };
+    format!("{done}{inner}{signed}")
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -416,19 +430,8 @@ impl fmt::Display for Step {
             Self::Sender { address } => write!(f, "  the sender is {address}"),
             Self::Reversed { by, address } => write!(f, "  reversed by {by}: {address}"),
             Self::Headers { channels, rules, reverse, inner, signed_too } => {
-                let done = match (rules, reverse) {
-                    (true, true) => "rewritten by the rules and reversed",
-                    (true, false) => "rewritten by the rules",
-                    (false, true) => "reversed",
-                    (false, false) => "left as they are",
-                };
-                let inner = if *inner { ", in messages within, too" } else { "" };
-                let signed = match (rules | reverse, signed_too) {
-                    (true, false) => "; those of signed mail are left alone",
-                    _ => "",
-                };
-                let channels = channels.join(", ");
-                write!(f, "  headers of mail for {channels}: addresses are {done}{inner}{signed}")
+                let treated = treatment([*rules, *reverse, *inner, *signed_too]);
+                write!(f, "  headers of mail for {}: addresses are {treated}", channels.join(", "))
             }
             Self::Channel { tag, channel: Some(name) } => write!(f, "  tag {tag}: channel {name}"),
             Self::Channel { tag, channel: None } => write!(f, "  tag {tag}: no channel"),
