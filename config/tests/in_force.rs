@@ -606,3 +606,34 @@ fn the_address_of_a_client_is_not_asked_for_at_sockets() {
         is_said(&before, &no_ports(&text), &format!("dispatcher.{field}"), &want);
     }
 }
+
+#[test]
+fn commands_that_nothing_runs_and_replies_that_nobody_writes_are_named() {
+    let with = |more: &str| edit(STANDALONE, "    admin: (", &format!("    {more},\n    admin: ("));
+    let listed = "programs: {\"mlm\": (command: [\"/path/to/mlm\", \"-x\"])}, ";
+    let alias = |target: &str| format!("aliases: {{\"a\": [{target:?}]}}");
+    let pipe = |text: &str| {
+        let channel = "(name: \"pipe\", tag: \"pipe-daemon\", program: Pipe), (name: \"process\",";
+        edit(text, "(name: \"process\",", channel)
+    };
+    let of_alias = "aliases[\"a\"][0]";
+    let unlisted =
+        "programs does not list this command: mail for this name is refused for now (451)";
+    is_said(STANDALONE, &with(&alias("|/path/to/mlm")), of_alias, unlisted);
+    let before = with(listed.trim_end_matches(", "));
+    is_said(&before, &with(&format!("{listed}{}", alias("|/path/to/mlm"))), of_alias, unlisted);
+    let idle = "there is no channel of program Pipe to run it";
+    is_said(&before, &with(&format!("{listed}{}", alias("|mlm"))), of_alias, idle);
+    for target in ["|mlm", "|/path/to/mlm -x"] {
+        let said = news(STANDALONE, &pipe(&with(&format!("{listed}{}", alias(target)))));
+        assert_eq!(said, Vec::new(), "{target}");
+    }
+    let files = "aliases to files are not there yet";
+    is_said(STANDALONE, &with(&alias("/var/mail/x")), of_alias, files);
+    let option = |text: &str| edit(STANDALONE, "\"#*forward=**\",", &format!("{text:?},"));
+    let answers = option("#*^!autoreply=$M+$D@bitbucket");
+    assert_eq!(news(STANDALONE, &answers), Vec::new());
+    let elsewhere = option("#*^!autoreply=$M+$D@process-daemon");
+    let want = "answers where the template leads to a channel of program Bitbucket";
+    is_said(STANDALONE, &elsewhere, "delivery_options[2]", want);
+}

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, fs, thread, time::Duration};
 
-use relais_tests::{Dialogue, Instance, Settings, eventually, mailbox};
+use relais_tests::{Dialogue, Instance, Settings, Slapd, eventually, mailbox, needs};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -232,4 +232,50 @@ fn a_crash_at_any_moment_costs_a_reply_and_sends_none_twice() {
     assert!(sent >= 1, "{replies:?}");
     // A delivery that was under way may be repeated; a reply is not.
     assert!(has(&instance, "relais.example", "alice").len() >= 8);
+}
+
+#[test]
+fn a_reply_waits_for_the_directory_and_is_visible_meanwhile() {
+    if !needs(&[Slapd::PROGRAM]) {
+        return;
+    }
+    let people = "ou=people,dc=siroe,dc=com";
+    let user = |uid: &str, more: &str| {
+        format!(
+            "dn: uid={uid},{people}\nobjectClass: inetOrgPerson\nobjectClass: inetLocalMailRecipient\n\
+             objectClass: inetMailUser\nuid: {uid}\ncn: {uid}\nsn: {uid}\nmailHost: localhost\n\
+             mail: {uid}@siroe.com\n{more}\n"
+        )
+    };
+    let tree = [
+        format!("dn: {people}\nobjectClass: organizationalUnit\nou: people\n\n"),
+        user("carol", ""),
+        user(
+            "alice",
+            "mailDeliveryOption: mailbox\nmailDeliveryOption: autoreply\nmailAutoReplyText: away\n",
+        ),
+    ];
+    let mut slapd = Slapd::start(&tree.concat());
+    let cache = "timeout: \"2s\", cache: (ttl: \"1s\", negative_ttl: \"1s\")";
+    let settings = Settings::standalone()
+        .edit("directory: Ldif()", &slapd.section(cache))
+        .edit("default_domain: \"relais.example\"", "default_domain: \"siroe.com\"")
+        .channel("bitbucket", "backoff: [\"1s\"]")
+        .edit("\"#*forward=**\",", "\"#*forward=**\",\n \"#*^!autoreply=$M+$D@bitbucket\",");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    assert!(instance.relais("channel", &["stop", "bitbucket"]).status.success());
+    send(&instance, "carol@siroe.com", &["alice@siroe.com"], "To: alice@siroe.com\r\nSubject: s");
+    eventually("the message is there", MINUTE, || has(&instance, "siroe.com", "alice").len() == 1);
+    let waits = instance.queue();
+    assert_eq!((waits.len(), &waits[0]["host"]), (1, &"autoreply".into()), "{waits:?}");
+    slapd.stop();
+    thread::sleep(Duration::from_millis(1_200));
+    assert!(instance.relais("channel", &["start", "bitbucket"]).status.success());
+    eventually("it is put off", MINUTE, || answers(&instance, "put_off") >= 1);
+    assert_eq!(instance.queue().len(), 1);
+    slapd.start_again();
+    eventually("it is sent", MINUTE, || has(&instance, "siroe.com", "carol").len() == 1);
+    assert!(has(&instance, "siroe.com", "carol")[0].contains("Auto: s"));
+    eventually("nothing waits", MINUTE, || instance.queue().is_empty());
 }

@@ -2,14 +2,20 @@
 //! so, for aliases, and by transports; and what becomes of it.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
+    process::Command,
     thread,
     time::Duration,
 };
 
-use relais_tests::{Dialogue, Instance, Settings, eventually, is_root, message, run_with};
+use relais_tests::{
+    Dialogue, Instance, Settings, eventually, is_root, message, needs, needs_root, run_with,
+    succeed,
+};
+use serde_json::Value;
 use tempfile::TempDir;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -128,7 +134,7 @@ fn mail_is_handed_to_the_program_of_a_user_under_its_own_account() {
 }
 
 fn whoami() -> String {
-    let output = run_with(std::process::Command::new("id").arg("-un"), b"");
+    let output = run_with(Command::new("id").arg("-un"), b"");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -182,6 +188,146 @@ fn exit_statuses_deliver_defer_and_return() {
     assert!(waits.to_string().contains("took longer than 1s"), "{waits}");
     assert!(running.memory().peak < 400 << 20);
 }
+
+/// By the name of the user: what the program does.
+const FATES: &str = "cat > /dev/null; case \"$1\" in n*) exit ${1#n};; kill) kill -9 $$;; \
+                     busy) echo 4.2.1 busy; exit 67;; away) echo 5.7.26 go away; exit 75;; \
+                     part) echo 5.7; exit 77;; fine) echo 5.7.1 no; exit 0;; \
+                     said) echo we know nobody; exit 67;; esac";
+
+/// Postfix's pipe(8) with the same program. At its time limit alone it differs: it returns the mail.
+#[test]
+fn a_program_ends_for_us_as_it_ends_for_postfix() {
+    if !needs(&["/usr/sbin/postfix"]) || !needs_root() {
+        return;
+    }
+    let mut users: Vec<String> = (64..=78).chain([1, 99]).map(|n| format!("n{n}")).collect();
+    users.extend(["kill", "busy", "away", "part", "fine", "said"].map(str::to_owned));
+    let programs = Programs::new(&[("fate", FATES, "")], |settings| {
+        settings
+            .edit("rewrite_rules: [", "transport: {\"p.test\": \"pipe:fate\"},\n rewrite_rules: [")
+            .edit("backoff: [\"1s\"]", "backoff: [\"1h\"]")
+            .channel("pipe", "sendpost: Never")
+    });
+    let _running = programs.instance.start();
+    for user in &users {
+        programs.send("", &[&format!("{user}@p.test")]);
+    }
+    let postfix = Postfix::start(&programs);
+    for user in &users {
+        let mut sendmail = Command::new("/usr/sbin/sendmail");
+        sendmail.arg("-C").arg(postfix.path("config")).args(["-f", "<>", "--"]);
+        succeed(sendmail.arg(format!("{user}@p.test")), b"Subject: x\n\nx\n");
+    }
+    let mut theirs = BTreeMap::new();
+    eventually("Postfix has tried all", 2 * MINUTE, || {
+        theirs = postfix.fates();
+        theirs.len() == users.len()
+    });
+    let mut ours = BTreeMap::new();
+    eventually("so have we", MINUTE, || {
+        ours = our_fates(&programs.instance.log());
+        ours.len() == users.len()
+    });
+    assert_eq!(ours, theirs);
+}
+
+/// Users, the action as we call it, and the enhanced code.
+type Fates = BTreeMap<String, (char, String)>;
+
+fn our_fates(log: &str) -> Fates {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let tried =
+        lines.filter(|line| line["message"] == "attempt ended" && line["channel"] == "pipe");
+    let fate = |line: Value| {
+        let user = line["to"].as_str()?.strip_prefix('<')?.split('@').next()?.to_owned();
+        let action = line["action"].as_str()?.chars().next()?;
+        let code = line["reply"].as_str()?.split(' ').nth(1)?.to_owned();
+        // Nobody is told of what has no sender.
+        Some((user, (if action == 'K' { 'R' } else { action }, code)))
+    };
+    tried.filter_map(fate).collect()
+}
+
+struct Postfix(TempDir);
+
+impl Postfix {
+    fn start(programs: &Programs) -> Self {
+        let folder = tempfile::Builder::new().prefix("pipe-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let postfix = Self(folder);
+        for name in ["config", "queue", "data"] {
+            fs::create_dir(postfix.path(name)).unwrap();
+        }
+        succeed(Command::new("chown").arg("postfix").arg(postfix.path("data")), b"");
+        let script = programs.path("fate");
+        fs::write(&script, format!("#!/bin/sh\n{FATES}\n")).unwrap();
+        fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+        let (place, script) = (postfix.0.path().display(), script.display());
+        let main = format!(
+            "compatibility_level = 3.6\nqueue_directory = {place}/queue\ndata_directory = {place}/data\n\
+             myhostname = mail.example.org\nmydestination = localhost\ninet_interfaces = 127.0.0.1\n\
+             inet_protocols = ipv4\nalias_maps =\nlocal_recipient_maps =\ndefault_transport = fate\n\
+             transport_maps =\nmaillog_file = {place}/log\nmaillog_file_prefixes = {place}\n"
+        );
+        fs::write(postfix.path("config/main.cf"), main).unwrap();
+        let pipe = format!("fate unix - n n - - pipe user=nobody argv={script} ${{user}}\n");
+        fs::write(postfix.path("config/master.cf"), format!("{SERVICES}{pipe}")).unwrap();
+        succeed(postfix.command().arg("start"), b"");
+        postfix
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("/usr/sbin/postfix");
+        command.arg("-c").arg(self.path("config"));
+        command
+    }
+
+    fn fates(&self) -> Fates {
+        let log = fs::read_to_string(self.path("log")).unwrap_or_default();
+        let fate = |line: &str| {
+            let user = line.split_once(" to=<")?.1.split('@').next()?.to_owned();
+            let code = line.split_once(" dsn=")?.1.split(',').next()?.to_owned();
+            let action = match line.split_once(" status=")?.1.split(' ').next()? {
+                "sent" => 'D',
+                "deferred" => 'Q',
+                _ => 'R',
+            };
+            Some((user, (action, code)))
+        };
+        log.lines().filter(|line| line.contains("/pipe[")).filter_map(fate).collect()
+    }
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        run_with(self.command().arg("stop"), b"");
+    }
+}
+
+const SERVICES: &str = "\
+pickup unix n - n 1 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+local unix - n n - - local
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+";
 
 #[test]
 fn hostile_addresses_never_reach_a_shell() {
@@ -271,8 +417,7 @@ fn programs_that_run_when_the_engine_stops_end_and_are_run_once_more() {
     let (status, took) = running.wait(MINUTE);
     assert!(status.success() && took < Duration::from_secs(15), "{status:?} {took:?}");
     let left = run_with(
-        std::process::Command::new("pgrep")
-            .args(["-f", &programs.path("told").display().to_string()]),
+        Command::new("pgrep").args(["-f", &programs.path("told").display().to_string()]),
         b"",
     );
     assert!(left.stdout.is_empty(), "{left:?}");
@@ -280,6 +425,33 @@ fn programs_that_run_when_the_engine_stops_end_and_are_run_once_more() {
     let _running = programs.instance.start();
     eventually("nothing waits", MINUTE, || programs.is_empty());
     assert_eq!(programs.read("told"), "begun\nbegun\n");
+}
+
+#[test]
+fn a_reload_puts_another_list_of_programs_in_force() {
+    let rows: &[Row<'_>] = &[("keep", "cat > /dev/null; echo first >> DIR/told", "")];
+    let programs = Programs::new(rows, |settings| settings.channel("pipe", "idle_time: \"0s\""));
+    let instance = &programs.instance;
+    let _running = instance.start();
+    programs.send("a@sender.test", &["to-keep@relais.example"]);
+    eventually("it runs", MINUTE, || programs.read("told") == "first\n");
+    let file = instance.path("relais.ron");
+    let text = fs::read_to_string(&file).unwrap();
+    let edit = |from: &str, to: &str| {
+        assert!(text.contains(from), "{text}");
+        fs::write(&file, text.replace(from, to)).unwrap();
+        instance.relais("reload", &[])
+    };
+    let refused = edit("\"keep\": (command: [\"/bin/sh\"", "\"keep\": (command: [\"sh\"");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(edit("echo first", "echo second").status.code(), Some(0));
+    programs.send("a@sender.test", &["to-keep@relais.example"]);
+    eventually("the other one runs", MINUTE, || programs.read("told") == "first\nsecond\n");
+    let gone = edit("\"keep\": (command", "\"other\": (command");
+    assert_eq!(gone.status.code(), Some(0), "{gone:?}");
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.ask("MAIL FROM:<a@sender.test>").expect(250);
+    client.ask("RCPT TO:<to-keep@relais.example>").expect(451);
 }
 
 #[test]
@@ -298,8 +470,13 @@ fn check_and_start_refuse_what_cannot_be_run_as_listed() {
             "this machine has no user no-such-user",
         ),
         ("command: [\"/bin/true\"], user: \"root\"", "no program runs as root"),
+        ("command: [\"/bin/true\"]), \"X\": (command: [\"/bin/true\"]", "but for case"),
         ("command: [\"true\"]", "the program itself is named by no path"),
         ("command: [\"$user\"]", "the program itself is named by no path"),
+        (
+            "command: [\"/bin/sh\", \"-c\", \"echo $user\"]",
+            "a value stands in the text of a script",
+        ),
         ("command: [\"/bin/true\", \"$home\"]", "$home stands for nothing"),
     ];
     for (fields, want) in rows {

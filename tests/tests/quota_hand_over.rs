@@ -117,19 +117,29 @@ fn the_quota_of_a_user_reaches_the_store_with_the_mail() {
 fn mail_that_is_routed_again_has_the_quota_of_then() {
     let sink = Sink::start();
     let settings = Settings::standalone().deliver_to(sink.port);
-    let users = |quota: &str| [user("one", &format!("mailQuota: {quota}\n"))];
+    let users = |quota: &str| [user("one", &format!("mailQuota: {quota}\n")), user("two", "")];
     let (instance, running) = start(settings, "mailUserStatus: active\n", &users("1K"));
     instance.relais("channel", &["stop", "tcp_lmtpcs"]);
     send(&instance, &["one"]);
-    let people = format!("{DOMAIN}\n{}", user("one", "mailQuota: 2K\nmailHost: 127.0.0.1\n"));
-    let people = people.replacen("mailHost: localhost\n", "", 1);
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@sender.test", &["two@relais.example"], &message("l", 4_000)).expect(250);
+    let people = [
+        DOMAIN.to_owned(),
+        "\n".to_owned(),
+        user("one", "mailQuota: 2K\n"),
+        user("two", "mailMsgMaxBlocks: 2\n"),
+    ];
+    let people = people.concat().replace("mailHost: localhost\n", "mailHost: 127.0.0.1\n");
     fs::write(instance.data().join("users.ldif"), people).expect("room");
     let reloaded = instance.relais("reload", &[]);
     assert!(reloaded.status.success(), "{reloaded:?}");
     let rerouted = instance.relais("queue", &["reroute", "--all", "--yes"]);
+    let said = String::from_utf8_lossy(&rerouted.stdout).into_owned();
     assert!(rerouted.status.success(), "{rerouted:?}");
+    // It was small enough when it was taken: where it would be too large now it does not go.
+    assert!(said.contains("1, no recipient of theirs can be routed"), "{said}");
     instance.relais("channel", &["start", "tcp_lmtpcs"]);
-    assert_eq!(told(&sink, 1), ["RCPT TO:<one> XQUOTA=2048,-2"]);
+    assert_eq!(told(&sink, 2), ["RCPT TO:<one> XQUOTA=2048,-2"]);
     drop(running);
 }
 
@@ -149,14 +159,11 @@ fn only_stores_that_know_the_parameter_are_told() {
     }
 }
 
-#[test]
-fn a_store_of_ours_keeps_to_the_quota_of_the_directory() {
-    if !needs(&[Slapd::PROGRAM]) {
-        return;
-    }
+/// Users of siroe.com for an LDAP server, with more attributes.
+fn tree(users: &[(&str, &str)]) -> String {
     let mut tree =
         "dn: ou=people,dc=siroe,dc=com\nobjectClass: organizationalUnit\nou: people\n\n".to_owned();
-    for (uid, more) in [("small", "mailQuota: 6K\nmailMsgQuota: 100\n"), ("large", "")] {
+    for (uid, more) in users {
         let _ = write!(
             tree,
             "dn: uid={uid},ou=people,dc=siroe,dc=com\nobjectClass: inetOrgPerson\nobjectClass: \
@@ -164,14 +171,26 @@ fn a_store_of_ours_keeps_to_the_quota_of_the_directory() {
              mail: {uid}@siroe.com\nmailHost: localhost\n{more}\n"
         );
     }
-    let slapd = Slapd::start(&tree);
+    tree
+}
+
+/// The sample asks this server.
+fn asking(slapd: &Slapd, fields: &str) -> Settings {
+    Settings::standalone()
+        .edit("directory: Ldif()", &slapd.section(fields))
+        .edit("default_domain: \"relais.example\"", "default_domain: \"siroe.com\"")
+}
+
+#[test]
+fn a_store_of_ours_keeps_to_the_quota_of_the_directory() {
+    if !needs(&[Slapd::PROGRAM]) {
+        return;
+    }
+    let small = "mailQuota: 6K\nmailMsgQuota: 100\n";
+    let slapd = Slapd::start(&tree(&[("small", small), ("large", "")]));
     let store = Instance::new(Settings::store());
     let _store_running = store.start();
-    let settings = Settings::standalone()
-        .edit("directory: Ldif()", &slapd.section("timeout: \"5s\""))
-        .edit("default_domain: \"relais.example\"", "default_domain: \"siroe.com\"")
-        .deliver_to(store.settings.lmtp);
-    let relay = Instance::new(settings);
+    let relay = Instance::new(asking(&slapd, "timeout: \"5s\"").deliver_to(store.settings.lmtp));
     let _relay_running = relay.start();
     let mut client = Dialogue::open(relay.settings.smtp);
     for user in ["small", "large"] {
@@ -226,6 +245,8 @@ fn a_message_that_is_too_large_for_a_user_is_refused_as_soon_as_that_is_known() 
         ("odd", 10_241, true),
         ("away", 2_049, true),
         ("away", 2_048, false),
+        // Large ones lie in a file of their own.
+        ("small", 600_000, true),
         ("brief", 3_072, false),
         ("brief", 3_073, true),
         ("list", 10_240, false),
@@ -247,6 +268,10 @@ fn a_message_that_is_too_large_for_a_user_is_refused_as_soon_as_that_is_known() 
         client.ask(&rcpt).expect(250);
         client.ask("DATA").expect(354);
         let mut text = b"Subject: x\r\n\r\n".to_vec();
+        while text.len() + 100 < size {
+            text.extend_from_slice(&[b'x'; 78]);
+            text.extend_from_slice(b"\r\n");
+        }
         text.resize(size - 2, b'x');
         text.extend_from_slice(b"\r\n");
         let reply = client.finish(&text);
@@ -256,6 +281,10 @@ fn a_message_that_is_too_large_for_a_user_is_refused_as_soon_as_that_is_known() 
             reply.expect(250);
         }
     }
+    let large = instance.data().join("spool/large");
+    eventually("no file of a refused message is left", PATIENCE, || {
+        fs::read_dir(&large).expect("a folder").next().is_none()
+    });
     let route = shown(&instance, "brief@relais.example");
     assert_eq!(route["results"][0]["size_limit"], 3_072, "{route}");
     assert!(route.to_string().contains("a message may have 3072 octets"), "{route}");
@@ -299,4 +328,37 @@ fn those_for_whom_it_is_too_large_are_told_of_and_the_others_get_it() {
     let (instance, _running) = start(settings, "", &users);
     let mut client = Dialogue::open(instance.settings.smtp);
     client.message(from, &to, &message("named", 3_000)).expect_start("552 5.2.3 ");
+}
+
+#[test]
+fn limits_hold_for_mail_that_was_taken_while_the_directory_was_away() {
+    if !needs(&[Slapd::PROGRAM]) {
+        return;
+    }
+    let users = [("small", "mailMsgMaxBlocks: 2\n"), ("large", "mailQuota: 1M\n"), ("from", "")];
+    let slapd = Slapd::start(&tree(&users));
+    let settings = asking(&slapd, "timeout: \"1s\", cache: (ttl: \"1h\")")
+        .channel("tcp_local", "directory_away: Queue");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let has = |user| mailbox(&instance.store(), "siroe.com", user);
+    let mut client = Dialogue::open(instance.settings.smtp);
+    // The domain is known from now on.
+    client.message("from@siroe.com", &["from@siroe.com"], &message("first", 300)).expect(250);
+    eventually("it is there", PATIENCE, || has("from").len() == 1);
+    slapd.freeze();
+    for to in ["small@siroe.com", "large@siroe.com"] {
+        client.message("from@siroe.com", &[to], &message("away", 3_000)).expect(250);
+    }
+    slapd.thaw();
+    eventually("one has it and the sender is told of the other", PATIENCE, || {
+        let _ = instance.relais("queue", &["retry", "--channel", "reprocess"]);
+        has("large").len() == 1 && has("from").len() == 2
+    });
+    let text = has("from").concat();
+    assert!(String::from_utf8_lossy(&text).contains("Status: 5.2.3"), "of the right kind");
+    assert!(has("small").is_empty());
+    let file = instance.store().join("siroe.com/large/Maildir/maildirsize");
+    let file = fs::read_to_string(file).expect("a file");
+    assert!(file.starts_with("1048576S\n"), "{file}");
 }

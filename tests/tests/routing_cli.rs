@@ -64,7 +64,8 @@ fn route_says_by_which_line_and_within_which_limits() {
     let sink = Sink::start();
     let instance = Instance::new(Settings::standalone().deliver_to(sink.port));
     let rule = instance.settings.text().lines().position(|line| line.contains("(\"$*\","));
-    let line = format!("(line {})", rule.expect("a rule") + 1);
+    let rule = rule.expect("a rule") + 1;
+    let line = format!("(line {rule})");
     let asked = || -> Value {
         let output = instance.relais("route", &["alice+Work@relais.example", "--json"]);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
@@ -85,12 +86,15 @@ fn route_says_by_which_line_and_within_which_limits() {
         &*line,
         "probes $*\n",
         "probes $*, localhost.lmtp, *.lmtp, .lmtp\n",
-        "$H = relais.example, $V = relais.example is ours, $U = alice+Work",
+        "$H = relais.example, $Vrelais.example = ours, $U = alice+Work",
         "does not apply: $E or $B",
         "nothing",
     ] {
         assert!(told.contains(words), "{words} is missing from:\n{told}");
     }
+    let mut rules = route["steps"].as_array().expect("steps").iter();
+    let applied = rules.find(|step| step["step"] == "applied").expect("a rule that applied");
+    assert_eq!((&applied["pattern"], &applied["line"]), (&"$*".into(), &rule.into()), "{applied}");
     let limits = |name: &str| asked()["results"][0]["limits"][name].clone();
     assert_eq!([limits("stopped"), limits("jobs")], [Value::Bool(false), 0.into()]);
     instance.relais("set", &["tcp_lmtpcs.maxjobs", "3"]);

@@ -63,7 +63,11 @@ impl OwnAddresses {
 impl Head {
     /// Reads a header.
     pub(super) fn of(header: &[u8]) -> Self {
-        let whole = [header, b"\r\n"].concat();
+        // A parser may end at a line of blanks, which belongs to the field before.
+        let lines = header.split_inclusive(|c| *c == b'\n');
+        let is_blank = |line: &&[u8]| line.iter().all(u8::is_ascii_whitespace);
+        let mut whole: Vec<u8> = lines.filter(|line| !is_blank(line)).flatten().copied().collect();
+        whole.extend_from_slice(b"\r\n");
         let Some(message) = MessageParser::new().parse_headers(whole.as_slice()) else {
             return Self::default();
         };
@@ -138,6 +142,15 @@ mod tests {
             ("To: jdoe@siroe.com\r\nAuto-Submitted:\r\n auto-replied\r\n", Some(Automatic)),
             ("To: jdoe@siroe.com\r\nAuto-Submitted: no\r\n", None),
             ("To: jdoe@siroe.com\r\nprecedence : bulk\r\n", Some(List)),
+            ("To: jdoe@siroe.com\r\n \t\r\nList-Id: x\r\n", Some(List)),
+            ("no field\r\nTo: jdoe@siroe.com\r\nList-Id: x\r\n", Some(List)),
+            ("To: jdoe@siroe.com\r\nX: \0\u{fffd}\r\nList-Id: x\r\n", Some(List)),
+            ("To: \"jdoe@siroe.com\r\nList-Id: x\r\n", Some(List)),
+            ("To: (jdoe@siroe.com\r\nList-Id: x\r\n", Some(List)),
+            ("To: jdoe@siroe.com\r\nSubject: =?utf-8?q?\r\nList-Id: x\r\n", Some(List)),
+            ("To: jdoe@siroe.com\r\nReceived: (((\r\nList-Id: x\r\n", Some(List)),
+            ("To: jdoe@siroe.com\r\nContent-Type: a; b=\"\r\nList-Id: x\r\n", Some(List)),
+            ("To: jdoe@siroe.com\r\nMessage-ID: <<\r\nList-Id: x\r\n", Some(List)),
         ];
         for (header, want) in rows {
             assert_eq!(Head::of(header.as_bytes()).silence(&own()), want, "{header:?}");

@@ -78,7 +78,7 @@ impl Entry {
 impl Kind {
     /// By object classes. The original wants `inetLocalMailRecipient` as well, which says nothing
     /// about what an entry is, and which hand-written directories forget.
-    pub(super) fn of(entry: &Entry) -> Option<Self> {
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
         match (entry.has_class("inetMailUser"), entry.has_class("inetMailGroup")) {
             (true, _) => Some(Self::User),
             (_, true) => Some(Self::Group),

@@ -184,7 +184,7 @@ impl<L: Lookup> Aliases<'_, L> {
             let before = all.addresses.len();
             for target in targets {
                 match target {
-                    Target::Address(address) if applied.autoreply => {
+                    Target::Address(address) if applied.autoreply && applied.is_way => {
                         all.addresses.push((format!("{AUTOREPLY_WAY}{address}"), true));
                     }
                     Target::Address(address) => all.addresses.push((address, applied.is_way)),

@@ -12,6 +12,7 @@
 mod access;
 mod accounts;
 mod alias;
+mod by_hand;
 mod cache;
 mod circles;
 mod entries;
@@ -55,6 +56,7 @@ use relais_config::{directory::Cache as Limits, mapping::Tables};
 pub(crate) use self::refusal::MAX_EXPANSION;
 pub use self::{
     access::{Access, Ruling, internal_ip, internal_ruling, ip_access, parting_lines, port_access},
+    by_hand::{AddressKind, Probed, Sought},
     cache::{InForce, RouteCache},
     entries::grouped,
     headers::{HeaderForm, HeaderTreatment, RewriteHeader},

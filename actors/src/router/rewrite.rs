@@ -4,7 +4,13 @@
 //! counts as not matched, and the next is tried. Passes are limited, so that rules that lead back
 //! to themselves end.
 
-use std::{borrow::Cow, cell::RefCell, convert::Infallible, fmt::Write as _, net::Ipv6Addr};
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    fmt::Write as _,
+    net::Ipv6Addr,
+    sync::{Mutex, PoisonError},
+};
 
 use relais_channels::mail::Address;
 use relais_config::{
@@ -100,7 +106,7 @@ struct Subject<'a> {
     spec: &'a Spec,
     split: &'a Split,
     /// Filled where somebody wants to see it.
-    told: Option<&'a RefCell<Vec<Substitution>>>,
+    told: Option<&'a Mutex<Vec<Substitution>>>,
     urls: &'a UrlAsks,
 }
 
@@ -238,7 +244,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         if self.trace.is_on() {
             probes = candidates.probes();
         }
-        let told = RefCell::default();
+        let told = Mutex::default();
         let database = &routes.tables.domains;
         while let Some((candidate, split)) = candidates.next_candidate(|key| database.get(key)) {
             let of_database;
@@ -263,9 +269,10 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             let tables = Tables { urls: Some(&urls), ..tables };
             let subject = Subject { tables, address, forward, spec, split, told, urls: &urls };
             let applied = self.apply(rule, &subject).await?;
-            if let Some(values) = told.map(RefCell::take).filter(|values| !values.is_empty()) {
-                self.trace.note(|| Step::Substituted { values });
-            }
+            let take = |told: &Mutex<Vec<_>>| {
+                std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner))
+            };
+            let values = told.map(take).unwrap_or_default();
             match applied {
                 Ok(pass) => {
                     let last = probes.iter().position(|probe| *probe == rule.key);
@@ -282,6 +289,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                             }
                         },
                     });
+                    self.note_values(values);
                     return Ok(Some(pass));
                 }
                 Err(NotApplied(reason)) => self.trace.note(|| Step::Failed {
@@ -291,10 +299,17 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                     reason: reason.into_owned(),
                 }),
             }
+            self.note_values(values);
         }
         self.trace.note_before(begun, || Step::Probes { patterns: probes });
         self.trace.note(|| Step::NoRule { host: spec.host.clone() });
         Ok(None)
+    }
+
+    fn note_values(&mut self, values: Vec<Substitution>) {
+        if !values.is_empty() {
+            self.trace.note(|| Step::Substituted { values });
+        }
     }
 
     /// Applies a rule, with every look-up by URL that it asks for.
@@ -384,9 +399,9 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                 let ours = self.is_ours(&domain).await?;
                 let wanted = matches!(condition, Condition::Local(_));
                 subject.tell(|| {
-                    let sequence = if wanted { "$V" } else { "$Z" };
-                    let found = if ours { "is ours" } else { "is not ours" };
-                    (sequence.to_owned(), format!("{domain} {found}"))
+                    let letter = if wanted { 'V' } else { 'Z' };
+                    let found = if ours { "ours" } else { "not ours" };
+                    (format!("${letter}{domain}"), found.to_owned())
                 });
                 (ours == wanted, if wanted { "$V: not our domain" } else { "$Z: our domain" })
             }
@@ -506,7 +521,7 @@ impl<'a> Subject<'a> {
         if let Some(told) = self.told {
             let (sequence, value) = substitution();
             let substitution = Substitution { sequence, value };
-            let mut told = told.borrow_mut();
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             if !told.contains(&substitution) {
                 told.push(substitution);
             }

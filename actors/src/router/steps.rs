@@ -400,7 +400,10 @@ impl fmt::Display for Step {
             Self::Host { host, found } => write!(f, "  host {host} ({found})"),
             Self::Probes { patterns } => write!(f, "  probes {}", patterns.join(", ")),
             Self::Substituted { values } => {
-                let one = |it: &Substitution| format!("{} = {}", it.sequence, it.value);
+                let one = |Substitution { sequence, value }: &Substitution| match value.as_str() {
+                    "" => format!("{sequence} = \"\""),
+                    value => format!("{sequence} = {value}"),
+                };
                 write!(f, "    {}", values.iter().map(one).collect::<Vec<_>>().join(", "))
             }
             Self::Applied { line, pattern, template, address } => {

@@ -271,11 +271,17 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
     let again = [Program::Reprocess, Program::Process];
     let reprocesses = config.channels.iter().any(|channel| again.contains(&channel.program));
     for (i, option) in config.delivery_options.iter().enumerate() {
-        let held = literal_tags(&option.text)
-            .filter_map(|tag| known.tag(tag))
-            .any(|channel| config.channels[channel].program == Program::Hold);
+        let leads_to = |program| {
+            let channels = literal_tags(&option.text).filter_map(|tag| known.tag(tag));
+            channels.into_iter().any(|channel| config.channels[channel].program == program)
+        };
+        let (held, answers) = (leads_to(Program::Hold), leads_to(Program::Bitbucket));
         for flag in option.flags.characters() {
             let message = match flag {
+                '!' if !answers => {
+                    "the flag ! answers where the template leads to a channel of program Bitbucket, \
+                     and only there"
+                }
                 '@' | '$' if !reprocesses => {
                     "the flags @ and $ have the reprocess channel apply an option later: there is \
                      no channel of program Reprocess or Process, and it is applied at once"

@@ -38,6 +38,7 @@ const OWN_FILES: &[(&str, &str)] = &[
     ("limits.ron", "saved limits"),
     ("counters.json", "the counters"),
     ("counters.now", "the counters"),
+    ("autoreplies", "the memory of automatic replies"),
     ("orders", "unfinished orders"),
     ("recent", "recent recipients"),
     ("recent.old", "recent recipients"),

@@ -69,6 +69,13 @@ enum UrlPiece<V> {
     Value(V),
 }
 
+impl LookupUrl<()> {
+    /// Reads one without sequences.
+    pub fn plain(text: &str) -> Result<Self, TemplateError> {
+        Self::parse(text, 0, |_| None)
+    }
+}
+
 impl<V: Copy> LookupUrl<V> {
     /// Reads what stands between `$]` and `[`, at `offset`. `value`: which value the character behind a
     /// `$` stands for.
@@ -231,7 +238,7 @@ mod tests {
             (
                 r#" #"+<>;=\ "#,
                 r#"ou=\ #\"\+\<\>\;\=\\\ ,o=a?b"#,
-                r##"(&(uid= #"+<>;=\5c )(cost=$5))"##,
+                r#"(&(uid= #"+<>;=\5c )(cost=$5))"#,
             ),
             ("#a\0", r"ou=\#a\00,o=a?b", r"(&(uid=#a\00)(cost=$5))"),
         ];

@@ -28,6 +28,7 @@ section! {
         /// character or is longer than 512 octets, when `$user` or `$domain` has a `/` or begins with a
         /// dot, and when an argument that begins with a value would begin with `-`, unless an argument
         /// `--` stands before it. A `$subaddress` with a `/` or with a dot at its beginning is left out.
+        /// No value may stand in the text of a script (`sh -c`), which would take it for commands.
         command: Vec<Argument> = Vec::new(), command(),
             example(r#"["/usr/bin/procmail", "-d", "$user"]"#);
         /// The account that it runs as, by name or number; never root. It must be given when the engine

@@ -12,7 +12,7 @@ use crate::api::QueuedEntry;
 use crate::api::{
     AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained,
     OrderProgress, PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
-    ReloadOrder, Reloaded, RouteExplained, SetLimit, Status, Why,
+    ReloadOrder, Reloaded, RouteExplained, SetLimit, StageExplained, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -116,6 +116,12 @@ pub trait Console: Clone + Send + 'static {
         question: MappingQuestion,
     ) -> impl Future<Output = Answer<Result<MappingExplained, Nonsense>>> + Send;
 
+    /// Probes one stage of routing.
+    fn probe_stage(
+        &self,
+        question: StageQuestion,
+    ) -> impl Future<Output = Answer<Result<StageExplained, Nonsense>>> + Send;
+
     /// Asks access tables about a client.
     fn test_access(
         &self,
@@ -197,6 +203,51 @@ pub struct AccessQuestion {
     /// The user that it has logged in as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+}
+
+/// The question of `relais test rewrite|alias|option|ldap`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageQuestion {
+    /// Which stage.
+    pub stage: Stage,
+    /// The address, or a URL.
+    pub input: String,
+    /// The channel the message comes in by; the SMTP service's when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The address stands in a header line and not in the envelope.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub header: bool,
+    /// It is a sender's.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sender: bool,
+}
+
+/// A stage of routing that can be probed by itself.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The rewrite rules.
+    Rewrite,
+    /// Aliases, one level deep.
+    Alias,
+    /// Delivery options of an entry.
+    Option,
+    /// Look-ups in the directory.
+    Ldap,
+}
+
+impl Stage {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rewrite => "rewrite",
+            Self::Alias => "alias",
+            Self::Option => "option",
+            Self::Ldap => "ldap",
+        }
+    }
 }
 
 /// The question of `relais mapping`.

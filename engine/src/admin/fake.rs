@@ -17,14 +17,14 @@ use relais_channels::mail::{Content, MessageId};
 
 use super::{
     AccessQuestion, Answer, Console, Frozen, JsonLines, MappingQuestion, Nonsense, QueuePage,
-    RouteQuestion, Unavailable,
+    RouteQuestion, StageQuestion, Unavailable,
 };
 use crate::api::{
     AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostSummary,
     LimitSet, LimitShown, LimitValue, MappingExplained, OrderProgress, PartOrder, PartsOrdered,
     Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry,
     QueuedMessage, QueuedRecipient, ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep,
-    ServiceStatus, SetLimit, Status, Why, WorkerStatus,
+    ServiceStatus, SetLimit, StageExplained, Status, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -293,6 +293,14 @@ impl Console for Fake {
         }))
     }
 
+    async fn probe_stage(
+        &self,
+        StageQuestion { stage, input, .. }: StageQuestion,
+    ) -> Answer<Result<StageExplained, Nonsense>> {
+        let stage = stage.name().to_owned();
+        Ok(Ok(StageExplained { stage, input, ..StageExplained::default() }))
+    }
+
     async fn explain_mapping(
         &self,
         question: MappingQuestion,
@@ -328,7 +336,11 @@ pub(crate) fn explain(question: &RouteQuestion) -> RouteExplained {
         next_hop: "localhost:2225".to_owned(),
         ..RouteResult::default()
     };
-    let step = RouteStep { step: "rule".to_owned(), detail: "$* matched".to_owned() };
+    let step = RouteStep {
+        step: "rule".to_owned(),
+        detail: "$* matched".to_owned(),
+        ..RouteStep::default()
+    };
     RouteExplained {
         accepted: true,
         reply: "250 2.1.5 Ok".to_owned(),

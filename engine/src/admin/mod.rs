@@ -32,7 +32,7 @@ pub use names::HostNames;
 
 pub use console::{
     AccessQuestion, Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage, RouteQuestion,
-    RoutesQuestion, Unavailable,
+    RoutesQuestion, Stage, StageQuestion, Unavailable,
 };
 pub use lines::JsonLines;
 
@@ -230,8 +230,11 @@ mod tests {
             ("GET /api/v1/access?client=192.0.2.7", "200", "200", "\"client\":\"192.0.2.7\""),
             ("GET /api/v1/access?client=x", "400", "400", "invalid IP address"),
             ("GET /api/v1/mapping?table=T&input=x", "200", "200", "\"table\":\"T\""),
+            ("GET /api/v1/test?stage=rewrite&input=a", "403", "200", ""),
+            ("GET /api/v1/test?stage=other&input=a", "403", "400", ""),
             ("GET /api/v1/mapping?table=T", "400", "400", "missing field `input`"),
             ("GET /api/v1/route", "400", "400", "missing field `address`"),
+            ("POST /api/v1/routes", "403", "400", ""),
             ("GET /api/v1/stop", "405", "405", ""),
             ("GET /api/v1/parts", "404", "404", ""),
             ("GET /nowhere", "404", "404", "no such page"),

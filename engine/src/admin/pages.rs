@@ -13,6 +13,7 @@
 //! | `GET /api/v1/counters` | the counters of each channel | yes |
 //! | `GET /api/v1/access?client=&service=&from=&to=&hello=` | what the front door answers a client | yes |
 //! | `GET /api/v1/mapping?table=&input=&flags=` | what a mapping table makes of an input | yes |
+//! | `GET /api/v1/test?stage=&input=&channel=&header=&sender=` | what comes of one stage of routing | no: 403 |
 //! | `GET /api/v1/certificates` | the certificates that clients are shown | yes |
 //! | `GET /api/v1/route?address=&from=&channel=&client=&header=` | how an address is routed | yes |
 //! | `POST /api/v1/routes` [`RoutesQuestion`] | the same of many, a line each, without steps | no: 403 |
@@ -52,7 +53,7 @@ use serde_json::json;
 
 use super::{
     AccessQuestion, Console, Frozen, MappingQuestion, Nonsense, RouteQuestion, RoutesQuestion,
-    Unavailable, content,
+    StageQuestion, Unavailable, content,
     guard::Owner,
     listing,
     patience::{in_time, within},
@@ -61,7 +62,8 @@ use crate::{
     api::{
         AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MAX_REASON,
         MappingExplained, PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary,
-        QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, Status, Why,
+        QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, StageExplained, Status,
+        Why,
     },
     show,
 };
@@ -99,6 +101,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/parts", web::post().to(order_parts::<C>))
         .route("/api/v1/access", get().to(access::<C>))
         .route("/api/v1/mapping", get().to(mapping::<C>))
+        .route("/api/v1/test", get().to(stage::<C>))
         .route("/api/v1/route", get().to(route::<C>))
         .route("/api/v1/routes", web::post().to(routes::<C>))
         .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
@@ -337,6 +340,15 @@ async fn access<C: Console>(
     question: Query<AccessQuestion>,
 ) -> Result<Json<AccessExplained>, HttpError> {
     Ok(Json(in_time(console.test_access(question.into_inner())).await??))
+}
+
+/// Not by TCP: a URL shows whatever the engine may read in the directory.
+async fn stage<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    question: Query<StageQuestion>,
+) -> Result<Json<StageExplained>, HttpError> {
+    Ok(Json(in_time(console.probe_stage(question.into_inner())).await??))
 }
 
 async fn mapping<C: Console>(

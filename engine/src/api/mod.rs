@@ -20,6 +20,7 @@ mod pattern;
 mod queue;
 mod reload;
 mod route;
+mod stage;
 
 use relais_actors::{
     front::control::ServiceState,
@@ -45,6 +46,7 @@ pub use queue::{
 };
 pub use reload::{LaterSetting, ReloadOrder, Reloaded};
 pub use route::{RouteDifference, RouteExplained, RouteLimits, RouteResult, RouteStep};
+pub use stage::{StageExplained, StageFact};
 
 /// `relais status --json`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -96,6 +96,9 @@ pub struct RouteStep {
     pub step: String,
     /// With what, and what came of it.
     pub detail: String,
+    /// The same for programs, each by its name: `pattern`, `line`, `address`, `milliseconds`, ...
+    #[serde(flatten)]
+    pub facts: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `relais route --compare --json`: an address that two configurations route in different ways.
@@ -121,18 +124,21 @@ impl RouteDifference {
     ) -> Option<Self> {
         let is_same = before.accepted == after.accepted
             && before.reply == after.reply
-            && ends(&before).eq(ends(&after));
+            && ends(&before) == ends(&after);
         (!is_same).then(|| Self { input: before.input.clone(), channel, before, after })
     }
 }
 
-/// The ends of a route; by which tag it found its channel is the rules' own business.
-fn ends(route: &RouteExplained) -> impl Iterator<Item = RouteResult> {
-    route.results.iter().map(|result| RouteResult {
-        tag: String::new(),
-        limits: None,
-        ..result.clone()
-    })
+/// The ends of a route, in whatever order they were found; by which tag it found its channel is the rules' own business.
+fn ends(route: &RouteExplained) -> Vec<RouteResult> {
+    let end =
+        |result: &RouteResult| RouteResult { tag: String::new(), limits: None, ..result.clone() };
+    let mut ends: Vec<_> = route.results.iter().map(end).collect();
+    ends.sort_by(|one, other| {
+        let place = |it: &'_ RouteResult| (it.channel.clone(), it.next_hop.clone());
+        place(one).cmp(&place(other)).then_with(|| one.address.cmp(&other.address))
+    });
+    ends
 }
 
 #[cfg(test)]
@@ -160,7 +166,8 @@ mod tests {
             (vec![a.clone()], vec![b.clone()], true),
             (vec![a.clone()], vec![result("a", "g", "t")], true),
             (vec![a.clone()], vec![limited], true),
-            (vec![a.clone()], vec![a.clone(), b], true),
+            (vec![a.clone()], vec![a.clone(), b.clone()], true),
+            (vec![a.clone(), b.clone()], vec![b, a.clone()], false),
             (vec![a], Vec::new(), true),
         ];
         for (before, after, differ) in rows {

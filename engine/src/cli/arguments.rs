@@ -194,6 +194,48 @@ pub(super) enum TestCommand {
     /// Show what the front door answers a client, and which entry of which table says so
     #[command(after_help = ACCESS_HELP)]
     Access(TestAccess),
+    /// Rewrite an address: every pattern, each rule that was tried, why it did not apply; then channel and address
+    #[command(after_help = REWRITE_HELP)]
+    Rewrite(TestRewrite),
+    /// The same as `relais mapping`
+    #[command(after_help = MAPPING_HELP)]
+    Mapping(Mapping),
+    /// Show whom a name or an address of ours stands for, one level deep
+    #[command(after_help = ALIAS_HELP)]
+    Alias(TestStage),
+    /// Show each delivery option of the entry of an address: active or why not, and where it leads
+    #[command(after_help = OPTION_HELP)]
+    Option(TestStage),
+    /// Look an address or a URL up in the directory: each search, its outcome, its time
+    #[command(after_help = LDAP_HELP)]
+    Ldap(TestStage),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TestRewrite {
+    #[command(flatten)]
+    pub(super) test: TestStage,
+    /// The address stands in a header line, not in the envelope
+    #[arg(long)]
+    pub(super) header: bool,
+    /// It is a sender's, not a recipient's
+    #[arg(long)]
+    pub(super) sender: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TestStage {
+    #[arg(value_name = "ADDRESS", help = STAGE_INPUT)]
+    pub(super) input: String,
+    /// The channel the message comes in by
+    #[arg(long, value_name = "CHANNEL")]
+    pub(super) channel: Option<String>,
+    /// Ask the configuration and the files that it names, even if an engine runs
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// One object: {stage, input, passed, steps: [{step, detail}], facts: [{name, value}], asked}
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -549,6 +591,33 @@ Examples:
 
 const ACCESS_JSON: &str = "One object: {client, service, accepted, reply, table, entry, text, steps: [{table, probe, entry, verdict, is_refusal}], asked}";
 
+const STAGE_INPUT: &str =
+    "The address; of `alias` a bare name, too, and of `ldap` ldap:///BASE?ATTRIBUTE?SCOPE?FILTER";
+
+const REWRITE_HELP: &str = "\
+Exit status 1: it leads to no channel. The last two lines are the channel and the address.
+Examples:
+  relais test rewrite alice@relais.example
+  relais test rewrite bob@example.net --channel tcp_local --sender
+  relais test rewrite bob@example.net --header --json";
+
+const ALIAS_HELP: &str = "\
+Exit status 1: nobody knows it.
+Examples:
+  relais test alias postmaster
+  relais test alias team@relais.example --offline";
+
+const OPTION_HELP: &str = "\
+Exit status 1: there is no such entry, or it takes no mail.
+Example:
+  relais test option alice@relais.example";
+
+const LDAP_HELP: &str = "\
+Exit status 1: nothing is found. What the engine remembers does not count: every server is asked anew.
+Examples:
+  relais test ldap alice@relais.example
+  relais test ldap 'ldap:///dc=example,dc=org?mailHost?sub?(uid=alice)'";
+
 const MAPPING_HELP: &str = "\
 Exit status 1: no entry applies. Numbers of a sequence are looked at, not drawn.
 Examples:
@@ -565,7 +634,7 @@ Examples:
   relais route --compare new.ron --queue --file addresses.txt
 With --compare, exit status 0: all go the same way; 1: some do not; 2: wrong use, or a file that cannot be used.";
 
-const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop, quota, size_limit}], steps: [...], asked}; with --compare for each that differs: {input, channel, before: {accepted, reply, results}, after: {...}}";
+const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop, host, quota, size_limit, limits: {pool, job_limit, pool_jobs, maxjobs, jobs, threaddepth, max_client_threads, host_limit, connections, waiting, stopped, suspended_until, last_reply, backoff}}], steps: [{step, detail, ...}], asked}; with --compare for each that differs: {input, channel, before: {accepted, reply, results}, after: {...}}";
 
 const SPOOL_CHECK_JSON: &str = "{segments, octets, messages: {alive, held, done}, tail, damage: [{file, offset, length, id, acknowledged}], damaged, lost: [FILE], large: {files, missing, missing_count, left_over}, quarantine: [{name, octets}]}";
 

@@ -5,10 +5,10 @@ use relais_config::Config;
 use super::{exchange::wait, refusal::Refusal, source::Source};
 use crate::{
     admin::{
-        AccessQuestion, MappingQuestion, RouteQuestion,
+        AccessQuestion, MappingQuestion, RouteQuestion, StageQuestion,
         client::{Client, ClientError},
     },
-    api::{AccessExplained, MappingExplained, RouteExplained},
+    api::{AccessExplained, MappingExplained, RouteExplained, StageExplained},
 };
 
 /// Explains a route by what was read.
@@ -26,6 +26,8 @@ pub struct Files {
     pub routes: fn(&Config) -> Result<ExplainedMany, String>,
     /// Asks access tables about a client.
     pub access: fn(&Config, &AccessQuestion) -> Result<AccessExplained, String>,
+    /// Probes one stage of routing.
+    pub stage: fn(&Config, &StageQuestion) -> Result<StageExplained, String>,
     /// Probes a mapping table.
     pub mapping: fn(&Config, &MappingQuestion) -> Result<MappingExplained, String>,
 }

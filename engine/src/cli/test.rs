@@ -3,15 +3,16 @@
 use std::io::Write;
 
 use super::{
-    arguments::{TestAccess, TestCommand},
+    arguments::{TestAccess, TestCommand, TestRewrite, TestStage},
     asked::{Files, Whom},
     exchange::{json, wait},
+    mapping::mapping,
     refusal::Refusal,
     source::Source,
 };
 use crate::{
-    admin::{AccessQuestion, client::with_query},
-    api::AccessExplained,
+    admin::{AccessQuestion, Stage, StageQuestion, client::with_query},
+    api::{AccessExplained, StageExplained},
     show::{self, Look},
 };
 
@@ -23,7 +24,49 @@ pub(super) fn test(
 ) -> Result<(), Refusal> {
     match command {
         TestCommand::Access(test) => access(source, test, files, out),
+        TestCommand::Mapping(question) => mapping(source, question, files.mapping, out),
+        TestCommand::Rewrite(TestRewrite { test, header, sender }) => {
+            let question = StageQuestion {
+                header: *header,
+                sender: *sender,
+                ..of_stage(Stage::Rewrite, test)
+            };
+            stage(source, &question, test, files, out)
+        }
+        TestCommand::Alias(test) => stage(source, &of_stage(Stage::Alias, test), test, files, out),
+        TestCommand::Option(test) => {
+            stage(source, &of_stage(Stage::Option, test), test, files, out)
+        }
+        TestCommand::Ldap(test) => stage(source, &of_stage(Stage::Ldap, test), test, files, out),
     }
+}
+
+fn of_stage(stage: Stage, test: &TestStage) -> StageQuestion {
+    let (input, channel) = (test.input.clone(), test.channel.clone());
+    StageQuestion { stage, input, channel, header: false, sender: false }
+}
+
+/// Shows what comes of one stage; the answer is "no" when nothing does.
+fn stage(
+    source: &Source,
+    question: &StageQuestion,
+    test: &TestStage,
+    files: Files,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let explained = match Whom::find(source, test.offline)? {
+        (Whom::Engine(client), _) => wait(client.get(&with_query("/api/v1/test", question)))??,
+        (Whom::Files(config), name) => {
+            let explained = (files.stage)(&config, question).map_err(Refusal::WrongUse)?;
+            StageExplained { asked: name, ..explained }
+        }
+    };
+    if test.json {
+        json(&explained, out)?;
+    } else {
+        out.write_all(show::stage(&explained, Look::of_stdout()).as_bytes())?;
+    }
+    if explained.passed { Ok(()) } else { Err(Refusal::No) }
 }
 
 /// Shows what the front door answers a client; the answer is "no" when it turns the client away.

@@ -13,22 +13,26 @@ use relais_actors::{
     directory::DirectoryHandle,
     metrics::ServerMeters,
     router::{
-        Explain, Route, RouterHandle, Routes, Routing, Ruling, Step, Submission, TcpEnds,
-        internal_ip, own_postmaster, port_access,
+        Explain, Route, RouterHandle, Routes, Routing, Ruling, Submission, TcpEnds, internal_ip,
+        own_postmaster, port_access,
     },
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
-use relais_config::{Config, suggest};
+use relais_config::Config;
 
 use super::{
     access::test_access,
+    stages::probe_stage,
+    steps::{channel_asked, step, taken},
     switching::switching,
     tables::{ends_at, explain_mapping},
     ways::configured,
 };
 use crate::{
-    admin::{AccessQuestion, MappingQuestion, Nonsense, RouteQuestion},
-    api::{AccessExplained, MappingExplained, RouteExplained, RouteResult, RouteStep},
+    admin::{AccessQuestion, MappingQuestion, Nonsense, RouteQuestion, StageQuestion},
+    api::{
+        AccessExplained, MappingExplained, RouteExplained, RouteResult, RouteStep, StageExplained,
+    },
     cli::{Explained, ExplainedMany, Files},
     start::{StartError, start_router},
 };
@@ -85,7 +89,7 @@ pub async fn explain(
     question: &RouteQuestion,
     is_brief: bool,
 ) -> Result<Result<RouteExplained, Nonsense>, Gone> {
-    let first_channel = match service_channel(config, question) {
+    let first_channel = match channel_asked(config, question.channel.as_deref()) {
         Ok(name) => name,
         Err(nonsense) => return Ok(Err(nonsense)),
     };
@@ -131,6 +135,7 @@ pub const FILES: Files = Files {
     routes: many_in_files,
     mapping: mapping_in_files,
     access: access_in_files,
+    stage: stage_in_files,
 };
 
 /// Starts a router from what the configuration names, and nothing else, for callers that have no
@@ -176,6 +181,15 @@ fn mapping_in_files(
     })
 }
 
+/// Probes a stage by the configuration alone, for callers that have no runtime.
+fn stage_in_files(config: &Config, question: &StageQuestion) -> Result<StageExplained, String> {
+    let system = actix::System::new();
+    system.block_on(async {
+        let (router, _) = offline_router(config).map_err(|error| error.to_string())?;
+        probe_stage(config, &router, question).await.map_err(|nonsense| nonsense.0)
+    })
+}
+
 /// Asks access tables by the configuration alone, for callers that have no runtime.
 fn access_in_files(config: &Config, question: &AccessQuestion) -> Result<AccessExplained, String> {
     let system = actix::System::new();
@@ -185,21 +199,6 @@ fn access_in_files(config: &Config, question: &AccessQuestion) -> Result<AccessE
         let asked = test_access(config, &router, question).await;
         asked.map_err(|gone| gone.to_string())?.map_err(|nonsense| nonsense.0)
     })
-}
-
-/// The channel of the service that the client connects to.
-fn service_channel(config: &Config, question: &RouteQuestion) -> Result<String, Nonsense> {
-    match &question.channel {
-        Some(name) if config.channels.iter().any(|channel| channel.name == *name) => {
-            Ok(name.clone())
-        }
-        Some(name) => {
-            let known: Vec<_> = config.channels.iter().map(|c| c.name.as_str()).collect();
-            let known = suggest(name, &known, "there are:");
-            Err(Nonsense(format!("there is no channel {name:?}; {known}")))
-        }
-        None => Ok(incoming_channel(config)),
-    }
 }
 
 impl Arrival<'_> {
@@ -310,15 +309,6 @@ fn explained(
     RouteExplained { input, accepted, reply, results, steps, ..RouteExplained::default() }
 }
 
-/// A step of the router's.
-fn taken(taken: &Step) -> RouteStep {
-    step(&step_name(taken), taken.to_string())
-}
-
-fn step(step: &str, detail: String) -> RouteStep {
-    RouteStep { step: step.to_owned(), detail }
-}
-
 fn result(channels: &Channels, route: &Route) -> RouteResult {
     let channel = channels.find(&route.channel).map(|id| channels.channel(id));
     let hop = channel.and_then(|channel| {
@@ -348,19 +338,6 @@ fn unparsed(input: &str, error: &str) -> RouteExplained {
         reply: reply.to_string(),
         ..RouteExplained::default()
     }
-}
-
-/// The kind of a step, as its serialised form names it.
-fn step_name(step: &Step) -> String {
-    let value = serde_json::to_value(step).unwrap_or_default();
-    value["step"].as_str().unwrap_or_default().to_owned()
-}
-
-/// The channel of the service that strangers bring mail by.
-fn incoming_channel(config: &Config) -> String {
-    let smtp = config.front_service();
-    let first = || config.channels.first().map(|channel| channel.name.clone());
-    smtp.map(|service| service.channel.clone()).or_else(first).unwrap_or_default()
 }
 
 /// Routes that are looked for at the same time.

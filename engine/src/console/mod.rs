@@ -10,7 +10,9 @@ mod limits;
 mod orders;
 mod parts;
 mod reroutes;
+mod stages;
 mod status;
+mod steps;
 mod summary;
 mod switching;
 mod tables;
@@ -52,14 +54,15 @@ use crate::{
         JsonLines,
         console::{
             AccessQuestion, Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage,
-            RouteQuestion, Unavailable,
+            RouteQuestion, StageQuestion, Unavailable,
         },
         socket,
     },
     api::{
         AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained,
         OrderProgress, PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary,
-        QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, Status, Why,
+        QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, StageExplained, Status,
+        Why,
     },
     logging::Sink,
     start::{Engine, Floors},
@@ -351,6 +354,18 @@ impl Console for EngineConsole {
             explained.asked = format!("the running engine, process {}", std::process::id());
         }
         Ok(explained)
+    }
+
+    async fn probe_stage(
+        &self,
+        question: StageQuestion,
+    ) -> Answer<Result<StageExplained, Nonsense>> {
+        let (parts, config) = (self.parts()?, self.config());
+        let explained = stages::probe_stage(&config, &parts.router, &question).await;
+        Ok(explained.map(|explained| StageExplained {
+            asked: format!("the running engine, process {}", std::process::id()),
+            ..explained
+        }))
     }
 
     async fn explain_mapping(

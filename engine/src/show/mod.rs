@@ -9,6 +9,7 @@ mod mapping;
 mod queue;
 mod route;
 mod routes;
+mod stage;
 mod table;
 mod units;
 
@@ -32,6 +33,7 @@ pub use mapping::mapping;
 pub use queue::{Listing, history, message, order, question, rerouted, summary, why};
 pub use route::route;
 pub use routes::Routes;
+pub use stage::stage;
 pub use table::Table;
 pub use units::{Quota, Relative, Size, Span};
 

@@ -27,9 +27,9 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
     if !table.is_empty() {
         page += &if table.is_narrow(look) { table.fit(look) } else { table.records(look) };
     }
+    page.extend(route.results.iter().map(|result| own_limits(result, look)));
     let mut shown: Vec<(&str, &str)> = Vec::new();
     for result in &route.results {
-        page += &own_limits(result, look);
         let way = (result.channel.as_str(), result.host.as_str());
         if let Some(limits) = result.limits.as_ref().filter(|_| !shown.contains(&way)) {
             shown.push(way);
@@ -153,6 +153,7 @@ mod tests {
         let step = |step: &str, detail: &str| RouteStep {
             step: step.to_owned(),
             detail: detail.to_owned(),
+            ..RouteStep::default()
         };
         let limits = RouteLimits {
             pool: "SMTP_POOL".to_owned(),

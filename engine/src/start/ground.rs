@@ -59,8 +59,9 @@ impl GroundFloor {
         let metrics = Arc::new(Metrics::new(&Labels::of(&config, &ACTORS)));
         metrics.certificates.show(&certificates.certificates());
         let tallies = Tallies::keep(&config.data, &metrics).map_err(StartError::Tallies)?;
+        let most = if config.fills_queue() { config.admin.recent } else { 0 };
         let (recent_file, recent) =
-            RecentFile::keep(&config.data, config.admin.recent).map_err(StartError::Recent)?;
+            RecentFile::keep(&config.data, most).map_err(StartError::Recent)?;
         let channels = Arc::new(Channels::of(&config));
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let (placement, arbiters) = Placement::start(cores);

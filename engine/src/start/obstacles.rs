@@ -262,7 +262,7 @@ const FOLDER: &str =
 const LARGEST_PROCESS: u32 = 4_194_304;
 /// Of the data directory.
 const DATA_FOLDERS: &[&str] = &["spool", "spool/large", "spool/quarantine"];
-const DATA_FILES: &[&str] = &["lock", "stopped"];
+const DATA_FILES: &[&str] = &["lock", "stopped", "autoreplies"];
 /// In which no folder of ours can be (`statfs(2)`).
 const KERNEL_FILE_SYSTEMS: &[(u64, &str)] = &[
     (0x9fa0, "proc"),

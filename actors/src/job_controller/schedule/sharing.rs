@@ -53,16 +53,17 @@ impl Schedule {
     }
 
     /// Asks connections back from whoever has most: for newcomers in line, one more so that the
-    /// next of them finds it free, and else for the first in line who has fewer.
+    /// next of them finds it free where the last one is kept, and else for the first in line who has fewer.
     pub(super) fn recall(&mut self, channel: ChannelId, now: Instant) {
         if self.slots.lane(channel).is_still() {
             return;
         }
         let free = self.slots.free(channel, Asker::Newcomer);
+        let spare = usize::from(self.slots.pools()[self.slots.lane(channel).pool].keeps_last);
         let ranks = self.ranks(channel);
         let newcomers = ranks.waiting.newcomers().take(AT_ONCE).count();
         let coming = free + ranks.recalled;
-        self.ask_richest(channel, (newcomers + 1).saturating_sub(coming), 0);
+        self.ask_richest(channel, (newcomers + spare).saturating_sub(coming), 0);
 
         let ranks = self.ranks(channel);
         let Some((first, connections)) =
@@ -72,7 +73,7 @@ impl Schedule {
         };
         let most = ranks.holding.richest().map_or(0, |(_, most)| most);
         let fair = (most.saturating_sub(connections) / 2).min(self.missing(first, now));
-        let kept = usize::from(free == 0);
+        let kept = spare.min(usize::from(free == 0));
         let coming = self.slots.free(channel, Asker::Served) + ranks.recalled;
         self.ask_richest(channel, (fair + kept).saturating_sub(coming), connections);
     }

@@ -120,6 +120,22 @@ async fn a_channel_that_nobody_delivers_gets_no_connection() {
 }
 
 #[tokio::test]
+async fn where_the_last_slot_is_not_kept_nobody_is_asked_to_give_it_back() {
+    for (keeps, want) in [(true, 1), (false, 2)] {
+        let mut engine = Engine::of(
+            vec![Channel { threaddepth: 1.try_into().unwrap(), ..channel("c", 2, 1) }],
+            5,
+        );
+        engine.schedule.keep_last("P", keeps);
+        engine.schedule.wanted(&to(0, "a"), 6, engine.now);
+        let (started, orders) = engine.act();
+        assert_eq!((started.len(), orders.recalled.len()), (want, 0), "{keeps}");
+        let (started, orders) = engine.tick(Duration::from_secs(1));
+        assert_eq!((started.len(), orders.recalled.len()), (0, 0), "{keeps}");
+    }
+}
+
+#[tokio::test]
 async fn a_destination_gets_a_thread_for_each_threaddepth_entries_and_leaves_the_last_one() {
     // ready, maxjobs, max_client_threads, job_limit; connections, jobs
     let rows = [

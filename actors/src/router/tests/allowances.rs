@@ -65,12 +65,15 @@ mailDomainCatchallAddress: plain@siroe.com
 mailDomainMsgMaxBlocks: 5
 ";
 
+/// Address, blocks of a message, quota.
+type Way<'a> = (&'a str, u64, &'a str);
+
 #[tokio::test]
 async fn ways_carry_the_tightest_limit_and_mailboxes_their_quota() {
     let routes = Routes::new(&sample("relay.ron")).unwrap();
     let directory = LdifDirectory::parse("people", PEOPLE).unwrap();
     // recipient; of each way the address, the blocks, the quota
-    let rows: [(&str, &[(&str, u64, &str)]); 7] = [
+    let rows: [(&str, &[Way<'_>]); 7] = [
         ("own@siroe.com", &[("own", 10, "2048,7")]),
         ("plain@siroe.com", &[("plain", 100, "1024,-2")]),
         ("both@siroe.com", &[("both", 100, "3072,-2"), ("guest@elsewhere.example", 100, "")]),
