@@ -55,6 +55,15 @@ impl EntryFilter {
         }
     }
 
+    /// Whether it compares an attribute, in lower case, that is one of these.
+    pub(super) fn asks_for(&self, these: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::All(all) | Self::Any(all) => all.iter().any(|filter| filter.asks_for(these)),
+            Self::Not(filter) => filter.asks_for(these),
+            Self::Item(name, _) => these(name),
+        }
+    }
+
     /// Whether a comparison in it is one that only a server does.
     pub(super) fn is_extended(&self) -> bool {
         match self {

@@ -98,6 +98,10 @@ impl MemberSearch {
         let filter =
             if filter.is_empty() { "(objectClass=*)".to_owned() } else { decoded(filter)? };
         let (base, tried) = (decoded(base)?, EntryFilter::parse(&filter)?);
+        // Whoever may write a list need not be allowed to read, or to guess at, what we may.
+        if is_secret(&attribute) || tried.asks_for(&is_secret) {
+            return Err("a list is not asked for passwords".to_owned());
+        }
         Ok(Self { base, scope, filter, tried, attribute })
     }
 
@@ -117,6 +121,11 @@ impl fmt::Display for MemberSearch {
         };
         write!(f, "{}?{}?{scope}?{}", self.base, self.attribute, self.filter)
     }
+}
+
+fn is_secret(attribute: &str) -> bool {
+    let attribute = attribute.to_ascii_lowercase();
+    ["password", "passwd", "pwd"].iter().any(|word| attribute.contains(word))
 }
 
 fn address(text: &str) -> Result<MemberUrl, String> {
@@ -140,7 +149,9 @@ fn decoded(part: &str) -> Result<String, String> {
         octets.extend_from_slice(&piece.as_bytes()[2..]);
     }
     let text = String::from_utf8(octets).map_err(|_| "a part of a URL is no UTF-8".to_owned())?;
-    if text.contains('\0') { Err("a URL has a NUL in it".to_owned()) } else { Ok(text) }
+    // Such would stand in log lines as they are.
+    let is_clean = !text.chars().any(char::is_control);
+    is_clean.then_some(text).ok_or_else(|| "a URL has a control character in it".to_owned())
 }
 
 /// Octets of a URL.
@@ -192,7 +203,11 @@ mod tests {
             ("http://x/y", "neither an address"),
             ("mailto:a@x?subject=y", "alone"),
             ("mailto:a%4", "percent"),
-            ("mailto:a%00@x", "NUL"),
+            ("mailto:a%00@x", "control"),
+            ("ldap:///o=x%0aERROR??sub?(a=b)", "control"),
+            ("ldap:///o=x?userPassword?sub?(uid=a)", "password"),
+            ("ldap:///o=x??sub?(&(uid=a)(userpassword=s*))", "password"),
+            ("ldap:///o=x??sub?(!(USERPASSWORD;x-a=s))", "password"),
             ("ldap://host/o=x??sub?(a=b)", "without a host"),
             ("ldap:o=x", "without a host"),
             ("ldap:///o=x??sub?(a=b)?x", "extensions"),

@@ -216,7 +216,11 @@ impl<L: Lookup> Aliases<'_, L> {
         let found = self.lookup.found_by(search, &[]).await.inspect_err(|error| {
             warn!(%search, %error, "the members of a list cannot be found: its mail waits");
         })?;
+        // A value that is no address names nobody, and is told to nobody.
+        let is_address =
+            |value: &&String| Address::parse(value).is_ok_and(|address| address.domain().is_some());
         let addresses = found.iter().flat_map(|entry| search.addresses_of(entry));
+        let addresses = addresses.filter(is_address);
         let addresses: Vec<_> = addresses.take(MAX_EXPANSION + 1).cloned().collect();
         if found.len().max(addresses.len()) > MAX_EXPANSION {
             warn!(%search, "a search finds more members than a list may have");

@@ -7,7 +7,7 @@
 //! this one leads to only now is, by the envelope's sender; nobody knows any more who had logged in.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,12 +16,12 @@ use relais_channels::mail::Address;
 use tracing::warn;
 
 use super::{
-    refusal::Refusal,
+    refusal::{MAX_EXPANSION, Refusal},
     routes::{Poster, Question},
     steps::{Step, Trace},
 };
 use crate::directory::{
-    ADDRESSES, DomainPattern, Entry, Lookup, MemberUrl, PostingRules, normalize_dn,
+    ADDRESSES, Domain, DomainPattern, Entry, Lookup, MemberUrl, PostingRules, normalize_dn,
 };
 
 /// Asks one list.
@@ -33,6 +33,8 @@ pub(super) struct PostingCheck<'a, L> {
     /// Lists with rules that were met so far.
     pub(super) asked: &'a mut usize,
     pub(super) trace: &'a mut Trace,
+    /// Domains that were looked up.
+    domains: HashMap<String, Option<Arc<Domain>>>,
     /// Look-ups that may still be made.
     left: usize,
     /// When the last of them may begin.
@@ -67,8 +69,8 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         asked: &'a mut usize,
         trace: &'a mut Trace,
     ) -> Self {
-        let until = Instant::now() + LONGEST;
-        Self { lookup, question, depth, asked, trace, left: MOST_LOOKUPS, until }
+        let (domains, until) = (HashMap::new(), Instant::now() + LONGEST);
+        Self { lookup, question, depth, asked, trace, domains, left: MOST_LOOKUPS, until }
     }
 
     /// Asks the list of this entry.
@@ -151,10 +153,15 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
                 MemberUrl::Address(address) => moderators.push(address.clone()),
                 MemberUrl::Search(search) => {
                     for entry in self.lookup.found_by(search, &[]).await? {
-                        moderators.extend_from_slice(search.addresses_of(&entry));
+                        let own = search.addresses_of(&entry).iter();
+                        let is_address = |its: &&String| Address::parse(its).is_ok();
+                        moderators.extend(own.filter(is_address).cloned());
                     }
                 }
             }
+        }
+        if moderators.len() > MAX_EXPANSION {
+            return Err(Refusal::TooMany);
         }
         if moderators.is_empty() {
             Err(Refusal::NoModerator)
@@ -296,11 +303,17 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
 
     /// The users and groups with an address, if it is of a domain of ours.
     async fn entries(&mut self, address: &str) -> Result<Vec<Arc<Entry>>, Refusal> {
-        self.count()?;
-        let Some((_, domain)) = address.rsplit_once('@') else { return Ok(Vec::new()) };
-        let Some(domain) = self.lookup.domain(domain.trim_end_matches('.')).await? else {
+        let Some((_, name)) = address.rsplit_once('@') else { return Ok(Vec::new()) };
+        let name = name.trim_end_matches('.');
+        if !self.domains.contains_key(name) {
+            self.count()?;
+            let found = self.lookup.domain(name).await?;
+            self.domains.insert(name.to_owned(), found);
+        }
+        let Some(domain) = self.domains.get(name).cloned().flatten() else {
             return Ok(Vec::new());
         };
+        self.count()?;
         let mut found = self.lookup.entries(&domain, address).await?;
         found.retain(|entry| entry.is_mail());
         Ok(found)
@@ -326,7 +339,7 @@ impl PostAuthor {
 
 /// Look-ups that one list may cost: those who may post are counted in dozens, and a stranger's
 /// recipient makes them.
-const MOST_LOOKUPS: usize = 2_000;
+const MOST_LOOKUPS: usize = 5_000;
 /// How long they may take together: a client waits for the reply.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Addresses of one user that are compared.
