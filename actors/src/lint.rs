@@ -324,6 +324,7 @@ fn question(address: &Address) -> Question<'_> {
         released: false,
         submission: None,
         poster: Poster::Nobody,
+        earlier: None,
     }
 }
 

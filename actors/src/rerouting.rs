@@ -223,6 +223,8 @@ impl Rerouter {
         source_channel: &str,
     ) -> Result<Arc<[Route]>, Reply> {
         let address = Address::parse(address).map_err(|_| MALFORMED)?;
+        let is_invisible = self.program(source_channel) == Some(Program::Reprocess);
+        let earlier = is_invisible.then_some(&*left.envelope.source_channel);
         let question = Question {
             address: &address,
             sender: &left.envelope.sender,
@@ -232,6 +234,7 @@ impl Rerouter {
             released: left.released,
             submission: None,
             poster,
+            earlier,
         };
         if self.program(source_channel) == Some(Program::Process) {
             // The only one of these that access checks see.

@@ -53,6 +53,7 @@ fn question(address: &Address) -> Question<'_> {
         released: false,
         submission: None,
         poster: Poster::Unsaid,
+        earlier: None,
     }
 }
 

@@ -244,4 +244,21 @@ fn recipients_are_forwarded_by_address() {
     one(&instance, "bob");
 }
 
+#[test]
+fn recipients_are_forwarded_by_who_sends_to_them() {
+    let instance = Instance::new(Settings::standalone().section(
+        "forward: (senders: true, database: {\"tcp_local|carol@a.test|gone@relais.example\": \
+         \"bob@relais.example\"})",
+    ));
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    for (sender, code) in [("dave@a.test", 550), ("carol@a.test", 250), ("dave@a.test", 550)] {
+        client.ask(&format!("MAIL FROM:<{sender}>")).expect(250);
+        client.ask("RCPT TO:<gone@relais.example>").expect(code);
+        client.ask("RSET").expect(250);
+    }
+    client.message("carol@a.test", &["gone@relais.example"], b"X-Begin: y\r\n\r\n").expect(250);
+    one(&instance, "bob");
+}
+
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -215,6 +215,7 @@ impl<L: Lookup> Responder<L> {
             submission: None,
             // A reply to a list is asked about as any other mail.
             poster: Poster::Queued,
+            earlier: None,
         };
         self.router.resolve(&question).await
     }

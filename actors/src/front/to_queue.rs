@@ -678,6 +678,7 @@ impl Intake for SmtpIntake {
             released: false,
             submission: Some(self.submission()),
             poster: Poster::Client,
+            earlier: None,
         };
         match self.side.router.admit(&question).await {
             // The router takes none that no transaction could take.

@@ -417,6 +417,7 @@ pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question
         released: false,
         submission: None,
         poster: Poster::Nobody,
+        earlier: None,
     }
 }
 

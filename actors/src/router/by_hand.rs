@@ -81,7 +81,7 @@ impl RouterHandle {
             forward: !sender,
             source: channel,
             destination: None,
-            released: false,
+            reprocessed: false,
         };
         let rewriter = Rewriter::new(&routes, &lookup, purpose, &mut trace);
         let rewritten = rewriter.rewrite(address).await;
@@ -111,8 +111,13 @@ impl RouterHandle {
         let (routes, lookup) = (self.cache.routes(), self.directory.told());
         let channel = &routes.channels[routes.local?];
         let mut trace = Trace::new(true, lookup.log());
-        let purpose =
-            Purpose { envelope: true, forward: true, source, destination: None, released: false };
+        let purpose = Purpose {
+            envelope: true,
+            forward: true,
+            source,
+            destination: None,
+            reprocessed: false,
+        };
         let completed = completed(address, &routes);
         let is_plain = false;
         let aliases =
@@ -296,6 +301,7 @@ fn by_nobody<'a>(address: &'a Address, source_channel: &'a str) -> Question<'a> 
         released: false,
         submission: None,
         poster: Poster::Nobody,
+        earlier: None,
     }
 }
 

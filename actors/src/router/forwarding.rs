@@ -6,19 +6,32 @@
 use relais_channels::mail::Address;
 
 use super::{
-    routes::Routes,
+    routes::{Question, Routes},
     steps::{Step, Trace},
-    submission::FORWARD,
+    submission::{FORWARD, one_field},
 };
 
 /// The address that a recipient is to be instead; `None`: it stands for itself.
-pub(super) fn forwarded(routes: &Routes, address: &Address, trace: &mut Trace) -> Option<String> {
+pub(super) fn forwarded(
+    routes: &Routes,
+    address: &Address,
+    question: &Question<'_>,
+    trace: &mut Trace,
+) -> Option<String> {
     let database = &routes.tables.forward;
     let table = routes.mapping(routes.forward_mapping.as_ref());
     if table.is_none() && database.is_empty() {
         return None;
     }
-    let probe = address.mailbox();
+    let mailbox = address.mailbox();
+    let by_sender;
+    let probe = if routes.forwards_by_sender {
+        let source = question.earlier.unwrap_or(question.source_channel);
+        by_sender = format!("{source}|{}|{}", one_field(question.sender), one_field(mailbox));
+        &by_sender
+    } else {
+        mailbox
+    };
     let mapped = table.and_then(|table| {
         let tables = if trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
         table.lookup(probe, &tables).filter(|mapped| mapped.flags.has('Y'))
@@ -27,7 +40,7 @@ pub(super) fn forwarded(routes: &Routes, address: &Address, trace: &mut Trace) -
         Some(mapped) => (FORWARD, mapped.text),
         None => ("forward.database", database.get(probe)?.to_owned()),
     };
-    if target.eq_ignore_ascii_case(probe) {
+    if target.eq_ignore_ascii_case(mailbox) {
         return None;
     }
     trace.note(|| Step::Alias { source, targets: vec![target.clone()] });

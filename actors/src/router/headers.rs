@@ -227,7 +227,7 @@ impl<'a, L: Lookup> Treater<'a, L> {
         let destination = self.treatment.destination.map(|n| &*self.routes.channels[n].name);
         let forward = side == AddressSide::Forward;
         let source = self.source;
-        let purpose = Purpose { envelope: false, forward, source, destination, released: false };
+        let purpose = Purpose { envelope: false, forward, source, destination, reprocessed: false };
         let mut untold = Trace::default();
         let rewriter = Rewriter::new(self.routes, self.lookup, purpose, &mut untold);
         match rewriter.rewrite(address.clone()).await {

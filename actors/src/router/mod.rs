@@ -95,6 +95,8 @@ pub struct Resolve {
     pub source_channel: String,
     /// As in [`Question`].
     pub released: bool,
+    /// As in [`Question`].
+    pub earlier: Option<String>,
     /// The one who posts; `None`: an answer for everybody is wanted, if there is one.
     pub poster: Option<PosterText>,
 }
@@ -210,6 +212,7 @@ impl Handle<Resolve> for Router {
                 submission: user
                     .map(|user| Submission { authenticated: user, ..Submission::default() }),
                 poster: by.map_or(Poster::Unsaid, |by| by.poster),
+                earlier: resolve.earlier.as_deref(),
             };
             let resolver = Resolver::new(&now.routes, &directory, question).sharing(&now.lists);
             Arc::new(resolver.resolve().await)
@@ -245,6 +248,7 @@ impl Handle<Explain> for Router {
                     authenticated: &explain.authenticated,
                 }),
                 poster: Poster::Client,
+                earlier: None,
             };
             let mut routing = Resolver::new(&routes, &directory, question).traced().route().await;
             steps.append(&mut routing.steps);
@@ -469,6 +473,7 @@ impl RouterHandle {
             address: question.address.clone(),
             source_channel: question.source_channel.to_owned(),
             released: question.released,
+            earlier: question.earlier.map(str::to_owned),
             poster,
         };
         self.mailbox.ask(resolve).await.map_err(|_| unavailable())

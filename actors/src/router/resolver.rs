@@ -422,7 +422,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             targets = self.forward(channel, address).await?;
         }
         if targets.is_none() {
-            let forwarded = forwarded(self.routes, address, &mut self.trace);
+            let forwarded = self.forwarded(address);
             targets = forwarded.map(|target| Targets::of(vec![target]));
         }
         let Some(mut targets) = targets else {
@@ -466,6 +466,13 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         Ok(())
     }
 
+    /// The address that a recipient is to be instead. Where the sender has a say, the answer is for
+    /// this sender alone.
+    fn forwarded(&mut self, address: &Address) -> Option<String> {
+        self.asked += usize::from(self.routes.forwards_by_sender);
+        forwarded(self.routes, address, &self.question, &mut self.trace)
+    }
+
     /// Has another address followed in the place of one that leaves; no: it stands for itself.
     fn forward_on(
         &mut self,
@@ -476,9 +483,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if self.question.header {
             return Ok(false);
         }
-        let Some(target) = forwarded(self.routes, address, &mut self.trace) else {
-            return Ok(false);
-        };
+        let Some(target) = self.forwarded(address) else { return Ok(false) };
         let name = address.to_string();
         let Some(node) = expansion.enter(&name, lineage) else {
             self.trace.note(|| Step::Seen { address: name });
@@ -553,7 +558,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             && !targets.addresses.iter().any(is_own);
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
         let Lineage { depth, member, errors_to, size_limit, quota, .. } = members;
-        let Purpose { envelope, forward, source, released, .. } = self.purpose();
+        let Purpose { envelope, forward, source, reprocessed, .. } = self.purpose();
+        let released = (self.question.released, reprocessed);
         let list = lists.fingerprint(&(
             (source, envelope, forward, released),
             (&targets.addresses, &targets.missing, errors_to, member, depth, size_limit, quota),
@@ -746,9 +752,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     }
 
     fn purpose(&self) -> Purpose<'a> {
-        let Question { source_channel, header, released, .. } = self.question;
+        let Question { source_channel, header, earlier, .. } = self.question;
         let (envelope, destination) = (!header, None);
-        Purpose { envelope, forward: true, source: source_channel, destination, released }
+        let (source, reprocessed) = (earlier.unwrap_or(source_channel), earlier.is_some());
+        Purpose { envelope, forward: true, source, destination, reprocessed }
     }
 
     /// The reply of a look-up that failed says nothing of why.

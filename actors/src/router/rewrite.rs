@@ -47,8 +47,8 @@ pub(super) struct Purpose<'a> {
     pub(super) source: &'a str,
     /// The channel that the mail waits in; `None`: the channel is still to be found.
     pub(super) destination: Option<&'a str>,
-    /// The mail was released from a hold channel.
-    pub(super) released: bool,
+    /// A channel of program `Reprocess` puts the mail through once more.
+    pub(super) reprocessed: bool,
 }
 
 /// Rewrites one address.
@@ -426,7 +426,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         let ChannelSet { names, internal } = condition.channels()?;
         let is_named = |channel: &str| {
             names.iter().any(|name| name.eq_ignore_ascii_case(channel))
-                || *internal && self.routes.is_internal(channel)
+                || *internal && (self.purpose.reprocessed || self.routes.is_internal(channel))
         };
         let channel = channel
             .filter(|name| self.routes.channel_by_name(name).is_none_or(|channel| channel.rules));

@@ -48,6 +48,8 @@ pub struct Routes {
     pub(super) reversing: Reversing,
     /// The table that recipients are forwarded by.
     pub(super) forward_mapping: Option<String>,
+    /// They are forwarded by who sends to them, too.
+    pub(super) forwards_by_sender: bool,
     pub(super) channels: Vec<Channel>,
     /// Name and tag of each of them.
     pub(super) names: Vec<(Arc<str>, Arc<str>)>,
@@ -102,6 +104,9 @@ pub struct Question<'a> {
     pub submission: Option<Submission<'a>>,
     /// The one whom lists ask about before they take a post.
     pub poster: Poster,
+    /// The channel that the mail came in by before a channel of program `Reprocess` had it: rules see
+    /// that one, as if there were no other.
+    pub earlier: Option<&'a str>,
 }
 
 /// The one whom lists ask about.
@@ -262,6 +267,8 @@ impl Routes {
             rules_ask_destination: !mail_tables.domains.is_empty()
                 || config.rewrite_rules.iter().any(RewriteRule::asks_destination),
             reversing,
+            forwards_by_sender: config.forward.senders
+                && (forward_mapping.is_some() || !mail_tables.forward.is_empty()),
             forward_mapping,
             pipe: of(Program::Pipe),
             programs: config.programs.clone(),

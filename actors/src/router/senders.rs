@@ -25,7 +25,7 @@ pub(super) async fn rewritten_sender(
         return Ok(None);
     }
     let purpose =
-        Purpose { envelope: true, forward: false, source, destination: None, released: false };
+        Purpose { envelope: true, forward: false, source, destination: None, reprocessed: false };
     let rewritten = Rewriter::new(routes, lookup, purpose, trace).rewrite(sender.clone()).await;
     let address = match rewritten {
         Ok(rewritten) => rewritten.address,

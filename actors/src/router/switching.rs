@@ -36,7 +36,7 @@ pub(super) async fn channel_of_client(
     mut trace: Trace,
 ) -> ChannelOfClient {
     let purpose =
-        Purpose { envelope: true, forward: false, source, destination: None, released: false };
+        Purpose { envelope: true, forward: false, source, destination: None, reprocessed: false };
     let rewritten = match sender_of(client) {
         Ok(sender) => Rewriter::new(routes, lookup, purpose, &mut trace).rewrite(sender).await,
         Err(refusal) => Err(refusal),

@@ -187,6 +187,7 @@ pub(super) fn question(address: &Address, may_relay: bool) -> Question<'_> {
         released: false,
         submission: None,
         poster: Poster::Client,
+        earlier: None,
     }
 }
 

@@ -40,6 +40,9 @@ section! {
         /// Address to address, in any case. It may be a file: two addresses in each line. (The original:
         /// the forward database.)
         database: TableOrFile<String> = TableOrFile::none(), OrFile(Table(MAILBOX)), queue;
+        /// Probes are `source channel|sender|address`, and not the address alone. (The original:
+        /// `USE_FORWARD_DATABASE` with bit 3 or 4.)
+        senders: bool = false, Flag, queue;
     }
 }
 

@@ -365,6 +365,7 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
             released: false,
             submission: None,
             poster: Poster::Nobody,
+            earlier: None,
         };
         let (original, id) = (&recipient.original, scanned.id);
         let now = match parts.router.resolve(&question).await {

@@ -9,7 +9,7 @@ use super::{Dead, address, config, question, sample, way};
 use crate::{
     directory::LdifDirectory,
     router::{
-        Resolver, RouteCache, Routes,
+        Question, Resolver, RouteCache, Routes,
         refusal::Refusal,
         rewrite::{Purpose, Rewriter},
         senders::rewritten_sender,
@@ -28,7 +28,7 @@ const TO: Purpose<'_> = Purpose {
     forward: true,
     source: "tcp_local",
     destination: None,
-    released: false,
+    reprocessed: false,
 };
 /// A sender in a header.
 const HEADER_FROM: Purpose<'_> = Purpose { envelope: false, forward: false, ..TO };
@@ -578,4 +578,35 @@ async fn a_url_stands_for_what_the_directory_has_there() {
     let refused =
         Rewriter::new(&routes, &Dead, TO, &mut trace).rewrite(address("x@a.example")).await;
     assert_eq!(refused.unwrap_err().reply().code, 451);
+}
+
+#[tokio::test]
+async fn a_channel_that_puts_mail_through_again_is_not_seen_by_rules() {
+    let rules: Rules = &[
+        ("a.test", "$U%first.test@t$Mtcp_local$1M"),
+        ("a.test", "$U%second.test@t$Mtcp_local"),
+        ("a.test", "$U%third.test@t$1M"),
+        ("b.test", "$U%again.test@t$1M"),
+        ("b.test", "$U%new.test@t"),
+    ];
+    let routes = Routes::new(&with_rules(rules)).unwrap();
+    let directory = LdifDirectory::standalone().unwrap();
+    let rows = [
+        ("u@a.test", "reprocess", Some("tcp_local"), "u@first.test"),
+        ("u@a.test", "reprocess", Some("tcp_submit"), "u@first.test"),
+        ("u@a.test", "tcp_local", None, "u@first.test"),
+        ("u@a.test", "tcp_submit", None, "550 5.7.1 relaying not permitted"),
+        ("u@b.test", "reprocess", Some("tcp_local"), "u@again.test"),
+        ("u@b.test", "tcp_local", None, "u@new.test"),
+    ];
+    for (text, source_channel, earlier, want) in rows {
+        let to = address(text);
+        let question = Question { source_channel, earlier, ..question(&to, false) };
+        let routing = Resolver::new(&routes, &directory, question).route().await;
+        let got = match routing.outcome {
+            Ok(ways) => ways[0].address.to_string(),
+            Err(reply) => reply.to_string(),
+        };
+        assert_eq!(got, want, "{text} from {source_channel}");
+    }
 }

@@ -100,6 +100,7 @@ const PROBES: &[Probe] = &[
     Probe { table: REVERSE, fields: &[ADDRESS], open: true, flags: "YND" },
     Probe { table: REVERSE, fields: &[SOURCE, DESTINATION, ADDRESS], open: true, flags: "YND" },
     Probe { table: FORWARD, fields: &[ADDRESS], open: true, flags: "YN" },
+    Probe { table: FORWARD, fields: &[SOURCE, SENDER, ADDRESS], open: true, flags: "YN" },
 ];
 
 impl Probe {

@@ -668,6 +668,7 @@ const VALUES: &[(&str, &str)] = &[
     ("reverse.envelope", "reverse: (envelope: false),"),
     ("reverse.all", "reverse: (all: false),"),
     ("forward.database", r#"forward: (database: {"x@y.example": "z@y.example"}),"#),
+    ("forward.senders", "forward: (senders: true),"),
     ("accounts", r#"accounts: "/x","#),
     ("notary.postmaster", r#"notary: (postmaster: "x@a.example"),"#),
     ("notary.language", r#"notary: (language: "de"),"#),
