@@ -98,7 +98,7 @@ impl MemberSearch {
         let filter =
             if filter.is_empty() { "(objectClass=*)".to_owned() } else { decoded(filter)? };
         let (base, tried) = (decoded(base)?, EntryFilter::parse(&filter)?);
-        // Whoever may write a list need not be allowed to read, or to guess at, what we may.
+        // A writer of lists need not be allowed to read, or to guess at, all that we may read.
         if is_secret(&attribute) || tried.asks_for(&is_secret) {
             return Err("a list is not asked for passwords".to_owned());
         }

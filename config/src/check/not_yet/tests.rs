@@ -170,6 +170,24 @@ fn with_beside(field: &str, (queue, channel): (bool, &str), value: &str) -> Stri
 }
 
 #[test]
+fn options_are_applied_later_where_a_channel_does_it() {
+    let options = r#"directory: Ldif(), delivery_options: ["*mailbox=$M@out", "&OPTION=*"],"#;
+    for (option, is_flagged) in [("members", false), ("@members", true), ("$members", true)] {
+        let with = engine(true, &options.replace("OPTION", option), "", "");
+        let gone = r#"(name: "process", tag: "process", program: Process, )"#;
+        let again = r#"(name: "reprocess", tag: "reprocess", program: Reprocess, )"#;
+        assert!(with.contains(gone) && with.contains(again));
+        let other = |name: &str| format!(r#"(name: "{name}", tag: "{name}", program: Hold)"#);
+        let without = with.replace(gone, &other("p")).replace(again, &other("r"));
+        for (text, want) in [(with, false), (without, is_flagged)] {
+            let told = said(&text);
+            let named = told.iter().any(|(field, _)| field == "delivery_options[1]");
+            assert_eq!(named, want, "{option}: {told:#?}");
+        }
+    }
+}
+
+#[test]
 fn a_field_is_silent_where_it_has_an_effect_and_named_where_it_has_none() {
     for (field, need) in NEEDS.iter() {
         if ALWAYS.contains(field) {
