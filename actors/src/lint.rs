@@ -16,7 +16,7 @@ use crate::{
         ADDRESSES, Allowance, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET, Source,
         StoredPassword, VALUES,
     },
-    router::{Poster, Question, Resolver, Routes, Routing, Step},
+    router::{Question, Resolver, Routes, Routing, Step},
 };
 
 /// Something that will not do what its writer may expect.
@@ -253,7 +253,10 @@ impl Lint<'_> {
     }
 
     async fn route(&self, address: &Address) -> Routing {
-        Resolver::new(self.routes, self.source, question(address)).traced().route().await
+        Resolver::new(self.routes, self.source, Question::of_nobody(address, ""))
+            .traced()
+            .route()
+            .await
     }
 
     /// Attributes that are read and do nothing.
@@ -310,21 +313,6 @@ impl Lint<'_> {
         if self.findings.len() < MOST && self.said.insert(message.clone()) {
             self.findings.push(Finding { field: field.to_owned(), message });
         }
-    }
-}
-
-/// As the engine asks for itself.
-fn question(address: &Address) -> Question<'_> {
-    Question {
-        address,
-        sender: "",
-        source_channel: "",
-        may_relay: true,
-        header: false,
-        released: false,
-        submission: None,
-        poster: Poster::Nobody,
-        earlier: None,
     }
 }
 

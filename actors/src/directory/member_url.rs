@@ -5,7 +5,11 @@ use std::fmt;
 
 use relais_channels::mail::Address;
 
-use super::{entry::Entry, filter::EntryFilter, refusal::EntryError};
+use super::{
+    entry::Entry,
+    filter::{EntryFilter, without_hex},
+    refusal::EntryError,
+};
 
 /// Somebody whom a list names.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -140,14 +144,7 @@ fn address(text: &str) -> Result<MemberUrl, String> {
 /// A part of a URL without its percent encoding.
 fn decoded(part: &str) -> Result<String, String> {
     let wrong = || "a percent sign in a URL comes before two hexadecimal digits".to_owned();
-    let mut pieces = part.split('%');
-    let mut octets = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        let hex = piece.get(..2).filter(|hex| hex.bytes().all(|c| c.is_ascii_hexdigit()));
-        let octet = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or_else(wrong)?;
-        octets.push(octet);
-        octets.extend_from_slice(&piece.as_bytes()[2..]);
-    }
+    let octets = without_hex(part, '%').ok_or_else(wrong)?;
     let text = String::from_utf8(octets).map_err(|_| "a part of a URL is no UTF-8".to_owned())?;
     // Such would stand in log lines as they are.
     let is_clean = !text.chars().any(char::is_control);

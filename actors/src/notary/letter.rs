@@ -23,7 +23,7 @@ use crate::{
     events::{MessageAccepted, Printable, RecipientsReturned},
     metrics::NoticeResult,
     queue::{Case, Told},
-    router::{Poster, Question, Route, grouped},
+    router::{Question, Route, grouped},
     timestamp::now_ms,
 };
 
@@ -408,17 +408,7 @@ pub fn audience_of_return<'a>(
 
 /// The question to the router about the reader of a notice.
 pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question<'a> {
-    Question {
-        address,
-        sender: "",
-        source_channel: source_channel(channels),
-        may_relay: true,
-        header: false,
-        released: false,
-        submission: None,
-        poster: Poster::Nobody,
-        earlier: None,
-    }
+    Question::of_nobody(address, source_channel(channels))
 }
 
 /// The channel that notices come in by: `process`, as in the original, when there is one.

@@ -15,7 +15,7 @@ use super::{
     alias::Aliases,
     refusal::Refusal,
     rewrite::{Purpose, Rewriter},
-    routes::{Poster, Question, Routes},
+    routes::{Question, Routes},
     steps::{Step, Trace},
     virtual_alias::VirtualAliases,
 };
@@ -127,7 +127,7 @@ impl RouterHandle {
             Err(refusal) => Err(refusal),
             Ok(None) => {
                 let (routes, lookup, question) =
-                    (&*routes, &lookup, &by_nobody(&completed, source));
+                    (&*routes, &lookup, &Question::of_nobody(&completed, source));
                 let (depth, asked, trace) = (0, &mut 0, &mut trace);
                 let aliases =
                     Aliases { routes, lookup, channel, question, depth, is_plain, asked, trace };
@@ -287,21 +287,6 @@ fn why_not(flags: OptionFlags, entry: &Entry, applied: &[Applied<'_>]) -> String
         }
         _ if named.is_empty() => "the entry names no option: the default counts".to_owned(),
         _ => format!("mailDeliveryOption is {}", named.join(", ")),
-    }
-}
-
-/// A question that no client asks.
-fn by_nobody<'a>(address: &'a Address, source_channel: &'a str) -> Question<'a> {
-    Question {
-        address,
-        sender: "",
-        source_channel,
-        may_relay: true,
-        header: false,
-        released: false,
-        submission: None,
-        poster: Poster::Nobody,
-        earlier: None,
     }
 }
 

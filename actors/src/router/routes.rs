@@ -48,7 +48,7 @@ pub struct Routes {
     pub(super) reversing: Reversing,
     /// The table that recipients are forwarded by.
     pub(super) forward_mapping: Option<String>,
-    /// They are forwarded by who sends to them, too.
+    /// Senders have a say in that.
     pub(super) forwards_by_sender: bool,
     pub(super) channels: Vec<Channel>,
     /// Name and tag of each of them.
@@ -107,6 +107,23 @@ pub struct Question<'a> {
     /// The channel that the mail came in by before a channel of program `Reprocess` had it: rules see
     /// that one, as if there were no other.
     pub earlier: Option<&'a str>,
+}
+
+impl<'a> Question<'a> {
+    /// The engine itself asks, for mail that comes in by this channel.
+    pub fn of_nobody(address: &'a Address, source_channel: &'a str) -> Self {
+        Self {
+            address,
+            sender: "",
+            source_channel,
+            may_relay: true,
+            header: false,
+            released: false,
+            submission: None,
+            poster: Poster::Nobody,
+            earlier: None,
+        }
+    }
 }
 
 /// The one whom lists ask about.

@@ -357,15 +357,8 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
     for recipient in open.filter_map(|i| entry.recipients.get(usize::from(i))).take(MOST_ROUTED) {
         let Ok(address) = Address::parse(&recipient.original) else { continue };
         let question = Question {
-            address: &address,
             sender: &envelope.sender,
-            source_channel: &envelope.source_channel,
-            may_relay: true,
-            header: false,
-            released: false,
-            submission: None,
-            poster: Poster::Nobody,
-            earlier: None,
+            ..Question::of_nobody(&address, &envelope.source_channel)
         };
         let (original, id) = (&recipient.original, scanned.id);
         let now = match parts.router.resolve(&question).await {
