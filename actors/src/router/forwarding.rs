@@ -19,13 +19,13 @@ pub(super) fn forwarded(
     trace: &mut Trace,
 ) -> Option<String> {
     let database = &routes.tables.forward;
-    let table = routes.mapping(routes.forward_mapping.as_ref());
+    let table = routes.mapping(routes.forward_probe.mapping.as_ref());
     if table.is_none() && database.is_empty() {
         return None;
     }
     let mailbox = address.mailbox();
     let by_sender;
-    let probe = if routes.forwards_by_sender {
+    let probe = if routes.forward_probe.by_sender {
         let source = question.earlier.unwrap_or(question.source_channel);
         by_sender = format!("{source}|{}|{}", one_field(question.sender), one_field(mailbox));
         &by_sender

@@ -469,7 +469,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// The address that a recipient is to be instead. Where the sender has a say, the answer is for
     /// this sender alone.
     fn forwarded(&mut self, address: &Address) -> Option<String> {
-        self.asked += usize::from(self.routes.forwards_by_sender);
+        self.asked += usize::from(self.routes.forward_probe.by_sender);
         forwarded(self.routes, address, &self.question, &mut self.trace)
     }
 

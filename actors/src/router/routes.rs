@@ -46,10 +46,8 @@ pub struct Routes {
     pub(super) rules_ask_destination: bool,
     /// How addresses that mail is from are reversed.
     pub(super) reversing: Reversing,
-    /// The table that recipients are forwarded by.
-    pub(super) forward_mapping: Option<String>,
-    /// Senders have a say in that.
-    pub(super) forwards_by_sender: bool,
+    /// How recipients are forwarded by address.
+    pub(super) forward_probe: ForwardProbe,
     pub(super) channels: Vec<Channel>,
     /// Name and tag of each of them.
     pub(super) names: Vec<(Arc<str>, Arc<str>)>,
@@ -83,6 +81,15 @@ pub struct Routes {
     pub(super) delimiter: String,
     /// Stands in for a postmaster that nobody knows.
     pub(super) postmaster: Postmaster,
+}
+
+/// How recipients are looked for that are forwarded by address.
+#[derive(Debug)]
+pub(super) struct ForwardProbe {
+    /// The name of the table in the file.
+    pub(super) mapping: Option<String>,
+    /// Senders have a say in that.
+    pub(super) by_sender: bool,
 }
 
 /// A recipient to find the way of.
@@ -284,9 +291,11 @@ impl Routes {
             rules_ask_destination: !mail_tables.domains.is_empty()
                 || config.rewrite_rules.iter().any(RewriteRule::asks_destination),
             reversing,
-            forwards_by_sender: config.forward.senders
-                && (forward_mapping.is_some() || !mail_tables.forward.is_empty()),
-            forward_mapping,
+            forward_probe: ForwardProbe {
+                by_sender: config.forward.senders
+                    && (forward_mapping.is_some() || !mail_tables.forward.is_empty()),
+                mapping: forward_mapping,
+            },
             pipe: of(Program::Pipe),
             programs: config.programs.clone(),
             index: RuleIndex::of(&config.rewrite_rules),
