@@ -9,7 +9,7 @@ use relais_actors::{
     metrics::{Pause, QueueState},
     notary::has_nowhere_to_go,
     queue::{DescribeQueue, ListEntries, ListedEntry, OrderKind},
-    router::{Poster, Question, Route},
+    router::{Question, Route},
     timestamp::Timestamp,
 };
 use relais_channels::mail::{Address, Envelope, MessageId};
