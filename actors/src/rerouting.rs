@@ -14,7 +14,7 @@ use relais_channels::mail::{
 };
 use relais_config::channel::Program;
 use relais_spool::{Spool, SpoolError, open_recipients};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     channel_table::Channels,
@@ -206,6 +206,10 @@ impl Rerouter {
                     (false, _) => ends.push(way.clone()),
                 }
             }
+        }
+        if ends.iter().any(|way| way.headers.is_some()) {
+            let id = left.envelope.id;
+            warn!(%id, list = address, "mail that was looked up later has none of its list's header lines");
         }
         let size = left.envelope.size.saturating_sub(OWN_LINES);
         if let Some(reply) = too_large_for_all(&ends, size) {

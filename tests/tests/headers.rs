@@ -213,6 +213,78 @@ fn addresses_without_a_domain_get_one_where_the_source_channel_says_so() {
 }
 
 #[test]
+fn a_lists_mail_gets_and_loses_header_lines_and_nobody_gets_two_copies() {
+    let settings = Settings::standalone()
+        .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
+        .section("spool: (large_message: \"64KiB\")");
+    let instance = Instance::new(settings);
+    let group = |name: &str, attributes: &str| {
+        format!(
+            "dn: cn={name},o=relais.example\nobjectClass: inetMailGroup\nmail: {name}@relais.example\n\
+             {attributes}\n\n"
+        )
+    };
+    let user = |name: &str| {
+        format!(
+            "dn: uid={name},o=relais.example\nobjectClass: inetMailUser\nuid: {name}\n\
+             mail: {name}@relais.example\nmailHost: localhost\n\n"
+        )
+    };
+    let entries = [
+        "dn: o=relais.example\nobjectClass: sunManagedOrganization\nsunPreferredDomain: relais.example\n\n"
+            .to_owned(),
+        ["alice", "bob", "carol", "dave"].map(user).concat(),
+        group(
+            "team",
+            "mgrpAddHeader: List-Id: <team.relais.example>\nmgrpAddHeader: Received: forged\n\
+             mgrpRemoveHeader: Reply-To\nmgrpRFC822MailMember: alice@relais.example\n\
+             mgrpRFC822MailMember: inner@relais.example",
+        ),
+        group(
+            "inner",
+            "mgrpAddHeader: X-Inner: yes\nmgrpRFC822MailMember: bob@relais.example\n\
+             mgrpRFC822MailMember: carol@relais.example",
+        ),
+    ];
+    std::fs::create_dir_all(instance.data()).expect("a folder");
+    std::fs::write(instance.data().join("users.ldif"), entries.concat()).expect("a file");
+    let _running = instance.start();
+    let list_id = "List-Id: <team.relais.example>\r\n";
+    for (n, body) in ["x\r\n".to_owned(), "a line of text\r\n".repeat(10_000)].iter().enumerate() {
+        let content = |before: &str, reply: &str| {
+            format!(
+                "{before}X-Begin: y\r\n{reply}Subject: reply-to: z\r\n\r\nReply-To: w\r\n{body}"
+            )
+        };
+        let reply = "Reply-To: a@b.test,\r\n c@d.test\r\n";
+        let mut client = Dialogue::open(instance.settings.smtp);
+        let to = ["carol@relais.example", "team@relais.example", "dave@relais.example"];
+        client.message("a@b.test", &to, content("", reply).as_bytes()).expect(250);
+        let rows = [
+            ("alice", content(list_id, "")),
+            ("bob", content(&format!("{list_id}X-Inner: yes\r\n"), "")),
+            ("carol", content("", reply)),
+            ("dave", content("", reply)),
+        ];
+        for (user, want) in rows {
+            let all = || mailbox(&instance.store(), "relais.example", user);
+            eventually("one copy", PATIENCE, || all().len() == n + 1);
+            let is_it = |message: &Vec<u8>| {
+                let text = String::from_utf8_lossy(message).into_owned();
+                let own = text.find(" +0000\r\n").map_or(0, |at| at + 8);
+                text[own..] == want
+            };
+            assert!(all().iter().any(is_it), "{user}: {want:.300}");
+        }
+        eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    }
+    let told = instance.relais("route", &["team@relais.example"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("+ List-Id: <team.relais.example>, - reply-to"), "{told}");
+    assert!(told.contains("Received: forged"), "what does not count is told: {told}");
+}
+
+#[test]
 fn recipients_are_forwarded_by_address() {
     let instance = Instance::new(
         Settings::standalone()

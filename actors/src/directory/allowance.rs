@@ -30,6 +30,13 @@ pub struct IgnoredValue {
     pub wanted: &'static str,
 }
 
+impl IgnoredValue {
+    /// One of this attribute.
+    pub(super) fn new(attribute: &'static str, value: &str, wanted: &'static str) -> Self {
+        Self { attribute, value: value.chars().take(MAX_SHOWN).collect(), wanted }
+    }
+}
+
 impl Allowance {
     /// Of an entry that lies in a domain with this one.
     pub fn of(entry: &Entry, domain: &Entry) -> Self {
@@ -88,8 +95,7 @@ fn value<T>(
     let text = entry.first(&attribute.to_ascii_lowercase())?;
     let parsed = parse(text.trim_matches(' '));
     if parsed.is_none() {
-        let value = text.chars().take(MAX_SHOWN).collect();
-        ignored.push(IgnoredValue { attribute, value, wanted });
+        ignored.push(IgnoredValue::new(attribute, text, wanted));
     }
     parsed
 }

@@ -266,9 +266,8 @@ impl Lookup for LdifDirectory {
 }
 
 /// Attributes that entries may have and that are not heeded yet: told when a file is read.
-pub(crate) const NOT_YET: [(&str, &str); 5] = [
+pub(crate) const NOT_YET: [(&str, &str); 4] = [
     ("mailsieverulesource", "Sieve is not there yet: mail is delivered as if there were no filter"),
-    ("mgrpaddheader", "not there yet: no header is added to this list's mail"),
     ("mgrpremoveheader", "not there yet: no header is taken out of this list's mail"),
     ("mgrpmsgprefixtext", "not there yet: no text is added to this list's mail"),
     ("mgrpmsgsuffixtext", "not there yet: no text is added to this list's mail"),

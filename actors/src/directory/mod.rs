@@ -19,6 +19,7 @@ mod filter;
 mod known;
 mod ldap;
 mod ldif;
+mod list_headers;
 mod local;
 mod lookup;
 mod member_url;
@@ -57,6 +58,7 @@ pub use self::{
     evaluate::evaluate,
     ldap::{LdapDirectory, LdapError},
     ldif::LdifError,
+    list_headers::ListHeaders,
     local::{LdifDirectory, OpenError},
     lookup::{LookingUp, Lookup, LookupError, Remote},
     member_url::{MemberSearch, MemberUrl},

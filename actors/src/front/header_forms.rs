@@ -3,16 +3,19 @@
 //!
 //! A form differs from the message in those addresses alone; every other octet is the same.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use relais_channels::mail::{
     Address, HeaderAddress, InnerHeaders, Passing, Reply, header_addresses, is_domain, is_signed,
-    replaced,
+    replaced, without_fields,
 };
 use tracing::warn;
 
 use super::queue_side::{DefaultHost, QueueSide};
-use crate::router::{HeaderForm, HeaderTreatment, RewriteHeader, Route, RouterHandle, Routes};
+use crate::{
+    directory::ListHeaders,
+    router::{HeaderForm, HeaderTreatment, RewriteHeader, Route, RouterHandle, Routes},
+};
 
 /// Makes the forms of one message.
 pub(super) struct HeaderForms {
@@ -22,6 +25,8 @@ pub(super) struct HeaderForms {
     source_channel: Arc<str>,
     default_host: Option<Arc<str>>,
     treatments: Arc<[HeaderTreatment]>,
+    /// The changes that lists make to the header of each form.
+    of_lists: Vec<Option<Arc<ListHeaders>>>,
     inner: Option<InnerHeaders>,
     /// Headers of messages within that were treated.
     inner_headers: usize,
@@ -43,46 +48,69 @@ impl HeaderForms {
     ) -> Option<Self> {
         let routes = side.router.cache.routes();
         let default_host = side.default_host.of(hello);
-        if default_host.is_none() && !routes.treats_headers() {
-            return None;
-        }
-        let mut treatments: Vec<HeaderTreatment> = Vec::new();
-        let mut last: Option<&str> = None;
+        let is_plain = default_host.is_none() && !routes.treats_headers();
+        let mut forms: Vec<(HeaderTreatment, Option<Arc<ListHeaders>>)> = Vec::new();
+        let mut last: Option<&Route> = None;
         for way in ways {
-            if last == Some(&*way.channel) {
+            let is_same = |last: &Route| last.channel == way.channel && last.headers == way.headers;
+            if last.is_some_and(is_same) || is_plain && way.headers.is_none() && forms.is_empty() {
                 continue;
             }
-            last = Some(&way.channel);
+            last = Some(way);
             let treatment = routes.header_treatment(&way.channel, default_host.is_some());
-            if !treatments.contains(&treatment) {
-                treatments.push(treatment);
+            if !forms.iter().any(|form| form.0 == treatment && form.1 == way.headers) {
+                forms.push((treatment, way.headers.clone()));
             }
         }
-        let is_any = treatments.iter().any(|treatment| !treatment.is_nothing());
-        is_any.then(|| Self {
+        if forms.iter().all(|form| form.0.is_nothing() && form.1.is_none()) {
+            return None;
+        }
+        // Ways before the first list that changes something have the form of none.
+        let plain = (HeaderTreatment::default(), None);
+        if is_plain && !forms.contains(&plain) {
+            forms.push(plain);
+        }
+        let (treatments, of_lists): (Vec<_>, Vec<_>) = forms.into_iter().unzip();
+        Some(Self {
             router: side.router.clone(),
             routes,
             source_channel: Arc::clone(&side.source_channel),
             default_host,
             treatments: treatments.into(),
+            of_lists,
             inner: None,
             inner_headers: 0,
         })
     }
 
-    /// The ways of a recipient that get this form.
-    pub(super) fn ways_of<'a>(&self, form: usize, ways: &'a [Route]) -> Vec<Route>
-    where
-        Route: 'a,
-    {
+    /// The ways of each recipient by each form. Of ways to one place the first counts: a user who is
+    /// named and in a list, too, gets one copy.
+    pub(super) fn divided<'a>(
+        &self,
+        recipients: impl Iterator<Item = &'a [Route]>,
+    ) -> Vec<Vec<Vec<Route>>> {
         let completes = self.default_host.is_some();
         // A way that became another one since (to whoever tells of a failure) goes with the first form.
         let form_of = |way: &Route| {
             let treatment = self.routes.header_treatment(&way.channel, completes);
-            self.treatments.iter().position(|its| *its == treatment).unwrap_or(0)
+            let mut forms = self.treatments.iter().zip(&self.of_lists);
+            forms.position(|form| *form.0 == treatment && *form.1 == way.headers).unwrap_or(0)
         };
-        let is_its = |way: &&Route| form_of(way) == form;
-        ways.iter().filter(is_its).cloned().collect()
+        let mut forms = vec![Vec::new(); self.len()];
+        let mut seen = HashSet::new();
+        for ways in recipients {
+            for form in &mut forms {
+                form.push(Vec::new());
+            }
+            for way in ways {
+                if seen.insert((&way.channel, &way.host, &way.address))
+                    && let Some(its) = forms[form_of(way)].last_mut()
+                {
+                    its.push(way.clone());
+                }
+            }
+        }
+        forms
     }
 
     /// The number of forms.
@@ -103,8 +131,19 @@ impl HeaderForms {
         let forms = self.ask(header, signed, sender.cloned()).await?;
         let mut begun: Vec<_> = forms
             .into_iter()
-            .map(|(form, addresses)| {
-                let octets = [head, &put(header, &form, &addresses)].concat();
+            .zip(&self.of_lists)
+            .zip(self.treatments.iter())
+            .map(|(((form, addresses), of_list), treatment)| {
+                let header = put(header, &form, &addresses);
+                let octets = match of_list {
+                    Some(changes) if signed && !treatment.signed_too => {
+                        [head, &added(changes), &header].concat()
+                    }
+                    Some(changes) => {
+                        [head, &added(changes), &without_fields(&header, &changes.removed)].concat()
+                    }
+                    None => [head, &header].concat(),
+                };
                 BegunForm { sender: form.sender, octets }
             })
             .collect();
@@ -200,6 +239,11 @@ impl DefaultHost {
             Self { named, .. } => named.clone(),
         }
     }
+}
+
+/// The lines that a list puts in front.
+fn added(changes: &ListHeaders) -> Vec<u8> {
+    changes.added.iter().flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect()
 }
 
 /// The header with the texts of a form in the places of its addresses.

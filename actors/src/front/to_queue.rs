@@ -346,17 +346,21 @@ impl SmtpIntake {
         self.side.rates.of(self.ends.client_ip(), self.internal, user)
     }
 
-    /// The envelope of one form.
-    fn envelope(&self, id: MessageId, form: usize, sender: Option<&Address>) -> Envelope {
+    /// The envelope of one form, for these ways of the recipients; for all of them where there is one.
+    fn envelope(
+        &self,
+        id: MessageId,
+        ways: Option<&Vec<Vec<Route>>>,
+        sender: Option<&Address>,
+    ) -> Envelope {
         let transaction = &self.transaction;
         let from = transaction.from.as_ref();
         let own = from.map_or("", |from| from.path.as_str());
         let all = transaction.accepted.iter();
-        let entries = match transaction.forms.as_ref().filter(|forms| forms.len() > 1) {
+        let entries = match ways {
             None => grouped(&self.side.channels, all.map(|to| (&to.recipient, &to.routes[..]))),
-            Some(forms) => {
-                let ways: Vec<_> = all.map(|to| forms.ways_of(form, &to.routes)).collect();
-                let all = transaction.accepted.iter().zip(&ways);
+            Some(ways) => {
+                let all = all.zip(ways);
                 grouped(&self.side.channels, all.map(|(to, ways)| (&to.recipient, &ways[..])))
             }
         };
@@ -440,13 +444,16 @@ impl SmtpIntake {
         }
         let first = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
         let reply = Reply::with_text(250, Enhanced(2, 0, 0), queued_as(first));
-        let is_only = forms.len() == 1;
+        let accepted = self.transaction.accepted.iter().map(|to| &to.routes[..]);
+        let several = self.transaction.forms.as_ref().filter(|forms| forms.len() > 1);
+        let divided = several.map(|forms| forms.divided(accepted));
         let mut is_first = true;
         for (n, CompleteForm { sender, content, _right }) in forms.into_iter().enumerate() {
             let id = if is_first { first } else { self.side.ids.next() };
-            let mut envelope = Arc::new(self.envelope(id, n, sender.as_ref()));
+            let ways = divided.as_ref().and_then(|forms| forms.get(n));
+            let mut envelope = Arc::new(self.envelope(id, ways, sender.as_ref()));
             // All who were to get this form were turned back.
-            if envelope.entries.is_empty() && !is_only {
+            if envelope.entries.is_empty() && divided.is_some() {
                 continue;
             }
             if let Err(error) = self.side.spool.append(&mut envelope, content).await {

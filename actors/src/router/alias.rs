@@ -21,8 +21,8 @@ use super::{
     tables::INCLUDE,
 };
 use crate::directory::{
-    Allowance, Domain, Entry, EntryError, IgnoredValue, Lookup, MemberSearch, Request, Target,
-    evaluate,
+    Allowance, Domain, Entry, EntryError, IgnoredValue, ListHeaders, Lookup, MemberSearch, Request,
+    Target, evaluate,
 };
 
 /// The addresses that an address stands for.
@@ -40,6 +40,8 @@ pub(super) struct Targets {
     pub(super) size_limit: Option<NonZeroU64>,
     /// The quota of the mailbox that one of them is the way to.
     pub(super) quota: Option<Arc<XQuota>>,
+    /// Changes to the header of mail for them.
+    pub(super) headers: Option<Arc<ListHeaders>>,
 }
 
 /// The names under which one address is looked for.
@@ -109,6 +111,7 @@ impl<L: Lookup> Aliases<'_, L> {
         let may_defer = self.may_defer();
         for (probe, subaddress) in names.probes() {
             let Some(entry) = self.find(domain, &probe).await? else { continue };
+            let may_defer = may_defer && !has_headers(&entry);
             let request = Request { address, subaddress, domain, now, released, may_defer };
             return self.options(&request, &entry).await.map(Some);
         }
@@ -169,6 +172,7 @@ impl<L: Lookup> Aliases<'_, L> {
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
         if entry.is_group() {
             self.note_unheeded(entry);
+            all.headers = self.headers(entry);
             let check =
                 PostingCheck::new(self.lookup, self.question, self.depth, self.asked, self.trace);
             if let PostGoes::ToModerators(moderators) = check.ask(entry).await? {
@@ -230,6 +234,21 @@ impl<L: Lookup> Aliases<'_, L> {
         Ok(addresses)
     }
 
+    /// The changes to the header of a list's mail, told.
+    fn headers(&mut self, entry: &Entry) -> Option<Arc<ListHeaders>> {
+        let mut ignored = Vec::new();
+        let headers = ListHeaders::of(entry, &mut ignored);
+        self.note_ignored(&entry.dn, &ignored);
+        if headers.is_empty() {
+            return None;
+        }
+        self.trace.note(|| Step::ListHeaders {
+            added: headers.added.iter().map(ToString::to_string).collect(),
+            removed: headers.removed.iter().map(ToString::to_string).collect(),
+        });
+        Some(Arc::new(headers))
+    }
+
     /// Tells of attributes that a list has in vain.
     fn note_unheeded(&mut self, entry: &Entry) {
         for attribute in UNHEEDED {
@@ -259,15 +278,19 @@ impl<L: Lookup> Aliases<'_, L> {
     }
 
     fn note_allowance(&mut self, dn: &str, Allowance { quota, size_limit, ignored }: &Allowance) {
-        for IgnoredValue { attribute, value, wanted } in ignored {
-            warn!(?dn, attribute, ?value, wanted, "a value in the directory is ignored");
-            self.trace.note(|| Step::Ignored { attribute, value: value.clone(), wanted });
-        }
+        self.note_ignored(dn, ignored);
         if let Some(quota) = quota {
             self.trace.note(|| Step::Quota { size: quota.size, messages: quota.messages });
         }
         if let Some(limit) = size_limit {
             self.trace.note(|| Step::SizeLimit { octets: limit.get() });
+        }
+    }
+
+    fn note_ignored(&mut self, dn: &str, ignored: &[IgnoredValue]) {
+        for IgnoredValue { attribute, value, wanted } in ignored {
+            warn!(?dn, attribute, ?value, wanted, "a value in the directory is ignored");
+            self.trace.note(|| Step::Ignored { attribute, value: value.clone(), wanted });
         }
     }
 
@@ -383,7 +406,11 @@ pub(super) const AUTOREPLY_WAY: &str = ":autoreply:";
 pub(super) const SPECIAL: [char; 3] = ['|', '/', ':'];
 
 /// Attributes of lists that are not heeded yet, in lower case.
-const UNHEEDED: [&str; 4] =
-    ["mgrpaddheader", "mgrpremoveheader", "mgrpmsgprefixtext", "mgrpmsgsuffixtext"];
+/// Whether mail for a list gets another header: copies that are made later have the header that came.
+fn has_headers(entry: &Entry) -> bool {
+    ["mgrpaddheader", "mgrpremoveheader"].iter().any(|name| entry.first(name).is_some())
+}
+
+const UNHEEDED: [&str; 2] = ["mgrpmsgprefixtext", "mgrpmsgsuffixtext"];
 /// One line is enough, whatever mail comes: `relais route` shows it of each list.
 static UNHEEDED_IS_TOLD: Once = Once::new();

@@ -29,6 +29,8 @@ use super::{
     steps::{Step, Trace},
 };
 
+use crate::directory::ListHeaders;
+
 /// The ways and failures found so far.
 #[derive(Default)]
 pub(super) struct Expansion {
@@ -69,6 +71,8 @@ pub(super) struct Lineage {
     pub(super) size_limit: Option<NonZeroU64>,
     /// The quota of the mailbox whose way it is.
     pub(super) quota: Option<Arc<XQuota>>,
+    /// Changes to the header of mail that comes here.
+    pub(super) headers: Option<Arc<ListHeaders>>,
 }
 
 /// A member that leads nowhere.
@@ -96,6 +100,7 @@ impl Lineage {
             from: Some(node),
             size_limit: self.size_limit,
             quota: None,
+            headers: self.headers.clone(),
         }
     }
 
@@ -104,6 +109,10 @@ impl Lineage {
         let limits = self.size_limit.into_iter().chain(targets.size_limit);
         self.size_limit = limits.min();
         self.quota = targets.quota.take();
+        self.headers = match (self.headers, targets.headers.take()) {
+            (Some(outer), Some(inner)) => Some(Arc::new(outer.and(&inner))),
+            (outer, inner) => outer.or(inner),
+        };
         self
     }
 }
@@ -250,6 +259,7 @@ impl Expansion {
                 refused: Some(Arc::new(refusal.reply())),
                 size_limit: None,
                 quota: None,
+                headers: None,
             };
             self.push(route, trace);
         }

@@ -461,6 +461,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             refused: None,
             size_limit: lineage.size_limit,
             quota: None,
+            headers: lineage.headers.clone(),
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -557,12 +558,13 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             && expansion.is_empty()
             && !targets.addresses.iter().any(is_own);
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
-        let Lineage { depth, member, errors_to, size_limit, quota, .. } = members;
+        let Lineage { depth, member, errors_to, size_limit, quota, headers, .. } = members;
         let Purpose { envelope, forward, source, reprocessed, .. } = self.purpose();
         let released = (self.question.released, reprocessed);
         let list = lists.fingerprint(&(
             (source, envelope, forward, released),
-            (&targets.addresses, &targets.missing, errors_to, member, depth, size_limit, quota),
+            (&targets.addresses, &targets.missing, errors_to, member),
+            (depth, size_limit, quota, headers),
         ));
         expansion.list = Some(list);
         self.asked_before_list = self.asked;
@@ -615,6 +617,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             size_limit: lineage.size_limit,
             // Nobody else can make use of it.
             quota: lineage.quota.clone().filter(|_| channel.program == Program::Lmtp),
+            headers: lineage.headers.clone(),
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -700,6 +703,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             refused: hold.is_none().then(|| Arc::new(reply)),
             size_limit: None,
             quota: None,
+            headers: None,
         }]))
     }
 

@@ -32,7 +32,7 @@ use super::{
     tables::{MailTables, TableError},
     transport::words,
 };
-use crate::directory::Policy;
+use crate::directory::{ListHeaders, Policy};
 
 /// Everything that routing goes by.
 #[derive(Debug)]
@@ -191,6 +191,8 @@ pub struct Route {
     pub size_limit: Option<NonZeroU64>,
     /// The quota of the mailbox that it leads to, which the store is told.
     pub quota: Option<Arc<XQuota>>,
+    /// Changes to the header of mail that goes this way.
+    pub headers: Option<Arc<ListHeaders>>,
 }
 
 /// A channel that mail leaves by.
@@ -380,6 +382,7 @@ impl Routes {
             refused: None,
             size_limit: None,
             quota: None,
+            headers: None,
         }]))
     }
 
@@ -408,6 +411,7 @@ impl Routes {
             refused: Some(Arc::new(reply)),
             size_limit: None,
             quota: None,
+            headers: None,
         })
     }
 

@@ -202,6 +202,13 @@ pub enum Step {
         /// Messages; the same.
         messages: i64,
     },
+    /// Changes to the header of a list's mail.
+    ListHeaders {
+        /// Lines that are put in front.
+        added: Vec<String>,
+        /// Names of fields that are taken away.
+        removed: Vec<String>,
+    },
     /// The octets that a message may have.
     SizeLimit {
         /// Their number.
@@ -350,6 +357,12 @@ impl Step {
             Self::Quota { size, messages } => {
                 write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
             }
+            Self::ListHeaders { added, removed } => {
+                let added = added.iter().map(|line| format!("+ {line}"));
+                let removed = removed.iter().map(|name| format!("- {name}"));
+                let all: Vec<_> = added.chain(removed).collect();
+                write!(f, "  header of the list's mail: {}", all.join(", "))
+            }
             Self::SizeLimit { octets } => write!(f, "  a message may have {octets} octets"),
             Self::Unusable { dn, reason } => write!(f, "  {dn}: takes no mail: {reason}"),
             Self::Posting { list, author, verdict } => write!(f, "  {list}: <{author}> {verdict}"),
@@ -461,6 +474,7 @@ impl fmt::Display for Step {
             | Self::Ignored { .. }
             | Self::Quota { .. }
             | Self::SizeLimit { .. }
+            | Self::ListHeaders { .. }
             | Self::Unusable { .. }
             | Self::Posting { .. }
             | Self::Found { .. }

@@ -73,6 +73,18 @@ pub fn replaced<'a>(
     text
 }
 
+/// The header without the fields of these names, which are in lower case.
+pub fn without_fields(header: &[u8], names: &[Box<str>]) -> Vec<u8> {
+    let is_kept = |field: &&[u8]| {
+        let name = named(field).map(|(name, _)| name);
+        !names.iter().any(|other| name.is_some_and(|n| n.eq_ignore_ascii_case(other.as_bytes())))
+    };
+    let fields_end: usize = fields(header).map(<[u8]>::len).sum();
+    let mut kept: Vec<u8> = fields(header).filter(is_kept).flatten().copied().collect();
+    kept.extend_from_slice(&header[fields_end..]);
+    kept
+}
+
 impl AddressSide {
     /// The side of the addresses of a field; `None`: its addresses are nobody's business.
     fn of(name: &[u8]) -> Option<Self> {
@@ -329,6 +341,14 @@ mod tests {
         let header = format!("To: {}\r\n", "a@b,".repeat(MOST + 1));
         assert_eq!(header_addresses(header.as_bytes(), MOST), None);
         assert_eq!(header_addresses(header.as_bytes(), MOST + 1).unwrap().len(), MOST + 1);
+    }
+
+    #[test]
+    fn fields_are_taken_away_with_all_their_lines() {
+        let header = b"A: 1\r\nReply-To: x\r\n\ty\r\nno colon\r\nREPLY-TO : z\r\nB: 2\r\n\r\n";
+        let kept = without_fields(header, &["reply-to".into(), "c".into()]);
+        assert_eq!(kept, b"A: 1\r\nno colon\r\nB: 2\r\n\r\n");
+        assert_eq!(without_fields(header, &[]), header);
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub use address::{Address, AddressError, MAX_PATH, ReversePath};
 pub use content::Content;
 pub use dialect::Dialect;
 pub use envelope::{Entry, Envelope, Origin, Recipient, Rerouted};
-pub use header_addresses::{AddressSide, HeaderAddress, header_addresses, is_signed, replaced};
+pub use header_addresses::{
+    AddressSide, HeaderAddress, header_addresses, is_signed, replaced, without_fields,
+};
 pub use header_scan::{HeaderScan, HeaderScanner, peer_id, star_received};
 pub use inner_headers::{InnerHeaders, Passing};
 pub use message_id::{MessageId, MessageIds};

@@ -110,6 +110,7 @@ fn waiting(routes: &Routes, found: &Resolution, question: &Question<'_>) -> Opti
         refused: Some(Arc::new(reply.clone())),
         size_limit: None,
         quota: None,
+        headers: None,
     }]))
 }
 

@@ -1,0 +1,131 @@
+//! Header lines that a list's mail gets or loses: `mgrpAddHeader`, `mgrpRemoveHeader`.
+//!
+//! A value is one field of printable ASCII. Fields that say how the content is made, where a message
+//! has been and who signed it are no list's to change.
+
+use super::{allowance::IgnoredValue, entry::Entry};
+
+/// The changes to the header of a list's mail.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct ListHeaders {
+    /// Lines, without their ends.
+    pub added: Vec<Box<str>>,
+    /// Names of fields, in lower case.
+    pub removed: Vec<Box<str>>,
+}
+
+impl ListHeaders {
+    /// Of a list's entry; values that make no sense are put behind `ignored`.
+    pub fn of(entry: &Entry, ignored: &mut Vec<IgnoredValue>) -> Self {
+        let mut headers = Self::default();
+        for value in entry.all("mgrpaddheader") {
+            match line(value).filter(|_| headers.added.len() < MOST) {
+                Some(line) => headers.added.push(line),
+                None => ignored.push(IgnoredValue::new("mgrpAddHeader", value, LINE)),
+            }
+        }
+        for value in entry.all("mgrpremoveheader") {
+            let name = value.trim().trim_end_matches(':').trim_end().to_ascii_lowercase();
+            if is_free(&name) && headers.removed.len() < MOST {
+                headers.removed.push(name.into());
+            } else {
+                ignored.push(IgnoredValue::new("mgrpRemoveHeader", value, NAME));
+            }
+        }
+        headers
+    }
+
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
+    /// These, and those of a list that is a member of this one.
+    #[must_use]
+    pub fn and(&self, inner: &Self) -> Self {
+        let both = |outer: &[Box<str>], inner: &[Box<str>]| {
+            let new = inner.iter().filter(|value| !outer.contains(value));
+            outer.iter().chain(new).take(2 * MOST).cloned().collect()
+        };
+        Self {
+            added: both(&self.added, &inner.added),
+            removed: both(&self.removed, &inner.removed),
+        }
+    }
+}
+
+/// One field: a name, a colon and a text.
+fn line(value: &str) -> Option<Box<str>> {
+    let (name, text) = value.split_once(':')?;
+    let is_text = text.bytes().all(|c| (b' '..=b'~').contains(&c)) && !text.trim().is_empty();
+    let is_line = is_text && value.len() <= LONGEST && is_free(&name.to_ascii_lowercase());
+    is_line.then(|| format!("{name}: {}", text.trim()).into())
+}
+
+/// Whether a list may have a say about the fields of this name, in lower case.
+fn is_free(name: &str) -> bool {
+    let is_name =
+        (1..=76).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_graphic() && c != b':');
+    is_name && !KEPT.contains(&name) && !name.starts_with("content-")
+}
+
+const KEPT: [&str; 8] = [
+    "received",
+    "return-path",
+    "delivered-to",
+    "mime-version",
+    "dkim-signature",
+    "arc-seal",
+    "arc-message-signature",
+    "arc-authentication-results",
+];
+/// Values of one attribute that count.
+const MOST: usize = 20;
+/// Octets of a line (RFC 5322 section 2.1.1).
+const LONGEST: usize = 900;
+const LINE: &str = "a field such as \"List-Id: <team.example.org>\", of printable ASCII";
+const NAME: &str = "the name of a field that a list may take away";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_fields_of_a_lists_own_are_taken() {
+        let rows = [
+            ("List-Id: <team.example.org>", Some("List-Id: <team.example.org>")),
+            ("X-A:b", Some("X-A: b")),
+            ("X-A:  ", None),
+            ("no colon", None),
+            ("X A: b", None),
+            ("X-A: b\r\nBcc: c@d", None),
+            ("X-A: b\nc", None),
+            ("X-A: caf\u{e9}", None),
+            ("Received: from a", None),
+            ("content-type: text/html", None),
+            (": b", None),
+        ];
+        for (value, want) in rows {
+            let mut entry = Entry::new("cn=x");
+            entry.add("mgrpAddHeader", value);
+            let mut ignored = Vec::new();
+            let headers = ListHeaders::of(&entry, &mut ignored);
+            assert_eq!(headers.added.first().map(|line| &**line), want, "{value:?}");
+            assert_eq!(ignored.len(), usize::from(want.is_none()), "{value:?}");
+        }
+        let mut entry = Entry::new("cn=x");
+        for name in ["Reply-To:", "x-spam", "Received", "a b", "MIME-Version"] {
+            entry.add("mgrpRemoveHeader", name);
+        }
+        let mut ignored = Vec::new();
+        let outer = ListHeaders::of(&entry, &mut ignored);
+        assert_eq!(outer.removed, ["reply-to".into(), "x-spam".into()]);
+        assert_eq!(ignored.len(), 3);
+        let inner = ListHeaders {
+            added: vec!["X-B: c".into()],
+            removed: vec!["x-spam".into(), "x-c".into()],
+        };
+        let both = outer.and(&inner);
+        assert_eq!((both.added.len(), both.removed.len()), (1, 3));
+    }
+}
