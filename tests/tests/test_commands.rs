@@ -45,7 +45,7 @@ fn rewriting(instance: &Instance) {
     assert!(last[1].starts_with("channel ") && last[1].ends_with(" l"), "{said}");
     assert_eq!(lines(&said, "probes")[0], "$*, old.example", "{said}");
     let failed = lines(&said, "failed");
-    assert!(failed[0].contains("$Mtcp_none: does not apply: $M"), "{said}");
+    assert!(failed[0].contains("$Mtcp_none (line 24): does not apply: $M"), "{said}");
     let (status, said) = test(instance, &["rewrite", "x@a.cut.example"]);
     assert!(status == 1 && said.contains("450 4.1.2 Try later"), "{status} {said}");
     let (status, said) = test(instance, &["rewrite", "x@relais.example", "--header", "--sender"]);
