@@ -232,23 +232,31 @@ impl Lint<'_> {
         };
         let routing = self.route(&parsed).await;
         let mut told = false;
+        // The reply tells a client nothing of it.
+        let mut reason = String::new();
         for step in &routing.steps {
-            if let Step::Refused { address: member, reply } = step
-                && !is_meant(reply)
-                && !member.eq_ignore_ascii_case(address)
-            {
-                told = true;
-                self.note(
-                    field,
-                    format!("{whose}: {address} leads to {member}, and nowhere: {reply}"),
-                );
+            match step {
+                Step::Unusable { reason: why, .. } | Step::Reason { reason: why } => {
+                    reason = format!(": {why}");
+                }
+                Step::Refused { address: member, reply }
+                    if !is_meant(reply) && !member.eq_ignore_ascii_case(address) =>
+                {
+                    told = true;
+                    let why = std::mem::take(&mut reason);
+                    self.note(
+                        field,
+                        format!("{whose}: {address} leads to {member}, and nowhere: {reply}{why}"),
+                    );
+                }
+                _ => {}
             }
         }
         if let Err(reply) = routing.outcome
             && !told
             && !is_meant(&reply)
         {
-            self.note(field, format!("{whose}: mail for {address} is refused: {reply}"));
+            self.note(field, format!("{whose}: mail for {address} is refused: {reply}{reason}"));
         }
     }
 
@@ -259,9 +267,10 @@ impl Lint<'_> {
     /// Attributes that are read and do nothing.
     fn attributes<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) {
         let mut counts: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        let keys = NOT_YET.map(|(attribute, _)| (attribute, attribute.to_ascii_lowercase()));
         for entry in entries {
-            for (attribute, _) in NOT_YET {
-                if entry.first(attribute).is_some() {
+            for (attribute, key) in &keys {
+                if entry.first(key).is_some() {
                     counts.entry(attribute).or_insert((0, &entry.dn)).0 += 1;
                 }
             }

@@ -127,6 +127,12 @@ fn a_user_who_is_away_answers_each_sender_once() {
     let other = "To: A.Lice@relais.example\r\nSubject: y";
     send(&instance, "Carol@Other.example", &["a.lice@relais.example"], other);
     eventually("both are remembered", MINUTE, || answers(&instance, "recently") == 2);
+    let why = "250 2.0.0 no automatic reply: this sender has had one";
+    eventually("the log says why", MINUTE, || instance.log().contains(why));
+    let route = instance.relais("route", &["alice@relais.example"]);
+    let route = String::from_utf8_lossy(&route.stdout).into_owned();
+    let hop = |line: &str| line.contains(" bitbucket ") && line.trim_end().ends_with(" autoreply");
+    assert!(route.lines().any(hop), "no port behind what nothing connects to: {route}");
 
     let silent: [(&str, &str, &[&str], String); 6] = [
         ("sender", "", &["alice@relais.example"], TO.to_owned()),

@@ -44,7 +44,9 @@ impl Programs {
         };
         let alias = |(label, ..): &Row<'_>| format!("\"to-{label}\": [\"|{label}\"]");
         let programs = rows.iter().map(program).collect::<Vec<_>>().concat();
-        let aliases = rows.iter().map(alias).collect::<Vec<_>>().join(", ");
+        let mut aliases = rows.iter().map(alias).collect::<Vec<_>>();
+        aliases.push("\"unlisted\": [\"|/bin/cat\"]".to_owned());
+        let aliases = aliases.join(", ");
         let settings = Settings::standalone()
             .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
             .edit("delivery_options: [", "delivery_options: [\n \"#program=$M%$P@pipe-daemon\",")
@@ -112,6 +114,9 @@ fn mail_is_handed_to_the_program_of_a_user_under_its_own_account() {
     let route = String::from_utf8_lossy(&route.stdout).into_owned();
     assert!(route.contains("program keep: /bin/sh -c cat >"), "{route}");
     assert!(route.contains("alice%keep@pipe-daemon"), "{route}");
+    let route = programs.instance.relais("route", &["unlisted@relais.example"]);
+    let route = String::from_utf8_lossy(&route.stdout).into_owned();
+    assert!(route.contains("\"|/bin/cat\": programs does not list that command"), "{route}");
     programs.send("Some.One@sender.test", &["alice+work@relais.example"]);
     eventually("it is there", MINUTE, || programs.read("told").lines().count() == 3);
     eventually("and nothing waits", MINUTE, || programs.is_empty());

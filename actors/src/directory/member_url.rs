@@ -49,7 +49,7 @@ impl MemberUrl {
         values.map(|value| Self::parse(value).map_err(bad)).collect()
     }
 
-    fn parse(value: &str) -> Result<Self, String> {
+    pub(crate) fn parse(value: &str) -> Result<Self, String> {
         if value.len() > MOST_OCTETS {
             return Err(format!("a value has more than {MOST_OCTETS} octets"));
         }
@@ -98,7 +98,7 @@ impl MemberSearch {
         let filter =
             if filter.is_empty() { "(objectClass=*)".to_owned() } else { decoded(filter)? };
         let (base, tried) = (decoded(base)?, EntryFilter::parse(&filter)?);
-        // Whoever may write a list need not be allowed to read, or to guess at, what we may.
+        // Writers of a list need not be allowed to read, or to guess at, what we may.
         if is_secret(&attribute) || tried.asks_for(&is_secret) {
             return Err("a list is not asked for passwords".to_owned());
         }

@@ -232,8 +232,8 @@ impl<L: Lookup> Aliases<'_, L> {
 
     /// Tells of attributes that a list has in vain.
     fn note_unheeded(&mut self, entry: &Entry) {
-        for attribute in UNHEEDED {
-            if entry.first(attribute).is_none() {
+        for (key, attribute) in UNHEEDED {
+            if entry.first(key).is_none() {
                 continue;
             }
             let dn = &entry.dn;
@@ -382,8 +382,12 @@ pub(super) const AUTOREPLY_WAY: &str = ":autoreply:";
 /// with a colon.
 pub(super) const SPECIAL: [char; 3] = ['|', '/', ':'];
 
-/// Attributes of lists that are not heeded yet, in lower case.
-const UNHEEDED: [&str; 4] =
-    ["mgrpaddheader", "mgrpremoveheader", "mgrpmsgprefixtext", "mgrpmsgsuffixtext"];
+/// Attributes of lists that are not heeded yet, in lower case and as they are written.
+const UNHEEDED: [(&str, &str); 4] = [
+    ("mgrpaddheader", "mgrpAddHeader"),
+    ("mgrpremoveheader", "mgrpRemoveHeader"),
+    ("mgrpmsgprefixtext", "mgrpMsgPrefixText"),
+    ("mgrpmsgsuffixtext", "mgrpMsgSuffixText"),
+];
 /// One line is enough, whatever mail comes: `relais route` shows it of each list.
 static UNHEEDED_IS_TOLD: Once = Once::new();

@@ -42,7 +42,7 @@ use super::{
     transport::TransportEntry,
     virtual_alias::VirtualAliases,
 };
-use crate::directory::{Domain, Entry, Lookup, LookupError, Request, Target, evaluate, quote};
+use crate::directory::{Domain, Entry, Lookup, Request, Target, evaluate, quote};
 
 /// Walks one recipient.
 pub struct Resolver<'a, L> {
@@ -751,11 +751,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         Purpose { envelope, forward: true, source: source_channel, destination, released }
     }
 
-    /// The reply of a look-up that failed says nothing of why.
     fn note_reason(&mut self, refusal: &Refusal) {
-        if let Refusal::Domain(LookupError(reason)) | Refusal::Lookup(LookupError(reason)) = refusal
+        if self.trace.is_on()
+            && let Some(reason) = refusal.reason()
         {
-            self.trace.note(|| Step::NoAnswer { reason: reason.clone() });
+            self.trace.note(|| reason);
         }
     }
 

@@ -76,7 +76,7 @@ pub enum Step {
     },
     /// Address reversal.
     Reversed {
-        /// The source of the address: `REVERSE`, or the directory.
+        /// The source of the address: `REVERSE`, the database, or the directory.
         by: &'static str,
         /// The address that others see.
         address: String,
@@ -117,6 +117,11 @@ pub enum Step {
     /// The directory could not be asked, or its answer makes no sense.
     NoAnswer {
         /// Why not.
+        reason: String,
+    },
+    /// The mistake of our own behind a reply that does not tell of it.
+    Reason {
+        /// Which.
         reason: String,
     },
     /// The directory was asked for a domain.
@@ -443,6 +448,7 @@ impl fmt::Display for Step {
                 };
                 write!(f, "  {server} {search}: {outcome}, {milliseconds} ms")
             }
+            Self::Reason { reason } => write!(f, "  {reason}"),
             Self::NoAnswer { reason } => write!(f, "  directory: no answer: {reason}"),
             Self::Alias { source, targets } => write!(f, "  {source}: {}", targets.join(", ")),
             Self::Program { program, command } => {
