@@ -132,6 +132,7 @@ fn a_user_who_is_away_answers_each_sender_once() {
     let route = instance.relais("route", &["alice@relais.example"]);
     let route = String::from_utf8_lossy(&route.stdout).into_owned();
     let hop = |line: &str| line.contains(" bitbucket ") && line.trim_end().ends_with(" autoreply");
+    assert!(route.contains("not to mail of lists"), "{route}");
     assert!(route.lines().any(hop), "no port behind what nothing connects to: {route}");
 
     let silent: [(&str, &str, &[&str], String); 6] = [

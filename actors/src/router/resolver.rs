@@ -290,6 +290,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let rewritten = self.rewrite(Address::parse(address).map_err(malformed)?).await?;
         let channel = rewritten.channel.ok_or(Refusal::UnknownHost)?;
         let answers = self.routes.channels[channel].program == Program::Bitbucket;
+        if answers {
+            self.trace.note(|| Step::Answers { address: address.to_owned() });
+        }
         let next_hop = answers.then(|| AUTOREPLY.to_owned());
         self.leave(Exit { channel, next_hop }, &rewritten, lineage, expansion).await
     }

@@ -119,6 +119,11 @@ pub enum Step {
         /// Why not.
         reason: String,
     },
+    /// An automatic reply may be sent.
+    Answers {
+        /// The way to it.
+        address: String,
+    },
     /// The mistake of our own behind a reply that does not tell of it.
     Reason {
         /// Which.
@@ -448,6 +453,11 @@ impl fmt::Display for Step {
                 };
                 write!(f, "  {server} {search}: {outcome}, {milliseconds} ms")
             }
+            Self::Answers { address } => write!(
+                f,
+                "  {address}: an automatic reply, once to a sender for a while, to mail whose To or Cc \
+                 names the user, and not to mail of lists, aliases and programs (the log says why not)"
+            ),
             Self::Reason { reason } => write!(f, "  {reason}"),
             Self::NoAnswer { reason } => write!(f, "  directory: no answer: {reason}"),
             Self::Alias { source, targets } => write!(f, "  {source}: {}", targets.join(", ")),
