@@ -13,8 +13,8 @@ use relais_config::{Config, channel::Program};
 
 use crate::{
     directory::{
-        ADDRESSES, Allowance, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET, Source,
-        StoredPassword, VALUES,
+        ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET,
+        Source, StoredPassword, VALUES, ignored_dates,
     },
     router::{Poster, Question, Resolver, Routes, Routing, Step},
 };
@@ -90,6 +90,7 @@ impl Lint<'_> {
                 }
             }
             self.statuses(entry);
+            self.vacation(config, entry);
             for error in StoredPassword::of(entry).filter_map(Result::err) {
                 self.note(FILE, format!("{dn}: nobody can log in with it: {error}"));
             }
@@ -312,6 +313,24 @@ impl Lint<'_> {
             let message =
                 format!("{dn}: {attribute} {value:?} does not count; {wanted} is expected");
             self.note(FILE, message);
+        }
+    }
+
+    /// Dates that are none, and replies without a text.
+    fn vacation(&mut self, config: &Config, entry: &Entry) {
+        let dn = &entry.dn;
+        for IgnoredValue { attribute, value, wanted } in ignored_dates(entry) {
+            self.note(
+                FILE,
+                format!("{dn}: {attribute} {value:?} does not count; {wanted} is expected"),
+            );
+        }
+        let named = entry.all("maildeliveryoption");
+        let has = |name: &str| named.iter().any(|value| value.eq_ignore_ascii_case(name));
+        let mut options = config.delivery_options.iter();
+        let answers = options.any(|option| option.flags.autoreply() && has(&option.name));
+        if answers && !AutoreplyTexts::of(entry).has_any() {
+            self.note(FILE, format!("{dn}: there is no mailAutoReplyText: nobody is answered"));
         }
     }
 

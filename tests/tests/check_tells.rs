@@ -133,8 +133,18 @@ objectClass: inetMailGroup
 mail: far@relais.example
 memberURL: ldap://ldap.example/dc=example??sub?(uid=alice)
 mgrpAddHeader: X-List: far
+
+dn: uid=away,o=relais.example,dc=example
+objectClass: inetMailUser
+uid: away
+mail: away@relais.example
+mailHost: localhost
+mailDeliveryOption: mailbox
+mailDeliveryOption: autoreply
+vacationEndDate: 2026-12-31
 ";
     let settings = standalone("Ldif()", "Ldif(file: \"people.ldif\")")
+        .edit("\"#*forward=**\",", "\"#*forward=**\",\n \"#*^!autoreply=$M+$D@bitbucket\",")
         .section("aliases: {\"kept\": [\"/var/mail/kept\"], \"run\": [\"|/bin/cat\"]}");
     let instance = Instance::new(settings);
     fs::create_dir_all(instance.data()).unwrap();
@@ -144,6 +154,8 @@ mgrpAddHeader: X-List: far
         "mail for far@relais.example is refused: 451 4.3.5 this list cannot be served yet: \
          memberURL: a search begins with ldap:///, without a host",
         "mgrpAddHeader: not there yet",
+        "vacationEndDate \"2026-12-31\" does not count; a time in UTC such as 20261231235959Z",
+        "there is no mailAutoReplyText: nobody is answered",
         "an alias leads to \"/var/mail/kept\": files to append to are not there yet",
         "an alias leads to \"|/bin/cat\": programs does not list that command",
     ] {

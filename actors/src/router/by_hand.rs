@@ -178,7 +178,11 @@ impl RouterHandle {
                         let leads = targets.flatten().map(|target| ("leads to", text_of(target)));
                         probed.facts.extend(leads);
                     }
-                    Err(error) => probed.facts.push(("reply", error.reply().to_string())),
+                    Err(error) => {
+                        let (dn, reason) = (entry.dn.clone(), error.to_string());
+                        trace.note(|| Step::Unusable { dn, reason });
+                        probed.facts.push(("reply", error.reply().to_string()));
+                    }
                 }
             }
             Ok(None) => probed.facts.push(("reply", Refusal::UnknownAlias.reply().to_string())),
