@@ -508,3 +508,26 @@ fn check_and_start_refuse_what_cannot_be_run_as_listed() {
     }
     assert!(Path::new("/bin/true").exists());
 }
+
+#[test]
+fn mail_for_a_program_that_is_not_there_waits_and_why_says_so() {
+    let programs = Programs::new(&[("keep", KEEP, "")], |settings| {
+        let user = if is_root() { "user: \"nobody\"" } else { "" };
+        let gone = format!("programs: {{\"gone\": (command: [\"/nowhere/x\"], {user}), ");
+        settings.edit("programs: {", &gone).edit("aliases: {", "aliases: {\"gone\": [\"|gone\"], ")
+    });
+    let instance = &programs.instance;
+    let _running = instance.start();
+    programs.send("a@sender.test", &["gone@relais.example"]);
+    let why = || {
+        let queue = instance.queue();
+        let id = queue.first()?["id"].as_str()?.to_owned();
+        let said = instance.relais("queue", &["why", &id]);
+        Some(String::from_utf8_lossy(&said.stdout).into_owned())
+    };
+    let is_told = |said: String| {
+        said.starts_with("The program gone of `programs` could not be run and is ")
+            && said.contains("/nowhere/x: No such file or directory")
+    };
+    eventually("why names the program", MINUTE, || why().is_some_and(is_told));
+}
