@@ -83,13 +83,11 @@ fn check_says_no_to_whatever_run_refuses() {
 
 #[test]
 fn check_as_json_lists_warnings_with_their_severity_in_the_order_of_the_file() {
-    let settings = Settings::standalone()
-        .channel("tcp_lmtpcs", "reverse: true")
-        .edit("program: Bitbucket", "program: Bitbuckets");
+    let settings = Settings::standalone().edit("program: Bitbucket", "program: Bitbuckets");
     let (found, code) = findings(&Instance::new(settings));
     assert_eq!(code, Some(1), "{found:#?}");
     let named = |field: &str| found.iter().find(|finding| finding["field"] == field);
-    let warning = named("channels[2].reverse").unwrap_or_else(|| panic!("{found:#?}"));
+    let warning = named("channels[2].mx").unwrap_or_else(|| panic!("{found:#?}"));
     assert_eq!(warning["severity"], "warning");
     let error = named("channels[7].program").unwrap_or_else(|| panic!("{found:#?}"));
     assert_eq!(error["severity"], "error");
