@@ -13,8 +13,8 @@ use relais_config::{Config, channel::Program};
 
 use crate::{
     directory::{
-        ADDRESSES, Allowance, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET, Source,
-        StoredPassword, VALUES,
+        ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET,
+        Source, StoredPassword, VALUES, ignored_dates,
     },
     router::{Question, Resolver, Routes, Routing, Step},
 };
@@ -90,6 +90,7 @@ impl Lint<'_> {
                 }
             }
             self.statuses(entry);
+            self.vacation(config, entry);
             for error in StoredPassword::of(entry).filter_map(Result::err) {
                 self.note(FILE, format!("{dn}: nobody can log in with it: {error}"));
             }
@@ -232,23 +233,31 @@ impl Lint<'_> {
         };
         let routing = self.route(&parsed).await;
         let mut told = false;
+        // The reply tells a client nothing of it.
+        let mut reason = String::new();
         for step in &routing.steps {
-            if let Step::Refused { address: member, reply } = step
-                && !is_meant(reply)
-                && !member.eq_ignore_ascii_case(address)
-            {
-                told = true;
-                self.note(
-                    field,
-                    format!("{whose}: {address} leads to {member}, and nowhere: {reply}"),
-                );
+            match step {
+                Step::Unusable { reason: why, .. } | Step::Reason { reason: why } => {
+                    reason = format!(": {why}");
+                }
+                Step::Refused { address: member, reply }
+                    if !is_meant(reply) && !member.eq_ignore_ascii_case(address) =>
+                {
+                    told = true;
+                    let why = std::mem::take(&mut reason);
+                    self.note(
+                        field,
+                        format!("{whose}: {address} leads to {member}, and nowhere: {reply}{why}"),
+                    );
+                }
+                _ => {}
             }
         }
         if let Err(reply) = routing.outcome
             && !told
             && !is_meant(&reply)
         {
-            self.note(field, format!("{whose}: mail for {address} is refused: {reply}"));
+            self.note(field, format!("{whose}: mail for {address} is refused: {reply}{reason}"));
         }
     }
 
@@ -262,9 +271,10 @@ impl Lint<'_> {
     /// Attributes that are read and do nothing.
     fn attributes<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) {
         let mut counts: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        let keys = NOT_YET.map(|(attribute, _)| (attribute, attribute.to_ascii_lowercase()));
         for entry in entries {
-            for (attribute, _) in NOT_YET {
-                if entry.first(attribute).is_some() {
+            for (attribute, key) in &keys {
+                if entry.first(key).is_some() {
                     counts.entry(attribute).or_insert((0, &entry.dn)).0 += 1;
                 }
             }
@@ -306,6 +316,24 @@ impl Lint<'_> {
             let message =
                 format!("{dn}: {attribute} {value:?} does not count; {wanted} is expected");
             self.note(FILE, message);
+        }
+    }
+
+    /// Dates that are none, and replies without a text.
+    fn vacation(&mut self, config: &Config, entry: &Entry) {
+        let dn = &entry.dn;
+        for IgnoredValue { attribute, value, wanted } in ignored_dates(entry) {
+            self.note(
+                FILE,
+                format!("{dn}: {attribute} {value:?} does not count; {wanted} is expected"),
+            );
+        }
+        let named = entry.all("maildeliveryoption");
+        let has = |name: &str| named.iter().any(|value| value.eq_ignore_ascii_case(name));
+        let mut options = config.delivery_options.iter();
+        let answers = options.any(|option| option.flags.autoreply() && has(&option.name));
+        if answers && !AutoreplyTexts::of(entry).has_any() {
+            self.note(FILE, format!("{dn}: there is no mailAutoReplyText: nobody is answered"));
         }
     }
 

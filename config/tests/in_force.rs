@@ -636,4 +636,29 @@ fn commands_that_nothing_runs_and_replies_that_nobody_writes_are_named() {
     let elsewhere = option("#*^!autoreply=$M+$D@process-daemon");
     let want = "answers where the template leads to a channel of program Bitbucket";
     is_said(STANDALONE, &elsewhere, "delivery_options[2]", want);
+    let silent = option("#*^autoreply=$M+$D@bitbucket");
+    is_said(STANDALONE, &silent, "delivery_options[2]", "without the flag ! nobody is answered");
+}
+
+#[test]
+fn tables_of_reversal_that_change_no_address_are_named() {
+    let table = |template: &str| {
+        let table = format!("mappings: {{\n \"Reverse\": [(\"*@*.a.example\", {template:?})],");
+        edit(STANDALONE, "mappings: {", &table)
+    };
+    is_said(STANDALONE, &table("$0@a.example"), "mappings[\"Reverse\"]", "no entry says $Y");
+    for template in ["$0@a.example$Y", "$0@a.example$D$y", "$|OTHER;$0|"] {
+        let said = news(STANDALONE, &table(template));
+        assert!(!said.iter().any(|(_, said)| said.contains("no entry says")), "{said:?}");
+    }
+    let database = |key: &str, more: &str| {
+        let section =
+            format!("reverse: (database: {{{key:?}: \"a@b.example\"}}{more}),\n admin: (");
+        edit(STANDALONE, "admin: (", &section)
+    };
+    let want = "user@domain is asked for";
+    is_said(STANDALONE, &database("root", ""), "reverse.database[\"root\"]", want);
+    for text in [database("root@a.example", ""), database("tcp_local|l|root", ", channels: true")] {
+        assert_eq!(news(STANDALONE, &text), Vec::new());
+    }
 }

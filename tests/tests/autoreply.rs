@@ -95,6 +95,17 @@ fn answers(instance: &Instance, result: &str) -> u32 {
     value.unwrap_or_else(|| panic!("no {start}"))
 }
 
+/// The log and `relais route` tell of replies in words.
+fn says_why(instance: &Instance) {
+    let why = "250 2.0.0 no automatic reply: this sender has had one";
+    eventually("the log says why", MINUTE, || instance.log().contains(why));
+    let route = instance.relais("route", &["alice@relais.example"]);
+    let route = String::from_utf8_lossy(&route.stdout).into_owned();
+    let hop = |line: &str| line.contains(" bitbucket ") && line.trim_end().ends_with(" autoreply");
+    assert!(route.contains("not to mail of lists"), "{route}");
+    assert!(route.lines().any(hop), "no port behind what nothing connects to: {route}");
+}
+
 #[test]
 fn a_user_who_is_away_answers_each_sender_once() {
     const TO: &str = "To: alice@relais.example\r\nSubject: =?utf-8?q?Caf=C3=A9?=";
@@ -127,6 +138,7 @@ fn a_user_who_is_away_answers_each_sender_once() {
     let other = "To: A.Lice@relais.example\r\nSubject: y";
     send(&instance, "Carol@Other.example", &["a.lice@relais.example"], other);
     eventually("both are remembered", MINUTE, || answers(&instance, "recently") == 2);
+    says_why(&instance);
 
     let silent: [(&str, &str, &[&str], String); 6] = [
         ("sender", "", &["alice@relais.example"], TO.to_owned()),

@@ -122,6 +122,49 @@ fn check_says_of_a_directory_without_entries_that_it_has_none() {
 }
 
 #[test]
+fn check_says_why_an_address_of_ours_cannot_be_served() {
+    const LISTS: &str = "\
+dn: o=relais.example,dc=example
+objectClass: sunManagedOrganization
+sunPreferredDomain: relais.example
+
+dn: cn=far,o=relais.example,dc=example
+objectClass: inetMailGroup
+mail: far@relais.example
+memberURL: ldap://ldap.example/dc=example??sub?(uid=alice)
+mgrpAddHeader: X-List: far
+
+dn: uid=away,o=relais.example,dc=example
+objectClass: inetMailUser
+uid: away
+mail: away@relais.example
+mailHost: localhost
+mailDeliveryOption: mailbox
+mailDeliveryOption: autoreply
+vacationEndDate: 2026-12-31
+";
+    let settings = standalone("Ldif()", "Ldif(file: \"people.ldif\")")
+        .edit("\"#*forward=**\",", "\"#*forward=**\",\n \"#*^!autoreply=$M+$D@bitbucket\",")
+        .section("aliases: {\"kept\": [\"/var/mail/kept\"], \"run\": [\"|/bin/cat\"]}");
+    let instance = Instance::new(settings);
+    fs::create_dir_all(instance.data()).unwrap();
+    fs::write(instance.data().join("people.ldif"), LISTS).unwrap();
+    let (found, _) = check(&instance);
+    for want in [
+        "mail for far@relais.example is refused: 451 4.3.5 this list cannot be served yet: \
+         memberURL: a search begins with ldap:///, without a host",
+        "mgrpAddHeader: not there yet",
+        "vacationEndDate \"2026-12-31\" does not count; a time in UTC such as 20261231235959Z",
+        "there is no mailAutoReplyText: nobody is answered",
+        "an alias leads to \"/var/mail/kept\": files to append to are not there yet",
+        "an alias leads to \"|/bin/cat\": programs does not list that command",
+    ] {
+        let is_told = |finding: &Value| finding["message"].as_str().unwrap().contains(want);
+        assert!(found.iter().any(is_told), "{want}: {found:#?}");
+    }
+}
+
+#[test]
 fn a_rule_for_everybody_ends_the_word_about_those_who_cannot_be_told() {
     let rule = "rewrite_rules: [\n        (\"$*\", \"$U%$H@lmtpcs-daemon\"),";
     let settings = standalone(

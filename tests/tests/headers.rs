@@ -87,9 +87,13 @@ fn signed_mail_is_left_alone_unless_its_channel_says_otherwise() {
         "tcp_lmtpss, process, reprocess, hold, bitbucket: addresses are reversed; those of signed mail are left alone",
         "headers of mail for inside: addresses are left as they are",
         "reversed by REVERSE: carol@relais.example",
+        "no header is refused for such an address",
     ] {
         assert!(told.contains(want), "{want}: {told}");
     }
+    let route = instance.relais("route", &["--header", "root@host7.relais.example"]);
+    let told = String::from_utf8_lossy(&route.stdout).into_owned();
+    assert!(told.contains("reversed by the reverse database: admin@relais.example"), "{told}");
 
     let (instance, _running) =
         reversing(|settings| settings.channel("tcp_lmtpcs", "rewrite_signed: true"));

@@ -44,7 +44,9 @@ impl Programs {
         };
         let alias = |(label, ..): &Row<'_>| format!("\"to-{label}\": [\"|{label}\"]");
         let programs = rows.iter().map(program).collect::<Vec<_>>().concat();
-        let aliases = rows.iter().map(alias).collect::<Vec<_>>().join(", ");
+        let mut aliases = rows.iter().map(alias).collect::<Vec<_>>();
+        aliases.push("\"unlisted\": [\"|/bin/cat\"]".to_owned());
+        let aliases = aliases.join(", ");
         let settings = Settings::standalone()
             .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
             .edit("delivery_options: [", "delivery_options: [\n \"#program=$M%$P@pipe-daemon\",")
@@ -112,6 +114,9 @@ fn mail_is_handed_to_the_program_of_a_user_under_its_own_account() {
     let route = String::from_utf8_lossy(&route.stdout).into_owned();
     assert!(route.contains("program keep: /bin/sh -c cat >"), "{route}");
     assert!(route.contains("alice%keep@pipe-daemon"), "{route}");
+    let route = programs.instance.relais("route", &["unlisted@relais.example"]);
+    let route = String::from_utf8_lossy(&route.stdout).into_owned();
+    assert!(route.contains("\"|/bin/cat\": programs does not list that command"), "{route}");
     programs.send("Some.One@sender.test", &["alice+work@relais.example"]);
     eventually("it is there", MINUTE, || programs.read("told").lines().count() == 3);
     eventually("and nothing waits", MINUTE, || programs.is_empty());
@@ -502,4 +507,27 @@ fn check_and_start_refuse_what_cannot_be_run_as_listed() {
         assert!(text.contains("the engine's own account"), "{text}");
     }
     assert!(Path::new("/bin/true").exists());
+}
+
+#[test]
+fn mail_for_a_program_that_is_not_there_waits_and_why_says_so() {
+    let programs = Programs::new(&[("keep", KEEP, "")], |settings| {
+        let user = if is_root() { "user: \"nobody\"" } else { "" };
+        let gone = format!("programs: {{\"gone\": (command: [\"/nowhere/x\"], {user}), ");
+        settings.edit("programs: {", &gone).edit("aliases: {", "aliases: {\"gone\": [\"|gone\"], ")
+    });
+    let instance = &programs.instance;
+    let _running = instance.start();
+    programs.send("a@sender.test", &["gone@relais.example"]);
+    let why = || {
+        let queue = instance.queue();
+        let id = queue.first()?["id"].as_str()?.to_owned();
+        let said = instance.relais("queue", &["why", &id]);
+        Some(String::from_utf8_lossy(&said.stdout).into_owned())
+    };
+    let is_told = |said: String| {
+        said.starts_with("The program gone of `programs` could not be run and is ")
+            && said.contains("/nowhere/x: No such file or directory")
+    };
+    eventually("why names the program", MINUTE, || why().is_some_and(is_told));
 }

@@ -269,8 +269,7 @@ fn is_away(
 }
 
 fn settled(result: AutoreplyResult) -> Outcome {
-    let text = format!("automatic reply: {}", result.name());
-    Outcome::Delivered(Reply::with_text(250, Enhanced(2, 0, 0), text))
+    Outcome::Delivered(Reply::with_text(250, Enhanced(2, 0, 0), result.in_words().to_owned()))
 }
 
 impl From<Silence> for AutoreplyResult {

@@ -48,7 +48,7 @@ impl AutoreplyTexts {
     }
 
     /// Whether anybody is answered.
-    pub(super) fn has_any(&self) -> bool {
+    pub(crate) fn has_any(&self) -> bool {
         self.outside.is_some() || self.internal.is_some()
     }
 }

@@ -92,7 +92,8 @@ impl LdifDirectory {
         let mut directory = Self::default();
         let entries = ldif::parse(text).map_err(malformed)?;
         for (attribute, consequence) in NOT_YET {
-            if let Some(entry) = entries.iter().find(|entry| entry.first(attribute).is_some()) {
+            let key = attribute.to_ascii_lowercase();
+            if let Some(entry) = entries.iter().find(|entry| entry.first(&key).is_some()) {
                 warn!(file, attribute, entry = entry.dn, "{consequence}");
             }
         }
@@ -164,9 +165,9 @@ impl LdifDirectory {
         let mut found = self.all().filter(|(dn, entry)| is_in_scope(dn) && filter.passes(entry));
         let Some((first, entry)) = found.next() else { return Ok(None) };
         match found.next() {
-            Some((second, _)) => {
-                Err(LookupError(format!("{query} finds several entries: {first:?} and {second:?}")))
-            }
+            Some((second, _)) => Err(LookupError(format!(
+                "{query} finds several entries where one is wanted: {first:?} and {second:?}"
+            ))),
             None => Ok(entry.first(&query.attribute.to_ascii_lowercase()).map(str::to_owned)),
         }
     }
@@ -266,11 +267,10 @@ impl Lookup for LdifDirectory {
 }
 
 /// Attributes that entries may have and that are not heeded yet: told when a file is read.
-pub(crate) const NOT_YET: [(&str, &str); 4] = [
-    ("mailsieverulesource", "Sieve is not there yet: mail is delivered as if there were no filter"),
-    ("mgrpremoveheader", "not there yet: no header is taken out of this list's mail"),
-    ("mgrpmsgprefixtext", "not there yet: no text is added to this list's mail"),
-    ("mgrpmsgsuffixtext", "not there yet: no text is added to this list's mail"),
+pub(crate) const NOT_YET: [(&str, &str); 3] = [
+    ("mailSieveRuleSource", "Sieve is not there yet: mail is delivered as if there were no filter"),
+    ("mgrpMsgPrefixText", "not there yet: no text is added to this list's mail"),
+    ("mgrpMsgSuffixText", "not there yet: no text is added to this list's mail"),
 ];
 
 /// Files an entry under each of these values.

@@ -76,7 +76,7 @@ pub type LookingUp<V> = Pin<Box<dyn Future<Output = Result<V, LookupError>> + Se
 
 /// The directory could not answer: the mail has to wait.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the directory does not answer: {0}")]
+#[error("the directory gives no answer: {0}")]
 pub struct LookupError(pub String);
 
 /// Entries that a search of a list may find: as many recipients as one address may stand for.

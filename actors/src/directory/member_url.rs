@@ -53,7 +53,7 @@ impl MemberUrl {
         values.map(|value| Self::parse(value).map_err(bad)).collect()
     }
 
-    fn parse(value: &str) -> Result<Self, String> {
+    pub(crate) fn parse(value: &str) -> Result<Self, String> {
         if value.len() > MOST_OCTETS {
             return Err(format!("a value has more than {MOST_OCTETS} octets"));
         }
@@ -102,7 +102,7 @@ impl MemberSearch {
         let filter =
             if filter.is_empty() { "(objectClass=*)".to_owned() } else { decoded(filter)? };
         let (base, tried) = (decoded(base)?, EntryFilter::parse(&filter)?);
-        // A writer of lists need not be allowed to read, or to guess at, all that we may read.
+        // Writers of a list need not be allowed to read, or to guess at, what we may.
         if is_secret(&attribute) || tried.asks_for(&is_secret) {
             return Err("a list is not asked for passwords".to_owned());
         }

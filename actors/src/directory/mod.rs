@@ -72,6 +72,7 @@ pub use self::{
 };
 pub(crate) use self::{
     known::ADDRESSES, local::NOT_YET, lookup::MOST_FOUND, options::quote, status::VALUES,
+    vacation::ignored_dates,
 };
 use crate::{
     actor::{Actor, Adopt, Answer, Ctx, Gone, Ground, Handle, Later, Mailbox},

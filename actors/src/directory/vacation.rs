@@ -2,17 +2,40 @@
 
 use std::time::SystemTime;
 
-use super::entry::Entry;
+use super::{allowance::IgnoredValue, entry::Entry};
 use crate::timestamp::Timestamp;
 
-/// Whether now lies between the two dates; a missing one is open.
+/// Whether now lies between the two dates; a missing one is open, and so is one that is no date.
 pub(super) fn on_vacation(entry: &Entry, now: SystemTime) -> bool {
     let now = generalized_time(now);
     // The first 14 digits of both are year to second, so that text order is time order.
-    let date = |name| entry.first(name).map(|date| date.get(..14).unwrap_or(date));
+    let date = |name| {
+        let date = entry.first(name).filter(|date| is_date(date));
+        date.map(|date| date.get(..14).unwrap_or(date))
+    };
     date("vacationstartdate").is_none_or(|start| start <= now.as_str())
         && date("vacationenddate").is_none_or(|end| now.as_str() <= end)
 }
+
+/// The dates of an entry that are none.
+pub(crate) fn ignored_dates(entry: &Entry) -> Vec<IgnoredValue> {
+    let dates = ["vacationStartDate", "vacationEndDate"].into_iter();
+    let ignored = dates.filter_map(|attribute| {
+        let date = entry.first(&attribute.to_ascii_lowercase())?;
+        let value = || date.chars().take(MOST_SHOWN).collect();
+        (!is_date(date)).then(|| IgnoredValue { attribute, value: value(), wanted: WANTED })
+    });
+    ignored.collect()
+}
+
+/// Text order is time order for dates that begin with year, month and day.
+fn is_date(text: &str) -> bool {
+    text.len() >= 8 && text.bytes().take(8).all(|b| b.is_ascii_digit())
+}
+
+const WANTED: &str = "a time in UTC such as 20261231235959Z";
+/// Characters of a value that are shown.
+const MOST_SHOWN: usize = 40;
 
 /// `YYYYMMDDHHMMSS`, UTC.
 fn generalized_time(now: SystemTime) -> String {
@@ -53,6 +76,9 @@ mod tests {
             ("20261122000001Z", "", false),
             ("", "20261121235959Z", false),
             ("20261101000000Z", "20261201000000Z", true),
+            ("20261101", "20261123", true),
+            ("2026-12-01", "2026-01-01", true),
+            ("tomorrow", "20261121235959Z", false),
         ];
         for (start, end, on) in rows {
             let mut entry = Entry::new("uid=x");
@@ -63,6 +89,10 @@ mod tests {
                 entry.add("vacationEndDate", end);
             }
             assert_eq!(on_vacation(&entry, now), on, "{start} {end}");
+            let ignored: Vec<_> = ignored_dates(&entry).into_iter().map(|its| its.value).collect();
+            let is_none = |date: &&str| date.contains('-') || date.contains('w');
+            let none: Vec<_> = [start, end].into_iter().filter(is_none).collect();
+            assert_eq!(ignored, none);
         }
     }
 }

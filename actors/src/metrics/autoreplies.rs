@@ -78,6 +78,24 @@ impl AutoreplyResult {
             Self::GivenUp => "given_up",
         }
     }
+
+    /// In words, for the log and the history of a message.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Sent => "an automatic reply is sent",
+            Self::Recently => "no automatic reply: this sender has had one",
+            Self::Sender => "no automatic reply: the message has no sender, or a program's",
+            Self::Own => "no automatic reply: the user sent it",
+            Self::Automatic => "no automatic reply: a program sent it",
+            Self::List => "no automatic reply: it came by a list, an alias or a forward",
+            Self::NotAddressed => "no automatic reply: no address of the user is in To or Cc",
+            Self::NotAway => "no automatic reply: the user is not away any more",
+            Self::NoText => "no automatic reply: the user has no text for this sender",
+            Self::NoWay => "no automatic reply: no rule leads to the sender",
+            Self::PutOff => "no automatic reply yet",
+            Self::GivenUp => "no automatic reply: it could not be written for a day",
+        }
+    }
 }
 
 impl AutoreplyMeter {

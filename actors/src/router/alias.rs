@@ -251,8 +251,8 @@ impl<L: Lookup> Aliases<'_, L> {
 
     /// Tells of attributes that a list has in vain.
     fn note_unheeded(&mut self, entry: &Entry) {
-        for attribute in UNHEEDED {
-            if entry.first(attribute).is_none() {
+        for (key, attribute) in UNHEEDED {
+            if entry.first(key).is_none() {
                 continue;
             }
             let dn = &entry.dn;
@@ -405,12 +405,13 @@ pub(super) const AUTOREPLY_WAY: &str = ":autoreply:";
 /// with a colon.
 pub(super) const SPECIAL: [char; 3] = ['|', '/', ':'];
 
-/// Attributes of lists that are not heeded yet, in lower case.
 /// Whether mail for a list gets another header: copies that are made later have the header that came.
 fn has_headers(entry: &Entry) -> bool {
     ["mgrpaddheader", "mgrpremoveheader"].iter().any(|name| entry.first(name).is_some())
 }
 
-const UNHEEDED: [&str; 2] = ["mgrpmsgprefixtext", "mgrpmsgsuffixtext"];
+/// Attributes of lists that are not heeded yet, in lower case and as they are written.
+const UNHEEDED: [(&str, &str); 2] =
+    [("mgrpmsgprefixtext", "mgrpMsgPrefixText"), ("mgrpmsgsuffixtext", "mgrpMsgSuffixText")];
 /// One line is enough, whatever mail comes: `relais route` shows it of each list.
 static UNHEEDED_IS_TOLD: Once = Once::new();

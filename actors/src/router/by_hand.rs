@@ -1,7 +1,7 @@
 //! Stages of routing probed by hand, one at a time: rewriting, aliases, delivery options, look-ups in the
 //! directory. Nothing is remembered of it, and nobody's mail depends on it.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use relais_channels::mail::{Address, Reply};
 use relais_config::{
@@ -20,7 +20,8 @@ use super::{
     virtual_alias::VirtualAliases,
 };
 use crate::directory::{
-    Applied, DirectoryHandle, Domain, Entry, EntryError, Kind, Lookup, Request, Target, evaluate,
+    Applied, DirectoryHandle, Domain, Entry, EntryError, Kind, Lookup, MemberSearch, MemberUrl,
+    Request, Target, evaluate,
 };
 
 /// The outcome of one stage.
@@ -50,11 +51,21 @@ pub enum Sought {
     Address(Address),
     /// A URL without sequences.
     Url(UrlQuery),
+    /// The search of a list.
+    Members(MemberSearch),
 }
 
 impl Sought {
     /// A URL that somebody typed.
     pub fn url(text: &str) -> Result<Self, TemplateError> {
+        // Look-ups by URL need an attribute; searches of lists have one of their own.
+        if text.split('?').nth(1).is_some_and(str::is_empty) {
+            let accepted = || "ldap:///BASE?ATTRIBUTE?SCOPE?FILTER".to_owned();
+            let bad = |message| TemplateError { offset: 0, message, accepted: accepted() };
+            if let MemberUrl::Search(search) = MemberUrl::parse(text).map_err(bad)? {
+                return Ok(Self::Members(search));
+            }
+        }
         let url = LookupUrl::<()>::plain(text)?;
         let filled = url.filled(|()| Ok::<_, TemplateError>("".into()))?;
         let too_long = || TemplateError {
@@ -172,7 +183,11 @@ impl RouterHandle {
                         let leads = targets.flatten().map(|target| ("leads to", text_of(target)));
                         probed.facts.extend(leads);
                     }
-                    Err(error) => probed.facts.push(("reply", error.reply().to_string())),
+                    Err(error) => {
+                        let (dn, reason) = (entry.dn.clone(), error.to_string());
+                        trace.note(|| Step::Unusable { dn, reason });
+                        probed.facts.push(("reply", error.reply().to_string()));
+                    }
                 }
             }
             Ok(None) => probed.facts.push(("reply", Refusal::UnknownAlias.reply().to_string())),
@@ -192,6 +207,13 @@ impl RouterHandle {
                     probed.passed = value.is_some();
                     let value = value.unwrap_or_else(|| "nothing".to_owned());
                     probed.facts.push(("value", value));
+                }
+                Err(error) => probed.facts.push(("failure", error.to_string())),
+            },
+            Sought::Members(search) => match lookup.found_by(search, &[]).await {
+                Ok(found) => {
+                    probed.passed = !found.is_empty();
+                    probed.facts = members(search, &found);
                 }
                 Err(error) => probed.facts.push(("failure", error.to_string())),
             },
@@ -290,6 +312,16 @@ fn why_not(flags: OptionFlags, entry: &Entry, applied: &[Applied<'_>]) -> String
     }
 }
 
+/// The addresses of entries that a list's search finds, as many as can be read.
+fn members(search: &MemberSearch, found: &[Arc<Entry>]) -> Vec<(&'static str, String)> {
+    let addresses = found.iter().flat_map(|entry| search.addresses_of(entry));
+    let named = addresses.take(MOST_TOLD).map(|address| ("member", address.clone()));
+    let without = found.iter().filter(|entry| search.addresses_of(entry).is_empty());
+    let without = without.take(MOST_TOLD).map(|entry| ("without an address", entry.dn.clone()));
+    let count = found.len().to_string();
+    named.chain(without).chain([("entries", count)]).collect()
+}
+
 fn text_of(target: Target) -> String {
     match target {
         Target::Address(address) => address,
@@ -298,3 +330,6 @@ fn text_of(target: Target) -> String {
         Target::Later => "the reprocess channel".to_owned(),
     }
 }
+
+/// Members that are named of a search by hand.
+const MOST_TOLD: usize = 100;

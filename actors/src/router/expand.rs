@@ -302,6 +302,11 @@ impl Expansion {
         refusal: Refusal,
         trace: &mut Trace,
     ) {
+        if trace.is_on()
+            && let Some(reason) = refusal.reason()
+        {
+            trace.note(|| reason);
+        }
         trace.note(|| Step::Refused { address: member.as_str().into(), reply: refusal.reply() });
         self.failed.push(Failed { member, errors_to, refusal });
     }

@@ -187,7 +187,10 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
                 }
                 (Ok(PostGoes::ToModerators(them)), why) => {
                     let why = why.map_or_else(String::new, |why| format!(", since {why}"));
-                    format!("goes to the moderators {}{why}", them.join(", "))
+                    format!(
+                        "does not post: the mail goes to the moderators {}{why}",
+                        them.join(", ")
+                    )
                 }
                 (Err(_), Some(why)) => format!("may not post: {why}"),
                 (Err(refusal), None) => refusal.to_string(),

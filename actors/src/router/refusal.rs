@@ -3,6 +3,7 @@
 use relais_channels::mail::{Enhanced, Reply};
 use relais_config::rewrite::{ErrorText, MAX_PASSES};
 
+use super::steps::Step;
 use crate::directory::{EntryError, LookupError, MOST_FOUND};
 
 /// Why an address leads nowhere, and so what its sender gets to read.
@@ -34,9 +35,7 @@ pub(super) enum Refusal {
     Malformed(String),
     #[error("an alias, a forward or a list leads to {0:?}, which is no address")]
     NoTarget(String),
-    #[error(
-        "an alias leads to {0:?}: programs does not list that command, no channel runs it, or it is a file"
-    )]
+    #[error("an alias leads to {0:?}: {why}", why = why_unserved(.0))]
     Alias(String),
     #[error("programs lists no {0:?}")]
     NoProgram(String),
@@ -69,6 +68,27 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// The reason behind a reply that does not tell of it: a look-up that failed, or a mistake of our
+    /// own.
+    pub(super) fn reason(&self) -> Option<Step> {
+        match self {
+            Self::Domain(LookupError(reason)) | Self::Lookup(LookupError(reason)) => {
+                Some(Step::NoAnswer { reason: reason.clone() })
+            }
+            Self::NoChannel(_)
+            | Self::Alias(_)
+            | Self::NoProgram(_)
+            | Self::Mailbox
+            | Self::NoExit
+            | Self::Discard
+            | Self::List(_)
+            | Self::Forward
+            | Self::NoModerator
+            | Self::TooManyAsked => Some(Step::Reason { reason: self.to_string() }),
+            _ => None,
+        }
+    }
+
     /// The reply where nothing but such mistakes of our own is left of an address: the writer of
     /// the address mends it, and nobody else can. Beside members that lead somewhere it is told of
     /// at once, since a member that is asked again will not be another one.
@@ -145,6 +165,17 @@ impl Refusal {
             Self::Lookup(_) => Reply::new(451, Enhanced(4, 4, 3), "temporary lookup failure"),
             Self::Entry(error) => error.reply(),
         }
+    }
+}
+
+/// Why nothing is done with a target of an alias that is no address.
+fn why_unserved(target: &str) -> &'static str {
+    match target.as_bytes().first() {
+        Some(b'|') => {
+            "programs does not list that command, or no channel of program Pipe is there for it"
+        }
+        Some(b'/') => "files to append to are not there yet",
+        _ => "that is not there yet",
     }
 }
 

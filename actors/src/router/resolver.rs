@@ -42,7 +42,7 @@ use super::{
     transport::TransportEntry,
     virtual_alias::VirtualAliases,
 };
-use crate::directory::{Domain, Entry, Lookup, LookupError, Request, Target, evaluate, quote};
+use crate::directory::{Domain, Entry, Lookup, Request, Target, evaluate, quote};
 
 /// Walks one recipient.
 pub struct Resolver<'a, L> {
@@ -290,6 +290,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let rewritten = self.rewrite(Address::parse(address).map_err(malformed)?).await?;
         let channel = rewritten.channel.ok_or(Refusal::UnknownHost)?;
         let answers = self.routes.channels[channel].program == Program::Bitbucket;
+        if answers {
+            self.trace.note(|| Step::Answers { address: address.to_owned() });
+        }
         let next_hop = answers.then(|| AUTOREPLY.to_owned());
         self.leave(Exit { channel, next_hop }, &rewritten, lineage, expansion).await
     }
@@ -762,11 +765,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         Purpose { envelope, forward: true, source, destination, reprocessed }
     }
 
-    /// The reply of a look-up that failed says nothing of why.
     fn note_reason(&mut self, refusal: &Refusal) {
-        if let Refusal::Domain(LookupError(reason)) | Refusal::Lookup(LookupError(reason)) = refusal
+        if self.trace.is_on()
+            && let Some(reason) = refusal.reason()
         {
-            self.trace.note(|| Step::NoAnswer { reason: reason.clone() });
+            self.trace.note(|| reason);
         }
     }
 

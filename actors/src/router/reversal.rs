@@ -38,19 +38,19 @@ pub(super) async fn reversed(
         }
     };
     let database = |address: &str| routes.tables.reverse.get(&probe(address));
-    let text = if let Some(found) = database(address.mailbox()) {
-        Cow::Borrowed(found)
+    let (by, text) = if let Some(found) = database(address.mailbox()) {
+        (DATABASE, Cow::Borrowed(found))
     } else {
         let Some(table) = routes.mapping(mapping.as_ref()) else { return Ok(None) };
         let tables = if trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
         let mapped = table.lookup(&probe(address.mailbox()), &tables);
         let Some(mapped) = mapped.filter(|mapped| mapped.flags.has('Y')) else { return Ok(None) };
         let again = mapped.flags.has('D').then(|| database(&mapped.text)).flatten();
-        again.map_or(Cow::Owned(mapped.text), Cow::Borrowed)
+        again.map_or((REVERSE, Cow::Owned(mapped.text)), |found| (THROUGH, Cow::Borrowed(found)))
     };
     match Address::parse(&text) {
         Ok(new) if new.domain().is_some() && new.route().next().is_none() => {
-            Ok((new != *address).then(|| told(REVERSE, new, trace)))
+            Ok((new != *address).then(|| told(by, new, trace)))
         }
         _ => {
             warn!(address = %address, result = ?text, "reversal leads to no address, and is left undone");
@@ -91,3 +91,7 @@ fn told(by: &'static str, address: Address, trace: &mut Trace) -> Address {
     trace.note(|| Step::Reversed { by, address: address.to_string() });
     address
 }
+
+/// Sources of an address, as `relais route` names them.
+const DATABASE: &str = "the reverse database";
+const THROUGH: &str = "REVERSE and the reverse database";

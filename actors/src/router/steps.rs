@@ -76,7 +76,7 @@ pub enum Step {
     },
     /// Address reversal.
     Reversed {
-        /// The source of the address: `REVERSE`, or the directory.
+        /// The source of the address: `REVERSE`, the database, or the directory.
         by: &'static str,
         /// The address that others see.
         address: String,
@@ -117,6 +117,16 @@ pub enum Step {
     /// The directory could not be asked, or its answer makes no sense.
     NoAnswer {
         /// Why not.
+        reason: String,
+    },
+    /// An automatic reply may be sent.
+    Answers {
+        /// The way to it.
+        address: String,
+    },
+    /// The mistake of our own behind a reply that does not tell of it.
+    Reason {
+        /// Which.
         reason: String,
     },
     /// The directory was asked for a domain.
@@ -456,6 +466,12 @@ impl fmt::Display for Step {
                 };
                 write!(f, "  {server} {search}: {outcome}, {milliseconds} ms")
             }
+            Self::Answers { address } => write!(
+                f,
+                "  {address}: an automatic reply, once to a sender for a while, to mail whose To or Cc \
+                 names the user, and not to mail of lists, aliases and programs (the log says why not)"
+            ),
+            Self::Reason { reason } => write!(f, "  {reason}"),
             Self::NoAnswer { reason } => write!(f, "  directory: no answer: {reason}"),
             Self::Alias { source, targets } => write!(f, "  {source}: {}", targets.join(", ")),
             Self::Program { program, command } => {

@@ -329,7 +329,11 @@ type Check<'a> = &'a mut dyn FnMut(&str, &str) -> Result<(), String>;
 fn check_transport(value: &str, channels: &HashSet<&str>) -> Result<(), String> {
     let transport: Transport = value.parse().map_err(|error| format!("{error}"))?;
     match transport.channel() {
-        Some(name) if !channels.contains(name) => Err(format!("no channel is called {name:?}")),
+        Some(name) if !channels.contains(name) => {
+            let mut names: Vec<_> = channels.iter().copied().collect();
+            names.sort_unstable();
+            Err(format!("no channel is called {name:?}; there are: {}", names.join(", ")))
+        }
         _ => Ok(()),
     }
 }
@@ -484,6 +488,6 @@ mod tests {
         config.transport.file = Some("transport".into());
         fs::write(folder.path().join("transport"), "x.example nowhere:host").unwrap();
         let error = MailTables::open(&config).unwrap_err().to_string();
-        assert!(error.ends_with("line 1: no channel is called \"nowhere\""), "{error}");
+        assert!(error.contains("line 1: no channel is called \"nowhere\"; there are: "), "{error}");
     }
 }

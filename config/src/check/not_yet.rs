@@ -276,6 +276,10 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
             channels.into_iter().any(|channel| config.channels[channel].program == program)
         };
         let (held, answers) = (leads_to(Program::Hold), leads_to(Program::Bitbucket));
+        if answers && option.name.eq_ignore_ascii_case("autoreply") && !option.flags.autoreply() {
+            let message = "without the flag ! nobody is answered: the channel throws the mail away";
+            reader.warning_at(&format!("delivery_options[{i}]"), message, false);
+        }
         for flag in option.flags.characters() {
             let message = match flag {
                 '!' if !answers => {

@@ -76,7 +76,14 @@ section! {
         job_controller: Option<JobController> = None, Maybe(Nested::new());
         /// Where users, groups and domains are looked up.
         directory: Option<Directory> = None, Maybe(AnyDirectory);
-        /// `DELIVERY_OPTIONS` in order; the first is the default of users, the second of groups.
+        /// `DELIVERY_OPTIONS` in order; the first is the default of users, the second of groups. Each is
+        /// flags, a value of `mailDeliveryOption`, `=` and a template: `**` (forwarding addresses), `*`
+        /// (members of a group), or an address with `$M` (uid), `$A` `$U` `$D` (address, its parts),
+        /// `$S` (subaddress), `$I` (domain, unless it is the default one), `$X` (mail host), `$P`
+        /// (`mailProgramDeliveryInfo`). `$1S` and `$1I` may be absent, and take with them the character
+        /// before (`$2S`), behind (`$3S`) or both (`$4S`). Flags: `*` for users, `&` for groups, `#`
+        /// whatever the mail host is, `^` only between `vacationStartDate` and `vacationEndDate`, `!` an
+        /// automatic reply, `/` held, `@` or `$` by the reprocess channel.
         delivery_options: Vec<DeliveryOption> = Vec::new(), List(Delivery), queue;
         /// Programs that mail may be handed to, by their labels: by channels of program `Pipe`, for
         /// users whose delivery option leads there, and for `|label` or `|command` in aliases, `.forward`

@@ -201,13 +201,13 @@ pub(super) enum TestCommand {
     #[command(after_help = MAPPING_HELP)]
     Mapping(Mapping),
     /// Show whom a name or an address of ours stands for, one level deep
-    #[command(after_help = ALIAS_HELP)]
+    #[command(after_help = ALIAS_HELP, mut_arg("input", |its| its.help(ALIAS_INPUT)))]
     Alias(TestStage),
     /// Show each delivery option of the entry of an address: active or why not, and where it leads
     #[command(after_help = OPTION_HELP)]
     Option(TestStage),
     /// Look an address or a URL up in the directory: each search, its outcome, its time
-    #[command(after_help = LDAP_HELP)]
+    #[command(after_help = LDAP_HELP, mut_arg("input", |its| its.help(LDAP_INPUT)))]
     Ldap(TestStage),
 }
 
@@ -591,8 +591,9 @@ Examples:
 
 const ACCESS_JSON: &str = "One object: {client, service, accepted, reply, table, entry, text, steps: [{table, probe, entry, verdict, is_refusal}], asked}";
 
-const STAGE_INPUT: &str =
-    "The address; of `alias` a bare name, too, and of `ldap` ldap:///BASE?ATTRIBUTE?SCOPE?FILTER";
+const STAGE_INPUT: &str = "The address, without angle brackets";
+const ALIAS_INPUT: &str = "The address, or a bare name of the default domain";
+const LDAP_INPUT: &str = "The address, or ldap:///BASE?ATTRIBUTE?SCOPE?FILTER: as a rule or a mapping has it, the value of the one entry found; with an empty ATTRIBUTE, as memberURL of a list has it, the addresses of all";
 
 const REWRITE_HELP: &str = "\
 Exit status 1: it leads to no channel. The last two lines are the channel and the address.
@@ -616,7 +617,8 @@ const LDAP_HELP: &str = "\
 Exit status 1: nothing is found. What the engine remembers does not count: every server is asked anew.
 Examples:
   relais test ldap alice@relais.example
-  relais test ldap 'ldap:///dc=example,dc=org?mailHost?sub?(uid=alice)'";
+  relais test ldap 'ldap:///dc=example,dc=org?mailHost?sub?(uid=alice)'
+  relais test ldap 'ldap:///dc=example,dc=org??sub?(departmentNumber=7)'";
 
 const MAPPING_HELP: &str = "\
 Exit status 1: no entry applies. Numbers of a sequence are looked at, not drawn.

@@ -148,9 +148,14 @@ fn questions(source: &Source, route: &Route, whom: &Whom) -> Result<Vec<RouteQue
         let data = source.data()?;
         let unreadable = |error: std::io::Error| {
             let data = data.display();
-            Refusal::Because(format!(
-                "recent recipients in {data} (admin.recent) cannot be read: {error}"
-            ))
+            Refusal::Because(if error.kind() == std::io::ErrorKind::NotFound {
+                format!(
+                    "{data}/recent is not there yet: an engine writes it when it takes mail, unless \
+                     admin.recent is 0"
+                )
+            } else {
+                format!("recent recipients in {data} (admin.recent) cannot be read: {error}")
+            })
         };
         for recipient in recent(&data).map_err(unreadable)? {
             let channel = route.channel.clone().or(Some(recipient.channel.to_string()));

@@ -128,7 +128,10 @@ async fn account(
         if !rests && full && explained.standing.connections == 0 {
             return Ok(in_line(&explained, host, name, &tried));
         }
-        let text = format!("{} {tried}", of_suspended(host, suspension, scanned.id));
+        let text = format!(
+            "{} {tried}",
+            of_suspended(parts.channels.channel(channel).program, host, suspension, scanned.id)
+        );
         return Ok(("suspended", text).into());
     }
     if let Some(due) = due {
@@ -214,8 +217,10 @@ fn of_unserved(channel: &Channel, id: MessageId) -> String {
 }
 
 /// Why nothing leaves for a host in trouble.
-fn of_suspended(host: &str, suspension: &Suspension, id: MessageId) -> String {
-    let ails = if suspension.reply.wants_login() {
+fn of_suspended(program: Program, host: &str, suspension: &Suspension, id: MessageId) -> String {
+    let ails = if program == Program::Pipe {
+        return of_program(host, suspension, id);
+    } else if suspension.reply.wants_login() {
         "wants relais to log in before it takes mail, which relais does not do: let that server \
          trust this host (Cyrus: `lmtpd -a`, or its UNIX socket). It"
     } else if matches!(suspension.reply.code, 430 | 452) {
@@ -234,6 +239,23 @@ fn of_suspended(host: &str, suspension: &Suspension, id: MessageId) -> String {
     format!(
         "{host} {ails} is {probed}; all mail for it goes as soon as it takes mail. It, or we in its \
          place, said: {}.",
+        suspension.reply
+    )
+}
+
+/// Why nothing is handed to a program that cannot be run.
+fn of_program(program: &str, suspension: &Suspension, id: MessageId) -> String {
+    let again = if suspension.until > tokio::time::Instant::now() {
+        format!(
+            "tried again at {} (`relais queue retry {id}` tries it now)",
+            after(suspension.until)
+        )
+    } else {
+        "being tried".to_owned()
+    };
+    format!(
+        "The program {program} of `programs` could not be run and is {again}; all mail for it goes as \
+         soon as it can. The reason: {}.",
         suspension.reply
     )
 }

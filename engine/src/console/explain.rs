@@ -18,7 +18,10 @@ use relais_actors::{
     },
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
-use relais_config::Config;
+use relais_config::{
+    Config,
+    channel::{Channel, Program},
+};
 
 use super::{
     access::test_access,
@@ -311,7 +314,9 @@ fn explained(
 
 fn result(channels: &Channels, route: &Route) -> RouteResult {
     let channel = channels.find(&route.channel).map(|id| channels.channel(id));
-    let hop = channel.and_then(|channel| {
+    // Nothing else connects to a port.
+    let connects = |its: &&Channel| matches!(its.program, Program::Lmtp | Program::Smtp);
+    let hop = channel.filter(connects).and_then(|channel| {
         let port = channel.next_hop_port();
         next_hop(channel, &route.host).map(|hop| match hop {
             NextHop::Host { name, port: None } => format!("{name}:{port}"),

@@ -20,6 +20,10 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
         if route.accepted { ("accepted", Colour::Green) } else { ("refused", Colour::Red) };
     let (input, reply) = (Printable(&route.input), Printable(&route.reply));
     page += &painted(look, Some(colour), &format!("<{input}> {verdict}: {reply}"));
+    // Only addresses of headers have this step, and no header is refused for one.
+    if !route.accepted && route.steps.iter().any(|step| step.step == "headers") {
+        page += &look.fit("no header is refused for such an address\n");
+    }
     let mut table = Table::new(&["=ADDRESS", "CHANNEL", "1TAG", "=NEXT HOP"]);
     for result in &route.results {
         table.row([&result.address, &result.channel, &result.tag, &result.next_hop]);
@@ -121,7 +125,7 @@ fn limits_of(result: &RouteResult, limits: &RouteLimits, look: Look) -> String {
 fn standing(limits: &RouteLimits) -> Option<(String, Colour)> {
     let stopped = limits.stopped?;
     let waiting = limits.waiting.filter(|waiting| *waiting > 0);
-    let waiting = waiting.map_or(String::new(), |waiting| format!("; {waiting} wait"));
+    let waiting = waiting.map_or(String::new(), |waiting| format!("; {waiting} waiting"));
     Some(match limits.suspended_until {
         _ if stopped => (format!("stopped by an operator{waiting}"), Colour::Red),
         Some(until) => {

@@ -28,7 +28,9 @@ pub(super) enum Fault {
         text: String,
     },
     /// Nothing is there to search in, or we may not see it.
-    #[error("there is no {0:?}, or it may not be read: look at user_base and domain_base")]
+    #[error(
+        "there is no {0:?}, or it may not be read: look at user_base, domain_base and the bases of URLs"
+    )]
     NoBase(String),
     /// It says that others know.
     #[error("it refers to {0}, and referrals are not followed: ask that server, or move user_base")]

@@ -346,7 +346,9 @@ impl Tree {
         if found.len() > 1 {
             let names = found.into_iter().map(|entry| SearchEntry::construct(entry).dn);
             let names = names.take(2).collect::<Vec<_>>().join("\" and \"");
-            return Err(LookupError(format!("{query} finds several entries: \"{names}\"")));
+            return Err(LookupError(format!(
+                "{query} finds several entries where one is wanted: \"{names}\""
+            )));
         }
         let values = found.pop().map(|entry| SearchEntry::construct(entry).attrs);
         Ok(values.and_then(|values| values.into_values().flatten().next()))

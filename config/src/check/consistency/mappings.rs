@@ -298,12 +298,26 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         }
         warn_of_entries(table, &path, reader);
         warn_of_networks(table, &path, reader);
+        if [REVERSE, FORWARD].contains(&upper.as_str()) {
+            warn_of_no_yes(table, &path, reader);
+        }
         if [ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS].contains(&upper.as_str()) {
             warn_of_open_relay(table, &path, reader);
         }
     }
     warn_of_calls(config, reader);
     warn_of_general(config, reader);
+}
+
+/// Results of these tables count with `$Y` alone, which a table that they call may set.
+fn warn_of_no_yes(table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
+    let says_yes = table.flags().any(|flags| {
+        flags.iter().any(|flag| !flag.is_asked && flag.letter.eq_ignore_ascii_case(&'Y'))
+    });
+    if !says_yes && table.calls().all(|calls| calls.tables.is_empty()) {
+        let message = "no entry says $Y: the table changes no address";
+        reader.warning_at(path, message, false);
+    }
 }
 
 /// An entry that accepts whatever comes lets anybody send anywhere.

@@ -29,6 +29,12 @@ pub(super) fn warn(roles: &Roles<'_>, reader: &mut Reader<'_>) {
             }
         }
     }
+    if config.reverse.is_given() && !config.reverse.channels {
+        for key in config.reverse.database.own.keys().filter(|key| !key.contains('@')) {
+            let message = "no address is that: user@domain is asked for";
+            reader.warning_at(&format!("reverse.database[{key:?}]"), message, false);
+        }
+    }
     let mut reached =
         (0..config.channels.len()).filter(|i| roles.lacks(*i, Role::Destination).is_none());
     let given = config.reverse.is_given() && reader.is_given("reverse");
