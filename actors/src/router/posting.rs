@@ -198,7 +198,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
     /// An author by an address, with all others of the same user.
     async fn author(&mut self, name: &str) -> Result<PostAuthor, Refusal> {
         let Ok(address) = Address::parse(name) else { return Ok(PostAuthor::default()) };
-        let given = address.mailbox().to_ascii_lowercase();
+        let given = spelled(&address);
         let domain = address.domain().unwrap_or_default().trim_end_matches('.');
         let mut author = PostAuthor {
             domain: domain.to_ascii_lowercase(),
@@ -210,10 +210,21 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             let own = ADDRESSES.iter().flat_map(|name| entry.all(name));
             // `@domain` is everybody of it.
             let own = own.filter(|own| !own.starts_with('@')).map(|own| own.to_ascii_lowercase());
-            author.addresses.extend(own.take(MOST_ADDRESSES));
+            for own in own.take(MOST_ADDRESSES).collect::<Vec<_>>() {
+                if own != given && self.leads_to(&own, entry).await? {
+                    author.addresses.push(own);
+                }
+            }
             author.dn = Some(normalize_dn(&entry.dn));
         }
         Ok(author)
+    }
+
+    /// Whether an address is this entry's and nobody else's: users who may write their own entries
+    /// could name the address of somebody else there, who is allowed to post.
+    async fn leads_to(&mut self, address: &str, entry: &Entry) -> Result<bool, Refusal> {
+        let found = self.entries(address).await?;
+        Ok(matches!(&found[..], [found] if normalize_dn(&found.dn) == normalize_dn(&entry.dn)))
     }
 
     /// Whether an author is one of these, or a member of a list among them.
@@ -329,12 +340,24 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
 
 impl PostAuthor {
     fn has(&self, address: &str) -> bool {
-        self.addresses.iter().any(|own| own.eq_ignore_ascii_case(address.trim()))
+        let address = address.trim();
+        let is_own = |other: &str| self.addresses.iter().any(|own| own.eq_ignore_ascii_case(other));
+        // Nearly all are written in the one way that needs no look at them.
+        let is_odd = address.contains('"') || address.ends_with('.');
+        is_own(address)
+            || is_odd && Address::parse(address).is_ok_and(|address| is_own(&spelled(&address)))
     }
 
     fn is_of(&self, pattern: &DomainPattern) -> bool {
         pattern.matches(&self.domain)
     }
+}
+
+/// The one spelling of a mailbox: whom a list bars could come in quotes or with a final dot.
+fn spelled(address: &Address) -> String {
+    let normal = address.normal();
+    let route = address.as_str().len() - address.mailbox().len();
+    normal[route..].to_ascii_lowercase()
 }
 
 /// Look-ups that one list may cost: those who may post are counted in dozens, and a stranger's

@@ -111,11 +111,39 @@ async fn a_list_says_who_may_post() {
         (romans, "ann@siroe.com", "", REFUSED),
         (parisians, "robert@siroe.com", "", "cat"),
         (parisians, "cat@siroe.com", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: x@y.example", "x@y.example", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: x@y.example", "X@Y.Example.", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: x@y.example", "\"x\"@y.example", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: x@y.example", "@a.example:\"\\x\"@y.example", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: \"x\"@y.example.", "x@y.example", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: staff@siroe.com", "\"bob\"@siroe.com.", "", REFUSED),
         ("mgrpDisallowedBroadcaster: staff@siroe.com", "bob@siroe.com", "", REFUSED),
         ("mgrpDisallowedBroadcaster: staff@siroe.com", "ann@siroe.com", "", "cat"),
         (words, "x@y.example", "", "550 5.7.2 Members only"),
     ])
     .await;
+}
+
+/// Users who may write their own entries name others' addresses there.
+#[tokio::test]
+async fn nobody_posts_by_the_address_of_somebody_else() {
+    let rule = format!("{MEMBERS}\nmgrpBroadcasterPolicy: AUTH_REQ\nmgrpAllowedBroadcaster: ");
+    let by_search = "ldap:///o=siroe.com,dc=siroe,dc=com??sub?(l=paris)";
+    let claims = "mailAlternateAddress: ann.lee@siroe.com\nmailEquivalentAddress: ann@siroe.com\n\
+                  mailAlternateAddress: guest@elsewhere.example\nmailAlternateAddress: own@siroe.com";
+    for (allowed, login, want) in [
+        ("ann@siroe.com", "ann@siroe.com", "cat"),
+        ("ann@siroe.com", "eve@siroe.com", REFUSED),
+        ("ann.lee@siroe.com", "eve@siroe.com", REFUSED),
+        ("guest@elsewhere.example", "eve@siroe.com", REFUSED),
+        (by_search, "eve@siroe.com", REFUSED),
+        ("own@siroe.com", "eve@siroe.com", "cat"),
+    ] {
+        let lists = [list("l", &format!("{rule}{allowed}")), user("eve", claims)];
+        let by = ("x@y.example", login, Poster::Client);
+        let got = post(&directory(&lists), "l@siroe.com", by).await;
+        assert_eq!(got, want, "{login} {allowed}");
+    }
 }
 
 #[tokio::test]
