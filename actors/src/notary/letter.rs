@@ -315,7 +315,11 @@ impl NotaryParts {
         let Ok(parsed) = Address::parse(address) else {
             return Ok(Err(Reply::new(550, Enhanced(5, 1, 3), "malformed address")));
         };
-        match self.router.resolve(&question_of(&self.channels, &parsed)).await {
+        let mut question = question_of(&self.channels, &parsed);
+        if address.eq_ignore_ascii_case(&self.postmaster) {
+            question.poster = Poster::Nobody;
+        }
+        match self.router.resolve(&question).await {
             Ok(ways) => Ok(Ok(ways)),
             Err(reply) if reply.is_permanent() => Ok(Err(reply)),
             Err(reply) => Err(TellError::Route { address: address.to_owned(), reply }),
@@ -406,7 +410,8 @@ pub fn audience_of_return<'a>(
     }
 }
 
-/// The question to the router about the reader of a notice.
+/// The question to the router about the reader of a notice. Anybody may name a list as the sender, so
+/// a list is asked as by any other mail from nobody: only the postmaster's takes notices in any case.
 pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question<'a> {
     Question {
         address,
@@ -416,7 +421,7 @@ pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question
         header: false,
         released: false,
         submission: None,
-        poster: Poster::Nobody,
+        poster: Poster::Queued,
     }
 }
 
