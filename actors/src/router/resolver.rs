@@ -827,10 +827,11 @@ fn presented(channel: &Channel, address: &Address) -> String {
     }
 }
 
-/// The route in the words of the local part; a quoted one cannot take it, and keeps its route.
+/// The route in the words of the local part. A quoted one cannot take it, nor can any have a literal
+/// within: such an address keeps its route.
 fn styled(style: RouteStyle, address: &Address, mailbox: &str) -> String {
     let hosts: Vec<&str> = address.route().collect();
-    let (Some(first), false) = (hosts.first(), mailbox.contains('"')) else {
+    let (Some(first), false) = (hosts.first(), address.as_str().contains(['"', '['])) else {
         return address.to_string();
     };
     let (local, domain) = mailbox.split_once('@').unwrap_or((mailbox, ""));
@@ -871,6 +872,8 @@ mod tests {
             (Percents, "@a:user", "user@a"),
             (Percents, "@a:\"u v\"@c", "@a:\"u v\"@c"),
             (Percents, "user@c", "user@c"),
+            (Percents, "@a:user@[192.0.2.1]", "@a:user@[192.0.2.1]"),
+            (BangStyle, "@[192.0.2.1]:user@c", "@[192.0.2.1]:user@c"),
             (BangStyle, "@a,@b:user@c", "a!b!c!user"),
             (BangStyle, "@a:user", "a!user"),
             (BangStyle, "user@c", "user@c"),
