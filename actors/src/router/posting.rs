@@ -89,9 +89,11 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         }
         let user = self.question.submission.map_or("", |its| its.authenticated);
         let name = if rules.wants_login { user } else { self.question.sender };
-        let author = self.author(name).await?;
+        let author = self.author(name, rules.wants_login).await?;
         let failure = if rules.wants_login && user.is_empty() {
             Some("nobody has logged in")
+        } else if rules.wants_login && author.addresses.is_empty() && rules.ask_for_names() {
+            Some("the address of the user who has logged in is not that user's alone")
         } else {
             self.failure(&rules, &author).await?
         };
@@ -195,8 +197,9 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         });
     }
 
-    /// An author by an address, with all others of the same user.
-    async fn author(&mut self, name: &str) -> Result<PostAuthor, Refusal> {
+    /// An author by an address, with all others of the same user. That of a user who has logged in is
+    /// read from an entry that the user may have written: nobody, when it does not lead there alone.
+    async fn author(&mut self, name: &str, is_login: bool) -> Result<PostAuthor, Refusal> {
         let Ok(address) = Address::parse(name) else { return Ok(PostAuthor::default()) };
         let given = spelled(&address);
         let domain = address.domain().unwrap_or_default().trim_end_matches('.');
@@ -206,6 +209,9 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             dn: None,
         };
         let found = self.entries(&given).await?;
+        if is_login && found.len() != 1 {
+            return Ok(PostAuthor::default());
+        }
         if let [entry] = &found[..] {
             let own = ADDRESSES.iter().flat_map(|name| entry.all(name));
             // `@domain` is everybody of it.

@@ -129,8 +129,8 @@ async fn a_list_says_who_may_post() {
 async fn nobody_posts_by_the_address_of_somebody_else() {
     let rule = format!("{MEMBERS}\nmgrpBroadcasterPolicy: AUTH_REQ\nmgrpAllowedBroadcaster: ");
     let by_search = "ldap:///o=siroe.com,dc=siroe,dc=com??sub?(l=paris)";
-    let claims = "mailAlternateAddress: ann.lee@siroe.com\nmailEquivalentAddress: ann@siroe.com\n\
-                  mailAlternateAddress: guest@elsewhere.example\nmailAlternateAddress: own@siroe.com";
+    let claims = "mailAlternateAddress: ann.lee@siroe.com\nmailAlternateAddress: \
+                  guest@elsewhere.example\nmailAlternateAddress: own@siroe.com";
     for (allowed, login, want) in [
         ("ann@siroe.com", "ann@siroe.com", "cat"),
         ("ann@siroe.com", "eve@siroe.com", REFUSED),
@@ -143,6 +143,26 @@ async fn nobody_posts_by_the_address_of_somebody_else() {
         let by = ("x@y.example", login, Poster::Client);
         let got = post(&directory(&lists), "l@siroe.com", by).await;
         assert_eq!(got, want, "{login} {allowed}");
+    }
+    // The login itself is known by an address that the user may have written.
+    let twin = user("eve", "").replace("mail: eve@", "mail: ann@");
+    let ann = "mgrpBroadcasterPolicy: AUTH_REQ\nmgrpAllowedBroadcaster: ann@siroe.com";
+    let barred = "mgrpBroadcasterPolicy: AUTH_REQ\nmgrpDisallowedBroadcaster: eve@siroe.com";
+    let domain = "mgrpBroadcasterPolicy: AUTH_REQ\nmgrpAllowedDomain: z.example";
+    let guest = "mgrpBroadcasterPolicy: AUTH_REQ\nmgrpAllowedBroadcaster: guest@z.example";
+    for (rules, login, want) in [
+        (ann, "ann@siroe.com", REFUSED),
+        (barred, "ann@siroe.com", REFUSED),
+        (barred, "bob@siroe.com", "cat"),
+        (domain, "guest@z.example", REFUSED),
+        (guest, "guest@z.example", REFUSED),
+        ("mgrpBroadcasterPolicy: AUTH_REQ", "guest@z.example", "cat"),
+        ("mgrpBroadcasterPolicy: AUTH_REQ", "ann@siroe.com", "cat"),
+    ] {
+        let lists = [list("l", &format!("{MEMBERS}\n{rules}")), twin.clone()];
+        let by = ("x@y.example", login, Poster::Client);
+        let got = post(&directory(&lists), "l@siroe.com", by).await;
+        assert_eq!(got, want, "{login} {rules}");
     }
 }
 
