@@ -212,7 +212,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let expanded = if self.question.header {
             self.deliver(&first, &recipient, &mut expansion).await
         } else {
-            let arrival = Arriving { rewritten: first, is_way: false, is_plain: false };
+            let arrival =
+                Arriving { rewritten: first, is_way: false, is_routed: false, is_plain: false };
             self.take(arrival, &recipient, &mut expansion).await
         };
         self.follow(expansion, expanded).await
@@ -257,7 +258,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         Member { address, lineage, is_way }: &Member,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
-        if let Some(path) = address.strip_prefix(INCLUDE) {
+        if let Some(path) = address.strip_prefix(INCLUDE).filter(|_| *is_way) {
             return self.include(address, path, lineage, expansion);
         }
         if let Some(address) = address.strip_prefix(AUTOREPLY_WAY).filter(|_| *is_way) {
@@ -273,8 +274,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             address.strip_prefix('\\').map_or((&**address, false), |its| (its, true));
         let malformed = |_| Refusal::NoTarget(text.chars().take(200).collect());
         let address = Address::parse(text).map_err(malformed)?;
+        let is_routed = address.route().next().is_some();
         let rewritten = self.rewrite(address).await?;
-        let arrival = Arriving { rewritten, is_way: *is_way, is_plain };
+        let arrival = Arriving { rewritten, is_way: *is_way, is_routed, is_plain };
         self.take(arrival, lineage, expansion).await
     }
 
@@ -352,7 +354,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Goes on with a rewritten address: by the transport table, to whom its alias stands for, or out.
     async fn take(
         &mut self,
-        Arriving { mut rewritten, is_way, is_plain }: Arriving,
+        Arriving { mut rewritten, is_way, is_routed, is_plain }: Arriving,
         lineage: &Lineage,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
@@ -378,7 +380,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         }
         // The writer of such an address would choose a program, and the words for it.
         let is_pipe = self.routes.channels[n].program == Program::Pipe;
-        if is_pipe && rewritten.unclaimed && !is_way {
+        if is_pipe && rewritten.unclaimed && (!is_way || is_routed) {
             return Err(Refusal::NotByAlias);
         }
         if !is_way && self.forward_on(&rewritten.address, lineage, expansion)? {
@@ -789,6 +791,8 @@ struct Arriving {
     rewritten: Rewritten,
     /// As in [`Member`].
     is_way: bool,
+    /// It names hosts on its way: an entry's mail host may be one of them.
+    is_routed: bool,
     /// It was written with a backslash: its alias is left alone.
     is_plain: bool,
 }
