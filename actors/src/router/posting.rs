@@ -31,7 +31,7 @@ pub(super) struct PostingCheck<'a, L> {
     /// Aliases that led to the list.
     pub(super) depth: usize,
     /// Lists with rules that were met so far.
-    pub(super) asked: &'a mut usize,
+    pub(super) asked: &'a mut AskedLists,
     pub(super) trace: &'a mut Trace,
     /// Domains that were looked up.
     domains: HashMap<String, Option<Arc<Domain>>>,
@@ -39,6 +39,17 @@ pub(super) struct PostingCheck<'a, L> {
     left: usize,
     /// When the last of them may begin.
     until: Instant,
+}
+
+/// The lists with rules that one recipient led to, and what it cost to ask them.
+#[derive(Debug, Default)]
+pub(super) struct AskedLists {
+    /// Lists.
+    pub(super) count: usize,
+    /// Look-ups.
+    lookups: usize,
+    /// When the first of them began.
+    since: Option<Instant>,
 }
 
 /// Where a post goes.
@@ -66,7 +77,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         lookup: &'a L,
         question: &'a Question<'a>,
         depth: usize,
-        asked: &'a mut usize,
+        asked: &'a mut AskedLists,
         trace: &'a mut Trace,
     ) -> Self {
         let (domains, until) = (HashMap::new(), Instant::now() + LONGEST);
@@ -80,7 +91,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             self.trace.note(|| Step::unusable(list, error));
         })?;
         let Some(rules) = rules else { return Ok(PostGoes::Passes) };
-        *self.asked += 1;
+        self.asked.count += 1;
         match self.question.poster {
             Poster::Unsaid => return Err(Refusal::PosterUnsaid),
             Poster::Nobody => return Ok(PostGoes::Passes),
@@ -337,8 +348,12 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
     }
 
     fn count(&mut self) -> Result<(), Refusal> {
-        let is_late = Instant::now() > self.until;
-        let left = self.left.checked_sub(1).filter(|_| !is_late);
+        let now = Instant::now();
+        self.asked.lookups += 1;
+        let began = *self.asked.since.get_or_insert(now);
+        let is_late = now > self.until || now - began > LONGEST_OF_ALL;
+        let is_too_much = is_late || self.asked.lookups > MOST_OF_ALL;
+        let left = self.left.checked_sub(1).filter(|_| !is_too_much);
         self.left = left.ok_or(Refusal::TooManyAsked)?;
         Ok(())
     }
@@ -371,5 +386,9 @@ fn spelled(address: &Address) -> String {
 const MOST_LOOKUPS: usize = 5_000;
 /// How long they may take together: a client waits for the reply.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Look-ups of all lists that one recipient leads to: lists with rules may be members of another one.
+const MOST_OF_ALL: usize = 4 * MOST_LOOKUPS;
+/// How long those may take together.
+const LONGEST_OF_ALL: Duration = Duration::from_secs(120);
 /// Addresses of one user that are compared.
 const MOST_ADDRESSES: usize = 100;

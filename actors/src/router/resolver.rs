@@ -33,6 +33,7 @@ use super::{
     forward,
     forwarding::forwarded,
     lists::{LONG, Lists},
+    posting::AskedLists,
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
     rewrite::{Purpose, Rewriter, Rewritten},
@@ -55,7 +56,7 @@ pub struct Resolver<'a, L> {
     /// A rule made a text that comes only once (`$W`).
     comes_once: bool,
     /// Lists that asked who posts.
-    asked: usize,
+    asked: AskedLists,
     /// As many of them as were met before the list that [`Expansion::list`] is about.
     asked_before_list: usize,
 }
@@ -71,7 +72,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             lists: None,
             trace,
             comes_once: false,
-            asked: 0,
+            asked: AskedLists::default(),
             asked_before_list: 0,
         }
     }
@@ -132,7 +133,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// How far what was found depends on who posts.
     fn posting(&self) -> Posting {
         match self.question.poster {
-            _ if self.asked == 0 => Posting::Open,
+            _ if self.asked.count == 0 => Posting::Open,
             Poster::Unsaid => Posting::Unsaid,
             _ => Posting::Asked,
         }
@@ -245,7 +246,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         })?;
         let list = expansion.list;
         let routes = expansion.finish(self.routes, &mut self.trace).map(Arc::from)?;
-        let depends = self.comes_once || self.asked > self.asked_before_list;
+        let depends = self.comes_once || self.asked.count > self.asked_before_list;
         if let (Some(lists), Some(list), false) = (self.lists, list, depends) {
             lists.keep(list, &routes);
         }
@@ -561,7 +562,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             (&targets.addresses, &targets.missing, errors_to, member, depth, size_limit, quota),
         ));
         expansion.list = Some(list);
-        self.asked_before_list = self.asked;
+        self.asked_before_list = self.asked.count;
         expansion.shared = lists.find(list);
         expansion.shared.is_some()
     }

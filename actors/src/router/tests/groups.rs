@@ -124,6 +124,28 @@ async fn a_list_says_who_may_post() {
     .await;
 }
 
+/// Every list has its limit, and so have all together that one recipient leads to.
+#[tokio::test]
+async fn lists_with_rules_in_a_list_cost_no_more_than_a_bounded_number_of_look_ups() {
+    let users = (0..900).map(|n| user(&format!("n{n}"), ""));
+    let names = (0..900).map(|n| format!("mgrpAllowedBroadcaster: n{n}@siroe.com\n"));
+    let names = names.collect::<String>();
+    let mut all: Vec<_> = users.collect();
+    all.extend(
+        (0..30).map(|n| list(&format!("r{n}"), &format!("{MEMBERS}\n{}", names.trim_end()))),
+    );
+    let members = (0..30).map(|n| format!("mgrpRFC822MailMember: r{n}@siroe.com\n"));
+    all.push(list(
+        "outer",
+        &format!("{}mgrpRFC822MailMember: bob@siroe.com", members.collect::<String>()),
+    ));
+    let by = ("ann@siroe.com", "", Poster::Client);
+    let got = post(&directory(&all), "outer@siroe.com", by).await;
+    let (refused, late) = (got.matches("550 5.7.2").count(), got.matches("451 4.3.5").count());
+    // Each list costs its 900 look-ups and two more.
+    assert_eq!((refused, late), (22, 8), "{got}");
+}
+
 /// Users who may write their own entries name others' addresses there.
 #[tokio::test]
 async fn nobody_posts_by_the_address_of_somebody_else() {
