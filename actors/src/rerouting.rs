@@ -184,10 +184,11 @@ impl Rerouter {
         let is_new = origin.is_some_and(|origin| origin.refused.is_some());
         let poster = if is_new { Poster::Queued } else { Poster::Admitted };
         let address = recipient.member();
-        let mut pending: Vec<(Arc<str>, _)> = vec![(address.into(), left.entry.channel.clone())];
+        let mut pending: Vec<(Arc<str>, _, _)> =
+            vec![(address.into(), left.entry.channel.clone(), poster)];
         let mut ends: Vec<Route> = Vec::new();
         let mut passes = 0;
-        while let Some((address, source)) = pending.pop() {
+        while let Some((address, source, poster)) = pending.pop() {
             passes += 1;
             if passes > MAX_PASSES {
                 return Err(CIRCLE);
@@ -202,7 +203,12 @@ impl Rerouter {
                 let again = way.refused.is_none() && self.puts_through_again(&way.channel);
                 match (again, *way.channel == *source && *way.address == *address) {
                     (true, true) => return Err(CIRCLE),
-                    (true, false) => pending.push((way.address.clone(), way.channel.clone())),
+                    (true, false) => {
+                        // A rule may lead to a list that nobody was asked about.
+                        let is_same = way.address.eq_ignore_ascii_case(&address);
+                        let poster = if is_same { poster } else { Poster::Queued };
+                        pending.push((way.address.clone(), way.channel.clone(), poster));
+                    }
                     (false, _) => ends.push(way.clone()),
                 }
             }

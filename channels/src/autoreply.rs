@@ -103,18 +103,12 @@ pub fn of_field(FieldSeen { name, value }: FieldSeen<'_>) -> Option<Silence> {
 impl VacationReply<'_> {
     /// Makes the message, and says whether it has octets above 127.
     pub fn compose(&self) -> (Vec<u8>, bool) {
-        let filled = |text: &str, most: usize| {
-            let subject = one_line(self.subject);
-            let filled =
-                text.replace("$SUBJECT", &subject).replace("$FROM", &one_line(self.author));
-            filled.chars().take(most).collect::<String>()
-        };
         let subject = match self.own_subject {
-            Some(own) => filled(own, MAX_SUBJECT),
+            Some(own) => self.filled(own, MAX_SUBJECT),
             None if self.subject.trim().is_empty() => "Automatic reply".to_owned(),
             None => format!("Auto: {}", one_line(self.subject)),
         };
-        let text: String = filled(self.text, MAX_TEXT).lines().map(line).collect();
+        let text: String = self.filled(self.text, MAX_TEXT).lines().map(line).collect();
         let builder = MessageBuilder::new()
             .from(mailbox(self.from))
             .to(mailbox(self.to))
@@ -142,6 +136,25 @@ impl VacationReply<'_> {
         builder.body(body).serialize(&mut content);
         let eight_bit = !content.is_ascii();
         (content, eight_bit)
+    }
+
+    /// The text with what its variables stand for, once: a subject that holds one would multiply.
+    fn filled(&self, text: &str, most: usize) -> String {
+        let (subject, author) = (one_line(self.subject), one_line(self.author));
+        let variables = [("$SUBJECT", &subject), ("$FROM", &author)];
+        let (mut filled, mut rest) = (String::new(), text);
+        while let Some(at) = rest.find('$').filter(|_| filled.len() < MOST_OCTETS * most) {
+            let (before, behind) = rest.split_at(at);
+            let found = variables.iter().find_map(|(name, value)| {
+                behind.strip_prefix(name).map(|behind| (value.as_str(), behind))
+            });
+            let (value, behind) = found.unwrap_or(("$", &behind[1..]));
+            filled.push_str(before);
+            filled.push_str(value);
+            rest = behind;
+        }
+        filled.push_str(rest);
+        filled.chars().take(most).collect()
     }
 }
 
@@ -181,6 +194,8 @@ const ROBOTS: [&str; 9] = [
 /// Characters.
 const MAX_SUBJECT: usize = 256;
 const MAX_TEXT: usize = 32 << 10;
+/// Octets of a character.
+const MOST_OCTETS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -275,6 +290,25 @@ mod tests {
         let body = read.body_text(0).unwrap();
         assert_eq!(body.trim(), "I am away, Bob@y.example.\r\nAbout \"Gr\u{fc}\u{df}e\": later.");
         assert!(text.lines().all(|line| line.len() <= 998));
+    }
+
+    #[test]
+    fn variables_are_filled_in_once_and_not_in_what_they_stand_for() {
+        let subject = "$FROM$SUBJECT".repeat(20);
+        let reply = VacationReply { subject: &subject, author: "a@b", ..answer() };
+        let rows = [
+            ("", ""),
+            ("$", "$"),
+            ("$FRO $FROM$$FROM.", "$FRO a@b$a@b."),
+            ("$SUBJECT", &one_line(&subject)),
+            ("\u{e9}$\u{e9}$FROM\u{e9}", "\u{e9}$\u{e9}a@b\u{e9}"),
+        ];
+        for (text, want) in rows {
+            assert_eq!(reply.filled(text, MAX_TEXT), want, "{text}");
+        }
+        // Filled in again and again this would be 1.7 GB.
+        let text = reply.filled(&"$SUBJECT".repeat(130_000), MAX_TEXT);
+        assert_eq!(text.chars().count(), MAX_TEXT);
     }
 
     #[test]

@@ -162,6 +162,82 @@ fn a_refused_list_in_a_list_refuses_its_own_members() {
     assert_eq!(count(&instance, "cat"), 0);
 }
 
+/// A stranger names a list as the sender: what comes of the message is no way to its members.
+#[test]
+fn no_notice_reaches_a_list_that_takes_none_from_nobody() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let lists = [
+        list("outer", "mgrpRFC822MailMember: bob@siroe.com\nmgrpRFC822MailMember: staff@siroe.com"),
+        list(
+            "staff",
+            "mgrpRFC822MailMember: cat@siroe.com\nmgrpAllowedBroadcaster: mailto:ann@siroe.com",
+        ),
+        list("open", "mgrpRFC822MailMember: cat@siroe.com"),
+    ];
+    let slapd = Slapd::start(&tree(&lists));
+    let instance = instance(&slapd);
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.ask("EHLO client.example").expect(250);
+    // One that fails with all of its content, one that arrives.
+    client.message("staff@siroe.com", &["outer@siroe.com"], &message("m", 300)).expect(250);
+    client.ask("MAIL FROM:<staff@siroe.com>").expect(250);
+    client.ask("RCPT TO:<bob@siroe.com> NOTIFY=SUCCESS").expect(250);
+    client.ask("DATA").expect(354);
+    client.finish(&message("n", 300)).expect(250);
+    client.ask("MAIL FROM:<open@siroe.com>").expect(250);
+    client.ask("RCPT TO:<bob@siroe.com> NOTIFY=SUCCESS").expect(250);
+    client.ask("DATA").expect(354);
+    client.finish(&message("o", 300)).expect(250);
+    eventually("who asks nobody has its notice", MINUTE, || count(&instance, "cat") == 1);
+    assert_eq!(count(&instance, "bob"), 3);
+    eventually("the others go to the postmaster", MINUTE, || {
+        let log = instance.log();
+        log.matches("a notice goes to the postmaster").count()
+            + log.matches("a notice is held").count()
+            == 2
+    });
+    assert!(
+        stored(&instance, "cat")[0].contains("<o@load.test>"),
+        "{:?}",
+        stored(&instance, "cat")
+    );
+    assert_eq!(count(&instance, "cat"), 1);
+}
+
+/// A rule leads there only when the message is routed anew, behind everything that a client is told.
+#[test]
+fn a_list_that_a_rule_leads_to_later_is_asked_then() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let cat = "mgrpRFC822MailMember: cat@siroe.com";
+    let lists = [
+        list("open", cat),
+        list("closed", &format!("{cat}\nmgrpAllowedBroadcaster: mailto:ann@siroe.com")),
+    ];
+    let slapd = Slapd::start(&tree(&lists));
+    let settings = Settings::standalone()
+        .edit("directory: Ldif()", &slapd.section("timeout: \"5s\""))
+        .edit("default_domain: \"relais.example\"", "default_domain: \"siroe.com\"")
+        .edit(
+            "rewrite_rules: [",
+            "rewrite_rules: [\n (\"old.test\", \"$U%siroe.com@reprocess-daemon\"),",
+        );
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("bob@siroe.com", &["closed@old.test"], &message("m", 300)).expect(250);
+    eventually("bob hears of it", MINUTE, || count(&instance, "bob") == 1);
+    assert!(stored(&instance, "bob")[0].contains("5.7.2"), "{:?}", stored(&instance, "bob"));
+    assert_eq!(count(&instance, "cat"), 0);
+    client.message("ann@siroe.com", &["closed@old.test"], &message("n", 300)).expect(250);
+    client.message("bob@siroe.com", &["open@old.test"], &message("o", 300)).expect(250);
+    eventually("the others arrive", MINUTE, || count(&instance, "cat") == 2);
+}
+
 #[test]
 fn members_come_by_search_and_circles_end() {
     if !needs(PACKAGES) {

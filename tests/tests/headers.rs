@@ -129,6 +129,28 @@ fn rules_see_header_addresses_where_a_channel_asks_and_within_messages_where_it_
     assert_eq!(one(&instance, "alice").1, sent);
 }
 
+/// Each address may be a look-up: however many messages are within, they are as many as of one header.
+#[test]
+fn addresses_of_all_headers_of_a_message_are_counted_together() {
+    let (instance, _running) = reversing(|settings| settings.channel("tcp_lmtpcs", "inner: true"));
+    let part = |user: &str| {
+        let to = format!("{user}@host7.relais.example,\r\n ").repeat(900);
+        format!("--b\r\nContent-Type: message/rfc822\r\n\r\nTo: {to}\r\n\r\nx\r\n")
+    };
+    let content = format!(
+        "X-Begin: y\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{}{}{}--b--\r\n",
+        part("u"),
+        part("v"),
+        part("w")
+    );
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@b.test", &["bob@relais.example"], content.as_bytes()).expect(250);
+    let (_, got) = one(&instance, "bob");
+    let counts = ["u@r", "v@r", "w@r"].map(|user| got.matches(user).count());
+    assert_eq!(counts, [900, 900, 0]);
+    assert!(instance.log().contains("more than 2000 addresses"));
+}
+
 #[test]
 fn a_message_in_a_file_of_its_own_has_as_many_forms_as_one_in_memory() {
     let (instance, _running) = reversing(|settings| {

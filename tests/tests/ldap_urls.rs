@@ -162,6 +162,29 @@ fn an_ldif_file_is_looked_into_by_the_same_urls() {
     let _ = fs::remove_file(file);
 }
 
+/// Each member is looked up by itself: none of many is one too many.
+#[test]
+fn access_to_the_members_of_a_long_list_is_looked_up_one_by_one() {
+    let table = r#""SEND_ACCESS": [("*|*|*|*", "$N550 not $]ldap:///dc=siroe,dc=com?uid?sub?(&(uid=closed)(mailEquivalentAddress=$3))[")],"#;
+    let settings = sample("directory: Ldif(file: \"PEOPLE\")", RULES, table);
+    let file = std::env::temp_dir().join(format!("relais-urls-{}.ldif", settings.smtp));
+    let members = (0..40).map(|n| format!("mgrpRFC822MailMember: m{n}@other.example\n"));
+    let list = "dn: cn=l,dc=siroe,dc=com\nobjectClass: inetMailGroup\ncn: l\nmail: l@siroe.com\n";
+    let ours = "dn: dc=siroe,dc=com\nobjectClass: sunManagedOrganization\nsunPreferredDomain: siroe.com\n\n";
+    let shut = "mgrpRFC822MailMember: shut@other.example\n";
+    let members = members.collect::<String>();
+    fs::write(&file, format!("{ours}{}{list}{members}{shut}\n", people())).expect("a file");
+    let instance = Instance::new(settings.edit("PEOPLE", &file.display().to_string()));
+    let running = instance.start();
+    let got = say(&instance, "x@y.test", "l@siroe.com");
+    assert!(got.starts_with("250"), "{got}");
+    let output = instance.relais("route", &["l@siroe.com"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(told.matches("refuses: 550 not closed").count(), 1, "{told}");
+    drop(running);
+    let _ = fs::remove_file(file);
+}
+
 #[test]
 fn a_domain_covers_those_below_it_and_users_have_domains_to_themselves() {
     if !needs(PACKAGES) {

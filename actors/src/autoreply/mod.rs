@@ -148,7 +148,9 @@ impl<L: Lookup> Responder<L> {
             Err(reply) if reply.is_permanent() => return Ok(AutoreplyResult::NoWay),
             Err(reply) => return Err(PutOff::Route(reply)),
         };
-        let pair = Pair::of(&away.entry.dn, &envelope.sender);
+        // Quotes or a final dot make no other sender.
+        let sender = Address::parse(&envelope.sender).map(|sender| sender.normal());
+        let pair = Pair::of(&away.entry.dn, sender.as_deref().unwrap_or(&envelope.sender));
         let is_due = self.answered.note(pair, away.texts.within, now_ms()).await;
         if !is_due.map_err(PutOff::Memory)? {
             return Ok(AutoreplyResult::Recently);

@@ -106,6 +106,9 @@ impl MemberSearch {
         if is_secret(&attribute) || tried.asks_for(&is_secret) {
             return Err("a list is not asked for passwords".to_owned());
         }
+        if tried.asks_for(&is_unnamed) {
+            return Err("a filter calls an attribute by its name, not by a number".to_owned());
+        }
         Ok(Self { base, scope, filter, tried, attribute })
     }
 
@@ -129,7 +132,14 @@ impl fmt::Display for MemberSearch {
 
 fn is_secret(attribute: &str) -> bool {
     let attribute = attribute.to_ascii_lowercase();
-    ["password", "passwd", "pwd"].iter().any(|word| attribute.contains(word))
+    SECRETS.iter().any(|word| attribute.contains(word))
+}
+
+/// Whether a comparison names no attribute: it has a number, or only a rule that compares all that
+/// it fits. Either could be a password.
+fn is_unnamed(attribute: &str) -> bool {
+    let name = attribute.split([';', ':']).next().unwrap_or_default();
+    name.contains('.') || !name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 fn address(text: &str) -> Result<MemberUrl, String> {
@@ -151,6 +161,9 @@ fn decoded(part: &str) -> Result<String, String> {
     is_clean.then_some(text).ok_or_else(|| "a URL has a control character in it".to_owned())
 }
 
+/// Words in names of attributes that nobody reads, in lower case.
+const SECRETS: [&str; 7] =
+    ["password", "passwd", "pwd", "secret", "principalkey", "krb5key", "pkcs12"];
 /// Octets of a URL.
 const MOST_OCTETS: usize = 4_096;
 
@@ -205,6 +218,13 @@ mod tests {
             ("ldap:///o=x?userPassword?sub?(uid=a)", "password"),
             ("ldap:///o=x??sub?(&(uid=a)(userpassword=s*))", "password"),
             ("ldap:///o=x??sub?(!(USERPASSWORD;x-a=s))", "password"),
+            ("ldap:///o=x??sub?(krbPrincipalKey=*)", "password"),
+            ("ldap:///o=x??sub?(2.5.4.35=s*)", "by a number"),
+            ("ldap:///o=x??sub?(|(l=a)(2.5.4.35;x-a>=s))", "by a number"),
+            ("ldap:///o=x??sub?(OID.2.5.4.35=s*)", "by a number"),
+            ("ldap:///o=x??sub?(2.5.4.35:2.5.13.17:=s)", "by a number"),
+            ("ldap:///o=x??sub?(:2.5.13.17:=s)", "by a number"),
+            ("ldap:///o=x??sub?(:dn:2.5.13.17:=s)", "by a number"),
             ("ldap://host/o=x??sub?(a=b)", "without a host"),
             ("ldap:o=x", "without a host"),
             ("ldap:///o=x??sub?(a=b)?x", "extensions"),

@@ -50,6 +50,12 @@ impl PostingRules {
             moderators: MemberUrl::all(entry, "mgrpModerator")?,
         }))
     }
+
+    /// Whether it matters who posts, beyond a login.
+    pub fn ask_for_names(&self) -> bool {
+        let no_domains = self.allowed_domains.is_empty() && self.disallowed_domains.is_empty();
+        !(no_domains && self.allowed.is_empty() && self.disallowed.is_empty())
+    }
 }
 
 impl DomainPattern {

@@ -25,7 +25,10 @@ pub struct Descriptors {
 /// The files of large messages on their way in: so many at once, over all services. Cheap to clone:
 /// all clones are one.
 #[derive(Clone, Debug)]
-pub struct LargeMessages(Arc<Semaphore>);
+pub struct LargeMessages {
+    room: Arc<Semaphore>,
+    at_once: usize,
+}
 
 /// The right to one such file, while it is kept.
 #[derive(Debug)]
@@ -70,13 +73,24 @@ impl Descriptors {
 impl LargeMessages {
     /// For so many at once, at least one.
     pub fn new(at_once: usize) -> Self {
-        Self(Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS))))
+        let at_once = at_once.clamp(1, Semaphore::MAX_PERMITS);
+        Self { room: Arc::new(Semaphore::new(at_once)), at_once }
     }
 
     /// Waits until there is room for one more; `None`: there was none for a while.
     pub async fn begin(&self) -> Option<LargeMessage> {
-        let permit = timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await;
-        Some(LargeMessage { _permit: permit.ok()?.ok()? })
+        self.begin_together(1).await?.pop()
+    }
+
+    /// Waits until there is room for so many that belong together: messages that waited for a second
+    /// file with the first in hand would wait for each other. Of more than there may ever be, the rest
+    /// goes without a right.
+    pub async fn begin_together(&self, files: usize) -> Option<Vec<LargeMessage>> {
+        let count = u32::try_from(files.min(self.at_once)).unwrap_or(u32::MAX);
+        let permits = timeout(PATIENCE, Arc::clone(&self.room).acquire_many_owned(count)).await;
+        let mut permits = permits.ok()?.ok()?;
+        let each = (0..count).filter_map(|_| permits.split(1));
+        Some(each.map(|permit| LargeMessage { _permit: permit }).collect())
     }
 }
 
@@ -132,5 +146,17 @@ mod tests {
         assert!(large_messages.begin().await.is_none());
         let (second, ()) = tokio::join!(large_messages.begin(), async { drop(first) });
         assert!(second.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_belong_together_wait_for_no_others_with_one_in_hand() {
+        let large_messages = LargeMessages::new(3);
+        let first = large_messages.begin_together(2).await.expect("room");
+        assert!(large_messages.begin_together(2).await.is_none());
+        // A wait in vain has kept none.
+        assert!(large_messages.begin().await.is_some());
+        drop(first);
+        assert_eq!(large_messages.begin_together(5).await.map(|its| its.len()), Some(3));
+        assert!(large_messages.begin().await.is_some());
     }
 }

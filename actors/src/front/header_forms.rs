@@ -30,6 +30,8 @@ pub(super) struct HeaderForms {
     inner: Option<InnerHeaders>,
     /// Headers of messages within that were treated.
     inner_headers: usize,
+    /// Addresses that may still be treated: each of them may be a look-up.
+    left: usize,
 }
 
 /// The beginning of one form.
@@ -80,6 +82,7 @@ impl HeaderForms {
             of_lists,
             inner: None,
             inner_headers: 0,
+            left: MOST_ADDRESSES,
         })
     }
 
@@ -147,8 +150,7 @@ impl HeaderForms {
                 BegunForm { sender: form.sender, octets }
             })
             .collect();
-        let looks_within = |its: &HeaderTreatment| its.inner && (!signed || its.signed_too);
-        if self.treatments.iter().any(looks_within) {
+        if !signed && self.treatments.iter().any(|treatment| treatment.inner) {
             self.inner = Some(InnerHeaders::behind(header));
         }
         for (begun, octets) in begun.iter_mut().zip(self.go_on(content).await?) {
@@ -203,16 +205,17 @@ impl HeaderForms {
 
     /// The forms of one header. The sender of the envelope is reversed whatever is signed.
     async fn ask(
-        &self,
+        &mut self,
         header: &[u8],
         signed: bool,
         sender: Option<Address>,
     ) -> Result<Vec<(HeaderForm, Arc<[HeaderAddress]>)>, Reply> {
-        let found = header_addresses(header, MOST_ADDRESSES);
+        let found = header_addresses(header, self.left);
         if found.is_none() {
-            warn!("a header of more than {MOST_ADDRESSES} addresses stays as it is");
+            warn!("a message has more than {MOST_ADDRESSES} addresses: a header stays as it is");
         }
         let addresses: Arc<[HeaderAddress]> = found.unwrap_or_default().into();
+        self.left -= addresses.len();
         let asked = RewriteHeader {
             addresses: Arc::clone(&addresses),
             sender,
@@ -252,7 +255,8 @@ fn put(header: &[u8], form: &HeaderForm, addresses: &[HeaderAddress]) -> Vec<u8>
     replaced(header, new.filter_map(|(place, new)| Some((&place.at, new.as_deref()?))))
 }
 
-/// Addresses of one header that are treated; of more, none is.
+/// Addresses in all headers of one message that are treated; none of a header that has more than are
+/// left.
 const MOST_ADDRESSES: usize = 2_000;
 /// Headers of messages within one message that are treated.
 const MOST_INNER: usize = 100;

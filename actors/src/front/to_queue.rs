@@ -139,7 +139,7 @@ enum Gathered {
 struct StreamedForm {
     sender: Option<Address>,
     draft: Draft,
-    right: LargeMessage,
+    right: Option<LargeMessage>,
 }
 
 /// One form of a message that is complete.
@@ -230,8 +230,11 @@ impl SmtpIntake {
         let mut glancer = HeaderScanner::default();
         glancer.feed(&before[head..], &self.side.host);
         let mut drafts = Vec::new();
-        for BegunForm { sender, octets } in self.begin_forms(head, before).await? {
-            let right = self.side.large_messages.begin().await.ok_or(TOO_MANY_LARGE)?;
+        let forms = self.begin_forms(head, before).await?;
+        let rights = self.side.large_messages.begin_together(forms.len()).await;
+        let mut rights = rights.ok_or(TOO_MANY_LARGE)?;
+        for BegunForm { sender, octets } in forms {
+            let right = rights.pop();
             let mut draft = self.side.spool.draft();
             draft.write(&octets).await.map_err(|error| refusal(&error))?;
             drafts.push(StreamedForm { sender, draft, right });
@@ -295,7 +298,7 @@ impl SmtpIntake {
                 let complete = |StreamedForm { sender, draft, right }| CompleteForm {
                     sender,
                     content: NewContent::Blob(draft),
-                    _right: Some(right),
+                    _right: right,
                 };
                 Ok(drafts.into_iter().map(complete).collect())
             }

@@ -23,7 +23,7 @@ use crate::{
     events::{MessageAccepted, Printable, RecipientsReturned},
     metrics::NoticeResult,
     queue::{Case, Told},
-    router::{Question, Route, grouped},
+    router::{Poster, Question, Route, grouped},
     timestamp::now_ms,
 };
 
@@ -315,7 +315,11 @@ impl NotaryParts {
         let Ok(parsed) = Address::parse(address) else {
             return Ok(Err(Reply::new(550, Enhanced(5, 1, 3), "malformed address")));
         };
-        match self.router.resolve(&question_of(&self.channels, &parsed)).await {
+        let mut question = question_of(&self.channels, &parsed);
+        if address.eq_ignore_ascii_case(&self.postmaster) {
+            question.poster = Poster::Nobody;
+        }
+        match self.router.resolve(&question).await {
             Ok(ways) => Ok(Ok(ways)),
             Err(reply) if reply.is_permanent() => Ok(Err(reply)),
             Err(reply) => Err(TellError::Route { address: address.to_owned(), reply }),
@@ -406,9 +410,11 @@ pub fn audience_of_return<'a>(
     }
 }
 
-/// The question to the router about the reader of a notice.
+/// The question to the router about the reader of a notice. Anybody may name a list as the sender, so
+/// a list is asked as by any other mail from nobody: only the postmaster's takes notices in any case.
 pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question<'a> {
-    Question::of_nobody(address, source_channel(channels))
+    let poster = Poster::Queued;
+    Question { poster, ..Question::of_nobody(address, source_channel(channels)) }
 }
 
 /// The channel that notices come in by: `process`, as in the original, when there is one.

@@ -14,7 +14,7 @@ use relais_config::{Channel, channel::Subaddress};
 use tracing::warn;
 
 use super::{
-    posting::{PostGoes, PostingCheck},
+    posting::{AskedLists, PostGoes, PostingCheck},
     refusal::{MAX_EXPANSION, Refusal},
     routes::{Question, Routes},
     steps::{Step, Trace},
@@ -69,7 +69,7 @@ pub(super) struct Aliases<'a, L> {
     /// The alias table is left alone: the address was written with a backslash.
     pub(super) is_plain: bool,
     /// Lists that asked who posts.
-    pub(super) asked: &'a mut usize,
+    pub(super) asked: &'a mut AskedLists,
     pub(super) trace: &'a mut Trace,
 }
 

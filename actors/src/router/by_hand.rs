@@ -13,6 +13,7 @@ use relais_config::{
 use super::{
     RouterHandle,
     alias::Aliases,
+    posting::AskedLists,
     refusal::Refusal,
     rewrite::{Purpose, Rewriter},
     routes::{Question, Routes},
@@ -139,7 +140,7 @@ impl RouterHandle {
             Ok(None) => {
                 let (routes, lookup, question) =
                     (&*routes, &lookup, &Question::of_nobody(&completed, source));
-                let (depth, asked, trace) = (0, &mut 0, &mut trace);
+                let (depth, asked, trace) = (0, &mut AskedLists::default(), &mut trace);
                 let aliases =
                     Aliases { routes, lookup, channel, question, depth, is_plain, asked, trace };
                 let targets = aliases.targets(&completed).await;

@@ -31,7 +31,7 @@ pub(super) struct PostingCheck<'a, L> {
     /// Aliases that led to the list.
     pub(super) depth: usize,
     /// Lists with rules that were met so far.
-    pub(super) asked: &'a mut usize,
+    pub(super) asked: &'a mut AskedLists,
     pub(super) trace: &'a mut Trace,
     /// Domains that were looked up.
     domains: HashMap<String, Option<Arc<Domain>>>,
@@ -39,6 +39,17 @@ pub(super) struct PostingCheck<'a, L> {
     left: usize,
     /// When the last of them may begin.
     until: Instant,
+}
+
+/// The lists with rules that one recipient led to, and what it cost to ask them.
+#[derive(Debug, Default)]
+pub(super) struct AskedLists {
+    /// Lists, and forwards that depend on the sender.
+    pub(super) count: usize,
+    /// Look-ups.
+    lookups: usize,
+    /// When the first of them began.
+    since: Option<Instant>,
 }
 
 /// Where a post goes.
@@ -66,7 +77,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         lookup: &'a L,
         question: &'a Question<'a>,
         depth: usize,
-        asked: &'a mut usize,
+        asked: &'a mut AskedLists,
         trace: &'a mut Trace,
     ) -> Self {
         let (domains, until) = (HashMap::new(), Instant::now() + LONGEST);
@@ -80,7 +91,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             self.trace.note(|| Step::unusable(list, error));
         })?;
         let Some(rules) = rules else { return Ok(PostGoes::Passes) };
-        *self.asked += 1;
+        self.asked.count += 1;
         match self.question.poster {
             Poster::Unsaid => return Err(Refusal::PosterUnsaid),
             Poster::Nobody => return Ok(PostGoes::Passes),
@@ -89,9 +100,11 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         }
         let user = self.question.submission.map_or("", |its| its.authenticated);
         let name = if rules.wants_login { user } else { self.question.sender };
-        let author = self.author(name).await?;
+        let author = self.author(name, rules.wants_login).await?;
         let failure = if rules.wants_login && user.is_empty() {
             Some("nobody has logged in")
+        } else if rules.wants_login && author.addresses.is_empty() && rules.ask_for_names() {
+            Some("the address of the user who has logged in is not that user's alone")
         } else {
             self.failure(&rules, &author).await?
         };
@@ -198,10 +211,11 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         });
     }
 
-    /// An author by an address, with all others of the same user.
-    async fn author(&mut self, name: &str) -> Result<PostAuthor, Refusal> {
+    /// An author by an address, with all others of the same user. That of a user who has logged in is
+    /// read from an entry that the user may have written: nobody, when it does not lead there alone.
+    async fn author(&mut self, name: &str, is_login: bool) -> Result<PostAuthor, Refusal> {
         let Ok(address) = Address::parse(name) else { return Ok(PostAuthor::default()) };
-        let given = address.mailbox().to_ascii_lowercase();
+        let given = spelled(&address);
         let domain = address.domain().unwrap_or_default().trim_end_matches('.');
         let mut author = PostAuthor {
             domain: domain.to_ascii_lowercase(),
@@ -209,14 +223,28 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             dn: None,
         };
         let found = self.entries(&given).await?;
+        if is_login && found.len() != 1 {
+            return Ok(PostAuthor::default());
+        }
         if let [entry] = &found[..] {
             let own = ADDRESSES.iter().flat_map(|name| entry.all(name));
             // `@domain` is everybody of it.
             let own = own.filter(|own| !own.starts_with('@')).map(|own| own.to_ascii_lowercase());
-            author.addresses.extend(own.take(MOST_ADDRESSES));
+            for own in own.take(MOST_ADDRESSES).collect::<Vec<_>>() {
+                if own != given && self.leads_to(&own, entry).await? {
+                    author.addresses.push(own);
+                }
+            }
             author.dn = Some(normalize_dn(&entry.dn));
         }
         Ok(author)
+    }
+
+    /// Whether an address is this entry's and nobody else's: users who may write their own entries
+    /// could name the address of somebody else there, who is allowed to post.
+    async fn leads_to(&mut self, address: &str, entry: &Entry) -> Result<bool, Refusal> {
+        let found = self.entries(address).await?;
+        Ok(matches!(&found[..], [found] if normalize_dn(&found.dn) == normalize_dn(&entry.dn)))
     }
 
     /// Whether an author is one of these, or a member of a list among them.
@@ -323,8 +351,12 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
     }
 
     fn count(&mut self) -> Result<(), Refusal> {
-        let is_late = Instant::now() > self.until;
-        let left = self.left.checked_sub(1).filter(|_| !is_late);
+        let now = Instant::now();
+        self.asked.lookups += 1;
+        let began = *self.asked.since.get_or_insert(now);
+        let is_late = now > self.until || now - began > LONGEST_OF_ALL;
+        let is_too_much = is_late || self.asked.lookups > MOST_OF_ALL;
+        let left = self.left.checked_sub(1).filter(|_| !is_too_much);
         self.left = left.ok_or(Refusal::TooManyAsked)?;
         Ok(())
     }
@@ -332,7 +364,12 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
 
 impl PostAuthor {
     fn has(&self, address: &str) -> bool {
-        self.addresses.iter().any(|own| own.eq_ignore_ascii_case(address.trim()))
+        let address = address.trim();
+        let is_own = |other: &str| self.addresses.iter().any(|own| own.eq_ignore_ascii_case(other));
+        // Nearly all are written in the one way that needs no look at them.
+        let is_odd = address.contains('"') || address.ends_with('.');
+        is_own(address)
+            || is_odd && Address::parse(address).is_ok_and(|address| is_own(&spelled(&address)))
     }
 
     fn is_of(&self, pattern: &DomainPattern) -> bool {
@@ -340,10 +377,21 @@ impl PostAuthor {
     }
 }
 
+/// The one spelling of a mailbox: whom a list bars could come in quotes or with a final dot.
+fn spelled(address: &Address) -> String {
+    let normal = address.normal();
+    let route = address.as_str().len() - address.mailbox().len();
+    normal[route..].to_ascii_lowercase()
+}
+
 /// Look-ups that one list may cost: those who may post are counted in dozens, and a stranger's
 /// recipient makes them.
 const MOST_LOOKUPS: usize = 5_000;
 /// How long they may take together: a client waits for the reply.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Look-ups of all lists that one recipient leads to: lists with rules may be members of another one.
+const MOST_OF_ALL: usize = 4 * MOST_LOOKUPS;
+/// How long those may take together.
+const LONGEST_OF_ALL: Duration = Duration::from_secs(120);
 /// Addresses of one user that are compared.
 const MOST_ADDRESSES: usize = 100;

@@ -134,7 +134,11 @@ async fn what_nobody_lists_or_runs_waits() {
 
 #[tokio::test]
 async fn a_delivery_option_leads_to_the_program_of_its_user() {
+    let folder = tempfile::tempdir().unwrap();
     let mut config = sample("standalone.ron");
+    folder.path().clone_into(&mut config.data);
+    fs::write(folder.path().join("members"), "secret@elsewhere.example\n").unwrap();
+    config.aliases.insert("private".to_owned(), vec![":include:members".to_owned()]);
     config.channels.push(Channel::new("pipe", "pipe-daemon", Program::Pipe));
     config.programs = programs();
     let option = relais_config::DeliveryOption::parse("#program=$M%$P@pipe-daemon").unwrap();
@@ -152,6 +156,14 @@ async fn a_delivery_option_leads_to_the_program_of_its_user() {
         user("jdoe", "mailProgramDeliveryInfo: procmail"),
         user("odd", "mailProgramDeliveryInfo: /bin/sh"),
         user("sly", "mailDeliveryOption: forward\nmailForwardingAddress: |mlm"),
+        user(
+            "lister",
+            "mailDeliveryOption: forward\nmailForwardingAddress:: OmluY2x1ZGU6bWVtYmVycw==",
+        ),
+        user("host", "mailHost: pipe-daemon\nmailRoutingAddress: root%procmail"),
+        user("hosts", "mailHost: pipe-daemon\nmailRoutingAddress: root%procmail@relais.example"),
+        user("routed", "mailRoutingAddress: @pipe-daemon:root%procmail"),
+        user("plain", "mailRoutingAddress: root%procmail@pipe-daemon"),
     ];
     let directory = LdifDirectory::parse("f", &ldif.concat()).unwrap();
     let routes = Routes::new(&config).unwrap();
@@ -160,6 +172,13 @@ async fn a_delivery_option_leads_to_the_program_of_its_user() {
         ("jdoe+work@relais.example", "pipe procmail jdoe%procmail@pipe-daemon"),
         ("odd@relais.example", LATER),
         ("sly@relais.example", LATER),
+        // A list in a file is the operator's.
+        ("lister@relais.example", LATER),
+        // Nobody names a program by a host, and its user by a mailbox there.
+        ("host@relais.example", "550 5.1.1 unknown or illegal alias"),
+        ("hosts@relais.example", "550 5.1.1 unknown or illegal alias"),
+        ("routed@relais.example", "550 5.1.1 unknown or illegal alias"),
+        ("plain@relais.example", "550 5.1.1 unknown or illegal alias"),
     ];
     for (text, want) in rows {
         assert_eq!(way(&routes, text, false, &directory).await, want, "{text}");

@@ -33,6 +33,7 @@ use super::{
     forward,
     forwarding::forwarded,
     lists::{LONG, Lists},
+    posting::AskedLists,
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
     rewrite::{Purpose, Rewriter, Rewritten},
@@ -55,7 +56,7 @@ pub struct Resolver<'a, L> {
     /// A rule made a text that comes only once (`$W`).
     comes_once: bool,
     /// Lists that asked who posts.
-    asked: usize,
+    asked: AskedLists,
     /// As many of them as were met before the list that [`Expansion::list`] is about.
     asked_before_list: usize,
 }
@@ -71,7 +72,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             lists: None,
             trace,
             comes_once: false,
-            asked: 0,
+            asked: AskedLists::default(),
             asked_before_list: 0,
         }
     }
@@ -132,7 +133,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// How far what was found depends on who posts.
     fn posting(&self) -> Posting {
         match self.question.poster {
-            _ if self.asked == 0 => Posting::Open,
+            _ if self.asked.count == 0 => Posting::Open,
             Poster::Unsaid => Posting::Unsaid,
             _ => Posting::Asked,
         }
@@ -212,7 +213,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let expanded = if self.question.header {
             self.deliver(&first, &recipient, &mut expansion).await
         } else {
-            let arrival = Arriving { rewritten: first, is_way: false, is_plain: false };
+            let arrival =
+                Arriving { rewritten: first, is_way: false, is_routed: false, is_plain: false };
             self.take(arrival, &recipient, &mut expansion).await
         };
         self.follow(expansion, expanded).await
@@ -244,7 +246,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         })?;
         let list = expansion.list;
         let routes = expansion.finish(self.routes, &mut self.trace).map(Arc::from)?;
-        let depends = self.comes_once || self.asked > self.asked_before_list;
+        let depends = self.comes_once || self.asked.count > self.asked_before_list;
         if let (Some(lists), Some(list), false) = (self.lists, list, depends) {
             lists.keep(list, &routes);
         }
@@ -257,7 +259,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         Member { address, lineage, is_way }: &Member,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
-        if let Some(path) = address.strip_prefix(INCLUDE) {
+        if let Some(path) = address.strip_prefix(INCLUDE).filter(|_| *is_way) {
             return self.include(address, path, lineage, expansion);
         }
         if let Some(address) = address.strip_prefix(AUTOREPLY_WAY).filter(|_| *is_way) {
@@ -273,8 +275,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             address.strip_prefix('\\').map_or((&**address, false), |its| (its, true));
         let malformed = |_| Refusal::NoTarget(text.chars().take(200).collect());
         let address = Address::parse(text).map_err(malformed)?;
+        let is_routed = address.route().next().is_some();
         let rewritten = self.rewrite(address).await?;
-        let arrival = Arriving { rewritten, is_way: *is_way, is_plain };
+        let arrival = Arriving { rewritten, is_way: *is_way, is_routed, is_plain };
         self.take(arrival, lineage, expansion).await
     }
 
@@ -355,7 +358,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Goes on with a rewritten address: by the transport table, to whom its alias stands for, or out.
     async fn take(
         &mut self,
-        Arriving { mut rewritten, is_way, is_plain }: Arriving,
+        Arriving { mut rewritten, is_way, is_routed, is_plain }: Arriving,
         lineage: &Lineage,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
@@ -381,7 +384,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         }
         // The writer of such an address would choose a program, and the words for it.
         let is_pipe = self.routes.channels[n].program == Program::Pipe;
-        if is_pipe && rewritten.unclaimed && !is_way {
+        if is_pipe && rewritten.unclaimed && (!is_way || is_routed) {
             return Err(Refusal::NotByAlias);
         }
         if !is_way && self.forward_on(&rewritten.address, lineage, expansion)? {
@@ -473,7 +476,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// The address that a recipient is to be instead. Where the sender has a say, the answer is for
     /// this sender alone.
     fn forwarded(&mut self, address: &Address) -> Option<String> {
-        self.asked += usize::from(self.routes.forward_probe.by_sender);
+        self.asked.count += usize::from(self.routes.forward_probe.by_sender);
         forwarded(self.routes, address, &self.question, &mut self.trace)
     }
 
@@ -570,7 +573,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             (depth, size_limit, quota, headers),
         ));
         expansion.list = Some(list);
-        self.asked_before_list = self.asked;
+        self.asked_before_list = self.asked.count;
         expansion.shared = lists.find(list);
         expansion.shared.is_some()
     }
@@ -803,6 +806,8 @@ struct Arriving {
     rewritten: Rewritten,
     /// As in [`Member`].
     is_way: bool,
+    /// It names hosts on its way: an entry's mail host may be one of them.
+    is_routed: bool,
     /// It was written with a backslash: its alias is left alone.
     is_plain: bool,
 }
@@ -841,10 +846,11 @@ fn presented(channel: &Channel, address: &Address) -> String {
     }
 }
 
-/// The route in the words of the local part; a quoted one cannot take it, and keeps its route.
+/// The route in the words of the local part. A quoted one cannot take it, nor can any have a literal
+/// within: such an address keeps its route.
 fn styled(style: RouteStyle, address: &Address, mailbox: &str) -> String {
     let hosts: Vec<&str> = address.route().collect();
-    let (Some(first), false) = (hosts.first(), mailbox.contains('"')) else {
+    let (Some(first), false) = (hosts.first(), address.as_str().contains(['"', '['])) else {
         return address.to_string();
     };
     let (local, domain) = mailbox.split_once('@').unwrap_or((mailbox, ""));
@@ -885,6 +891,8 @@ mod tests {
             (Percents, "@a:user", "user@a"),
             (Percents, "@a:\"u v\"@c", "@a:\"u v\"@c"),
             (Percents, "user@c", "user@c"),
+            (Percents, "@a:user@[192.0.2.1]", "@a:user@[192.0.2.1]"),
+            (BangStyle, "@[192.0.2.1]:user@c", "@[192.0.2.1]:user@c"),
             (BangStyle, "@a,@b:user@c", "a!b!c!user"),
             (BangStyle, "@a:user", "a!user"),
             (BangStyle, "user@c", "user@c"),

@@ -181,6 +181,8 @@ impl Scanner<'_> {
 /// The address without comments and blanks, and where its first and last octets are. Nothing: blanks
 /// part two words, or an octet is not printable ASCII.
 fn plain(value: &[u8], at: Range<usize>) -> Option<(Range<usize>, String)> {
+    // A literal may hold what ends the address around it, and reach into the next one.
+    let value = &value[..at.end];
     let (mut text, mut parted) = (String::new(), false);
     let (mut first, mut last) = (None, at.start);
     let mut i = at.start;
@@ -307,6 +309,7 @@ mod tests {
                 &["\"a b\"@c.d", "a@[192.0.2.1]", "u@[IPv6:::1]"],
             ),
             ("To: fred\r\n", &["fred"]),
+            ("To: <a@[x>, b@c, d]>\r\n", &["b@c", "d]>"]),
             ("To: Fred Foo\r\n", &[]),
             ("To: <>\r\n", &[]),
             ("To: j\u{f6}rg@b.c, x@y\r\n", &["x@y"]),

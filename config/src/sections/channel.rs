@@ -176,7 +176,8 @@ section! {
         /// Addresses in the header of mail for this channel (`From`, `Sender`, `Reply-To`, `To`, `Cc`,
         /// `Bcc` and their `Resent-` forms) are rewritten by the rules, as header addresses (`$B`).
         header_rules: bool = false, Flag, of(Destination);
-        /// Headers of messages within a message, which other mail forwards, are treated as its own.
+        /// Headers of messages within a message, which other mail forwards, are treated as its own; never
+        /// those within signed content, whatever `rewrite_signed` says.
         inner: bool = false, Flag, of(Destination);
         /// Headers of signed mail (DKIM, ARC, S/MIME, PGP/MIME) are treated as those of other mail, which
         /// breaks signatures; without it they stay as they are.

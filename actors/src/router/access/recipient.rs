@@ -26,7 +26,6 @@ use crate::{
 /// The question of one recipient to the tables.
 struct Asking<'a> {
     routes: &'a Routes,
-    tables: Tables<'a>,
     urls: Option<&'a UrlAsks>,
     question: &'a Question<'a>,
     trace: &'a mut Trace,
@@ -41,35 +40,13 @@ pub(in crate::router) async fn admit(
     question: &Question<'_>,
     trace: &mut Trace,
 ) -> Result<Admitted, Reply> {
-    if !routes.tables_ask_urls() {
-        return admit_at_once(routes, (found, question), None, trace);
-    }
-    let is_on = trace.is_on();
-    let admitted = UrlAsks::answered(lookup, |urls| {
-        // Steps of an evaluation that lacks an answer are none.
-        let mut own = Trace::new(is_on, None);
-        let admitted = admit_at_once(routes, (found, question), Some(urls), &mut own);
-        (admitted, own)
-    });
-    let (admitted, own) = admitted.await.map_err(|error| Refusal::Lookup(error).reply())?;
-    trace.take_over(own);
-    admitted
-}
-
-fn admit_at_once(
-    routes: &Routes,
-    (found, question): (&Resolution, &Question<'_>),
-    urls: Option<&UrlAsks>,
-    trace: &mut Trace,
-) -> Result<Admitted, Reply> {
-    let tables = if trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
-    let tables = Tables { urls: urls.map(|urls| urls as &dyn UrlResults), ..tables };
-    let (held, is_discarded) = (None, false);
-    let mut asking = Asking { routes, tables, urls, question, trace, held, is_discarded };
+    let (urls, held, is_discarded) = (None, None, false);
+    let mut asking = Asking { routes, urls, question, trace, held, is_discarded };
     let mut accepted = false;
     if let Some(channel) = found.channel.as_deref().filter(|_| !question.header) {
         let first = [ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS];
-        accepted = asking.both(first, channel, &found.rewritten)? == Access::Accept;
+        let access = asking.answered(lookup, first, (channel, &found.rewritten)).await?;
+        accepted = access == Access::Accept;
     }
     if found.relaying && !question.may_relay && !accepted {
         return Err(RELAYING);
@@ -81,7 +58,7 @@ fn admit_at_once(
     let behind = [SEND_ACCESS, MAIL_ACCESS];
     let asked = behind.iter().any(|table| routes.access_table(table).is_some());
     if asked && !question.header {
-        ways = asking.ways(behind, &ways)?;
+        ways = asking.ways(lookup, behind, &ways).await?;
     }
     let Asking { held, is_discarded, .. } = asking;
     let ways =
@@ -115,6 +92,36 @@ fn waiting(routes: &Routes, found: &Resolution, question: &Question<'_>) -> Opti
 }
 
 impl Asking<'_> {
+    /// The word of two tables, with what they look up by URL. Each recipient is asked about by itself: a list
+    /// may need as many look-ups as it has members.
+    async fn answered(
+        &mut self,
+        lookup: &impl Lookup,
+        tables: [&'static str; 2],
+        (channel, to): (&str, &str),
+    ) -> Result<Access, Reply> {
+        let Self { routes, question, .. } = *self;
+        if !routes.tables_ask_urls() {
+            return self.both(tables, channel, to);
+        }
+        let is_on = self.trace.is_on();
+        let answered = UrlAsks::answered(lookup, |urls| {
+            // Steps of an evaluation that lacks an answer are none.
+            let mut own = Trace::new(is_on, None);
+            let (urls, held, is_discarded) = (Some(urls), None, false);
+            let mut asking = Asking { routes, urls, question, trace: &mut own, held, is_discarded };
+            let access = asking.both(tables, channel, to);
+            let Asking { held, is_discarded, .. } = asking;
+            (access, held, is_discarded, own)
+        });
+        let answered = answered.await.map_err(|error| Refusal::Lookup(error).reply())?;
+        let (access, held, is_discarded, own) = answered;
+        self.trace.take_over(own);
+        self.held = self.held.take().or(held);
+        self.is_discarded |= is_discarded;
+        access
+    }
+
     /// The word of two tables about a recipient: a refusal, or what either accepts.
     fn both(
         &mut self,
@@ -139,7 +146,10 @@ impl Asking<'_> {
 
     fn ruling(&mut self, table: &'static str, channel: &str, to: &str) -> Option<Ruling> {
         let Question { source_channel, sender, submission, .. } = self.question;
-        let ruling = Ruling::of(table, (self.routes, &self.tables), || {
+        let routes = self.routes;
+        let tables = if self.trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
+        let tables = Tables { urls: self.urls.map(|urls| urls as &dyn UrlResults), ..tables };
+        let ruling = Ruling::of(table, (routes, &tables), || {
             let (sender, to) = (one_field(sender), one_field(to));
             let send = format!("{source_channel}|{sender}|{channel}|{to}");
             match submission {
@@ -162,14 +172,16 @@ impl Asking<'_> {
     }
 
     /// The ways, those that are refused for good marked so.
-    fn ways(
+    async fn ways(
         &mut self,
+        lookup: &impl Lookup,
         tables: [&'static str; 2],
         ways: &Arc<[Route]>,
     ) -> Result<Arc<[Route]>, Reply> {
         let mut refused: Vec<(usize, Reply)> = Vec::new();
         for (n, way) in ways.iter().enumerate().filter(|(_, way)| way.refused.is_none()) {
-            if let Err(reply) = self.both(tables, &way.channel, &way.address) {
+            let asked = (&*way.channel, &*way.address);
+            if let Err(reply) = self.answered(lookup, tables, asked).await {
                 refused.push((n, reply));
             }
         }

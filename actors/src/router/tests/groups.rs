@@ -111,11 +111,81 @@ async fn a_list_says_who_may_post() {
         (romans, "ann@siroe.com", "", REFUSED),
         (parisians, "robert@siroe.com", "", "cat"),
         (parisians, "cat@siroe.com", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: x@y.example", "x@y.example", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: x@y.example", "X@Y.Example.", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: x@y.example", "\"x\"@y.example", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: x@y.example", "@a.example:\"\\x\"@y.example", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: \"x\"@y.example.", "x@y.example", "", REFUSED),
+        ("mgrpDisallowedBroadcaster: staff@siroe.com", "\"bob\"@siroe.com.", "", REFUSED),
         ("mgrpDisallowedBroadcaster: staff@siroe.com", "bob@siroe.com", "", REFUSED),
         ("mgrpDisallowedBroadcaster: staff@siroe.com", "ann@siroe.com", "", "cat"),
         (words, "x@y.example", "", "550 5.7.2 Members only"),
     ])
     .await;
+}
+
+/// Every list has its limit, and so have all together that one recipient leads to.
+#[tokio::test]
+async fn lists_with_rules_in_a_list_cost_no_more_than_a_bounded_number_of_look_ups() {
+    let users = (0..900).map(|n| user(&format!("n{n}"), ""));
+    let names = (0..900).map(|n| format!("mgrpAllowedBroadcaster: n{n}@siroe.com\n"));
+    let names = names.collect::<String>();
+    let mut all: Vec<_> = users.collect();
+    all.extend(
+        (0..30).map(|n| list(&format!("r{n}"), &format!("{MEMBERS}\n{}", names.trim_end()))),
+    );
+    let members = (0..30).map(|n| format!("mgrpRFC822MailMember: r{n}@siroe.com\n"));
+    all.push(list(
+        "outer",
+        &format!("{}mgrpRFC822MailMember: bob@siroe.com", members.collect::<String>()),
+    ));
+    let by = ("ann@siroe.com", "", Poster::Client);
+    let got = post(&directory(&all), "outer@siroe.com", by).await;
+    let (refused, late) = (got.matches("550 5.7.2").count(), got.matches("451 4.3.5").count());
+    // Each list costs its 900 look-ups and two more.
+    assert_eq!((refused, late), (22, 8), "{got}");
+}
+
+/// Users who may write their own entries name others' addresses there.
+#[tokio::test]
+async fn nobody_posts_by_the_address_of_somebody_else() {
+    let rule = format!("{MEMBERS}\nmgrpBroadcasterPolicy: AUTH_REQ\nmgrpAllowedBroadcaster: ");
+    let by_search = "ldap:///o=siroe.com,dc=siroe,dc=com??sub?(l=paris)";
+    let claims = "mailAlternateAddress: ann.lee@siroe.com\nmailAlternateAddress: \
+                  guest@elsewhere.example\nmailAlternateAddress: own@siroe.com";
+    for (allowed, login, want) in [
+        ("ann@siroe.com", "ann@siroe.com", "cat"),
+        ("ann@siroe.com", "eve@siroe.com", REFUSED),
+        ("ann.lee@siroe.com", "eve@siroe.com", REFUSED),
+        ("guest@elsewhere.example", "eve@siroe.com", REFUSED),
+        (by_search, "eve@siroe.com", REFUSED),
+        ("own@siroe.com", "eve@siroe.com", "cat"),
+    ] {
+        let lists = [list("l", &format!("{rule}{allowed}")), user("eve", claims)];
+        let by = ("x@y.example", login, Poster::Client);
+        let got = post(&directory(&lists), "l@siroe.com", by).await;
+        assert_eq!(got, want, "{login} {allowed}");
+    }
+    // The login itself is known by an address that the user may have written.
+    let twin = user("eve", "").replace("mail: eve@", "mail: ann@");
+    let ann = "mgrpBroadcasterPolicy: AUTH_REQ\nmgrpAllowedBroadcaster: ann@siroe.com";
+    let barred = "mgrpBroadcasterPolicy: AUTH_REQ\nmgrpDisallowedBroadcaster: eve@siroe.com";
+    let domain = "mgrpBroadcasterPolicy: AUTH_REQ\nmgrpAllowedDomain: z.example";
+    let guest = "mgrpBroadcasterPolicy: AUTH_REQ\nmgrpAllowedBroadcaster: guest@z.example";
+    for (rules, login, want) in [
+        (ann, "ann@siroe.com", REFUSED),
+        (barred, "ann@siroe.com", REFUSED),
+        (barred, "bob@siroe.com", "cat"),
+        (domain, "guest@z.example", REFUSED),
+        (guest, "guest@z.example", REFUSED),
+        ("mgrpBroadcasterPolicy: AUTH_REQ", "guest@z.example", "cat"),
+        ("mgrpBroadcasterPolicy: AUTH_REQ", "ann@siroe.com", "cat"),
+    ] {
+        let lists = [list("l", &format!("{MEMBERS}\n{rules}")), twin.clone()];
+        let by = ("x@y.example", login, Poster::Client);
+        let got = post(&directory(&lists), "l@siroe.com", by).await;
+        assert_eq!(got, want, "{login} {rules}");
+    }
 }
 
 #[tokio::test]
