@@ -3,8 +3,11 @@
 
 use std::{
     fmt::Write,
-    fs,
+    fs, io,
+    net::TcpStream,
+    os::unix::net::UnixListener,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -364,7 +367,7 @@ fn without_a_server_recipients_wait_and_other_mail_flows() {
         let reply = client.ask(&format!("RCPT TO:<{recipient}>"));
         (reply.text, begun.elapsed())
     };
-    let waiting = std::thread::scope(|scope| {
+    let waiting = thread::scope(|scope| {
         let asked: Vec<_> = (0..20).map(|_| scope.spawn(|| ask("u0@siroe.com"))).collect();
         let (reply, waited) = ask("x@other.test");
         assert!(
@@ -468,7 +471,7 @@ fn nothing_bounces_and_nothing_is_lost_while_the_server_is_started_anew() {
     let instance = Instance::new(asking(&slapd.section(fields)));
     let _running = instance.start();
     let load = Load::new(instance.settings.smtp, "u1@siroe.com", 1_000);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let pause = scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(300));
             slapd.stop();
@@ -570,4 +573,28 @@ assert login("u2", "pw2") == 454
         authority.file().display()
     );
     python(&script);
+}
+
+/// A server behind a UNIX socket: octets are carried between it and the server's port.
+#[test]
+fn a_server_is_asked_by_a_unix_socket() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let slapd = Slapd::start(&users(2));
+    let path = slapd.path().join("ldapi");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let port = slapd.port;
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = TcpStream::connect(("127.0.0.1", port)).expect("the server");
+            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || io::copy(&mut from, &mut to));
+            let (mut from, mut to) = (server, client);
+            thread::spawn(move || io::copy(&mut from, &mut to));
+        }
+    });
+    let url = format!("ldapi://{}", path.display().to_string().replace('/', "%2F"));
+    let instance = Instance::new(asking(&slapd.section_of(&[&url], "")));
+    lead(&instance, &[("u1@siroe.com", "u1"), ("nobody@siroe.com", "550 5.1.1")]);
 }

@@ -567,10 +567,13 @@ async fn a_url_stands_for_what_the_directory_has_there() {
     assert!(refused.contains("finds several entries"), "{refused}");
     let instead = format!("$.nobody.{several}");
     assert_eq!(found("x@a.example", instead).await, "nobody@a.example t");
-    let many = ["0", "1", "2", "3", "4", "5", "6", "7", "8"]
-        .map(|n| format!("$]ldap:///dc=example?uid?sub?(mail=$U{n})["))
-        .concat();
-    assert_eq!(found("x@a.example", format!("{many}%$D@t")).await, "x@a.example other");
+    let many = |count: usize| {
+        let one = |n: &str| format!("$]ldap:///dc=example?uid?sub?(&(uid=bob)(!(n={n})))[");
+        format!("{}%$D@t", ["0", "1", "2", "3", "4", "5", "6", "7", "8"].map(one)[..count].concat())
+    };
+    assert_eq!(found("x@a.example", many(8)).await, format!("{}@a.example t", "bob".repeat(8)));
+    let refused = found("x@a.example", many(9)).await;
+    assert!(refused.contains("more than 8 look-ups"), "{refused}");
     // A directory that is away.
     let config = by(format!("{user}%$D@t"));
     let routes = Routes::new(&config).unwrap();
