@@ -132,7 +132,7 @@ dn: cn=far,o=relais.example,dc=example
 objectClass: inetMailGroup
 mail: far@relais.example
 memberURL: ldap://ldap.example/dc=example??sub?(uid=alice)
-mgrpAddHeader: X-List: far
+mgrpMsgPrefixText: From the list
 
 dn: uid=away,o=relais.example,dc=example
 objectClass: inetMailUser
@@ -153,7 +153,7 @@ vacationEndDate: 2026-12-31
     for want in [
         "mail for far@relais.example is refused: 451 4.3.5 this list cannot be served yet: \
          memberURL: a search begins with ldap:///, without a host",
-        "mgrpAddHeader: not there yet",
+        "mgrpMsgPrefixText: not there yet",
         "vacationEndDate \"2026-12-31\" does not count; a time in UTC such as 20261231235959Z",
         "there is no mailAutoReplyText: nobody is answered",
         "an alias leads to \"/var/mail/kept\": files to append to are not there yet",
