@@ -54,7 +54,10 @@ fn many_addresses_get_a_line_each() {
     let instance = Instance::new(Settings::standalone());
     let list = instance.path("list");
     let addresses: Vec<String> = (0..600).map(|n| format!("user{n}@relais.example")).collect();
-    let lines = format!("alice@relais.example\n\n<bob@relais.example>\r\n{}", addresses.join("\n"));
+    let lines = format!(
+        "# of ours\nalice@relais.example\n\n#\n<bob@relais.example>\r\n{}",
+        addresses.join("\n")
+    );
     fs::write(&list, lines).unwrap();
     let list = list.to_str().unwrap();
     let _running = instance.start();

@@ -158,7 +158,7 @@ pub(super) struct Route {
     /// The recipient, without angle brackets; of several there is a line each
     #[arg(value_name = "ADDRESS")]
     pub(super) addresses: Vec<String>,
-    /// Also every address in this file, one a line; -: standard input
+    /// Also every address in this file, one a line (`# ` begins a comment); -: standard input
     #[arg(long, value_name = "LIST")]
     pub(super) file: Option<PathBuf>,
     /// The sender

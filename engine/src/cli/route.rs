@@ -95,7 +95,8 @@ impl RouteSource {
     }
 }
 
-/// Addresses that were typed, then those of the list, a line each; blank lines are none.
+/// Addresses that were typed, then those of the list, a line each; blank lines are none, and neither are
+/// those that begin with `# `.
 pub(super) fn each_address(
     route: &Route,
     mut each: impl FnMut(&str) -> Result<(), Refusal>,
@@ -117,7 +118,9 @@ pub(super) fn each_address(
         let address =
             address.strip_prefix('<').and_then(|a| a.strip_suffix('>')).unwrap_or(address);
         match line.trim() {
-            "" => {}
+            "" | "#" => {}
+            // A local part may begin with the sign, and none has a blank behind it.
+            comment if comment.starts_with("# ") => {}
             // It is answered like any other that is no recipient.
             "<>" => each("<>")?,
             _ => each(address)?,
