@@ -1,7 +1,8 @@
 //! The forms in which one message is stored: its recipients may leave by channels that want addresses
 //! of its header otherwise. Nearly all mail has one form, and that as it came.
 //!
-//! A form differs from the message in those addresses alone; every other octet is the same.
+//! A form differs from the message in those addresses, and in the lines that a list adds and takes away;
+//! every other octet is the same.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -132,39 +133,48 @@ impl HeaderForms {
         let (header, content) = message.split_at(header_end);
         let signed = is_signed(header);
         let forms = self.ask(header, signed, sender.cloned()).await?;
+        let kinds = self.treatments.iter().zip(&self.of_lists);
         let mut begun: Vec<_> = forms
             .into_iter()
-            .zip(&self.of_lists)
-            .zip(self.treatments.iter())
-            .map(|(((form, addresses), of_list), treatment)| {
-                let header = put(header, &form, &addresses);
-                let octets = match of_list {
-                    Some(changes) if signed && !treatment.signed_too => {
-                        [head, &added(changes), &header].concat()
+            .zip(kinds)
+            .map(|((form, addresses), (treatment, of_list))| {
+                let mut header = put(header, &form, &addresses);
+                let mut octets = head.to_vec();
+                if let Some(changes) = of_list {
+                    octets.extend_from_slice(&added(changes));
+                    if !signed || treatment.signed_too {
+                        header = without_fields(&header, &changes.removed);
                     }
-                    Some(changes) => {
-                        [head, &added(changes), &without_fields(&header, &changes.removed)].concat()
-                    }
-                    None => [head, &header].concat(),
-                };
+                }
+                octets.extend_from_slice(&header);
                 BegunForm { sender: form.sender, octets }
             })
             .collect();
         if !signed && self.treatments.iter().any(|treatment| treatment.inner) {
             self.inner = Some(InnerHeaders::behind(header));
         }
-        for (begun, octets) in begun.iter_mut().zip(self.go_on(content).await?) {
-            begun.octets.extend_from_slice(&octets);
+        if self.looks_within() {
+            for (begun, octets) in begun.iter_mut().zip(self.go_on(content).await?) {
+                begun.octets.extend_from_slice(&octets);
+            }
+        } else {
+            for begun in &mut begun {
+                begun.octets.extend_from_slice(content);
+            }
         }
         Ok(begun)
+    }
+
+    /// Whether headers of messages within are treated; else all content is that of every form.
+    pub(super) fn looks_within(&self) -> bool {
+        self.inner.is_some()
     }
 
     /// Takes the next piece of content: the octets that each form goes on with.
     pub(super) async fn go_on(&mut self, piece: &[u8]) -> Result<Vec<Vec<u8>>, Reply> {
         let mut passing = Vec::new();
-        match &mut self.inner {
-            Some(inner) => inner.feed(piece, &mut passing),
-            None => passing.push(Passing::Octets(piece.to_vec())),
+        if let Some(inner) = &mut self.inner {
+            inner.feed(piece, &mut passing);
         }
         self.pass(passing).await
     }

@@ -791,7 +791,8 @@ impl Intake for SmtpIntake {
             return Ok(());
         };
         glancer.feed(octets, &self.side.host);
-        if let Some(forms) = &mut self.transaction.forms {
+        let forms = self.transaction.forms.as_mut();
+        if let Some(forms) = forms.filter(|forms| forms.looks_within()) {
             let all = forms.go_on(octets).await?;
             return write_all(drafts, &all).await;
         }
