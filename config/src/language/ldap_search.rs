@@ -32,11 +32,21 @@ pub struct SearchFilter {
 
 /// A piece of a base or a filter.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum SearchPiece {
+pub enum UrlPiece<V> {
     /// This text.
     Text(String),
     /// A value that a search is made for.
-    Value(SearchValue),
+    Value(V),
+}
+
+/// A piece of a search for an address.
+pub type SearchPiece = UrlPiece<SearchValue>;
+
+/// Pieces that are being read.
+pub(super) struct UrlPieces<V> {
+    read: Vec<UrlPiece<V>>,
+    /// The text behind the last of them.
+    plain: String,
 }
 
 /// Values that sequences stand for.
@@ -138,6 +148,32 @@ impl SearchFilter {
     }
 }
 
+impl<V> UrlPieces<V> {
+    pub(super) fn new() -> Self {
+        Self { read: Vec::new(), plain: String::new() }
+    }
+
+    pub(super) fn put(&mut self, c: char) {
+        self.plain.push(c);
+    }
+
+    pub(super) fn put_value(&mut self, value: V) {
+        self.end_text();
+        self.read.push(UrlPiece::Value(value));
+    }
+
+    pub(super) fn finish(mut self) -> Vec<UrlPiece<V>> {
+        self.end_text();
+        self.read
+    }
+
+    fn end_text(&mut self) {
+        if !self.plain.is_empty() {
+            self.read.push(UrlPiece::Text(std::mem::take(&mut self.plain)));
+        }
+    }
+}
+
 impl SearchPiece {
     /// Something that a value may be, so that the form of the whole can be checked.
     fn sample(&self) -> &str {
@@ -188,15 +224,15 @@ pub(super) fn decoded(part: &str) -> Result<String, TemplateError> {
 
 fn pieces(text: &str, place: Position) -> Result<Vec<SearchPiece>, TemplateError> {
     let mut scanner = Scanner::new(text);
-    let (mut pieces, mut plain) = (Vec::new(), String::new());
+    let mut pieces = UrlPieces::new();
     while let Some(c) = scanner.next() {
         if c != '$' {
-            plain.push(c);
+            pieces.put(c);
             continue;
         }
         let at = scanner.offset() - 1;
         if scanner.eat('$') {
-            plain.push('$');
+            pieces.put('$');
             continue;
         }
         // `$1V` never fails in the original; neither does `$V` here.
@@ -216,15 +252,9 @@ fn pieces(text: &str, place: Position) -> Result<Vec<SearchPiece>, TemplateError
                 return Err(TemplateError::new(at, message, EXAMPLE));
             }
         };
-        if !plain.is_empty() {
-            pieces.push(SearchPiece::Text(std::mem::take(&mut plain)));
-        }
-        pieces.push(SearchPiece::Value(value));
+        pieces.put_value(value);
     }
-    if !plain.is_empty() {
-        pieces.push(SearchPiece::Text(plain));
-    }
-    Ok(pieces)
+    Ok(pieces.finish())
 }
 
 /// Reads one filter; the rest is what stands behind it.
@@ -279,7 +309,7 @@ mod tests {
 
     #[test]
     fn searches_of_the_original_and_of_plain_trees() {
-        use SearchPiece::{Text, Value};
+        use UrlPiece::{Text, Value};
         let url = SearchUrl::parse("ldap:///$V?*?sub?$R").unwrap();
         assert_eq!(url.base, [Value(SearchValue::DomainBase)]);
         assert_eq!(url.filter.pieces, [Value(SearchValue::AnyAddress)]);

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::{
-    ldap_search::{SearchFilter, SearchScope, decoded},
+    ldap_search::{SearchFilter, SearchScope, UrlPiece, UrlPieces, decoded},
     template::{Scanner, TemplateError, put_for_filter, put_for_name},
 };
 
@@ -61,12 +61,6 @@ pub enum AddressPart {
     PlainUser,
     /// `$S`: its subaddress.
     Subaddress,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum UrlPiece<V> {
-    Text(String),
-    Value(V),
 }
 
 impl LookupUrl<()> {
@@ -186,15 +180,15 @@ fn pieces<V>(
     value: impl Fn(char) -> Option<V>,
 ) -> Result<Vec<UrlPiece<V>>, TemplateError> {
     let mut scanner = Scanner::new(text);
-    let (mut pieces, mut plain) = (Vec::new(), String::new());
+    let mut pieces = UrlPieces::new();
     while let Some(c) = scanner.next() {
         if c != '$' {
-            plain.push(c);
+            pieces.put(c);
             continue;
         }
         let letter = scanner.next();
         if letter == Some('$') {
-            plain.push('$');
+            pieces.put('$');
             continue;
         }
         let Some(value) = letter.and_then(&value) else {
@@ -205,15 +199,9 @@ fn pieces<V>(
             };
             return Err(TemplateError::new(offset, message, EXAMPLE));
         };
-        if !plain.is_empty() {
-            pieces.push(UrlPiece::Text(std::mem::take(&mut plain)));
-        }
-        pieces.push(UrlPiece::Value(value));
+        pieces.put_value(value);
     }
-    if !plain.is_empty() {
-        pieces.push(UrlPiece::Text(plain));
-    }
-    Ok(pieces)
+    Ok(pieces.finish())
 }
 
 const EXAMPLE: &str = "$]ldap:///o=siroe.com?mailHost?sub?(mail=$A)[ in a rule, with $A $D $H $L $S $U; \
