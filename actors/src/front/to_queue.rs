@@ -8,9 +8,10 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use memchr::memrchr;
 use relais_channels::{
     mail::{
-        Address, Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, Recipient, Reply,
+        Address, Enhanced, Envelope, HeaderGap, HeaderScan, HeaderScanner, MessageId, Recipient, Reply,
         ReversePath, star_received,
     },
     sasl::{Mechanism, SaslExchange, SaslFault, Step},
@@ -18,7 +19,7 @@ use relais_channels::{
     tls::{ClientCertificate, HandshakeFailure, Secured},
 };
 use relais_spool::{Draft, NewContent, SpoolError};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     authentication::{Attempt, Denied, Identity},
@@ -188,6 +189,18 @@ impl SmtpIntake {
         self.internal || self.identity.is_some()
     }
 
+    /// Ends a header that lacks its blank line: stores of ours refuse such a message (seed 16.6), and
+    /// readers part it as each likes.
+    fn close_header(&self, head: usize, octets: &mut Vec<u8>) {
+        while let Some(HeaderGap { at, octets: missing }) = HeaderGap::of(&octets[head..]) {
+            octets.splice(head + at..head + at, missing.iter().copied());
+            let put = String::from_utf8_lossy(missing);
+            let put = if put.trim_ascii().is_empty() { "a blank line" } else { &put };
+            let client = &self.client_text;
+            info!(%client, at, put, "a line of the header is none: that was put before it");
+        }
+    }
+
     /// Adds what the message of a user lacks behind our own lines, `head` octets; refuses it in the
     /// name of somebody else.
     fn complete_header(&self, head: usize, octets: &mut Vec<u8>) -> Result<(), Reply> {
@@ -225,6 +238,7 @@ impl SmtpIntake {
         let gathered = std::mem::take(&mut self.transaction.gathered);
         let Gathered::Memory { head, octets: mut before } = gathered else { return Ok(()) };
         let received = before.len();
+        self.close_header(head, &mut before);
         self.complete_header(head, &mut before)?;
         self.transaction.size += (before.len() - received) as u64;
         let mut glancer = HeaderScanner::default();
@@ -270,6 +284,7 @@ impl SmtpIntake {
     async fn complete_forms(&mut self) -> Result<Vec<CompleteForm>, Reply> {
         match std::mem::take(&mut self.transaction.gathered) {
             Gathered::Memory { head, mut octets } => {
+                self.close_header(head, &mut octets);
                 self.complete_header(head, &mut octets)?;
                 self.transaction.size = octets.len() as u64;
                 self.transaction.glance = HeaderScan::at(&octets[head..], &self.side.host);
@@ -781,7 +796,9 @@ impl Intake for SmtpIntake {
                 before.extend_from_slice(octets);
                 if lacks_header {
                     let from = seen.saturating_sub(*head);
-                    transaction.has_header = header_end(&before[*head..], from).is_some();
+                    let is_large = transaction.size > self.side.large_message;
+                    transaction.has_header = header_end(&before[*head..], from).is_some()
+                        || is_large && lacks_its_end(&before[*head..]);
                 }
                 return Ok(());
             }
@@ -812,8 +829,9 @@ impl Intake for SmtpIntake {
         self.tell_refused(Some(from), 0, reply);
     }
 
-    fn refused(&mut self, reply: &Reply, octets: u64) {
+    fn refused(&mut self, reply: &Reply, octets: u64) -> Verdict {
         self.tell_refused(self.transaction.from.as_ref(), octets, reply);
+        Verdict::Whole(reply.clone())
     }
 
     fn reset(&mut self) {
@@ -824,6 +842,12 @@ impl Intake for SmtpIntake {
             self.abandoned = self.abandoned.saturating_add(given_up.ways);
         }
     }
+}
+
+/// Whether the header of a message, as far as its lines are complete, has a line that is none.
+fn lacks_its_end(message: &[u8]) -> bool {
+    let lines = memrchr(b'\n', message).map_or(0, |at| at + 1);
+    HeaderGap::of(&message[..lines]).is_some()
 }
 
 /// Writes the octets of each form to its file.

@@ -338,8 +338,17 @@ impl Intake for LmtpIntake {
         self.tell_refused(from.path.as_str(), 0, reply);
     }
 
-    fn refused(&mut self, reply: &Reply, octets: u64) {
+    /// Faults of the content are told to each recipient, by its address (seed 16.6).
+    fn refused(&mut self, reply: &Reply, octets: u64) -> Verdict {
         self.tell_refused(&self.sender, octets, reply);
+        if reply.code != BAD_CONTENT {
+            return Verdict::Whole(reply.clone());
+        }
+        let with_address = |to: &Rcpt| {
+            let text = format!("{} {}", to.as_given, reply.text).into();
+            Reply { text, ..reply.clone() }
+        };
+        Verdict::Each(self.recipients.iter().map(with_address).collect())
     }
 
     fn reset(&mut self) {
@@ -355,6 +364,8 @@ const BUSY: Reply = Reply::new(421, Enhanced(4, 2, 1), "Mailbox busy");
 const UNKNOWN: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store failed");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
+/// The code of all replies to content that must not be.
+const BAD_CONTENT: u16 = 560;
 /// Octets that we put in front of a message, generously.
 const HEADER_ROOM: usize = 512;
 

@@ -6,13 +6,17 @@ use std::{
         Arc,
         mpsc::{SendError, Sender},
     },
+    time::Duration,
 };
 
 use relais_channels::mailbox::{Answer, Delivery, MailboxName, spill::SpillDir};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
 use super::{
-    request::{Deliver, SpillSlot, StoreRequest},
+    request::{Claim, Deliver, SpillSlot, StoreRequest},
     threads::Threads,
 };
 use crate::actor::{Meter, Parcel};
@@ -24,7 +28,8 @@ pub struct Deliveries(Arc<StoreAccess>);
 /// Why a delivery has no answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refused {
-    /// Too many deliveries are under way, or the store is closing. Nothing happened to the message.
+    /// Too many deliveries are under way, others hold the mailboxes for long, or the store is closing.
+    /// Nothing happened to the message.
     #[error("the store is busy")]
     Busy,
     /// Nobody knows what happened to it: to be tried again.
@@ -60,14 +65,19 @@ impl Deliveries {
         Self(Arc::new(StoreAccess { writer, meter, threads, spill, permits }))
     }
 
-    /// Delivers one message; an answer for each recipient, in order. Every 250 is durable. The
-    /// delivery goes on if the future is dropped.
+    /// Delivers one message; an answer for each recipient, in order. Every 250 is durable. A delivery
+    /// that has not begun after a while is taken back. It goes on if the future is dropped.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Answer>, Refused> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
-        let (answer, answered) = oneshot::channel();
-        let deliver = Deliver { delivery, answer, permit };
+        let (answer, mut answered) = oneshot::channel();
+        let claim = Claim::default();
+        let deliver = Deliver { delivery, claim: claim.clone(), answer, permit };
         self.0.send(StoreRequest::Deliver(deliver)).map_err(|_| Refused::Busy)?;
-        answered.await.map_err(|_| Refused::Unknown)
+        match timeout(MAX_WAIT, &mut answered).await {
+            Err(_) if claim.take() => Err(Refused::Busy),
+            Err(_) => answered.await.map_err(|_| Refused::Unknown),
+            Ok(answers) => answers.map_err(|_| Refused::Unknown),
+        }
     }
 
     /// Makes a mailbox; `false`: it was there already.
@@ -112,10 +122,11 @@ impl Deliveries {
     }
 }
 
+/// How long others may hold the mailboxes before a relay is told to come again.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use relais_channels::mailbox::Body;
 
     use super::*;
@@ -137,5 +148,37 @@ mod tests {
         drop(work.recv());
         tokio::time::sleep(Duration::from_millis(10)).await;
         assert_eq!(deliveries.free(), 1);
+    }
+
+    #[actix::test]
+    async fn a_delivery_that_waits_long_is_taken_back_and_one_that_has_begun_is_not() {
+        let (writer, work) = std::sync::mpsc::channel();
+        let threads = Threads::new("test", 1).expect("a thread");
+        let deliveries =
+            Deliveries::new(writer, Meter::default(), threads, SpillSlot::default(), 2);
+        tokio::time::pause();
+        let wait = || {
+            let deliveries = deliveries.clone();
+            let empty = Delivery { body: Body::Whole(Vec::new()), recipients: Vec::new() };
+            actix::spawn(async move { deliveries.deliver(empty).await })
+        };
+        let claimed = |is_begun| {
+            let parcel = work.try_recv().expect("a delivery");
+            let StoreRequest::Deliver(deliver) = parcel.open(std::time::Instant::now()) else {
+                panic!("not a delivery")
+            };
+            assert_eq!(deliver.claim.take(), is_begun);
+            deliver
+        };
+        let waiting = wait();
+        assert_eq!(waiting.await.expect("no panic"), Err(Refused::Busy));
+        drop(claimed(false));
+        let begun = wait();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let deliver = claimed(true);
+        tokio::time::sleep(2 * MAX_WAIT).await;
+        assert!(!begun.is_finished(), "who has begun is waited for");
+        deliver.answer.send(Vec::new()).expect("somebody waits");
+        assert_eq!(begun.await.expect("no panic"), Ok(Vec::new()));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use relais_channels::mailbox::{Answer, Delivery, MailboxName, spill::SpillDir};
@@ -25,9 +28,22 @@ pub(super) enum StoreRequest {
 #[derive(Debug)]
 pub(super) struct Deliver {
     pub(super) delivery: Delivery,
+    /// Taken in hand, or taken back.
+    pub(super) claim: Claim,
     pub(super) answer: oneshot::Sender<Vec<Answer>>,
     /// Released when the delivery is done, also when nobody waits for it any more.
     pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// A delivery is either made or taken back, and never both. All clones are one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// `false`: the other side was faster.
+    pub(super) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 /// Where large messages wait, while the partition is there. All clones are one.

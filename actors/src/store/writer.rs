@@ -243,9 +243,13 @@ impl Writer {
         self.look();
         let mut answers = Vec::with_capacity(pending.len());
         let mut batch = Vec::with_capacity(pending.len());
-        for Deliver { delivery, answer, permit } in pending.drain(..) {
-            batch.push(delivery);
-            answers.push((answer, permit));
+        for Deliver { delivery, claim, answer, permit } in pending.drain(..) {
+            if claim.take() {
+                batch.push(delivery);
+                answers.push((answer, permit));
+            } else if let Some(Opened { partition, .. }) = &self.partition {
+                partition.forget(&delivery);
+            }
         }
         let delivered = match &mut self.partition {
             Some(Opened { partition, .. }) => {

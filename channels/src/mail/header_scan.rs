@@ -124,6 +124,43 @@ pub fn star_received(header: &mut [u8]) {
     }
 }
 
+/// A line that is missing in a header.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HeaderGap {
+    /// Octets of the message before it.
+    pub at: usize,
+    /// The octets to be put there.
+    pub octets: &'static [u8],
+}
+
+impl HeaderGap {
+    /// The first one of a message: a line that is no part of a header stands in its header, and there
+    /// is no blank line before it, as Postfix puts one there. The line of an mbox (`From user date`) in
+    /// front of everything becomes a field.
+    pub fn of(message: &[u8]) -> Option<Self> {
+        let past = message.iter().position(|c| *c != b'>').unwrap_or_default();
+        if message[past..].starts_with(b"From ") {
+            return Some(Self { at: 0, octets: MAILBOX_LINE });
+        }
+        let mut at = 0;
+        for field in fields(message) {
+            if !has_name(field) {
+                return Some(Self { at, octets: b"\r\n" });
+            }
+            at += field.len();
+        }
+        None
+    }
+}
+
+/// Whether this begins with a name and a colon (RFC 5322 sections 2.2 and 4.5.8).
+fn has_name(field: &[u8]) -> bool {
+    let is_name = |c: &u8| c.is_ascii_graphic() && *c != b':';
+    let name = field.iter().position(|c| !is_name(c)).unwrap_or(field.len());
+    let mut behind = field[name..].iter();
+    name > 0 && behind.find(|c| !matches!(c, b' ' | b'\t')) == Some(&b':')
+}
+
 /// The name that the sending server has for a message: the id in the first `Received` line of `content`,
 /// if it is near the beginning and fit for a log.
 pub fn peer_id(content: &[u8]) -> Option<&str> {
@@ -175,6 +212,8 @@ fn is_by(received: &[u8], host: &[u8]) -> bool {
 
 /// Octets of a field that are kept: of those that matter, what matters stands at the front.
 const LONGEST_FIELD: usize = 8 << 10;
+/// The name of the field that an mbox's line becomes, as Postfix has it.
+const MAILBOX_LINE: &[u8] = b"X-Mailbox-Line: ";
 /// How far the line of the last server may be from the beginning: others may have put theirs before.
 const NEAR: usize = 8 << 10;
 const MAX_ID: usize = 100;
@@ -228,6 +267,36 @@ mod tests {
             let mut header = header.to_vec();
             star_received(&mut header);
             assert_eq!(header.escape_ascii().to_string(), want.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn a_missing_blank_line_is_put_before_the_first_line_that_is_no_header() {
+        let rows = [
+            ("", ""),
+            ("\r\n", "\r\n"),
+            ("A: b\r\n", "A: b\r\n"),
+            ("A: b\r\n\r\nno field\r\n", "A: b\r\n\r\nno field\r\n"),
+            ("A : b\r\n c\r\n\r\n", "A : b\r\n c\r\n\r\n"),
+            ("no field\r\n", "\r\nno field\r\n"),
+            ("no field: x\r\n", "\r\nno field: x\r\n"),
+            (" c: d\r\nA: b\r\n", "\r\n c: d\r\nA: b\r\n"),
+            ("A: b\r\n c\r\nd\r\ne: f\r\n\r\n", "A: b\r\n c\r\n\r\nd\r\ne: f\r\n\r\n"),
+            ("A\r\n : b\r\n", "\r\nA\r\n : b\r\n"),
+            (": b\r\n", "\r\n: b\r\n"),
+            ("From a now\r\nA: b\r\n\r\n", "X-Mailbox-Line: From a now\r\nA: b\r\n\r\n"),
+            (">From a\r\nno field\r\n", "X-Mailbox-Line: >From a\r\n\r\nno field\r\n"),
+            ("From: a\r\n>From b\r\n", "From: a\r\n\r\n>From b\r\n"),
+        ];
+        for (message, want) in rows {
+            let mut octets = message.as_bytes().to_vec();
+            let mut gaps = 0;
+            while let Some(HeaderGap { at, octets: missing }) = HeaderGap::of(&octets) {
+                octets.splice(at..at, missing.iter().copied());
+                gaps += 1;
+                assert!(gaps <= 2, "{message:?}");
+            }
+            assert_eq!(octets.escape_ascii().to_string(), want.as_bytes().escape_ascii().to_string());
         }
     }
 

@@ -22,7 +22,7 @@ pub use envelope::{Entry, Envelope, Origin, Recipient, Rerouted};
 pub use header_addresses::{
     AddressSide, HeaderAddress, header_addresses, is_signed, replaced, without_fields,
 };
-pub use header_scan::{HeaderScan, HeaderScanner, peer_id, star_received};
+pub use header_scan::{HeaderGap, HeaderScan, HeaderScanner, peer_id, star_received};
 pub use inner_headers::{InnerHeaders, Passing};
 pub use message_id::{MessageId, MessageIds};
 pub use notify::{Notify, OriginalRecipient, Return};

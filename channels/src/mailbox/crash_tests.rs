@@ -131,11 +131,7 @@ impl Run for Promised {
 
 impl Engine {
     fn open(disk: &MemoryDisk) -> Result<Self, PartitionError> {
-        let store = Store {
-            path: ROOT.into(),
-            autocreate: Autocreate::All,
-            default_quota: Quota::default(),
-        };
+        let store = Store { autocreate: Autocreate::All, ..Store::at(ROOT.into()) };
         let root = Dir::Memory(MemoryDir::root(disk, ROOT.as_ref()));
         let (marker, disk) = (Marker::nowhere(), Arc::new(disk.clone()));
         let ground = Ground { root, marker, disk, journal: JOURNAL };

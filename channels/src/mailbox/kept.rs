@@ -15,12 +15,15 @@ use std::{
 use super::{
     dir::{Dir, Identity},
     maildir::Maildir,
+    quota_memory::QuotaMemory,
 };
 
 /// The open mailboxes and folders, by their paths below the root.
 #[derive(Debug, Default)]
 pub(super) struct KeptMaildirs {
     open: HashMap<String, Kept>,
+    /// The memories of mailboxes; nobody else writes them.
+    memories: HashMap<String, QuotaMemory>,
     /// Counts batches.
     batch: u64,
     /// When everything was let go last.
@@ -73,15 +76,49 @@ impl KeptMaildirs {
         maildir
     }
 
+    /// The memory of a mailbox, to be given back by [`Self::remember`].
+    pub(super) fn memory(&mut self, root: &Dir, maildir: &str) -> io::Result<QuotaMemory> {
+        match self.memories.remove(maildir) {
+            Some(memory) => Ok(memory),
+            None => QuotaMemory::read(root, user_of(maildir)),
+        }
+    }
+
+    /// Keeps the memory of a mailbox.
+    pub(super) fn remember(&mut self, maildir: &str, memory: QuotaMemory) {
+        self.memories.insert(maildir.to_owned(), memory);
+    }
+
+    /// Writes the memories that have changed; returns whose cannot be written. Those of more mailboxes
+    /// than stay open are let go.
+    pub(super) fn save_memories(&mut self, root: &Dir) -> Vec<(String, io::Error)> {
+        let save = |(maildir, memory): (&String, &mut QuotaMemory)| {
+            let user = user_of(maildir);
+            memory.save(root, user).err().map(|error| (user.to_owned(), error))
+        };
+        let failed = self.memories.iter_mut().filter_map(save).collect();
+        if self.memories.len() > MAX_OPEN {
+            self.memories.clear();
+        }
+        failed
+    }
+
     /// Lets one go.
     pub(super) fn forget(&mut self, path: &str) {
         self.open.remove(path);
+        self.memories.remove(path);
     }
 
     /// Lets all go.
     pub(super) fn let_go(&mut self) {
         self.open.clear();
+        self.memories.clear();
     }
+}
+
+/// The directory of a mailbox's user.
+fn user_of(maildir: &str) -> &str {
+    maildir.rsplit_once('/').map_or("", |(user, _)| user)
 }
 
 /// Mailboxes and folders that are open at once, two descriptors each.

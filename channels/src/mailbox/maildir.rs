@@ -144,9 +144,14 @@ pub(super) fn culprit(root: &Dir, path: &str) -> String {
 /// closed it: one mailbox that cannot be written is not to stop the others.
 pub(super) fn is_obstacle(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    let odd = matches!(errno, Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::EXIST));
-    let closed = matches!(errno, Some(Errno::ACCESS | Errno::PERM));
-    odd || closed || error.kind() == io::ErrorKind::InvalidData
+    is_malformed(error) || matches!(errno, Some(Errno::ACCESS | Errno::PERM))
+}
+
+/// A link, a file or something odder lies where a directory or a message should.
+pub(super) fn is_malformed(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::EXIST))
+        || error.kind() == io::ErrorKind::InvalidData
 }
 
 /// Whether linking failed for a reason that copying does not have.
@@ -185,6 +190,8 @@ pub(super) fn existing(dir: &Dir, name: &str) -> io::Result<OpenFile> {
     Ok(dir.read(name)?.ok_or(Errno::NOENT)?)
 }
 
+/// Names in the directory of a user whose mail lies there in another form: dbox of Dovecot, mbox.
+pub(super) const OTHER_FORMATS: &[&str] = &["mailboxes", "storage", "mbox", "inbox"];
 const FOLDER_MARK: &str = "maildirfolder";
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod open_file;
 mod partition;
 mod plan;
 mod quota;
+mod quota_memory;
 mod recovery;
 mod room;
 pub mod spill;

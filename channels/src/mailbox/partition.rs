@@ -9,7 +9,7 @@
 //! moved by its reader, may come back; and so may what was refused because the journal or the disk
 //! failed, until another journal is begun.
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use relais_config::store::{Autocreate, Quota, Store};
 
@@ -25,6 +25,7 @@ use super::{
     marker::Marker,
     plan::{Batch, Plan, Target, Way},
     quota::{self, Limit, Refused},
+    quota_memory::{self, QuotaMemory},
     recovery,
     room::{Lack, Room},
     spill::SpillDir,
@@ -45,6 +46,8 @@ pub struct Partition {
     names: FileNames,
     autocreate: Autocreate,
     default_quota: Quota,
+    /// How long a mailbox may be full before its mail goes back.
+    quota_grace: Duration,
     alarms: Alarms,
     room: Room,
     kept: KeptMaildirs,
@@ -59,6 +62,11 @@ struct Ground {
     /// Bytes of a new journal.
     journal: u64,
 }
+
+/// A mailbox of this user is kept in another form than Maildir.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is there: another program keeps this mailbox, and in a form that is not Maildir")]
+struct OtherFormat(&'static str);
 
 /// A message whose file is written and gets its names in the mailboxes.
 struct Written<'a> {
@@ -107,6 +115,7 @@ impl Partition {
             names: FileNames::new(host),
             autocreate: store.autocreate,
             default_quota: store.default_quota,
+            quota_grace: store.quota_grace,
             alarms: Alarms::default(),
             room: Room::default(),
             kept: KeptMaildirs::default(),
@@ -171,6 +180,11 @@ impl Partition {
     /// its bytes were to be written.
     pub fn spill_failed(&mut self, error: &io::Error, bytes: u64) {
         self.report(WHOLE, error, bytes);
+    }
+
+    /// A delivery is not to be made after all: its message goes.
+    pub fn forget(&self, delivery: &Delivery) {
+        self.discard(&delivery.body);
     }
 
     /// Nothing is being delivered: closes the mailboxes that stay open between batches.
@@ -289,17 +303,42 @@ impl Partition {
         size: u64,
         batch: &mut Batch,
     ) -> Result<(), Reply> {
-        let limit = Limit::of(rcpt.quota, self.default_quota);
         let bypass = rcpt.flags & WITHOUT_QUOTA != 0;
+        let mut memory = self.memory(&target.maildir, batch);
+        if let Some(said) = rcpt.quota {
+            memory.say(said);
+        }
+        let limit = Limit::of(memory.said(), self.default_quota);
         let charged = batch.open(&self.root, &target.maildir).map_err(Refused::Io);
         let charged = charged.and_then(|maildir| {
             let maildir = maildir.ok_or_else(|| Refused::Io(io::ErrorKind::NotFound.into()))?;
-            batch.account(&target.maildir).charge(&maildir, limit, size, bypass)
+            let account = batch.account(&target.maildir);
+            account.charge(&maildir, (limit, &mut memory), size, bypass)
         });
-        charged.map_err(|refused| match refused {
-            Refused::Exceeded => OVER_QUOTA,
-            Refused::TooLarge => TOO_LARGE,
-            Refused::Io(error) => self.report(&target.maildir, &error, size),
+        let charged = match charged {
+            Ok(()) => {
+                if !bypass {
+                    memory.took();
+                }
+                Ok(())
+            }
+            Err(Refused::Exceeded) if memory.refused() >= self.quota_grace => {
+                Err(OVER_QUOTA_FOR_LONG)
+            }
+            Err(Refused::Exceeded) => Err(OVER_QUOTA),
+            Err(Refused::TooLarge) => Err(TOO_LARGE),
+            Err(Refused::Io(error)) => Err(self.report(&target.maildir, &error, size)),
+        };
+        batch.kept.remember(&target.maildir, memory);
+        charged
+    }
+
+    /// The memory of a mailbox. Without it, mail goes on by what is configured.
+    fn memory(&mut self, maildir: &str, batch: &mut Batch) -> QuotaMemory {
+        batch.kept.memory(&self.root, maildir).unwrap_or_else(|error| {
+            let what = "the quota that the relay named for a mailbox cannot be read";
+            self.alarms.tell(&format!("{maildir}: {}", quota_memory::FILE), &error, what);
+            QuotaMemory::default()
         })
     }
 
@@ -310,6 +349,7 @@ impl Partition {
         let inbox = match batch.open(&self.root, &maildir)? {
             Some(inbox) => inbox,
             None if self.may_make(rcpt)? => {
+                self.refuse_beside_another_format(rcpt)?;
                 batch.keep(&maildir, Maildir::make(&self.root, &maildir)?)
             }
             None => return Ok(None),
@@ -353,6 +393,21 @@ impl Partition {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             user => user.map(|_| true),
         }
+    }
+
+    /// Refuses a mailbox in the place of one that another program keeps in a form of its own: nobody
+    /// would read it.
+    fn refuse_beside_another_format(&self, rcpt: &Rcpt) -> io::Result<()> {
+        let user = match self.root.open(&rcpt.mailbox.user()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            user => user?,
+        };
+        for name in maildir::OTHER_FORMATS {
+            if user.has(name)? {
+                return Err(io::Error::other(OtherFormat(name)));
+            }
+        }
+        Ok(())
     }
 
     /// Gives the message its name in each mailbox.
@@ -502,9 +557,11 @@ impl Partition {
 
     fn close_accounts(&mut self, batch: &mut Batch) {
         for (path, mut account) in std::mem::take(&mut batch.accounts) {
-            let closed = batch
-                .open(&self.root, &path)
-                .and_then(|maildir| maildir.map_or(Ok(()), |maildir| account.close(&maildir)));
+            let mut memory = self.memory(&path, batch);
+            let closed = batch.open(&self.root, &path).and_then(|maildir| {
+                maildir.map_or(Ok(()), |maildir| account.close(&maildir, &mut memory))
+            });
+            batch.kept.remember(&path, memory);
             // The messages are there; the estimate is too low until somebody counts anew.
             let uncounted = closed.err().map(|error| ("a delivery could not be counted", error));
             for (what, error) in uncounted.into_iter().chain(account.take_fault()) {
@@ -514,6 +571,10 @@ impl Partition {
                 }
                 self.alarms.tell(&culprit, &error, what);
             }
+        }
+        for (user, error) in batch.kept.save_memories(&self.root) {
+            let file = format!("{user}/{}", quota_memory::FILE);
+            self.alarms.tell(&file, &error, "the quota that the relay named is not remembered");
         }
     }
 
@@ -526,7 +587,15 @@ impl Partition {
             return if lack == Lack::Files { NO_INODES } else { NO_SPACE };
         }
         self.alarms.raise(path, error, || maildir::culprit(&self.root, path));
-        reply_to(error)
+        if path == WHOLE {
+            reply_to(error)
+        } else if error.get_ref().is_some_and(|why| why.is::<OtherFormat>()) {
+            NOT_SUPPORTED
+        } else if maildir::is_malformed(error) {
+            BAD_FORMAT
+        } else {
+            reply_to(error)
+        }
     }
 
     fn discard(&self, body: &Body) {
@@ -550,8 +619,11 @@ fn reply_to(error: &io::Error) -> Reply {
 
 // The original's codes are the enhanced code written without its dots.
 const OVER_QUOTA: Reply = Reply::new(422, Enhanced(4, 2, 2), "Quota Exceeded");
+const OVER_QUOTA_FOR_LONG: Reply = Reply::new(522, Enhanced(5, 2, 2), "Persistent Quota Exceeded");
 const TOO_LARGE: Reply = Reply::new(523, Enhanced(5, 2, 3), "Message too large");
 const NONEXISTENT: Reply = Reply::new(511, Enhanced(5, 1, 1), "mailbox nonexistent");
+const BAD_FORMAT: Reply = Reply::new(420, Enhanced(4, 2, 0), "Mailbox Bad Formats");
+const NOT_SUPPORTED: Reply = Reply::new(420, Enhanced(4, 2, 0), "Mailbox not supported");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const NO_INODES: Reply = Reply::new(452, Enhanced(4, 3, 1), "no inodes left for mail");

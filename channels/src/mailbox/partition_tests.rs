@@ -15,7 +15,7 @@ use crate::{
 };
 
 fn store(root: &Path, autocreate: Autocreate) -> Store {
-    Store { path: root.to_owned(), autocreate, default_quota: Quota::default() }
+    Store { autocreate, ..Store::at(root.to_owned()) }
 }
 
 fn open(root: &Path, autocreate: Autocreate) -> Partition {
@@ -138,6 +138,71 @@ fn a_full_mailbox_refuses_and_the_others_do_not() {
         assert_eq!(deliver(&mut partition, delivery), [want, "250 2.5.0 amy OK"]);
     }
     assert_eq!(messages(&root.path(), "siroe.com/jdoe/Maildir").len(), 2);
+}
+
+#[test]
+fn a_limit_that_was_named_holds_until_another_one_is() {
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::Inbox);
+    // The limit that the relay names, if it names one; the store has none of its own.
+    let rows = [
+        (None, "250 2.5.0 jdoe OK"),
+        (Some((12, -1)), "250 2.5.0 jdoe OK"),
+        (None, "422 4.2.2 Quota Exceeded"),
+        (Some((12, -2)), "422 4.2.2 Quota Exceeded"),
+        (Some((-1, 3)), "250 2.5.0 jdoe OK"),
+        (None, "422 4.2.2 Quota Exceeded"),
+        (Some((-2, -2)), "250 2.5.0 jdoe OK"),
+        (None, "250 2.5.0 jdoe OK"),
+    ];
+    for (at, (limit, want)) in rows.into_iter().enumerate() {
+        let mut delivery = whole("6 long", &["jdoe"]);
+        delivery.recipients[0].quota = limit.map(|(size, messages)| XQuota { size, messages });
+        assert_eq!(deliver(&mut partition, delivery), [want], "{at}");
+        if at == 3 {
+            // Over a restart, too.
+            drop(partition);
+            partition = open(&root.path(), Autocreate::Inbox);
+        }
+    }
+    let kept = fs::read_to_string(root.path().join("siroe.com/jdoe/relais-quota"));
+    assert!(kept.expect("a file").starts_with("xquota -2,-2\n"));
+}
+
+#[test]
+fn a_mailbox_that_is_full_for_long_returns_its_mail() {
+    let root = Place::new();
+    let mut store = store(&root.path(), Autocreate::Inbox);
+    let mut full = |grace, want: &str| {
+        store.quota_grace = Duration::from_secs(grace);
+        let known = root.path().with_extension("known");
+        let (mut partition, _) = Partition::open(&store, "host", &known).expect("a partition");
+        let mut delivery = whole("6 long", &["jdoe"]);
+        delivery.recipients[0].quota = Some(XQuota { size: 10, messages: -1 });
+        assert_eq!(deliver(&mut partition, delivery), [want]);
+    };
+    full(100, "250 2.5.0 jdoe OK");
+    full(100, "422 4.2.2 Quota Exceeded");
+    let memory = root.path().join("siroe.com/jdoe/relais-quota");
+    let text = fs::read_to_string(&memory).expect("a file");
+    let (before, since) = text.trim_end().rsplit_once(' ').expect("a time");
+    let since = since.parse::<u64>().expect("seconds");
+    fs::write(&memory, format!("{before} {}\n", since - 90)).expect("room");
+    full(100, "422 4.2.2 Quota Exceeded");
+    fs::write(&memory, format!("{before} {}\n", since - 101)).expect("room");
+    full(100, "522 5.2.2 Persistent Quota Exceeded");
+    full(1_000, "422 4.2.2 Quota Exceeded");
+    // There is room: the mailbox begins anew.
+    for message in messages(&root.path(), "siroe.com/jdoe/Maildir") {
+        fs::remove_file(message).expect("allowed");
+    }
+    // As an IMAP server tells it.
+    let size = root.path().join("siroe.com/jdoe/Maildir/maildirsize");
+    let text = fs::read_to_string(&size).expect("a file");
+    fs::write(&size, format!("{text}-6 -1\n")).expect("room");
+    full(100, "250 2.5.0 jdoe OK");
+    full(100, "422 4.2.2 Quota Exceeded");
+    full(0, "522 5.2.2 Persistent Quota Exceeded");
 }
 
 #[test]
@@ -269,7 +334,7 @@ fn a_mailbox_that_its_user_can_write_does_not_lead_outside() {
     let maildir = "siroe.com/jdoe/Maildir";
     let quota = Some(XQuota { size: 1_000, messages: 100 });
     for (name, want) in [
-        ("new", "430 4.3.0"),
+        ("new", "420 4.2.0"),
         ("tmp", "250 2.5.0"),
         (".Work", "250 2.5.0"),
         ("maildirsize", "250 2.5.0"),
@@ -301,6 +366,31 @@ fn a_mailbox_that_its_user_can_write_does_not_lead_outside() {
             assert_eq!(deliver(&mut partition, whole("text", &["amy"])), ["250 2.5.0 amy OK"]);
         }
     }
+}
+
+#[test]
+fn a_mailbox_of_another_form_is_not_covered_by_one_that_nobody_reads() {
+    for (name, want) in [
+        ("mailboxes/INBOX/dbox-Mails", "420 4.2.0 Mailbox not supported"),
+        ("storage", "420 4.2.0 Mailbox not supported"),
+        ("mbox", "420 4.2.0 Mailbox not supported"),
+        ("sieve", "250 2.5.0 jdoe OK"),
+    ] {
+        let root = Place::new();
+        let mut partition = open(&root.path(), Autocreate::No);
+        fs::create_dir_all(root.path().join("siroe.com/jdoe").join(name)).expect("room");
+        let replies = deliver(&mut partition, whole("text", &["jdoe", "amy"]));
+        assert_eq!(replies, [want, "511 5.1.1 mailbox nonexistent"], "{name}");
+        root.make("siroe.com/jdoe/Maildir");
+        let replies = deliver(&mut partition, whole("text", &["jdoe"]));
+        assert_eq!(replies, ["250 2.5.0 jdoe OK"], "a Maildir that is there is the mailbox");
+    }
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::All);
+    root.make("siroe.com/jdoe");
+    fs::write(root.path().join("siroe.com/jdoe/Maildir"), "From x\n").expect("room");
+    let replies = deliver(&mut partition, whole("text", &["jdoe"]));
+    assert_eq!(replies, ["420 4.2.0 Mailbox Bad Formats"]);
 }
 
 #[test]
@@ -398,7 +488,7 @@ fn a_message_for_more_mailboxes_than_the_journal_can_name_is_delivered_and_hangs
     let path = folder.path().join("store");
     fs::create_dir(&path).expect("room");
     let root = Dir::root(&path).expect("a directory");
-    let store = Store { path, autocreate: Autocreate::Inbox, default_quota: Quota::default() };
+    let store = Store { autocreate: Autocreate::Inbox, ..Store::at(path) };
     let (marker, disk) = (Marker::nowhere(), Arc::new(RealDisk));
     let ground = Ground { root, marker, disk, journal: 16 << 10 };
     let opened = Partition::open_on(ground, &store, "h");

@@ -49,7 +49,7 @@ pub(super) enum Way {
 
 /// The mailboxes that one batch has opened, and its counts for them.
 pub(super) struct Batch {
-    kept: KeptMaildirs,
+    pub(super) kept: KeptMaildirs,
     pub(super) accounts: HashMap<String, Account>,
 }
 

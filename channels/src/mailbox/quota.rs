@@ -5,6 +5,9 @@
 //! anew. A batch of deliveries has one [`Account`] for each mailbox: what is charged to it counts
 //! at once for the deliveries behind it, and the file learns of what was placed, in one line.
 //!
+//! The first line is written while no other program has written its own: else that one stays. What is
+//! refused goes by the relay's limit, or the configured one, whatever the line says.
+//!
 //! A fault of the file keeps no mail away, and neither does one that keeps the mailbox from being
 //! counted: the operator is told, and the mail is taken, as by Dovecot.
 
@@ -16,7 +19,7 @@ use std::{
 use relais_config::store::Quota;
 use rustix::fs::FileType;
 
-use super::{dir::Dir, maildir::Maildir};
+use super::{dir::Dir, maildir::Maildir, quota_memory::QuotaMemory};
 use crate::mail::XQuota;
 
 /// The most that a mailbox may hold; `None` is without end.
@@ -68,7 +71,8 @@ impl Limit {
         }
     }
 
-    fn is_none(self) -> bool {
+    /// Whether there is no limit at all.
+    pub(super) fn is_none(self) -> bool {
         self.size.is_none() && self.messages.is_none()
     }
 
@@ -111,7 +115,7 @@ impl Account {
     pub(super) fn charge(
         &mut self,
         maildir: &Maildir,
-        limit: Limit,
+        (limit, memory): (Limit, &mut QuotaMemory),
         size: u64,
         bypass: bool,
     ) -> Result<(), Refused> {
@@ -120,7 +124,7 @@ impl Account {
             if !bypass && limit.size.is_some_and(|limit| size > limit) {
                 return Err(Refused::TooLarge);
             }
-            let fits = self.fits(maildir, limit, message);
+            let fits = self.fits(maildir, (limit, memory), message);
             if !fits && !bypass {
                 return Err(Refused::Exceeded);
             }
@@ -129,12 +133,17 @@ impl Account {
         Ok(())
     }
 
-    fn fits(&mut self, maildir: &Maildir, limit: Limit, message: Usage) -> bool {
+    fn fits(
+        &mut self,
+        maildir: &Maildir,
+        (limit, memory): (Limit, &mut QuotaMemory),
+        message: Usage,
+    ) -> bool {
         let known = self.estimate.or_else(|| {
-            let read = read(maildir, limit);
+            let read = read(maildir, limit, memory);
             read.unwrap_or_else(|error| self.unusable(error))
         });
-        let Some((usage, exact)) = known.or_else(|| self.recount(maildir, limit)) else {
+        let Some((usage, exact)) = known.or_else(|| self.recount(maildir, limit, memory)) else {
             return true;
         };
         self.estimate = Some((usage, exact));
@@ -142,7 +151,7 @@ impl Account {
         if limit.holds(after(usage)) || (exact && is_possible(maildir, usage)) {
             return limit.holds(after(usage));
         }
-        let Some((usage, exact)) = self.recount(maildir, limit) else { return true };
+        let Some((usage, exact)) = self.recount(maildir, limit, memory) else { return true };
         // The messages of this batch in their places are counted with the rest.
         self.charged = self.charged.minus(self.placed);
         self.placed = Usage::default();
@@ -151,7 +160,12 @@ impl Account {
     }
 
     /// `None`: the mailbox cannot be counted.
-    fn recount(&mut self, maildir: &Maildir, limit: Limit) -> Option<(Usage, bool)> {
+    fn recount(
+        &mut self,
+        maildir: &Maildir,
+        limit: Limit,
+        memory: &mut QuotaMemory,
+    ) -> Option<(Usage, bool)> {
         let usage = match count_all(maildir) {
             Ok(usage) => usage,
             Err(error) => {
@@ -159,13 +173,13 @@ impl Account {
                 return None;
             }
         };
-        let mut written = write(maildir, limit, usage);
+        let mut written = write(maildir, (limit, memory), usage);
         if let Err(error) = &written
             && error.kind() == io::ErrorKind::IsADirectory
             && maildir.dir.rename(FILE, &maildir.dir, ASIDE).is_ok()
         {
             self.fault = Some((SET_ASIDE, io::ErrorKind::IsADirectory.into()));
-            written = write(maildir, limit, usage);
+            written = write(maildir, (limit, memory), usage);
         }
         if let Err(error) = written {
             self.unusable::<()>(error);
@@ -199,7 +213,7 @@ impl Account {
     }
 
     /// Adds what was placed to the file, in one write, if it is there.
-    pub(super) fn close(&mut self, maildir: &Maildir) -> io::Result<()> {
+    pub(super) fn close(&mut self, maildir: &Maildir, memory: &mut QuotaMemory) -> io::Result<()> {
         let placed = std::mem::take(&mut self.placed);
         self.charged = self.charged.minus(placed);
         if placed == Usage::default() {
@@ -218,7 +232,7 @@ impl Account {
         file.write_all(format!("{} {}\n", placed.size, placed.messages).as_bytes())?;
         if self.estimate.is_none() && file.size()? > MAX_FILE as u64 {
             // Nobody has a limit here, so nobody would ever make it shorter.
-            write(maildir, Limit::default(), count_all(maildir)?)?;
+            write(maildir, (Limit::default(), memory), count_all(maildir)?)?;
         }
         Ok(())
     }
@@ -251,7 +265,29 @@ impl Usage {
 
 /// The estimate, and whether it was counted so lately that counting anew is of no use. `None`:
 /// there is none that makes sense.
-fn read(maildir: &Maildir, limit: Limit) -> io::Result<Option<(Usage, bool)>> {
+fn read(
+    maildir: &Maildir,
+    limit: Limit,
+    memory: &mut QuotaMemory,
+) -> io::Result<Option<(Usage, bool)>> {
+    let Some((text, age)) = text_of(maildir)? else { return Ok(None) };
+    let Some(Sum { usage, lines, header, rest }) = parse(&text) else { return Ok(None) };
+    let own = limit.header();
+    if header == own {
+        memory.wrote(header);
+    } else if limit.said && memory.has_written(header) {
+        // Other limits make the sum no less true.
+        // The line of nothing keeps a sum that was counted long ago from looking fresh.
+        let text = format!("{own}\n{}\n0 0\n", rest.trim_end());
+        maildir.replace(FILE, text.as_bytes())?;
+        memory.wrote(&own);
+    }
+    let exact = lines == 1 && age.is_some_and(|age| age < RECENT);
+    Ok(Some((usage, exact)))
+}
+
+/// The file, one octet more than it may have at most, and how old it is. `None`: there is none.
+fn text_of(maildir: &Maildir) -> io::Result<Option<(Vec<u8>, Option<Duration>)>> {
     let file = match maildir.dir.read(FILE) {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
         file => file?,
@@ -259,15 +295,7 @@ fn read(maildir: &Maildir, limit: Limit) -> io::Result<Option<(Usage, bool)>> {
     let Some(mut file) = file else { return Ok(None) };
     let mut text = Vec::with_capacity(512);
     Read::by_ref(&mut file).take(MAX_FILE as u64 + 1).read_to_end(&mut text)?;
-    let Some(Sum { usage, lines, header, rest }) = parse(&text) else { return Ok(None) };
-    if limit.said && header != limit.header() {
-        // Other limits make the sum no less true.
-        // The line of nothing keeps a sum that was counted long ago from looking fresh.
-        let text = format!("{}\n{}\n0 0\n", limit.header(), rest.trim_end());
-        maildir.replace(FILE, text.as_bytes())?;
-    }
-    let exact = lines == 1 && file.age()?.is_some_and(|age| age < RECENT);
-    Ok(Some((usage, exact)))
+    Ok(Some((text, file.age()?)))
 }
 
 /// The contents of the file.
@@ -318,10 +346,35 @@ fn count_all(maildir: &Maildir) -> io::Result<Usage> {
     Ok(usage)
 }
 
-/// Makes the file anew.
-fn write(maildir: &Maildir, limit: Limit, usage: Usage) -> io::Result<()> {
-    let text = format!("{}\n{} {}\n", limit.header(), usage.size, usage.messages);
-    maildir.replace(FILE, text.as_bytes())
+/// Makes the file anew; a first line of another program stays.
+fn write(
+    maildir: &Maildir,
+    (limit, memory): (Limit, &mut QuotaMemory),
+    usage: Usage,
+) -> io::Result<()> {
+    let before = text_of(maildir).ok().flatten();
+    let before = before.as_ref().and_then(|(text, _)| definition(text));
+    let theirs = before.filter(|header| !memory.has_written(header));
+    let own = limit.header();
+    let header = theirs.unwrap_or(&own);
+    let text = format!("{header}\n{} {}\n", usage.size, usage.messages);
+    maildir.replace(FILE, text.as_bytes())?;
+    if theirs.is_none() {
+        memory.wrote(&own);
+    }
+    Ok(())
+}
+
+/// The first line of the file, if it names limits: `1000S,10C`.
+fn definition(text: &[u8]) -> Option<&str> {
+    let line = text.split(|c| *c == b'\n').next()?;
+    let line = std::str::from_utf8(line).ok().filter(|line| line.len() <= LONGEST_DEFINITION)?;
+    let is_limit = |word: &str| {
+        let (digits, kind) = word.split_at_checked(word.len().checked_sub(1)?)?;
+        let is_number = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
+        Some(is_number && kind.bytes().all(|c| c.is_ascii_uppercase()))
+    };
+    line.split(',').all(|word| is_limit(word) == Some(true)).then_some(line)
 }
 
 /// The messages of one folder.
@@ -358,6 +411,8 @@ const UNUSABLE: &str = "the quota file cannot be used: the mailbox is counted an
 const UNCOUNTED: &str = "a mailbox cannot be counted: its mail is taken whatever its quota";
 /// Bytes beyond which the file is rewritten; from the specification of Maildir++.
 const MAX_FILE: usize = 5_120;
+/// Bytes of a first line; two limits of 20 digits have fewer.
+const LONGEST_DEFINITION: usize = 100;
 /// For so long nobody counts again; from the same place.
 const RECENT: Duration = Duration::from_secs(15 * 60);
 /// In XQUOTA: what the store has configured.
@@ -365,13 +420,14 @@ const STORE_DEFAULT: i64 = -2;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{cell::RefCell, fs};
 
     use super::*;
 
     struct Mailbox {
         dir: tempfile::TempDir,
         maildir: Maildir,
+        memory: RefCell<QuotaMemory>,
     }
 
     fn limit(size: u64, messages: u64) -> Limit {
@@ -386,18 +442,19 @@ mod tests {
         for (name, size) in messages {
             fs::write(dir.path().join("Maildir").join(name), vec![b'x'; *size]).expect("room");
         }
-        Mailbox { dir, maildir }
+        Mailbox { dir, maildir, memory: RefCell::default() }
     }
 
     impl Mailbox {
         /// A delivery of its own.
         fn charge(&self, limit: Limit, size: u64, bypass: bool) -> String {
             let mut account = Account::default();
-            let charged = account.charge(&self.maildir, limit, size, bypass);
+            let memory = &mut *self.memory.borrow_mut();
+            let charged = account.charge(&self.maildir, (limit, memory), size, bypass);
             if charged.is_ok() {
                 account.placed(size);
             }
-            account.close(&self.maildir).expect("room");
+            account.close(&self.maildir, memory).expect("room");
             charged.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
         }
 
@@ -440,7 +497,10 @@ mod tests {
     fn what_a_batch_has_charged_counts_before_it_is_placed() {
         let mailbox = mailbox(&[]);
         let mut account = Account::default();
-        let mut charge = |size| account.charge(&mailbox.maildir, limit(100, 10), size, false);
+        let mut memory = QuotaMemory::default();
+        let mut charge = |size| {
+            account.charge(&mailbox.maildir, (limit(100, 10), &mut memory), size, false)
+        };
         charge(60).expect("room");
         // Over the limit, and nothing is in the mailbox yet: counting anew changes nothing.
         assert!(matches!(charge(60), Err(Refused::Exceeded)));
@@ -448,10 +508,12 @@ mod tests {
         assert!(matches!(charge(1), Err(Refused::Exceeded)));
         account.refund(40);
         account.placed(60);
-        account.close(&mailbox.maildir).expect("room");
+        account.close(&mailbox.maildir, &mut memory).expect("room");
         assert_eq!(mailbox.file(), "100S,10C\n0 0\n60 1\n");
-        account.charge(&mailbox.maildir, limit(100, 10), 40, false).expect("room");
-        account.close(&mailbox.maildir).expect("room");
+        let charged =
+            account.charge(&mailbox.maildir, (limit(100, 10), &mut memory), 40, false);
+        charged.expect("room");
+        account.close(&mailbox.maildir, &mut memory).expect("room");
         assert_eq!(mailbox.file(), "100S,10C\n0 0\n60 1\n");
     }
 
@@ -489,16 +551,46 @@ mod tests {
 
     #[test]
     fn other_limits_in_the_file_are_no_reason_to_count_anew() {
-        let header = |said| {
+        let header = |said, is_ours: bool| {
             let mailbox = mailbox(&[]);
             mailbox.set("200S\n90 1\n");
+            if is_ours {
+                mailbox.memory.borrow_mut().wrote("200S");
+            }
             let limit = Limit { said, ..limit(100, 10) };
             assert_eq!(mailbox.charge(limit, 10, false), "ok");
             mailbox.file()
         };
         // The directory's word is passed on to the IMAP server; a default is not.
-        assert_eq!(header(true), "100S,10C\n90 1\n0 0\n10 1\n");
-        assert_eq!(header(false), "200S\n90 1\n10 1\n");
+        assert_eq!(header(true, true), "100S,10C\n90 1\n0 0\n10 1\n");
+        assert_eq!(header(false, true), "200S\n90 1\n10 1\n");
+        // Another program's word stays.
+        assert_eq!(header(true, false), "200S\n90 1\n10 1\n");
+    }
+
+    #[test]
+    fn another_programs_first_line_stays_when_the_mailbox_is_counted_anew() {
+        for (first, want) in [
+            ("5000S", "5000S"),
+            ("5000S,7C", "5000S,7C"),
+            ("0S", "0S"),
+            ("", "100S,10C"),
+            ("quota", "100S,10C"),
+            ("5000", "100S,10C"),
+            ("S", "100S,10C"),
+            ("-5S", "100S,10C"),
+        ] {
+            let mailbox = mailbox(&[("new/1.x,S=50", 50)]);
+            mailbox.set(&format!("{first}\nbroken\n"));
+            assert_eq!(mailbox.charge(limit(100, 10), 50, false), "ok", "{first:?}");
+            assert_eq!(mailbox.file(), format!("{want}\n50 1\n50 1\n"), "{first:?}");
+            assert_eq!(mailbox.charge(limit(100, 10), 51, false), "Quota Exceeded", "{first:?}");
+            // Of two limits that the relay names, the second replaces this store's first.
+            let own = want == "100S,10C";
+            assert_eq!(mailbox.charge(limit(200, 10), 1, false), "ok", "{first:?}");
+            let now = if own { "200S,10C" } else { want };
+            assert!(mailbox.file().starts_with(&format!("{now}\n")), "{first:?}");
+        }
     }
 
     #[test]
@@ -513,7 +605,8 @@ mod tests {
             assert_eq!(mailbox.charge(limit(100, 10), 50, false), "ok", "{odd}");
             assert_eq!(mailbox.charge(limit(100, 10), 51, false), "Quota Exceeded", "{odd}");
             let mut account = Account::default();
-            account.charge(&mailbox.maildir, limit(100, 10), 1, false).expect("room");
+            let limit = (limit(100, 10), &mut QuotaMemory::default());
+            account.charge(&mailbox.maildir, limit, 1, false).expect("room");
             assert_eq!(account.take_fault().map(|fault| fault.0), Some(UNUSABLE), "{odd}");
         }
     }

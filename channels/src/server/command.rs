@@ -205,14 +205,14 @@ fn mail(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<MailFrom,
         } else if name.eq_ignore_ascii_case(b"BODY") {
             let eight_bit = value.and_then(is_eight_bit).ok_or(CommandError::Value("BODY"))?;
             once(&mut body, eight_bit, "BODY")?;
-        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"RET") {
+        } else if name.eq_ignore_ascii_case(b"RET") {
             let returned = value.and_then(Return::parse).ok_or(CommandError::Value("RET"))?;
             once(&mut from.returned, returned, "RET")?;
-        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"ENVID") {
+        } else if name.eq_ignore_ascii_case(b"ENVID") {
             let value = value.filter(|value| envelopes.allow_xtext(value));
             let id = value.and_then(envelope_id).ok_or(CommandError::Value("ENVID"))?;
             once(&mut from.envelope_id, id, "ENVID")?;
-        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"AUTH") {
+        } else if name.eq_ignore_ascii_case(b"AUTH") {
             // The user of a relay before us: it would have to be believed.
             let is_xtext =
                 value.is_some_and(|value| value == b"<>" || xtext::decode(value).is_some());
@@ -239,10 +239,10 @@ fn rcpt(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<RcptTo, C
         } else if dialect == Dialect::Lmtp && name.eq_ignore_ascii_case(b"XDFLG") {
             let bits = value.and_then(number).ok_or(CommandError::Value("XDFLG"))?;
             once(&mut flags, bits, "XDFLG")?;
-        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"NOTIFY") {
+        } else if name.eq_ignore_ascii_case(b"NOTIFY") {
             let wanted = value.and_then(Notify::parse).ok_or(CommandError::Value("NOTIFY"))?;
             once(&mut notify, wanted, "NOTIFY")?;
-        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"ORCPT") {
+        } else if name.eq_ignore_ascii_case(b"ORCPT") {
             let value = value.filter(|value| envelopes.allow_xtext(value));
             let original = value.and_then(OriginalRecipient::parse);
             let original = original.ok_or(CommandError::Value("ORCPT"))?;
@@ -552,8 +552,6 @@ mod tests {
             (smtp, "MAIL FROM:<a@b> ENVID=a+0D+0AX", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> ENVID=a ENVID=a", "501 5.5.4"),
             (smtp, &long_id, "501 5.5.4"),
-            (lmtp, "MAIL FROM:<a@b> RET=HDRS", "555 5.5.4"),
-            (lmtp, "MAIL FROM:<a@b> ENVID=a", "555 5.5.4"),
             (smtp, "MAIL FROM:<a@b> SIZE", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> SIZE=", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> SIZE=-1", "501 5.5.4"),
@@ -568,8 +566,6 @@ mod tests {
             (smtp, "RCPT TO:<a@b> ORCPT=a@b", "501 5.5.4"),
             (smtp, "RCPT TO:<a@b> ORCPT=rfc822;a+zz", "501 5.5.4"),
             (smtp, "RCPT TO:<a@b> ORCPT=x;a ORCPT=x;a", "501 5.5.4"),
-            (lmtp, "RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4"),
-            (lmtp, "RCPT TO:<a@b> ORCPT=rfc822;a@b", "555 5.5.4"),
             (smtp, "RCPT TO:<a@\u{fc}.example>", "553 5.6.7"),
             (smtp, "NOOP \0", "500 5.5.2"),
             (smtp, "MAIL FROM:<a\0b@c>", "500 5.5.2"),

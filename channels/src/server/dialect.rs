@@ -55,7 +55,10 @@ impl Dialect {
         }
         text.push_str(match self {
             Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nHELP",
-            Self::Lmtp => "8BITMIME\nENHANCEDSTATUSCODES\nXQUOTA\nXDFLG\nOK",
+            Self::Lmtp if setup.limits.is_private => {
+                "8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nXQUOTA\nXDFLG\nOK"
+            }
+            Self::Lmtp => "8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nXQUOTA\nOK",
         });
         Reply::plain(250, text)
     }
@@ -85,7 +88,7 @@ impl Dialect {
                  see RFC 5321, RFC 3461, RFC 3207, RFC 4954"
             }
             Self::Lmtp => {
-                "commands: LHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nsee RFC 2033"
+                "commands: LHLO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 2033"
             }
         };
         Reply::new(214, Enhanced(2, 0, 0), text)

@@ -155,8 +155,8 @@ async fn transact<I: Intake>(event: Event<'_>, session: &mut Session<'_>, intake
             session.opened(Err(reply.clone()));
         }
         Event::Refused(reply, octets) => {
-            intake.refused(&reply, octets);
-            session.refused(&reply);
+            let verdict = intake.refused(&reply, octets);
+            session.refused(&reply, verdict);
         }
         // Nothing is to be taken, or the connection has to do with it.
         Event::Hungry

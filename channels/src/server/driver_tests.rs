@@ -78,7 +78,12 @@ fn limits() -> Limits {
         session: SessionLimits::UNLIMITED,
         command_line: 2_048,
         content_line: 65_536,
-        content: ContentLimits { header_size: 1 << 30, header_fields: 1 << 30, forbid_nul: true },
+        content: ContentLimits {
+            header_size: 1 << 30,
+            header_fields: 1 << 30,
+            forbid_nul: true,
+            header_form: false,
+        },
         commands: 1_000,
         bad_commands: 20,
         command_time: Duration::from_secs(300),
@@ -86,7 +91,7 @@ fn limits() -> Limits {
         data_rate: DataRate { octets: 10, over: Duration::from_secs(300) },
         strict_envelopes: false,
         beyond_ascii: crate::server::BeyondAscii::Refused,
-        size_binds: false,
+        is_private: false,
         forbid_pipelining: false,
     }
 }

@@ -78,9 +78,10 @@ pub trait Intake {
     }
 
     /// The message is refused with this reply, after so many octets of content, without
-    /// [`Intake::commit`] having been asked.
-    fn refused(&mut self, reply: &Reply, octets: u64) {
-        let _ = (reply, octets);
+    /// [`Intake::commit`] having been asked. Returns it as each recipient is to read it.
+    fn refused(&mut self, reply: &Reply, octets: u64) -> Verdict {
+        let _ = octets;
+        Verdict::Whole(reply.clone())
     }
 
     /// The transaction is over or given up: forget it. Also called after [`Intake::commit`].

@@ -400,13 +400,13 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// [`Event::Refused`] was noted: its reply may be said.
-    pub fn refused(&mut self, reply: &Reply) {
+    /// [`Event::Refused`] was noted: its reply may be said, in the words of this verdict.
+    pub fn refused(&mut self, reply: &Reply, verdict: Verdict) {
         if self.closing.is_some() {
             self.say(reply);
             self.forget();
         } else {
-            self.conclude(Verdict::Whole(reply.clone()));
+            self.conclude(verdict);
         }
     }
 
@@ -702,7 +702,6 @@ impl<'s> Session<'s> {
         let limits = &self.setup.limits;
         let lacks_tls = self.setup.tls.server == Insist::Must && !self.is_secured();
         let reply = match &mut self.transaction {
-            _ if self.setup.dialect == Dialect::Lmtp => NOT_OFFERED,
             None if lacks_tls => TLS_FIRST,
             None => MAIL_FIRST,
             Some(Transaction { recipients: 0, .. }) => self.setup.dialect.no_recipients(),
@@ -738,8 +737,7 @@ impl<'s> Session<'s> {
             let fed = unstuffer.feed(&octets[used..]);
             used += fed.consumed;
             transaction.receive(fed.content);
-            let too_long = transaction.announced.is_some_and(|size| transaction.received > size);
-            if too_long && self.setup.limits.size_binds {
+            if self.setup.limits.is_private && transaction.exceeds_announced() {
                 self.closing = Some(Reason::Abuse);
                 return (used, Event::Refused(MORE_THAN_ANNOUNCED, transaction.received));
             }
@@ -767,6 +765,10 @@ impl<'s> Session<'s> {
             let content = &octets[..used];
             *left -= used as u64;
             transaction.receive(content);
+            if self.setup.limits.is_private && transaction.exceeds_announced() {
+                self.closing = Some(Reason::Abuse);
+                return (used, Event::Refused(MORE_THAN_ANNOUNCED, transaction.received));
+            }
             if let Some(text) = &mut transaction.chunked {
                 text.scan(content);
                 let fault = text.fault();

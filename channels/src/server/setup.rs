@@ -111,8 +111,8 @@ pub struct Limits {
     pub strict_envelopes: bool,
     /// Octets above 127 in local parts.
     pub beyond_ascii: BeyondAscii,
-    /// `SIZE=` binds, as in the dialogue of our own relays; else it is an estimate.
-    pub size_binds: bool,
+    /// The peer is a relay of ours: `SIZE=` binds, else it is an estimate, and XDFLG is named.
+    pub is_private: bool,
     /// Commands that come before the reply which they have to wait for end the session.
     pub forbid_pipelining: bool,
 }
@@ -157,6 +157,7 @@ impl Limits {
                 header_size: channel.headersizelimit,
                 header_fields: channel.headerfieldlimit,
                 forbid_nul: channel.forbid_nul,
+                header_form: channel.program == Program::Lmtp && channel.flagtransfer,
             },
             commands: channel.disconnectcommandlimit,
             bad_commands: channel.disconnectbadcommandlimit,
@@ -169,7 +170,7 @@ impl Limits {
             } else {
                 BeyondAscii::Refused
             },
-            size_binds: channel.flagtransfer,
+            is_private: channel.flagtransfer,
             forbid_pipelining: channel.forbid_unauth_pipelining,
         }
     }

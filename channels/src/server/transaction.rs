@@ -49,22 +49,28 @@ impl Transaction {
         }
     }
 
+    /// Whether more has come than MAIL said.
+    pub(super) fn exceeds_announced(&self) -> bool {
+        self.announced.is_some_and(|size| self.received > size)
+    }
+
     /// Refuses the message if what came of it so far must not be.
     pub(super) fn judge(&mut self, fault: Option<TextFault>, limit: u64, dialect: Dialect) {
         if self.refusal.is_some() {
             return;
         }
         self.refusal = match fault {
+            Some(TextFault::BareCr | TextFault::BareLf) if dialect == Dialect::Lmtp => {
+                Some(BARE_LINE_END)
+            }
             Some(fault @ (TextFault::BareCr | TextFault::BareLf)) => {
-                // As the original's store says it.
-                let (code, detail) = if dialect == Dialect::Lmtp { (560, 0) } else { (550, 11) };
-                Some(Reply::with_text(code, Enhanced(5, 6, detail), fault.to_string()))
+                Some(Reply::with_text(550, Enhanced(5, 6, 11), fault.to_string()))
             }
             Some(fault @ TextFault::LongLine(_)) => {
                 Some(Reply::with_text(550, Enhanced(5, 6, 0), fault.to_string()))
             }
             None if self.received > limit => Some(TOO_BIG.clone()),
-            None => self.check.fault().map(refusal),
+            None => self.check.fault().map(|fault| refusal(fault, dialect)),
         };
     }
 
@@ -82,10 +88,25 @@ impl Transaction {
     }
 }
 
-fn refusal(fault: ContentFault) -> Reply {
-    let (code, enhanced) = match fault {
-        ContentFault::LargeHeader(_) => (552, Enhanced(5, 3, 4)),
-        ContentFault::ManyFields(_) | ContentFault::Nul => (550, Enhanced(5, 6, 0)),
+fn refusal(fault: ContentFault, dialect: Dialect) -> Reply {
+    let (code, enhanced) = match (fault, dialect) {
+        (ContentFault::Nul, Dialect::Lmtp) => return NUL,
+        (ContentFault::BadHeader, Dialect::Lmtp) => return BAD_HEADER,
+        (ContentFault::NoBlankLine, Dialect::Lmtp) => return NO_BLANK_LINE,
+        (ContentFault::LargeHeader(_), _) => (552, Enhanced(5, 3, 4)),
+        (
+            ContentFault::ManyFields(_)
+            | ContentFault::Nul
+            | ContentFault::BadHeader
+            | ContentFault::NoBlankLine,
+            _,
+        ) => (550, Enhanced(5, 6, 0)),
     };
     Reply::with_text(code, enhanced, fault.to_string())
 }
+
+// The original's store says these so (table 16-1).
+const NUL: Reply = Reply::new(560, Enhanced(5, 6, 0), "message contains null");
+const BARE_LINE_END: Reply = Reply::new(560, Enhanced(5, 6, 0), "message contains nl");
+const BAD_HEADER: Reply = Reply::new(560, Enhanced(5, 6, 0), "message has bad header");
+const NO_BLANK_LINE: Reply = Reply::new(560, Enhanced(5, 6, 0), "message has no blank line");

@@ -1,11 +1,11 @@
 //! Mailboxes that this machine holds.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use crate::file::{
     collections::Maybe,
-    form::Nested,
-    kinds::{Choice, Count, Path, Size},
+    form::{Nested, Section},
+    kinds::{Choice, Count, Path, Size, Time},
 };
 
 section! {
@@ -18,6 +18,9 @@ section! {
         autocreate: Autocreate = Autocreate::default(), Choice;
         /// For mailboxes whose sender named no quota.
         default_quota: Quota = Quota::default(), Nested::new();
+        /// From the first message that a full mailbox turns away, so long its mail is put off (`422
+        /// 4.2.2`); then it goes back to its senders (`522 5.2.2`) until a message fits again.
+        quota_grace: Duration = 14 * DAY, GRACE;
     }
 }
 
@@ -33,6 +36,13 @@ choice! {
     }
 }
 
+impl Store {
+    /// Mailboxes below `path`, and everything else as it is by default.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, ..Self::blank() }
+    }
+}
+
 section! {
     /// How much a mailbox may hold.
     pub struct Quota {
@@ -42,6 +52,10 @@ section! {
         messages: Option<u64> = None, Maybe(Count(0..=u64::MAX)), unit("messages");
     }
 }
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// Up to a year.
+const GRACE: Time = Time(Duration::ZERO..=Duration::from_secs(366 * 24 * 3_600));
 
 impl Copy for Quota {}
 

@@ -14,7 +14,7 @@ use relais_channels::{
 use relais_config::{
     Channel,
     channel::Program,
-    store::{Autocreate, Quota},
+    store::Autocreate,
 };
 use tokio::net::UnixListener;
 
@@ -27,7 +27,7 @@ use crate::{
 };
 
 fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
-    relais_config::Store { path: root.to_owned(), autocreate, default_quota: Quota::default() }
+    relais_config::Store { autocreate, ..relais_config::Store::at(root.to_owned()) }
 }
 
 fn open(root: &Path, autocreate: Autocreate) -> Store {

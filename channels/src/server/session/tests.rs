@@ -112,7 +112,7 @@ fn drive(session: &mut Session<'_>, engine: &mut Engine, octets: &mut Vec<u8>) -
             }
             Event::Refused(reply, octets) => {
                 engine.refused.push(format!("{} {octets}", reply.code));
-                session.refused(&reply);
+                session.refused(&reply, Verdict::Whole(reply.clone()));
             }
             Event::Close(reason) => return Some(reason),
         }
@@ -134,7 +134,12 @@ fn setup(dialect: Dialect) -> Setup {
             session: SessionLimits::UNLIMITED,
             command_line: 80,
             content_line: 40,
-            content: ContentLimits { header_size: 1_000, header_fields: 10, forbid_nul: true },
+            content: ContentLimits {
+                header_size: 1_000,
+                header_fields: 10,
+                forbid_nul: true,
+                header_form: false,
+            },
             commands: 12,
             bad_commands: 3,
             command_time: Duration::from_secs(300),
@@ -142,7 +147,7 @@ fn setup(dialect: Dialect) -> Setup {
             data_rate: DataRate { octets: 0, over: Duration::ZERO },
             strict_envelopes: false,
             beyond_ascii: BeyondAscii::Refused,
-            size_binds: dialect == Dialect::Lmtp,
+            is_private: dialect == Dialect::Lmtp,
             forbid_pipelining: false,
         },
         tls: TlsOffer::default(),
@@ -209,7 +214,7 @@ fn smtp(script: &str) -> Engine {
 
 fn lmtp(script: &str) -> Engine {
     let hello = "S: 220 mx.example LMTP\nC: LHLO client\nS: 250-mx.example\nS: 250-PIPELINING\n\
-                 S: 250-SIZE 100\nS: 250-8BITMIME\nS: 250-ENHANCEDSTATUSCODES\nS: 250-XQUOTA\n\
+                 S: 250-SIZE 100\nS: 250-8BITMIME\nS: 250-ENHANCEDSTATUSCODES\nS: 250-CHUNKING\nS: 250-XQUOTA\n\
                  S: 250-XDFLG\nS: 250 OK\n";
     play(Dialect::Lmtp, &format!("{hello}{script}"))
 }
@@ -495,7 +500,7 @@ fn no_wrong_sequence_ends_the_data_and_all_refuse_it() {
             let start = format!("{hello} x\\r\\nMAIL FROM:<a@b>\\r\\nRCPT TO:<c>\\r\\nDATA\\r\\n");
             let replies = match dialect {
                 Dialect::Smtp => "S: 250 mx\n".to_owned(),
-                Dialect::Lmtp => "S: 250-\n".repeat(7) + "S: 250 OK\n",
+                Dialect::Lmtp => "S: 250-\n".repeat(8) + "S: 250 OK\n",
             };
             let engine = play(
                 dialect,
@@ -729,7 +734,7 @@ fn the_engine_hears_of_every_message_that_is_refused() {
 fn a_size_that_does_not_bind_is_an_estimate() {
     for dialect in [Dialect::Smtp, Dialect::Lmtp] {
         let mut setup = setup(dialect);
-        setup.limits.size_binds = false;
+        setup.limits.is_private = false;
         let mut session = Session::new(&setup);
         let (mut engine, hello) = (
             Engine::default(),
@@ -786,15 +791,35 @@ fn a_message_in_chunks() {
 }
 
 #[test]
+fn a_message_in_chunks_over_lmtp_is_answered_for_each_recipient() {
+    let start = "C: MAIL FROM:<a@b> SIZE=9\nS: 250\nC: RCPT TO:<jdoe>\nS: 250\n\
+                 C: RCPT TO:<lost>\nS: 250\n";
+    let engine = lmtp(&format!(
+        "{start}C> BDAT 3\\r\\nx\\r\\n
+         S: 250 2.0.0 3 octets
+         C> BDAT 3 LAST\\r\\ny\\r\\n
+         S: 250 2.5.0 jdoe OK
+         S: 451 4.3.0
+         C: NOOP
+         S: 250"
+    ));
+    assert_eq!(engine.stored, ["x\r\ny\r\n"]);
+    let engine = lmtp(&format!(
+        "{start}C> BDAT 10 LAST\\r\\n12345678\\r\\n\nS: 500 message too big\nX: Abuse"
+    ));
+    assert_eq!(engine.refused.len(), 1, "a size that was announced binds in chunks, too");
+}
+
+#[test]
 fn chunks_that_are_refused_are_swallowed() {
     let start = "C: MAIL FROM:<a@b>\nS: 250\nC: RCPT TO:<c@d>\nS: 250\n";
     let hundred = "x".repeat(101);
-    // Without MAIL, without recipients, over LMTP.
+    // Without MAIL, without recipients.
     smtp("C> BDAT 6\\r\\nQUIT\\r\\nNOOP\\r\\n\nS: 503 5.5.1\nS: 250");
     smtp(
         "C: MAIL FROM:<a@b>\nS: 250\nC> BDAT 6 LAST\\r\\nQUIT\\r\\n\nS: 554 5.5.1\nC: NOOP\nS: 250",
     );
-    lmtp(&format!("{start}C> BDAT 6\\r\\nQUIT\\r\\n\nS: 502 5.5.1\nC: NOOP\nS: 250"));
+    lmtp("C> BDAT 6\\r\\nQUIT\\r\\nNOOP\\r\\n\nS: 503 5.5.1\nS: 250");
     // Too big: at once, and in sum; the rest is refused too, until the last or RSET.
     smtp(&format!("{start}C> BDAT 101 LAST\\r\\n{hundred}\nS: 552 5.3.4\n{start}"));
     smtp(&format!(

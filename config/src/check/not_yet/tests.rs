@@ -364,6 +364,7 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
         NO_STORE,
         STORE_UNUSED,
     ),
+    ("store.quota_grace", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
 ];
 const AT_PORT: Edits = &[("ports: [25]", "ports: [25], VALUE")];
 const SOCKET: Edits = &[("ports: [25]", "socket: \"/s\"")];
@@ -703,4 +704,5 @@ const VALUES: &[(&str, &str)] = &[
     ("store.autocreate", "autocreate: Inbox"),
     ("store.default_quota.size", r#"default_quota: (size: "1GiB")"#),
     ("store.default_quota.messages", "default_quota: (messages: 10)"),
+    ("store.quota_grace", r#"quota_grace: "2d""#),
 ];
