@@ -1,20 +1,14 @@
 //! An SMTP session's way into the queue: recipients are routed, content is gathered, and the
 //! reply after the data waits until the spool says that the message is safe.
 
-use std::{
-    fmt::Write,
-    num::NonZeroU64,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{fmt::Write, num::NonZeroU64, sync::Arc, time::SystemTime};
 
 use memchr::memrchr;
 use relais_channels::{
     mail::{
-        Address, Enhanced, Envelope, HeaderGap, HeaderScan, HeaderScanner, MessageId, Recipient, Reply,
-        ReversePath, star_received,
+        Address, Enhanced, Envelope, HeaderGap, HeaderScan, HeaderScanner, MessageId, Recipient,
+        Reply, ReversePath, star_received,
     },
-    sasl::{Mechanism, SaslExchange, SaslFault, Step},
     server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
     tls::{ClientCertificate, HandshakeFailure, Secured},
 };
@@ -22,7 +16,7 @@ use relais_spool::{Draft, NewContent, SpoolError};
 use tracing::{info, warn};
 
 use super::{
-    authentication::{Attempt, Denied, Identity},
+    authentication::{AuthExchange, Claimant, Identity},
     connection::{Ends, client_text, own_postmaster},
     descriptors::{LargeMessage, TOO_MANY_LARGE},
     header_forms::{BegunForm, HeaderForms},
@@ -34,9 +28,8 @@ use super::{
     switching::QueueSides,
 };
 use crate::{
-    events::{AuthEnded, HandshakeEnded, MessageAccepted, RecipientsRefused},
+    events::{HandshakeEnded, MessageAccepted, RecipientsRefused},
     in_hand,
-    metrics::AuthResult,
     router::{
         Admitted, MAX_EXPANSION, Poster, Question, Route, Submission, grouped, internal_ip,
         too_large_for_all,
@@ -59,8 +52,7 @@ pub struct SmtpIntake {
     internal: bool,
     /// The user who was let in.
     identity: Option<Identity>,
-    /// An exchange of AUTH that has begun.
-    exchange: Option<Box<Claiming>>,
+    exchange: AuthExchange,
     certificate: Option<ClientCertificate>,
     /// The parties whose mail is counted.
     metered: RateParties,
@@ -76,14 +68,6 @@ pub struct SmtpIntake {
     /// The cipher suite of TLS.
     cipher: Option<&'static str>,
     transaction: Transaction,
-}
-
-/// An exchange of AUTH that has begun.
-struct Claiming {
-    mechanism: Mechanism,
-    exchange: SaslExchange,
-    /// The user that it is about, as soon as that is known.
-    user: String,
 }
 
 #[derive(Default)]
@@ -173,7 +157,7 @@ impl SmtpIntake {
             presenter: None,
             internal,
             identity: None,
-            exchange: None,
+            exchange: AuthExchange::default(),
             certificate: None,
             binding: None,
             abandoned: 0,
@@ -215,22 +199,6 @@ impl SmtpIntake {
         let missing = author.missing(id, &self.side.host, named, SystemTime::now());
         octets.splice(head..head, missing);
         Ok(())
-    }
-
-    /// Checks what the client claims to be.
-    async fn check_claim(&self, attempt: &Attempt<'_>, claim: Step) -> Result<Identity, Denied> {
-        let authenticator = &self.side.authenticator;
-        match claim {
-            Step::Password { password, .. } => authenticator.password(attempt, password).await,
-            Step::Certificate(_) => {
-                authenticator.certificate(attempt, self.certificate.as_ref()).await
-            }
-            Step::Failed(fault) => Err(authenticator.fail(attempt, fault.to_string()).await),
-            Step::Proven(_) => authenticator.proven(attempt).await,
-            Step::Challenge(_) | Step::Keys(_) => {
-                Err(authenticator.fail(attempt, String::new()).await)
-            }
-        }
     }
 
     /// The message is too large to be kept in memory: what came of it so far goes to a file.
@@ -318,33 +286,6 @@ impl SmtpIntake {
                 Ok(drafts.into_iter().map(complete).collect())
             }
         }
-    }
-
-    /// Goes on with an exchange that asks for the keys of a user.
-    async fn give_keys(&mut self, user: &str, begun: Instant) -> Result<Step, Denied> {
-        let attempt = Attempt { user, client: self.ends.client_ip(), begun };
-        let keys = self.side.authenticator.keys(&attempt).await?;
-        let Some(claiming) = &mut self.exchange else {
-            return Ok(Step::Failed(SaslFault::Malformed));
-        };
-        user.clone_into(&mut claiming.user);
-        Ok(claiming.exchange.keys(keys))
-    }
-
-    /// Tells how an exchange came out.
-    fn end_exchange(&mut self, user: &str, denied: Option<&Denied>) {
-        let mechanism = self.exchange.take().map_or("", |claiming| claiming.mechanism.name());
-        let result = match denied {
-            None => AuthResult::Granted,
-            Some(Denied::Failed(_)) => AuthResult::Failed,
-            Some(Denied::Limited) => AuthResult::Limited,
-            Some(Denied::Unavailable(_)) => AuthResult::Unavailable,
-        };
-        let why = denied.map(ToString::to_string);
-        let service = &self.side.service;
-        let client = &self.client_text;
-        AuthEnded { service, client, user, mechanism, result, why: why.as_deref() }
-            .emit(&self.side.metrics);
     }
 
     fn let_in(&mut self, identity: Identity) {
@@ -608,47 +549,21 @@ impl Intake for SmtpIntake {
     }
 
     async fn authenticate(&mut self, said: AuthSaid) -> AuthAnswer {
-        let begun = Instant::now();
-        let step = match said {
-            AuthSaid::Begin(mechanism, initial) => {
-                let (exchange, step) = SaslExchange::begin(mechanism, initial, self.binding);
-                self.exchange =
-                    Some(Box::new(Claiming { mechanism, exchange, user: String::new() }));
-                step
-            }
-            AuthSaid::Response(octets) => match &mut self.exchange {
-                Some(claiming) => claiming.exchange.step(octets),
-                None => Step::Failed(SaslFault::Malformed),
-            },
+        let side = Arc::clone(&self.side);
+        let claimant = Claimant {
+            authenticator: &side.authenticator,
+            service: &side.service,
+            client: self.ends.client_ip(),
+            client_text: &self.client_text,
+            certificate: self.certificate.as_ref(),
+            binding: self.binding,
+            metrics: &side.metrics,
         };
-        let step = match step {
-            Step::Keys(user) => match self.give_keys(&user, begun).await {
-                Ok(step) => step,
-                Err(denied) => {
-                    self.end_exchange(&user, Some(&denied));
-                    return AuthAnswer::Refused(denied.reply());
-                }
-            },
-            step => step,
-        };
-        if let Step::Challenge(octets) = step {
-            return AuthAnswer::Challenge(octets);
+        let (answer, identity) = self.exchange.go_on(said, &claimant).await;
+        if let Some(identity) = identity {
+            self.let_in(identity);
         }
-        let claimed = || self.exchange.as_ref().map(|claiming| claiming.user.clone());
-        let user = match step.user() {
-            "" => claimed().unwrap_or_default(),
-            user => user.to_owned(),
-        };
-        let attempt = Attempt { user: &user, client: self.ends.client_ip(), begun };
-        let checked = self.check_claim(&attempt, step).await;
-        self.end_exchange(&user, checked.as_ref().err());
-        match checked {
-            Ok(identity) => {
-                self.let_in(identity);
-                AuthAnswer::Granted
-            }
-            Err(denied) => AuthAnswer::Refused(denied.reply()),
-        }
+        answer
     }
 
     fn takes_xclient(&self) -> bool {
@@ -661,7 +576,8 @@ impl Intake for SmtpIntake {
         self.home = Arc::clone(self.sides.of_client(self.ends.client_ip()).await);
         self.internal = vouches_for(&self.home, &self.ends);
         // The proxy's own do not speak for the client.
-        (self.identity, self.exchange, self.certificate, self.binding) = (None, None, None, None);
+        self.exchange.forget();
+        (self.identity, self.certificate, self.binding) = (None, None, None);
         self.settle();
         self.hello(other.hello.as_deref().unwrap_or_default(), other.extended.unwrap_or_default());
         Ok(())

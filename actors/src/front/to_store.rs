@@ -14,11 +14,13 @@ use relais_channels::{
     disk::is_full,
     mail::{Enhanced, MessageId, MessageIds, Reply, peer_id},
     mailbox::{Answer, Body, Delivery, MADE_ALWAYS, MailboxName, Rcpt, spill::Spill},
-    server::{Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
-    tls::{HandshakeFailure, Secured},
+    sasl::Mechanism,
+    server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
+    tls::{ClientCertificate, HandshakeFailure, Secured},
 };
 
 use super::{
+    authentication::{AuthExchange, Authenticator, Claimant},
     connection::{client_text, own_postmaster},
     descriptors::{LargeMessage, LargeMessages, TOO_MANY_LARGE},
     presenter::Presenter,
@@ -28,6 +30,7 @@ use crate::{
     events::{HandshakeEnded, IntoMailboxes, RecipientsRefused, StoredFor},
     in_hand,
     metrics::Metrics,
+    router::{RouteCache, internal_ip},
     store::{AWAY, Deliveries, Refused},
 };
 
@@ -52,8 +55,19 @@ pub struct StoreSide {
     pub ids: Arc<MessageIds>,
     /// How many messages may be on their way in by a file at once.
     pub large_messages: LargeMessages,
+    /// Where relays may log in.
+    pub logins: Option<RelayLogins>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+}
+
+/// Lets relays in that log in.
+#[derive(Clone)]
+pub struct RelayLogins {
+    /// Judges them.
+    pub authenticator: Arc<Authenticator>,
+    /// Says which clients are ours: they need not log in.
+    pub route_cache: Arc<RouteCache>,
 }
 
 /// One session's end of the store.
@@ -69,6 +83,12 @@ pub struct LmtpIntake {
     client_text: Arc<str>,
     /// The cipher suite of TLS.
     cipher: Option<&'static str>,
+    certificate: Option<ClientCertificate>,
+    /// Octets that only this TLS session has.
+    binding: Option<[u8; 32]>,
+    exchange: AuthExchange,
+    /// The user that the relay has logged in as.
+    user: Option<Arc<str>>,
     sender: String,
     recipients: Vec<Rcpt>,
     content: Content,
@@ -101,6 +121,10 @@ impl LmtpIntake {
             hello: String::new(),
             client_text: client_text("", client),
             cipher: None,
+            certificate: None,
+            binding: None,
+            exchange: AuthExchange::default(),
+            user: None,
             sender: String::new(),
             recipients: Vec::new(),
             content: Content::default(),
@@ -152,7 +176,7 @@ impl LmtpIntake {
             recipients,
             size,
             reply,
-            user: "",
+            user: self.user.as_deref().unwrap_or_default(),
         }
         .emit(&self.side.metrics);
     }
@@ -182,7 +206,7 @@ impl LmtpIntake {
             hello: &self.hello,
             client: self.client,
             host: &self.side.host,
-            protocol: Dialect::Lmtp.word(true, self.cipher.is_some(), false),
+            protocol: Dialect::Lmtp.word(true, self.cipher.is_some(), self.user.is_some()),
             cipher: self.cipher,
             id,
             only_recipient: only_recipient.as_deref(),
@@ -212,7 +236,41 @@ impl Intake for LmtpIntake {
         HandshakeEnded { service: &self.side.service, outcome }.emit(&self.side.metrics);
         self.hello.clear();
         self.client_text = client_text("", self.client);
-        self.cipher = outcome.as_ref().ok().map(|secured| secured.cipher);
+        let secured = outcome.as_ref().ok();
+        self.cipher = secured.map(|secured| secured.cipher);
+        self.binding = secured.and_then(|secured| secured.binding);
+        self.certificate = secured.and_then(|secured| secured.certificate.clone());
+        self.user = None;
+    }
+
+    /// Clients of a UNIX socket are known by their rights to it, and `INTERNAL_IP` knows addresses.
+    fn needs_no_login(&self) -> bool {
+        let (Some(client), Some(logins)) = (self.client, &self.side.logins) else { return true };
+        internal_ip(&logins.route_cache.routes(), client)
+    }
+
+    fn is_known_by_the_system(&self) -> bool {
+        self.client.is_none()
+    }
+
+    async fn authenticate(&mut self, said: AuthSaid) -> AuthAnswer {
+        if self.client.is_none() && matches!(said, AuthSaid::Begin(Mechanism::External, _)) {
+            return AuthAnswer::Granted;
+        }
+        let side = Arc::clone(&self.side);
+        let Some(logins) = &side.logins else { return AuthAnswer::Refused(NOT_OFFERED) };
+        let claimant = Claimant {
+            authenticator: &logins.authenticator,
+            service: &side.service,
+            client: self.client,
+            client_text: &self.client_text,
+            certificate: self.certificate.as_ref(),
+            binding: self.binding,
+            metrics: &side.metrics,
+        };
+        let (answer, identity) = self.exchange.go_on(said, &claimant).await;
+        self.user = identity.map(|identity| identity.user).or(self.user.take());
+        answer
     }
 
     fn takes_xclient(&self) -> bool {
@@ -223,6 +281,9 @@ impl Intake for LmtpIntake {
         let Some(presenter) = &mut self.presenter else { return Ok(()) };
         let ends = presenter.present(other).await?;
         (self.client, self.local) = (ends.client_ip(), ends.local_ip());
+        // The proxy's own do not speak for the client.
+        self.exchange.forget();
+        (self.user, self.certificate, self.binding) = (None, None, None);
         self.hello(other.hello.as_deref().unwrap_or_default(), true);
         Ok(())
     }
@@ -361,6 +422,7 @@ impl Intake for LmtpIntake {
 
 // The original writes an enhanced code without its dots; 421 closes nothing here.
 const BUSY: Reply = Reply::new(421, Enhanced(4, 2, 1), "Mailbox busy");
+const NOT_OFFERED: Reply = Reply::new(502, Enhanced(5, 5, 1), "not offered here");
 const UNKNOWN: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store failed");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");

@@ -296,7 +296,10 @@ mod tests {
                 gaps += 1;
                 assert!(gaps <= 2, "{message:?}");
             }
-            assert_eq!(octets.escape_ascii().to_string(), want.as_bytes().escape_ascii().to_string());
+            assert_eq!(
+                octets.escape_ascii().to_string(),
+                want.as_bytes().escape_ascii().to_string()
+            );
         }
     }
 

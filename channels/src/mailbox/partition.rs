@@ -589,7 +589,10 @@ impl Partition {
         self.alarms.raise(path, error, || maildir::culprit(&self.root, path));
         if path == WHOLE {
             reply_to(error)
-        } else if error.get_ref().is_some_and(|why| why.is::<OtherFormat>()) {
+        } else if error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<OtherFormat>)
+        {
             NOT_SUPPORTED
         } else if maildir::is_malformed(error) {
             BAD_FORMAT

@@ -498,9 +498,8 @@ mod tests {
         let mailbox = mailbox(&[]);
         let mut account = Account::default();
         let mut memory = QuotaMemory::default();
-        let mut charge = |size| {
-            account.charge(&mailbox.maildir, (limit(100, 10), &mut memory), size, false)
-        };
+        let mut charge =
+            |size| account.charge(&mailbox.maildir, (limit(100, 10), &mut memory), size, false);
         charge(60).expect("room");
         // Over the limit, and nothing is in the mailbox yet: counting anew changes nothing.
         assert!(matches!(charge(60), Err(Refused::Exceeded)));
@@ -510,8 +509,7 @@ mod tests {
         account.placed(60);
         account.close(&mailbox.maildir, &mut memory).expect("room");
         assert_eq!(mailbox.file(), "100S,10C\n0 0\n60 1\n");
-        let charged =
-            account.charge(&mailbox.maildir, (limit(100, 10), &mut memory), 40, false);
+        let charged = account.charge(&mailbox.maildir, (limit(100, 10), &mut memory), 40, false);
         charged.expect("room");
         account.close(&mailbox.maildir, &mut memory).expect("room");
         assert_eq!(mailbox.file(), "100S,10C\n0 0\n60 1\n");

@@ -1,4 +1,4 @@
-//! What the store remembers of one mailbox's quota, in a file of its own beside the Maildir: the limit
+//! The store's memory of one mailbox's quota, in a file of its own beside the Maildir: the limit
 //! that a relay named last, the line that it wrote into `maildirsize`, and since when the mailbox
 //! has turned mail away.
 //!

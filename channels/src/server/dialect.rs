@@ -27,8 +27,10 @@ impl Dialect {
             (Self::Smtp, false, true) => "ESMTPA",
             (Self::Smtp, true, false) => "ESMTPS",
             (Self::Smtp, true, true) => "ESMTPSA",
-            (Self::Lmtp, false, _) => "LMTP",
-            (Self::Lmtp, true, _) => "LMTPS",
+            (Self::Lmtp, false, false) => "LMTP",
+            (Self::Lmtp, false, true) => "LMTPA",
+            (Self::Lmtp, true, false) => "LMTPS",
+            (Self::Lmtp, true, true) => "LMTPSA",
         }
     }
 
@@ -88,7 +90,7 @@ impl Dialect {
                  see RFC 5321, RFC 3461, RFC 3207, RFC 4954"
             }
             Self::Lmtp => {
-                "commands: LHLO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 2033"
+                "commands: LHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 2033"
             }
         };
         Reply::new(214, Enhanced(2, 0, 0), text)

@@ -44,6 +44,10 @@ where
     if intake.takes_xclient() {
         session.offer_xclient();
     }
+    if intake.is_known_by_the_system() {
+        session.is_known_by_the_system();
+    }
+    session.excuse_from_auth(intake.needs_no_login());
     let opened = match opening {
         Opening::Greeting => Ok(()),
         Opening::Early => {
@@ -103,6 +107,7 @@ where
             }
             Event::Present(other) => {
                 let answer = intake.present(&other).await;
+                session.excuse_from_auth(intake.needs_no_login());
                 enter(setups.of(intake.channel()), session, &mut clock);
                 session.presented(answer);
             }
@@ -246,6 +251,7 @@ where
         intake.reset();
     }
     intake.handshake(&outcome);
+    session.excuse_from_auth(intake.needs_no_login());
     session.enter(setups.of(intake.channel()));
     outcome.map(drop).map_err(|_told| Reason::Handshake)
 }

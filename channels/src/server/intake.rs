@@ -44,6 +44,17 @@ pub trait Intake {
         async { Ok(()) }
     }
 
+    /// The client is let in without AUTH, though the channel insists on it. Asked with
+    /// [`Intake::channel`].
+    fn needs_no_login(&self) -> bool {
+        false
+    }
+
+    /// The system says who the client is (AUTH EXTERNAL): it comes by a UNIX socket.
+    fn is_known_by_the_system(&self) -> bool {
+        false
+    }
+
     /// AUTH was understood, or a response to a challenge.
     fn authenticate(&mut self, said: AuthSaid) -> impl Future<Output = AuthAnswer> {
         let _ = said;

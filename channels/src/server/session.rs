@@ -46,7 +46,7 @@ pub struct Session<'s> {
     protection: Protection,
     speaks: Speaks,
     /// The peer has proved who it is.
-    authenticated: bool,
+    login: LoginState,
     transaction: Option<Transaction>,
     /// The last MAIL was refused: what a peer pipelined behind it is not its mistake.
     mail_refused: bool,
@@ -182,12 +182,23 @@ enum Phase {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Protection {
     None,
+    /// The peer comes by a UNIX socket.
+    Socket,
     Tls {
         /// The peer has shown a certificate that we know.
         certificate: bool,
         /// The session has something that a proof can be bound to.
         binding: bool,
     },
+}
+
+/// Whether the peer has said who it is, and proved it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum LoginState {
+    Missing,
+    /// It is known otherwise.
+    NotNeeded,
+    Done,
 }
 
 /// A reply that the peer did not wait for.
@@ -210,7 +221,7 @@ impl<'s> Session<'s> {
             hello: None,
             protection: Protection::None,
             speaks: Speaks::ForItself,
-            authenticated: false,
+            login: LoginState::Missing,
             transaction: None,
             mail_refused: false,
             forgotten: false,
@@ -252,7 +263,7 @@ impl<'s> Session<'s> {
     pub fn secured(&mut self, secured: Option<&Secured>) {
         self.forget();
         self.phase = Phase::Command;
-        self.authenticated = false;
+        self.login = LoginState::Missing;
         self.protection = Protection::Tls {
             certificate: secured.is_some_and(|its| its.certificate.is_some()),
             binding: secured.is_some_and(|its| its.binding.is_some()),
@@ -267,6 +278,20 @@ impl<'s> Session<'s> {
         self.most_bad_commands = most.min(self.setup.limits.bad_commands);
     }
 
+    /// Whether the peer may send mail without AUTH, though the channel insists on it.
+    pub fn excuse_from_auth(&mut self, is_excused: bool) {
+        self.login = match (self.login, is_excused) {
+            (LoginState::Missing, true) => LoginState::NotNeeded,
+            (LoginState::NotNeeded, false) => LoginState::Missing,
+            (login, _) => login,
+        };
+    }
+
+    /// The peer comes by a UNIX socket: who it is says the system (AUTH EXTERNAL).
+    pub fn is_known_by_the_system(&mut self) {
+        self.protection = Protection::Socket;
+    }
+
     /// The peer may say XCLIENT.
     pub fn offer_xclient(&mut self) {
         self.speaks = Speaks::ForOthers;
@@ -278,7 +303,7 @@ impl<'s> Session<'s> {
             Ok(()) => {
                 self.hello = None;
                 // A login, a certificate and what TLS binds are the proxy's, not the client's.
-                self.authenticated = false;
+                self.login = LoginState::Missing;
                 if let Protection::Tls { certificate, binding } = &mut self.protection {
                     (*certificate, *binding) = (false, false);
                 }
@@ -539,7 +564,7 @@ impl<'s> Session<'s> {
                 self.bad(&dialect.wrong_hello())
             }
             (Command::StartTls, _) => self.start_tls(),
-            (Command::Auth(argument), Dialect::Smtp) => self.auth(argument),
+            (Command::Auth(argument), _) => self.auth(argument),
             (Command::Mail(from), _) => self.mail(from),
             (Command::Rcpt(to), _) => self.rcpt(to),
             (Command::Data, _) => self.begin_data(),
@@ -556,7 +581,7 @@ impl<'s> Session<'s> {
             (Command::XClient(other), _) => self.xclient(other),
             (Command::Vrfy, _) => self.answer(&VRFY),
             (Command::Help, _) => self.answer(&dialect.help()),
-            (Command::Auth(_) | Command::NotOffered, _) => self.bad(&NOT_OFFERED),
+            (Command::NotOffered, _) => self.bad(&NOT_OFFERED),
             (Command::Quit, _) => {
                 self.forget();
                 let text = format!("{} closing", self.setup.host);
@@ -583,7 +608,7 @@ impl<'s> Session<'s> {
     }
 
     fn is_secured(&self) -> bool {
-        self.protection != Protection::None
+        matches!(self.protection, Protection::Tls { .. })
     }
 
     fn offers_tls(&self) -> bool {

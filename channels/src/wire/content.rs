@@ -132,20 +132,21 @@ impl HeaderCount {
         while let Some(first) = piece.first() {
             let taken = match (self.at, first) {
                 (Column::First | Column::LineStart, b'\r') => {
-                    self.at = Column::Cr;
-                    1
+                    // The blank line is behind the header.
+                    (self.at, piece) = (Column::Cr, &piece[1..]);
+                    continue;
                 }
                 (Column::Cr, b'\n') => return Some(HeaderEnd::Blank),
                 (Column::LineStart, b' ' | b'\t') => {
                     self.at = Column::Inside;
                     continue;
                 }
-                (Column::First | Column::LineStart, c) if is_name(c) => {
+                (Column::First | Column::LineStart, c) if is_name(*c) => {
                     self.at = Column::Name { first: self.at == Column::First };
                     continue;
                 }
                 (Column::Name { first: is_first }, _) => {
-                    let name = piece.iter().position(|c| !is_name(c)).unwrap_or(piece.len());
+                    let name = piece.iter().position(|c| !is_name(*c)).unwrap_or(piece.len());
                     if name < piece.len() {
                         self.at = Column::NameEnd { first: is_first };
                     }
@@ -178,8 +179,8 @@ impl HeaderCount {
 }
 
 /// Whether an octet may be in the name of a field (RFC 5322 section 2.2).
-fn is_name(octet: &u8) -> bool {
-    octet.is_ascii_graphic() && *octet != b':'
+fn is_name(octet: u8) -> bool {
+    octet.is_ascii_graphic() && octet != b':'
 }
 
 #[cfg(test)]
@@ -194,6 +195,7 @@ mod tests {
             ("nothing", "", None),
             ("a header alone, at the limit of size", "A: 345678\r\nB: 5678\r\n", None),
             ("one past it", "A: 345678\r\nB: 56789\r\n", size),
+            ("at the limit, and its end", "A: 345678\r\nB: 5678\r\n\r\nbody\r\n", None),
             ("one past it, without an end", "A: 3456789012345678901", size),
             ("a header and a body", "A: b\r\n\r\nlong long long long\r\nC:\r\nD:\r\nE:\r\n", None),
             ("a body alone", "\r\nlong long long long long\r\n", None),

@@ -233,17 +233,19 @@ fn warn_of_authentication(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     let config = roles.config;
     let asks = |i: &usize| {
         let offers = config.channels[*i].sasl.server != Insist::No;
-        offers && roles.lacks(*i, Role::SmtpSource).is_none()
+        offers && roles.lacks(*i, Role::Source).is_none()
     };
     let asking: Vec<_> = (0..config.channels.len()).filter(asks).collect();
     if asking.is_empty() && reader.is_given("authentication") {
-        let message = "no channel of an SMTP service has sasl: (server: May): nobody logs in";
+        let message = "no channel of a service has sasl: (server: May): nobody logs in";
         reader.warning_at("authentication", message, false);
     }
     for i in asking {
         let path = |field: &str| format!("channels[{i}].sasl.{field}");
         let (channel, tls_first) = (&config.channels[i], |service: &Service| {
-            service.ports.is_empty() && service.socket.is_none()
+            // A store's socket needs no TLS.
+            let is_open = service.socket.is_some() && service.program == dispatcher::Program::Smtp;
+            service.ports.is_empty() && !is_open
         });
         if config.directory.is_none() {
             let message = "without a directory there are no users: nobody can log in";

@@ -6,7 +6,7 @@ use crate::file::{
     collections::{Few, List, Maybe},
     form::Nested,
     kinds::{Choice, Count, Flag, PATIENCE, Path},
-    setting::Role::{SmtpSource, Source},
+    setting::Role::Source,
 };
 
 section! {
@@ -80,14 +80,15 @@ section! {
     /// SASL, in each direction of a channel.
     pub struct SaslSides {
         /// When we are the server: AUTH, against the directory. A client that has proved who it is
-        /// may send to domains that are not ours; `Must` takes mail from no other.
-        server: Insist = Insist::default(), Choice, of(SmtpSource);
+        /// may send to domains that are not ours; `Must` takes mail from no other. Over LMTP, clients
+        /// that `INTERNAL_IP` knows and those of a UNIX socket need no login even so.
+        server: Insist = Insist::default(), Choice, of(Source);
         /// AUTH is offered without TLS, too: passwords may pass in clear.
-        without_tls: bool = false, Flag, of(SmtpSource);
+        without_tls: bool = false, Flag, of(Source);
         /// SCRAM-SHA-256 is offered, too, and bound to the TLS session where the client can. For
         /// users whose `userPassword` is `{SCRAM-SHA-256}` (`doveadm pw -s SCRAM-SHA-256` makes it):
         /// programs prefer SCRAM, and the others cannot log in by it.
-        scram: bool = false, Flag, of(SmtpSource);
+        scram: bool = false, Flag, of(Source);
         /// When we are the client.
         client: Insist = Insist::default(), Choice,
             not_yet("authentication at other hosts is not there yet: none is tried");

@@ -15,14 +15,14 @@ use relais_actors::{
         rates::RateLimits,
         session::{Behind, SessionParts},
         switching::QueueSides,
-        to_store::StoreSide,
+        to_store::{RelayLogins, StoreSide},
     },
     metrics::Metrics,
     store::{Deliveries, Store},
 };
 use relais_channels::server::{Dialect, Limits, SaslOffer, Setup, Setups, TlsOffer};
 use relais_config::{
-    self as config, Channel, Config, Directory, Service, channel, dispatcher::Program,
+    self as config, Channel, Config, Directory, Service, channel, dispatcher::Program, tls::Insist,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -196,7 +196,7 @@ impl<'a> Makers<'a> {
     }
 
     fn store_side(&self, service: &Service, deliveries: &Deliveries) -> StoreSide {
-        let Self { ground, below, .. } = self;
+        let Self { ground, below, delivery, .. } = self;
         let channel = self.channel(&service.channel);
         StoreSide {
             service: service.name.as_str().into(),
@@ -208,6 +208,12 @@ impl<'a> Makers<'a> {
             trace: channel.is_some_and(Channel::traces),
             ids: below.ids.clone(),
             large_messages: ground.large_messages.clone(),
+            logins: channel.filter(|channel| channel.sasl.server != Insist::No).map(|_| {
+                RelayLogins {
+                    authenticator: Arc::clone(&delivery.authenticator),
+                    route_cache: Arc::clone(&delivery.router.cache),
+                }
+            }),
             metrics: ground.metrics.clone(),
         }
     }

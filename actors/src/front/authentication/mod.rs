@@ -4,6 +4,7 @@
 //! attempt that would have to wait long for one is told to come back. Unknown users cost what known
 //! ones cost, and every failure is answered at the same time after its beginning.
 
+mod exchange;
 mod failures;
 
 use std::{
@@ -26,6 +27,7 @@ use ring::{
 };
 use tokio::sync::Semaphore;
 
+pub use self::exchange::{AuthExchange, Claimant};
 use self::failures::{Failures, Limits};
 use crate::directory::{
     ADDRESSES, DirectoryHandle, Entry, Lookup, LookupError, StoredPassword, may_log_in,

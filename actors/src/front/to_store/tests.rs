@@ -11,11 +11,7 @@ use relais_channels::{
         Verdict, serve,
     },
 };
-use relais_config::{
-    Channel,
-    channel::Program,
-    store::Autocreate,
-};
+use relais_config::{Channel, channel::Program, store::Autocreate};
 use tokio::net::UnixListener;
 
 use super::*;
@@ -48,6 +44,7 @@ fn intake(deliveries: Deliveries, flag_transfer: bool) -> LmtpIntake {
         trace: false,
         ids: Arc::new(MessageIds::after(MessageId(0), 0)),
         large_messages: LargeMessages::new(1),
+        logins: None,
         metrics: Arc::new(Metrics::new(&labels)),
     };
     LmtpIntake::new(side.into(), Some([192, 0, 2, 1].into()), None)

@@ -4,7 +4,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use relais_config::tls::Insist;
 
-use super::{Event, Phase, Protection, Session};
+use super::{Event, LoginState, Phase, Protection, Session};
 use crate::{
     mail::Reply,
     sasl::Mechanism,
@@ -28,7 +28,7 @@ impl Session<'_> {
                 self.say(&Reply { code: 334, enhanced: None, text: text.into() });
             }
             AuthAnswer::Granted => {
-                self.authenticated = true;
+                self.login = LoginState::Done;
                 self.say(&AUTH_OK);
             }
             AuthAnswer::Refused(reply) => {
@@ -42,13 +42,16 @@ impl Session<'_> {
     /// The mechanisms that EHLO names; none when AUTH is of no use now.
     pub(super) fn mechanisms(&self) -> Vec<Mechanism> {
         let offer = &self.setup.sasl;
-        let is_useful = offer.server != Insist::No && !self.authenticated;
-        if !is_useful || !self.is_secured() && !offer.without_tls {
+        let is_useful = offer.server != Insist::No && self.login != LoginState::Done;
+        if !is_useful || !self.hides_passwords() {
             return Vec::new();
         }
         let fits = |mechanism: &Mechanism| match mechanism {
             Mechanism::External => {
-                matches!(self.protection, Protection::Tls { certificate: true, .. })
+                matches!(
+                    self.protection,
+                    Protection::Tls { certificate: true, .. } | Protection::Socket
+                )
             }
             Mechanism::ScramSha256Plus => {
                 offer.scram && matches!(self.protection, Protection::Tls { binding: true, .. })
@@ -61,7 +64,12 @@ impl Session<'_> {
 
     /// Whether the peer has to say who it is, and prove it, before it sends mail.
     pub(super) fn lacks_auth(&self) -> bool {
-        self.setup.sasl.server == Insist::Must && !self.authenticated
+        self.setup.sasl.server == Insist::Must && self.login == LoginState::Missing
+    }
+
+    /// Whether nobody else reads what the peer sends, or the operator does not mind.
+    fn hides_passwords(&self) -> bool {
+        self.protection != Protection::None || self.setup.sasl.without_tls
     }
 
     pub(super) fn auth<'a>(&mut self, argument: &[u8]) -> Event<'a> {
@@ -72,9 +80,9 @@ impl Session<'_> {
         let refusal = match Mechanism::parse(name) {
             _ if offer.server == Insist::No => &NOT_OFFERED,
             _ if !extended => &HELLO_FIRST,
-            _ if self.authenticated => &AUTH_TWICE,
+            _ if self.login == LoginState::Done => &AUTH_TWICE,
             _ if self.transaction.is_some() => &AUTH_IN_MAIL,
-            _ if !self.is_secured() && !offer.without_tls => &AUTH_NEEDS_TLS,
+            _ if !self.hides_passwords() => &AUTH_NEEDS_TLS,
             Some(mechanism) if self.mechanisms().contains(&mechanism) && words.next().is_none() => {
                 let initial = match initial {
                     None => None,
