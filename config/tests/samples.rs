@@ -1,6 +1,7 @@
 //! The shipped samples load, say what they do not do yet, and survive being printed.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,6 +31,18 @@ fn every_sample_loads_and_what_is_printed_loads_to_the_same() {
         let (again, _) = load("printed", &printed);
         // Built-in values stand in the print, and are given from then on.
         assert_eq!(again.to_ron(), printed, "{file}");
+    }
+}
+
+#[test]
+fn every_sample_after_postfix_loads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/postfix");
+    let files = fs::read_dir(folder).expect("samples").map(|file| file.expect("a file").path());
+    let files: Vec<_> = files.collect();
+    assert_eq!(files.len(), 6);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a sample");
+        load(&file.display().to_string(), &text);
     }
 }
 

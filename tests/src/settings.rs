@@ -86,6 +86,15 @@ impl Settings {
             .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
     }
 
+    /// One of the shipped samples after Postfix's documents, on free ports.
+    pub fn after_postfix(name: &str) -> Self {
+        let (smtp, lmtp, admin) = (free_port(), free_port(), free_port());
+        Self { smtp, lmtp, admin, text: example(&format!("postfix/{name}")) }
+            .edit("ports: [25]", &format!("interface_address: \"127.0.0.1\", ports: [{smtp}]"))
+            .edit("data: \"/var/lib/relais\"", "data: \"relais-data\"")
+            .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
+    }
+
     /// Takes a table of the file from a file of its own.
     #[must_use]
     pub fn table(mut self, name: &str, file: &str) -> Self {
