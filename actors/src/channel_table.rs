@@ -12,7 +12,10 @@ use std::{
 };
 
 use relais_channels::mail::{NextHop, Priority};
-use relais_config::{Channel, Config, channel::Program};
+use relais_config::{
+    Channel, Config,
+    channel::{Copies, MAX_ADDRSPERFILE, Program},
+};
 
 use crate::ids::ChannelId;
 
@@ -174,6 +177,14 @@ pub fn is_delivered(channel: &Channel) -> bool {
 /// Whether jobs of this channel run its mail through the router again.
 pub fn reroutes(channel: &Channel) -> bool {
     matches!(channel.program, Program::Process | Program::Reprocess | Program::Hold)
+}
+
+/// Recipients of one message and host that leave together though they are in several entries. None
+/// where an entry is meant to be an operation by itself.
+pub fn joined_recipients(channel: &Channel) -> usize {
+    let connects = matches!(channel.program, Program::Lmtp | Program::Smtp);
+    let divides = channel.copies == Copies::Single || channel.addrsperfile < MAX_ADDRSPERFILE;
+    if connects && !divides { channel.max_rcpt } else { 0 }
 }
 
 /// How urgent a message of `size` octets is for a channel: what the sender asked for, lowered step

@@ -11,7 +11,7 @@
 //! | room | what it does | knows |
 //! | --- | --- | --- |
 //! | `fuzzing` | entrances for fuzzers alone | wire |
-//! | [`client`] | hands messages to other hosts | mail, wire |
+//! | [`client`] | hands messages to other hosts | mail, mime, wire |
 //! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`sasl`] | proofs of who a client is | — |
@@ -21,6 +21,7 @@
 //! | [`dsn`] | writes notices to senders | mail |
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
+//! | [`mime`] | gives parts of a message another encoding | mail |
 //! | [`backoff`] | pauses that double | — |
 //! | [`wire`] | octets: lines, dots, replies | mail |
 //! | [`mail`] | the nouns, and the only grammar of each | — |
@@ -39,6 +40,7 @@ pub mod mail;
 pub mod mailbox;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod memory_disk;
+pub mod mime;
 pub mod program;
 pub mod sasl;
 pub mod server;

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use relais_channels::{
-    client::{Connection, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted},
+    client::{
+        Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted,
+    },
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
         SiteTrouble,
@@ -28,7 +30,7 @@ use crate::{
     events::EntrySettled,
     ids::{ConnectionId, Destination},
     in_hand,
-    queue::{Pull, Settle, Settled, Work},
+    queue::{Pull, Settle, Settled, Tracked, Work},
 };
 
 /// A courier on its way.
@@ -126,13 +128,14 @@ impl Courier {
     /// Reports the last entry. If more wait, and the next can be announced behind the `message` in
     /// hand, takes it now; it then waits behind this one.
     async fn ask_ahead(&self, message: &Taken, settled: Option<Settled>) -> Option<Taken> {
-        let Work { entry, more } = message.work;
+        let Work { entry, joined, more } = &message.work;
         // A message that is not announced would wait for nothing; and with a large message a round
         // trip is no gain.
         let small = matches!(message.record, Ok((_, Content::Whole(_))));
-        let announces = self.announces && small && entry.open.is_power_of_two();
+        let alone = entry.open.is_power_of_two() && joined.is_empty();
+        let announces = self.announces && small && alone;
         let pipelines = || self.connection.as_ref().is_some_and(Connection::pipelines);
-        if more && announces && pipelines() && !self.life.is_over() {
+        if *more && announces && pipelines() && !self.life.is_over() {
             let work = self.ask(settled, true).await.ok()?;
             return Some(self.load(work).await);
         }
@@ -165,7 +168,7 @@ impl Courier {
         in_hand::hold(Some(entry.id));
         let settled = match record {
             Ok((envelope, content)) => {
-                let attempt = match self.channel().program {
+                let mut attempt = match self.channel().program {
                     Program::Bitbucket if *self.destination.host == *AUTOREPLY => {
                         let recipients = (&*envelope, entry.entry, entry.open);
                         Box::pin(self.parts.responder.answer(recipients, &content)).await
@@ -179,20 +182,41 @@ impl Courier {
                     _ if reroutes(self.channel()) => self.reroute(&work, &envelope, &content).await,
                     _ => self.deliver(&work, &envelope, &content, following).await,
                 };
-                let counts = work.counts(&attempt);
-                self.report(&work, &envelope, &attempt, counts);
-                let reaches = matches!(self.channel().program, Program::Lmtp | Program::Pipe);
-                let success_notices =
-                    if reaches { success_notices(&work, &envelope, &attempt) } else { 0 };
-                Settled { entry, attempt, counts, success_notices }
+                let joined = work.joined.iter().rev().map(|joined| {
+                    let its = attempt.split_off(joined.open.count_ones() as usize);
+                    self.settled(*joined, &envelope, its)
+                });
+                let joined: Vec<_> = joined.collect();
+                let first = self.settled(entry, &envelope, attempt);
+                Settled { joined: joined.into_iter().rev().collect(), ..first }
             }
             Err(error) => {
-                let attempt = unreadable(entry.id, &error, entry.open);
-                Settled { entry, attempt, counts: true, success_notices: 0 }
+                let settled = |entry: &Tracked| {
+                    let attempt = unreadable(entry.id, &error, entry.open);
+                    let joined = Vec::new();
+                    Settled { entry: *entry, attempt, counts: true, success_notices: 0, joined }
+                };
+                Settled { joined: work.joined.iter().map(settled).collect(), ..settled(&entry) }
             }
         };
         in_hand::hold(None);
         settled
+    }
+
+    /// One entry is done: writes its line.
+    fn settled(&self, entry: Tracked, envelope: &Envelope, attempt: Attempt) -> Settled {
+        let counts = Work::counts(&entry, &attempt);
+        EntrySettled {
+            envelope,
+            entry: usize::from(entry.entry),
+            tried: entry.open,
+            outcomes: &attempt.outcomes,
+            attempts: u32::from(entry.attempts) + u32::from(counts),
+        }
+        .emit(&self.parts.metrics);
+        let reaches = matches!(self.channel().program, Program::Lmtp | Program::Pipe);
+        let success_notices = if reaches { success_notices(&entry, envelope, &attempt) } else { 0 };
+        Settled { entry, attempt, counts, success_notices, joined: Vec::new() }
     }
 
     async fn deliver(
@@ -202,25 +226,36 @@ impl Courier {
         content: &Content,
         following: Option<&Taken>,
     ) -> Attempt {
-        let open = work.entry.open;
         let Some(recipients) = recipients_of(work, envelope) else {
-            return all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
+            let open = work.entries().map(|entry| entry.open.count_ones() as usize).sum();
+            return Attempt::all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
         };
         let base = delivery_of(envelope, &recipients);
         let following = following.and_then(|message| {
-            let (envelope, _) = message.record.as_ref().ok()?;
-            Some((envelope, recipients_of(&message.work, envelope)?))
+            let (envelope, content) = message.record.as_ref().ok()?;
+            // A large one has yet to be looked at, and a round trip is nothing to it.
+            let Content::Whole(octets) = content else { return None };
+            Some((envelope, !octets.is_ascii(), recipients_of(&message.work, envelope)?))
         });
-        let following =
-            following.as_ref().map(|(envelope, to)| (envelope, self.handover(to).batch()));
-        let following = following.as_ref().map(|(envelope, to)| delivery_of(envelope, to));
+        let following = following
+            .as_ref()
+            .map(|(envelope, eight_bit, to)| (envelope, *eight_bit, self.handover(to).batch()));
+        let following = following.as_ref().map(|(envelope, eight_bit, to)| Outgoing {
+            eight_bit: *eight_bit,
+            ..delivery_of(envelope, to)
+        });
         let mut handover = self.handover(&recipients);
         let mut goes_on = true;
         while goes_on {
             let batch = handover.batch();
             let delivery = Outgoing { recipients: &batch, ..base };
             match self.transact(&delivery, content, following.as_ref()).await {
-                Ok(transacted) => goes_on = handover.take(transacted),
+                Ok(transacted) => {
+                    if let Some(converted) = transacted.converted {
+                        tell_converted(envelope.id, converted);
+                    }
+                    goes_on = handover.take(transacted);
+                }
                 Err(trouble) => {
                     handover.give_up(trouble);
                     goes_on = false;
@@ -273,17 +308,6 @@ impl Courier {
         self.outbound.connect(next_hop).await
     }
 
-    fn report(&self, work: &Work, envelope: &Envelope, attempt: &Attempt, counts: bool) {
-        EntrySettled {
-            envelope,
-            entry: usize::from(work.entry.entry),
-            tried: work.entry.open,
-            outcomes: &attempt.outcomes,
-            attempts: u32::from(work.entry.attempts) + u32::from(counts),
-        }
-        .emit(&self.parts.metrics);
-    }
-
     fn channel(&self) -> &Channel {
         self.parts.channels.channel(self.destination.channel)
     }
@@ -291,26 +315,23 @@ impl Courier {
 
 /// Recipients, a bit each, that were reached and whose sender asked to be told of that, unless the
 /// next hop tells.
-fn success_notices(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
-    let Some(entry) = envelope.entries.get(usize::from(work.entry.entry)) else { return 0 };
+fn success_notices(tracked: &Tracked, envelope: &Envelope, attempt: &Attempt) -> u64 {
+    let Some(entry) = envelope.entries.get(usize::from(tracked.entry)) else { return 0 };
     if attempt.peer.as_ref().is_some_and(|peer| peer.notifies) {
         return 0;
     }
-    let reached = open_recipients(work.entry.open).zip(&attempt.outcomes).filter(|(index, to)| {
+    let reached = open_recipients(tracked.open).zip(&attempt.outcomes).filter(|(index, to)| {
         let recipient = entry.recipients.get(usize::from(*index));
         matches!(to, Outcome::Delivered(_)) && recipient.is_some_and(|r| r.notify.of_success())
     });
     reached.fold(0, |all, (index, _)| all | 1 << index)
 }
 
-/// The recipients that are still open. `None` if the record lacks the entry.
+/// The recipients that are still open, entry by entry. `None` if the record lacks one of them.
 fn recipients_of<'e>(
     work: &Work,
     envelope: &'e Envelope,
 ) -> Option<SmallVec<[OutgoingRcpt<'e>; 1]>> {
-    let entry = envelope.entries.get(usize::from(work.entry.entry))?;
-    let open = open_recipients(work.entry.open);
-    let recipients = open.filter_map(|index| entry.recipients.get(usize::from(index)));
     let rcpt = |to: &'e Recipient| OutgoingRcpt {
         original: &to.original,
         original_recipient: to.original_recipient.as_ref(),
@@ -318,7 +339,14 @@ fn recipients_of<'e>(
         quota: to.quota.as_deref().copied(),
         ..OutgoingRcpt::new(&to.address)
     };
-    Some(recipients.map(rcpt).collect())
+    let mut recipients = SmallVec::new();
+    for tracked in work.entries() {
+        let entry = envelope.entries.get(usize::from(tracked.entry))?;
+        for index in open_recipients(tracked.open) {
+            recipients.push(rcpt(entry.recipients.get(usize::from(index))?));
+        }
+    }
+    Some(recipients)
 }
 
 fn delivery_of<'e>(envelope: &'e Envelope, recipients: &'e [OutgoingRcpt<'e>]) -> Outgoing<'e> {
@@ -334,8 +362,17 @@ fn delivery_of<'e>(envelope: &'e Envelope, recipients: &'e [OutgoingRcpt<'e>]) -
 
 /// The same outcome for every open recipient.
 fn all(open: u64, outcome: &Outcome) -> Attempt {
-    let outcomes = open_recipients(open).map(|_| outcome.clone()).collect();
-    Attempt { outcomes, trouble: None, peer: None }
+    Attempt::all(open.count_ones() as usize, outcome)
+}
+
+fn tell_converted(id: MessageId, Converted { is_signed }: Converted) {
+    let text = if is_signed {
+        "converted to quoted-printable for a server that does not take it as it is: signatures in it do \
+         not hold any more"
+    } else {
+        "converted to quoted-printable for a server that does not take it as it is"
+    };
+    tracing::info!(%id, "{text}");
 }
 
 fn unreadable(id: MessageId, error: &SpoolError, open: u64) -> Attempt {

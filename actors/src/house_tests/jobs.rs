@@ -15,7 +15,7 @@ use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
     delivery::job::{EndJob, RunConnection},
     delivery::presence::Presence,
-    queue::{Pull, Queue, Settle, Settled, Work},
+    queue::{Pull, Queue, Settle, Settled, Tracked, Work},
 };
 
 /// The fate of the messages of a host.
@@ -175,16 +175,24 @@ async fn serve(
 }
 
 async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
+    let mut settled = deal_with_entry(script, host, work.entry).await;
+    for entry in work.joined {
+        settled.joined.push(deal_with_entry(script, host, entry).await);
+    }
+    settled
+}
+
+async fn deal_with_entry(script: &Script, host: &str, entry: Tracked) -> Settled {
     let _message = Counted::one(&script.in_hand);
-    script.taken.borrow_mut().push(work.entry.id);
+    script.taken.borrow_mut().push(entry.id);
     let gate = script.gate.borrow().clone();
     if let Some(gate) = gate {
         gate.acquire().await.unwrap().forget();
     }
     let deed = script.deeds.borrow().get(host).copied().unwrap_or(Deed::Deliver);
-    let peer = Some(Peer { host: host.into(), notifies: false, answered: u64::MAX, unsure: false });
-    let all =
-        |outcome: Outcome| open_recipients(work.entry.open).map(|_| outcome.clone()).collect();
+    let peer =
+        Some(Peer { host: host.into(), notifies: false, answered: u64::MAX.into(), unsure: false });
+    let all = |outcome: Outcome| open_recipients(entry.open).map(|_| outcome.clone()).collect();
     let later = || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "not now"));
     let (outcomes, trouble, peer) = match deed {
         Deed::Deliver | Deed::DeliverAndTell => {
@@ -211,11 +219,11 @@ async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
         }
     };
     let attempt = Attempt { outcomes: outcomes.into(), trouble, peer };
-    let counts = work.counts(&attempt);
-    let reached = open_recipients(work.entry.open).zip(&attempt.outcomes);
+    let counts = Work::counts(&entry, &attempt);
+    let reached = open_recipients(entry.open).zip(&attempt.outcomes);
     let reached = reached.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered(_)));
     let tells = matches!(deed, Deed::DeliverAndTell | Deed::TellOfFirst);
     let success_notices =
         if tells { reached.fold(0, |all, (index, _)| all | 1 << index) } else { 0 };
-    Settled { entry: work.entry, attempt, counts, success_notices }
+    Settled { entry, attempt, counts, success_notices, joined: Vec::new() }
 }

@@ -9,6 +9,7 @@ use relais_config::{
 };
 
 use super::entry::Tracked;
+use crate::channel_table::joined_recipients;
 
 /// The waits of a channel for messages of this priority: its own series for these, else its
 /// `backoff`, else the original's.
@@ -47,9 +48,10 @@ pub fn mailbox_busy(seed: u64, attempts: u16) -> Duration {
     Duration::from_secs(1) + Duration::from_secs(59).mul_f64(fraction(seed, attempts))
 }
 
-/// The seed that makes the waits of one entry differ from those of others.
-pub fn seed(id: MessageId, entry: u16) -> u64 {
-    id.0 ^ u64::from(entry)
+/// The seed that makes the waits of one entry differ from those of others; not of those that it leaves
+/// together with.
+pub fn seed(channel: &Channel, id: MessageId, entry: u16) -> u64 {
+    if joined_recipients(channel) > 0 { id.0 } else { id.0 ^ u64::from(entry) }
 }
 
 /// Whether an entry's last attempt ended between `since` and `now`, in milliseconds since 1970, as
@@ -60,7 +62,7 @@ pub fn tried_between(channel: &Channel, entry: &Tracked, since: u64, now: u64) -
     if attempts == 0 || due == 0 {
         return false;
     }
-    let seed = seed(entry.id, entry.entry);
+    let seed = seed(channel, entry.id, entry.entry);
     let usual = delay(&series(channel, entry.priority), attempts, seed);
     let is_fast = channel.mailbox_busy_fast_retry && attempts <= FAST_RETRIES;
     let busy = (is_fast || channel.private).then(|| mailbox_busy(seed, attempts));
@@ -132,9 +134,10 @@ mod tests {
         let fast = Channel { mailbox_busy_fast_retry: true, ..channel.clone() };
         let ended = 1_000_000_000;
         let (id, entry) = (MessageId(7), 1);
-        let usual =
-            |attempts| delay(&series(&channel, Priority::Normal), attempts, seed(id, entry));
-        let busy = |attempts| mailbox_busy(seed(id, entry), attempts);
+        let usual = |attempts| {
+            delay(&series(&channel, Priority::Normal), attempts, seed(&channel, id, entry))
+        };
+        let busy = |attempts| mailbox_busy(seed(&channel, id, entry), attempts);
         // name, channel, attempts, wait, tried since then
         let rows = [
             ("the usual wait", &channel, 3, usual(3), true),

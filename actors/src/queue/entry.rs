@@ -46,6 +46,11 @@ impl Tracked {
         }
     }
 
+    /// Its message and number.
+    pub fn key(&self) -> Key {
+        (self.id, self.entry)
+    }
+
     /// The state that the disk has of it.
     pub fn waiting(&self) -> EntryState {
         EntryState::Waiting { open: self.open, attempts: self.attempts, due: self.due }

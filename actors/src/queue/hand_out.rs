@@ -20,25 +20,38 @@ pub(super) struct HandOut {
     troubled: HashSet<Destination>,
 }
 
-/// The entry that a connection has in hand, and how much it has done.
+/// The entries that a connection had in hand when it ended.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct LeftInHand {
+    /// The entries of the message that it delivered.
+    pub(super) tried: Vec<Key>,
+    /// The others, which it had not come to.
+    pub(super) untried: Vec<Key>,
+}
+
+/// The entries that a connection has in hand, and how much it has done.
 #[derive(Debug, Default)]
 struct InHand {
-    /// The one it delivers and the one it asked for ahead.
-    entries: Vec<Key>,
+    /// The ones it delivers, and behind them those it asked for ahead, each with its turn.
+    entries: Vec<(Key, u32)>,
+    /// Of those it was given last.
+    turn: u32,
     done: u32,
 }
 
 impl HandOut {
-    /// `connection` has one more entry.
-    pub(super) fn give(&mut self, connection: ConnectionId, entry: Key) {
-        self.connections.entry(connection).or_default().entries.push(entry);
+    /// `connection` has one more message, by these entries.
+    pub(super) fn give(&mut self, connection: ConnectionId, entries: impl Iterator<Item = Key>) {
+        let hand = self.connections.entry(connection).or_default();
+        hand.turn = hand.turn.wrapping_add(1);
+        hand.entries.extend(entries.map(|entry| (entry, hand.turn)));
     }
 
     /// `connection` is done with an entry. Returns whether that is worth telling: often at first,
     /// when the destination may have more connections by it, and seldom later.
     pub(super) fn take_back(&mut self, connection: ConnectionId, entry: Key) -> bool {
         let hand = self.connections.entry(connection).or_default();
-        hand.entries.retain(|in_hand| *in_hand != entry);
+        hand.entries.retain(|(in_hand, _)| *in_hand != entry);
         hand.done += 1;
         hand.done.is_power_of_two()
     }
@@ -77,7 +90,11 @@ impl HandOut {
     }
 
     /// `connection` is gone. Returns what it had in hand.
-    pub(super) fn end(&mut self, connection: ConnectionId, destination: &Destination) -> Vec<Key> {
+    pub(super) fn end(
+        &mut self,
+        connection: ConnectionId,
+        destination: &Destination,
+    ) -> LeftInHand {
         if let Some(idle) = self.idle.get_mut(destination) {
             idle.retain(|(other, _)| *other != connection);
             if idle.is_empty() {
@@ -85,14 +102,21 @@ impl HandOut {
             }
         }
         self.recalls.ended(connection, destination);
-        self.connections.remove(&connection).unwrap_or_default().entries
+        let entries = self.connections.remove(&connection).unwrap_or_default().entries;
+        let first = entries.first().map(|(_, turn)| *turn);
+        let (tried, untried): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(_, turn)| Some(*turn) == first);
+        let keys = |of: Vec<(Key, u32)>| of.into_iter().map(|(entry, _)| entry).collect();
+        LeftInHand { tried: keys(tried), untried: keys(untried) }
     }
 
     /// The connection that has this entry in hand, and whether it delivers another one first.
     pub(super) fn holder(&self, entry: Key) -> Option<(ConnectionId, bool)> {
         self.connections.iter().find_map(|(connection, hand)| {
-            let place = hand.entries.iter().position(|in_hand| *in_hand == entry)?;
-            Some((*connection, place > 0))
+            let turn = |in_hand: &&(Key, u32)| in_hand.0 == entry;
+            let turn = hand.entries.iter().find(turn)?.1;
+            let first = hand.entries.first().map(|(_, turn)| *turn);
+            Some((*connection, first != Some(turn)))
         })
     }
 
@@ -153,20 +177,22 @@ mod tests {
 
     #[test]
     fn a_connection_has_what_it_was_given_until_it_gives_it_back_or_ends() {
-        let [one, two, three] = [1, 2, 3].map(|id| (MessageId(id), 0));
+        let [one, two, three, four] = [1, 2, 3, 4].map(|id| (MessageId(id), 0));
         let (connection, a) = (ConnectionId(7), to("a"));
         let mut hand_out = HandOut::default();
-        for entry in [one, two, three] {
-            hand_out.give(connection, entry);
+        hand_out.give(connection, [one, two].into_iter());
+        hand_out.give(connection, [three, four].into_iter());
+        for (entry, ahead) in [(one, false), (two, false), (three, true), (four, true)] {
+            assert_eq!(hand_out.holder(entry), Some((connection, ahead)), "{entry:?}");
         }
-        assert_eq!(hand_out.holder(one), Some((connection, false)));
-        assert_eq!(hand_out.holder(two), Some((connection, true)), "asked for ahead");
         let told = [one, two].map(|entry| hand_out.take_back(connection, entry));
         assert_eq!(told, [true, true], "the first and the second");
         assert!(!hand_out.take_back(connection, two), "the third is not worth telling");
         assert_eq!(hand_out.holder(one), None);
-        assert_eq!(hand_out.end(connection, &a), [three]);
-        assert_eq!(hand_out.end(connection, &a), []);
+        hand_out.give(connection, [one].into_iter());
+        let left = LeftInHand { tried: vec![three, four], untried: vec![one] };
+        assert_eq!(hand_out.end(connection, &a), left);
+        assert_eq!(hand_out.end(connection, &a), LeftInHand::default());
     }
 
     #[test]

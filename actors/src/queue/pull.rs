@@ -3,14 +3,18 @@
 
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
 use super::{
     Queue,
-    entry::Key,
+    entry::{Key, Tracked},
     facts::DestinationEvent,
+    hand_out::LeftInHand,
     requests::{ConnectionEnded, Contend, Pull, Recall, Work},
 };
 use crate::{
     actor::{Ctx, Handle},
+    channel_table::joined_recipients,
     ids::{ConnectionId, Destination},
 };
 
@@ -23,14 +27,13 @@ impl Queue {
                 let Some((connection, reply)) = self.hand_out.take_idle(&destination) else {
                     break;
                 };
-                let Some(entry) = self.tracker.take(&destination) else { break };
-                let key = (entry.id, entry.entry);
+                let Some(work) = self.take(&destination) else { break };
                 // A connection that just gave up waiting leaves its entry to the next one.
-                let more = self.tracker.ready(&destination) > 0;
-                if reply.send(Work { entry, more }).is_err() {
-                    self.return_to_line(&destination, key);
+                let keys: SmallVec<[Key; 1]> = work.entries().map(Tracked::key).collect();
+                if reply.send(work).is_ok() {
+                    self.hand_out.give(connection, keys.into_iter());
                 } else {
-                    self.hand_out.give(connection, key);
+                    keys.into_iter().for_each(|key| self.return_to_line(&destination, key));
                 }
             }
             let ready = self.tracker.ready(&destination);
@@ -41,6 +44,14 @@ impl Queue {
         if !waiting.is_empty() {
             self.announce(DestinationEvent::Waiting(waiting.into_iter().collect()));
         }
+    }
+
+    /// The next message for `destination`: an entry, and those that leave with it.
+    fn take(&mut self, destination: &Destination) -> Option<Work> {
+        let entry = self.tracker.take(destination)?;
+        let most = joined_recipients(self.channels.channel(destination.channel));
+        let joined = self.tracker.take_with_it(destination, &entry, most);
+        Some(Work { entry, joined, more: self.tracker.ready(destination) > 0 })
     }
 
     /// Deliveries that could not be written down would be repeated after a crash; and senders who
@@ -60,12 +71,16 @@ impl Queue {
     }
 
     fn end(&mut self, connection: ConnectionId, destination: &Destination, panicked: bool) {
-        let mut hand = self.hand_out.end(connection, destination);
-        if panicked && !hand.is_empty() {
-            // An entry with something wrong must not stand in front of the others for ever.
-            self.defer_after_panic(destination, hand.remove(0));
+        let LeftInHand { tried, untried } = self.hand_out.end(connection, destination);
+        for entry in tried {
+            if panicked {
+                // An entry with something wrong must not stand in front of the others for ever.
+                self.defer_after_panic(destination, entry);
+            } else {
+                self.return_to_line(destination, entry);
+            }
         }
-        for entry in hand {
+        for entry in untried {
             self.return_to_line(destination, entry);
         }
         let ready = self.tracker.ready(destination);
@@ -84,13 +99,12 @@ impl Handle<Pull> for Queue {
             return; // the reply is dropped; the connection ends when it has nothing in hand
         }
         let hands_out = self.hands_out();
-        let work = if hands_out { self.tracker.take(&destination) } else { None };
+        let work = if hands_out { self.take(&destination) } else { None };
         match work {
             // A connection that is gone is reported as ended, and its entry given back then.
-            Some(entry) => {
-                self.hand_out.give(connection, (entry.id, entry.entry));
-                let more = self.tracker.ready(&destination) > 0;
-                let _ = reply.send(Work { entry, more });
+            Some(work) => {
+                self.hand_out.give(connection, work.entries().map(Tracked::key));
+                let _ = reply.send(work);
             }
             None if ahead => {}
             // While nothing is handed out, a connection in its place would fare no better.

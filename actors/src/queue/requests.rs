@@ -58,24 +58,31 @@ pub struct ConnectionEnded {
 }
 
 /// One entry to deliver.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Work {
     /// Which entry, and which of its recipients are open.
     pub entry: Tracked,
+    /// Others of the same message and record, for the same transaction; nearly always none.
+    pub joined: Vec<Tracked>,
     /// Others wait for the same destination: it pays to ask ahead.
     pub more: bool,
 }
 
 impl Work {
+    /// All entries of it.
+    pub fn entries(&self) -> impl Iterator<Item = &Tracked> {
+        std::iter::once(&self.entry).chain(&self.joined)
+    }
+
     /// Whether this is an attempt of the message's own. It is none, and costs the message nothing,
     /// when the message was taken before its time to see whether its host is back, and the host
     /// is not.
-    pub fn counts(&self, attempt: &Attempt) -> bool {
+    pub fn counts(entry: &Tracked, attempt: &Attempt) -> bool {
         let is_deferred = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(_));
         let in_vain = attempt.trouble.is_some()
             && attempt.peer.is_none()
             && attempt.outcomes.iter().all(is_deferred);
-        !in_vain || self.entry.due <= now_ms()
+        !in_vain || entry.due <= now_ms()
     }
 }
 
@@ -90,6 +97,8 @@ pub struct Settled {
     pub counts: bool,
     /// Recipients that were reached and whose sender asked to be told, a bit each.
     pub success_notices: u64,
+    /// Of the entries that were joined to it.
+    pub joined: Vec<Settled>,
 }
 
 /// The channels whose connections end when they have nothing to do, because others wait for their
@@ -279,7 +288,8 @@ mod tests {
     fn a_probe_that_nobody_answers_is_no_attempt() {
         let reply = Reply::new(451, Enhanced(4, 4, 1), "nobody answers");
         let trouble = || Some(SiteTrouble::deferred(reply.clone()));
-        let peer = || Some(Peer { host: "a".into(), notifies: false, answered: 1, unsure: false });
+        let peer =
+            || Some(Peer { host: "a".into(), notifies: false, answered: 1.into(), unsure: false });
         let later = || Outcome::Deferred(reply.clone());
         let hour = 3_600_000;
         // name, when it is due, what came of it, whether it counts
@@ -308,7 +318,7 @@ mod tests {
                 size: 1,
             };
             let attempt = Attempt { outcomes: [outcome].into(), trouble, peer };
-            assert_eq!(Work { entry, more: false }.counts(&attempt), want, "{name}");
+            assert_eq!(Work::counts(&entry, &attempt), want, "{name}");
         }
     }
 }

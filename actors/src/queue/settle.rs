@@ -27,20 +27,32 @@ use crate::{
 };
 
 impl Queue {
-    /// Writes down what became of an entry that `connection` had, and announces how its destination
-    /// does.
+    /// Writes down what became of the entries that `connection` had of one message, and announces how
+    /// their destination does.
     pub(super) fn settle(
         &mut self,
         connection: ConnectionId,
         destination: &Destination,
-        settled: Settled,
+        mut settled: Settled,
     ) {
-        let Settled { entry, attempt, counts, success_notices: reached } = settled;
-        let key = (entry.id, entry.entry);
-        let is_worth_telling = self.hand_out.take_back(connection, key);
-        self.note_host(connection, destination, &attempt, is_worth_telling);
+        let is_worth_telling = self.hand_out.take_back(connection, settled.entry.key());
+        self.note_host(connection, destination, &settled.attempt, is_worth_telling);
+        // One time for all: what is left of a message waits, and leaves, together.
+        let now = now_ms();
+        let joined = std::mem::take(&mut settled.joined);
+        self.settle_entry(destination, settled, now);
+        for settled in joined {
+            self.hand_out.take_back(connection, settled.entry.key());
+            self.settle_entry(destination, settled, now);
+        }
+        self.finish_drain();
+    }
+
+    fn settle_entry(&mut self, destination: &Destination, settled: Settled, now: u64) {
+        let Settled { entry, attempt, counts, success_notices: reached, .. } = settled;
+        let key = entry.key();
         let channel = self.channels.channel(destination.channel);
-        let after = After::of(channel, &entry, &attempt.outcomes, now_ms());
+        let after = After::of(channel, &entry, &attempt.outcomes, now);
         let stranded = is_stranded(channel, &attempt);
         let consequence = match (self.minds(key), counts) {
             (false, _) => Consequence::Forgotten,
@@ -79,7 +91,6 @@ impl Queue {
                 self.move_on(destination, entry, after.state, stranded);
             }
         }
-        self.finish_drain();
     }
 
     /// Announces what an attempt shows of its destination.
@@ -346,7 +357,7 @@ impl After {
         // Where no peer speaks the words are those of the directory: a user who may not receive.
         let by_peer = channel.program == Program::Lmtp;
         let fast = by_peer && channel.mailbox_busy_fast_retry && all_busy && !silent;
-        let seed = backoff::seed(entry.id, entry.entry);
+        let seed = backoff::seed(channel, entry.id, entry.entry);
         let usual = backoff::delay(&backoff::series(channel, entry.priority), attempts, seed);
         let wait = if fast && attempts <= backoff::FAST_RETRIES {
             backoff::mailbox_busy(seed, attempts)
@@ -440,7 +451,7 @@ mod tests {
         for (name, channel, reply, in_trouble, unsure, stranded, soon) in rows {
             let outcomes = vec![Outcome::Deferred(reply.clone())];
             let trouble = in_trouble.then(|| SiteTrouble::deferred(reply));
-            let peer = Some(Peer { host: "h".into(), notifies: false, answered: 0, unsure });
+            let peer = Some(Peer { host: "h".into(), notifies: false, answered: 0.into(), unsure });
             let attempt = Attempt { outcomes: outcomes.into(), trouble, peer };
             assert_eq!(is_stranded(channel, &attempt), stranded, "{name}");
             let entry = Tracked {

@@ -108,9 +108,11 @@ impl Alone {
         next
     }
 
-    fn settle(&self, connection: u64, work: Work, attempt: Attempt, reached: u64) {
-        let counts = work.counts(&attempt);
-        let settled = Settled { entry: work.entry, attempt, counts, success_notices: reached };
+    fn settle(&self, connection: u64, work: &Work, attempt: Attempt, reached: u64) {
+        let entry = work.entry;
+        let counts = Work::counts(&entry, &attempt);
+        let joined = Vec::new();
+        let settled = Settled { entry, attempt, counts, success_notices: reached, joined };
         let (connection, destination) = (ConnectionId(connection), self.host());
         self.queue.tell(Settle { connection, destination, settled });
     }
@@ -200,7 +202,8 @@ fn never() -> Outcome {
 }
 
 fn attempt(outcomes: Vec<Outcome>) -> Attempt {
-    let peer = Peer { host: "one.test".into(), notifies: false, answered: u64::MAX, unsure: false };
+    let peer =
+        Peer { host: "one.test".into(), notifies: false, answered: u64::MAX.into(), unsure: false };
     Attempt { outcomes: outcomes.into(), trouble: None, peer: Some(peer) }
 }
 
@@ -251,7 +254,7 @@ async fn what_an_attempt_leaves_and_what_senders_hear_of_it() {
         let id = alone.post(&to).await;
         let work = timeout(PATIENCE, alone.pull(nth)).await.expect(name).unwrap();
         assert_eq!(work.entry.id, id, "{name}");
-        alone.settle(nth, work, attempt(outcomes.into()), reached);
+        alone.settle(nth, &work, attempt(outcomes.into()), reached);
         let state = alone.state(id).await;
         assert_eq!((state.open(), state.reached()), (open, reached), "{name}");
         if let [kind] = told {
@@ -271,7 +274,7 @@ async fn a_host_in_trouble_is_announced_and_its_mail_is_stranded_until_it_is_rea
     let reply = Reply::new(451, Enhanced(4, 4, 1), "nobody answers");
     let trouble = Some(SiteTrouble::deferred(reply.clone()));
     let outcomes = vec![Outcome::Deferred(reply.clone())];
-    alone.settle(1, work, Attempt { outcomes: outcomes.into(), trouble, peer: None }, 0);
+    alone.settle(1, &work, Attempt { outcomes: outcomes.into(), trouble, peer: None }, 0);
     let said = |event| match event {
         DestinationEvent::Troubled { reply, .. } => Some(reply),
         _ => None,
@@ -281,7 +284,7 @@ async fn a_host_in_trouble_is_announced_and_its_mail_is_stranded_until_it_is_rea
     // A probe gets it before its time.
     let work = timeout(PATIENCE, alone.pull(2)).await.unwrap().unwrap();
     assert_eq!(work.entry.id, id);
-    alone.settle(2, work, attempt(vec![ok()]), 0);
+    alone.settle(2, &work, attempt(vec![ok()]), 0);
     let reached = |event| match event {
         DestinationEvent::Reached { connection, .. } => Some(connection),
         _ => None,
@@ -327,7 +330,7 @@ async fn an_order_about_an_entry_in_hand_is_carried_out_when_it_comes_back() {
         let work = timeout(PATIENCE, alone.pull(connection)).await.unwrap().unwrap();
         assert_eq!(alone.order(action, id).await, Placed::Later);
         assert_eq!(alone.queue.ask(CountOrders).await.unwrap(), 1);
-        alone.settle(connection, work, attempt(vec![later()]), 0);
+        alone.settle(connection, &work, attempt(vec![later()]), 0);
         assert_eq!(alone.queue.ask(CountOrders).await.unwrap(), 0);
     }
     assert!(matches!(alone.state(held).await, EntryState::Held { attempts: 1, .. }));
@@ -348,7 +351,7 @@ async fn a_drain_ends_when_nothing_is_in_hand() {
     alone.queue.ask(CountOrders).await.unwrap();
     assert!(matches!(alone.news.recv().await, Some(News::Draining)));
     assert!(alone.pull(2).await.is_err(), "nothing more is handed out");
-    alone.settle(1, work, attempt(vec![ok()]), 0);
+    alone.settle(1, &work, attempt(vec![ok()]), 0);
     timeout(PATIENCE, drained).await.expect("it ends").unwrap();
 }
 

@@ -4,6 +4,7 @@
 //! its limit, counted from the moment it is due, however slowly its octets drip.
 
 use std::{
+    borrow::Cow,
     future::Future,
     io::{self, IoSlice},
     mem,
@@ -21,14 +22,16 @@ use tokio::{
 
 use super::{
     exchange::{Before, Exchange, Next, Outgoing, Transacted},
-    line_ends::{self, LineEnds, Unsendable},
+    line_ends::LineEnds,
     offer::Offer,
     policy::{Lost, Stage},
+    rendition::{Octets, refused, render, unreadable},
     settings::Settings,
     stream::Stream,
 };
 use crate::{
-    mail::{Content, Dialect, Enhanced, Outcome, Reply, SiteTrouble},
+    mail::{Content, Dialect, Outcome, Reply, SiteTrouble},
+    mime::{Conversion, Converter},
     wire::{replies::Replies, stuff::Stuffer},
 };
 
@@ -164,16 +167,21 @@ impl Connection {
         let announced = self.announced.take();
         let before = if self.kept { Before::Kept } else { Before::New };
         let reset = self.reset_due && announced.is_none();
-        let mut exchange = Exchange::new(delivery, self.offer, before, reset);
         // Should this future be dropped half way, nobody may use what it leaves behind.
         self.broken = true;
+        let rendered = render(content, self.offer, &self.settings).await;
+        let delivery = rendered.as_ref().map_or(*delivery, |it| Outgoing {
+            size: it.size,
+            eight_bit: it.eight_bit,
+            ..*delivery
+        });
+        let mut exchange = Exchange::new(&delivery, self.offer, before, reset);
         let mut next = exchange.begin();
-        if let Content::Whole(octets) = content
-            && let Err(unsendable) = line_ends::check_whole(octets, self.settings.max_line)
-        {
-            exchange.settle_all(&refused(unsendable));
+        if let Err(outcome) = &rendered {
+            exchange.settle_all(outcome);
             next = Next::Done;
         }
+        let octets = rendered.as_ref().map_or(&NOTHING, |it| &it.octets);
         if let Some(commands) = announced {
             next = if next == Next::Send {
                 exchange.announced(&commands, &mut self.expected)
@@ -186,7 +194,7 @@ impl Connection {
             if next == Next::Stale {
                 return Err(Stale);
             }
-            next = match self.step(next, &mut exchange, content, following).await {
+            next = match self.step(next, &mut exchange, octets, following).await {
                 Ok(next) => next,
                 Err(lost) if exchange.lost(&self.peer, &lost) => return Err(Stale),
                 Err(_) => Next::Done,
@@ -199,7 +207,8 @@ impl Connection {
         self.settings.progress.rests();
         self.reset_due = exchange.reset_due();
         self.broken = exchange.is_closing();
-        Ok(exchange.finish(self.host.clone()))
+        let converted = rendered.ok().and_then(|it| it.converted);
+        Ok(Transacted { converted, ..exchange.finish(self.host.clone()) })
     }
 
     /// Whether another message may be handed over, as far as can be seen from here.
@@ -231,7 +240,7 @@ impl Connection {
         &mut self,
         next: Next,
         exchange: &mut Exchange<'_>,
-        content: &Content,
+        octets: &Octets<'_>,
         following: Option<&Outgoing<'_>>,
     ) -> Result<Next, Lost> {
         self.settings.progress.waits(exchange.stage().into());
@@ -256,7 +265,7 @@ impl Connection {
                 behind.clear();
                 let announced =
                     following.is_some_and(|following| exchange.announce(following, &mut behind));
-                match self.send(content, &behind).await {
+                match self.send(octets, &behind).await {
                     Ok(()) => {
                         exchange.content_sent();
                         if announced {
@@ -318,10 +327,12 @@ impl Connection {
     }
 
     /// Sends the content, its dot, and what may follow it at once.
-    async fn send(&mut self, content: &Content, behind: &[u8]) -> Result<(), Broken> {
-        match content {
-            Content::Whole(octets) => self.send_whole(octets, behind).await,
-            Content::File { path, size } => self.send_file(path, *size, behind).await,
+    async fn send(&mut self, octets: &Octets<'_>, behind: &[u8]) -> Result<(), Broken> {
+        match octets {
+            Octets::Whole(octets) => self.send_whole(octets, behind).await,
+            Octets::File { path, size, conversion } => {
+                self.send_file(path, *size, conversion.as_ref(), behind).await
+            }
         }
     }
 
@@ -342,11 +353,16 @@ impl Connection {
         self.write(&slices, self.settings.data_time).await.map_err(Broken::Sending)
     }
 
-    async fn send_file(&mut self, path: &Path, size: u64, behind: &[u8]) -> Result<(), Broken> {
-        let unreadable = |error: io::Error| {
-            let text = format!("cannot read the message from the spool: {error}");
-            Broken::Content(Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), text)))
-        };
+    async fn send_file(
+        &mut self,
+        path: &Path,
+        size: u64,
+        conversion: Option<&Conversion>,
+        behind: &[u8],
+    ) -> Result<(), Broken> {
+        let unreadable = |error: io::Error| Broken::Content(unreadable(&error));
+        let mut converter = conversion.map(Converter::new);
+        let mut made = Vec::new();
         let mut file = File::open(path).await.map_err(unreadable)?.take(size);
         let (mut stuffer, mut line_ends) = (Stuffer::new(), LineEnds::new(self.settings.max_line));
         let mut piece = Vec::with_capacity(PIECE);
@@ -358,6 +374,16 @@ impl Connection {
                 return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
             }
             left -= piece.len() as u64;
+            if let Some(mut at_work) = converter.take() {
+                made.clear();
+                at_work.feed(&piece, &mut made);
+                if left > 0 {
+                    converter = Some(at_work);
+                } else {
+                    at_work.finish(&mut made);
+                }
+                std::mem::swap(&mut piece, &mut made);
+            }
             line_ends.check(&piece).map_err(|error| Broken::Content(refused(error)))?;
             let slices: Slices<'_> = stuffer.feed(&piece).collect();
             let sent = self.write(&slices, self.settings.data_time).await;
@@ -455,11 +481,8 @@ async fn limited<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) 
     Ok(timeout(limit, work).await.map_err(|_| Lost::TimedOut)??)
 }
 
-fn refused(unsendable: Unsendable) -> Outcome {
-    let detail = if unsendable == Unsendable::Bare { 11 } else { 0 };
-    Outcome::Failed(Reply::with_text(550, Enhanced(5, 6, detail), unsendable.to_string()))
-}
-
+/// The octets of content that is not sent.
+const NOTHING: Octets<'_> = Octets::Whole(Cow::Borrowed(&[]));
 /// Octets of content sent at once.
 const PIECE: usize = 64 << 10;
 /// After the reply for one recipient, for that of the next, at least: a store whose disk stalls for a
@@ -475,6 +498,14 @@ const QUIT_TIME: Duration = Duration::from_secs(5);
 #[cfg(test)]
 #[path = "connection_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "rendition_tests.rs"]
+mod rendition_tests;
+
+#[cfg(test)]
+#[path = "many_tests.rs"]
+mod many_tests;
 
 #[cfg(test)]
 #[path = "announced_tests.rs"]

@@ -26,8 +26,10 @@ fn converse(exchange: &mut Exchange<'_>, codes: &[u16]) -> Next {
     let mut next = exchange.begin();
     for code in codes {
         assert!(matches!(next, Next::Send | Next::Await | Next::Content), "{code}: {next:?}");
-        if next == Next::Content {
-            exchange.content_sent();
+        match next {
+            Next::Send => exchange.commands(&mut Vec::new()),
+            Next::Content => exchange.content_sent(),
+            _ => {}
         }
         next = exchange.take(reply(*code));
     }
@@ -146,7 +148,7 @@ fn parameters_of_stores_go_to_lmtp_servers_alone() {
         let to = [OutgoingRcpt { notify: Notify::Never, ..to[0] }];
         let message = Outgoing { recipients: &to, ..message };
         let keywords = "PIPELINING\nSIZE 100\n8BITMIME\nDSN\nXQUOTA\nXDFLG";
-        let exchange = Exchange::new(&message, offer(dialect, keywords), Before::New, false);
+        let mut exchange = Exchange::new(&message, offer(dialect, keywords), Before::New, false);
         let mut commands = Vec::new();
         exchange.commands(&mut commands);
         let want = format!("MAIL FROM:<s@x> SIZE=12 BODY=8BITMIME\r\n{want}\r\nDATA\r\n");
@@ -178,6 +180,9 @@ fn the_next_message_is_announced_where_one_reply_is_due_before_it() {
             assert_eq!(due, Next::Content);
             let announced = exchange.announce(&following, &mut Vec::new());
             assert_eq!(announced, want && pipelines, "{dialect:?} {one} {two}");
+            // To a server without 8BITMIME it is converted, and has another size.
+            let following = Outgoing { eight_bit: true, ..following };
+            assert!(!exchange.announce(&following, &mut Vec::new()));
         }
     }
 }

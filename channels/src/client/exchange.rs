@@ -12,10 +12,11 @@ use smallvec::SmallVec;
 use super::{
     offer::Offer,
     policy::{Lost, Stage},
+    rendition::Converted,
 };
 use crate::mail::{
-    Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, Reply, Return, SiteTrouble,
-    XQuota, xtext::Xtext,
+    Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, RecipientSet, Reply, Return,
+    SiteTrouble, XQuota, xtext::Xtext,
 };
 
 /// A message to be handed over.
@@ -27,7 +28,8 @@ pub struct Outgoing<'a> {
     pub recipients: &'a [OutgoingRcpt<'a>],
     /// Octets of content.
     pub size: u64,
-    /// The content holds octets above 127.
+    /// The content holds octets above 127. The message that is handed over is looked at; of the one
+    /// that follows it this is believed.
     pub eight_bit: bool,
     /// ENVID, decoded. This and the next are sent where DSN is offered.
     pub envelope_id: Option<&'a str>,
@@ -102,11 +104,13 @@ pub(crate) struct Exchange<'a> {
     /// Recipients taken at RCPT, in order.
     accepted: SmallVec<[usize; 2]>,
     outcomes: SmallVec<[Option<Outcome>; 1]>,
+    /// Commands behind MAIL that were sent: RCPT for each recipient, then DATA.
+    sent: usize,
     /// As in [`Peer::answered`].
-    answered: u64,
+    answered: RecipientSet,
     trouble: Option<SiteTrouble>,
-    /// Recipients that were too many for this transaction, a bit each.
-    left: u64,
+    /// Recipients that were too many for this transaction.
+    left: RecipientSet,
     /// As in [`Peer::unsure`].
     unsure: bool,
     reset_due: bool,
@@ -118,9 +122,11 @@ pub(crate) struct Exchange<'a> {
 pub struct Transacted {
     /// Its outcomes.
     pub attempt: Attempt,
-    /// Recipients that the server had no more room for in this transaction, while it took others:
-    /// a bit each, the first in the lowest. Their turn is in the next one.
-    pub left: u64,
+    /// Recipients that the server had no more room for in this transaction, while it took others.
+    /// Their turn is in the next one.
+    pub left: RecipientSet,
+    /// Its content was converted for this server.
+    pub converted: Option<Converted>,
 }
 
 /// The use of the connection before this message.
@@ -151,9 +157,10 @@ impl<'a> Exchange<'a> {
             stage: if reset { Stage::Reset } else { Stage::Mail },
             accepted: SmallVec::new(),
             outcomes,
-            answered: 0,
+            sent: 0,
+            answered: RecipientSet::default(),
             trouble: None,
-            left: 0,
+            left: RecipientSet::default(),
             unsure: false,
             reset_due: reset,
             closing: false,
@@ -176,19 +183,27 @@ impl<'a> Exchange<'a> {
         if self.is_settled() { Next::Done } else { Next::Send }
     }
 
-    /// The commands that may be sent now: all up to DATA when the server pipelines, else one.
-    pub(crate) fn commands(&self, out: &mut Vec<u8>) {
+    /// The commands that may be sent now: when the server pipelines all up to DATA, or as many as
+    /// surely fit the way there while nobody reads the replies; else one.
+    pub(crate) fn commands(&mut self, out: &mut Vec<u8>) {
         if !self.offer.pipelining {
             return self.command(self.stage, out);
         }
         if self.stage == Stage::Reset {
             self.command(Stage::Reset, out);
         }
-        self.command(Stage::Mail, out);
-        for i in 0..self.outcomes.len() {
-            self.command(Stage::Rcpt(i), out);
+        if matches!(self.stage, Stage::Reset | Stage::Mail) {
+            self.command(Stage::Mail, out);
         }
-        self.command(Stage::Data, out);
+        let (start, recipients) = (out.len(), self.outcomes.len());
+        while self.sent < recipients && out.len() - start < WINDOW {
+            self.command(Stage::Rcpt(self.sent), out);
+            self.sent += 1;
+        }
+        if self.sent == recipients && out.len() - start < WINDOW {
+            self.command(Stage::Data, out);
+            self.sent += 1;
+        }
     }
 
     /// The octets that may be sent in one piece with the content: all commands of the `following` message.
@@ -199,7 +214,10 @@ impl<'a> Exchange<'a> {
     pub(crate) fn announce(&self, following: &Outgoing<'_>, out: &mut Vec<u8>) -> bool {
         let mut exchange = Exchange::new(following, self.offer, Before::Kept, false);
         let replies = self.offer.dialect.replies_to_content(self.accepted.len());
-        let allowed = self.offer.pipelining && replies == 1 && self.left == 0;
+        // Converted, it may have another size.
+        let is_converted = following.eight_bit && !self.offer.eight_bit;
+        let allowed =
+            self.offer.pipelining && replies == 1 && self.left.is_empty() && !is_converted;
         let announced = allowed && exchange.begin() == Next::Send;
         if announced {
             exchange.commands(out);
@@ -344,7 +362,11 @@ impl<'a> Exchange<'a> {
         let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
         let Self { answered, unsure, left, trouble, .. } = self;
         let peer = Peer { host, notifies: self.offer.dsn, answered, unsure };
-        Transacted { attempt: Attempt { outcomes, trouble, peer: Some(peer) }, left }
+        Transacted {
+            attempt: Attempt { outcomes, trouble, peer: Some(peer) },
+            left,
+            converted: None,
+        }
     }
 
     fn command(&self, stage: Stage, out: &mut Vec<u8>) {
@@ -413,7 +435,7 @@ impl<'a> Exchange<'a> {
     fn rcpt(&mut self, i: usize, reply: Reply) -> Next {
         if self.outcomes[i].is_none() {
             if reply.is_too_many() && !self.accepted.is_empty() {
-                self.left |= Peer::bit(i);
+                self.left.insert(i);
             }
             match self.stage.outcome(self.offer.dialect, reply) {
                 Outcome::Delivered(_) => self.accepted.push(i),
@@ -423,15 +445,18 @@ impl<'a> Exchange<'a> {
         if i + 1 < self.outcomes.len() {
             return self.proceed(Stage::Rcpt(i + 1));
         }
-        // On a kept connection the reply to DATA shows whether a refusal was about the recipient: what
-        // the server says to it when it has taken nobody, it says to nothing else.
-        let is_believed = self.before == Before::New || !self.refuses();
-        if self.accepted.is_empty() && !self.offer.pipelining && is_believed {
+        if self.accepted.is_empty() && !self.is_sent(Stage::Data) && self.is_believed() {
             self.reset_due = true;
             self.note_trouble_of_all();
             return Next::Done;
         }
         self.proceed(Stage::Data)
+    }
+
+    /// On a kept connection the reply to DATA shows whether a refusal was about the recipient: what
+    /// the server says to it when it has taken nobody, it says to nothing else.
+    fn is_believed(&self) -> bool {
+        self.before == Before::New || !self.refuses()
     }
 
     /// A server that asks every recipient for a login takes no mail of ours before somebody has seen
@@ -514,7 +539,7 @@ impl<'a> Exchange<'a> {
         self.closing = true;
         let outcome = self.stage.outcome(self.offer.dialect, reply);
         self.outcomes.fill(None);
-        self.left = 0;
+        self.left = RecipientSet::default();
         self.answer_all(&outcome);
         if self.stage != Stage::Data {
             self.trouble.get_or_insert(SiteTrouble { outcome });
@@ -537,7 +562,7 @@ impl<'a> Exchange<'a> {
     /// A reply has settled this recipient.
     fn answer(&mut self, i: usize, outcome: Outcome) {
         self.outcomes[i] = Some(outcome);
-        self.answered |= Peer::bit(i);
+        self.answered.insert(i);
     }
 
     /// A reply has settled all recipients that were open.
@@ -601,7 +626,22 @@ impl<'a> Exchange<'a> {
 
     fn proceed(&mut self, stage: Stage) -> Next {
         self.stage = stage;
-        if self.offer.pipelining { Next::Await } else { Next::Send }
+        match (stage, self.is_sent(stage)) {
+            (_, true) => Next::Await,
+            // MAIL was refused: nobody is left to be named.
+            (Stage::Rcpt(1..), false) if self.is_settled() && self.is_believed() => Next::Done,
+            (_, false) => Next::Send,
+        }
+    }
+
+    /// Whether its command went out ahead.
+    fn is_sent(&self, stage: Stage) -> bool {
+        match stage {
+            _ if !self.offer.pipelining => false,
+            Stage::Rcpt(i) => i < self.sent,
+            Stage::Data => self.sent > self.outcomes.len(),
+            _ => true,
+        }
     }
 
     fn is_settled(&self) -> bool {
@@ -644,5 +684,8 @@ fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 
 /// `500 message too big`, our store's words for more octets than were announced.
 const TOO_BIG: u16 = 500;
+/// Octets of commands that are sent before their replies are read: the buffers of both ends hold them,
+/// so that neither waits for the other.
+const WINDOW: usize = 16 << 10;
 /// Octets. Each may take three in xtext, and a server takes 500 (RFC 3461 section 4.2).
 const MAX_ORIGINAL: usize = 160;

@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use super::{OutgoingRcpt, Transacted};
-use crate::mail::{Attempt, Outcome, Peer, SiteTrouble};
+use crate::mail::{Attempt, Outcome, Peer, RecipientSet, SiteTrouble};
 
 /// Most messages have one recipient at a destination.
 type Places = SmallVec<[usize; 2]>;
@@ -52,11 +52,12 @@ impl<'a> Handover<'a> {
 
     /// The transaction at hand came to this. Returns whether there is another one.
     pub fn take(&mut self, transacted: Transacted) -> bool {
-        let Transacted { attempt: Attempt { outcomes, trouble, peer }, left } = transacted;
+        let Transacted { attempt: Attempt { outcomes, trouble, peer }, left, .. } = transacted;
         let batch = std::mem::take(&mut self.batch);
-        let mut answered = self.peer.as_ref().map_or(0, |peer| peer.answered);
-        let unsure = self.peer.as_ref().is_some_and(|peer| peer.unsure);
-        let is_left = |nth| left & Peer::bit(nth) != 0;
+        let before = self.peer.take();
+        let unsure = before.as_ref().is_some_and(|peer| peer.unsure);
+        let mut answered = before.map_or_else(RecipientSet::default, |peer| peer.answered);
+        let is_left = |nth| left.contains(nth);
         let goes_on = trouble.is_none() && (0..batch.len()).any(|nth| !is_left(nth));
         for (nth, (place, outcome)) in batch.into_iter().zip(outcomes).enumerate().rev() {
             if goes_on && is_left(nth) {
@@ -64,7 +65,7 @@ impl<'a> Handover<'a> {
                 continue;
             }
             if peer.as_ref().is_some_and(|peer| peer.has_answered(nth)) {
-                answered |= Peer::bit(place);
+                answered.insert(place);
             }
             self.outcomes[place] = Some(outcome);
         }
@@ -125,11 +126,17 @@ mod tests {
         Outcome::Deferred(Reply::new(452, Enhanced(4, 5, 3), "too many"))
     }
 
-    fn transacted(outcomes: Vec<Outcome>, left: u64, trouble: Option<SiteTrouble>) -> Transacted {
-        let peer = Peer { host: "s".into(), notifies: false, answered: u64::MAX, unsure: false };
+    fn transacted(
+        outcomes: Vec<Outcome>,
+        left: RecipientSet,
+        trouble: Option<SiteTrouble>,
+    ) -> Transacted {
+        let peer =
+            Peer { host: "s".into(), notifies: false, answered: u64::MAX.into(), unsure: false };
         Transacted {
             attempt: Attempt { outcomes: outcomes.into(), trouble, peer: Some(peer) },
             left,
+            converted: None,
         }
     }
 
@@ -142,7 +149,7 @@ mod tests {
             let batch: Vec<_> = handover.batch().iter().map(|to| to.address).collect();
             batches.push(batch.join(" "));
             let outcomes = vec![delivered(); batch.len()];
-            if !handover.take(transacted(outcomes, 0, None)) {
+            if !handover.take(transacted(outcomes, 0.into(), None)) {
                 break;
             }
         }
@@ -175,12 +182,12 @@ mod tests {
             handover.batch().iter().map(|to| to.address).collect::<Vec<_>>().join(" ")
         };
         let outcomes = vec![delivered(), too_many(), delivered(), too_many()];
-        assert!(handover.take(transacted(outcomes, 0b1010, None)));
+        assert!(handover.take(transacted(outcomes, 0b1010.into(), None)));
         assert_eq!(addresses(&handover), "b d");
-        assert!(handover.take(transacted(vec![delivered(), too_many()], 0b10, None)));
+        assert!(handover.take(transacted(vec![delivered(), too_many()], 0b10.into(), None)));
         assert_eq!(addresses(&handover), "d");
         // Nobody is taken any more: that is all for now.
-        assert!(!handover.take(transacted(vec![too_many()], 0b1, None)));
+        assert!(!handover.take(transacted(vec![too_many()], 0b1.into(), None)));
         let outcomes = handover.finish().outcomes;
         assert_eq!(*outcomes, [delivered(), delivered(), delivered(), too_many()]);
     }
@@ -189,12 +196,12 @@ mod tests {
     fn trouble_is_the_end_for_those_that_are_left() {
         let recipients = ["a", "b", "c"].map(OutgoingRcpt::new);
         let mut handover = Handover::new(&recipients, 1, false);
-        assert!(handover.take(transacted(vec![delivered()], 0, None)));
+        assert!(handover.take(transacted(vec![delivered()], 0.into(), None)));
         let trouble = SiteTrouble::deferred(Reply::new(421, Enhanced(4, 3, 2), "bye"));
-        assert!(!handover.take(transacted(vec![too_many()], 0, Some(trouble.clone()))));
+        assert!(!handover.take(transacted(vec![too_many()], 0.into(), Some(trouble.clone()))));
         let attempt = handover.finish();
         assert_eq!(*attempt.outcomes, [delivered(), too_many(), trouble.outcome.clone()]);
         assert_eq!(attempt.trouble, Some(trouble));
-        assert_eq!(attempt.peer.expect("a peer").answered, 0b11);
+        assert_eq!(attempt.peer.expect("a peer").answered, 0b11.into());
     }
 }

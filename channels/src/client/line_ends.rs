@@ -15,6 +15,8 @@ pub(crate) struct LineEnds {
     column: usize,
     /// Octets of a line, its CRLF included.
     limit: usize,
+    /// A line was longer.
+    is_long: bool,
 }
 
 /// Looks at content that is all there.
@@ -68,10 +70,10 @@ pub(crate) enum Unsendable {
 impl LineEnds {
     /// `limit`: octets of a line, its CRLF included.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { cr: false, column: 0, limit }
+        Self { cr: false, column: 0, limit, is_long: false }
     }
 
-    /// Looks at the next piece.
+    /// Looks at the next piece. Lines that are too long are told of at the end.
     pub(crate) fn check(&mut self, piece: &[u8]) -> Result<(), Unsendable> {
         // Where the LF of the CR seen last has to stand.
         let mut expected = self.cr.then_some(0);
@@ -80,7 +82,7 @@ impl LineEnds {
             expected = match (piece[at], expected) {
                 (b'\r', None) => Some(at + 1),
                 (b'\n', Some(lf)) if lf == at => {
-                    self.measure(before + at + 1 - start)?;
+                    self.measure(before + at + 1 - start);
                     (start, before) = (at + 1, 0);
                     None
                 }
@@ -89,21 +91,22 @@ impl LineEnds {
         }
         self.cr = expected.is_some();
         self.column = before + piece.len() - start;
-        self.measure(self.column)?;
+        self.measure(self.column);
         if expected.is_none_or(|lf| lf == piece.len()) { Ok(()) } else { Err(Unsendable::Bare) }
     }
 
     /// The content is complete.
-    pub(crate) fn end(self) -> Result<(), Unsendable> {
+    pub(crate) fn end(mut self) -> Result<(), Unsendable> {
         if self.cr {
             return Err(Unsendable::Bare);
         }
         // The last line gets the CRLF that it lacks.
-        self.measure(if self.column > 0 { self.column + CRLF } else { 0 })
+        self.measure(if self.column > 0 { self.column + CRLF } else { 0 });
+        if self.is_long { Err(Unsendable::LongLine(self.limit)) } else { Ok(()) }
     }
 
-    fn measure(&self, line: usize) -> Result<(), Unsendable> {
-        if line > self.limit { Err(Unsendable::LongLine(self.limit)) } else { Ok(()) }
+    fn measure(&mut self, line: usize) {
+        self.is_long |= line > self.limit;
     }
 }
 

@@ -13,6 +13,7 @@ mod offer;
 pub mod outbound;
 mod policy;
 mod progress;
+mod rendition;
 mod resolve;
 mod settings;
 mod stream;
@@ -23,6 +24,7 @@ pub use gate::{Approach, Gate, Passage};
 pub use handover::Handover;
 pub use outbound::Outbound;
 pub use progress::{Progress, WaitsFor};
+pub use rendition::Converted;
 pub use settings::Settings;
 
 #[cfg(test)]

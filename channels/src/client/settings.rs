@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use relais_config::channel::Downgrade;
+
 use super::Progress;
 
 /// A channel's settings for its connections.
@@ -19,8 +21,10 @@ pub struct Settings {
     pub status_time: Duration,
     /// The server is one of ours: SIZE, XQUOTA and XDFLG need not be offered.
     pub private: bool,
-    /// Octets of a line of content, CRLF included; a message with a longer one is not sent.
+    /// Octets of a line of content, CRLF included; no longer one is sent.
     pub max_line: usize,
+    /// Content that a server does not take.
+    pub downgrade: Downgrade,
     /// Recipients of one transaction.
     pub max_rcpt: usize,
     /// Told what the client waits for.
@@ -38,6 +42,7 @@ impl Settings {
             status_time: channel.status_data_receive_time,
             private: channel.private,
             max_line: channel.max_line,
+            downgrade: channel.downgrade,
             max_rcpt: channel.max_rcpt,
             progress: Progress::default(),
         }

@@ -175,7 +175,7 @@ pub fn peer_id(content: &[u8]) -> Option<&str> {
 }
 
 /// The fields of a header, folded lines with the line they belong to.
-pub(super) fn fields(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn fields(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = content;
     std::iter::from_fn(move || {
         let mut end = line(rest);
@@ -192,7 +192,7 @@ pub(super) fn fields(content: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A field's name and value, if it has a name.
-pub(super) fn named(field: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn named(field: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr(b':', field)?;
     Some((field[..colon].trim_ascii_end(), &field[colon + 1..]))
 }

@@ -33,12 +33,13 @@ pub enum Passing {
     Header(Vec<u8>),
 }
 
+/// A message of several parts.
 #[derive(Debug)]
-struct Multipart {
+pub(crate) struct Multipart {
     /// Two hyphens and the boundary.
-    delimiter: Vec<u8>,
+    pub(crate) delimiter: Vec<u8>,
     /// Its parts are messages when they do not say otherwise.
-    is_digest: bool,
+    pub(crate) is_digest: bool,
 }
 
 /// The place of the next line.
@@ -55,9 +56,12 @@ enum Within {
 }
 
 /// The meaning of a `Content-Type`.
-enum ContentType {
+pub(crate) enum ContentType {
+    /// Parts follow.
     Multipart(Multipart),
+    /// A message follows.
     Message,
+    /// Anything else.
     Other,
 }
 
@@ -202,7 +206,8 @@ impl InnerHeaders {
 }
 
 impl ContentType {
-    fn of(header: &[u8], is_message: bool) -> Self {
+    /// Of the entity with this header. `is_message`: what says nothing of its type is a message.
+    pub(crate) fn of(header: &[u8], is_message: bool) -> Self {
         let by_default = if is_message { Self::Message } else { Self::Other };
         let mut named = fields(header).filter_map(named);
         let own = named.find(|(name, _)| name.eq_ignore_ascii_case(b"content-type"));

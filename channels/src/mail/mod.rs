@@ -11,6 +11,7 @@ mod message_id;
 mod notify;
 mod outcome;
 mod priority;
+mod recipient_set;
 mod reply;
 mod xquota;
 pub mod xtext;
@@ -23,11 +24,14 @@ pub use header_addresses::{
     AddressSide, HeaderAddress, header_addresses, is_signed, replaced, without_fields,
 };
 pub use header_scan::{HeaderGap, HeaderScan, HeaderScanner, peer_id, star_received};
+pub(crate) use header_scan::{fields, named};
+pub(crate) use inner_headers::{ContentType, Multipart};
 pub use inner_headers::{InnerHeaders, Passing};
 pub use message_id::{MessageId, MessageIds};
 pub use notify::{Notify, OriginalRecipient, Return};
 pub use outcome::{Attempt, Outcome, Outcomes, Peer, SiteTrouble};
 pub use priority::Priority;
+pub use recipient_set::RecipientSet;
 pub use relais_config::grammar::{NextHop, NextHopError, is_domain, literal};
 pub use reply::{Enhanced, Reply};
 pub use xquota::XQuota;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::Reply;
+use super::{RecipientSet, Reply};
 
 /// The outcome of one attempt for one recipient.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -40,9 +40,8 @@ pub struct Peer {
     /// It offered DSN (RFC 3461) and was told what the sender wants to hear: what becomes of the
     /// recipients it took is for it to tell.
     pub notifies: bool,
-    /// One bit for each outcome, the first in the lowest: the peer's own reply led to it. Else it
-    /// is our word alone.
-    pub answered: u64,
+    /// The outcomes to which the peer's own reply led. Any other is our word alone.
+    pub answered: RecipientSet,
     /// All of the content went out and a reply to it never came: who tries again may deliver twice.
     pub unsure: bool,
 }
@@ -60,12 +59,31 @@ pub struct SiteTrouble {
 impl Peer {
     /// Whether the peer's own reply led to this outcome.
     pub fn has_answered(&self, outcome: usize) -> bool {
-        self.answered & Self::bit(outcome) != 0
+        self.answered.contains(outcome)
+    }
+}
+
+impl Attempt {
+    /// The same outcome for so many recipients, in nobody's words but ours.
+    pub fn all(recipients: usize, outcome: &Outcome) -> Self {
+        Self {
+            outcomes: SmallVec::from_elem(outcome.clone(), recipients),
+            trouble: None,
+            peer: None,
+        }
     }
 
-    /// The bit of an outcome; there is none beyond 64.
-    pub(crate) fn bit(outcome: usize) -> u64 {
-        u32::try_from(outcome).ok().and_then(|at| 1u64.checked_shl(at)).unwrap_or(0)
+    /// Takes the outcomes of the last `recipients` off, as an attempt of their own: they share the
+    /// transaction with the others and nothing else.
+    #[must_use]
+    pub fn split_off(&mut self, recipients: usize) -> Self {
+        let start = self.outcomes.len().saturating_sub(recipients);
+        let outcomes: Outcomes = self.outcomes.drain(start..).collect();
+        let part = |peer: &Peer| Peer {
+            answered: peer.answered.part(start, outcomes.len()),
+            ..peer.clone()
+        };
+        Self { peer: self.peer.as_ref().map(part), trouble: self.trouble.clone(), outcomes }
     }
 }
 

@@ -62,9 +62,10 @@ section! {
         /// Recipients of one queue entry at most.
         addrsperfile: usize = MAX_ADDRSPERFILE, Count(1..=MAX_ADDRSPERFILE as u64), of(Destination),
             unit("recipients");
-        /// As a client: recipients of one transaction at most; the others of an entry follow in the
-        /// next ones. 1 for servers that answer the data once for all; by default a whole entry.
-        max_rcpt: usize = MAX_ADDRSPERFILE, Count(1..=1_000_000), of(Delivering),
+        /// As a client: recipients of one transaction at most; the others follow in the next ones. Full
+        /// entries of one message for one host leave together, unless `copies` is `Single` or
+        /// `addrsperfile` less than 64. 1 for servers that answer the data once for all.
+        max_rcpt: usize = 1_000, Count(1..=1_000_000), of(Delivering),
             unit("recipients");
         /// Jobs of this channel at once.
         maxjobs: NonZeroUsize = DEFAULT_MAXJOBS, Count(1..=10_000), of(Served), live, unit("jobs");
@@ -250,8 +251,11 @@ section! {
         /// As a server: length of a command line, CRLF included (RFC 5321 wants 512).
         commandlinelimit: usize = 2_048, Size(512..=1 << 16), of(Source);
         /// Length of a line of content, CRLF included, as a server and as a client; a message with a
-        /// longer one is refused (RFC 5321 asks for 1,000).
+        /// longer one is refused, or leaves as `downgrade` says (RFC 5321 asks for 1,000).
         max_line: usize = 1 << 20, Size(1_000..=16 << 20), of(SourceOrDelivering);
+        /// As a client: mail with octets above 127 for a server without 8BITMIME, or with lines longer
+        /// than `max_line`.
+        downgrade: Downgrade = Downgrade::default(), Choice, of(Delivering);
         /// As a source: size of a message's header at most; a larger one is refused (552).
         headersizelimit: u64 = 512 << 10, Size(1_000..=16 << 20), of(Source);
         /// As a source: fields of a message's header at most, a folded one counted once; more are
@@ -334,6 +338,16 @@ choice! {
         Single,
         /// One entry for the channel, up to `addrsperfile`.
         Multiple,
+    }
+}
+
+choice! {
+    /// The fate of mail with octets or lines that a server does not take.
+    pub enum Downgrade = Convert {
+        /// Parts that hold such are made quoted-printable; signatures over them do not hold any more.
+        Convert,
+        /// It is returned to its sender.
+        Bounce,
     }
 }
 

@@ -61,6 +61,25 @@ impl Line {
         }
     }
 
+    /// The next of this priority, if it is `wanted`.
+    pub(super) fn next_if(
+        &mut self,
+        priority: usize,
+        valid: impl Fn(Mark) -> bool,
+        wanted: impl Fn(Mark) -> bool,
+    ) -> Option<SlotId> {
+        pop_if(&mut self.marks[priority], valid, wanted)
+    }
+
+    /// The next of those that are stranded, if it is `wanted`.
+    pub(super) fn next_stranded_if(
+        &mut self,
+        valid: impl Fn(Mark) -> bool,
+        wanted: impl Fn(Mark) -> bool,
+    ) -> Option<SlotId> {
+        pop_if(&mut self.stranded, valid, wanted)
+    }
+
     /// The first of those that are stranded.
     pub(super) fn first_stranded(&mut self, valid: impl Fn(Mark) -> bool) -> Option<SlotId> {
         while let Some(Reverse(mark)) = self.stranded.pop() {
@@ -88,6 +107,24 @@ impl Line {
             }
         }
         None
+    }
+}
+
+fn pop_if(
+    heap: &mut BinaryHeap<Reverse<Mark>>,
+    valid: impl Fn(Mark) -> bool,
+    wanted: impl Fn(Mark) -> bool,
+) -> Option<SlotId> {
+    loop {
+        let Reverse(mark) = *heap.peek()?;
+        let is_valid = valid(mark);
+        if is_valid && !wanted(mark) {
+            return None;
+        }
+        heap.pop();
+        if is_valid {
+            return Some(mark.1);
+        }
     }
 }
 

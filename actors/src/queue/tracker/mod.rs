@@ -14,6 +14,7 @@
 //! of the original; `benches/tracker.rs` measures it.
 
 mod admission;
+mod joining;
 mod line;
 mod readers;
 mod rest;

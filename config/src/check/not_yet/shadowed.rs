@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     file::{reader::Reader, source::shorten},
     sections::{
-        channel::{Channel, Copies, Program},
+        channel::{Channel, Copies, MAX_ADDRSPERFILE, Program},
         config::Config,
     },
 };
@@ -124,9 +124,13 @@ const SHADOWS: &[Shadow] = &[
     },
     Shadow {
         field: "max_rcpt",
-        by: |channel| channel.copies != Copies::Single && channel.max_rcpt > channel.addrsperfile,
-        message: "an entry has no more recipients than addrsperfile says, 64 at most: max_rcpt, \
-                  which is larger, is not used",
+        by: |channel| {
+            channel.copies != Copies::Single
+                && channel.addrsperfile < MAX_ADDRSPERFILE
+                && channel.max_rcpt > channel.addrsperfile
+        },
+        message: "entries of less than 64 recipients are not joined: max_rcpt, which is larger than \
+                  addrsperfile, is not used",
     },
     Shadow {
         field: "backoff",

@@ -493,6 +493,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.forbid_unauth_pipelining", "true"),
     ("channels.commandlinelimit", "1024"),
     ("channels.max_line", "2048"),
+    ("channels.downgrade", "Bounce"),
     ("channels.recipientcutoff", "9"),
     ("channels.deferralrejectlimit", "9"),
     ("channels.transactionlimit", "9"),
