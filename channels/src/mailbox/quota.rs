@@ -46,9 +46,9 @@ pub(super) enum Refused {
 
 /// The contents of a mailbox, counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Usage {
-    size: i64,
-    messages: i64,
+pub(super) struct Usage {
+    pub(super) size: i64,
+    pub(super) messages: i64,
 }
 
 impl Limit {
@@ -272,10 +272,10 @@ fn read(maildir: &Maildir, limit: Limit) -> io::Result<Option<(Usage, bool)>> {
 
 /// The contents of the file.
 pub(super) struct Sum<'a> {
-    usage: Usage,
+    pub(super) usage: Usage,
     /// How many lines make the sum.
     lines: usize,
-    header: &'a str,
+    pub(super) header: &'a str,
     /// Everything behind the header.
     rest: &'a str,
 }
@@ -357,7 +357,7 @@ const SET_ASIDE: &str = "the quota file was set aside as maildirsize.aside and a
 const UNUSABLE: &str = "the quota file cannot be used: the mailbox is counted anew each time";
 const UNCOUNTED: &str = "a mailbox cannot be counted: its mail is taken whatever its quota";
 /// Bytes beyond which the file is rewritten; from the specification of Maildir++.
-const MAX_FILE: usize = 5_120;
+pub(super) const MAX_FILE: usize = 5_120;
 /// For so long nobody counts again; from the same place.
 const RECENT: Duration = Duration::from_secs(15 * 60);
 /// In XQUOTA: what the store has configured.
