@@ -13,7 +13,7 @@
 //! | [`JobController`](job_controller::JobController) | system | what runs, what is suspended, the limits | `Adopt`, `DescribeController`, `DestinationEvent`, `ExplainDestination`, `Freeze`, `Halt`, `ProbedAt`, `StopStarting`, `Tune` | `Pool`, `Queue` |
 //! | [`Pool`](delivery::pool::Pool) | system | its jobs, their number | `Adopt`, `ConnectionGone`, `OfferConnection`, `RetireJob`, `SetJobLimit` | `Job`, `Queue` |
 //! | [`Job`](delivery::job::Job) | system, its connections on worker arbiters | connections out, one for each destination | `EndJob`, `RunConnection` | `Queue`, `Pool` |
-//! | [`Store`](store::Store) | system, its writers on threads of their own | mailboxes, their order and quota | `CreateMailbox`, `DrainStore`, `ListMailboxes` | — |
+//! | [`Store`](store::Store) | system, its writers on threads of their own | mailboxes, their order and quota | `ChangeMailbox`, `CreateMailbox`, `DescribeStore`, `DrainStore`, `ListMailboxes`, `LookIntoMailbox` | — |
 //! | [`Watch`](actor::Watch) | system | what to do when one of them dies | `Died`, `Dismiss`, `Guard`, `StandDown` | — |
 //!
 //! The rooms from the top of the house down; a room knows rooms below it only.

@@ -76,7 +76,16 @@ enum Unsynced {
 enum NameChange {
     Made(PathBuf, usize),
     Removed(PathBuf),
-    Renamed { from: PathBuf, to: PathBuf, file: usize },
+    Renamed {
+        from: PathBuf,
+        to: PathBuf,
+        file: usize,
+    },
+    /// A directory, with everything in it.
+    Moved {
+        from: PathBuf,
+        to: PathBuf,
+    },
 }
 
 struct MemoryFile {
@@ -367,7 +376,13 @@ impl Disk for MemoryDisk {
         state.room_for_a_name()?;
         let step = state.step().ok_or_else(power_cut)?;
         let (from, to) = (from.to_owned(), to.to_owned());
-        state.change_names(NameChange::Renamed { from, to, file });
+        if state.files[file].is_dir {
+            let dirs: Vec<_> = state.dirs.iter().filter_map(|dir| moved(dir, &from, &to)).collect();
+            state.dirs.extend(dirs);
+            state.change_names(NameChange::Moved { from, to });
+        } else {
+            state.change_names(NameChange::Renamed { from, to, file });
+        }
         step
     }
 
@@ -564,13 +579,32 @@ impl NameChange {
                 names.remove(from);
                 names.insert(to.clone(), *file);
             }
+            Self::Moved { from, to } => {
+                let all: Vec<_> = names
+                    .iter()
+                    .filter_map(|(path, file)| Some((path.clone(), moved(path, from, to)?, *file)))
+                    .collect();
+                for (path, ..) in &all {
+                    names.remove(path);
+                }
+                names.extend(all.into_iter().map(|(_, path, file)| (path, file)));
+            }
         }
     }
 
     fn is_in(&self, dir: &Path) -> bool {
-        let (Self::Made(path, _) | Self::Removed(path) | Self::Renamed { to: path, .. }) = self;
+        let (Self::Made(path, _)
+        | Self::Removed(path)
+        | Self::Renamed { to: path, .. }
+        | Self::Moved { to: path, .. }) = self;
         path.parent() == Some(dir)
     }
+}
+
+/// The path that `path` gets when the directory `from` becomes `to`; `None`: it is not in there.
+fn moved(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
+    let rest = path.strip_prefix(from).ok()?;
+    Some(if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) })
 }
 
 /// Numbers that look random and are the same each time (splitmix64).

@@ -1,6 +1,10 @@
 //! Meters of pools, queue, spool and directory.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -87,6 +91,12 @@ pub struct StoreMeter {
     pub free: Gauge,
     /// 1 while mail for mailboxes is refused for want of room.
     pub refusing: Gauge,
+    /// Partitions of which half of the commits take too long.
+    pub stressed: Gauge,
+    /// Deliveries that were not made, because the mailbox had the message.
+    pub duplicates: Counter,
+    /// Of each partition, by its path.
+    partitions: Arc<Mutex<BTreeMap<String, (i64, bool)>>>,
 }
 
 /// The meter of the directory. Cheap to clone.
@@ -218,15 +228,37 @@ impl SpoolMeter {
 
 impl StoreMeter {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let meter = Self { free: Gauge::default(), refusing: Gauge::default() };
-        let Self { free, refusing } = meter.clone();
-        let help = "Room on the store's disk, quotas aside, as of the last second; 0 while the \
-                    store is not there: make room before mail for mailboxes is refused";
+        let meter = Self {
+            free: Gauge::default(),
+            refusing: Gauge::default(),
+            stressed: Gauge::default(),
+            duplicates: Counter::default(),
+            partitions: Arc::default(),
+        };
+        let Self { free, refusing, stressed, duplicates, .. } = meter.clone();
+        let help = "Partitions of the store of which half of the commits of the last 10 s took \
+                    longer than store.stress_at: relays of ours come by fewer connections";
+        registry.register("store_stressed", help, stressed);
+        let help = "Deliveries that were not made because the mailbox had the message already";
+        registry.register("store_duplicates", help, duplicates);
+        let help = "Room on the store's disks, quotas aside, as of the last second; of one that is \
+                    not there 0: make room before mail for mailboxes is refused";
         registry.register_with_unit("store_free", help, Unit::Bytes, free);
         let help = "Whether mail for mailboxes is refused because the store's disk has no room; \
                     /readyz tells why";
         registry.register("store_refusing", help, refusing);
         meter
+    }
+
+    /// What one partition has, and whether it refuses mail.
+    pub fn partition(&self, path: &str, free: i64, refusing: bool) {
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        match partitions.get_mut(path) {
+            Some(state) => *state = (free, refusing),
+            None => drop(partitions.insert(path.to_owned(), (free, refusing))),
+        }
+        self.free.set(partitions.values().fold(0, |sum, (free, _)| sum.saturating_add(*free)));
+        self.refusing.set(i64::from(partitions.values().any(|(_, refusing)| *refusing)));
     }
 }
 

@@ -1,25 +1,26 @@
 //! The way into the store for everybody who is not its actor.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        mpsc::{SendError, Sender},
-    },
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
-use relais_channels::mailbox::{Answer, Delivery, MailboxName, spill::SpillDir};
+use relais_channels::{
+    mail::{Enhanced, Reply},
+    mailbox::{
+        Answer, Body, Census, Change, ChangeError, Delivery, Depth, MailboxName, is_home,
+        spill::SpillDir,
+    },
+};
 use tokio::{
     sync::{Semaphore, oneshot},
     time::timeout,
 };
 
 use super::{
-    request::{Claim, Deliver, SpillSlot, StoreRequest},
+    homes::{Home, Homes},
+    partition_side::{PartitionSide, PartitionStatus},
+    request::{Claim, Deliver, StoreRequest},
     threads::Threads,
+    writer::AWAY,
 };
-use crate::actor::{Meter, Parcel};
 
 /// A handle on the store; cheap to clone. Bounded: see [`Refused`].
 #[derive(Clone, Debug)]
@@ -37,62 +38,257 @@ pub enum Refused {
     Unknown,
 }
 
+impl Refused {
+    /// The reply for a client.
+    pub fn reply(self) -> Reply {
+        match self {
+            Self::Busy => BUSY,
+            Self::Unknown => UNKNOWN,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct StoreAccess {
-    writer: Sender<Parcel<StoreRequest>>,
-    meter: Meter,
+    /// At least one.
+    partitions: Vec<PartitionSide>,
+    homes: Homes,
     threads: Threads,
-    spill: SpillSlot,
     permits: Arc<Semaphore>,
 }
 
-impl StoreAccess {
-    fn send(&self, work: StoreRequest) -> Result<(), SendError<Parcel<StoreRequest>>> {
-        self.writer.send(Parcel::new(work, &self.meter))
+/// The recipients of a message that lie in one partition, and their places among all of them.
+#[derive(Default)]
+struct Share {
+    places: Vec<usize>,
+    /// Their mailboxes have no partition yet.
+    new: bool,
+}
+
+/// A delivery that a partition has been asked for.
+struct Begun {
+    claim: Claim,
+    answered: oneshot::Receiver<Vec<Answer>>,
+}
+
+impl Begun {
+    /// Waits for it; takes it back when it has not begun after a while.
+    async fn answers(mut self) -> Result<Vec<Answer>, Refused> {
+        match timeout(MAX_WAIT, &mut self.answered).await {
+            Err(_) if self.claim.take() => Err(Refused::Busy),
+            Err(_) => self.answered.await.map_err(|_| Refused::Unknown),
+            Ok(answers) => answers.map_err(|_| Refused::Unknown),
+        }
     }
 }
 
 impl Deliveries {
     /// `limit`: deliveries at once.
-    pub(super) fn new(
-        writer: Sender<Parcel<StoreRequest>>,
-        meter: Meter,
-        threads: Threads,
-        spill: SpillSlot,
-        limit: usize,
-    ) -> Self {
+    pub(super) fn new(partitions: Vec<PartitionSide>, threads: Threads, limit: usize) -> Self {
         let permits = Arc::new(Semaphore::new(limit));
-        Self(Arc::new(StoreAccess { writer, meter, threads, spill, permits }))
+        Self(Arc::new(StoreAccess { partitions, homes: Homes::default(), threads, permits }))
     }
 
     /// Delivers one message; an answer for each recipient, in order. Every 250 is durable. A delivery
     /// that has not begun after a while is taken back. It goes on if the future is dropped.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Answer>, Refused> {
+        match &*self.0.partitions {
+            [only] => self.begin(only, delivery)?.answers().await,
+            _ => self.deliver_apart(delivery).await,
+        }
+    }
+
+    fn begin(
+        &self,
+        side: &PartitionSide,
+        delivery: Delivery,
+    ) -> Result<Begun, Refused> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
-        let (answer, mut answered) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let claim = Claim::default();
         let deliver = Deliver { delivery, claim: claim.clone(), answer, permit };
-        self.0.send(StoreRequest::Deliver(deliver)).map_err(|_| Refused::Busy)?;
-        match timeout(MAX_WAIT, &mut answered).await {
-            Err(_) if claim.take() => Err(Refused::Busy),
-            Err(_) => answered.await.map_err(|_| Refused::Unknown),
-            Ok(answers) => answers.map_err(|_| Refused::Unknown),
+        side.send(StoreRequest::Deliver(deliver)).map_err(|_| Refused::Busy)?;
+        Ok(Begun { claim, answered })
+    }
+
+    /// To each partition its own recipients, and a file of its own.
+    async fn deliver_apart(&self, delivery: Delivery) -> Result<Vec<Answer>, Refused> {
+        let Delivery { body, recipients } = delivery;
+        let mut shares: Vec<Share> = self.0.partitions.iter().map(|_| Share::default()).collect();
+        let mut answers: Vec<_> =
+            recipients.iter().map(|rcpt| Answer::refused(rcpt, &AWAY)).collect();
+        for (place, rcpt) in recipients.iter().enumerate() {
+            let (at, new) = match self.home(&rcpt.mailbox).await.map_err(|_| Refused::Unknown)? {
+                Home::In(at) => (at, false),
+                Home::New(at) => (at, true),
+                Home::Away => continue,
+            };
+            shares[at].places.push(place);
+            shares[at].new |= new;
         }
+        let bodies = self.bodies(body, &shares).await;
+        let delivered = shares.iter().enumerate().zip(bodies).filter_map(|((at, share), body)| {
+            let its = share.places.iter().map(|place| recipients[*place].clone()).collect();
+            let delivery = Delivery { body: body?, recipients: its };
+            Some((share, self.begin(&self.0.partitions[at], delivery)))
+        });
+        // All of them are under way before one is waited for.
+        for (share, begun) in delivered.collect::<Vec<_>>() {
+            let delivered = match begun {
+                Ok(begun) => begun.answers().await,
+                Err(refused) => Err(refused),
+            };
+            let refused = |refused: Refused| {
+                let its = share.places.iter().map(|place| &recipients[*place]);
+                its.map(|rcpt| Answer::refused(rcpt, &refused.reply())).collect()
+            };
+            for (place, answer) in share.places.iter().zip(delivered.unwrap_or_else(refused)) {
+                // Where no mailbox came to be, nobody has decided anything.
+                if answer.reply.code != 250 && share.new {
+                    self.0.homes.forget(&recipients[*place].mailbox);
+                }
+                answers[*place] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The message for each partition that gets it.
+    async fn bodies(&self, body: Body, shares: &[Share]) -> Vec<Option<Body>> {
+        let wanted = |at: usize| !shares[at].places.is_empty();
+        let spills: Vec<_> = self.0.partitions.iter().map(|side| side.spill.get()).collect();
+        match body {
+            Body::Whole(bytes) => {
+                let copies = shares.iter().map(|share| !share.places.is_empty());
+                copies.map(|wanted| wanted.then(|| Body::Whole(bytes.clone()))).collect()
+            }
+            Body::File { name, size, bare } => {
+                let mut bodies: Vec<_> = shares.iter().map(|_| None).collect();
+                let has = |spill: &Option<SpillDir>| spill.as_ref().is_some_and(|s| s.has(&name));
+                let Some(home) = spills.iter().position(has) else { return bodies };
+                let Some(from) = spills[home].clone() else { return bodies };
+                for at in (0..shares.len()).filter(|at| *at != home && wanted(*at)) {
+                    let Some(to) = spills[at].clone() else { continue };
+                    let (from, name) = (from.clone(), name.clone());
+                    let copied = self.blocking(move || from.copy_to(&name, &to)).await.flatten();
+                    match copied {
+                        Ok(body) => bodies[at] = Some(body),
+                        Err(error) => self.tell(at, error, size),
+                    }
+                }
+                if wanted(home) {
+                    bodies[home] = Some(Body::File { name, size, bare });
+                } else {
+                    let discarded = self.blocking(move || from.discard(&name)).await;
+                    drop(discarded);
+                }
+                bodies
+            }
+        }
+    }
+
+    async fn home(&self, mailbox: &MailboxName) -> io::Result<Home> {
+        if self.0.partitions.len() == 1 {
+            return Ok(Home::In(0));
+        }
+        if let Some(at) = self.0.homes.known(mailbox) {
+            return Ok(Home::In(at));
+        }
+        let (this, mailbox) = (self.clone(), mailbox.clone());
+        self.blocking(move || this.0.homes.find(&this.0.partitions, &mailbox)).await
     }
 
     /// Makes a mailbox; `false`: it was there already.
     pub async fn create(&self, name: MailboxName) -> io::Result<bool> {
+        let at = match self.home(&name).await? {
+            Home::In(at) | Home::New(at) => at,
+            Home::Away => return Err(away()),
+        };
         let (answer, answered) = oneshot::channel();
-        self.0
-            .send(StoreRequest::Create(name, answer))
-            .map_err(|_| io::Error::other("the store is gone"))?;
+        let asked = self.0.partitions[at].send(StoreRequest::Create(name, answer));
+        asked.map_err(|_| io::Error::other("the store is gone"))?;
+        answered.await.map_err(io::Error::other)?
+    }
+
+    /// Changes mailboxes as wholes.
+    pub async fn change(&self, change: Change) -> Result<(), ChangeError> {
+        let subject = change.subject().clone();
+        let to = match &change {
+            Change::Rename { to, .. } => Some(to.clone()),
+            Change::Delete(_) => None,
+        };
+        let at = match self.home(&subject).await? {
+            Home::In(at) => at,
+            Home::Away => return Err(ChangeError::Away),
+            Home::New(_) => {
+                self.0.homes.forget(&subject);
+                return Err(ChangeError::Missing(subject.address()));
+            }
+        };
+        if let Some(to) = &to
+            && self.0.partitions.len() > 1
+        {
+            let is_taken = match self.home(to).await? {
+                Home::In(at) => {
+                    let (root, to) = (self.0.partitions[at].root.clone(), to.clone());
+                    self.blocking(move || is_home(&root, &to)).await.flatten()?
+                }
+                Home::New(_) => false,
+                Home::Away => return Err(ChangeError::Away),
+            };
+            self.0.homes.forget(to);
+            if is_taken {
+                return Err(ChangeError::Taken(to.address()));
+            }
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = self.0.partitions[at].send(StoreRequest::Change(change, answer));
+        asked.map_err(|_| ChangeError::Away)?;
+        let changed = answered.await.map_err(|_| ChangeError::Away)?;
+        for name in [Some(subject), to].into_iter().flatten() {
+            self.0.homes.forget(&name);
+        }
+        changed
+    }
+
+    /// Looks into a mailbox; `None`: there is none. What is found wrong in passing is looked at once
+    /// more while nothing is delivered.
+    pub async fn look_into(&self, name: MailboxName, depth: Depth) -> io::Result<Option<Census>> {
+        let at = match self.home(&name).await? {
+            Home::In(at) => at,
+            Home::New(_) => {
+                self.0.homes.forget(&name);
+                return Ok(None);
+            }
+            Home::Away => return Err(away()),
+        };
+        let side = &self.0.partitions[at];
+        if !side.is_there() {
+            return Err(away());
+        }
+        let (root, mailbox) = (side.root.clone(), name.clone());
+        let look =
+            move || relais_channels::mailbox::look_into(&root, &mailbox, depth, Default::default());
+        let found = self.blocking(look).await.flatten()?;
+        let is_well = found.as_ref().is_none_or(|census| census.findings.is_empty());
+        if is_well || depth == Depth::Count {
+            return Ok(found);
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = side.send(StoreRequest::Look(name, depth, answer));
+        asked.map_err(|_| away())?;
         answered.await.map_err(io::Error::other)?
     }
 
     /// A message that is coming in could not be written, this many bytes of it.
     pub(crate) fn spill_failed(&self, error: io::Error, bytes: u64) {
+        let home = self.0.partitions.iter().position(PartitionSide::is_there);
+        self.tell(home.unwrap_or_default(), error, bytes);
+    }
+
+    fn tell(&self, at: usize, error: io::Error, bytes: u64) {
         // If it is gone, the engine ends.
-        let _ = self.0.send(StoreRequest::SpillFailed(error, bytes));
+        let _ = self.0.partitions[at].send(StoreRequest::SpillFailed(error, bytes));
     }
 
     /// Deliveries that could come at once beside those that are waiting or under way.
@@ -109,34 +305,68 @@ impl Deliveries {
         self.0.threads.run(work).await
     }
 
-    /// Where messages that are too large for memory wait; nothing while the partition is away.
+    /// Where messages that are too large for memory wait; nothing while no partition is there.
     pub(crate) fn spill_dir(&self) -> Option<SpillDir> {
-        self.0.spill.get()
+        self.0.partitions.iter().find_map(|side| side.spill.get())
+    }
+
+    /// Whether relays should come by fewer connections.
+    pub fn is_stressed(&self) -> bool {
+        let mut states = self.0.partitions.iter().map(|side| &side.known.stressed);
+        states.any(|stressed| stressed.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// The partitions as they are now.
+    pub fn partitions(&self) -> Vec<PartitionStatus> {
+        self.0.partitions.iter().map(PartitionSide::status).collect()
     }
 
     /// From now on everything new is refused; what has been taken is finished.
     pub(super) fn close(&self) {
         self.0.permits.close();
-        // If it is gone already, it has nothing to finish.
-        let _ = self.0.send(StoreRequest::Stop);
+        for side in &self.0.partitions {
+            // If it is gone already, it has nothing to finish.
+            let _ = side.send(StoreRequest::Stop);
+        }
     }
 }
 
 /// How long others may hold the mailboxes before a relay is told to come again.
 const MAX_WAIT: Duration = Duration::from_secs(5);
+// The original writes an enhanced code without its dots; 421 closes nothing here.
+const BUSY: Reply = Reply::new(421, Enhanced(4, 2, 1), "Mailbox busy");
+const UNKNOWN: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store failed");
+
+fn away() -> io::Error {
+    io::Error::other("the partition of this mailbox is not there")
+}
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mailbox::Body;
+    use std::path::PathBuf;
 
     use super::*;
+    use crate::{
+        actor::{Meter, Parcel},
+        store::request::SpillSlot,
+    };
+
+    fn side(writer: std::sync::mpsc::Sender<Parcel<StoreRequest>>) -> PartitionSide {
+        PartitionSide {
+            name: "".into(),
+            root: PathBuf::new(),
+            writer,
+            spill: SpillSlot::default(),
+            known: Arc::default(),
+            meter: Meter::default(),
+        }
+    }
 
     #[actix::test]
     async fn more_deliveries_than_fit_are_refused_and_not_queued() {
         let (writer, work) = std::sync::mpsc::channel();
         let threads = Threads::new("test", 1).expect("a thread");
-        let deliveries =
-            Deliveries::new(writer, Meter::default(), threads, SpillSlot::default(), 2);
+        let deliveries = Deliveries::new(vec![side(writer)], threads, 2);
         let empty = || Delivery { body: Body::Whole(Vec::new()), recipients: Vec::new() };
         for _ in 0..2 {
             let deliveries = deliveries.clone();
@@ -154,8 +384,7 @@ mod tests {
     async fn a_delivery_that_waits_long_is_taken_back_and_one_that_has_begun_is_not() {
         let (writer, work) = std::sync::mpsc::channel();
         let threads = Threads::new("test", 1).expect("a thread");
-        let deliveries =
-            Deliveries::new(writer, Meter::default(), threads, SpillSlot::default(), 2);
+        let deliveries = Deliveries::new(vec![side(writer)], threads, 2);
         tokio::time::pause();
         let wait = || {
             let deliveries = deliveries.clone();

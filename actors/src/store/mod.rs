@@ -1,26 +1,36 @@
 //! The store: who delivers to the mailboxes of this machine.
 //!
-//! [`Store`] is the actor that owns a partition. The partition itself lives on a thread of its
-//! own, since every delivery blocks; an LMTP session reaches that thread directly through
-//! [`Deliveries`], so that a message costs one crossing of threads and not two. What strangers can
-//! flood is bounded there: a delivery that does not fit is refused as "mailbox busy".
+//! [`Store`] is the actor that owns the partitions. Each lives on a thread of its own, since every
+//! delivery blocks; an LMTP session reaches that thread directly through [`Deliveries`], so that a
+//! message costs one crossing of threads and not two. What strangers can flood is bounded there: a
+//! delivery that does not fit is refused as "mailbox busy".
 
 mod deliveries;
+mod homes;
+mod partition_side;
 mod request;
+mod stress;
 mod threads;
 mod writer;
 
 use std::{
     io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
-    thread::JoinHandle,
+    sync::Arc,
+    thread::{self, JoinHandle},
 };
 
 use actix::Message;
-use relais_channels::mailbox::{self, MailboxName, PartitionError};
+use relais_channels::mailbox::{
+    self, Census, Change, ChangeError, Depth, MailboxName, PartitionError,
+};
+use tokio::sync::mpsc;
 use tracing::error;
 
 pub use deliveries::{Deliveries, Refused};
+pub use partition_side::PartitionStatus;
+use partition_side::{PartitionSide, PartitionState};
 use request::SpillSlot;
 use threads::Threads;
 pub(crate) use writer::AWAY;
@@ -35,10 +45,35 @@ use crate::{
 #[rtype(result = "io::Result<bool>")]
 pub struct CreateMailbox(pub MailboxName);
 
-/// All mailboxes, as `(domain, uid)`, in order.
+/// Sends all mailboxes, or those of one domain, in pieces, as they lie on the disk; an error ends them.
 #[derive(Debug, Message)]
-#[rtype(result = "io::Result<Vec<(String, String)>>")]
-pub struct ListMailboxes;
+#[rtype(result = "()")]
+pub struct ListMailboxes {
+    /// Only of this domain.
+    pub domain: Option<String>,
+    /// Where they go. Who has seen enough drops the other end.
+    pub to: mpsc::Sender<io::Result<Vec<PlacedMailbox>>>,
+}
+
+/// Looks into a mailbox, and mends it if that is wanted; `None`: there is none.
+#[derive(Debug, Message)]
+#[rtype(result = "io::Result<Option<Census>>")]
+pub struct LookIntoMailbox {
+    /// Which.
+    pub mailbox: MailboxName,
+    /// How much is looked at.
+    pub depth: Depth,
+}
+
+/// Renames or deletes a mailbox. Mail for it is put off meanwhile.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), ChangeError>")]
+pub struct ChangeMailbox(pub Change);
+
+/// The state of each partition.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<PartitionStatus>")]
+pub struct DescribeStore;
 
 /// Refuses what is new, finishes what has been taken, and makes the mailboxes durable. The actor
 /// stops afterwards.
@@ -46,17 +81,25 @@ pub struct ListMailboxes;
 #[rtype(result = "()")]
 pub struct DrainStore;
 
+/// A mailbox, and where it lies.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlacedMailbox {
+    /// Its name.
+    pub mailbox: MailboxName,
+    /// Its Maildir.
+    pub path: PathBuf,
+}
+
 /// The actor.
 #[derive(Debug)]
 pub struct Store {
-    root: PathBuf,
     deliveries: Deliveries,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Store {
-    /// Opens the partition, and recovers what a power cut left unfinished; may take as long as
-    /// reading the journal does. A partition that was there once and is not now is waited for, with
+    /// Opens the partitions, and recovers what a power cut left unfinished; may take as long as
+    /// reading their journals does. A partition that was there once and is not now is waited for, with
     /// its cause raised in the readiness; the file `known` remembers it. `host` goes into the names of
     /// files.
     pub fn open(
@@ -65,14 +108,27 @@ impl Store {
         known: &Path,
         metrics: &Metrics,
     ) -> Result<Self, PartitionError> {
-        let threads = Threads::new("spill", SPILL_THREADS)
+        let blocking = Threads::new("spill", SPILL_THREADS)
             .map_err(|source| PartitionError::Io { path: config.path.clone(), source })?;
-        let spill = SpillSlot::default();
         let meter = metrics.actors.of(Self::NAME);
-        let (writer, thread) =
-            writer::start(config, (host, known), (metrics, meter.clone()), &spill)?;
-        let deliveries = Deliveries::new(writer, meter, threads, spill, MAX_IN_FLIGHT);
-        Ok(Self { root: config.path.clone(), deliveries, thread: Some(thread) })
+        let (mut sides, mut threads) = (Vec::new(), Vec::new());
+        let others = config.partitions.iter().map(|(name, path)| (name.as_str(), path));
+        for (name, path) in [("", &config.path)].into_iter().chain(others) {
+            let its = relais_config::Store { path: path.clone(), ..config.clone() };
+            let (spill, state) = (SpillSlot::default(), Arc::<PartitionState>::default());
+            let meters = (metrics, meter.clone());
+            let (writer, thread) = writer::start(&its, (host, known), meters, (&spill, &state))?;
+            threads.push(thread);
+            sides.push(PartitionSide {
+                name: name.into(),
+                root: path.clone(),
+                writer,
+                spill,
+                known: state,
+                meter: meter.clone(),
+            });
+        }
+        Ok(Self { deliveries: Deliveries::new(sides, blocking, MAX_IN_FLIGHT), threads })
     }
 
     /// The handle that sessions use.
@@ -97,23 +153,84 @@ impl Handle<CreateMailbox> for Store {
 }
 
 impl Handle<ListMailboxes> for Store {
+    fn handle(&mut self, ListMailboxes { domain, to }: ListMailboxes, _: &mut Ctx<Self>) {
+        let partitions = self.deliveries.partitions();
+        // A reader may take its time: the threads of deliveries do not wait for it.
+        let list = move || {
+            for partition in partitions {
+                if let Err(error) = list(&partition, domain.as_deref(), &to) {
+                    // Nobody may be reading any more.
+                    let _ = to.blocking_send(Err(error));
+                    return;
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("list".to_owned()).spawn(list) {
+            error!(%error, "mailboxes cannot be listed");
+        }
+    }
+}
+
+/// The mailboxes of one partition.
+pub fn list(
+    partition: &PartitionStatus,
+    domain: Option<&str>,
+    to: &mpsc::Sender<io::Result<Vec<PlacedMailbox>>>,
+) -> io::Result<()> {
+    if partition.away {
+        let path = partition.path.display();
+        return Err(io::Error::other(format!("the partition {path} is not there")));
+    }
+    let mut piece = Vec::new();
+    let mut is_read = true;
+    mailbox::each_mailbox(&partition.path, domain, |mailbox| {
+        let path = partition.path.join(mailbox.maildir());
+        piece.push(PlacedMailbox { mailbox, path });
+        if piece.len() >= LISTED_AT_ONCE {
+            is_read = to.blocking_send(Ok(std::mem::take(&mut piece))).is_ok();
+        }
+        if is_read { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    // Nobody may be reading any more.
+    let _ = to.blocking_send(Ok(piece));
+    Ok(())
+}
+
+impl Handle<LookIntoMailbox> for Store {
     fn handle(
         &mut self,
-        _: ListMailboxes,
+        LookIntoMailbox { mailbox, depth }: LookIntoMailbox,
         _: &mut Ctx<Self>,
-    ) -> Later<io::Result<Vec<(String, String)>>> {
-        let (deliveries, root) = (self.deliveries.clone(), self.root.clone());
-        Later::new(async move { deliveries.blocking(move || mailbox::mailboxes(&root)).await? })
+    ) -> Later<io::Result<Option<Census>>> {
+        let deliveries = self.deliveries.clone();
+        Later::new(async move { deliveries.look_into(mailbox, depth).await })
+    }
+}
+
+impl Handle<ChangeMailbox> for Store {
+    fn handle(
+        &mut self,
+        ChangeMailbox(change): ChangeMailbox,
+        _: &mut Ctx<Self>,
+    ) -> Later<Result<(), ChangeError>> {
+        let deliveries = self.deliveries.clone();
+        Later::new(async move { deliveries.change(change).await })
+    }
+}
+
+impl Handle<DescribeStore> for Store {
+    fn handle(&mut self, _: DescribeStore, _: &mut Ctx<Self>) -> Vec<PartitionStatus> {
+        self.deliveries.partitions()
     }
 }
 
 impl Handle<DrainStore> for Store {
     fn handle(&mut self, _: DrainStore, ctx: &mut Ctx<Self>) -> Later<()> {
         self.deliveries.close();
-        let thread = self.thread.take();
+        let threads = std::mem::take(&mut self.threads);
         let deliveries = self.deliveries.clone();
         let drain = async move {
-            let join = move || thread.map(JoinHandle::join);
+            let join = move || threads.into_iter().map(JoinHandle::join).collect::<Vec<_>>();
             if let Err(error) = deliveries.blocking(|| drop(join())).await {
                 error!(%error, "the store could not be drained");
             }
@@ -124,5 +241,7 @@ impl Handle<DrainStore> for Store {
 
 /// Deliveries that are waiting or under way at once.
 pub(crate) const MAX_IN_FLIGHT: usize = 1_000;
-/// For messages that are too large for memory.
+/// For messages that are too large for memory, and look-ups of mailboxes.
 const SPILL_THREADS: usize = 2;
+/// Mailboxes of a piece of a list.
+const LISTED_AT_ONCE: usize = 1_000;

@@ -1,4 +1,4 @@
-//! Requests to the thread of the store.
+//! Requests to the thread of a partition.
 
 use std::{
     io,
@@ -8,16 +8,22 @@ use std::{
     },
 };
 
-use relais_channels::mailbox::{Answer, Delivery, MailboxName, spill::SpillDir};
+use relais_channels::mailbox::{
+    Answer, Census, Change, ChangeError, Delivery, Depth, MailboxName, spill::SpillDir,
+};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// A request to the thread of the store.
+/// A request to the thread of a partition.
 #[derive(Debug)]
 pub(super) enum StoreRequest {
     /// To deliver a message.
     Deliver(Deliver),
     /// To make a mailbox.
     Create(MailboxName, oneshot::Sender<io::Result<bool>>),
+    /// To change mailboxes as wholes.
+    Change(Change, oneshot::Sender<Result<(), ChangeError>>),
+    /// To look into a mailbox while nothing is delivered, and mend it.
+    Look(MailboxName, Depth, oneshot::Sender<io::Result<Option<Census>>>),
     /// To tell the operator that so many bytes of a message that is coming in could not be written.
     SpillFailed(io::Error, u64),
     /// To end; what was asked for before is done first.

@@ -5,21 +5,34 @@
 //! go and looked for until it comes back; meanwhile every delivery is put off.
 
 use std::{
+    collections::HashMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::{
+        Arc,
+        atomic::Ordering::Relaxed,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread::{Builder, JoinHandle},
     time::{Duration, Instant},
 };
 
 use relais_channels::{
     mail::Reply,
-    mailbox::{Answer, Delivery, MailboxName, Partition, PartitionError, journal::Happening},
+    mailbox::{
+        Answer, Census, Change, ChangeError, ChangeId, Delivery, Depth, MailboxName, Partition,
+        PartitionError, journal::Happening, remove_deleted,
+    },
 };
-use tracing::{error, info};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
 
-use super::request::{Deliver, SpillSlot, StoreRequest};
+use super::{
+    partition_side::PartitionState,
+    request::{Deliver, SpillSlot, StoreRequest},
+    stress::CommitTimes,
+};
 use crate::{
     actor::{Meter, Parcel},
     metrics::{Metrics, StoreMeter, level},
@@ -31,7 +44,7 @@ pub(super) fn start(
     config: &relais_config::Store,
     (host, known): (&str, &Path),
     (metrics, actor): (&Metrics, Meter),
-    spill: &SpillSlot,
+    (spill, known_state): (&SpillSlot, &Arc<PartitionState>),
 ) -> Result<(Sender<Parcel<StoreRequest>>, JoinHandle<()>), PartitionError> {
     let mut writer = Writer {
         config: config.clone(),
@@ -41,6 +54,9 @@ pub(super) fn start(
         meter: metrics.store.clone(),
         actor,
         spill: spill.clone(),
+        state: known_state.clone(),
+        commits: CommitTimes::new(config.stress_at, Instant::now()),
+        changing: HashMap::new(),
         partition: None,
         looked: Instant::now(),
     };
@@ -65,6 +81,10 @@ struct Writer {
     meter: Option<StoreMeter>,
     actor: Meter,
     spill: SpillSlot,
+    state: Arc<PartitionState>,
+    commits: CommitTimes,
+    /// Those who wait for changes of mailboxes.
+    changing: HashMap<ChangeId, (Change, oneshot::Sender<Result<(), ChangeError>>)>,
     /// Nothing while it is away.
     partition: Option<Opened>,
     looked: Instant,
@@ -80,9 +100,12 @@ impl Writer {
         let mut pending = Vec::new();
         let meter = self.actor.clone();
         loop {
-            let mut next = match work.recv_timeout(LOOK) {
+            let pause = if self.changing.is_empty() { LOOK } else { LOOK_FOR_CHANGES };
+            let mut next = match work.recv_timeout(pause) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => {
+                    self.finish_changes();
+                    self.look_at_stress();
                     if let Some(Opened { partition, .. }) = &mut self.partition {
                         partition.rest();
                     }
@@ -102,6 +125,10 @@ impl Writer {
                         // Nobody may be waiting any more.
                         let _ = answer.send(self.create(&name));
                     }
+                    StoreRequest::Change(change, answer) => self.begin_change(change, answer),
+                    StoreRequest::Look(name, depth, answer) => {
+                        let _ = answer.send(self.look_into(&name, depth));
+                    }
                     StoreRequest::SpillFailed(error, bytes) => {
                         if let Some(Opened { partition, .. }) = &mut self.partition {
                             partition.spill_failed(&error, bytes);
@@ -118,6 +145,7 @@ impl Writer {
                 }
             }
             self.deliver(&mut pending);
+            self.finish_changes();
             drop(busy);
         }
     }
@@ -161,10 +189,94 @@ impl Writer {
     }
 
     fn measure(&self, free: u64, refusing: bool) {
+        self.state.free.store(free, Relaxed);
+        self.state.refusing.store(refusing, Relaxed);
         if let Some(meter) = &self.meter {
-            meter.free.set(level(free));
-            meter.refusing.set(i64::from(refusing));
+            let path = self.config.path.to_string_lossy();
+            meter.partition(&path, level(free), refusing);
         }
+    }
+
+    /// Tells the operator, and by the replies relays of ours, that the partition is slow, and that it
+    /// is not any more.
+    fn look_at_stress(&self) {
+        let stressed = self.commits.is_stressed(Instant::now());
+        if self.state.stressed.swap(stressed, Relaxed) == stressed {
+            return;
+        }
+        let (path, limit) = (self.config.path.display(), self.config.stress_at.as_secs_f64());
+        if let Some(meter) = &self.meter {
+            meter.stressed.inc_by(if stressed { 1 } else { -1 });
+        }
+        if stressed {
+            warn!(
+                %path, stress_at = limit,
+                "the store is under stress: half of its commits take longer than stress_at; relays \
+                 of ours are asked to come by fewer connections"
+            );
+        } else {
+            info!(%path, "the store is under stress no more");
+        }
+    }
+
+    fn begin_change(&mut self, change: Change, answer: oneshot::Sender<Result<(), ChangeError>>) {
+        self.look();
+        let begun = match &mut self.partition {
+            Some(Opened { partition, .. }) => partition.begin_change(change.clone()),
+            None => Err(ChangeError::Away),
+        };
+        match begun {
+            Ok(id) => drop(self.changing.insert(id, (change, answer))),
+            // Nobody may be waiting any more; here and below.
+            Err(error) => drop(answer.send(Err(error))),
+        }
+    }
+
+    fn finish_changes(&mut self) {
+        let Some(Opened { partition, .. }) = &mut self.partition else { return };
+        for (id, outcome) in partition.finish_changes() {
+            let Some((change, answer)) = self.changing.remove(&id) else { continue };
+            match (&change, &outcome) {
+                (Change::Rename { from, to }, Ok(())) => {
+                    info!(from = from.address(), to = to.address(), "a mailbox was renamed");
+                }
+                (Change::Delete(mailbox), Ok(())) => {
+                    info!(mailbox = mailbox.address(), "a mailbox was deleted");
+                    self.remove_deleted();
+                }
+                (_, Err(error)) => {
+                    warn!(mailbox = change.subject().address(), %error, "a mailbox stays as it was");
+                }
+            }
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// Removes the files of deleted mailboxes, beside deliveries.
+    fn remove_deleted(&self) {
+        let root = self.config.path.clone();
+        let remove = move || {
+            if let (_, Some(error)) = remove_deleted(&root) {
+                let path = root.display();
+                warn!(%path, %error, "files of deleted mailboxes stay in .deleted below the store");
+            }
+        };
+        if let Err(error) = Builder::new().name("deleted".to_owned()).spawn(remove) {
+            warn!(%error, "files of deleted mailboxes stay until the next start");
+        }
+    }
+
+    fn look_into(&mut self, name: &MailboxName, depth: Depth) -> io::Result<Option<Census>> {
+        self.look();
+        let away = || io::Error::other("the store is not there");
+        let census = self.partition.as_ref().ok_or_else(away)?.partition.look_into(name, depth)?;
+        for finding in census.iter().flat_map(|census| &census.findings) {
+            if finding.mended {
+                let (mailbox, place) = (name.address(), &finding.place);
+                info!(mailbox, place, fault = finding.fault.name(), "a mailbox was mended");
+            }
+        }
+        Ok(census)
     }
 
     fn open(&mut self) -> Result<(), PartitionError> {
@@ -182,6 +294,7 @@ impl Writer {
         if self.readiness.clear(Cause::Partition, &path.to_string_lossy()) {
             info!(path = %path.display(), "the store is there again");
         }
+        self.remove_deleted();
         self.tell_of_room();
         Ok(())
     }
@@ -212,6 +325,8 @@ impl Writer {
         self.spill.set(None);
         // Its last checkpoint may take as long as the system tries; nobody waits for it.
         self.partition = None;
+        // Who waits learns that nothing is known.
+        self.changing.clear();
         let path = self.config.path.to_string_lossy();
         self.readiness.clear(Cause::Room, &path);
         self.measure(0, why.wants_room());
@@ -256,7 +371,13 @@ impl Writer {
                 // The mailboxes are on disk and the journal is whole or marked as failed: there is
                 // nothing in memory that a panic could leave half done. Those who wait see their
                 // senders dropped.
+                let began = Instant::now();
                 let caught = catch_unwind(AssertUnwindSafe(|| partition.deliver(&batch)));
+                let now = Instant::now();
+                self.commits.add(now, now - began);
+                if let Some(meter) = &self.meter {
+                    meter.duplicates.inc_by(partition.take_duplicates());
+                }
                 let Ok(delivered) = caught else {
                     return error!(messages = batch.len(), "a delivery ended in a panic");
                 };
@@ -264,6 +385,7 @@ impl Writer {
             }
             None => batch.iter().map(put_off).collect(),
         };
+        self.look_at_stress();
         if self.partition.as_ref().is_some_and(|opened| opened.partition.lack().is_some()) {
             self.tell_of_room();
         }
@@ -283,5 +405,7 @@ fn put_off(delivery: &Delivery) -> Vec<Answer> {
 pub(crate) const AWAY: Reply = Reply::STORE_AWAY;
 /// How often an idle store is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same while a change of a mailbox waits for its checkpoint.
+const LOOK_FOR_CHANGES: Duration = Duration::from_millis(10);
 /// Deliveries answered together at most.
 const MAX_BATCH: usize = 256;

@@ -1,7 +1,8 @@
 //! The world stops at every single write of the store.
 //!
 //! A seeded run of deliveries, small and large, of checkpoints, of readers who see and remove
-//! messages, of syncs that fail, and of a disk that is full for bytes or for names, is repeated on
+//! messages, of mailboxes that get another name or are deleted, of syncs that fail, and of a disk that
+//! is full for bytes or for names, is repeated on
 //! a disk in memory, and stopped at its first operation that changes anything, at its second, and so
 //! on. Each time the disk is looked at as that may have left it: with the kernel alive and another
 //! process at work; or with the file system mounted anew, with or without a reboot, and everything
@@ -13,9 +14,11 @@
 //! - what was refused is not in the mailbox that refused it, whoever else got it;
 //! - no message is there twice, in part, or without having been sent;
 //! - what a reader removed before the last checkpoint does not come back;
+//! - a mailbox that got another name has it with all of its mail, or has the old one with all of it;
+//!   one that was deleted does not come back, nor any of its mail;
 //! - all this is on the disk, not only in the memory of the kernel, and the store works on.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::*;
 use crate::{
@@ -31,8 +34,11 @@ fn the_world_may_stop_at_every_write_of_the_store() {
     let crashes: u64 = runs.iter().map(|whole| whole.crashes).sum();
     let repaired: u32 = runs.iter().map(|whole| whole.run.repaired).sum();
     let refused: u32 = runs.iter().map(|whole| whole.run.refused).sum();
+    let changed: u32 = runs.iter().map(|whole| whole.run.changed).sum();
+    assert!(changed > 8, "only {changed} changes of mailboxes: the test has lost its teeth");
     println!(
-        "{crashes} crash points, {repaired} journals begun after a failed sync, {refused} refusals"
+        "{crashes} crash points, {repaired} journals begun after a failed sync, {refused} refusals, \
+         {changed} changes of mailboxes"
     );
     assert!(refused > 50, "only {refused} refusals: the test has lost its teeth");
     assert!(repaired > 5, "only {repaired} journals begun: the test has lost its teeth");
@@ -59,9 +65,12 @@ struct Promised {
     sent: u64,
     repaired: u32,
     refused: u32,
+    /// Nobody knows whether it was done.
+    changing: Option<Change>,
+    changed: u32,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Message {
     acknowledged: bool,
     refused: Refusal,
@@ -87,7 +96,7 @@ impl Run for Promised {
         let Ok(mut engine) = Engine::open(disk) else { return promised };
         let mut dice = Dice(seed);
         for _ in 0..STEPS {
-            match dice.below(22) {
+            match dice.below(26) {
                 0..=4 => engine.deliver(&mut promised, &mut dice),
                 5 => engine.deliver_large(&mut promised, &mut dice),
                 6 | 7 => see(disk, &mut dice),
@@ -96,9 +105,11 @@ impl Run for Promised {
                 14 | 15 => disk.fail_syncs(1 + dice.below(2) as u32),
                 16 => disk.fill_up_to(dice.below(2_000)),
                 17 | 18 => disk.refuse_names(dice.below(1 << 8)),
+                19..=22 => engine.begin_change(&mut promised, &mut dice),
                 _ => disk.set_capacity(None),
             }
-            if disk.has_stopped() {
+            let known = engine.finish_changes(&mut promised);
+            if disk.has_stopped() || !known {
                 break;
             }
         }
@@ -175,6 +186,38 @@ impl Engine {
         }
     }
 
+    fn begin_change(&mut self, promised: &mut Promised, dice: &mut Dice) {
+        let name = |uid: &str| MailboxName::new(uid, "d", "").expect(uid);
+        let from = name(["jdoe", "amy", "bob"][dice.below(3) as usize]);
+        let change = if dice.below(3) == 0 {
+            Change::Delete(from)
+        } else {
+            let to = MailboxName::new(&format!("u{}", dice.below(100)), "other", "");
+            Change::Rename { from, to: to.expect("a name") }
+        };
+        if promised.changing.is_none() && self.partition.begin_change(change.clone()).is_ok() {
+            promised.changing = Some(change);
+        }
+    }
+
+    /// Says whether it is known what came of each.
+    fn finish_changes(&mut self, promised: &mut Promised) -> bool {
+        for (_, outcome) in self.partition.finish_changes() {
+            let Some(change) = promised.changing.take() else { continue };
+            let maildir = Path::new(ROOT).join(change.subject().maildir());
+            match outcome {
+                Ok(()) => promised.change(&change),
+                // There was no room for its new name.
+                Err(_) if !promised.disk.has_stopped() && promised.disk.is_dir(&maildir) => {}
+                Err(_) => {
+                    promised.changing = Some(change);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     fn step(&mut self, promised: &mut Promised) {
         let before = self.partition.journal.is_well();
         if self.checkpoints.step().is_ok() {
@@ -228,7 +271,40 @@ impl Promised {
         }
     }
 
+    /// A change was done.
+    fn change(&mut self, change: &Change) {
+        self.changed += 1;
+        let from = format!("{}/", change.subject().maildir().trim_end_matches("/Maildir"));
+        let all = std::mem::take(&mut self.messages);
+        for ((dir, content), mut message) in all {
+            let dir = match (change, dir.strip_prefix(&from)) {
+                (_, None) => dir,
+                (Change::Rename { to, .. }, Some(rest)) => {
+                    format!("{}/{rest}", to.maildir().trim_end_matches("/Maildir"))
+                }
+                (Change::Delete(_), Some(_)) => {
+                    (message.removed, message.gone) = (true, true);
+                    dir
+                }
+            };
+            self.messages.insert((dir, content), message);
+        }
+    }
+
+    /// As [`Self::look_at`]; where nobody knows whether a change was done, it was or it was not.
     fn look(&self, disk: &MemoryDisk, scene: &str) {
+        let Some(change) = &self.changing else { return self.look_at(disk, scene) };
+        let is_there = disk.is_dir(&Path::new(ROOT).join(change.subject().maildir()));
+        if is_there {
+            return self.look_at(disk, scene);
+        }
+        let messages = self.messages.iter().map(|(name, message)| (name.clone(), *message));
+        let mut done = Self { messages: messages.collect(), ..Self::default() };
+        done.change(change);
+        done.look_at(disk, &format!("{scene}, {change:?}"));
+    }
+
+    fn look_at(&self, disk: &MemoryDisk, scene: &str) {
         let mut there = BTreeMap::new();
         for (path, dir, content) in found(disk) {
             let twice = there.insert((dir, content), path.clone());
@@ -265,6 +341,10 @@ fn found(disk: &MemoryDisk) -> Vec<(String, String, Vec<u8>)> {
     let mut found = Vec::new();
     for path in disk.paths() {
         let path = path.to_string_lossy().into_owned();
+        // Nobody finds it there.
+        if path.starts_with("/store/.deleted/") {
+            continue;
+        }
         let Some((dir, _)) = path.split_once("/new/").or_else(|| path.split_once("/cur/")) else {
             continue;
         };
@@ -296,5 +376,5 @@ fn dir_of(rcpt: &Rcpt) -> String {
 
 const ROOT: &str = "/store";
 const JOURNAL: u64 = 32 << 10;
-const SEEDS: u64 = 4;
-const STEPS: u64 = 70;
+const SEEDS: u64 = 5;
+const STEPS: u64 = 90;

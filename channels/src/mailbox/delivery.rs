@@ -25,6 +25,8 @@ pub enum Body {
         name: String,
         /// Bytes.
         size: u64,
+        /// Lines that end in a bare LF.
+        bare: u64,
     },
 }
 
@@ -65,6 +67,28 @@ impl Body {
             Self::File { size, .. } => *size,
         }
     }
+
+    /// Bytes, had every line end its CR.
+    pub(super) fn wire_size(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => bytes.len() as u64 + bare_line_ends(b'\n', bytes),
+            Self::File { size, bare, .. } => size + bare,
+        }
+    }
+}
+
+/// Line ends without CR in bytes that follow the byte `last`.
+pub(super) fn bare_line_ends(mut last: u8, bytes: &[u8]) -> u64 {
+    let mut bare = 0;
+    let mut begin = 0;
+    for end in memchr::memchr_iter(b'\n', bytes) {
+        if end > begin {
+            last = bytes[end - 1];
+        }
+        bare += u64::from(last != b'\r');
+        (last, begin) = (b'\n', end + 1);
+    }
+    bare
 }
 
 /// In [`Rcpt::flags`]: the folder comes from the user's own rules, and is made if need be.

@@ -25,6 +25,17 @@ pub(super) enum Dir {
     Memory(super::memory_dir::MemoryDir),
 }
 
+/// The thing that a name leads to, which is not followed when it is a link.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    /// Its kind.
+    pub(super) kind: FileType,
+    /// Bytes.
+    pub(super) size: u64,
+    /// Seconds since 1970 when it was changed last; 0 where nobody knows.
+    pub(super) changed: i64,
+}
+
 /// Tells a directory from every other, and from itself before a name in it was made or removed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Identity {
@@ -196,6 +207,25 @@ impl Dir {
             return dir.size(name);
         }
         Ok(fs::statat(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW)?.st_size.cast_unsigned())
+    }
+
+    /// The thing called `name`. `None`: there is none.
+    pub(super) fn look(&self, name: &str) -> io::Result<Option<Named>> {
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            let kind =
+                if dir.open(name).is_ok() { FileType::Directory } else { FileType::RegularFile };
+            return Ok(dir.has(name).then_some(Named { kind, size: 0, changed: 0 }));
+        }
+        match fs::statat(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(stat) => Ok(Some(Named {
+                kind: FileType::from_raw_mode(stat.st_mode),
+                size: stat.st_size.cast_unsigned(),
+                changed: stat.st_mtime,
+            })),
+        }
     }
 
     /// Gives the file `name` another name, in `to`; what was called so before is gone.

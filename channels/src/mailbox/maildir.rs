@@ -4,7 +4,9 @@
 //! when these functions return is the caller's business; see [`super::Partition`].
 
 use std::{
-    io, process,
+    io,
+    ops::ControlFlow,
+    process,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -18,6 +20,8 @@ pub(super) struct FileNames {
     host: String,
     pid: u32,
     count: u64,
+    /// Microseconds since 1970 in the last name.
+    last: u128,
 }
 
 impl FileNames {
@@ -25,16 +29,19 @@ impl FileNames {
     pub(super) fn new(host: &str) -> Self {
         // As the Maildir specification wants it: neither path nor flags can be read out of it.
         let host = host.replace('/', "\\057").replace(':', "\\072");
-        Self { host, pid: process::id(), count: 0 }
+        Self { host, pid: process::id(), count: 0, last: 0 }
     }
 
-    /// `seconds.MmicrosecondsPpidQcount.host,S=bytes`; the size saves readers a `stat`.
-    pub(super) fn next(&mut self, size: u64) -> String {
+    /// `seconds.MmicrosecondsPpidQcount.host,S=bytes,W=octets`: the sizes, as they are and with lines
+    /// ended by CRLF, save readers a `stat` and a look at each line. Readers number new messages in the
+    /// order of these times, so that no two are the same, and none goes back with the clock.
+    pub(super) fn next(&mut self, size: u64, wire_size: u64) -> String {
         self.count += 1;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (seconds, micros) = (now.as_secs(), now.subsec_micros());
-        let Self { pid, count, host } = self;
-        format!("{seconds}.M{micros}P{pid}Q{count}.{host},S={size}")
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        self.last = now.max(self.last + 1);
+        let (seconds, micros) = (self.last / 1_000_000, self.last % 1_000_000);
+        let Self { pid, count, host, .. } = self;
+        format!("{seconds}.M{micros}P{pid}Q{count}.{host},S={size},W={wire_size}")
     }
 }
 
@@ -63,7 +70,7 @@ impl Maildir {
     }
 
     fn whole(dir: Dir) -> io::Result<Self> {
-        for sub in ["tmp", "cur"] {
+        for sub in &SUBS[..2] {
             if !dir.has(sub)? {
                 dir.make(sub)?;
             }
@@ -84,10 +91,7 @@ impl Maildir {
 
     /// Replaces the file `name` of this mailbox: readers see the old one or the new one.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let tmp = self.dir.make("tmp")?;
-        let draft = format!("{name}.relais");
-        tmp.write(&draft, bytes)?;
-        tmp.rename(&draft, &self.dir, name).inspect_err(|_| drop(tmp.remove(&draft)))
+        replace(&self.dir, name, bytes)
     }
 
     /// Puts a copy of the file `source` in `from` into this mailbox and makes it durable: where a
@@ -109,19 +113,46 @@ impl Maildir {
     }
 }
 
-/// All mailboxes of a partition, as `(domain, uid)`, in order.
-pub(super) fn list(root: &Dir) -> io::Result<Vec<(String, String)>> {
-    let mut mailboxes = Vec::new();
-    for domain in names(root)? {
-        let Some(users) = opened(root, &domain)? else { continue };
-        for uid in names(&users)? {
-            if opened(&users, &format!("{uid}/Maildir"))?.is_some() {
-                mailboxes.push((domain.clone(), uid));
-            }
+/// Replaces the file `name` of a mailbox: readers see the old one or the new one.
+pub(super) fn replace(maildir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let tmp = maildir.make("tmp")?;
+    let draft = format!("{name}.relais");
+    tmp.write(&draft, bytes)?;
+    tmp.rename(&draft, maildir, name).inspect_err(|_| drop(tmp.remove(&draft)))
+}
+
+/// Calls `each` for the domain and the uid of every mailbox of a partition, or of one domain of it,
+/// until it says that it has seen enough: domains in order, users in the order of their directory.
+/// A million users of a domain are not held at once.
+pub(super) fn each(
+    root: &Dir,
+    domain: Option<&str>,
+    mut each: impl FnMut(&str, &str) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let domains = match domain {
+        Some(domain) => vec![domain.to_owned()],
+        None => {
+            let mut domains = names(root)?;
+            domains.sort_unstable();
+            domains
         }
+    };
+    for domain in domains {
+        let Some(users) = opened(root, &domain)? else { continue };
+        let mut flow = ControlFlow::Continue(());
+        let walked = users.entries(|uid, kind| {
+            if is_name(uid, kind) && opened(&users, &format!("{uid}/Maildir"))?.is_some() {
+                flow = each(&domain, uid);
+            }
+            // The only way out of a directory.
+            if flow.is_break() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        });
+        if flow.is_break() {
+            return Ok(());
+        }
+        walked?;
     }
-    mailboxes.sort();
-    Ok(mailboxes)
+    Ok(())
 }
 
 /// The obstacle to using the mailbox or folder at `path`: of the directories on the way there
@@ -166,12 +197,23 @@ pub(super) fn wants_a_copy(error: &io::Error) -> bool {
 fn names(dir: &Dir) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     dir.entries(|name, kind| {
-        if !name.starts_with('.') && matches!(kind, FileType::Directory | FileType::Unknown) {
+        if is_name(name, kind) {
             names.push(name.to_owned());
         }
         Ok(())
     })?;
     Ok(names)
+}
+
+fn is_name(name: &str, kind: FileType) -> bool {
+    !name.starts_with('.') && matches!(kind, FileType::Directory | FileType::Unknown)
+}
+
+/// The number behind `key`, `,S=` say, in the name of a message.
+pub(super) fn stated(name: &str, key: &str) -> Option<u64> {
+    let (_, rest) = name.split_once(key)?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
 }
 
 /// A directory, unless it is none or gone.
@@ -192,22 +234,33 @@ pub(super) fn existing(dir: &Dir, name: &str) -> io::Result<OpenFile> {
 
 /// Names in the directory of a user whose mail lies there in another form: dbox of Dovecot, mbox.
 pub(super) const OTHER_FORMATS: &[&str] = &["mailboxes", "storage", "mbox", "inbox"];
-const FOLDER_MARK: &str = "maildirfolder";
+/// A file in each folder, which tells it from a mailbox of its own.
+pub(super) const FOLDER_MARK: &str = "maildirfolder";
+/// The directories of a mailbox, and of a folder.
+pub(super) const SUBS: [&str; 3] = ["tmp", "cur", "new"];
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
     fn names_are_unique_and_tell_the_size() {
         let mut names = FileNames::new("a/b:c");
-        let all: HashSet<_> = (0..1_000).map(|_| names.next(42)).collect();
-        assert_eq!(all.len(), 1_000);
+        let all: Vec<_> = (0..1_000).map(|_| names.next(42, 45)).collect();
+        let time = |name: &String| {
+            let (seconds, rest) = name.split_once(".M").expect("seconds");
+            let (micros, _) = rest.split_once('P').expect("microseconds");
+            (seconds.parse::<u64>().expect("digits"), micros.parse::<u32>().expect("digits"))
+        };
+        let times: Vec<_> = all.iter().map(time).collect();
+        assert!(times.is_sorted_by(|one, next| one < next), "no two are the same");
         for name in all {
-            assert!(name.ends_with(".a\\057b\\072c,S=42") && !name.contains('/'), "{name}");
+            assert!(name.ends_with(".a\\057b\\072c,S=42,W=45") && !name.contains('/'), "{name}");
         }
+        // The clock was put back.
+        names.last += 3_600_000_000;
+        let (ahead, next) = (names.last, time(&names.next(1, 1)));
+        assert_eq!(u128::from(next.0) * 1_000_000 + u128::from(next.1), ahead + 1);
     }
 
     #[test]
@@ -261,8 +314,19 @@ mod tests {
         root.make(".tmp/x/Maildir/new").expect("room");
         root.create("file").expect("room");
         std::os::unix::fs::symlink("jdoe", folder.path().join("siroe.com/link")).expect("room");
-        let want = [("sesta.com", "amy"), ("siroe.com", "bob"), ("siroe.com", "jdoe")];
-        let got = list(&root).expect("readable");
-        assert_eq!(got, want.map(|(domain, uid)| (domain.to_owned(), uid.to_owned())));
+        let listed = |domain, limit| {
+            let mut all = Vec::new();
+            let walked = each(&root, domain, |domain, uid| {
+                all.push(format!("{uid}@{domain}"));
+                if all.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            walked.expect("readable");
+            all.sort();
+            all
+        };
+        assert_eq!(listed(None, 9), ["amy@sesta.com", "bob@siroe.com", "jdoe@siroe.com"]);
+        assert_eq!(listed(Some("sesta.com"), 9), ["amy@sesta.com"]);
+        assert_eq!(listed(Some("other.com"), 9), [""; 0]);
+        assert_eq!(listed(None, 1), ["amy@sesta.com"]);
     }
 }

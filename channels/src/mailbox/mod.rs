@@ -5,8 +5,11 @@
 //! is in [`spill`].
 
 mod alarms;
+mod census;
+mod changes;
 mod delivery;
 mod dir;
+mod duplicates;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -27,8 +30,12 @@ mod room;
 pub mod spill;
 mod subscriptions;
 
-use std::{io, path::Path};
+use std::{io, ops::ControlFlow, path::Path};
 
+use relais_config::store::Quota;
+
+pub use census::{Census, Depth, Fault, Finding, QuotaFile};
+pub use changes::{Change, ChangeError, ChangeId};
 pub use delivery::{Answer, Body, Delivery, MADE_ALWAYS, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA};
 pub use error::{Away, MARKER, PartitionError};
 pub use name::{MailboxName, NameError};
@@ -47,7 +54,56 @@ pub const FILES: &[&str] = &[journal::FILE, LOCK];
 /// The file of a partition that is locked while somebody has it.
 pub const LOCK: &str = journal::LOCK;
 
-/// All mailboxes of the partition at `root`, as `(domain, uid)`, in order.
-pub fn mailboxes(root: &Path) -> io::Result<Vec<(String, String)>> {
-    maildir::list(&dir::Dir::root(root)?)
+/// Calls `each` for every mailbox of the partition at `root`, or of one domain of it, until it says
+/// that it has seen enough. Domains are in order, their users are not. Nobody need have the partition.
+pub fn each_mailbox(
+    root: &Path,
+    domain: Option<&str>,
+    mut each: impl FnMut(MailboxName) -> ControlFlow<()>,
+) -> io::Result<()> {
+    maildir::each(&dir::Dir::root(root)?, domain, |domain, uid| {
+        // A directory that no address leads to is no mailbox.
+        MailboxName::new(uid, domain, "").map_or(ControlFlow::Continue(()), &mut each)
+    })
+}
+
+/// Whether a user has something in the partition at `root`: then his mail goes there.
+pub fn is_home(root: &Path, mailbox: &MailboxName) -> io::Result<bool> {
+    match dir::Dir::root(root)?.open(mailbox.domain()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        domain => domain?.has(mailbox.uid()),
+    }
+}
+
+/// Looks into a mailbox of the partition at `root`; `None`: there is none. Nobody need have the
+/// partition, and nothing is mended.
+pub fn look_into(
+    root: &Path,
+    mailbox: &MailboxName,
+    depth: Depth,
+    default: Quota,
+) -> io::Result<Option<Census>> {
+    let depth = if depth == Depth::Repair { Depth::Check } else { depth };
+    census::census(&dir::Dir::root(root)?, mailbox, depth, default)
+}
+
+/// Bytes that may still be written on the file system of `root`; 0 where that cannot be told.
+pub fn free_space(root: &Path) -> u64 {
+    dir::Dir::root(root).and_then(|dir| dir.free_space()).unwrap_or_default()
+}
+
+/// Removes what is left of mailboxes that were deleted; how many there were, and the first that
+/// could not be removed.
+pub fn remove_deleted(root: &Path) -> (usize, Option<io::Error>) {
+    let aside = root.join(changes::DELETED);
+    let Ok(entries) = std::fs::read_dir(&aside) else { return (0, None) };
+    let (mut removed, mut failed) = (0, None);
+    for entry in entries.flatten() {
+        // A link among them is removed and not followed.
+        match std::fs::remove_dir_all(entry.path()) {
+            Ok(()) => removed += 1,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    (removed, failed)
 }

@@ -69,6 +69,21 @@ impl MailboxName {
         format!("{}/{}", self.domain, self.uid)
     }
 
+    /// The user in the notation of mail: `uid@domain`.
+    pub fn address(&self) -> String {
+        format!("{}@{}", self.uid, self.domain)
+    }
+
+    /// The domain.
+    pub(super) fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The user, without domain.
+    pub(super) fn uid(&self) -> &str {
+        &self.uid
+    }
+
     /// Whether it is the INBOX, or a folder, of this user.
     pub fn is_of(&self, uid: &str, domain: &str) -> bool {
         self.uid.eq_ignore_ascii_case(uid) && self.domain.eq_ignore_ascii_case(undotted(domain))

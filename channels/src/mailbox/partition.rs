@@ -9,21 +9,30 @@
 //! moved by its reader, may come back; and so may what was refused because the journal or the disk
 //! failed, until another journal is begun.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use relais_config::store::{Autocreate, Quota, Store};
+use tracing::info;
 
 use super::{
     MailboxName,
     alarms::Alarms,
+    census::{Census, Depth, census},
+    changes::{Change, ChangeError, ChangeId, Changes},
     delivery::{Answer, Body, Delivery, MADE_ALWAYS, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA},
     dir::Dir,
+    duplicates::{Delivered, message_id},
     error::{Away, PartitionError},
     journal::{self, CAPACITY, Checkpoints, Journal, Opened, record_size},
     kept::KeptMaildirs,
     maildir::{self, FileNames, Maildir},
     marker::Marker,
-    plan::{Batch, Plan, Target, Way},
+    plan::{Batch, Plan, Target, Way, delivered},
     quota::{self, Limit, Refused},
     quota_memory::{self, QuotaMemory},
     recovery,
@@ -51,6 +60,9 @@ pub struct Partition {
     alarms: Alarms,
     room: Room,
     kept: KeptMaildirs,
+    changes: Changes,
+    /// With `store.duplicates`.
+    delivered: Option<Delivered>,
 }
 
 /// The ground on which a partition stands.
@@ -107,6 +119,7 @@ impl Partition {
             opened.map_err(|source| PartitionError::Journal { path: path.clone(), source })?;
         // Nobody else has the partition, so what lies there belongs to nobody.
         recovery::sweep(&spill.dir()).map_err(fails)?;
+        let delivered = store.duplicates.as_ref().map(|config| Delivered::open(&root, config));
         let partition = Self {
             root,
             marker,
@@ -119,6 +132,8 @@ impl Partition {
             alarms: Alarms::default(),
             room: Room::default(),
             kept: KeptMaildirs::default(),
+            changes: Changes::default(),
+            delivered,
         };
         Ok((partition, checkpoints))
     }
@@ -151,6 +166,41 @@ impl Partition {
         // Rare, and the way up to the root may be new too.
         self.root.sync_all()?;
         Ok(true)
+    }
+
+    /// Begins to change mailboxes as wholes. Mail for them, and for no others, is put off until
+    /// [`Self::finish_changes`] says what came of it.
+    pub fn begin_change(&mut self, change: Change) -> Result<ChangeId, ChangeError> {
+        self.changes.begin(&self.root, &self.journal, change)
+    }
+
+    /// Whether a change waits for its checkpoint.
+    pub fn is_changing(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Makes the changes that are due, and says what came of each.
+    pub fn finish_changes(&mut self) -> Vec<(ChangeId, Result<(), ChangeError>)> {
+        if self.changes.is_empty() {
+            return Vec::new();
+        }
+        // A directory that is open is the same one under its new name.
+        self.kept.let_go();
+        let done = self.changes.finish(&self.root, &self.journal);
+        if let (Some(delivered), false) = (&mut self.delivered, done.is_empty()) {
+            delivered.forget_all(&self.root);
+        }
+        done
+    }
+
+    /// Deliveries since this was last asked that were duplicates, and not made.
+    pub fn take_duplicates(&mut self) -> u64 {
+        self.delivered.as_mut().map_or(0, Delivered::take_suppressed)
+    }
+
+    /// Looks into a mailbox, and mends it if that is wanted; `None`: there is none.
+    pub fn look_into(&self, mailbox: &MailboxName, depth: Depth) -> io::Result<Option<Census>> {
+        census(&self.root, mailbox, depth, self.default_quota)
     }
 
     /// Where messages that are too large for memory wait, in files of any name.
@@ -200,19 +250,62 @@ impl Partition {
     /// How many deliveries fit into one batch of the journal; at least one.
     fn fitting(&self, batch: &[Delivery]) -> usize {
         let mut room = self.journal.max_batch();
+        // Whether a message is a duplicate is known when the one before is in its mailbox.
+        let mut ids = HashSet::new();
         let fits = |delivery: &&Delivery| {
             let left = room.checked_sub(journal_size(delivery));
             room = left.unwrap_or(0);
-            left.is_some()
+            left.is_some() && self.message_id(delivery).is_none_or(|id| ids.insert(id))
         };
         batch.iter().take_while(fits).count().max(1)
+    }
+
+    /// What duplicates are known by; `None`: this is none.
+    fn message_id(&self, delivery: &Delivery) -> Option<Vec<u8>> {
+        self.delivered.as_ref()?;
+        match &delivery.body {
+            Body::Whole(bytes) => message_id(bytes),
+            Body::File { name, .. } => {
+                use io::Read;
+                let mut header = Vec::new();
+                let file = self.spill.dir().read(name).ok()??;
+                file.take(MAX_HEADER).read_to_end(&mut header).ok()?;
+                message_id(&header)
+            }
+        }
+    }
+
+    /// Remembers who has got these messages now.
+    fn remember(&mut self, plans: &[Plan]) {
+        let Some(delivered) = &mut self.delivered else { return };
+        for plan in plans {
+            let Some(id) = &plan.message_id else { continue };
+            for target in plan.targets.iter().filter(|target| target.refused.is_none()) {
+                delivered.add(&self.root, &target.dir, id);
+            }
+        }
+    }
+
+    /// Whether the message lies there already: it is not delivered again.
+    fn is_duplicate(&mut self, target: &Target, message_id: Option<&Vec<u8>>) -> bool {
+        let (Some(delivered), Some(id)) = (&mut self.delivered, message_id) else { return false };
+        let is_duplicate = delivered.has(&target.dir, id);
+        if is_duplicate {
+            let message_id = String::from_utf8_lossy(id);
+            info!(
+                mailbox = target.dir,
+                message_id = &*message_id,
+                "a duplicate was not delivered again"
+            );
+        }
+        is_duplicate
     }
 
     fn deliver_together(&mut self, deliveries: &[Delivery], answers: &mut Vec<Vec<Answer>>) {
         let mut batch = Batch::begin(std::mem::take(&mut self.kept));
         let mut plans = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            let name = self.names.next(delivery.body.size());
+            let name = self.names.next(delivery.body.size(), delivery.body.wire_size());
             let mut plan = self.plan(name, delivery, &mut batch);
             if let (Body::Whole(bytes), false) = (&delivery.body, plan.targets.is_empty()) {
                 let dirs: Vec<_> = plan.targets.iter().map(|target| &*target.dir).collect();
@@ -239,6 +332,7 @@ impl Partition {
         if safe.is_ok() {
             self.take_back(&mut plans);
             self.journal.placed();
+            self.remember(&plans);
         }
         answers.extend(plans.iter().zip(deliveries).map(|(plan, delivery)| plan.answer(delivery)));
     }
@@ -267,10 +361,20 @@ impl Partition {
     fn plan(&mut self, name: String, delivery: &Delivery, batch: &mut Batch) -> Plan {
         let direct = matches!(delivery.body, Body::File { .. });
         let (targets, ways) = (Vec::new(), Vec::new());
-        let mut plan = Plan { name, targets, ways, direct, removed: false };
+        let message_id = self.message_id(delivery);
+        let mut plan = Plan { name, targets, ways, direct, removed: false, message_id };
         let mut seen: HashMap<String, usize> = HashMap::new();
         for rcpt in &delivery.recipients {
-            let way = match self.find(rcpt, batch) {
+            let found = if self.changes.bar(&rcpt.mailbox) {
+                plan.ways.push(Way::Settled(CHANGING));
+                continue;
+            } else {
+                self.find(rcpt, batch)
+            };
+            let way = match found {
+                Ok(Some(target)) if self.is_duplicate(&target, plan.message_id.as_ref()) => {
+                    Way::Settled(delivered(rcpt))
+                }
                 Ok(Some(target)) => match seen.get(&target.dir) {
                     Some(at) => Way::To(*at),
                     None => match self.charge(rcpt, &target, delivery.body.size(), batch) {
@@ -627,12 +731,15 @@ const TOO_LARGE: Reply = Reply::new(523, Enhanced(5, 2, 3), "Message too large")
 const NONEXISTENT: Reply = Reply::new(511, Enhanced(5, 1, 1), "mailbox nonexistent");
 const BAD_FORMAT: Reply = Reply::new(420, Enhanced(4, 2, 0), "Mailbox Bad Formats");
 const NOT_SUPPORTED: Reply = Reply::new(420, Enhanced(4, 2, 0), "Mailbox not supported");
+const CHANGING: Reply = Reply::new(421, Enhanced(4, 2, 1), "Mailbox busy");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const NO_INODES: Reply = Reply::new(452, Enhanced(4, 3, 1), "no inodes left for mail");
 
 /// In the log, for what no mailbox is to blame for.
 const WHOLE: &str = ".tmp";
+/// Bytes of a file that a Message-ID is looked for in.
+const MAX_HEADER: u64 = 256 << 10;
 /// Bytes of a directory's name in a record, and of a file's.
 const MAX_PATHS: usize = 800;
 

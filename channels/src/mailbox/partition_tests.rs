@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use super::*;
 use crate::{
     mail::{Address, XQuota},
-    mailbox::spill::SPILL,
+    mailbox::{QuotaFile, spill::SPILL},
 };
 
 fn store(root: &Path, autocreate: Autocreate) -> Store {
@@ -213,7 +213,7 @@ fn what_is_counted_for_a_delivery_that_fails_is_given_back() {
     let mut batch = vec![whole("text", &["jdoe"])];
     batch[0].recipients[0].quota = Some(XQuota { size: 100, messages: 10 });
     let name = "gone".to_owned();
-    let file = Delivery { body: Body::File { name, size: 50 }, ..whole("", &["jdoe"]) };
+    let file = Delivery { body: Body::File { name, size: 50, bare: 0 }, ..whole("", &["jdoe"]) };
     batch.insert(0, file);
     batch[0].recipients[0].quota = batch[1].recipients[0].quota;
     let replies = partition.deliver(&batch).concat();
@@ -265,7 +265,7 @@ fn a_message_in_a_file_is_moved_into_its_mailboxes() {
     fs::write(&path, "large").expect("room");
     let recipients = vec![rcpt("jdoe"), rcpt("amy")];
     let delivery =
-        Delivery { body: Body::File { name: "spill.0".to_owned(), size: 5 }, recipients };
+        Delivery { body: Body::File { name: "spill.0".to_owned(), size: 5, bare: 0 }, recipients };
     assert_eq!(deliver(&mut partition, delivery), ["250 2.5.0 jdoe OK", "250 2.5.0 amy OK"]);
     for dir in ["siroe.com/jdoe/Maildir", "siroe.com/amy/Maildir"] {
         assert_eq!(fs::read_to_string(&messages(&root.path(), dir)[0]).expect("a file"), "large");
@@ -501,4 +501,140 @@ fn a_message_for_more_mailboxes_than_the_journal_can_name_is_delivered_and_hangs
         let new = store.path.join(format!("siroe.com/{user}/Maildir/new"));
         assert_eq!(fs::read_dir(new).expect("a mailbox").count(), 1, "{user}");
     }
+}
+
+/// Lets checkpoints run beside a partition, and waits until its changes are done.
+fn change(root: &Path, change: Change) -> Result<(), ChangeError> {
+    let (mut partition, checkpoints) = open_with(root, Autocreate::No);
+    let checkpoints = std::thread::spawn(move || checkpoints.run(|what| panic!("{what:?}")));
+    let begun = partition.begin_change(change);
+    let outcome = begun.and_then(|id| {
+        loop {
+            if let Some((done, outcome)) = partition.finish_changes().pop() {
+                assert_eq!(done, id);
+                return outcome;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
+    drop(partition);
+    checkpoints.join().expect("no panic");
+    outcome
+}
+
+#[test]
+fn a_mailbox_gets_another_name_or_goes_and_comes_back_by_no_journal() {
+    let root = Place::new();
+    let name = |address: &str| rcpt(address).mailbox;
+    let rename = |from, to| Change::Rename { from: name(from), to: name(to) };
+    let mut partition = open(&root.path(), Autocreate::All);
+    deliver(&mut partition, whole("text", &["jdoe", "jdoe+Work", "amy"]));
+    drop(partition);
+    change(&root.path(), rename("jdoe", "john@sesta.com")).expect("room");
+    change(&root.path(), Change::Delete(name("amy"))).expect("room");
+    // The journal is read once more.
+    drop(open(&root.path(), Autocreate::No));
+    for (dir, count) in [
+        ("sesta.com/john/Maildir", 1),
+        ("sesta.com/john/Maildir/.Work", 1),
+        ("siroe.com/jdoe/Maildir", 0),
+        ("siroe.com/amy/Maildir", 0),
+    ] {
+        assert_eq!(messages(&root.path(), dir).len(), count, "{dir}");
+    }
+    assert_eq!(super::super::remove_deleted(&root.path()).0, 1);
+    assert_eq!(fs::read_dir(root.path().join(".deleted")).expect("a directory").count(), 0);
+    root.make("siroe.com/bob/Maildir");
+    let rows = [
+        (rename("jdoe", "zoe"), "there is no mailbox jdoe@siroe.com"),
+        (Change::Delete(name("amy")), "there is no mailbox amy@siroe.com"),
+        (rename("bob", "john@sesta.com"), "john@sesta.com has a mailbox, or files, already"),
+        (rename("bob", "bob"), "bob@siroe.com has a mailbox, or files, already"),
+    ];
+    for (wrong, want) in rows {
+        let refused = change(&root.path(), wrong).expect_err(want);
+        assert_eq!(refused.to_string(), want);
+    }
+}
+
+#[test]
+fn mail_for_a_mailbox_that_is_being_changed_is_put_off_and_no_other() {
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::Inbox);
+    deliver(&mut partition, whole("text", &["jdoe", "amy"]));
+    let (from, to) = (rcpt("jdoe").mailbox, rcpt("john").mailbox);
+    // No checkpoint comes: nobody makes any.
+    partition.begin_change(Change::Rename { from, to }).expect("both are free");
+    let again = partition.begin_change(Change::Delete(rcpt("john").mailbox));
+    assert!(matches!(again, Err(ChangeError::UnderWay)), "{again:?}");
+    let replies = deliver(&mut partition, whole("text", &["jdoe", "john+x", "amy"]));
+    let busy = "421 4.2.1 Mailbox busy";
+    assert_eq!(replies, [busy, busy, "250 2.5.0 amy OK"]);
+    assert!(partition.finish_changes().is_empty() && partition.is_changing());
+}
+
+#[test]
+fn a_look_into_a_mailbox_counts_it_and_tells_and_mends_what_is_wrong() {
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::All);
+    let mut delivery = whole("text\r\nand\nmore", &["jdoe", "jdoe+Work"]);
+    for rcpt in &mut delivery.recipients {
+        rcpt.quota = Some(XQuota { size: 1_000, messages: 10 });
+    }
+    deliver(&mut partition, delivery);
+    let maildir = root.path().join("siroe.com/jdoe/Maildir");
+    let name = messages(&root.path(), "siroe.com/jdoe/Maildir").remove(0);
+    let name = name.file_name().expect("a name").to_str().expect("text").to_owned();
+    assert!(name.ends_with(",S=14,W=15"), "{name}");
+    let mailbox = rcpt("jdoe").mailbox;
+    let look = |depth| partition.look_into(&mailbox, depth).expect("readable").expect("a mailbox");
+    let said = QuotaFile { size: Some(1_000), messages: Some(10), octets: 28, counted: 2 };
+    let well =
+        Census { octets: 28, messages: 2, folders: 1, quota_file: Some(said), ..Census::default() };
+    for depth in [Depth::Count, Depth::Check, Depth::Repair] {
+        assert_eq!(look(depth), well);
+    }
+    assert!(partition.look_into(&rcpt("amy").mailbox, Depth::Check).expect("readable").is_none());
+    // All kinds of wrong.
+    fs::write(maildir.join("cur/1.M1P1.h,S=3,W=3:2,S"), "four").expect("room");
+    fs::write(maildir.join("cur/1.M2P1.h,S=4,W=9:2,"), "four").expect("room");
+    symlink("elsewhere", maildir.join("new/link")).expect("room");
+    fs::create_dir(maildir.join("cur/folder")).expect("room");
+    fs::write(maildir.join("tmp/old"), "").expect("room");
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    let times = fs::FileTimes::new().set_modified(old);
+    fs::File::options()
+        .write(true)
+        .open(maildir.join("tmp/old"))
+        .expect("a file")
+        .set_times(times)
+        .expect("allowed");
+    fs::remove_dir(maildir.join(".Work/cur")).expect("allowed");
+    fs::remove_file(maildir.join(".Work/maildirfolder")).expect("allowed");
+    let told = |census: &Census| {
+        let mut told: Vec<_> =
+            census.findings.iter().map(|finding| (finding.fault.name(), finding.mended)).collect();
+        told.sort_unstable();
+        told
+    };
+    let all = [
+        "left_over",
+        "no_directory",
+        "no_folder_mark",
+        "no_message",
+        "no_message",
+        "wrong_size",
+        "wrong_sum",
+        "wrong_wire_size",
+    ];
+    assert_eq!(told(&look(Depth::Check)), all.map(|name| (name, false)));
+    assert_eq!(told(&look(Depth::Repair)), all.map(|name| (name, true)));
+    let mended = look(Depth::Check);
+    assert_eq!((told(&mended), mended.octets, mended.messages), (vec![], 36, 4));
+    assert!(maildir.join("cur/1.M1P1.h:2,S").is_file());
+    assert_eq!(fs::read_dir(root.path().join(".lost")).expect("a directory").count(), 2);
+    let file = fs::read_to_string(maildir.join("maildirsize")).expect("a file");
+    assert_eq!(file, "1000S,10C\n36 4\n");
+    fs::write(maildir.join("maildirsize"), "nonsense").expect("room");
+    assert_eq!(told(&look(Depth::Repair)), [("bad_quota_file", true)]);
 }

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) direct: bool,
     /// It lay in its mailboxes and was removed from there, and nobody knows what the disk has.
     pub(super) removed: bool,
+    /// Where duplicates are told.
+    pub(super) message_id: Option<Vec<u8>>,
 }
 
 /// A mailbox or folder that gets the message.
@@ -73,13 +75,17 @@ impl Plan {
             Way::Settled(reply) => Answer::refused(rcpt, reply),
             Way::To(target) => {
                 let Target { dir, refused, .. } = &self.targets[*target];
-                let delivered =
-                    || Reply::with_text(250, Enhanced(2, 5, 0), format!("{} OK", rcpt.as_given));
-                Answer { reply: refused.clone().unwrap_or_else(delivered), place: dir.clone() }
+                let reply = refused.clone().unwrap_or_else(|| delivered(rcpt));
+                Answer { reply, place: dir.clone() }
             }
         };
         self.ways.iter().zip(&delivery.recipients).map(answer).collect()
     }
+}
+
+/// The reply for a recipient who has the message.
+pub(super) fn delivered(rcpt: &Rcpt) -> Reply {
+    Reply::with_text(250, Enhanced(2, 5, 0), format!("{} OK", rcpt.as_given))
 }
 
 impl Batch {

@@ -49,9 +49,9 @@ pub(super) enum Refused {
 
 /// The contents of a mailbox, counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Usage {
-    size: i64,
-    messages: i64,
+pub(super) struct Usage {
+    pub(super) size: i64,
+    pub(super) messages: i64,
 }
 
 impl Limit {
@@ -300,10 +300,10 @@ fn text_of(maildir: &Maildir) -> io::Result<Option<(Vec<u8>, Option<Duration>)>>
 
 /// The contents of the file.
 pub(super) struct Sum<'a> {
-    usage: Usage,
+    pub(super) usage: Usage,
     /// How many lines make the sum.
     lines: usize,
-    header: &'a str,
+    pub(super) header: &'a str,
     /// Everything behind the header.
     rest: &'a str,
 }
@@ -410,7 +410,7 @@ const SET_ASIDE: &str = "the quota file was set aside as maildirsize.aside and a
 const UNUSABLE: &str = "the quota file cannot be used: the mailbox is counted anew each time";
 const UNCOUNTED: &str = "a mailbox cannot be counted: its mail is taken whatever its quota";
 /// Bytes beyond which the file is rewritten; from the specification of Maildir++.
-const MAX_FILE: usize = 5_120;
+pub(super) const MAX_FILE: usize = 5_120;
 /// Bytes of a first line; two limits of 20 digits have fewer.
 const LONGEST_DEFINITION: usize = 100;
 /// For so long nobody counts again; from the same place.

@@ -276,7 +276,7 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
 /// Names of files kept in memory.
 const MAX_NAMES: usize = 500_000;
 /// Where messages are kept that have no other place.
-const LOST: &str = ".lost";
+pub(super) const LOST: &str = ".lost";
 
 #[cfg(test)]
 mod tests {

@@ -4,14 +4,18 @@
 //! [`Chunk`] to be written elsewhere.
 
 use std::{
-    io::{self, Write},
+    io::{self, Read, Write},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use super::{delivery::Body, dir::Dir, open_file::OpenFile};
+use super::{
+    delivery::{Body, bare_line_ends},
+    dir::Dir,
+    open_file::OpenFile,
+};
 
 /// Where a partition keeps files on their way into mailboxes. Cheap to clone: all clones are one.
 #[derive(Clone, Debug)]
@@ -50,6 +54,31 @@ impl SpillDir {
 }
 
 impl SpillDir {
+    /// Whether a message waits here by this name. Names are never used twice in one process.
+    pub fn has(&self, name: &str) -> bool {
+        self.dir().has(name).unwrap_or(false)
+    }
+
+    /// Copies a message that waits here to where another partition's wait, durably.
+    pub fn copy_to(&self, name: &str, to: &Self) -> io::Result<Body> {
+        let mut from = self.dir().read(name)?.ok_or(io::ErrorKind::NotFound)?;
+        let mut file = SpillFile::create(to)?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            let length = from.read(&mut piece)?;
+            if length == 0 {
+                return file.finish();
+            }
+            file.write(&piece[..length])?;
+        }
+    }
+
+    /// Removes a message that nobody here wants.
+    pub fn discard(&self, name: &str) {
+        // The next start would do it.
+        let _ = self.dir().remove(name);
+    }
+
     /// Takes room for so many bytes and gives it back.
     pub(super) fn try_room(&self, bytes: u64) -> io::Result<()> {
         let allocated = self.create(TRIAL)?.allocate(bytes);
@@ -80,6 +109,9 @@ struct SpillFile {
     name: String,
     directory: SpillDir,
     size: u64,
+    /// Line ends without CR, and the last byte.
+    bare: u64,
+    last: u8,
     kept: bool,
 }
 
@@ -128,8 +160,7 @@ impl Chunk {
             Some(file) => file,
             none => none.insert(SpillFile::create(&self.directory)?),
         };
-        file.file.write_all(&self.bytes)?;
-        file.size += self.bytes.len() as u64;
+        file.write(&self.bytes)?;
         Ok(self)
     }
 
@@ -137,10 +168,8 @@ impl Chunk {
     pub fn finish(self) -> io::Result<Body> {
         let mut chunk = self.write()?;
         // `write` has made one.
-        let Some(mut file) = chunk.file.take() else { return Ok(Body::Whole(Vec::new())) };
-        file.file.sync_data()?;
-        file.kept = true;
-        Ok(Body::File { name: std::mem::take(&mut file.name), size: file.size })
+        let Some(file) = chunk.file.take() else { return Ok(Body::Whole(Vec::new())) };
+        file.finish()
     }
 }
 
@@ -150,7 +179,24 @@ impl SpillFile {
         // Message names begin with a digit: these are others.
         let name = format!("spill.{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let file = directory.create(&name)?;
-        Ok(Self { file, name, directory: directory.clone(), size: 0, kept: false })
+        let (directory, last) = (directory.clone(), b'\n');
+        Ok(Self { file, name, directory, size: 0, bare: 0, last, kept: false })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.size += bytes.len() as u64;
+        self.bare += bare_line_ends(self.last, bytes);
+        self.last = bytes.last().copied().unwrap_or(self.last);
+        Ok(())
+    }
+
+    /// Makes its content durable.
+    fn finish(mut self) -> io::Result<Body> {
+        self.file.sync_data()?;
+        self.kept = true;
+        let (size, bare) = (self.size, self.bare);
+        Ok(Body::File { name: std::mem::take(&mut self.name), size, bare })
     }
 }
 
@@ -166,6 +212,8 @@ impl Drop for SpillFile {
 pub(super) const SPILL: &str = ".tmp";
 /// A file that is never read.
 const TRIAL: &str = "trial";
+/// Bytes that are copied at once.
+const PIECE: usize = 64 << 10;
 /// Bytes of one message in memory.
 const MEMORY: usize = 256 << 10;
 
@@ -194,11 +242,11 @@ mod tests {
             }
         }
         assert_eq!((chunks, spill.is_file()), (3, true));
-        let Body::File { name, size } = spill.chunk(&dir).finish().expect("room") else {
+        let Body::File { name, size, bare } = spill.chunk(&dir).finish().expect("room") else {
             panic!("a file");
         };
         let file = fs::metadata(root.path().join(SPILL).join(name)).expect("a file");
-        assert_eq!((size, file.len()), (1_000 << 10, 1_000 << 10));
+        assert_eq!((size, file.len(), bare), (1_000 << 10, 1_000 << 10, 0));
     }
 
     #[test]

@@ -47,6 +47,7 @@ complete_by_default!(
     reversal::Reversal,
     spool::Spool,
     store::Quota,
+    store::Store,
     tls::SaslSides,
     tls::TlsSides
 );

@@ -1,9 +1,9 @@
 //! Mailboxes that this machine holds.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::file::{
-    collections::Maybe,
+    collections::{Maybe, Table},
     form::{Nested, Section},
     kinds::{Choice, Count, Path, Size, Time},
 };
@@ -21,6 +21,32 @@ section! {
         /// From the first message that a full mailbox turns away, so long its mail is put off (`422
         /// 4.2.2`); then it goes back to its senders (`522 5.2.2`) until a message fits again.
         quota_grace: Duration = 14 * DAY, GRACE;
+        /// Further partitions, on other disks: a name for each, and its root, as in
+        /// `{ "two": "/disks/two/store" }`. A mailbox lies in one partition as a whole; a new one comes
+        /// to be where most room is. While a partition is away its mailboxes wait, and so do those that
+        /// nobody has seen yet. Change it while no engine runs.
+        partitions: BTreeMap<String, PathBuf> = BTreeMap::new(), Table(Path);
+        /// When half of the commits of the last 10 s took longer, relays of ours are asked to come by
+        /// fewer connections for a while.
+        stress_at: Duration = Duration::from_secs(1),
+            Time(Duration::from_millis(1)..=Duration::from_secs(3_600));
+        /// A message that a mailbox has got is not delivered there again for a while; without it,
+        /// every message is.
+        duplicates: Option<Duplicates> = None, Maybe(Nested::new());
+    }
+}
+
+section! {
+    /// When a message counts as delivered already: by its Message-ID, for each mailbox or folder. Such
+    /// a message is answered 250, logged and counted, and a start remembers. A message without a
+    /// Message-ID is always delivered.
+    pub struct Duplicates {
+        /// For so long.
+        window: Duration = Duration::from_secs(600),
+            Time(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400));
+        /// Deliveries of each partition that are remembered at most, 64 octets of memory each; the
+        /// oldest are forgotten first.
+        most: u64 = 100_000, Count(1..=10_000_000), unit("deliveries");
     }
 }
 

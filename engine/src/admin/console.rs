@@ -5,14 +5,16 @@ use std::{future::Future, net::IpAddr};
 use relais_actors::metrics::{ChannelCounters, Format};
 use relais_channels::mail::{Content, MessageId};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use super::JsonLines;
 #[cfg(doc)]
 use crate::api::QueuedEntry;
 use crate::api::{
-    AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained,
-    OrderProgress, PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
-    ReloadOrder, Reloaded, RouteExplained, SetLimit, StageExplained, Status, Why,
+    AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MailboxAnswer,
+    MailboxFilter, MailboxOrder, MappingExplained, OrderProgress, PartOrder, PartsOrdered,
+    QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained,
+    SetLimit, StageExplained, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -136,6 +138,18 @@ pub trait Console: Clone + Send + 'static {
         &self,
         asked: &PartOrder,
     ) -> impl Future<Output = Answer<Result<PartsOrdered, Nonsense>>> + Send;
+
+    /// Lines for the store's mailboxes, in pieces, as somebody takes them.
+    fn mailbox_list(
+        &self,
+        filter: MailboxFilter,
+    ) -> impl Future<Output = Answer<mpsc::Receiver<Answer<JsonLines>>>> + Send;
+
+    /// Does what is wanted with one of the store's mailboxes.
+    fn mailbox_order(
+        &self,
+        order: &MailboxOrder,
+    ) -> impl Future<Output = Answer<Result<MailboxAnswer, Nonsense>>> + Send;
 
     /// Reads the file again, and puts it in force as a whole or not at all.
     fn reload(&self, order: ReloadOrder) -> impl Future<Output = Answer<Reloaded>> + Send;

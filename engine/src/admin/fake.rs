@@ -15,16 +15,19 @@ use relais_actors::{
 };
 use relais_channels::mail::{Content, MessageId};
 
+use tokio::sync::mpsc;
+
 use super::{
     AccessQuestion, Answer, Console, Frozen, JsonLines, MappingQuestion, Nonsense, QueuePage,
     RouteQuestion, StageQuestion, Unavailable,
 };
 use crate::api::{
     AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostSummary,
-    LimitSet, LimitShown, LimitValue, MappingExplained, OrderProgress, PartOrder, PartsOrdered,
-    Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry,
-    QueuedMessage, QueuedRecipient, ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep,
-    ServiceStatus, SetLimit, StageExplained, Status, Why, WorkerStatus,
+    LimitSet, LimitShown, LimitValue, MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder,
+    MappingExplained, OrderProgress, PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter,
+    QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
+    ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep, ServiceStatus, SetLimit,
+    StageExplained, Status, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -266,6 +269,27 @@ impl Console for Fake {
         question: RouteQuestion,
     ) -> Answer<Result<RouteExplained, Nonsense>> {
         Ok(Ok(explain(&question)))
+    }
+
+    async fn mailbox_list(
+        &self,
+        filter: MailboxFilter,
+    ) -> Answer<mpsc::Receiver<Answer<JsonLines>>> {
+        let (to, pieces) = mpsc::channel(2);
+        let mut lines = JsonLines::default();
+        let mailbox = format!("alice@{}", filter.domain.unwrap_or("relais.example".to_owned()));
+        let line = MailboxListed { mailbox, path: "store/x".to_owned() };
+        lines.add(&line).map_err(|error| Unavailable(error.to_string()))?;
+        let _ = to.try_send(Ok(lines));
+        Ok(pieces)
+    }
+
+    async fn mailbox_order(&self, order: &MailboxOrder) -> Answer<Result<MailboxAnswer, Nonsense>> {
+        if order.mailbox == "nobody" {
+            return Ok(Err(Nonsense("there is no mailbox nobody@relais.example".to_owned())));
+        }
+        let mailbox = format!("{}@relais.example", order.mailbox);
+        Ok(Ok(MailboxAnswer { mailbox, changed: true, ..MailboxAnswer::default() }))
     }
 
     async fn explain_routes(&self, questions: Vec<RouteQuestion>) -> Answer<JsonLines> {

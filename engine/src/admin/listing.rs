@@ -42,6 +42,14 @@ pub(super) async fn carry_out<C: Console>(console: C, order: QueueOrder) -> Answ
     Ok(answer(stream::iter(first.map(Ok::<_, Unavailable>)).chain(others)))
 }
 
+/// Lines as they come. Ends like [`respond`].
+pub(super) fn pass_on(pieces: mpsc::Receiver<Answer<JsonLines>>) -> HttpResponse {
+    answer(stream::unfold(pieces, async |mut pieces| {
+        let piece = pieces.recv().await?;
+        Some((piece.map(Bytes::from), pieces))
+    }))
+}
+
 fn answer(pieces: impl Stream<Item = Answer<Bytes>> + 'static) -> HttpResponse {
     HttpResponse::Ok().content_type(LINES).streaming(pieces)
 }

@@ -27,6 +27,8 @@
 //! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
 //! | `POST /api/v1/parts` [`PartOrder`] | [`PartsOrdered`]: services, the job controller | no: 403 |
 //! | `POST /api/v1/reload` [`ReloadOrder`] | [`Reloaded`] | no: 403 |
+//! | `GET /api/v1/mailboxes?domain=&limit=` | a mailbox of the store a line: [`MailboxListed`](crate::api::MailboxListed) | no: 403 |
+//! | `POST /api/v1/mailboxes` [`MailboxOrder`] | [`MailboxAnswer`] | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
 //! HEAD is answered like GET. By TCP only names of ours are answered: 421 for others.
@@ -61,9 +63,9 @@ use super::{
 use crate::{
     api::{
         AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MAX_REASON,
-        MappingExplained, PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary,
-        QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, StageExplained, Status,
-        Why,
+        MailboxAnswer, MailboxFilter, MailboxOrder, MappingExplained, PartOrder, PartsOrdered,
+        QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded,
+        RouteExplained, SetLimit, StageExplained, Status, Why,
     },
     show,
 };
@@ -97,6 +99,8 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/configuration", get().to(configuration::<C>))
         .route("/api/v1/limits", get().to(show_limits::<C>))
         .route("/api/v1/limits", web::post().to(set_limit::<C>))
+        .route("/api/v1/mailboxes", get().to(mailboxes::<C>))
+        .route("/api/v1/mailboxes", web::post().to(mailbox_order::<C>))
         .route("/api/v1/reload", web::post().to(reload::<C>))
         .route("/api/v1/parts", web::post().to(order_parts::<C>))
         .route("/api/v1/access", get().to(access::<C>))
@@ -325,6 +329,24 @@ async fn reload<C: Console>(
     order: Json<ReloadOrder>,
 ) -> Result<Json<Reloaded>, HttpError> {
     Ok(Json(within(RELOADING, console.reload(order.into_inner())).await?))
+}
+
+/// Names of users are nobody's business who may not act for the engine's user.
+async fn mailboxes<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    filter: Query<MailboxFilter>,
+) -> Result<HttpResponse, HttpError> {
+    let pieces = in_time(console.mailbox_list(filter.into_inner())).await?;
+    Ok(listing::pass_on(pieces))
+}
+
+async fn mailbox_order<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    order: Json<MailboxOrder>,
+) -> Result<Json<MailboxAnswer>, HttpError> {
+    Ok(Json(within(ADDING_UP, console.mailbox_order(&order)).await??))
 }
 
 async fn order_parts<C: Console>(

@@ -13,6 +13,7 @@ mod access;
 mod certificate;
 mod control;
 mod filter;
+mod mailboxes;
 mod mapping;
 mod order_kind;
 mod orders;
@@ -33,6 +34,10 @@ pub use access::{AccessExplained, AccessStep};
 pub use certificate::CertificateShown;
 pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;
+pub use mailboxes::{
+    MailboxAnswer, MailboxFilter, MailboxFinding, MailboxLimit, MailboxListed, MailboxOrder,
+    MailboxOrderKind, MailboxUsage,
+};
 pub use mapping::{MappingExplained, MappingStepTold};
 pub use order_kind::OrderKind;
 pub use orders::{

@@ -79,6 +79,9 @@ pub(super) enum Command {
     /// Look after the files that messages are kept in
     #[command(subcommand)]
     Spool(Spool),
+    /// Look after the store's mailboxes: of the running engine, else of the files
+    #[command(subcommand)]
+    Mailbox(MailboxCommand),
     /// Show what each channel has done so far, restarts included
     Counters {
         /// {channel: {event: {messages, recipients, bytes}}}
@@ -345,6 +348,83 @@ pub(super) enum Queue {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MailboxCommand {
+    /// List mailboxes, as they lie on the disk: domain by domain
+    List {
+        /// Only of this domain
+        #[arg(long, value_name = "NAME")]
+        domain: Option<String>,
+        /// Mailboxes at most
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+        #[command(flatten)]
+        how: MailboxHow,
+    },
+    /// Make a mailbox
+    Create {
+        #[command(flatten)]
+        which: OneMailbox,
+    },
+    /// Show the limits of a mailbox, who says so, and how full it is
+    #[command(after_help = MAILBOX_QUOTA_HELP)]
+    Quota {
+        #[command(flatten)]
+        which: OneMailbox,
+    },
+    /// Count mailboxes anew, and tell what is wrong with them; exit status 1: something is
+    #[command(after_help = MAILBOX_CHECK_HELP)]
+    Check {
+        /// Addresses, or users of the default domain
+        #[arg(value_name = "MAILBOX", required_unless_present = "all", conflicts_with = "all")]
+        mailboxes: Vec<String>,
+        /// Every mailbox
+        #[arg(long)]
+        all: bool,
+        /// Mend what is wrong
+        #[arg(long)]
+        repair: bool,
+        #[command(flatten)]
+        how: MailboxHow,
+    },
+    /// Give a mailbox another name, with everything in it; the directory is yours to change
+    ///
+    /// Mail for the two is put off meanwhile, and for nobody else. Into another domain, too; it stays in its partition.
+    Rename {
+        #[command(flatten)]
+        which: OneMailbox,
+        /// The new name, which has no mailbox yet
+        #[arg(value_name = "NEW")]
+        to: String,
+    },
+    /// Delete a mailbox with all of its mail
+    Delete {
+        #[command(flatten)]
+        which: OneMailbox,
+        /// Do not ask for its name
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct OneMailbox {
+    /// An address, or a user of the default domain
+    #[arg(value_name = "MAILBOX")]
+    pub(super) mailbox: String,
+    #[command(flatten)]
+    pub(super) how: MailboxHow,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct MailboxHow {
+    /// Do it on the files, under the lock of the store: no engine may run there
+    #[arg(long)]
+    pub(super) offline: bool,
+    #[arg(long, help = MAILBOX_JSON)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -638,6 +718,18 @@ With --compare, exit status 0: all go the same way; 1: some do not; 2: wrong use
 
 const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop, host, quota, size_limit, limits: {pool, job_limit, pool_jobs, maxjobs, jobs, threaddepth, max_client_threads, host_limit, connections, waiting, stopped, suspended_until, last_reply, backoff}}], steps: [{step, detail, ...}], asked}; with --compare for each that differs: {input, channel, before: {accepted, reply, results}, after: {...}}";
 
+const MAILBOX_JSON: &str = "list: {mailbox, path}, one a line; the others: {mailbox, to, changed, usage: {size, messages}, limits: [{by, size, messages}], quota_file: {size, messages}, findings: [{place, fault, text, mended}], more}";
+
+const MAILBOX_QUOTA_HELP: &str = "\
+The first limit is the one that counts for the next delivery: what the directory says; else what maildirsize holds, the last word of a relay or of the IMAP server; else store.default_quota.";
+
+const MAILBOX_CHECK_HELP: &str = "\
+What is found and mended: missing directories are made, what is no message is moved to .lost below the store, names that tell a wrong size lose it, messages that nobody finished for 36 hours are removed, maildirsize is written anew.
+Examples:
+  relais mailbox check alice@relais.example
+  relais mailbox check --all --json | jq 'select(.findings)'
+  relais mailbox check --all --repair";
+
 const SPOOL_CHECK_JSON: &str = "{segments, octets, messages: {alive, held, done}, tail, damage: [{file, offset, length, id, acknowledged}], damaged, lost: [FILE], large: {files, missing, missing_count, left_over}, quarantine: [{name, octets}]}";
 
 const SPOOL_REBUILD_JSON: &str = "{entries: {channel: {untried, tried, held}}, damage: [...], lost: [FILE], missing: [...], cut, replayed, seconds}";
@@ -655,6 +747,7 @@ Examples:
   relais channel stop tcp_lmtpcs             what leaves by it waits, over restarts too
   relais queue show 06C1FJ4V80000
   relais spool check                         is everything on the disk as it was written?
+  relais mailbox quota alice@relais.example
   relais stop
 
 Every command that shows something takes --json. Times are RFC 3339 in UTC.

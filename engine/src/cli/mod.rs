@@ -12,6 +12,8 @@ mod compare;
 mod configuration;
 mod control;
 mod exchange;
+mod mailbox;
+mod mailbox_files;
 mod mapping;
 mod orders;
 mod refusal;
@@ -96,6 +98,7 @@ fn obey<E: Runnable>(
         Command::Cert { json } => cert::cert(source, json, out),
         Command::Queue(queue) => ask::queue(source, queue, out),
         Command::Channel(channel) => orders::channel(source, channel, out),
+        Command::Mailbox(command) => mailbox::mailbox(source, command, files.route, out),
         Command::Set(set) => orders::set(source, set, out),
         Command::Spool(spool) => spool::spool(source, &spool, out),
         Command::Reload { reroute, dry_run, json } => {

@@ -7,6 +7,7 @@ mod entries;
 pub mod explain;
 mod gauges;
 mod limits;
+mod mailboxes;
 mod orders;
 mod parts;
 mod reroutes;
@@ -59,10 +60,10 @@ use crate::{
         socket,
     },
     api::{
-        AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained,
-        OrderProgress, PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary,
-        QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, StageExplained, Status,
-        Why,
+        AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MailboxAnswer,
+        MailboxFilter, MailboxOrder, MappingExplained, OrderProgress, PartOrder, PartsOrdered,
+        Phase, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded,
+        RouteExplained, SetLimit, StageExplained, Status, Why,
     },
     logging::Sink,
     start::{Engine, Floors},
@@ -390,6 +391,17 @@ impl Console for EngineConsole {
 
     async fn order_parts(&self, asked: &PartOrder) -> Answer<Result<PartsOrdered, Nonsense>> {
         control::order(&*self.parts()?, &self.config(), asked).await
+    }
+
+    async fn mailbox_list(
+        &self,
+        filter: MailboxFilter,
+    ) -> Answer<mpsc::Receiver<Answer<JsonLines>>> {
+        mailboxes::list(&*self.parts()?, filter).await
+    }
+
+    async fn mailbox_order(&self, order: &MailboxOrder) -> Answer<Result<MailboxAnswer, Nonsense>> {
+        mailboxes::order(&*self.parts()?, &self.config(), order).await
     }
 
     async fn reload(&self, order: ReloadOrder) -> Answer<Reloaded> {

@@ -16,6 +16,7 @@ use relais_actors::{
     readiness::Cause,
     rerouting::Rerouter,
     router::RouterHandle,
+    store::Store,
 };
 use relais_channels::tls::ServerTls;
 use relais_spool::{Spool, SpoolError};
@@ -29,6 +30,7 @@ pub(super) struct Parts {
     pub(super) certificates: Arc<ServerTls>,
     pub(super) spool: Spool,
     pub(super) dispatcher: Mailbox<Dispatcher>,
+    pub(super) store: Option<Mailbox<Store>>,
     pub(super) queue: Mailbox<Queue>,
     pub(super) controller: Mailbox<JobController>,
     pub(super) progress: ConnectionProgress,
@@ -49,6 +51,7 @@ impl Parts {
             certificates: ground.certificates.clone(),
             spool: spool.spool.clone(),
             dispatcher: front.dispatcher.clone(),
+            store: front.store.clone(),
             queue: delivery.queue.clone(),
             controller: delivery.controller.clone(),
             progress: delivery.progress.clone(),

@@ -1,6 +1,6 @@
 //! The front floor: services, and what stands behind their sessions.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use relais_actors::{
     actor::Mailbox,
@@ -264,13 +264,22 @@ impl<'a> Makers<'a> {
 }
 
 fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, StartError> {
-    let Some(store) = &config.store else { return Ok(None) };
-    let path = config.path(&store.path);
-    // An absolute path: `known` remembers it wherever the engine is started from.
-    let path = std::path::absolute(&path).unwrap_or(path);
-    let absolute = config::Store { path, ..store.clone() };
+    let Some(store) = absolute_store(config) else { return Ok(None) };
     let known = config.data.join(KNOWN_STORES);
-    Ok(Some(Store::open(&absolute, &config.host, &known, metrics)?))
+    Ok(Some(Store::open(&store, &config.host, &known, metrics)?))
+}
+
+/// The store of a configuration, with absolute paths: these are remembered, wherever the engine is
+/// started from.
+pub(crate) fn absolute_store(config: &Config) -> Option<config::Store> {
+    let store = config.store.as_ref()?;
+    let absolute = |path: &PathBuf| {
+        let path = config.path(path);
+        std::path::absolute(&path).unwrap_or(path)
+    };
+    let others = store.partitions.iter().map(|(name, path)| (name.clone(), absolute(path)));
+    let partitions = others.collect();
+    Some(config::Store { path: absolute(&store.path), partitions, ..store.clone() })
 }
 
 /// In the data directory: the partitions that have been there.

@@ -30,7 +30,7 @@ use self::{
 };
 pub(crate) use self::{
     delivery::{notice_templates, start_router},
-    front::KNOWN_STORES,
+    front::{KNOWN_STORES, absolute_store},
 };
 use crate::state::{recent::RecentFile, tallies::Tallies};
 

@@ -31,7 +31,7 @@ pub use self::{
     file::{CAPACITY, JournalError},
     format::record_size,
     replay::Restorer,
-    writer::Journal,
+    writer::{Awaited, Journal},
 };
 use self::{
     file::{existing, lock},

@@ -1,7 +1,7 @@
 //! The writer of a journal: deliveries become durable in batches, one write and one sync each.
 
 use std::{
-    io,
+    fmt, io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,6 +11,18 @@ use super::{
     shared::{Health, Shared, again},
 };
 use crate::disk::DiskFile;
+
+/// A point of a journal that a checkpoint is to pass.
+pub struct Awaited {
+    file: Arc<dyn DiskFile>,
+    head: u64,
+}
+
+impl fmt::Debug for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Awaited({})", self.head)
+    }
+}
 
 /// The writer's end of a journal. One thread has it.
 #[derive(Debug)]
@@ -82,6 +94,24 @@ impl Journal {
     pub fn placed(&self) {
         let mut state = self.shared.lock();
         self.shared.placed(&mut state);
+    }
+
+    /// Asks for a checkpoint of all that was appended so far, which is in its place.
+    pub fn ask_for_checkpoint(&self) -> Awaited {
+        let mut state = self.shared.lock();
+        self.shared.placed(&mut state);
+        state.urgent = true;
+        self.shared.changed.notify_all();
+        Awaited { file: state.file.clone(), head: state.head }
+    }
+
+    /// Whether no start would restore anything that was appended before this point.
+    pub fn has_passed(&self, point: &Awaited) -> bool {
+        let state = self.shared.lock();
+        // Another journal is begun when nothing depends on the one before. What could not be appended
+        // to one that failed may be on the disk all the same.
+        let passed = state.health.is_well() && state.tail >= point.head;
+        passed || !Arc::ptr_eq(&state.file, &point.file)
     }
 
     /// Waits until there is room for `bytes`, and a journal; where they go.

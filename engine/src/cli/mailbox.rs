@@ -1,0 +1,211 @@
+//! `relais mailbox ...`: by the running engine, or on the files of the store.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    sync::mpsc::sync_channel,
+    thread,
+};
+
+use super::{
+    arguments::{MailboxCommand, MailboxHow, OneMailbox},
+    exchange::{json, note, wait},
+    mailbox_files::{MailboxFiles, Router},
+    refusal::Refusal,
+    source::Source,
+};
+use crate::{
+    admin::client::{Client, ClientError, with_query},
+    api::{MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MailboxOrderKind, Status},
+    show::{self, Look},
+};
+
+/// Whoever has the mailboxes.
+enum Keeper {
+    Engine(Client),
+    Files(Box<MailboxFiles>),
+}
+
+/// Does what was asked for.
+pub(super) fn mailbox(
+    source: &Source,
+    command: MailboxCommand,
+    router: Router,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    use MailboxOrderKind::{Check, Create, Delete, Quota, Rename, Repair};
+    let (kind, which, to) = match command {
+        MailboxCommand::List { domain, limit, how } => {
+            let mut keeper = Keeper::find(source, how.offline, router)?;
+            return list(&mut keeper, &MailboxFilter { domain, limit }, how.json, out);
+        }
+        MailboxCommand::Check { mailboxes, all, repair, how } => {
+            let mut keeper = Keeper::find(source, how.offline, router)?;
+            let kind = if repair { Repair } else { Check };
+            if all {
+                return check_all(source, &mut keeper, kind, &how, router, out);
+            }
+            return check(&mut keeper, kind, mailboxes, how.json, out);
+        }
+        MailboxCommand::Create { which } => (Create, which, None),
+        MailboxCommand::Quota { which } => (Quota, which, None),
+        MailboxCommand::Rename { which, to } => (Rename, which, Some(to)),
+        MailboxCommand::Delete { which, yes } => {
+            if !yes {
+                confirm(&which.mailbox)?;
+            }
+            (Delete, which, None)
+        }
+    };
+    let OneMailbox { mailbox, how } = which;
+    let mut keeper = Keeper::find(source, how.offline, router)?;
+    let answer = keeper.order(&order(kind, mailbox, to))?;
+    tell(kind, &answer, how.json, out)
+}
+
+fn order(kind: MailboxOrderKind, mailbox: String, to: Option<String>) -> MailboxOrder {
+    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
+    MailboxOrder { kind, mailbox, to, by }
+}
+
+fn tell(
+    kind: MailboxOrderKind,
+    answer: &MailboxAnswer,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    if as_json {
+        return Ok(json(answer, out)?);
+    }
+    Ok(out.write_all(Look::of_stdout().fit(&show::mailbox(kind, answer)).as_bytes())?)
+}
+
+/// Whoever is there types the name of what is to go.
+fn confirm(mailbox: &str) -> Result<(), Refusal> {
+    if !io::stdin().is_terminal() {
+        let why = format!("all mail of {mailbox} would be deleted; say --yes");
+        return Err(Refusal::WrongUse(why));
+    }
+    note(Some(&format!("all mail of {mailbox} will be deleted; type its name to go on")));
+    let mut typed = String::new();
+    io::stdin().lock().read_line(&mut typed)?;
+    if typed.trim() == mailbox {
+        Ok(())
+    } else {
+        Err(Refusal::Because("nothing was deleted".to_owned()))
+    }
+}
+
+fn list(
+    keeper: &mut Keeper,
+    filter: &MailboxFilter,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    keeper.list(filter, &mut |listed| {
+        if as_json {
+            json(&listed, out)?;
+        } else {
+            writeln!(out, "{}", listed.mailbox)?;
+        }
+        Ok(())
+    })
+}
+
+fn check(
+    keeper: &mut Keeper,
+    kind: MailboxOrderKind,
+    mailboxes: impl IntoIterator<Item = String>,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let mut all_well = true;
+    for mailbox in mailboxes {
+        let answer = keeper.order(&order(kind, mailbox, None))?;
+        all_well &= answer.faults() == 0 && answer.more == 0;
+        tell(kind, &answer, as_json, out)?;
+    }
+    if all_well { Ok(()) } else { Err(Refusal::No) }
+}
+
+/// A list of any length is read on a thread of its own, as fast as mailboxes are checked.
+fn check_all(
+    source: &Source,
+    keeper: &mut Keeper,
+    kind: MailboxOrderKind,
+    how: &MailboxHow,
+    router: Router,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    thread::scope(|threads| {
+        let (names, named) = sync_channel(AHEAD);
+        let listing = threads.spawn(move || {
+            let mut lister = Keeper::find(source, how.offline, router)?;
+            lister.list(&MailboxFilter::default(), &mut |listed| {
+                // An error ended the other side, and is told there.
+                let gone = |_| Refusal::Because("the check has ended".to_owned());
+                names.send(listed.mailbox).map_err(gone)
+            })
+        });
+        let (mut all_well, mut checked) = (true, 0u64);
+        for mailbox in named {
+            let answer = match keeper.order(&order(kind, mailbox, None)) {
+                // It went since it was listed.
+                Err(Refusal::WrongUse(_)) => continue,
+                answer => answer?,
+            };
+            checked += 1;
+            let is_well = answer.findings.is_empty() && answer.more == 0;
+            all_well &= answer.faults() == 0 && answer.more == 0;
+            if how.json || !is_well {
+                tell(kind, &answer, how.json, out)?;
+            }
+        }
+        listing
+            .join()
+            .unwrap_or_else(|_| Err(Refusal::Because("the list broke off".to_owned())))?;
+        note(Some(&format!("{checked} mailboxes were looked at")));
+        if all_well { Ok(()) } else { Err(Refusal::No) }
+    })
+}
+
+impl Keeper {
+    /// The engine if one runs, unless the files are meant.
+    fn find(source: &Source, offline: bool, router: Router) -> Result<Self, Refusal> {
+        if !offline {
+            let client = Client::new(&source.data()?);
+            match wait(client.get::<Status>("/api/v1/status"))? {
+                Ok(_) => return Ok(Self::Engine(client)),
+                Err(ClientError::NotRunning { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (config, _) = source.load()?;
+        Ok(Self::Files(Box::new(MailboxFiles::new(config, router)?)))
+    }
+
+    fn list(
+        &mut self,
+        filter: &MailboxFilter,
+        each: &mut dyn FnMut(MailboxListed) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let client = match self {
+            Self::Engine(client) => client,
+            Self::Files(files) => return files.list(filter, each),
+        };
+        let each = |line: &[u8]| {
+            let unusable = |error: serde_json::Error| ClientError::Unusable(error.to_string());
+            each(serde_json::from_slice(line).map_err(unusable)?)
+        };
+        wait(client.lines(&with_query("/api/v1/mailboxes", filter), each))?
+    }
+
+    fn order(&mut self, order: &MailboxOrder) -> Result<MailboxAnswer, Refusal> {
+        match self {
+            Self::Engine(client) => Ok(wait(client.order("/api/v1/mailboxes", order))??),
+            Self::Files(files) => files.order(order),
+        }
+    }
+}
+
+/// Names that wait to be checked.
+const AHEAD: usize = 1_000;

@@ -1,0 +1,228 @@
+//! The mailboxes of a store while no engine has it.
+
+use std::{ops::ControlFlow, path::PathBuf, thread, time::Duration};
+
+use relais_channels::mailbox::{
+    self, Change, ChangeError, Depth, MailboxName, Partition, PartitionError,
+};
+use relais_config::{self as config, Config};
+
+use super::{asked::Explained, refusal::Refusal};
+use crate::{
+    admin::RouteQuestion,
+    api::{
+        MailboxAnswer, MailboxFilter, MailboxLimit, MailboxListed, MailboxOrder, MailboxOrderKind,
+    },
+    start::{KNOWN_STORES, absolute_store},
+};
+
+/// Explains routes by files.
+pub(super) type Router = fn(&Config) -> Result<Explained, String>;
+
+/// The partitions of a configuration's store.
+pub(super) struct MailboxFiles {
+    config: Config,
+    store: config::Store,
+    router: Router,
+    explained: Option<Explained>,
+}
+
+impl MailboxFiles {
+    pub(super) fn new(config: Config, router: Router) -> Result<Self, Refusal> {
+        let none = || Refusal::Because("the configuration has no store".to_owned());
+        let store = absolute_store(&config).ok_or_else(none)?;
+        Ok(Self { config, store, router, explained: None })
+    }
+
+    /// The roots, the first one first.
+    fn roots(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.store.path].into_iter().chain(self.store.partitions.values())
+    }
+
+    pub(super) fn list(
+        &self,
+        filter: &MailboxFilter,
+        each: &mut dyn FnMut(MailboxListed) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let mut left = filter.limit.unwrap_or(u64::MAX);
+        for root in self.roots() {
+            let mut refused = Ok(());
+            let listed = mailbox::each_mailbox(root, filter.domain.as_deref(), |mailbox| {
+                if left == 0 {
+                    return ControlFlow::Break(());
+                }
+                left -= 1;
+                let path = root.join(mailbox.maildir()).display().to_string();
+                refused = each(MailboxListed { mailbox: mailbox.address(), path });
+                if refused.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            refused?;
+            listed.map_err(|error| because(format!("{}: {error}", root.display())))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn order(&mut self, order: &MailboxOrder) -> Result<MailboxAnswer, Refusal> {
+        let names = order.names(&self.config.default_domain).map_err(Refusal::WrongUse)?;
+        let (name, to) = names;
+        let answer = MailboxAnswer {
+            mailbox: name.address(),
+            to: to.as_ref().map(MailboxName::address),
+            ..MailboxAnswer::default()
+        };
+        let home = self.home(&name)?;
+        if let Some(depth) = order.kind.depth() {
+            let missing = || Refusal::WrongUse(format!("there is no mailbox {}", name.address()));
+            return self.look(order.kind, &name, depth, home.ok_or_else(missing)?);
+        }
+        if order.kind == MailboxOrderKind::Create {
+            let root = home.unwrap_or_else(|| self.roomiest());
+            let (mut partition, checkpoints) = self.open(root)?;
+            let made = partition.create(&name);
+            drop(partition);
+            checkpoints.end()?;
+            let changed = made.map_err(|error| because(error.to_string()))?;
+            return Ok(MailboxAnswer { changed, ..answer });
+        }
+        if let Some(to) = &to
+            && self.home(to)?.is_some()
+        {
+            return Err(Refusal::WrongUse(ChangeError::Taken(to.address()).to_string()));
+        }
+        let missing = || Refusal::WrongUse(format!("there is no mailbox {}", name.address()));
+        let root = home.ok_or_else(missing)?;
+        let change = order.kind.change(name.clone(), to).map_err(Refusal::WrongUse)?;
+        self.change(root, change)?;
+        Ok(MailboxAnswer { changed: true, ..answer })
+    }
+
+    fn look(
+        &mut self,
+        kind: MailboxOrderKind,
+        name: &MailboxName,
+        depth: Depth,
+        root: PathBuf,
+    ) -> Result<MailboxAnswer, Refusal> {
+        let default = self.store.default_quota;
+        let census = if depth == Depth::Repair {
+            let (partition, checkpoints) = self.open(root)?;
+            let census = partition.look_into(name, depth);
+            drop(partition);
+            checkpoints.end()?;
+            census
+        } else {
+            mailbox::look_into(&root, name, depth, default)
+        };
+        let census = census.map_err(|error| because(error.to_string()))?;
+        let missing = || Refusal::WrongUse(format!("there is no mailbox {}", name.address()));
+        let census = census.ok_or_else(missing)?;
+        let limit = match kind {
+            MailboxOrderKind::Quota => self.directory_says(&name.address()),
+            _ => None,
+        };
+        Ok(MailboxAnswer::looked(name.address(), kind, census, limit, default))
+    }
+
+    /// The limits of the mailbox's entry. A directory that cannot be asked says none.
+    fn directory_says(&mut self, mailbox: &str) -> Option<MailboxLimit> {
+        if self.explained.is_none() {
+            self.explained = (self.router)(&self.config).ok();
+        }
+        let address = mailbox.to_owned();
+        let question = RouteQuestion { address, vouched: true, ..RouteQuestion::default() };
+        let explained = self.explained.as_mut()?(&question).ok()?;
+        match &*explained.results {
+            [only] => MailboxLimit::of_directory(only.quota),
+            _ => None,
+        }
+    }
+
+    fn change(&self, root: PathBuf, change: Change) -> Result<(), Refusal> {
+        let deletes = matches!(change, Change::Delete(_));
+        let (mut partition, checkpoints) = self.open(root.clone())?;
+        let begun = partition.begin_change(change);
+        let changed = begun.and_then(|id| {
+            loop {
+                if let Some((_, outcome)) =
+                    partition.finish_changes().into_iter().find(|d| d.0 == id)
+                {
+                    return outcome;
+                }
+                thread::sleep(LOOK_EVERY);
+            }
+        });
+        drop(partition);
+        checkpoints.end()?;
+        changed.map_err(|error| match error {
+            ChangeError::Missing(_) | ChangeError::Taken(_) => Refusal::WrongUse(error.to_string()),
+            error => because(error.to_string()),
+        })?;
+        if deletes && let (_, Some(error)) = mailbox::remove_deleted(&root) {
+            return Err(because(format!("its files stay in .deleted below the store: {error}")));
+        }
+        Ok(())
+    }
+
+    /// The partition that the mailbox lies in.
+    fn home(&self, name: &MailboxName) -> Result<Option<PathBuf>, Refusal> {
+        for root in self.roots() {
+            let failed = |error| because(format!("{}: {error}", root.display()));
+            // A store that has never been used is made when it is.
+            if root.exists() && mailbox::is_home(root, name).map_err(failed)? {
+                return Ok(Some(root.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The partition with most room, where the first has none more.
+    fn roomiest(&self) -> PathBuf {
+        let free = |root: &&PathBuf| mailbox::free_space(root);
+        let roots: Vec<_> = self.roots().collect();
+        let most = roots.into_iter().rev().max_by_key(free);
+        most.unwrap_or(&self.store.path).clone()
+    }
+
+    /// Takes the partition for this process, and restores what a crash has left undone.
+    fn open(&self, path: PathBuf) -> Result<(Partition, Running), Refusal> {
+        let store = config::Store { path, ..self.store.clone() };
+        let known = self.config.data.join(KNOWN_STORES);
+        let opened = Partition::open(&store, &self.config.host, &known);
+        let (partition, checkpoints) = opened.map_err(|error| match error {
+            error @ PartitionError::Journal { .. } => {
+                because(format!("{error} (without --offline a running engine is asked)"))
+            }
+            error => because(error.to_string()),
+        })?;
+        let run = move || {
+            let mut failed = None;
+            checkpoints.run(|happening| {
+                if let mailbox::journal::Happening::Failed(error) = happening {
+                    failed = Some(error);
+                }
+            });
+            failed
+        };
+        Ok((partition, Running(thread::spawn(run))))
+    }
+}
+
+/// The checkpoints of a partition that is open.
+struct Running(thread::JoinHandle<Option<std::io::Error>>);
+
+impl Running {
+    /// Waits until everything is on the disk.
+    fn end(self) -> Result<(), Refusal> {
+        match self.0.join() {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) => Err(because(format!("the store could not be synced: {error}"))),
+            Err(_) => Err(because("the store could not be synced".to_owned())),
+        }
+    }
+}
+
+fn because(why: String) -> Refusal {
+    Refusal::Because(why)
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(5);
