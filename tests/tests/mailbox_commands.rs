@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use relais_tests::{Dialogue, Instance, Running, Settings};
+use relais_tests::{Dialogue, Instance, Running, Settings, eventually};
 
 const TEXT: &str = "Subject: x\r\nMessage-ID: <one@sender.test>\r\n\r\ntext\r\n";
 
@@ -40,7 +40,7 @@ fn maildir(instance: &Instance, user: &str) -> PathBuf {
     instance.store().join("relais.example").join(user).join("Maildir")
 }
 
-/// What a command prints, and what it answers.
+/// The exit status of a command, and all that it prints.
 fn said(output: &Output) -> (i32, String) {
     let text = [&*output.stdout, &*output.stderr].concat();
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
@@ -195,4 +195,119 @@ fn a_duplicate_is_answered_and_not_delivered_over_a_restart_too() {
     let _running = instance.start();
     assert_eq!(deliver(&mut lmtp(&instance), alice, TEXT), format!("250 2.5.0 {alice} OK"));
     assert_eq!(counts(), (4, 1));
+}
+
+#[test]
+fn a_store_under_stress_says_so_to_relays_and_gets_fewer_connections() {
+    // Every commit takes longer than no time at all.
+    let store = "autocreate: Inbox, stress_at: \"0s\"";
+    let (instance, _running) = start(Settings::standalone().edit("autocreate: Inbox", store));
+    let mut client = lmtp(&instance);
+    assert!(client.ask("LHLO mail.test").text.contains("XSTRESS"));
+    let alice = "alice@relais.example";
+    deliver(&mut client, alice, TEXT);
+    assert_eq!(deliver(&mut client, alice, TEXT), format!("250 2.5.0 {alice} OK [stress]"));
+    // The relay in the same engine, by its own channel.
+    let (mut smtp, greeting) = Dialogue::connect(instance.settings.smtp).expect("a connection");
+    greeting.expect(220);
+    smtp.ask("EHLO mail.test").expect(250);
+    smtp.message("a@sender.test", &[alice], TEXT.as_bytes()).expect(250);
+    let status = || instance.json("status", &[]).remove(0);
+    eventually("the relay heeds it", Duration::from_secs(20), || !status()["stressed"].is_null());
+    let status = status();
+    assert_eq!(status["stressed"][0]["channel"], "tcp_lmtpcs", "{status}");
+    assert_eq!(status["stressed"][0]["connections"], 1, "{status}");
+    assert_eq!(status["partitions"][0]["stressed"], true, "{status}");
+    eventually("both are counted", Duration::from_secs(20), || {
+        let gauges = ["relais_store_stressed", "relais_stressed_destinations"];
+        gauges.map(|name| instance.metric(name)) == [1.0, 1.0]
+    });
+    expect(&instance.relais("status", &[]), 0, &["(tcp_lmtpcs) is under stress: at most 1 of"]);
+    assert!(instance.log().contains("the store is under stress"));
+    drop(smtp);
+    // Strangers are not told.
+    let strangers = Settings::standalone()
+        .edit("autocreate: Inbox", store)
+        .edit("program: Lmtp, flagtransfer: true", "program: Lmtp");
+    let (instance, _running) = start(strangers);
+    let mut client = lmtp(&instance);
+    assert!(!client.ask("LHLO mail.test").text.contains("XSTRESS"));
+    deliver(&mut client, alice, TEXT);
+    assert_eq!(deliver(&mut client, alice, TEXT), format!("250 2.5.0 {alice} OK"));
+}
+
+#[test]
+fn mailboxes_lie_in_several_partitions_and_one_that_is_away_defers_its_own_alone() {
+    let second = tempfile::tempdir().expect("a folder");
+    let two = second.path().join("two");
+    let fields = format!("autocreate: Inbox, partitions: {{\"two\": \"{}\"}}", two.display());
+    let (instance, running) = start(Settings::standalone().edit("autocreate: Inbox", &fields));
+    let mut client = lmtp(&instance);
+    // A mailbox is found where it lies.
+    for sub in ["tmp", "cur", "new"] {
+        fs::create_dir_all(two.join("relais.example/bob/Maildir").join(sub)).expect("room");
+        fs::create_dir_all(maildir(&instance, "alice").join(sub)).expect("room");
+    }
+    let (alice, bob, carol) =
+        ("alice@relais.example", "bob@relais.example", "carol@relais.example");
+    let large = format!("{TEXT}{}", "The horses are changed at the next relay.\r\n".repeat(9_000));
+    for text in [TEXT, &large] {
+        let first = client.message("a@sender.test", &[bob, alice], text.as_bytes());
+        let second = client.reply().expect("a reply for each");
+        for (reply, to) in [(first, bob), (second, alice)] {
+            assert_eq!(reply.text.trim_end(), format!("250 2.5.0 {to} OK"));
+        }
+    }
+    let at_bob = || count(&two.join("relais.example/bob/Maildir"));
+    assert_eq!((count(&maildir(&instance, "alice")), at_bob()), (2, 2));
+    assert!(!maildir(&instance, "bob").exists());
+    for root in [&instance.store(), &two] {
+        assert_eq!(fs::read_dir(root.join(".tmp")).expect("readable").count(), 0);
+    }
+    // A new one lies in one of them; commands find all.
+    assert_eq!(deliver(&mut client, carol, TEXT), format!("250 2.5.0 {carol} OK"));
+    let at_carol =
+        || count(&maildir(&instance, "carol")) + count(&two.join("relais.example/carol/Maildir"));
+    assert_eq!(at_carol(), 1);
+    assert_eq!(instance.json("mailbox", &["list"]).len(), 3);
+    expect(
+        &instance.relais("mailbox", &["rename", "bob", "alice"]),
+        2,
+        &["alice@relais.example has"],
+    );
+    expect(
+        &instance.relais("mailbox", &["rename", "bob", "robert"]),
+        0,
+        &["robert@relais.example now"],
+    );
+    assert!(two.join("relais.example/robert/Maildir/new").is_dir());
+    expect(
+        &instance.relais("mailbox", &["rename", "robert", "bob"]),
+        0,
+        &["bob@relais.example now"],
+    );
+    // One is away.
+    let elsewhere = second.path().join("elsewhere");
+    fs::rename(&two, &elsewhere).expect("allowed");
+    fs::create_dir(&two).expect("room");
+    eventually("it is missed", Duration::from_secs(30), || !instance.is_ready());
+    assert_eq!(deliver(&mut client, alice, TEXT), format!("250 2.5.0 {alice} OK"));
+    for to in [bob, "dave@relais.example"] {
+        assert!(deliver(&mut client, to, TEXT).starts_with("430 4.3.0"), "{to}");
+    }
+    expect(&instance.relais("status", &[]), 0, &["/two: away"]);
+    fs::remove_dir(&two).expect("allowed");
+    fs::rename(&elsewhere, &two).expect("allowed");
+    eventually("it is back", Duration::from_secs(30), || instance.is_ready());
+    assert_eq!(deliver(&mut client, bob, TEXT), format!("250 2.5.0 {bob} OK"));
+    assert_eq!(at_bob(), 3);
+    // A start finds them again.
+    drop(client);
+    running.kill();
+    let _running = instance.start();
+    let mut client = lmtp(&instance);
+    for to in [alice, bob, carol] {
+        assert_eq!(deliver(&mut client, to, TEXT), format!("250 2.5.0 {to} OK"));
+    }
+    assert_eq!((count(&maildir(&instance, "alice")), at_bob(), at_carol()), (4, 4, 2));
 }

@@ -40,6 +40,8 @@ pub(super) struct Courier {
     outbound: Outbound,
     next_hop: Option<NextHop>,
     connection: Option<Connection>,
+    /// The store said that it is slow, since that was last told.
+    stressed: bool,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
 }
@@ -62,6 +64,7 @@ impl Courier {
             })),
             next_hop: next_hop(channel, &destination.host),
             connection: None,
+            stressed: false,
             announces: true,
             id,
             destination,
@@ -184,11 +187,12 @@ impl Courier {
                 let reaches = matches!(self.channel().program, Program::Lmtp | Program::Pipe);
                 let success_notices =
                     if reaches { success_notices(&work, &envelope, &attempt) } else { 0 };
-                Settled { entry, attempt, counts, success_notices }
+                let stressed = std::mem::take(&mut self.stressed);
+                Settled { entry, attempt, counts, success_notices, stressed }
             }
             Err(error) => {
                 let attempt = unreadable(entry.id, &error, entry.open);
-                Settled { entry, attempt, counts: true, success_notices: 0 }
+                Settled { entry, attempt, counts: true, success_notices: 0, stressed: false }
             }
         };
         in_hand::hold(None);
@@ -249,6 +253,7 @@ impl Courier {
             };
             if let Ok(transacted) = connection.deliver(delivery, content, following).await {
                 self.connection = connection.is_usable().then_some(connection);
+                self.stressed |= transacted.stressed;
                 return Ok(transacted);
             }
             self.announces = false;

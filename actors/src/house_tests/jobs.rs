@@ -217,5 +217,5 @@ async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
     let tells = matches!(deed, Deed::DeliverAndTell | Deed::TellOfFirst);
     let success_notices =
         if tells { reached.fold(0, |all, (index, _)| all | 1 << index) } else { 0 };
-    Settled { entry: work.entry, attempt, counts, success_notices }
+    Settled { entry: work.entry, attempt, counts, success_notices, stressed: false }
 }

@@ -35,10 +35,14 @@ impl Queue {
         destination: &Destination,
         settled: Settled,
     ) {
-        let Settled { entry, attempt, counts, success_notices: reached } = settled;
+        let Settled { entry, attempt, counts, success_notices: reached, stressed } = settled;
         let key = (entry.id, entry.entry);
         let is_worth_telling = self.hand_out.take_back(connection, key);
         self.note_host(connection, destination, &attempt, is_worth_telling);
+        if stressed {
+            let destination = destination.clone();
+            self.announce(DestinationEvent::Stressed { destination });
+        }
         let channel = self.channels.channel(destination.channel);
         let after = After::of(channel, &entry, &attempt.outcomes, now_ms());
         let stranded = is_stranded(channel, &attempt);

@@ -110,7 +110,13 @@ impl Alone {
 
     fn settle(&self, connection: u64, work: Work, attempt: Attempt, reached: u64) {
         let counts = work.counts(&attempt);
-        let settled = Settled { entry: work.entry, attempt, counts, success_notices: reached };
+        let settled = Settled {
+            entry: work.entry,
+            attempt,
+            counts,
+            success_notices: reached,
+            stressed: false,
+        };
         let (connection, destination) = (ConnectionId(connection), self.host());
         self.queue.tell(Settle { connection, destination, settled });
     }

@@ -14,8 +14,8 @@ use super::{
     policy::{Lost, Stage},
 };
 use crate::mail::{
-    Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, Reply, Return, SiteTrouble,
-    XQuota, xtext::Xtext,
+    Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, Reply, Return, STRESSED,
+    SiteTrouble, XQuota, xtext::Xtext,
 };
 
 /// A message to be handed over.
@@ -121,6 +121,8 @@ pub struct Transacted {
     /// Recipients that the server had no more room for in this transaction, while it took others:
     /// a bit each, the first in the lowest. Their turn is in the next one.
     pub left: u64,
+    /// The server is a store of ours, took the message, and said that it is slow.
+    pub stressed: bool,
 }
 
 /// The use of the connection before this message.
@@ -341,10 +343,11 @@ impl<'a> Exchange<'a> {
     pub(crate) fn finish(self, host: Arc<str>) -> Transacted {
         let open =
             || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "the conversation broke off"));
+        let stressed = self.offer.stress && is_stressed(&self.outcomes);
         let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
         let Self { answered, unsure, left, trouble, .. } = self;
         let peer = Peer { host, notifies: self.offer.dsn, answered, unsure };
-        Transacted { attempt: Attempt { outcomes, trouble, peer: Some(peer) }, left }
+        Transacted { attempt: Attempt { outcomes, trouble, peer: Some(peer) }, left, stressed }
     }
 
     fn command(&self, stage: Stage, out: &mut Vec<u8>) {
@@ -622,6 +625,12 @@ fn notify(to: &OutgoingRcpt<'_>, out: &mut Vec<u8>) {
         }
         None => {}
     }
+}
+
+/// Whether a store of ours that took the message says that it is slow.
+fn is_stressed(outcomes: &[Option<Outcome>]) -> bool {
+    let says_so = |reply: &Reply| reply.text.ends_with(STRESSED);
+    outcomes.iter().any(|its| matches!(its, Some(Outcome::Delivered(reply)) if says_so(reply)))
 }
 
 fn failed(enhanced: Enhanced, text: String) -> Outcome {

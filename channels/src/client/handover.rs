@@ -52,7 +52,7 @@ impl<'a> Handover<'a> {
 
     /// The transaction at hand came to this. Returns whether there is another one.
     pub fn take(&mut self, transacted: Transacted) -> bool {
-        let Transacted { attempt: Attempt { outcomes, trouble, peer }, left } = transacted;
+        let Transacted { attempt: Attempt { outcomes, trouble, peer }, left, .. } = transacted;
         let batch = std::mem::take(&mut self.batch);
         let mut answered = self.peer.as_ref().map_or(0, |peer| peer.answered);
         let unsure = self.peer.as_ref().is_some_and(|peer| peer.unsure);
@@ -130,6 +130,7 @@ mod tests {
         Transacted {
             attempt: Attempt { outcomes: outcomes.into(), trouble, peer: Some(peer) },
             left,
+            stressed: false,
         }
     }
 

@@ -29,5 +29,5 @@ pub use notify::{Notify, OriginalRecipient, Return};
 pub use outcome::{Attempt, Outcome, Outcomes, Peer, SiteTrouble};
 pub use priority::Priority;
 pub use relais_config::grammar::{NextHop, NextHopError, is_domain, literal};
-pub use reply::{Enhanced, Reply};
+pub use reply::{Enhanced, Reply, STRESSED};
 pub use xquota::XQuota;

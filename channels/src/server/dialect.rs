@@ -55,6 +55,10 @@ impl Dialect {
         }
         text.push_str(match self {
             Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nHELP",
+            // Relays of ours, for whom a size binds, are told when the store is slow.
+            Self::Lmtp if setup.limits.size_binds => {
+                "8BITMIME\nENHANCEDSTATUSCODES\nXQUOTA\nXDFLG\nXSTRESS\nOK"
+            }
             Self::Lmtp => "8BITMIME\nENHANCEDSTATUSCODES\nXQUOTA\nXDFLG\nOK",
         });
         Reply::plain(250, text)
