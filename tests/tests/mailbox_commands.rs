@@ -3,12 +3,15 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
     thread,
     time::{Duration, Instant},
 };
 
-use relais_tests::{Dialogue, Instance, Running, Settings, eventually};
+use relais_tests::{
+    Dialogue, Dovecot, Imap, Instance, Running, Settings, eventually, is_root, needs, program,
+};
+use serde_json::Value;
 
 const TEXT: &str = "Subject: x\r\nMessage-ID: <one@sender.test>\r\n\r\ntext\r\n";
 
@@ -311,3 +314,130 @@ fn mailboxes_lie_in_several_partitions_and_one_that_is_away_defers_its_own_alone
     }
     assert_eq!((count(&maildir(&instance, "alice")), at_bob(), at_carol()), (4, 4, 2));
 }
+
+/// Runs as the user that Dovecot reads mail as: it does not do so as root.
+fn start_for_dovecot(settings: Settings) -> (Instance, Running) {
+    let instance = Instance::new(settings);
+    if !is_root() {
+        let running = instance.start();
+        return (instance, running);
+    }
+    let copy = instance.path("relais");
+    fs::copy(program(), &copy).expect("room");
+    let instance = instance.running(&copy);
+    let chown = Command::new("chown").args(["-R", NOBODY]).arg(instance.path("")).status();
+    assert!(chown.is_ok_and(|status| status.success()));
+    let mut wrapper = Command::new("setpriv");
+    let running =
+        instance.spawn_by(wrapper.args(["--reuid=65534", "--regid=65534", "--clear-groups"]));
+    eventually("ready", Duration::from_secs(20), || instance.is_ready());
+    (instance, running)
+}
+
+/// A reader who adds, copies and removes messages: how many of each.
+fn read_mail(port: u16, user: &str, end: Instant) -> [usize; 3] {
+    let mut imap = Imap::log_in(port, &format!("{user}@relais.example"));
+    imap.ask("CREATE Archive");
+    let [mut added, mut copied, mut removed] = [0; 3];
+    while Instant::now() < end {
+        imap.append("INBOX", &format!("Subject: added {added}\r\n\r\ntext\r\n"));
+        added += 1;
+        let lines = imap.ask("SELECT INBOX");
+        let exists = |line: &String| line.strip_suffix(" EXISTS")?.strip_prefix("* ")?.parse().ok();
+        let exists: usize = lines.iter().find_map(exists).expect("a number");
+        if exists < 20 {
+            continue;
+        }
+        imap.ask("COPY 1:3 Archive");
+        copied += 3;
+        imap.ask("FETCH 1:* (RFC822.SIZE FLAGS)");
+        imap.ask("FETCH 1:5 (BODY.PEEK[])");
+        imap.ask("STORE 1:15 +FLAGS.SILENT (\\Deleted)");
+        let lines = imap.ask("EXPUNGE");
+        removed += lines.iter().filter(|line| line.ends_with(" EXPUNGE")).count();
+    }
+    [added, copied, removed]
+}
+
+/// Short here; `RELAIS_IMAP_SECONDS` makes it longer.
+#[test]
+fn a_reader_and_deliveries_work_on_the_same_mailboxes_and_the_counts_are_equal() {
+    if !needs(&["dovecot", "/usr/lib/dovecot/imap", "setpriv"]) {
+        return;
+    }
+    let seconds = std::env::var("RELAIS_IMAP_SECONDS").ok().and_then(|text| text.parse().ok());
+    let store = "autocreate: All, default_quota: (size: \"200MiB\")";
+    let (instance, _running) =
+        start_for_dovecot(Settings::standalone().edit("autocreate: Inbox", store));
+    let (alice, bob) = ("alice@relais.example", "bob@relais.example");
+    for to in [alice, bob] {
+        deliver(&mut lmtp(&instance), to, TEXT);
+    }
+    let dovecot = Dovecot::with_quota(&instance.store(), 200);
+    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(4));
+    let large = format!("{TEXT}{}", "The horses are changed at the next relay.\r\n".repeat(9_000));
+    let (delivered, read) = thread::scope(|threads| {
+        let sender = |number: usize| {
+            let (instance, large) = (&instance, &large);
+            move || {
+                let mut client = lmtp(instance);
+                let (mut sent, mut turn) = ([0; 2], number);
+                while Instant::now() < end {
+                    turn += 1;
+                    let text = if turn % 50 == 0 { large } else { TEXT };
+                    let first = client.message("a@sender.test", &[alice, bob], text.as_bytes());
+                    let replies = [first, client.reply().expect("a reply for each")];
+                    for (sent, reply) in sent.iter_mut().zip(&replies) {
+                        *sent += usize::from(reply.code == 250);
+                    }
+                    thread::sleep(Duration::from_millis(20));
+                }
+                sent
+            }
+        };
+        let senders: Vec<_> = (0..3).map(|number| threads.spawn(sender(number))).collect();
+        let readers = ["alice", "bob"].map(|user| {
+            let port = dovecot.port;
+            threads.spawn(move || read_mail(port, user, end))
+        });
+        let sent = senders.into_iter().map(|sender| sender.join().expect("no panic"));
+        let sent = sent.fold([1; 2], |sum, sent| [sum[0] + sent[0], sum[1] + sent[1]]);
+        (sent, readers.map(|reader| reader.join().expect("no panic")))
+    });
+    println!("delivered {delivered:?}; added, copied and removed {read:?}");
+    for ((user, delivered), [added, copied, removed]) in
+        ["alice", "bob"].iter().zip(delivered).zip(read)
+    {
+        let mut imap = Imap::log_in(dovecot.port, &format!("{user}@relais.example"));
+        let counts = [imap.messages("INBOX"), imap.messages("Archive")];
+        assert_eq!(counts, [delivered + added - removed, copied], "{user}");
+        assert!(added > 0 && delivered > 1, "{user}");
+        agree(&instance, &mut imap, user, counts[0] + counts[1]);
+    }
+    let log = dovecot.log();
+    assert!(!log.contains("Error") && !log.contains("Panic"), "{log}");
+}
+
+/// Both count the same: messages, and octets in the quota.
+fn agree(instance: &Instance, imap: &mut Imap, user: &str, messages: usize) {
+    // Of two who write the quota file at once one may have counted what the other adds.
+    let checked = instance.relais("mailbox", &["check", user, "--repair"]);
+    expect(&checked, 0, &[&format!("{messages} messages, ")]);
+    let (_, text) = said(&checked);
+    println!("{}", text.trim_end());
+    let faults: Vec<_> =
+        text.lines().skip(1).filter(|line| !line.contains("the quota file says")).collect();
+    assert_eq!(faults, [""; 0]);
+    let checked = instance.json("mailbox", &["check", user]).remove(0);
+    assert_eq!(checked["findings"], Value::Null);
+    let octets = checked["usage"]["size"].as_u64().expect("a number");
+    let lines = imap.ask("GETQUOTAROOT INBOX");
+    let quota = lines
+        .iter()
+        .find_map(|line| line.split_once("(STORAGE ")?.1.split(' ').next()?.parse().ok());
+    let quota: u64 = quota.unwrap_or_else(|| panic!("no quota in {lines:?}"));
+    assert_eq!(quota, octets.div_ceil(1024), "{user}: {octets} octets");
+}
+
+/// User and group.
+const NOBODY: &str = "65534:65534";
