@@ -418,6 +418,52 @@ fn a_reader_and_deliveries_work_on_the_same_mailboxes_and_the_counts_are_equal()
     assert!(!log.contains("Error") && !log.contains("Panic"), "{log}");
 }
 
+#[test]
+fn a_reader_sees_folders_that_deliveries_made_sizes_from_names_and_messages_in_their_order() {
+    if !needs(&["dovecot", "/usr/lib/dovecot/imap", "setpriv"]) {
+        return;
+    }
+    let settings = Settings::standalone().edit("autocreate: Inbox", "autocreate: All");
+    let (instance, _running) = start_for_dovecot(settings);
+    let mut client = lmtp(&instance);
+    for folder in ["+Work", "+Work.Projects", "+Other/Deep"] {
+        let to = format!("alice{folder}@relais.example");
+        assert_eq!(deliver(&mut client, &to, TEXT), format!("250 2.5.0 {to} OK"));
+    }
+    for number in 0..50 {
+        let text = format!("Subject: {number}\r\n\r\n{}", "x\r\n".repeat(number));
+        deliver(&mut client, "alice@relais.example", &text);
+    }
+    let dovecot = Dovecot::over(&instance.store());
+    let mut imap = Imap::log_in(dovecot.port, "alice@relais.example");
+    for (command, flags) in [("LSUB", ""), ("LIST", "\\HasNoChildren")] {
+        let mut lines = imap.ask(&format!("{command} \"\" *"));
+        lines.retain(|line| line.contains(flags));
+        for folder in ["Work.Projects", "Other.Deep"] {
+            assert!(lines.iter().any(|line| line.ends_with(folder)), "{command}: {lines:?}");
+        }
+    }
+    assert_eq!(imap.messages("Work.Projects"), 1);
+    imap.ask("SELECT INBOX");
+    // Dovecot has looked at names only, and counts line ends by two octets.
+    let sizes = imap.ask("FETCH 1:* (RFC822.SIZE)");
+    let subjects = imap.ask("FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])");
+    let whole = imap.ask("FETCH 1:* (BODY.PEEK[])");
+    assert_eq!((sizes.len(), subjects.len()), (50, 50));
+    for (number, (size, (subject, whole))) in
+        sizes.iter().zip(subjects.iter().zip(&whole)).enumerate()
+    {
+        assert!(subject.contains(&format!("Subject: {number}\r\n")), "{number}: {subject}");
+        let octets = |line: &str, before: &str, end: char| {
+            let rest = line.split_once(before).and_then(|(_, rest)| rest.split_once(end));
+            rest.and_then(|(octets, _)| octets.parse::<usize>().ok())
+                .unwrap_or_else(|| panic!("{line}"))
+        };
+        assert_eq!(octets(size, "RFC822.SIZE ", ')'), octets(whole, "BODY[] {", '}'), "{number}");
+    }
+    assert!(!dovecot.log().contains("Error"), "{}", dovecot.log());
+}
+
 /// Both count the same: messages, and octets in the quota.
 fn agree(instance: &Instance, imap: &mut Imap, user: &str, messages: usize) {
     // Of two who write the quota file at once one may have counted what the other adds.
