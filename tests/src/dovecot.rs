@@ -27,11 +27,25 @@ pub struct Dovecot {
 impl Dovecot {
     /// Starts one over `store`, whose mailboxes are `domain/user/Maildir`.
     pub fn over(store: &Path) -> Self {
+        Self::with(store, "")
+    }
+
+    /// The same with a quota, which it keeps in the `maildirsize` of each mailbox.
+    pub fn with_quota(store: &Path, megabytes: u64) -> Self {
+        let quota = format!(
+            "mail_plugins = quota\nprotocol imap {{\n  mail_plugins = quota imap_quota\n}}\n\
+             plugin {{\n  quota = maildir:User quota\n  quota_rule = *:storage={megabytes}M\n}}\n"
+        );
+        Self::with(store, &quota)
+    }
+
+    fn with(store: &Path, more: &str) -> Self {
         // Its UNIX sockets lie here, and their paths must be short.
         let folder = tempfile::Builder::new().prefix("dc-").tempdir_in("/tmp").expect("a folder");
         let port = free_port();
         let config = folder.path().join("dovecot.conf");
-        fs::write(&config, configuration(folder.path(), store, port)).expect("a configuration");
+        let text = configuration(folder.path(), store, port) + more;
+        fs::write(&config, text).expect("a configuration");
         if is_root() {
             give_to_nobody(store);
             open_to_all(folder.path());

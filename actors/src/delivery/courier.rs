@@ -42,6 +42,8 @@ pub(super) struct Courier {
     outbound: Outbound,
     next_hop: Option<NextHop>,
     connection: Option<Connection>,
+    /// The store said that it is slow, since that was last told.
+    stressed: bool,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
 }
@@ -64,6 +66,7 @@ impl Courier {
             })),
             next_hop: next_hop(channel, &destination.host),
             connection: None,
+            stressed: false,
             announces: true,
             id,
             destination,
@@ -188,13 +191,20 @@ impl Courier {
                 });
                 let joined: Vec<_> = joined.collect();
                 let first = self.settled(entry, &envelope, attempt);
-                Settled { joined: joined.into_iter().rev().collect(), ..first }
+                let stressed = std::mem::take(&mut self.stressed);
+                Settled { joined: joined.into_iter().rev().collect(), stressed, ..first }
             }
             Err(error) => {
                 let settled = |entry: &Tracked| {
                     let attempt = unreadable(entry.id, &error, entry.open);
-                    let joined = Vec::new();
-                    Settled { entry: *entry, attempt, counts: true, success_notices: 0, joined }
+                    Settled {
+                        entry: *entry,
+                        attempt,
+                        counts: true,
+                        success_notices: 0,
+                        stressed: false,
+                        joined: Vec::new(),
+                    }
                 };
                 Settled { joined: work.joined.iter().map(settled).collect(), ..settled(&entry) }
             }
@@ -216,7 +226,8 @@ impl Courier {
         .emit(&self.parts.metrics);
         let reaches = matches!(self.channel().program, Program::Lmtp | Program::Pipe);
         let success_notices = if reaches { success_notices(&entry, envelope, &attempt) } else { 0 };
-        Settled { entry, attempt, counts, success_notices, joined: Vec::new() }
+        let (stressed, joined) = (false, Vec::new());
+        Settled { entry, attempt, counts, success_notices, stressed, joined }
     }
 
     async fn deliver(
@@ -284,6 +295,7 @@ impl Courier {
             };
             if let Ok(transacted) = connection.deliver(delivery, content, following).await {
                 self.connection = connection.is_usable().then_some(connection);
+                self.stressed |= transacted.stressed;
                 return Ok(transacted);
             }
             self.announces = false;

@@ -12,7 +12,7 @@ use std::{
 
 use relais_channels::{
     disk::is_full,
-    mail::{Enhanced, MessageId, MessageIds, Reply, peer_id},
+    mail::{Enhanced, MessageId, MessageIds, Reply, STRESSED, peer_id},
     mailbox::{Answer, Body, Delivery, MADE_ALWAYS, MailboxName, Rcpt, spill::Spill},
     sasl::Mechanism,
     server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
@@ -157,10 +157,7 @@ impl LmtpIntake {
     async fn deliver(&mut self, recipients: Vec<Rcpt>) -> Result<Vec<Answer>, Reply> {
         let body = self.body().await?;
         let delivered = self.side.deliveries.deliver(Delivery { body, recipients }).await;
-        delivered.map_err(|refused| match refused {
-            Refused::Busy => BUSY,
-            Refused::Unknown => UNKNOWN,
-        })
+        delivered.map_err(Refused::reply)
     }
 
     fn tell_refused(&self, sender: &str, size: u64, reply: &Reply) {
@@ -371,7 +368,7 @@ impl Intake for LmtpIntake {
         self.look_for_the_id();
         let recipients = std::mem::take(&mut self.recipients);
         let given: Vec<String> = recipients.iter().map(|rcpt| rcpt.as_given.clone()).collect();
-        let (replies, places): (Vec<_>, Vec<_>) = match self.deliver(recipients).await {
+        let (mut replies, places): (Vec<_>, Vec<_>) = match self.deliver(recipients).await {
             Ok(answers) => {
                 answers.into_iter().map(|Answer { reply, place }| (reply, place)).unzip()
             }
@@ -391,6 +388,11 @@ impl Intake for LmtpIntake {
             stored.map(|((recipient, mailbox), reply)| StoredFor { recipient, mailbox, reply }),
             &self.side.metrics,
         );
+        if self.side.flag_transfer && self.side.deliveries.is_stressed() {
+            // Relays of ours come by fewer connections for a while.
+            let taken = replies.iter_mut().filter(|reply| reply.code == 250);
+            taken.for_each(|reply| reply.text.to_mut().push_str(STRESSED));
+        }
         Verdict::Each(replies)
     }
 
@@ -420,10 +422,7 @@ impl Intake for LmtpIntake {
     }
 }
 
-// The original writes an enhanced code without its dots; 421 closes nothing here.
-const BUSY: Reply = Reply::new(421, Enhanced(4, 2, 1), "Mailbox busy");
 const NOT_OFFERED: Reply = Reply::new(502, Enhanced(5, 5, 1), "not offered here");
-const UNKNOWN: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store failed");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
 /// The code of all replies to content that must not be.

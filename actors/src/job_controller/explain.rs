@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use actix::Message;
 use tokio::time::Instant;
 
-use super::{JobController, schedule::DestinationStanding, slots::Limited, suspension::Suspension};
+use super::{
+    JobController, relief::Relief, schedule::DestinationStanding, slots::Limited,
+    suspension::Suspension,
+};
 use crate::{
     actor::{Ctx, Handle},
     ids::{ChannelId, Destination, JobId},
@@ -29,6 +32,8 @@ pub struct ControllerDescription {
     pub jobs: Vec<RunningJob>,
     /// Destinations in trouble.
     pub suspended: Vec<Suspended>,
+    /// Stores of ours that are slow.
+    pub relieved: Vec<Relieved>,
     /// Connections that an operator lets single destinations have at most.
     pub host_limits: Vec<(Destination, usize)>,
 }
@@ -89,6 +94,15 @@ pub struct Suspended {
     pub suspension: Suspension,
 }
 
+/// A store of ours that is slow, and has fewer connections for a while.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Relieved {
+    /// Which.
+    pub destination: Destination,
+    /// How few, and until when.
+    pub relief: Relief,
+}
+
 /// Asks why the entries of a destination do not move.
 #[derive(Message)]
 #[rtype(result = "DestinationExplained")]
@@ -121,6 +135,8 @@ pub struct DestinationExplained {
     pub threaddepth: usize,
     /// Connections that an operator allows it.
     pub host_limit: Option<usize>,
+    /// It is a store of ours, and slow.
+    pub relief: Option<Relief>,
     /// The limit that keeps it from another connection, if any does.
     pub limited: Option<Limited>,
     /// Channels that hold slots of the pool, and how many.
@@ -197,6 +213,14 @@ impl Handle<DescribeController> for JobController {
             pools: pools.map(|pool| (pool.name.clone(), pool.limit, pool.running)).collect(),
             channels: self.describe_channels(),
             jobs: self.describe_jobs(),
+            relieved: self
+                .schedule
+                .reliefs()
+                .map(|(destination, relief)| Relieved {
+                    destination: destination.clone(),
+                    relief: *relief,
+                })
+                .collect(),
             suspended: suspended
                 .map(|(destination, suspension)| Suspended {
                     destination: destination.clone(),
@@ -247,6 +271,7 @@ impl Handle<ExplainDestination> for JobController {
             max_client_threads: lane.max_client_threads(),
             threaddepth: lane.threaddepth,
             host_limit: self.schedule.limit_of(&destination),
+            relief: self.schedule.relief_of(&destination),
             limited: self.schedule.binds(&destination, Instant::now()),
             pool_held_by: jobs.filter(|(_, jobs)| *jobs > 0).collect(),
         }

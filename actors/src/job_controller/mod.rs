@@ -5,6 +5,7 @@
 mod adoption;
 mod explain;
 mod ranks;
+mod relief;
 pub mod schedule;
 pub mod slots;
 pub mod suspension;
@@ -16,17 +17,17 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use actix::Message;
 use relais_channels::mail::Reply;
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, info, warn};
 
-pub use self::slots::Limited;
 pub use self::{
     adoption::Adopted,
     explain::{
         ChannelJobs, ControllerDescription, DescribeController, DestinationExplained,
-        ExplainDestination, ProbedAt, RunningConnection, RunningJob, Suspended,
+        ExplainDestination, ProbedAt, Relieved, RunningConnection, RunningJob, Suspended,
     },
     tuning::{Freeze, Halt, Limit, Tune, TuneError},
 };
+pub use self::{relief::Relief, slots::Limited};
 use self::{
     schedule::{Orders, Schedule},
     slots::Start,
@@ -172,6 +173,7 @@ impl JobController {
                 meter.jobs.set(level(state.running));
             }
         }
+        self.metrics.stressed_destinations.set(level(self.schedule.reliefs().count()));
         for (id, channel) in self.channels.by_number() {
             let waiting = self.schedule.waiting_of(id);
             self.metrics.channel(&channel.name).job_waiting.set(level(waiting));
@@ -186,6 +188,28 @@ impl JobController {
         }
     }
 
+    /// A store of ours is slow, and says so with each message: half of its connections end.
+    fn stressed(&mut self, destination: &Destination, now: Instant) {
+        if let Some(relief) = self.schedule.stressed(destination, now) {
+            let (channel, host, connections) =
+                (self.name(destination), &destination.host, relief.limit);
+            warn!(channel, %host, connections, "a store is under stress: it gets fewer connections");
+        }
+    }
+
+    /// Stores that were slow, and have not said so for a while, get more connections.
+    fn climb(&mut self, now: Instant) {
+        for (destination, relief) in self.schedule.climb(now) {
+            let (channel, host) = (self.name(&destination), &destination.host);
+            match relief.map(|relief| relief.limit) {
+                Some(connections) => {
+                    info!(channel, %host, connections, "a store gets more connections again");
+                }
+                None => info!(channel, %host, "a store gets as many connections again as before"),
+            }
+        }
+    }
+
     fn name(&self, destination: &Destination) -> &str {
         &self.channels.channel(destination.channel).name
     }
@@ -196,7 +220,9 @@ impl Actor for JobController {
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         ctx.every(TICK, |controller, ctx| {
-            controller.schedule.tick(Instant::now());
+            let now = Instant::now();
+            controller.schedule.tick(now);
+            controller.climb(now);
             controller.carry_out(ctx);
             controller.publish();
         });
@@ -226,6 +252,7 @@ impl Handle<DestinationEvent> for JobController {
                     DestinationResumed { channel, host }.emit();
                 }
             }
+            DestinationEvent::Stressed { destination } => self.stressed(&destination, now),
             DestinationEvent::Probe(destinations) => {
                 for destination in destinations {
                     self.schedule.probe(&destination, now);

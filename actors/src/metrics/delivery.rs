@@ -250,7 +250,7 @@ impl StoreMeter {
         meter
     }
 
-    /// What one partition has, and whether it refuses mail.
+    /// The room of one partition, and whether it refuses mail.
     pub fn partition(&self, path: &str, free: i64, refusing: bool) {
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         match partitions.get_mut(path) {

@@ -59,6 +59,8 @@ pub struct Metrics {
     pools: ByName<PoolMeter>,
     /// Why mail is not taken, or not delivered into the store.
     pub readiness: Readiness,
+    /// Stores of ours that are slow, as the job controller has it.
+    pub stressed_destinations: Gauge,
     /// The queue as a whole.
     pub queue: QueueMeter,
     /// The spool.
@@ -121,6 +123,13 @@ impl Metrics {
             notices: NoticeMeter::register(&mut registry),
             autoreplies: AutoreplyMeter::register(&mut registry),
             log_lines_lost,
+            stressed_destinations: {
+                let stressed = Gauge::default();
+                let help =
+                    "Stores of ours that said they are slow, and get fewer connections for a while";
+                registry.register("stressed_destinations", help, stressed.clone());
+                stressed
+            },
             process: ProcessMeter::register(&mut registry),
             registry,
         };

@@ -36,6 +36,11 @@ pub enum DestinationEvent {
         /// By which of its connections.
         connection: ConnectionId,
     },
+    /// A destination, a store of ours, took a message, and said that it is slow.
+    Stressed {
+        /// Which.
+        destination: Destination,
+    },
     /// An operator wants mail for these tried now: those that are left alone are probed.
     Probe(Vec<Destination>),
 }

@@ -37,6 +37,10 @@ impl Queue {
     ) {
         let is_worth_telling = self.hand_out.take_back(connection, settled.entry.key());
         self.note_host(connection, destination, &settled.attempt, is_worth_telling);
+        if settled.stressed {
+            let destination = destination.clone();
+            self.announce(DestinationEvent::Stressed { destination });
+        }
         // One time for all: what is left of a message waits, and leaves, together.
         let now = now_ms();
         let joined = std::mem::take(&mut settled.joined);

@@ -111,8 +111,14 @@ impl Alone {
     fn settle(&self, connection: u64, work: &Work, attempt: Attempt, reached: u64) {
         let entry = work.entry;
         let counts = Work::counts(&entry, &attempt);
-        let joined = Vec::new();
-        let settled = Settled { entry, attempt, counts, success_notices: reached, joined };
+        let settled = Settled {
+            entry,
+            attempt,
+            counts,
+            success_notices: reached,
+            stressed: false,
+            joined: Vec::new(),
+        };
         let (connection, destination) = (ConnectionId(connection), self.host());
         self.queue.tell(Settle { connection, destination, settled });
     }

@@ -98,11 +98,7 @@ impl Deliveries {
         }
     }
 
-    fn begin(
-        &self,
-        side: &PartitionSide,
-        delivery: Delivery,
-    ) -> Result<Begun, Refused> {
+    fn begin(&self, side: &PartitionSide, delivery: Delivery) -> Result<Begun, Refused> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
         let (answer, answered) = oneshot::channel();
         let claim = Claim::default();

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::partition_side::PartitionSide;
 
-/// What is remembered. Of two generations the older one is forgotten when the younger is full.
+/// The homes that are remembered. Of two generations the older one is forgotten when the younger is full.
 #[derive(Debug, Default)]
 pub(super) struct Homes(Mutex<Generations>);
 
@@ -60,7 +60,7 @@ impl Homes {
                     warn!(mailbox = address, %path, "a mailbox lies in two partitions: the first counts");
                 }
                 Ok(true) => found = Some(at),
-                // What is in the way there is the partition's to tell.
+                // An obstacle there is the partition's to tell.
                 Err(_) => found = found.or(Some(at)),
             }
         }

@@ -83,7 +83,7 @@ struct Writer {
     spill: SpillSlot,
     state: Arc<PartitionState>,
     commits: CommitTimes,
-    /// Those who wait for changes of mailboxes.
+    /// Changes of mailboxes that are under way, and where their outcome goes.
     changing: HashMap<ChangeId, (Change, oneshot::Sender<Result<(), ChangeError>>)>,
     /// Nothing while it is away.
     partition: Option<Opened>,
@@ -325,7 +325,7 @@ impl Writer {
         self.spill.set(None);
         // Its last checkpoint may take as long as the system tries; nobody waits for it.
         self.partition = None;
-        // Who waits learns that nothing is known.
+        // Nobody knows what becomes of them.
         self.changing.clear();
         let path = self.config.path.to_string_lossy();
         self.readiness.clear(Cause::Room, &path);

@@ -147,7 +147,7 @@ fn parameters_of_stores_go_to_lmtp_servers_alone() {
     ] {
         let to = [OutgoingRcpt { notify: Notify::Never, ..to[0] }];
         let message = Outgoing { recipients: &to, ..message };
-        let keywords = "PIPELINING\nSIZE 100\n8BITMIME\nDSN\nXQUOTA\nXDFLG";
+        let keywords = "PIPELINING\nSIZE 100\n8BITMIME\nDSN\nXQUOTA\nXDFLG\nXSTRESS";
         let mut exchange = Exchange::new(&message, offer(dialect, keywords), Before::New, false);
         let mut commands = Vec::new();
         exchange.commands(&mut commands);

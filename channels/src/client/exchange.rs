@@ -16,7 +16,7 @@ use super::{
 };
 use crate::mail::{
     Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, RecipientSet, Reply, Return,
-    SiteTrouble, XQuota, xtext::Xtext,
+    STRESSED, SiteTrouble, XQuota, xtext::Xtext,
 };
 
 /// A message to be handed over.
@@ -127,6 +127,8 @@ pub struct Transacted {
     pub left: RecipientSet,
     /// Its content was converted for this server.
     pub converted: Option<Converted>,
+    /// The server is a store of ours, took the message, and said that it is slow.
+    pub stressed: bool,
 }
 
 /// The use of the connection before this message.
@@ -359,6 +361,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn finish(self, host: Arc<str>) -> Transacted {
         let open =
             || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "the conversation broke off"));
+        let stressed = self.offer.stress && is_stressed(&self.outcomes);
         let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
         let Self { answered, unsure, left, trouble, .. } = self;
         let peer = Peer { host, notifies: self.offer.dsn, answered, unsure };
@@ -366,6 +369,7 @@ impl<'a> Exchange<'a> {
             attempt: Attempt { outcomes, trouble, peer: Some(peer) },
             left,
             converted: None,
+            stressed,
         }
     }
 
@@ -662,6 +666,12 @@ fn notify(to: &OutgoingRcpt<'_>, out: &mut Vec<u8>) {
         }
         None => {}
     }
+}
+
+/// Whether a store of ours that took the message says that it is slow.
+fn is_stressed(outcomes: &[Option<Outcome>]) -> bool {
+    let says_so = |reply: &Reply| reply.text.ends_with(STRESSED);
+    outcomes.iter().any(|its| matches!(its, Some(Outcome::Delivered(reply)) if says_so(reply)))
 }
 
 fn failed(enhanced: Enhanced, text: String) -> Outcome {

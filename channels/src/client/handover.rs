@@ -137,6 +137,7 @@ mod tests {
             attempt: Attempt { outcomes: outcomes.into(), trouble, peer: Some(peer) },
             left,
             converted: None,
+            stressed: false,
         }
     }
 

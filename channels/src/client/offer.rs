@@ -20,6 +20,8 @@ pub(crate) struct Offer {
     pub(crate) quota: bool,
     /// XDFLG= on RCPT.
     pub(crate) flags: bool,
+    /// XSTRESS: a reply to the content may say that the store is slow.
+    pub(crate) stress: bool,
     /// Not named but known: the server is one of ours, and all of its parameters may be sent.
     pub(crate) private: bool,
 }
@@ -35,6 +37,7 @@ impl Offer {
             dsn: false,
             quota: false,
             flags: false,
+            stress: false,
             private: false,
         }
     }
@@ -54,6 +57,7 @@ impl Offer {
                 "DSN" => offer.dsn = true,
                 "XQUOTA" if stores => offer.quota = true,
                 "XDFLG" if stores => offer.flags = true,
+                "XSTRESS" if private => offer.stress = true,
                 _ => {}
             }
         }

@@ -33,5 +33,5 @@ pub use outcome::{Attempt, Outcome, Outcomes, Peer, SiteTrouble};
 pub use priority::Priority;
 pub use recipient_set::RecipientSet;
 pub use relais_config::grammar::{NextHop, NextHopError, is_domain, literal};
-pub use reply::{Enhanced, Reply};
+pub use reply::{Enhanced, Reply, STRESSED};
 pub use xquota::XQuota;

@@ -19,6 +19,9 @@ pub struct Reply {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Enhanced(pub u8, pub u16, pub u16);
 
+/// The end of a store's 250, for relays of its own, when it is slow.
+pub const STRESSED: &str = " [stress]";
+
 impl Reply {
     /// Our store's reply while its partition is not there.
     pub const STORE_AWAY: Self = Self::new(430, Enhanced(4, 3, 0), "the store is not available");

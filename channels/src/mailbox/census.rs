@@ -65,14 +65,14 @@ pub struct Finding {
     /// Where, relative to the Maildir.
     pub place: String,
     /// What.
-    pub fault: Fault,
+    pub fault: MailboxFault,
     /// It is well now.
     pub mended: bool,
 }
 
 /// A fault of a mailbox.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fault {
+pub enum MailboxFault {
     /// A directory is missing.
     NoDirectory,
     /// Something else has the name of a directory.
@@ -93,7 +93,7 @@ pub enum Fault {
     WrongSum(i64, i64),
 }
 
-impl Fault {
+impl MailboxFault {
     /// A word for scripts.
     pub fn name(self) -> &'static str {
         match self {
@@ -110,7 +110,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for MailboxFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDirectory => f.write_str("the directory is missing"),
@@ -180,7 +180,7 @@ impl Inspector<'_> {
         self.depth == Depth::Repair
     }
 
-    fn found(&mut self, place: String, fault: Fault, mended: bool) {
+    fn found(&mut self, place: String, fault: MailboxFault, mended: bool) {
         if self.census.findings.len() < MAX_FINDINGS {
             self.census.findings.push(Finding { place, fault, mended });
         } else {
@@ -198,11 +198,11 @@ impl Inspector<'_> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     if self.looks() {
                         let mended = self.mends() && dir.make(sub).is_ok();
-                        self.found(place, Fault::NoDirectory, mended);
+                        self.found(place, MailboxFault::NoDirectory, mended);
                     }
                 }
                 // Only a person can tell what it is there for.
-                Err(_) => self.found(place, Fault::NotADirectory, false),
+                Err(_) => self.found(place, MailboxFault::NotADirectory, false),
             }
         }
         Ok(())
@@ -219,12 +219,14 @@ impl Inspector<'_> {
                 None => match dir.look(name)? {
                     // It was deleted between the two calls.
                     None => return Ok(()),
-                    Some(its) if its.kind != FileType::RegularFile => (0, Some(Fault::NoMessage)),
+                    Some(its) if its.kind != FileType::RegularFile => {
+                        (0, Some(MailboxFault::NoMessage))
+                    }
                     Some(its) => (its.size, if looks { fault_of(name, its.size) } else { None }),
                 },
             };
             octets = octets.saturating_add(size);
-            messages += u64::from(fault != Some(Fault::NoMessage));
+            messages += u64::from(fault != Some(MailboxFault::NoMessage));
             if let Some(fault) = fault {
                 odd.push((name.to_owned(), fault));
             }
@@ -239,10 +241,10 @@ impl Inspector<'_> {
         Ok(())
     }
 
-    fn mend(&self, dir: &Dir, name: &str, fault: Fault) -> io::Result<()> {
+    fn mend(&self, dir: &Dir, name: &str, fault: MailboxFault) -> io::Result<()> {
         match fault {
             // Better no size than a wrong one.
-            Fault::WrongSize(_) | Fault::WrongWireSize => {
+            MailboxFault::WrongSize(_) | MailboxFault::WrongWireSize => {
                 dir.rename(name, dir, &unsized_name(name))
             }
             _ => {
@@ -278,7 +280,7 @@ impl Inspector<'_> {
         })?;
         for name in old {
             let mended = self.mends() && dir.remove(&name).is_ok();
-            self.found(format!("{place}/{name}"), Fault::LeftOver, mended);
+            self.found(format!("{place}/{name}"), MailboxFault::LeftOver, mended);
         }
         Ok(())
     }
@@ -286,7 +288,7 @@ impl Inspector<'_> {
     fn mark(&mut self, name: &str, folder: &Dir) -> io::Result<()> {
         if self.looks() && !folder.has(FOLDER_MARK)? {
             let mended = self.mends() && folder.create(FOLDER_MARK).is_ok();
-            self.found(name.to_owned(), Fault::NoFolderMark, mended);
+            self.found(name.to_owned(), MailboxFault::NoFolderMark, mended);
         }
         Ok(())
     }
@@ -313,9 +315,9 @@ impl Inspector<'_> {
         let (octets, messages) =
             (self.census.octets.cast_signed(), self.census.messages.cast_signed());
         let fault = match &said {
-            None => Fault::BadQuotaFile,
+            None => MailboxFault::BadQuotaFile,
             Some((file, _)) if (file.octets, file.counted) == (octets, messages) => return Ok(()),
-            Some((file, _)) => Fault::WrongSum(file.octets, file.counted),
+            Some((file, _)) => MailboxFault::WrongSum(file.octets, file.counted),
         };
         let mended = self.mends() && {
             let header = said.map_or_else(|| header(default), |(_, header)| header);
@@ -328,13 +330,13 @@ impl Inspector<'_> {
 }
 
 /// A fault that a name has for a message of so many bytes.
-fn fault_of(name: &str, size: u64) -> Option<Fault> {
+fn fault_of(name: &str, size: u64) -> Option<MailboxFault> {
     if stated(name, ",S=").is_some_and(|said| said != size) {
-        return Some(Fault::WrongSize(size));
+        return Some(MailboxFault::WrongSize(size));
     }
     // A line end grows by at most one octet, and each has one.
     let possible = size..=size.saturating_mul(2);
-    stated(name, ",W=").filter(|said| !possible.contains(said)).map(|_| Fault::WrongWireSize)
+    stated(name, ",W=").filter(|said| !possible.contains(said)).map(|_| MailboxFault::WrongWireSize)
 }
 
 /// The name without the sizes that it tells.

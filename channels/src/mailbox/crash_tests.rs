@@ -20,6 +20,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use relais_config::store::Duplicates;
+
 use super::*;
 use crate::{
     crash_points::{Run, stop_again_at_every_start, stop_at_every_write},
@@ -48,6 +50,15 @@ fn the_world_may_stop_at_every_write_of_the_store() {
 #[test]
 fn the_world_may_stop_again_while_the_store_recovers() {
     stop_again_at_every_start::<Promised>(SEEDS, 67);
+}
+
+#[test]
+fn the_world_may_stop_at_every_write_and_no_message_is_taken_for_one_that_is_lost() {
+    let runs = stop_at_every_write::<Repeated>(2);
+    let crashes: u64 = runs.iter().map(|whole| whole.crashes).sum();
+    let suppressed: u64 = runs.iter().map(|whole| whole.run.suppressed).sum();
+    assert!(suppressed > 10, "only {suppressed} duplicates: the test has lost its teeth");
+    assert!(crashes > 1_000, "only {crashes} crashes: the test has lost its teeth");
 }
 
 /// The store without its threads, so that a run is the same each time.
@@ -142,7 +153,15 @@ impl Run for Promised {
 
 impl Engine {
     fn open(disk: &MemoryDisk) -> Result<Self, PartitionError> {
-        let store = Store { autocreate: Autocreate::All, ..Store::at(ROOT.into()) };
+        Self::remembering(disk, None)
+    }
+
+    fn remembering(
+        disk: &MemoryDisk,
+        duplicates: Option<Duplicates>,
+    ) -> Result<Self, PartitionError> {
+        let autocreate = Autocreate::All;
+        let store = Store { autocreate, duplicates, ..Store::at(ROOT.into()) };
         let root = Dir::Memory(MemoryDir::root(disk, ROOT.as_ref()));
         let (marker, disk) = (Marker::nowhere(), Arc::new(disk.clone()));
         let ground = Ground { root, marker, disk, journal: JOURNAL };
@@ -323,6 +342,75 @@ impl Promised {
                 String::from_utf8_lossy(&name.1[..12]),
                 name.0
             );
+        }
+    }
+}
+
+/// Messages of a sender who sends each again and again.
+#[derive(Default)]
+struct Repeated {
+    /// Answered 250.
+    acknowledged: BTreeMap<Vec<u8>, bool>,
+    suppressed: u64,
+}
+
+impl Repeated {
+    fn open(disk: &MemoryDisk) -> Result<Engine, PartitionError> {
+        let window = std::time::Duration::from_secs(3_600);
+        Engine::remembering(disk, Some(Duplicates { window, most: 100 }))
+    }
+
+    fn send(engine: &mut Engine, content: &[u8]) -> bool {
+        let (body, recipients) = (Body::Whole(content.to_vec()), vec![rcpt("amy")]);
+        let answers = engine.partition.deliver(&[Delivery { body, recipients }]);
+        answers[0][0].reply.code == 250
+    }
+
+    fn look(&self, disk: &MemoryDisk, scene: &str) {
+        let found = found(disk);
+        for content in self.acknowledged.iter().filter(|its| *its.1).map(|its| its.0) {
+            let count = found.iter().filter(|its| its.2 == *content).count();
+            let text = String::from_utf8_lossy(content);
+            assert_eq!(count, 1, "{scene}: {text}");
+        }
+    }
+}
+
+impl Run for Repeated {
+    fn on(disk: &MemoryDisk, seed: u64) -> Self {
+        let mut repeated = Self::default();
+        let Ok(mut engine) = Self::open(disk) else { return repeated };
+        let mut dice = Dice(seed);
+        for _ in 0..40 {
+            if dice.below(4) == 0 {
+                let _ = engine.checkpoints.step();
+            } else {
+                let content =
+                    format!("Message-ID: <{}>\r\n\r\ntext\r\n", dice.below(8)).into_bytes();
+                let taken = Self::send(&mut engine, &content);
+                *repeated.acknowledged.entry(content).or_default() |= taken;
+            }
+            if disk.has_stopped() {
+                break;
+            }
+        }
+        repeated.suppressed = engine.partition.take_duplicates();
+        repeated
+    }
+
+    fn starts(disk: &MemoryDisk) -> bool {
+        Self::open(disk).is_ok()
+    }
+
+    fn check(&self, disk: &MemoryDisk, _: Fate, scene: &str) {
+        let mut engine = Self::open(disk).unwrap_or_else(|error| panic!("{scene}: {error}"));
+        self.look(disk, scene);
+        self.look(&disk.after_crash(Fate::Dropped), &format!("{scene}, later"));
+        // The sender comes again with each: it is there, however little the store remembers.
+        for content in self.acknowledged.keys() {
+            assert!(Self::send(&mut engine, content), "{scene}: refused");
+            let text = String::from_utf8_lossy(content);
+            assert!(found(disk).iter().any(|its| its.2 == *content), "{scene}: {text} is lost");
         }
     }
 }

@@ -34,7 +34,7 @@ use std::{io, ops::ControlFlow, path::Path};
 
 use relais_config::store::Quota;
 
-pub use census::{Census, Depth, Fault, Finding, QuotaFile};
+pub use census::{Census, Depth, Finding, MailboxFault, QuotaFile};
 pub use changes::{Change, ChangeError, ChangeId};
 pub use delivery::{Answer, Body, Delivery, MADE_ALWAYS, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA};
 pub use error::{Away, MARKER, PartitionError};

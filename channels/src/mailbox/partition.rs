@@ -174,11 +174,6 @@ impl Partition {
         self.changes.begin(&self.root, &self.journal, change)
     }
 
-    /// Whether a change waits for its checkpoint.
-    pub fn is_changing(&self) -> bool {
-        !self.changes.is_empty()
-    }
-
     /// Makes the changes that are due, and says what came of each.
     pub fn finish_changes(&mut self) -> Vec<(ChangeId, Result<(), ChangeError>)> {
         if self.changes.is_empty() {
@@ -260,7 +255,7 @@ impl Partition {
         batch.iter().take_while(fits).count().max(1)
     }
 
-    /// What duplicates are known by; `None`: this is none.
+    /// The name that a duplicate has, too; `None`: this message has no duplicates.
     fn message_id(&self, delivery: &Delivery) -> Option<Vec<u8>> {
         self.delivered.as_ref()?;
         match &delivery.body {

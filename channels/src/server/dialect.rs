@@ -57,8 +57,9 @@ impl Dialect {
         }
         text.push_str(match self {
             Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nHELP",
+            // Relays of ours are told when the store is slow.
             Self::Lmtp if setup.limits.is_private => {
-                "8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nXQUOTA\nXDFLG\nOK"
+                "8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nXQUOTA\nXDFLG\nXSTRESS\nOK"
             }
             Self::Lmtp => "8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nXQUOTA\nOK",
         });

@@ -7,7 +7,8 @@ use crate::sections::config::Config;
 /// The file of the engine's own that lies at this path, or around it.
 pub(crate) fn in_the_way(config: &Config, path: &Path) -> Option<&'static str> {
     let path = resolved(path);
-    let store = config.store.as_ref().map(|store| resolved(&config.path(&store.path)));
+    let store = config.store.iter().flat_map(|store| store.roots());
+    let store = store.map(|(_, root)| resolved(&config.path(root)));
     let own = OWN_FILES.iter().map(|(name, what)| (resolved(&config.data.join(name)), *what));
     let mut own = own.chain(store.map(|store| (store, "mailboxes")));
     own.find(|(own, _)| path.starts_with(own)).map(|(_, what)| what)

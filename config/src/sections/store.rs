@@ -29,7 +29,7 @@ section! {
         /// When half of the commits of the last 10 s took longer, relays of ours are asked to come by
         /// fewer connections for a while.
         stress_at: Duration = Duration::from_secs(1),
-            Time(Duration::from_millis(1)..=Duration::from_secs(3_600));
+            Time(Duration::ZERO..=Duration::from_secs(3_600));
         /// A message that a mailbox has got is not delivered there again for a while; without it,
         /// every message is.
         duplicates: Option<Duplicates> = None, Maybe(Nested::new());
@@ -66,6 +66,13 @@ impl Store {
     /// Mailboxes below `path`, and everything else as it is by default.
     pub fn at(path: PathBuf) -> Self {
         Self { path, ..Self::blank() }
+    }
+
+    /// The roots of all partitions, each with the field that says it.
+    pub fn roots(&self) -> impl Iterator<Item = (String, &PathBuf)> {
+        let others = self.partitions.iter();
+        let others = others.map(|(name, path)| (format!("store.partitions[{name:?}]"), path));
+        [("store.path".to_owned(), &self.path)].into_iter().chain(others)
     }
 }
 

@@ -131,6 +131,8 @@ impl Console for Fake {
                 refusing: None,
             },
             troubles: vec![],
+            stressed: vec![],
+            partitions: vec![],
             directory: None,
             directory_servers: Vec::new(),
             log_lines_lost: 0,

@@ -2,7 +2,7 @@
 
 use relais_channels::{
     mail::{Address, XQuota},
-    mailbox::{Census, Change, Depth, Fault, Finding, MailboxName, QuotaFile},
+    mailbox::{Census, Change, Depth, Finding, MailboxFault, MailboxName, QuotaFile},
 };
 use relais_config::store::Quota;
 use serde::{Deserialize, Serialize};
@@ -136,7 +136,7 @@ pub struct MailboxAnswer {
     /// The sum of its quota file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_file: Option<MailboxUsage>,
-    /// What is wrong with it.
+    /// Its faults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<MailboxFinding>,
     /// Findings beyond those.
@@ -156,7 +156,7 @@ pub struct MailboxUsage {
 /// Limits of a mailbox.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct MailboxLimit {
-    /// Who says so: `directory`, `maildirsize` (the last word of a relay or of the IMAP server),
+    /// The source: `directory`, `maildirsize` (the last word of a relay or of the IMAP server),
     /// `store.default_quota`.
     pub by: String,
     /// Octets; absent: no limit.
@@ -215,7 +215,7 @@ impl MailboxAnswer {
 
 impl MailboxFinding {
     fn of(finding: &Finding) -> Self {
-        let fault: Fault = finding.fault;
+        let fault: MailboxFault = finding.fault;
         Self {
             place: finding.place.clone(),
             fault: fault.name().to_owned(),

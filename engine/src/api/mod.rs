@@ -87,6 +87,12 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Destinations that are left alone for a while.
     pub troubles: Vec<DestinationTrouble>,
+    /// Stores of ours that are slow, and get fewer connections for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stressed: Vec<StressedStore>,
+    /// The partitions of our own store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<Partition>,
     /// Look-ups; absent when no directory is configured.
     pub directory: Option<DirectoryStatus>,
     /// Servers of an LDAP directory, in file order.
@@ -94,6 +100,34 @@ pub struct Status {
     pub directory_servers: Vec<ServerStatus>,
     /// Log lines thrown away because nobody took them; 0 is what it should be.
     pub log_lines_lost: u64,
+}
+
+/// A store of ours that says it is slow.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct StressedStore {
+    /// Channel that leads there.
+    pub channel: String,
+    /// The store.
+    pub host: String,
+    /// Connections that it gets at most.
+    pub connections: usize,
+    /// When it gets more.
+    pub until: Timestamp,
+}
+
+/// A partition of our own store.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Partition {
+    /// The name in the file; the first has none.
+    pub name: String,
+    /// Its root.
+    pub path: String,
+    /// It is not there: its mail is put off.
+    pub away: bool,
+    /// Octets free on its file system.
+    pub free: u64,
+    /// Half of its commits take longer than `store.stress_at`.
+    pub stressed: bool,
 }
 
 /// Where the engine is in its life.
@@ -278,6 +312,8 @@ mod tests {
                 paused: None,
                 refusing: None,
             },
+            stressed: vec![],
+            partitions: vec![],
             troubles: vec![],
             directory: None,
             directory_servers: vec![],

@@ -19,7 +19,7 @@ use crate::{
     show::{self, Look},
 };
 
-/// Whoever has the mailboxes.
+/// The keeper of the mailboxes.
 enum Keeper {
     Engine(Client),
     Files(Box<MailboxFiles>),
@@ -79,7 +79,7 @@ fn tell(
     Ok(out.write_all(Look::of_stdout().fit(&show::mailbox(kind, answer)).as_bytes())?)
 }
 
-/// Whoever is there types the name of what is to go.
+/// The operator types the name of the mailbox.
 fn confirm(mailbox: &str) -> Result<(), Refusal> {
     if !io::stdin().is_terminal() {
         let why = format!("all mail of {mailbox} would be deleted; say --yes");

@@ -184,7 +184,7 @@ impl MailboxFiles {
     }
 
     /// Takes the partition for this process, and restores what a crash has left undone.
-    fn open(&self, path: PathBuf) -> Result<(Partition, Running), Refusal> {
+    fn open(&self, path: PathBuf) -> Result<(Partition, Checkpointing), Refusal> {
         let store = config::Store { path, ..self.store.clone() };
         let known = self.config.data.join(KNOWN_STORES);
         let opened = Partition::open(&store, &self.config.host, &known);
@@ -203,14 +203,14 @@ impl MailboxFiles {
             });
             failed
         };
-        Ok((partition, Running(thread::spawn(run))))
+        Ok((partition, Checkpointing(thread::spawn(run))))
     }
 }
 
 /// The checkpoints of a partition that is open.
-struct Running(thread::JoinHandle<Option<std::io::Error>>);
+struct Checkpointing(thread::JoinHandle<Option<std::io::Error>>);
 
-impl Running {
+impl Checkpointing {
     /// Waits until everything is on the disk.
     fn end(self) -> Result<(), Refusal> {
         match self.0.join() {

@@ -360,6 +360,12 @@ fn why_no_connection(explained: &DestinationExplained, host: &str, channel: &str
         let most = counted(most, "connection");
         return format!("an operator allows it {most} (relais set {channel}@{host}.connections)");
     }
+    if let Some(relief) = explained.relief.filter(|its| standing.connections >= its.limit) {
+        let most = counted(relief.limit, "connection");
+        return format!(
+            "it is a store of ours that says it is under stress: it gets {most} for now"
+        );
+    }
     if standing.connections >= standing.window {
         let window = counted(standing.window, "connection");
         return format!("it may have {window} for now, and more as it shows that it bears them");

@@ -199,6 +199,8 @@ impl Console for EngineConsole {
             job_controller: status::job_controller(&controller),
             queue: status::queue(&parts, &queue),
             troubles: status::troubles(&parts, &controller),
+            stressed: status::stressed(&parts, &controller),
+            partitions: status::partitions(&parts).await?,
             directory: Some(parts.directory()),
             directory_servers: parts.metrics.directory_servers.status(),
             log_lines_lost: self.0.log.lost(),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use relais_actors::{
     channel_table::is_delivered,
     front::{control::ServiceState, service::ServiceDescription},
-    job_controller::{ControllerDescription, Suspended},
+    job_controller::{ControllerDescription, Relieved, Suspended},
     queue::QueueDescription,
+    store::{DescribeStore, PartitionStatus},
     timestamp::{Timestamp, now_ms},
 };
 use relais_config::{Config, Service};
@@ -14,11 +15,15 @@ use relais_spool::Counts;
 
 use super::{
     entries::after,
-    parts::Parts,
+    parts::{Parts, gone},
     summary::{lost, oldest},
 };
-use crate::api::{
-    ChannelStatus, DestinationTrouble, PoolStatus, QueueStatus, ServiceStatus, WorkerStatus,
+use crate::{
+    admin::Answer,
+    api::{
+        ChannelStatus, DestinationTrouble, Partition, PoolStatus, QueueStatus, ServiceStatus,
+        StressedStore, WorkerStatus,
+    },
 };
 
 /// Every channel: those of the configuration in file order, then those that it has lost.
@@ -124,6 +129,31 @@ pub(super) fn troubles(
         reply: suspended.suspension.reply.to_string(),
     };
     controller.suspended.iter().map(trouble).collect()
+}
+
+/// Stores of ours that say they are slow.
+pub(super) fn stressed(parts: &Parts, controller: &ControllerDescription) -> Vec<StressedStore> {
+    let stressed = |relieved: &Relieved| StressedStore {
+        channel: parts.channels.channel(relieved.destination.channel).name.clone(),
+        host: relieved.destination.host.to_string(),
+        connections: relieved.relief.limit,
+        until: after(relieved.relief.until),
+    };
+    controller.relieved.iter().map(stressed).collect()
+}
+
+/// The partitions of our own store.
+pub(super) async fn partitions(parts: &Parts) -> Answer<Vec<Partition>> {
+    let Some(store) = &parts.store else { return Ok(Vec::new()) };
+    let described = store.ask(DescribeStore).await.map_err(gone)?;
+    let partition = |its: PartitionStatus| Partition {
+        name: its.name,
+        path: its.path.display().to_string(),
+        away: its.away,
+        free: its.free,
+        stressed: its.stressed,
+    };
+    Ok(described.into_iter().map(partition).collect())
 }
 
 fn service_status(service: &Service, description: ServiceDescription) -> ServiceStatus {

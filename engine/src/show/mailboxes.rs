@@ -9,7 +9,7 @@ use crate::api::{MailboxAnswer, MailboxLimit, MailboxOrderKind, MailboxUsage};
 
 // Writing to a string cannot fail; the results are dropped for that reason in this file.
 
-/// What came of an order about a mailbox.
+/// The outcome of an order about a mailbox.
 pub fn mailbox(kind: MailboxOrderKind, answer: &MailboxAnswer) -> String {
     let MailboxAnswer { mailbox, changed, .. } = answer;
     let mut text = String::new();

@@ -107,6 +107,21 @@ pub fn status(status: &Status, look: Look) -> String {
         let standing = away.as_deref().map_or("answers".to_owned(), |why| format!("away: {why}"));
         let _ = writeln!(page, "  {server} {standing}");
     }
+    for store in &status.stressed {
+        let (host, channel) = (Printable(&store.host), &store.channel);
+        let most = store.connections;
+        let _ = writeln!(
+            page,
+            "store {host} ({channel}) is under stress: at most {most} of its connections until {}",
+            store.until
+        );
+    }
+    // One that is well and alone is no news.
+    for its in status.partitions.iter().filter(|its| !its.name.is_empty() || its.stressed) {
+        let stress = if its.stressed { ", under stress: its commits are slow" } else { "" };
+        let room = if its.away { "away".to_owned() } else { format!("{} free", Size(its.free)) };
+        let _ = writeln!(page, "store {}: {room}{stress}", Printable(&its.path));
+    }
     if status.log_lines_lost > 0 {
         let _ = writeln!(page, "log: {} lines lost", status.log_lines_lost);
     }

@@ -79,7 +79,8 @@ impl Running {
     fn has_store(&self, path: &Path) -> bool {
         let Self::Engine(config) = self else { return false };
         let Some(config) = config else { return true };
-        config.store.as_ref().is_some_and(|store| is_same(&config.path(&store.path), path))
+        let mut roots = config.store.iter().flat_map(|store| store.roots());
+        roots.any(|(_, root)| is_same(&config.path(root), path))
     }
 }
 
@@ -112,10 +113,18 @@ fn data(config: &Config) -> Option<Obstacle> {
 }
 
 fn store(config: &Config, running: &Running) -> Option<Obstacle> {
-    let path = config.path(&config.store.as_ref()?.path);
+    config
+        .store
+        .as_ref()?
+        .roots()
+        .find_map(|(field, root)| partition(config, running, &field, root))
+}
+
+fn partition(config: &Config, running: &Running, field: &str, root: &Path) -> Option<Obstacle> {
+    let path = config.path(root);
     let path = std::path::absolute(&path).unwrap_or(path);
     let known = config.data.join(KNOWN_STORES);
-    let refused = |why, accepted: &str| Some(obstacle("store.path", why, accepted));
+    let refused = |why, accepted: &str| Some(obstacle(field, why, accepted));
     // One that was there and is not now is waited for.
     if !path.exists() && mailbox::was_there(&path, &known) {
         return None;

@@ -27,6 +27,7 @@ pub use self::sharing::TURN;
 pub use super::slots::{Retire, Slots, Start};
 use super::{
     ranks::Ranks,
+    relief::{Relief, Reliefs},
     slots::{Asker, Limited},
     suspension::{Suspension, Suspensions},
     window::Window,
@@ -45,6 +46,8 @@ pub struct Schedule {
     suspensions: Suspensions,
     /// Connections that an operator lets a destination have at most.
     host_limits: HashMap<Destination, usize>,
+    /// Stores of ours that are slow.
+    reliefs: Reliefs,
     /// Connections given to those in line, ever.
     turns: u64,
     orders: Orders,
@@ -117,6 +120,7 @@ impl Schedule {
             sites: HashMap::new(),
             suspensions: Suspensions::default(),
             host_limits: HashMap::new(),
+            reliefs: Reliefs::default(),
             turns: 0,
             orders: Orders::default(),
         }
@@ -364,6 +368,39 @@ impl Schedule {
         Ok(old)
     }
 
+    /// The destination, a store of ours, says that it is slow. Its new bound, if it has one: what is
+    /// too much is asked back.
+    pub(super) fn stressed(&mut self, destination: &Destination, now: Instant) -> Option<Relief> {
+        let site = self.sites.get(destination)?;
+        let has = site.connections - site.recalled;
+        let relief = self.reliefs.stressed(destination, has, now)?;
+        for _ in relief.limit..has {
+            self.ask_back(destination);
+        }
+        // Its place in line may be gone.
+        self.stand_in_line(destination, now);
+        Some(relief)
+    }
+
+    /// Stores that get more connections, because they were quiet for long enough.
+    pub(super) fn climb(&mut self, now: Instant) -> Vec<(Destination, Option<Relief>)> {
+        let climbed = self.reliefs.climb(now);
+        for (destination, _) in &climbed {
+            self.serve(destination, now);
+        }
+        climbed
+    }
+
+    /// Stores of ours that are slow.
+    pub(super) fn reliefs(&self) -> impl Iterator<Item = (&Destination, &Relief)> {
+        self.reliefs.iter()
+    }
+
+    /// The bound on the connections of a store that is slow.
+    pub(super) fn relief_of(&self, destination: &Destination) -> Option<Relief> {
+        self.reliefs.of(destination)
+    }
+
     /// The limit that an operator gave this destination. An address is in brackets there; a route
     /// may name it without.
     pub fn limit_of(&self, destination: &Destination) -> Option<usize> {
@@ -426,6 +463,7 @@ impl Schedule {
         let lane = self.slots.lane(destination.channel);
         let depth = lane.filesperjob.map_or(lane.threaddepth, |files| files.min(lane.threaddepth));
         let allowed = self.limit_of(destination).unwrap_or(usize::MAX);
+        let allowed = self.reliefs.of(destination).map_or(allowed, |its| its.limit.min(allowed));
         let most = site.ready.div_ceil(depth).min(site.window.size()).min(allowed);
         if site.slow { most.min(self.slow_share(destination.channel)) } else { most }
     }

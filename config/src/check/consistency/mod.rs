@@ -12,13 +12,18 @@ mod routing;
 mod rules;
 mod services;
 
+use std::path::PathBuf;
+
 use crate::{
     check::{
         known::Known,
         own_files::{in_the_way, resolved},
     },
     file::reader::Reader,
-    sections::{config::Config, store::Quota},
+    sections::{
+        config::Config,
+        store::{Quota, Store},
+    },
 };
 
 /// Notes every contradiction as a mistake, and as a warning what is legal but foolish.
@@ -63,25 +68,7 @@ fn sizes(config: &Config, reader: &mut Reader<'_>) {
         reader.mistake_at("spool.large_message", message, accepted);
     }
     if let Some(store) = &config.store {
-        let path = resolved(&config.path(&store.path));
-        let spool = resolved(&config.data.join("spool"));
-        let accepted = "a folder of its own is expected for the mailboxes, such as \"store\"";
-        let message = if path.starts_with(&spool) {
-            Some(
-                "the store lies in the spool, DATA/spool: each would take the other's files for its own",
-            )
-        } else {
-            let message =
-                "the spool, DATA/spool, lies in the store: it would be taken for a domain";
-            spool.starts_with(&path).then_some(message)
-        };
-        if let Some(message) = message {
-            reader.mistake_at("store.path", message, accepted);
-        } else if let Some(taken) = in_the_way(config, &path).filter(|taken| *taken != "mailboxes")
-        {
-            let message = format!("the engine itself keeps {taken} there");
-            reader.mistake_at("store.path", &message, accepted);
-        }
+        roots(config, store, reader);
     }
     if let Some(store) = &config.store
         && matches!(
@@ -91,6 +78,37 @@ fn sizes(config: &Config, reader: &mut Reader<'_>) {
     {
         let message = "a quota of 0 lets no message in; without the field there is no limit";
         reader.warning_at("store.default_quota", message, false);
+    }
+}
+
+/// Partitions lie in folders of their own.
+fn roots(config: &Config, store: &Store, reader: &mut Reader<'_>) {
+    let spool = resolved(&config.data.join("spool"));
+    let mut before: Vec<(String, PathBuf)> = Vec::new();
+    for (field, root) in store.roots() {
+        let path = resolved(&config.path(root));
+        let around =
+            |(_, other): &&(String, PathBuf)| path.starts_with(other) || other.starts_with(&path);
+        let message = if path.starts_with(&spool) {
+            Some(
+                "the store lies in the spool, DATA/spool: each would take the other's files for its own"
+                    .to_owned(),
+            )
+        } else if spool.starts_with(&path) {
+            let message =
+                "the spool, DATA/spool, lies in the store: it would be taken for a domain";
+            Some(message.to_owned())
+        } else if let Some((other, _)) = before.iter().find(around) {
+            Some(format!("this partition and that of {other} lie one in the other"))
+        } else {
+            let taken = in_the_way(config, &path).filter(|taken| *taken != "mailboxes");
+            taken.map(|taken| format!("the engine itself keeps {taken} there"))
+        };
+        if let Some(message) = message {
+            let accepted = "a folder of its own is expected for the mailboxes, such as \"store\"";
+            reader.mistake_at(&field, &message, accepted);
+        }
+        before.push((field, path));
     }
 }
 
