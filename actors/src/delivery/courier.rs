@@ -9,7 +9,7 @@ use std::sync::Arc;
 use relais_channels::{
     client::{Connection, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted},
     mail::{
-        Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
+        Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Outcome, Recipient, Reply,
         SiteTrouble,
     },
 };
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     autoreply::AUTOREPLY,
-    channel_table::{LiveTimes, next_hop, reroutes},
+    channel_table::{LiveTimes, next_hops, reroutes},
     events::EntrySettled,
     ids::{ConnectionId, Destination},
     in_hand,
@@ -38,8 +38,12 @@ pub(super) struct Courier {
     life: Arc<Life>,
     parts: JobParts,
     outbound: Outbound,
-    next_hop: Option<NextHop>,
-    connection: Option<Connection>,
+    next_hops: Option<NextHops>,
+    pub(super) connection: Option<Connection>,
+    /// The place among the next hops of the server that was asked last, or is asked next.
+    pub(super) server: usize,
+    /// TLS and AUTH of the last connection, in words.
+    protection: Option<Arc<str>>,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
 }
@@ -56,12 +60,16 @@ impl Courier {
         let (id, destination) = (presence.connection, presence.destination.clone());
         let channel = parts.channels.channel(destination.channel);
         Self {
-            outbound: Outbound::of(&parts.host, channel).behind(Arc::new(Gatekeeper {
-                channel: channel.name.as_str().into(),
-                routes: Arc::clone(&parts.rerouter.router.cache),
-            })),
-            next_hop: next_hop(channel, &destination.host),
+            outbound: Outbound::of(&parts.host, channel)
+                .protected(parts.securities.of(&channel.name))
+                .behind(Arc::new(Gatekeeper {
+                    channel: channel.name.as_str().into(),
+                    routes: Arc::clone(&parts.rerouter.router.cache),
+                })),
+            next_hops: next_hops(channel, &destination.host),
             connection: None,
+            server: 0,
+            protection: None,
             announces: true,
             id,
             destination,
@@ -214,12 +222,30 @@ impl Courier {
         let following =
             following.as_ref().map(|(envelope, to)| (envelope, self.handover(to).batch()));
         let following = following.as_ref().map(|(envelope, to)| delivery_of(envelope, to));
-        let mut handover = self.handover(&recipients);
+        if self.connection.is_none() {
+            self.server = 0;
+        }
+        let attempt = self.hand_over(&recipients, base, content, following.as_ref()).await;
+        if self.next_hops.as_ref().is_none_or(|hops| hops.len() == 1) {
+            return attempt;
+        }
+        Box::pin(self.at_other_servers(attempt, &recipients, (base, content))).await
+    }
+
+    /// Hands a message over to the server that is connected to, or the first that can be.
+    pub(super) async fn hand_over(
+        &mut self,
+        recipients: &[OutgoingRcpt<'_>],
+        base: Outgoing<'_>,
+        content: &Content,
+        following: Option<&Outgoing<'_>>,
+    ) -> Attempt {
+        let mut handover = self.handover(recipients);
         let mut goes_on = true;
         while goes_on {
             let batch = handover.batch();
             let delivery = Outgoing { recipients: &batch, ..base };
-            match self.transact(&delivery, content, following.as_ref()).await {
+            match self.transact(&delivery, content, following).await {
                 Ok(transacted) => goes_on = handover.take(transacted),
                 Err(trouble) => {
                     handover.give_up(trouble);
@@ -266,11 +292,23 @@ impl Courier {
         Attempt { outcomes, trouble: None, peer: None }
     }
 
-    async fn connect(&self) -> Result<Connection, SiteTrouble> {
-        let Some(next_hop) = &self.next_hop else {
+    async fn connect(&mut self) -> Result<Connection, SiteTrouble> {
+        let Some(next_hops) = &self.next_hops else {
             return Err(SiteTrouble::deferred(NO_HOST));
         };
-        self.outbound.connect(next_hop).await
+        let connected = Box::pin(self.outbound.connect_from(next_hops, self.server)).await;
+        self.protection = None;
+        let (connection, server) = connected.inspect_err(|_| self.server = next_hops.len())?;
+        self.server = server;
+        self.protection = connection.protection().cloned();
+        Ok(connection)
+    }
+
+    /// The server behind the one that was asked last is asked next; `false`: there is none.
+    pub(super) fn turn_to_next(&mut self) -> bool {
+        self.connection = None;
+        self.server += 1;
+        self.next_hops.as_ref().is_some_and(|hops| self.server < hops.len())
     }
 
     fn report(&self, work: &Work, envelope: &Envelope, attempt: &Attempt, counts: bool) {
@@ -280,6 +318,7 @@ impl Courier {
             tried: work.entry.open,
             outcomes: &attempt.outcomes,
             attempts: u32::from(work.entry.attempts) + u32::from(counts),
+            protection: self.protection.as_deref().unwrap_or_default(),
         }
         .emit(&self.parts.metrics);
     }

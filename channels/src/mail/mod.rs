@@ -28,6 +28,6 @@ pub use message_id::{MessageId, MessageIds};
 pub use notify::{Notify, OriginalRecipient, Return};
 pub use outcome::{Attempt, Outcome, Outcomes, Peer, SiteTrouble};
 pub use priority::Priority;
-pub use relais_config::grammar::{NextHop, NextHopError, is_domain, literal};
+pub use relais_config::grammar::{NextHop, NextHopError, NextHops, is_domain, literal};
 pub use reply::{Enhanced, Reply};
 pub use xquota::XQuota;
