@@ -40,6 +40,12 @@ pub(super) struct FirstWords<'a> {
     pub(super) in_clear: bool,
 }
 
+/// The end of a dialogue of AUTH.
+enum Proven {
+    LetIn,
+    Refused(Reply),
+}
+
 /// A server, and who we are there.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::struct_excessive_bools)] // a table of facts, each so or not
@@ -234,10 +240,23 @@ impl FirstWords<'_> {
                 format!("{peer} offers no mechanism that may be used ({}){hint}", offer.auth);
             return Err(deferred(AUTH_FAULT, text));
         };
-        let words = format!("{} as {}", mechanism.name(), login.user);
         let binding = towards.and_then(|towards| towards.binding);
-        prove(connection, mechanism, login, binding).await?;
-        Ok(Some(words))
+        let proven = prove(connection, mechanism, login.clone(), binding).await?;
+        let (mechanism, proven) = match proven {
+            // It may know another kind of binding, and none is better than no mail.
+            Proven::Refused(_)
+                if mechanism == Mechanism::ScramSha256Plus
+                    && offer.auth.has(Mechanism::ScramSha256) =>
+            {
+                let unbound = Mechanism::ScramSha256;
+                (unbound, prove(connection, unbound, login.clone(), None).await?)
+            }
+            proven => (mechanism, proven),
+        };
+        match proven {
+            Proven::LetIn => Ok(Some(format!("{} as {}", mechanism.name(), login.user))),
+            Proven::Refused(reply) => Err(SiteTrouble::deferred(softened(reply))),
+        }
     }
 }
 
@@ -261,7 +280,7 @@ async fn prove(
     mechanism: Mechanism,
     login: Login,
     binding: Option<[u8; 32]>,
-) -> Result<(), SiteTrouble> {
+) -> Result<Proven, SiteTrouble> {
     let peer = connection.peer().to_owned();
     let name = mechanism.name();
     let fault =
@@ -278,10 +297,10 @@ async fn prove(
         line.push_str("\r\n");
         let reply = connection.ask(Stage::Auth, line.as_bytes()).await?;
         if reply.is_success() {
-            return proof.end().map_err(fault);
+            return proof.end().map(|()| Proven::LetIn).map_err(fault);
         }
         if reply.code != 334 {
-            return Err(SiteTrouble::deferred(softened(reply)));
+            return Ok(Proven::Refused(reply));
         }
         let answer = match first.take() {
             Some(said) => Ok(said),
