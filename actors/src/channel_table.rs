@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use relais_channels::mail::{NextHop, Priority};
+use relais_channels::mail::{NextHops, Priority};
 use relais_config::{
     Channel, Config,
     channel::{Copies, MAX_ADDRSPERFILE, Program},
@@ -216,7 +216,7 @@ pub fn notices(channel: &Channel, priority: Priority) -> &[Duration] {
 }
 
 /// Where a channel connects for the destination `host`; `None` when the name is no host.
-pub fn next_hop(channel: &Channel, host: &str) -> Option<NextHop> {
+pub fn next_hops(channel: &Channel, host: &str) -> Option<NextHops> {
     let text = if channel.multigate { host } else { channel.daemon.as_deref().unwrap_or(host) };
     text.parse().ok()
 }

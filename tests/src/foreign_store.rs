@@ -6,6 +6,7 @@
 use std::{
     fs,
     net::TcpStream,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Stdio},
     time::Duration,
@@ -23,6 +24,8 @@ pub struct ForeignStore {
     pub name: &'static str,
     /// Where it takes LMTP.
     pub port: u16,
+    /// Where it does so with TLS from the first octet, if it can; only Dovecot with a certificate.
+    pub tls_port: u16,
     /// The UNIX socket on which it takes LMTP, too.
     pub socket: PathBuf,
     master: Child,
@@ -33,30 +36,75 @@ pub struct ForeignStore {
 impl ForeignStore {
     /// Dovecot, with Maildirs.
     pub fn dovecot() -> Self {
-        let (folder, port) = (folder(), free_port());
+        Self::dovecot_with("ssl = no", "")
+    }
+
+    /// Dovecot with this certificate and its key, and these lines for its port.
+    pub fn dovecot_with_certificate((certificate, key): &(PathBuf, PathBuf), lines: &str) -> Self {
+        let (certificate, key) = (certificate.display(), key.display());
+        let more = format!("ssl = yes\nssl_cert = <{certificate}\nssl_key = <{key}");
+        Self::dovecot_with(&more, lines)
+    }
+
+    fn dovecot_with(more: &str, lines: &str) -> Self {
+        let (folder, port, tls_port) = (folder(), free_port(), free_port());
         let config = folder.path().join("dovecot.conf");
-        fs::write(&config, dovecot_conf(folder.path(), port)).expect("a configuration");
+        let mut text = dovecot_conf(folder.path(), port, lines);
+        text.push_str(more);
+        if more.starts_with("ssl = yes") {
+            let listener = format!("port = {tls_port}\n    ssl = yes");
+            text.push_str("\nhaproxy_trusted_networks = 127.0.0.0/8\nservice lmtp {\n  inet_listener lmtps {\n    ");
+            text = text + &listener + "\n  }\n}";
+        }
+        text.push('\n');
+        fs::write(&config, text).expect("a configuration");
         give(&folder.path().join("store"), "nobody:nogroup");
         let mut command = process::command("dovecot");
         command.arg("-F").arg("-c").arg(&config);
         let is_message = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("new"));
-        Self::start("Dovecot", command, port, folder, is_message)
+        Self::start(("Dovecot", command), (port, tls_port), folder, is_message)
     }
 
     /// Cyrus.
     pub fn cyrus() -> Self {
-        Self::cyrus_with("-a")
+        Self::cyrus_with("-a", "", None)
     }
 
     /// Cyrus as it is without further ado: whoever delivers over TCP has to log in.
     pub fn cyrus_that_wants_a_login() -> Self {
-        Self::cyrus_with("")
+        Self::cyrus_with("", "", None)
     }
 
-    fn cyrus_with(option: &str) -> Self {
+    /// The same, where `cyrus` may log in with the password `secret` by these mechanisms; with a
+    /// certificate and its key, behind TLS.
+    pub fn cyrus_with_passwords(
+        mechanisms: &str,
+        certificate: Option<&(PathBuf, PathBuf)>,
+    ) -> Self {
+        let more = format!(
+            "admins: cyrus\nallowplaintext: yes\nsasl_pwcheck_method: auxprop\n\
+             sasl_auxprop_plugin: sasldb\nsasl_mech_list: {mechanisms}\n"
+        );
+        Self::cyrus_with("", &more, certificate)
+    }
+
+    fn cyrus_with(option: &str, more: &str, certificate: Option<&(PathBuf, PathBuf)>) -> Self {
         let (folder, port) = (folder(), free_port());
         let (imapd, master) = (folder.path().join("imapd.conf"), folder.path().join("cyrus.conf"));
-        fs::write(&imapd, imapd_conf(folder.path())).expect("a configuration");
+        let mut lines = imapd_conf(folder.path()) + more;
+        if !more.is_empty() {
+            let users = passwords(folder.path());
+            lines = lines + "sasl_sasldb_path: " + &users.display().to_string() + "\n";
+        }
+        if let Some((certificate, key)) = certificate {
+            for (file, setting) in [(certificate, "tls_server_cert"), (key, "tls_server_key")] {
+                // It has to read them as the user that it runs as.
+                let own = folder.path().join(setting);
+                fs::copy(file, &own).expect("a file");
+                lines = lines + setting + ": " + &own.display().to_string() + "\n";
+            }
+        }
+        fs::write(&imapd, lines).expect("a configuration");
         fs::write(&master, cyrus_conf(folder.path(), port, option)).expect("a configuration");
         fs::create_dir(folder.path().join("lib")).expect("a fresh folder");
         give(folder.path(), "cyrus:mail");
@@ -68,7 +116,8 @@ impl ForeignStore {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.strip_suffix('.').is_some_and(|number| number.parse::<u32>().is_ok())
         };
-        Self::start("Cyrus", command, port, folder, is_message)
+        // Its lmtpd knows no TLS from the first octet.
+        Self::start(("Cyrus", command), (port, 0), folder, is_message)
     }
 
     /// Its oldest process.
@@ -95,15 +144,15 @@ impl ForeignStore {
     }
 
     fn start(
-        name: &'static str,
-        mut command: std::process::Command,
-        port: u16,
+        (name, mut command): (&'static str, std::process::Command),
+        (port, tls_port): (u16, u16),
         folder: TempDir,
         is_message: fn(&Path) -> bool,
     ) -> Self {
-        let master = command.stdin(Stdio::null()).spawn().expect("it runs");
+        // Cyrus's master ends every process of its group that runs as the same user, other masters too.
+        let master = command.stdin(Stdio::null()).process_group(0).spawn().expect("it runs");
         let socket = folder.path().join("lmtp");
-        let store = Self { name, port, socket, master, is_message, folder };
+        let store = Self { name, port, tls_port, socket, master, is_message, folder };
         eventually(&format!("{name} listens"), Duration::from_secs(20), || {
             TcpStream::connect(("127.0.0.1", port)).is_ok() && store.socket.exists()
         });
@@ -132,7 +181,18 @@ fn give(path: &Path, owner: &str) {
     assert!(done.is_ok_and(|status| status.success()), "chown {}: not root?", path.display());
 }
 
-fn dovecot_conf(folder: &Path, port: u16) -> String {
+/// The database of passwords of Cyrus SASL, with one user: a hash of Berkeley DB, which Debian's own
+/// Python can write.
+fn passwords(folder: &Path) -> PathBuf {
+    let script = "import dbm.ndbm, sys\nwith dbm.ndbm.open(sys.argv[1], 'c') as users:\n    \
+                  users[b'cyrus\\0localhost\\0userPassword'] = b'secret'\n";
+    let mut command = std::process::Command::new("/usr/bin/python3");
+    command.args(["-c", script]).arg(folder.join("users"));
+    process::succeed(&mut command, b"");
+    folder.join("users.db")
+}
+
+fn dovecot_conf(folder: &Path, port: u16, lines: &str) -> String {
     let folder = folder.display();
     format!(
         "base_dir = {folder}/run
@@ -140,7 +200,6 @@ state_dir = {folder}/run
 log_path = {folder}/log
 protocols = lmtp
 listen = 127.0.0.1
-ssl = no
 first_valid_uid = 1
 first_valid_gid = 0
 mail_location = maildir:{folder}/store/%d/%n/Maildir
@@ -155,6 +214,7 @@ userdb {{
 service lmtp {{
   inet_listener lmtp {{
     port = {port}
+    {lines}
   }}
   unix_listener {folder}/lmtp {{
     mode = 0666

@@ -43,8 +43,8 @@ fn check_says_no_to_whatever_run_refuses() {
             1,
         ),
         (
-            "a channel that insists on what is not there yet",
-            Settings::standalone().channel("tcp_lmtpcs", "tls: (client: Must)"),
+            "authorities of servers that are not there",
+            Settings::standalone().channel("tcp_lmtpcs", "tls: (client: Must, ca: \"none\")"),
             1,
         ),
         (

@@ -11,7 +11,7 @@ use relais_channels::{
         Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted,
     },
     mail::{
-        Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
+        Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Outcome, Recipient, Reply,
         SiteTrouble,
     },
 };
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     autoreply::AUTOREPLY,
-    channel_table::{LiveTimes, next_hop, reroutes},
+    channel_table::{LiveTimes, next_hops, reroutes},
     events::EntrySettled,
     ids::{ConnectionId, Destination},
     in_hand,
@@ -40,10 +40,16 @@ pub(super) struct Courier {
     life: Arc<Life>,
     parts: JobParts,
     outbound: Outbound,
-    next_hop: Option<NextHop>,
-    connection: Option<Connection>,
+    next_hops: Option<NextHops>,
+    pub(super) connection: Option<Connection>,
+    /// The place among the next hops of the server that was asked last, or is asked next.
+    pub(super) server: usize,
+    /// TLS and AUTH of the last connection, in words.
+    protection: Option<Arc<str>>,
     /// The store said that it is slow, since that was last told.
     stressed: bool,
+    /// The content was converted for a server, and that was not told yet.
+    converted: Option<Converted>,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
 }
@@ -60,13 +66,18 @@ impl Courier {
         let (id, destination) = (presence.connection, presence.destination.clone());
         let channel = parts.channels.channel(destination.channel);
         Self {
-            outbound: Outbound::of(&parts.host, channel).behind(Arc::new(Gatekeeper {
-                channel: channel.name.as_str().into(),
-                routes: Arc::clone(&parts.rerouter.router.cache),
-            })),
-            next_hop: next_hop(channel, &destination.host),
+            outbound: Outbound::of(&parts.host, channel)
+                .protected(parts.securities.of(&channel.name))
+                .behind(Arc::new(Gatekeeper {
+                    channel: channel.name.as_str().into(),
+                    routes: Arc::clone(&parts.rerouter.router.cache),
+                })),
+            next_hops: next_hops(channel, &destination.host),
             connection: None,
             stressed: false,
+            converted: None,
+            server: 0,
+            protection: None,
             announces: true,
             id,
             destination,
@@ -222,6 +233,7 @@ impl Courier {
             tried: entry.open,
             outcomes: &attempt.outcomes,
             attempts: u32::from(entry.attempts) + u32::from(counts),
+            protection: self.protection.as_deref().unwrap_or_default(),
         }
         .emit(&self.parts.metrics);
         let reaches = matches!(self.channel().program, Program::Lmtp | Program::Pipe);
@@ -255,16 +267,36 @@ impl Courier {
             eight_bit: *eight_bit,
             ..delivery_of(envelope, to)
         });
-        let mut handover = self.handover(&recipients);
+        if self.connection.is_none() {
+            self.server = 0;
+        }
+        let mut attempt = self.hand_over(&recipients, base, content, following.as_ref()).await;
+        if self.next_hops.as_ref().is_some_and(|hops| hops.len() > 1) {
+            let message = (base, content);
+            attempt = Box::pin(self.at_other_servers(attempt, &recipients, message)).await;
+        }
+        if let Some(converted) = self.converted.take() {
+            tell_converted(envelope.id, converted);
+        }
+        attempt
+    }
+
+    /// Hands a message over to the server that is connected to, or the first that can be.
+    pub(super) async fn hand_over(
+        &mut self,
+        recipients: &[OutgoingRcpt<'_>],
+        base: Outgoing<'_>,
+        content: &Content,
+        following: Option<&Outgoing<'_>>,
+    ) -> Attempt {
+        let mut handover = self.handover(recipients);
         let mut goes_on = true;
         while goes_on {
             let batch = handover.batch();
             let delivery = Outgoing { recipients: &batch, ..base };
-            match self.transact(&delivery, content, following.as_ref()).await {
+            match self.transact(&delivery, content, following).await {
                 Ok(transacted) => {
-                    if let Some(converted) = transacted.converted {
-                        tell_converted(envelope.id, converted);
-                    }
+                    self.converted = transacted.converted.or(self.converted.take());
                     goes_on = handover.take(transacted);
                 }
                 Err(trouble) => {
@@ -313,11 +345,23 @@ impl Courier {
         Attempt { outcomes, trouble: None, peer: None }
     }
 
-    async fn connect(&self) -> Result<Connection, SiteTrouble> {
-        let Some(next_hop) = &self.next_hop else {
+    async fn connect(&mut self) -> Result<Connection, SiteTrouble> {
+        let Some(next_hops) = &self.next_hops else {
             return Err(SiteTrouble::deferred(NO_HOST));
         };
-        self.outbound.connect(next_hop).await
+        let connected = Box::pin(self.outbound.connect_from(next_hops, self.server)).await;
+        self.protection = None;
+        let (connection, server) = connected.inspect_err(|_| self.server = next_hops.len())?;
+        self.server = server;
+        self.protection = connection.protection().cloned();
+        Ok(connection)
+    }
+
+    /// The server behind the one that was asked last is asked next; `false`: there is none.
+    pub(super) fn turn_to_next(&mut self) -> bool {
+        self.connection = None;
+        self.server += 1;
+        self.next_hops.as_ref().is_some_and(|hops| self.server < hops.len())
     }
 
     fn channel(&self) -> &Channel {

@@ -12,3 +12,4 @@ pub mod pool;
 pub mod presence;
 pub mod programs;
 pub mod progress;
+mod stand_in;

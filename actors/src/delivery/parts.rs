@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use relais_channels::client::Securities;
 use relais_spool::Spool;
 
 use super::{programs::Programs, progress::ConnectionProgress};
@@ -30,6 +31,8 @@ pub struct JobParts {
     pub rerouter: Rerouter,
     /// Writes automatic replies.
     pub responder: Responder<DirectoryHandle>,
+    /// TLS and AUTH of each channel's connections.
+    pub securities: Securities,
     /// Programs that mail may be handed to.
     pub programs: Arc<Programs>,
     /// Which arbiter a connection runs on.

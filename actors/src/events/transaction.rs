@@ -27,6 +27,7 @@
 //! | `peer_id` | only of the store: what the client calls the message, from its `Received` line |
 //! | `members` | only when an alias, a list or a forward led to them: in the order of `to`, in angle brackets, whom it led to |
 //! | `user` | only of `E` and `J`: the user who had logged in |
+//! | `protection` | only of an attempt whose connection had some: TLS, whether the server's certificate is good, and AUTH |
 //!
 //! The store writes one line for each recipient of a message that came over LMTP: `D`, or `J` when
 //! it was refused, whether for now or for good. `channel` is then the one it came in by, `delay` the
@@ -137,6 +138,8 @@ pub struct EntrySettled<'a> {
     pub outcomes: &'a [Outcome],
     /// Attempts that ended, this one included if it counts as one.
     pub attempts: u32,
+    /// TLS and AUTH of the connection, in words; empty when it had none.
+    pub protection: &'a str,
 }
 
 /// Recipients were given up, or their sender was warned, without an attempt.
@@ -191,6 +194,7 @@ struct Record<'a, To> {
     peer_id: &'a str,
     members: Option<Members<'a>>,
     user: &'a str,
+    protection: &'a str,
 }
 
 impl MessageAccepted<'_> {
@@ -276,7 +280,7 @@ impl EntrySettled<'_> {
     /// Writes a line for each group of recipients with the same outcome; counts delivered,
     /// attempted and failed.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { envelope, entry, tried, outcomes, attempts } = self;
+        let Self { envelope, entry, tried, outcomes, attempts, protection } = self;
         let Some(entry) = envelope.entries.get(entry) else { return };
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         self.count(metrics, entry, delay);
@@ -304,7 +308,7 @@ impl EntrySettled<'_> {
             written |= same;
             let record = Record::of(envelope, entry, same, action, outcome.reply());
             let message = Some("attempt ended");
-            Record { delay, attempts, message, ..record }.write();
+            Record { delay, attempts, message, protection, ..record }.write();
         }
     }
 
@@ -405,6 +409,7 @@ impl<'a> Record<'a, Recipients<'a>> {
             peer_id: "",
             members: Members(Recipients { entry, which }).some(),
             user: "",
+            protection: "",
         }
     }
 }
@@ -440,6 +445,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             peer_id: "",
             members: None,
             user: "",
+            protection: "",
         }
     }
 
@@ -472,6 +478,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             peer_id = (!self.peer_id.is_empty()).then(|| tracing::field::display(Printable(self.peer_id))),
             members = self.members.as_ref().map(tracing::field::display),
             user = (!self.user.is_empty()).then(|| tracing::field::display(Printable(self.user))),
+            protection = (!self.protection.is_empty()).then(|| tracing::field::display(Printable(self.protection))),
         );
         if shown.capacity() <= KEPT {
             SHOWN.set(shown);
@@ -681,8 +688,15 @@ mod tests {
         let (lines, metrics) = lines(|metrics| {
             // The first was done in an earlier attempt.
             let (tried, outcomes) = (0b11110, &outcomes[..]);
-            EntrySettled { envelope: &envelope, entry: 0, tried, outcomes, attempts: 2 }
-                .emit(metrics);
+            EntrySettled {
+                envelope: &envelope,
+                entry: 0,
+                tried,
+                outcomes,
+                attempts: 2,
+                protection: "",
+            }
+            .emit(metrics);
         });
         let field = |line: &String, name: &str| {
             let mut fields = line.split('|').filter_map(|field| field.split_once('='));
@@ -781,6 +795,7 @@ mod tests {
             tried: u64::MAX,
             outcomes: &outcomes,
             attempts: 1,
+            protection: "",
         };
         let (lines, _) = lines(|metrics| settled.emit(metrics));
         assert_eq!(lines.len(), 1);

@@ -5,7 +5,7 @@ use std::{mem, sync::Arc};
 use actix::Message;
 use relais_channels::{
     dsn::Kind,
-    mail::{NextHop, Outcome},
+    mail::{NextHop, NextHops, Outcome},
 };
 use relais_config::Channel;
 use relais_spool::EntryState;
@@ -15,7 +15,7 @@ use super::{
     entry::Tracked,
     requests::{Reading, Reason},
 };
-use crate::{actor::Outlet, channel_table::next_hop, ids::Destination};
+use crate::{actor::Outlet, channel_table::next_hops, ids::Destination};
 
 /// The news that senders are to be told.
 #[derive(Debug, Message)]
@@ -138,7 +138,7 @@ pub fn speaker(outcome: &Outcome, channel: &Channel, host: &str) -> Option<Arc<s
 
 /// As [`relais_channels::mail::Peer::host`] has it.
 fn name_of(channel: &Channel, host: &str) -> Arc<str> {
-    match next_hop(channel, host) {
+    match next_hops(channel, host).as_ref().map(NextHops::first) {
         Some(NextHop::Host { name, .. }) => name.as_str().into(),
         Some(NextHop::Ip { address, .. }) => format!("[{address}]").into(),
         Some(NextHop::Unix(path)) => path.display().to_string().into(),

@@ -824,8 +824,14 @@ fn hands_on(channel: &Channel) -> bool {
 
 /// A next hop as destinations are told apart: a path keeps its case.
 fn spelled(next_hop: &str) -> String {
-    let socket = next_hop.starts_with("unix:");
-    if socket { next_hop.to_owned() } else { next_hop.to_ascii_lowercase() }
+    if next_hop.starts_with("unix:") {
+        return next_hop.to_owned();
+    }
+    let one = |text: &str| {
+        let socket = text.trim_start().starts_with("unix:");
+        if socket { text.to_owned() } else { text.to_ascii_lowercase() }
+    };
+    next_hop.split_inclusive(',').map(one).collect()
 }
 
 /// The address as the next hop sees it.

@@ -27,12 +27,13 @@ use super::{
     policy::{Lost, Stage},
     rendition::{Octets, refused, render, unreadable},
     settings::Settings,
-    stream::Stream,
+    stream::{Nearness, Stream},
 };
 use crate::{
     mail::{Content, Dialect, Outcome, Reply, SiteTrouble},
     mime::{Conversion, Converter},
-    wire::{replies::Replies, stuff::Stuffer},
+    tls::{ClientTls, HandshakeRefused, Towards},
+    wire::{proxy, replies::Replies, stuff::Stuffer},
 };
 
 /// A connection that has been greeted.
@@ -45,8 +46,14 @@ pub struct Connection {
     settings: Settings,
     replies: Replies,
     offer: Offer,
-    /// Has served a message before.
-    kept: bool,
+    /// TLS and AUTH, in words.
+    protection: Option<Arc<str>>,
+    /// Since then it is open.
+    since: Instant,
+    /// Messages that it has served.
+    uses: usize,
+    /// The end of what goes on, whatever single limits say.
+    deadline: Option<Instant>,
     reset_due: bool,
     broken: bool,
     /// The commands of the next message, if they have already been sent.
@@ -117,7 +124,10 @@ impl Connection {
             settings: settings.clone(),
             replies: Replies::default(),
             offer: Offer::none(dialect),
-            kept: false,
+            protection: None,
+            since: Instant::now(),
+            uses: 0,
+            deadline: None,
             reset_due: false,
             broken: false,
             announced: None,
@@ -125,6 +135,60 @@ impl Connection {
             expected: Vec::new(),
             dot_at: Instant::now(),
         }
+    }
+
+    /// All that is said from now on is over after this time.
+    pub(super) fn bound(&mut self, time: Duration) {
+        self.deadline = Some(Instant::now() + time);
+    }
+
+    /// Single limits hold alone.
+    pub(super) fn unbound(&mut self) {
+        self.deadline = None;
+    }
+
+    /// This time, or what is left.
+    pub(super) fn limited(&self, limit: Duration) -> Duration {
+        let left = |end: Instant| end.saturating_duration_since(Instant::now());
+        self.deadline.map_or(limit, |end| limit.min(left(end)))
+    }
+
+    /// How far away the server is.
+    pub(super) fn nearness(&self) -> Nearness {
+        self.stream.nearness()
+    }
+
+    /// Says whose connection it is, as a proxy would.
+    pub(super) async fn send_proxy_header(&mut self) -> Result<(), SiteTrouble> {
+        let header = proxy::header_of(self.stream.ends());
+        let sent = self.write(&[&header], self.settings.command_time).await;
+        sent.map_err(|unsent| SiteTrouble::deferred(Stage::Greeting.lost(&self.peer, &unsent.lost)))
+    }
+
+    /// Whether the server has said something that nobody asked for.
+    pub(super) fn has_unread(&mut self) -> bool {
+        self.unasked().is_some_and(|lost| lost.is_said())
+    }
+
+    /// The same connection behind TLS.
+    pub(super) async fn secure(
+        self,
+        tls: &ClientTls,
+        host: &str,
+    ) -> Result<(Self, Towards), HandshakeRefused> {
+        let Self { stream, .. } = self;
+        let (stream, towards) = stream.secure(tls, host).await?;
+        Ok((Self { stream, ..self }, towards))
+    }
+
+    /// TLS and AUTH are done.
+    pub(super) fn protected(&mut self, words: Option<Arc<str>>) {
+        self.protection = words;
+    }
+
+    /// TLS and AUTH, in words: `TLSv1.3 TLS_AES_256_GCM_SHA384, verified; AUTH PLAIN as relay`.
+    pub fn protection(&self) -> Option<&Arc<str>> {
+        self.protection.as_ref()
     }
 
     /// Sends a command, if there is one, and reads the reply to it.
@@ -149,7 +213,10 @@ impl Connection {
 
     /// Whether a message may be announced while another is handed over.
     pub fn pipelines(&self) -> bool {
-        self.offer.pipelining
+        let limits = &self.settings.limits;
+        // The one in hand, and the next.
+        let has_room = self.uses + 1 < limits.messages && self.since.elapsed() < limits.age;
+        self.offer.pipelining && has_room
     }
 
     /// Hands one message over to recipients that fit into one transaction. Afterwards
@@ -165,8 +232,10 @@ impl Connection {
         following: Option<&Outgoing<'_>>,
     ) -> Result<Transacted, Stale> {
         let announced = self.announced.take();
-        let before = if self.kept { Before::Kept } else { Before::New };
-        let reset = self.reset_due && announced.is_none();
+        let before = if self.uses > 0 { Before::Kept } else { Before::New };
+        let idled = self.uses > 0 && self.dot_at.elapsed() > PROBED_AFTER;
+        let reset = (self.reset_due || idled) && announced.is_none();
+        self.bound(self.settings.limits.transaction + Duration::from_secs(content.size() >> 10));
         // Should this future be dropped half way, nobody may use what it leaves behind.
         self.broken = true;
         let rendered = render(content, self.offer, &self.settings).await;
@@ -203,7 +272,8 @@ impl Connection {
         if exchange.doubts_surplus() && matches!(self.unasked(), Some(more) if more.is_said()) {
             return Err(Stale);
         }
-        self.kept = true;
+        self.uses += 1;
+        self.unbound();
         self.settings.progress.rests();
         self.reset_due = exchange.reset_due();
         self.broken = exchange.is_closing();
@@ -212,10 +282,14 @@ impl Connection {
     }
 
     /// Whether another message may be handed over, as far as can be seen from here.
-    pub fn is_usable(&self) -> bool {
+    pub fn is_usable(&mut self) -> bool {
+        if self.broken || self.announced.is_some() {
+            return !self.broken;
+        }
+        let limits = &self.settings.limits;
+        let is_worn = self.uses >= limits.messages || self.since.elapsed() >= limits.age;
         // Octets that nobody asked for are a 421, or worse.
-        let silent = || self.replies.is_empty() && self.stream.is_silent();
-        !self.broken && (self.announced.is_some() || silent())
+        !is_worn && self.replies.is_empty() && self.stream.is_silent()
     }
 
     /// Says good-bye, and waits a moment for the answer.
@@ -227,6 +301,7 @@ impl Connection {
         {
             // The answer to QUIT changes nothing: the connection ends.
             let _ = self.reply(QUIT_TIME).await;
+            let _ = timeout(PARTING_TIME, self.stream.close()).await;
         }
     }
 
@@ -268,6 +343,8 @@ impl Connection {
                 match self.send(octets, &behind).await {
                     Ok(()) => {
                         exchange.content_sent();
+                        // Replies to the content have limits of their own.
+                        self.unbound();
                         if announced {
                             self.announced = Some(behind);
                         } else {
@@ -420,6 +497,7 @@ impl Connection {
 
     /// Writes all of the slices, in as few calls as the system allows.
     async fn write(&mut self, slices: &[&[u8]], limit: Duration) -> Result<(), Unsent> {
+        let limit = self.limited(limit);
         let mut left = slices.iter().map(|slice| slice.len()).sum();
         let mut slices: SmallVec<[IoSlice<'_>; 4]> =
             slices.iter().map(|slice| IoSlice::new(slice)).collect();
@@ -435,7 +513,7 @@ impl Connection {
                     }
                 }
             }
-            Ok(())
+            stream.flush().await
         })
         .await;
         written.map_err(|lost| Unsent { lost, left })
@@ -443,7 +521,7 @@ impl Connection {
 
     /// The next reply, all of it within `limit`.
     async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
-        let mut deadline = None;
+        let (mut deadline, limit) = (None, self.limited(limit));
         loop {
             if let Some(reply) = self.replies.take()? {
                 return Ok(reply);
@@ -490,6 +568,8 @@ const PIECE: usize = 64 << 10;
 const GRACE: Duration = Duration::from_secs(5);
 /// The same at most: a server that gives one reply for all gives no other one.
 const MOST_GRACE: Duration = Duration::from_secs(30);
+/// A connection that has served nobody for so long is asked whether it is still good, by RSET.
+const PROBED_AFTER: Duration = Duration::from_secs(1);
 /// For the rest of such replies from a server that closes.
 const PARTING_TIME: Duration = Duration::from_secs(1);
 /// For words that change nothing any more.
@@ -497,7 +577,7 @@ const QUIT_TIME: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 #[path = "connection_tests.rs"]
-mod tests;
+pub(super) mod tests;
 
 #[cfg(test)]
 #[path = "rendition_tests.rs"]

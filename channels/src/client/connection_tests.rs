@@ -46,7 +46,7 @@ impl Default for Script {
     }
 }
 
-pub(super) fn settings(private: bool) -> Settings {
+pub(in crate::client) fn settings(private: bool) -> Settings {
     let second = Duration::from_secs(1);
     Settings {
         progress: crate::client::Progress::default(),
@@ -59,6 +59,7 @@ pub(super) fn settings(private: bool) -> Settings {
         max_line: 1_000,
         downgrade: Downgrade::Bounce,
         max_rcpt: 64,
+        limits: crate::client::ConnectionLimits::default(),
     }
 }
 
@@ -133,7 +134,7 @@ pub(super) fn message() -> Content {
 }
 
 /// `D`elivered, `T`emporary, `F`ailed, with the enhanced code if there is one, else the code.
-pub(super) fn short(outcome: &Outcome) -> String {
+pub(in crate::client) fn short(outcome: &Outcome) -> String {
     let letter = match outcome {
         Outcome::Delivered(_) => 'D',
         Outcome::Deferred(_) => 'T',
@@ -860,4 +861,79 @@ async fn our_own_store_without_room_is_in_trouble() {
     assert_eq!(attempt(script, false).await, "T 4.3.1, T 4.3.1");
     let script = Script { rcpt: [full, "250 ok"], ..one() };
     assert_eq!(attempt(script, true).await, "T 4.3.1, D 2.5.0", "one mailbox");
+}
+
+#[tokio::test]
+async fn a_connection_serves_so_many_messages_and_no_more() {
+    for (most, pipelines, usable) in [(1, false, false), (2, true, true), (usize::MAX, true, true)]
+    {
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        let _server = server(theirs, Script::default());
+        let mut settings = settings(false);
+        settings.limits.messages = most;
+        let outbound = outbound(settings);
+        let greeted = outbound.greet(Stream::Unix(ours), "s".into(), "s".into());
+        let mut connection = greeted.await.expect("a server");
+        assert_eq!(connection.pipelines(), pipelines, "{most}");
+        let content = message();
+        let done = connection.deliver(&delivery(&TWO, &content), &content, None).await;
+        assert!(done.is_ok(), "{most}");
+        assert_eq!(connection.is_usable(), usable, "{most}");
+        assert_eq!(connection.pipelines(), most > 2, "{most}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_connection_is_given_up_and_one_that_was_idle_is_probed() {
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let server = server(theirs, Script::default());
+    let mut settings = settings(false);
+    settings.limits.age = Duration::from_millis(1_800);
+    let outbound = outbound(settings);
+    let greeted = outbound.greet(Stream::Unix(ours), "s".into(), "s".into());
+    let mut connection = greeted.await.expect("a server");
+    let content = message();
+    for pause in [0, 0, 1_200] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let done = connection.deliver(&delivery(&TWO, &content), &content, None).await;
+        assert!(done.is_ok_and(|done| done.attempt.trouble.is_none()) && connection.is_usable());
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(!connection.is_usable());
+    drop(connection);
+    let heard = server.await.unwrap();
+    let resets = heard.matches("RSET\r\nMAIL").count();
+    assert_eq!((resets, heard.matches("MAIL").count()), (1, 3), "{heard}");
+}
+
+/// Each command by itself is answered in time.
+#[tokio::test]
+async fn a_message_that_takes_too_long_as_a_whole_is_given_up() {
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let slow = tokio::spawn(async move {
+        let (reader, mut writer) = theirs.into_split();
+        let mut lines = BufReader::new(reader);
+        writer.write_all(b"220 s\r\n").await.unwrap();
+        let mut line = String::new();
+        while lines.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+            let pause = if line.starts_with("LHLO") { 0 } else { 200 };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let said: &[u8] = if line.starts_with("DATA") { b"354 go\r\n" } else { b"250 OK\r\n" };
+            line.clear();
+            if writer.write_all(said).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut settings = settings(false);
+    settings.limits.transaction = Duration::from_millis(500);
+    let outbound = outbound(settings);
+    let greeted = outbound.greet(Stream::Unix(ours), "s".into(), "s".into());
+    let mut connection = greeted.await.expect("a server");
+    let content = message();
+    let done = connection.deliver(&delivery(&TWO, &content), &content, None).await.unwrap();
+    let said: Vec<_> = done.attempt.outcomes.iter().map(short).collect();
+    assert_eq!(said, ["T 4.4.2", "T 4.4.2"]);
+    assert!(done.attempt.trouble.is_some() && !connection.is_usable());
+    slow.abort();
 }

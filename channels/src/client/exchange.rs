@@ -259,6 +259,8 @@ impl<'a> Exchange<'a> {
             | Stage::Lhlo
             | Stage::Ehlo
             | Stage::Helo
+            | Stage::StartTls
+            | Stage::Auth
             | Stage::Content => {
                 self.reset_due = false;
                 self.proceed(Stage::Mail)

@@ -30,6 +30,11 @@ impl Introduction {
         Self { dialect, private, stage: Stage::Greeting }
     }
 
+    /// Behind TLS, where no greeting comes.
+    pub(crate) fn again(dialect: Dialect, private: bool) -> Self {
+        Self { stage: dialect.introductions()[0], ..Self::new(dialect, private) }
+    }
+
     /// The stage whose reply is due.
     pub(crate) fn stage(&self) -> Stage {
         self.stage

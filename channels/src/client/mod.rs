@@ -3,6 +3,7 @@
 //! a reply means is in [`policy`]; in what the two protocols differ is in [`dialect`].
 
 pub mod connection;
+mod credentials;
 mod dialect;
 mod exchange;
 mod gate;
@@ -10,22 +11,28 @@ mod handover;
 mod introduction;
 mod line_ends;
 mod offer;
+mod opening;
 pub mod outbound;
 mod policy;
 mod progress;
 mod rendition;
 mod resolve;
+mod security;
+mod servers;
 mod settings;
 mod stream;
 
 pub use connection::{Connection, Stale};
+pub use credentials::{Credentials, CredentialsError};
 pub use exchange::{Outgoing, OutgoingRcpt, Transacted};
 pub use gate::{Approach, Gate, Passage};
 pub use handover::Handover;
 pub use outbound::Outbound;
 pub use progress::{Progress, WaitsFor};
 pub use rendition::Converted;
-pub use settings::Settings;
+pub use security::{Securities, Security};
+pub use servers::AtServers;
+pub use settings::{ConnectionLimits, Settings};
 
 #[cfg(test)]
 mod dialect_tests;

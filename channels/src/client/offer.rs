@@ -1,6 +1,11 @@
 //! The extensions that a server offers.
 
-use crate::mail::{Dialect, Reply};
+use std::fmt;
+
+use crate::{
+    mail::{Dialect, Reply},
+    sasl::Mechanism,
+};
 
 /// The server's protocol, and the extensions it named in its reply to LHLO or EHLO.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,6 +21,10 @@ pub(crate) struct Offer {
     pub(crate) size: Option<u64>,
     /// RET= and ENVID= on MAIL, NOTIFY= and ORCPT= on RCPT (RFC 3461).
     pub(crate) dsn: bool,
+    /// STARTTLS (RFC 3207).
+    pub(crate) starttls: bool,
+    /// AUTH (RFC 4954).
+    pub(crate) auth: Mechanisms,
     /// XQUOTA= on RCPT.
     pub(crate) quota: bool,
     /// XDFLG= on RCPT.
@@ -26,6 +35,69 @@ pub(crate) struct Offer {
     pub(crate) private: bool,
 }
 
+/// Mechanisms of AUTH.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Mechanisms {
+    /// A bit for each that we know.
+    known: u8,
+    /// Others are offered, too.
+    others: bool,
+}
+
+impl Mechanisms {
+    /// Whether this one is offered.
+    pub(crate) fn has(self, mechanism: Mechanism) -> bool {
+        self.known & bit(mechanism) != 0
+    }
+
+    /// Whether AUTH is not offered at all.
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Mechanisms of a list, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(names: &str) -> Self {
+        let mut all = Self::default();
+        names.split_whitespace().for_each(|name| all.add(name));
+        all
+    }
+
+    fn add(&mut self, name: &str) {
+        match KNOWN.into_iter().find(|its| its.name().eq_ignore_ascii_case(name)) {
+            Some(mechanism) => self.known |= bit(mechanism),
+            None => self.others = true,
+        }
+    }
+}
+
+/// `PLAIN, LOGIN and others`.
+impl fmt::Display for Mechanisms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known: Vec<_> =
+            KNOWN.iter().filter(|its| self.has(**its)).map(|its| its.name()).collect();
+        f.write_str(&known.join(", "))?;
+        f.write_str(match (known.is_empty(), self.others) {
+            (_, false) => "",
+            (false, true) => " and others",
+            (true, true) => "others only",
+        })
+    }
+}
+
+fn bit(mechanism: Mechanism) -> u8 {
+    1 << mechanism as u8
+}
+
+const KNOWN: [Mechanism; 6] = [
+    Mechanism::External,
+    Mechanism::ScramSha256Plus,
+    Mechanism::ScramSha256,
+    Mechanism::CramMd5,
+    Mechanism::Plain,
+    Mechanism::Login,
+];
+
 impl Offer {
     /// Nothing: no reply has come, or one to HELO, which names nothing.
     pub(crate) fn none(dialect: Dialect) -> Self {
@@ -35,6 +107,8 @@ impl Offer {
             eight_bit: false,
             size: None,
             dsn: false,
+            starttls: false,
+            auth: Mechanisms::default(),
             quota: false,
             flags: false,
             stress: false,
@@ -55,9 +129,20 @@ impl Offer {
                 "8BITMIME" => offer.eight_bit = true,
                 "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
                 "DSN" => offer.dsn = true,
+                "STARTTLS" => offer.starttls = true,
+                "AUTH" => {
+                    // A list that is empty is one all the same.
+                    offer.auth.others |= words.clone().next().is_none();
+                    words.for_each(|name| offer.auth.add(name));
+                }
                 "XQUOTA" if stores => offer.quota = true,
                 "XDFLG" if stores => offer.flags = true,
                 "XSTRESS" if private => offer.stress = true,
+                // As it was before the RFC.
+                word if word.starts_with("AUTH=") => {
+                    offer.auth.add(&word["AUTH=".len()..]);
+                    words.for_each(|name| offer.auth.add(name));
+                }
                 _ => {}
             }
         }

@@ -23,6 +23,10 @@ pub(crate) enum Stage {
     Ehlo,
     /// HELO, to a server that does not know EHLO.
     Helo,
+    /// STARTTLS.
+    StartTls,
+    /// AUTH, and each response to a challenge.
+    Auth,
     /// RSET, before the next message on a kept connection.
     Reset,
     /// MAIL.
@@ -151,6 +155,8 @@ impl fmt::Display for Stage {
             Self::Lhlo => "in reply to LHLO",
             Self::Ehlo => "in reply to EHLO",
             Self::Helo => "in reply to HELO",
+            Self::StartTls => "in reply to STARTTLS",
+            Self::Auth => "in reply to AUTH",
             Self::Reset => "in reply to RSET",
             Self::Mail => "in reply to MAIL",
             Self::Rcpt(_) => "in reply to RCPT",

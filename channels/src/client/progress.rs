@@ -34,6 +34,12 @@ pub enum WaitsFor {
     Ehlo,
     /// The reply to HELO.
     Helo,
+    /// The reply to STARTTLS.
+    StartTls,
+    /// The handshake of TLS.
+    Handshake,
+    /// The reply to AUTH.
+    Auth,
     /// The reply to RSET.
     Rset,
     /// The reply to MAIL.
@@ -49,12 +55,15 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 14] = [
         Self::Connect,
         Self::Greeting,
         Self::Lhlo,
         Self::Ehlo,
         Self::Helo,
+        Self::StartTls,
+        Self::Handshake,
+        Self::Auth,
         Self::Rset,
         Self::Mail,
         Self::Rcpt,
@@ -71,6 +80,9 @@ impl WaitsFor {
             Self::Lhlo => "the reply to LHLO",
             Self::Ehlo => "the reply to EHLO",
             Self::Helo => "the reply to HELO",
+            Self::StartTls => "the reply to STARTTLS",
+            Self::Handshake => "the handshake of TLS",
+            Self::Auth => "the reply to AUTH",
             Self::Rset => "the reply to RSET",
             Self::Mail => "the reply to MAIL FROM",
             Self::Rcpt => "the reply to RCPT TO",
@@ -88,6 +100,8 @@ impl From<Stage> for WaitsFor {
             Stage::Lhlo => Self::Lhlo,
             Stage::Ehlo => Self::Ehlo,
             Stage::Helo => Self::Helo,
+            Stage::StartTls => Self::StartTls,
+            Stage::Auth => Self::Auth,
             Stage::Reset => Self::Rset,
             Stage::Mail => Self::Mail,
             Stage::Rcpt(_) => Self::Rcpt,

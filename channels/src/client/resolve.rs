@@ -3,9 +3,13 @@
 //! The system's resolver is asked (files, DNS, whatever it is set up for). Unlike the standard
 //! library's call this one keeps apart that there is no such name and that nobody could tell.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use dns_lookup::{LookupError, LookupErrorKind, lookup_host};
+use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, getaddrinfo, lookup_host};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::policy::Lost;
@@ -31,7 +35,8 @@ pub(crate) async fn look_up(
     let name = name.to_owned();
     let asked = spawn_blocking(move || {
         let found = lookup_host(&name).map_err(Unresolved::from)?;
-        Ok(found.take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, port)).collect::<Vec<_>>())
+        let chosen = chosen(found.collect()).into_iter();
+        Ok(chosen.map(|ip| SocketAddr::new(ip, port)).collect::<Vec<_>>())
     });
     let lost = |lost| Err(Unresolved::NoAnswer(lost));
     match timeout(limit, asked).await {
@@ -39,6 +44,45 @@ pub(crate) async fn look_up(
         Ok(Err(panicked)) => lost(Lost::Io(panicked.into())),
         Err(_) => lost(Lost::TimedOut),
     }
+}
+
+/// The canonical name of a host, where that is another one.
+pub(super) async fn canonical_name(name: &str, limit: Duration) -> Option<String> {
+    let asked = name.to_owned();
+    let canonical = spawn_blocking(move || {
+        let hints = AddrInfoHints { flags: AI_CANONNAME, ..AddrInfoHints::default() };
+        let mut found = getaddrinfo(Some(&asked), None, Some(hints)).ok()?;
+        found.find_map(|info| info.ok()?.canonname)
+    });
+    let canonical = timeout(limit, canonical).await.ok()?.ok()??;
+    let canonical = canonical.trim_end_matches('.').to_ascii_lowercase();
+    (canonical != name).then_some(canonical)
+}
+
+/// The addresses that are tried: in the system's order, but both families take turns, so that a
+/// path that leads nowhere holds nothing up for long.
+fn chosen(mut found: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut seen = Vec::new();
+    found.retain(|ip| {
+        !seen.contains(ip) && {
+            seen.push(*ip);
+            true
+        }
+    });
+    let Some(first) = found.first().map(IpAddr::is_ipv6) else { return found };
+    let (same, other): (Vec<_>, Vec<_>) = found.into_iter().partition(|ip| ip.is_ipv6() == first);
+    let mut turns = Vec::new();
+    let (mut same, mut other) = (same.into_iter(), other.into_iter());
+    while turns.len() < MAX_ADDRESSES {
+        let before = turns.len();
+        turns.extend(same.next());
+        turns.extend(other.next());
+        if turns.len() == before {
+            break;
+        }
+    }
+    turns.truncate(MAX_ADDRESSES);
+    turns
 }
 
 impl From<LookupError> for Unresolved {
@@ -64,6 +108,8 @@ pub(crate) fn unresolved(peer: &str, unresolved: &Unresolved) -> SiteTrouble {
 
 /// Addresses of one next hop that are tried.
 const MAX_ADDRESSES: usize = 8;
+/// Of `<netdb.h>`, on Linux.
+const AI_CANONNAME: i32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -88,6 +134,27 @@ mod tests {
         }
         let late = unresolved("gone.test", &Unresolved::NoAnswer(Lost::TimedOut));
         assert_eq!(late.to_string(), "451 4.4.3 look up gone.test: timed out");
+    }
+
+    #[test]
+    fn both_families_take_turns() {
+        // found, tried
+        let rows = [
+            ("", ""),
+            ("10.0.0.1", "10.0.0.1"),
+            ("::1 127.0.0.1", "::1 127.0.0.1"),
+            ("::1 ::2 ::3 10.0.0.1 ::1", "::1 10.0.0.1 ::2 ::3"),
+            ("10.0.0.1 10.0.0.2 ::1", "10.0.0.1 ::1 10.0.0.2"),
+            (
+                "::1 ::2 ::3 ::4 ::5 ::6 ::7 ::8 ::9 10.0.0.1",
+                "::1 10.0.0.1 ::2 ::3 ::4 ::5 ::6 ::7",
+            ),
+        ];
+        for (found, want) in rows {
+            let found = found.split_whitespace().map(|ip| ip.parse().unwrap()).collect();
+            let tried: Vec<_> = chosen(found).iter().map(IpAddr::to_string).collect();
+            assert_eq!(tried.join(" "), want);
+        }
     }
 
     #[tokio::test]

@@ -27,8 +27,34 @@ pub struct Settings {
     pub downgrade: Downgrade,
     /// Recipients of one transaction.
     pub max_rcpt: usize,
+    /// Of a whole connection.
+    pub limits: ConnectionLimits,
     /// Told what the client waits for.
     pub progress: Progress,
+}
+
+/// Limits of a connection beside those of single commands.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// All that comes before the first message.
+    pub greeting: Duration,
+    /// From MAIL to the end of data, and a second for each KiB.
+    pub transaction: Duration,
+    /// Age of a connection at which it takes no more messages.
+    pub age: Duration,
+    /// Messages of a connection.
+    pub messages: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            greeting: Duration::from_secs(5 * 60),
+            transaction: Duration::from_secs(60 * 60),
+            age: Duration::from_secs(5 * 60),
+            messages: usize::MAX,
+        }
+    }
 }
 
 impl Settings {
@@ -38,16 +64,19 @@ impl Settings {
             host: host.to_owned(),
             connect_time: channel.connect_time,
             command_time: channel.command_transmit_time,
-            data_time: DATA_TIME,
+            data_time: channel.data_transmit_time,
             status_time: channel.status_data_receive_time,
             private: channel.private,
             max_line: channel.max_line,
             downgrade: channel.downgrade,
             max_rcpt: channel.max_rcpt,
+            limits: ConnectionLimits {
+                greeting: channel.greeting_time,
+                transaction: channel.transaction_time,
+                age: channel.connection_time,
+                messages: channel.connection_messages.unwrap_or(usize::MAX),
+            },
             progress: Progress::default(),
         }
     }
 }
-
-/// RFC 5321 section 4.5.3.2.5.
-const DATA_TIME: Duration = Duration::from_secs(3 * 60);

@@ -32,6 +32,6 @@ pub use notify::{Notify, OriginalRecipient, Return};
 pub use outcome::{Attempt, Outcome, Outcomes, Peer, SiteTrouble};
 pub use priority::Priority;
 pub use recipient_set::RecipientSet;
-pub use relais_config::grammar::{NextHop, NextHopError, is_domain, literal};
+pub use relais_config::grammar::{NextHop, NextHopError, NextHops, is_domain, literal};
 pub use reply::{Enhanced, Reply, STRESSED};
 pub use xquota::XQuota;

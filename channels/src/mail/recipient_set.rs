@@ -27,6 +27,16 @@ impl RecipientSet {
         self.0.iter().all(|word| *word == 0)
     }
 
+    /// Puts in all of another set.
+    pub fn extend(&mut self, other: &Self) {
+        if other.0.len() > self.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            *word |= more;
+        }
+    }
+
     /// The members among `count` places from `start` on, as places of a set of their own.
     #[must_use]
     pub fn part(&self, start: usize, count: usize) -> Self {
@@ -60,6 +70,11 @@ mod tests {
         assert_eq!(of(&set), [0, 63, 64, 149, 999]);
         assert_eq!(of(&set.part(63, 87)), [0, 1, 86]);
         assert_eq!(of(&set.part(1_000, 10)), [0; 0]);
+        let mut both = RecipientSet::from(0b110);
+        both.extend(&set);
+        assert_eq!(of(&both), [0, 1, 2, 63, 64, 149, 999]);
+        both.extend(&RecipientSet::default());
+        assert_eq!(of(&both).len(), 7);
         assert_eq!(RecipientSet::from(0), RecipientSet::default());
         assert_eq!(of(&RecipientSet::from(0b101)), [0, 2]);
     }

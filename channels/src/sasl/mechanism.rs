@@ -7,6 +7,8 @@ pub enum Mechanism {
     Plain,
     /// The password itself, asked for by words that no standard has.
     Login,
+    /// Proof of a password that is not sent, by a weak hash (RFC 2195); as a client alone.
+    CramMd5,
     /// Proof of a password that is not sent (RFC 7677).
     ScramSha256,
     /// The same, bound to the TLS session (RFC 5802 section 6).
@@ -16,9 +18,13 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
-    /// Every mechanism, the best first.
+    /// Every mechanism of ours as a server, the best first.
     pub const ALL: [Self; 5] =
         [Self::External, Self::ScramSha256Plus, Self::ScramSha256, Self::Plain, Self::Login];
+
+    /// Every mechanism of ours as a client that has a password, the best first.
+    pub const WITH_PASSWORD: [Self; 5] =
+        [Self::ScramSha256Plus, Self::ScramSha256, Self::CramMd5, Self::Plain, Self::Login];
 
     /// By its name, in whatever case.
     pub fn parse(name: &[u8]) -> Option<Self> {
@@ -30,9 +36,15 @@ impl Mechanism {
         match self {
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
+            Self::CramMd5 => "CRAM-MD5",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
             Self::External => "EXTERNAL",
         }
+    }
+
+    /// Whether the server is sent the password itself.
+    pub const fn sends_password(self) -> bool {
+        matches!(self, Self::Plain | Self::Login)
     }
 }

@@ -1,22 +1,29 @@
 //! TLS: certificates and their files, handshakes, and the streams that come of them.
 //!
 //! The one room that knows rustls. A [`ServerTls`] holds the certificates that clients are shown,
-//! and changes them as a whole while connections are open; nothing here decides when TLS begins.
+//! and changes them as a whole while connections are open; a [`ClientTls`] judges those of servers.
+//! Nothing here decides when TLS begins.
 
 mod authorities;
 mod certificate;
 mod choice;
+mod client;
+mod client_stream;
 mod clients;
 mod error;
 mod failure;
+mod judge;
 mod secured;
 mod server;
 mod servers;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod towards;
 
 pub use certificate::Certificate;
+pub use client::{ClientFiles, ClientTls, HandshakeRefused};
+pub(crate) use client_stream::ClientStream;
 pub use clients::ClientCertificate;
 pub use error::{CertificateError, TlsError};
 pub use failure::{FailureReason, HandshakeFailure};
@@ -24,3 +31,4 @@ pub use secured::Secured;
 pub use server::ServerTls;
 pub use servers::{secured_towards, towards_servers};
 pub(crate) use stream::TlsStream;
+pub use towards::Towards;

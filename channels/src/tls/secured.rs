@@ -1,6 +1,6 @@
 //! The outcome of a handshake, in words that know no library.
 
-use rustls::{HandshakeKind, ProtocolVersion, server::ServerConnection};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion, server::ServerConnection};
 
 use super::clients::{ClientCertificate, KnownClients};
 
@@ -23,21 +23,38 @@ pub struct Secured {
 
 impl Secured {
     pub(super) fn of(connection: &ServerConnection, clients: Option<&KnownClients>) -> Self {
-        let bound = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-        let binding = || connection.export_keying_material([0; 32], BINDING, None).ok();
-        let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
         Self {
-            version: match connection.protocol_version() {
-                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-                _ => "TLSv1.2",
-            },
-            cipher: suite.and_then(|suite| suite.as_str()).map_or("", at_iana),
+            version: version_of(connection),
+            cipher: cipher_of(connection),
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             host: connection.server_name().map(str::to_owned),
             certificate: clients.and_then(|clients| clients.certificate_of(connection)),
-            binding: bound.then(binding).flatten(),
+            binding: binding_of(connection, |out, label| {
+                connection.export_keying_material(out, label, None).ok()
+            }),
         }
     }
+}
+
+pub(super) fn version_of(connection: &CommonState) -> &'static str {
+    match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLSv1.2",
+    }
+}
+
+pub(super) fn cipher_of(connection: &CommonState) -> &'static str {
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+    suite.and_then(|suite| suite.as_str()).map_or("", at_iana)
+}
+
+/// `export`: fills octets for a label.
+pub(super) fn binding_of(
+    connection: &CommonState,
+    export: impl FnOnce([u8; 32], &[u8]) -> Option<[u8; 32]>,
+) -> Option<[u8; 32]> {
+    let is_bound = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+    if is_bound { export([0; 32], BINDING) } else { None }
 }
 
 /// The label of channel bindings (RFC 9266 section 2).

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use proxy_header::{ParseConfig, Protocol, ProxyHeader};
+use proxy_header::{ParseConfig, Protocol, ProxiedAddress, ProxyHeader};
 
 /// The state of a header that comes in pieces.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +45,18 @@ pub fn header(octets: &[u8]) -> Result<HeaderProgress, NoHeader> {
     } else {
         Err(NoHeader)
     }
+}
+
+/// The header of a connection of our own, in version 2: with its ends, ours first, or as LOCAL where
+/// they have no addresses.
+pub(crate) fn header_of(ends: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
+    let header = ends.map_or_else(ProxyHeader::with_local, |(ours, theirs)| {
+        ProxyHeader::with_address(ProxiedAddress::stream(ours, theirs))
+    });
+    let mut octets = Vec::new();
+    // Two addresses of one family fit.
+    let _ = header.encode_v2(&mut octets);
+    octets
 }
 
 fn first_version(octets: &[u8]) -> Result<HeaderProgress, NoHeader> {

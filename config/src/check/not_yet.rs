@@ -116,14 +116,7 @@ fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     for (i, channel) in roles.config.channels.iter().enumerate() {
         let path = |field: &str| format!("channels[{i}].{field}");
         for (field, message) in &not_yet {
-            let insists = match *field {
-                "tls.client" => (channel.tls.client == Insist::Must).then_some(INSISTS_ON_TLS),
-                "sasl.client" => (channel.sasl.client == Insist::Must).then_some(INSISTS_ON_SASL),
-                _ => None,
-            };
-            if let Some(message) = insists {
-                reader.warning_at(&path(field), message, true);
-            } else if reader.is_given(&path(field)) {
+            if reader.is_given(&path(field)) {
                 reader.warning_at(&path(field), message, false);
             }
         }
@@ -360,8 +353,3 @@ fn program_not_yet(program: Program) -> Option<&'static str> {
         | Program::Bitbucket => None,
     }
 }
-
-const INSISTS_ON_TLS: &str = "TLS towards other hosts is not there yet: the engine will not start \
-                              with a channel that insists on it";
-const INSISTS_ON_SASL: &str = "authentication at other hosts is not there yet: the engine will not start with a channel that \
-     insists on it";

@@ -8,7 +8,7 @@ use crate::{
         notation::Notation,
         reader::{Node, Reader},
     },
-    grammar::{NextHop, Transport, is_channel, is_domain_name, undotted},
+    grammar::{NextHop, NextHops, Transport, is_channel, is_domain_name, undotted},
 };
 
 /// A domain name; the final dot that it may be written with is no part of the value.
@@ -53,10 +53,11 @@ pub(crate) const LABEL: Formed = Formed {
 pub(crate) const TAG: DomainName =
     DomainName { expected: "a host name is expected, such as \"tcp_local-daemon\"" };
 
-/// A place to connect to, whatever the address says.
-pub(crate) const NEXT_HOP: Formed = Formed {
-    is: is_next_hop,
-    expected: "a host name, \"[address]\", \"inet:host:port\" or \"unix:/path\" is expected",
+/// Places to connect to, whatever the address says.
+pub(crate) const NEXT_HOPS: Formed = Formed {
+    is: |text| text.parse::<NextHops>().is_ok(),
+    expected: "a host name, \"[address]\", \"inet:host:port\" or \"unix:/path\" is expected, or several \
+               with commas between them, 16 at most",
 };
 
 /// A user or a group of this machine.
@@ -68,7 +69,7 @@ pub(crate) const ACCOUNT: Formed = Formed {
 /// `channel:next hop`.
 pub(crate) const TRANSPORT: Formed = Formed {
     is: is_transport,
-    expected: "\"channel:\" and a next hop are expected, such as \"lmtp:unix:/path\" or \"lmtp:inet:host:24\"; \
+    expected: "\"channel:\" and a next hop, or several, are expected, such as \"lmtp:unix:/path\" or \"lmtp:inet:host:24\"; \
                or \"error:text\", \"retry:text\" or \"discard:\"",
 };
 
@@ -131,7 +132,11 @@ fn is_ldap_server(text: &str) -> bool {
     }
     let host = text.strip_prefix("ldap://").or_else(|| text.strip_prefix("ldaps://"));
     host.map(|host| host.strip_suffix('/').unwrap_or(host)).is_some_and(|host| {
-        !host.starts_with("inet:") && !host.starts_with("unix:") && is_next_hop(host)
+        let names_service = host.rsplit_once(':').is_some_and(|(_, port)| {
+            !port.ends_with(']') && !port.bytes().all(|c| c.is_ascii_digit())
+        });
+        let is_tagged = host.starts_with("inet:") || host.starts_with("unix:");
+        !is_tagged && !names_service && is_next_hop(host)
     })
 }
 
@@ -153,6 +158,8 @@ mod tests {
                 &[
                     "lmtp:unix:/path",
                     "lmtp1:inet:h:24",
+                    "lmtp:inet:a, b:2424, [::1]",
+                    "lmtp:localhost:lmtp",
                     "lmtp",
                     ":host",
                     "lmtp:",
@@ -165,7 +172,7 @@ mod tests {
                 "LDAP servers",
                 is_ldap_server,
                 &["ldap://h", "ldap://h:389", "ldaps://h/", "ldapi://%2Frun%2Fldapi"],
-                &["h:389", "http://h", "ldap://", "ldap://a b", "ldap://unix:/x"],
+                &["h:389", "http://h", "ldap://", "ldap://a b", "ldap://unix:/x", "ldap://h:ldap"],
             ),
         ];
         for (name, is, good, bad) in rows {

@@ -7,9 +7,12 @@
 mod domain;
 mod network;
 mod next_hop;
+mod next_hops;
+mod services;
 mod transport;
 
 pub use domain::{is_domain, is_domain_name, is_label, literal, undotted, untagged};
 pub use network::{Network, NetworkError};
 pub use next_hop::{LONGEST_SOCKET, NextHop, NextHopError};
+pub use next_hops::NextHops;
 pub use transport::{Transport, TransportError, is_channel};

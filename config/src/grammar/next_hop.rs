@@ -2,7 +2,10 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
-use super::domain::{is_domain_name, undotted, untagged};
+use super::{
+    domain::{is_domain_name, undotted, untagged},
+    services::port_of,
+};
 
 /// A place to connect to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -72,13 +75,14 @@ fn inet(text: &str) -> Option<NextHop> {
     is_domain_name(name).then(host)
 }
 
-/// Nothing, or `":25"`.
+/// Nothing, `":25"` or `":smtp"`.
 fn port(after: &str) -> Result<Option<u16>, ()> {
-    let Some(digits) = after.strip_prefix(':') else {
+    let Some(text) = after.strip_prefix(':') else {
         return if after.is_empty() { Ok(None) } else { Err(()) };
     };
-    let is_number = digits.bytes().all(|c| c.is_ascii_digit());
-    digits.parse().ok().filter(|port| is_number && *port != 0).map(Some).ok_or(())
+    let is_number = text.bytes().all(|c| c.is_ascii_digit());
+    let port = if is_number { text.parse().ok() } else { port_of(text) };
+    port.filter(|port| *port != 0).map(Some).ok_or(())
 }
 
 impl fmt::Display for NextHop {
@@ -111,6 +115,8 @@ mod tests {
             ("store1.siroe.com", "store1.siroe.com"),
             ("Store1.Siroe.COM.", "store1.siroe.com"),
             ("inet:lmtp2host:24", "lmtp2host:24"),
+            ("inet:lmtp2host:lmtp", "lmtp2host:24"),
+            ("[127.0.0.1]:submission", "[127.0.0.1]:587"),
             ("[127.0.0.1]", "[127.0.0.1]"),
             ("127.0.0.1", "[127.0.0.1]"),
             ("127.0.0.1:2525", "[127.0.0.1]:2525"),
@@ -145,6 +151,7 @@ mod tests {
             "host:0",
             "host:65536",
             "host:+25",
+            "host:no-such-service",
             "inet:",
             "inet:unix:/x",
         ];

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::next_hop::NextHop;
+use super::next_hops::NextHops;
 
 /// Where mail goes: `channel:next hop`, or an end without one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -11,7 +11,7 @@ pub enum Transport {
     To {
         /// The channel's name.
         channel: Option<String>,
-        /// A next hop as it is written.
+        /// A next hop, or several, as written.
         next_hop: Option<String>,
     },
     /// `error:text`: returned for good.
@@ -57,7 +57,7 @@ impl FromStr for Transport {
             "discard" => return Ok(Self::Discard),
             _ => {}
         }
-        let is_hop = rest.is_empty() || rest.parse::<NextHop>().is_ok();
+        let is_hop = rest.is_empty() || rest.parse::<NextHops>().is_ok();
         if !is_hop || !channel.is_empty() && !is_channel(channel) {
             return Err(wrong());
         }

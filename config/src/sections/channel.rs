@@ -8,7 +8,7 @@ use crate::{
         document::Document,
         form::{Fields, Form, Kind, Nested, Section, print_section},
         kinds::{Choice, Count, Flag, Formed, PATIENCE, Size, Text, Time},
-        names::{CHANNEL, DOMAIN, NEXT_HOP, TAG, TRANSPORT},
+        names::{CHANNEL, DOMAIN, NEXT_HOPS, TAG, TRANSPORT},
         notation::Notation,
         reader::{Node, Reader},
         setting::{
@@ -39,8 +39,9 @@ section! {
         port: Option<u16> = None, Maybe(Count(1..=65_535)), of(Delivering),
             group("Where its jobs connect to");
         /// Connect here, whatever the address says: `"host"`, `"[127.0.0.1]"`, `"inet:host:port"`
-        /// or `"unix:/path"`.
-        daemon: Option<String> = None, Maybe(NEXT_HOP), of(Connecting);
+        /// or `"unix:/path"`. Of several, with commas between them, the later are tried for what those
+        /// before them do not take: `"store1, store2:2424"`.
+        daemon: Option<String> = None, Maybe(NEXT_HOPS), of(Connecting);
         /// Connect to the host of the recipient's route.
         multigate: bool = false, Flag, of(Destination);
         /// Rewrite the address once more when it is dequeued and connect to the resulting host.
@@ -52,6 +53,9 @@ section! {
         /// The server is one of ours: XQUOTA and XDFLG may be sent unasked. Without it, as
         /// `multigate` says.
         private: bool = false, Flag, of(Delivering);
+        /// Each connection begins with a header of the PROXY protocol (version 2), for servers that
+        /// want one; it names both ends of the connection itself.
+        proxy_header: bool = false, Flag, of(Delivering);
         /// Use of MX records.
         mx: Mx = Mx::default(), Choice,
             not_yet("MX look-ups are not there yet: hosts are found by their addresses, whatever this says");
@@ -285,13 +289,28 @@ section! {
         session_size: Option<u64> = None, Maybe(Size(1 << 20..=1 << 50)), of(Source);
         /// As a client: connecting.
         connect_time: Duration = Duration::from_secs(30), PATIENCE, of(Delivering);
+        /// As a client: all that comes before the first message, from the greeting to the reply to
+        /// AUTH, the handshake of TLS included.
+        greeting_time: Duration = minutes(5), PATIENCE, of(Delivering);
         /// As a client: waiting for the reply to a command.
         command_transmit_time: Duration = minutes(5), PATIENCE, of(Delivering);
+        /// As a client: waiting for the server to take 64 KiB of content.
+        data_transmit_time: Duration = minutes(3), PATIENCE, of(Delivering);
+        /// As a client: one message, from MAIL to its end of data, and a second more for each KiB: a
+        /// server that lets us wait a while at every step is given up then.
+        transaction_time: Duration = minutes(60), LIFE, of(Delivering);
         /// As a client: waiting for the replies after the data.
         status_data_receive_time: Duration = minutes(10), PATIENCE, of(Delivering);
         /// As a client: how long a connection without work is kept.
         idle_time: Duration = Duration::from_secs(2), Time(Duration::ZERO..=*PATIENCE.0.end()),
             of(Delivering), live_from(1_000);
+        /// As a client: after this time a connection is given up for another one, between two
+        /// messages.
+        connection_time: Duration = minutes(5), LIFE, of(Delivering);
+        /// As a client: messages of one connection. Without it, as many as there are within
+        /// `connection_time`.
+        connection_messages: Option<usize> = None, Maybe(Count(1..=1_000_000)), of(Delivering),
+            unit("messages");
     }
 }
 

@@ -6,7 +6,8 @@ use crate::file::{
     collections::{Few, List, Maybe},
     form::Nested,
     kinds::{Choice, Count, Flag, PATIENCE, Path},
-    setting::Role::Source,
+    names::DOMAIN,
+    setting::Role::{Delivering, Source},
 };
 
 section! {
@@ -70,9 +71,25 @@ section! {
     pub struct TlsSides {
         /// When we are the server: STARTTLS. `Must` takes no mail in clear.
         server: Insist = Insist::default(), Choice, of(Source);
-        /// When we are the client.
-        client: Insist = Insist::default(), Choice,
-            not_yet("TLS towards other hosts is not there yet: mail leaves in clear");
+        /// When we are the client: STARTTLS. `May` goes on in clear where TLS is not offered or fails,
+        /// and is `No` on UNIX sockets; with `Must` the mail waits instead.
+        client: Insist = Insist::default(), Choice, of(Delivering);
+        /// As a client: TLS from the first octet (port 465 and its like), and no STARTTLS.
+        implicit: bool = false, Flag, of(Delivering);
+        /// As a client that insists (`Must`): the certificate must be signed by an authority that we
+        /// know, and be for the host's name. With `false` any certificate will do. With `May` the log
+        /// says whether it is good.
+        verify: bool = true, Flag, of(Delivering);
+        /// As a client: names of which the certificate must have one, in place of the name that is
+        /// connected to; for addresses, UNIX sockets and names that come from elsewhere.
+        names: Vec<String> = Vec::new(), Few(List(DOMAIN), 100), of(Delivering);
+        /// As a client: PEM certificates of the authorities that servers' certificates are judged by.
+        /// Without it, those that the system trusts.
+        ca: Option<PathBuf> = None, Maybe(Path), of(Delivering);
+        /// As a client: PEM chain, leaf first, that servers are shown when they ask.
+        certificate: Option<PathBuf> = None, Maybe(Path), of(Delivering);
+        /// As a client: PEM private key of that certificate.
+        key: Option<PathBuf> = None, Maybe(Path), of(Delivering);
     }
 }
 
@@ -89,11 +106,15 @@ section! {
         /// users whose `userPassword` is `{SCRAM-SHA-256}` (`doveadm pw -s SCRAM-SHA-256` makes it):
         /// programs prefer SCRAM, and the others cannot log in by it.
         scram: bool = false, Flag, of(Source);
-        /// When we are the client.
-        client: Insist = Insist::default(), Choice,
-            not_yet("authentication at other hosts is not there yet: none is tried");
-        /// The file with `host user password` lines, for us as the client.
-        credentials: Option<PathBuf> = None, Maybe(Path),
-            not_yet("authentication at other hosts is not there yet: the file is not used");
+        /// When we are the client: AUTH, with what `credentials` has for the host. `May` goes on without
+        /// where it has nothing, or the server offers none; with `Must` the mail waits instead.
+        client: Insist = Insist::default(), Choice, of(Delivering);
+        /// As a client: the file of passwords, which nobody else should be able to read. Each line is
+        /// `HOST[:PORT] USER:PASSWORD`, as Postfix has it; without a password it is for the
+        /// certificate that we show (EXTERNAL). It is read again when it changes.
+        credentials: Option<PathBuf> = None, Maybe(Path), of(Delivering);
+        /// As a client: a server may be sent the password itself (PLAIN, LOGIN) without TLS, too. It
+        /// always may on this machine.
+        clear_passwords: bool = false, Flag, of(Delivering);
     }
 }

@@ -11,10 +11,13 @@ use relais_actors::{
     router::{TableError, TableRemark, look_into_tables},
 };
 use relais_channels::{
+    client::{Credentials, Securities},
     dsn::Templates,
     tls::{ServerTls, TlsError},
 };
-use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning};
+use relais_config::{
+    Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, tls::Insist,
+};
 use serde_json::json;
 
 use super::{
@@ -115,6 +118,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
         Ok(words) => report.warnings.extend(unspoken_language(config, &words, places)),
     }
     look_at_certificates(config, places, report);
+    look_at_clients(config, places, report);
     look_at_tables(config, places, report);
     look_at_programs(config, places, report);
     for service in &config.dispatcher.services {
@@ -228,6 +232,28 @@ fn look_at_certificates(config: &Config, places: &Places, report: &mut Report) {
                              that name is shown another"
         );
         report.warnings.push(places.warning("tls.certificate", &words));
+    }
+}
+
+/// Reads what channels need as clients: certificates, and files of passwords.
+fn look_at_clients(config: &Config, places: &Places, report: &mut Report) {
+    if let Err(TlsError { field, file, why }) = Securities::load(config) {
+        let mut warning = places.warning(&field, &format!("{}: {why}", file.display()));
+        warning.blocks_run = true;
+        report.warnings.push(warning);
+    }
+    for (place, channel) in config.channels.iter().enumerate() {
+        let used = channel.sasl.client != Insist::No;
+        let Some(file) = channel.sasl.credentials.as_deref().filter(|_| used) else { continue };
+        let file = config.path(file);
+        let said = match Credentials::examine(&file) {
+            Ok(None) => continue,
+            Ok(Some(remark)) => remark,
+            Err(error) => format!("{error}: mail for this channel waits until it can be used"),
+        };
+        let message = format!("{}: {said}", file.display());
+        let field = format!("channels[{place}].sasl.credentials");
+        report.warnings.push(places.warning(&field, &message));
     }
 }
 

@@ -221,8 +221,9 @@ fn of_suspended(program: Program, host: &str, suspension: &Suspension, id: Messa
     let ails = if program == Program::Pipe {
         return of_program(host, suspension, id);
     } else if suspension.reply.wants_login() {
-        "wants relais to log in before it takes mail, which relais does not do: let that server \
-         trust this host (Cyrus: `lmtpd -a`, or its UNIX socket). It"
+        "wants relais to log in before it takes mail: `sasl: (client: Must, credentials: \"FILE\")` \
+         of the channel does, or let that server trust this host (Cyrus: `lmtpd -a`, or its UNIX \
+         socket). It"
     } else if matches!(suspension.reply.code, 430 | 452) {
         "answers, but takes no mail now. It"
     } else {

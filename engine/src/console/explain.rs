@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::try_join_all;
 use relais_actors::{
     actor::{Gone, Ground, Meters},
-    channel_table::{Channels, next_hop},
+    channel_table::{Channels, next_hops},
     directory::DirectoryHandle,
     metrics::ServerMeters,
     router::{
@@ -318,11 +318,13 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
     let connects = |its: &&Channel| matches!(its.program, Program::Lmtp | Program::Smtp);
     let hop = channel.filter(connects).and_then(|channel| {
         let port = channel.next_hop_port();
-        next_hop(channel, &route.host).map(|hop| match hop {
+        let shown = |hop: &NextHop| match hop {
             NextHop::Host { name, port: None } => format!("{name}:{port}"),
             NextHop::Ip { address, port: None } => format!("[{address}]:{port}"),
             other => other.to_string(),
-        })
+        };
+        let hops = next_hops(channel, &route.host)?;
+        Some(hops.iter().map(shown).collect::<Vec<_>>().join(", "))
     });
     RouteResult {
         address: route.address.to_string(),

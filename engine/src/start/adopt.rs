@@ -15,6 +15,7 @@ use relais_actors::{
     router::Routes,
 };
 use relais_channels::{
+    client::Securities,
     dsn::Templates,
     tls::{ServerTls, TlsError},
 };
@@ -48,6 +49,7 @@ pub struct NewConfig {
     templates: Arc<Templates>,
     certificates: ServerTls,
     programs: Arc<Programs>,
+    securities: Securities,
 }
 
 /// Why a configuration is not put in force. The one before it still is.
@@ -69,7 +71,8 @@ impl NewConfig {
         let templates = Arc::new(notice_templates(&config)?);
         let certificates = ServerTls::load(config.tls.as_ref(), &config.data)?;
         let programs = Arc::new(Programs::open(&config).map_err(StartError::from)?);
-        Ok(Self { config, routes, directory, templates, certificates, programs })
+        let securities = Securities::load(&config)?;
+        Ok(Self { config, routes, directory, templates, certificates, programs, securities })
     }
 }
 
@@ -96,7 +99,8 @@ impl Floors {
 
     /// Puts a configuration in force, or leaves all as it is. Called on the system's own thread.
     pub async fn adopt(&mut self, prepared: NewConfig) -> Result<(), AdoptError> {
-        let NewConfig { config, routes, directory, templates, certificates, programs } = prepared;
+        let NewConfig { config, routes, directory, templates, certificates, programs, securities } =
+            prepared;
         let was = self.ground.config.clone();
         let channels = Arc::new(self.ground.channels.replaced_by(&config));
         let ground = GroundFloor { config, channels, ..self.ground.clone() };
@@ -110,7 +114,7 @@ impl Floors {
         self.delivery.authenticator.adopt(&ground.config);
         ground.metrics.certificates.show(&ground.certificates.certificates());
         self.ground = ground;
-        self.delivery.programs = programs;
+        (self.delivery.programs, self.delivery.securities) = (programs, securities);
         self.adopt_queue(&was).await?;
         let parts = notary_parts(&self.ground, &self.spool, &self.delivery.router, templates);
         self.delivery.notary.ask(Adopt(parts)).await?;

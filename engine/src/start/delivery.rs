@@ -22,7 +22,10 @@ use relais_actors::{
     rerouting::Rerouter,
     router::{self, RouterHandle, Routes},
 };
-use relais_channels::dsn::{TemplateError, Templates};
+use relais_channels::{
+    client::Securities,
+    dsn::{TemplateError, Templates},
+};
 use relais_config::{Config, directory::Cache};
 
 use super::{error::StartError, ground::GroundFloor, spool::SpoolFloor};
@@ -47,6 +50,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) rerouter: Rerouter,
     /// Programs that mail may be handed to.
     pub(crate) programs: Arc<Programs>,
+    /// TLS and AUTH of each channel's connections.
+    pub(crate) securities: Securities,
     /// The senders that users have answered.
     answered: Answered,
 }
@@ -70,9 +75,11 @@ impl DeliveryFloor {
         };
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
+        let securities = Securities::load(&ground.config)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
-        let parts = parts_of_jobs(ground, below, (&queue, &progress, &programs, responder));
+        let own = (&programs, &securities);
+        let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
             router,
@@ -85,6 +92,7 @@ impl DeliveryFloor {
             progress,
             rerouter,
             programs,
+            securities,
             answered,
         })
     }
@@ -96,9 +104,10 @@ pub(super) fn job_parts(
     below: &SpoolFloor,
     delivery: &DeliveryFloor,
 ) -> JobParts {
-    let DeliveryFloor { queue, rerouter, progress, programs, directory, answered, .. } = delivery;
+    let DeliveryFloor { queue, rerouter, progress, directory, answered, .. } = delivery;
     let responder = responder(ground, below, rerouter, (directory, answered));
-    parts_of_jobs(ground, below, (queue, progress, programs, responder))
+    let own = (&delivery.programs, &delivery.securities);
+    parts_of_jobs(ground, below, (queue, progress, own, responder))
 }
 
 fn responder(
@@ -120,13 +129,16 @@ fn responder(
     }
 }
 
+/// Parts of jobs that are made of files of the configuration.
+type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities);
+
 fn parts_of_jobs(
     ground: &GroundFloor,
     below: &SpoolFloor,
-    (queue, progress, programs, responder): (
+    (queue, progress, own, responder): (
         &Mailbox<Queue>,
         &ConnectionProgress,
-        &Arc<Programs>,
+        OwnFiles<'_>,
         Responder<DirectoryHandle>,
     ),
 ) -> JobParts {
@@ -143,7 +155,8 @@ fn parts_of_jobs(
         work: WorkSource { pull: queue.outlet(), settle: queue.outlet() },
         rerouter,
         responder,
-        programs: programs.clone(),
+        securities: own.1.clone(),
+        programs: own.0.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),
         metrics: ground.metrics.clone(),

@@ -12,7 +12,7 @@ use crate::{
         config::Config,
         dispatcher,
         job_controller::DEFAULT_POOL,
-        tls::{Insist, SaslSides},
+        tls::{Insist, SaslSides, TlsSides},
     },
 };
 
@@ -173,7 +173,8 @@ fn has_credentials(
         let accepted = "tls: (certificate: \"...\", key: \"...\") is expected beside channels";
         reader.mistake_at(&path("tls.server"), "there is no certificate for TLS", accepted);
     }
-    let SaslSides { client, credentials, .. } = &channel.sasl;
+    protects_its_connections(&channel.tls, path, reader);
+    let SaslSides { client, credentials, clear_passwords, .. } = &channel.sasl;
     if *client != Insist::No && credentials.is_none() {
         let message = "a client that authenticates needs credentials";
         let accepted = "credentials: \"FILE\" is expected beside client";
@@ -182,10 +183,54 @@ fn has_credentials(
         let message = "the credentials are not used: client is No";
         reader.warning_at(&path("sasl.credentials"), message, false);
     }
+    if *clear_passwords {
+        let message = if *client == Insist::No {
+            "nobody logs in: client is No"
+        } else {
+            "passwords may pass in clear: clear_passwords is for trusted networks"
+        };
+        reader.warning_at(&path("sasl.clear_passwords"), message, false);
+    }
 }
 
-/// A store in the same process that takes no mail in clear takes none of ours: our client speaks no
-/// TLS.
+/// Warns of settings of TLS towards servers without TLS, and refuses halves of a pair.
+fn protects_its_connections(
+    tls: &TlsSides,
+    path: &impl Fn(&str) -> String,
+    reader: &mut Reader<'_>,
+) {
+    let TlsSides { client, implicit, verify, names, ca, certificate, key, .. } = tls;
+    let said = [
+        ("implicit", *implicit),
+        ("verify", !*verify),
+        ("names", !names.is_empty()),
+        ("ca", ca.is_some()),
+        ("certificate", certificate.is_some()),
+        ("key", key.is_some()),
+    ];
+    let said: Vec<_> = said.iter().filter(|(_, is_said)| *is_said).map(|(name, _)| *name).collect();
+    if *client == Insist::No
+        && let Some(first) = said.first()
+    {
+        let message =
+            format!("no TLS is spoken, client is No: nothing comes of {}", said.join(", "));
+        reader.warning_at(&path(&format!("tls.{first}")), &message, false);
+    }
+    if *client == Insist::Must && !*verify && !names.is_empty() {
+        let message = "names are not looked at: verify is false";
+        reader.warning_at(&path("tls.names"), message, false);
+    }
+    let missing = match (certificate, key) {
+        (Some(_), None) => ("certificate", "key"),
+        (None, Some(_)) => ("key", "certificate"),
+        _ => return,
+    };
+    let message = format!("a {} needs a {}", missing.0, missing.1);
+    let accepted = format!("{}: \"FILE\" is expected beside it", missing.1);
+    reader.mistake_at(&path(&format!("tls.{}", missing.0)), &message, &accepted);
+}
+
+/// A store in the same process that takes no mail in clear takes none of a channel without TLS.
 fn takes_our_own_mail(config: &Config, channel: &Channel, path: &str, reader: &mut Reader<'_>) {
     if channel.tls.server != Insist::Must {
         return;
@@ -193,7 +238,8 @@ fn takes_our_own_mail(config: &Config, channel: &Channel, path: &str, reader: &m
     let services = config.dispatcher.enabled().filter(|its| its.channel == channel.name);
     let lmtp = services.filter(|its| its.program == dispatcher::Program::Lmtp);
     let ports: Vec<u16> = lmtp.flat_map(|its| its.ports.iter().copied()).collect();
-    let mut ours = config.channels.iter().filter(|its| its.program == Program::Lmtp);
+    let in_clear = |its: &&Channel| its.program == Program::Lmtp && its.tls.client == Insist::No;
+    let mut ours = config.channels.iter().filter(in_clear);
     if let Some(client) =
         ours.find(|its| its.name != channel.name && ports.contains(&its.next_hop_port()))
     {

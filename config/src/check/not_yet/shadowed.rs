@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     file::{reader::Reader, source::shorten},
+    grammar::{NextHop, NextHops},
     sections::{
         channel::{Channel, Copies, MAX_ADDRSPERFILE, Program},
         config::Config,
@@ -70,14 +71,14 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// Whether the place in `daemon` has a port of its own, or needs none.
+/// Whether every place in `daemon` has a port of its own, or needs none.
 fn names_port(channel: &Channel) -> bool {
-    channel.daemon.as_deref().is_some_and(|daemon| {
-        daemon.starts_with("unix:")
-            || daemon.rsplit_once(':').is_some_and(|(host, port)| {
-                let inside = host.contains('[') && !host.contains(']');
-                !inside && port.parse::<u16>().is_ok()
-            })
+    let hops = channel.daemon.as_deref().and_then(|daemon| daemon.parse::<NextHops>().ok());
+    hops.is_some_and(|hops| {
+        hops.iter().all(|hop| match hop {
+            NextHop::Host { port, .. } | NextHop::Ip { port, .. } => port.is_some(),
+            NextHop::Unix(_) => true,
+        })
     })
 }
 

@@ -1,0 +1,132 @@
+//! The protection of a channel's connections as a client: TLS, who we are at a server, and what comes
+//! first of all.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use relais_config::{Channel, Config, channel::Program, tls::Insist};
+use tokio::time::Instant;
+
+use super::credentials::Credentials;
+use crate::tls::{ClientFiles, ClientTls, TlsError};
+
+/// The protection of one channel's connections. By default there is none.
+#[derive(Debug, Default)]
+pub struct Security {
+    pub(super) tls: Option<TlsPolicy>,
+    pub(super) login: Option<LoginPolicy>,
+    /// A header of the PROXY protocol comes first.
+    pub(super) proxy_header: bool,
+}
+
+/// TLS, where it is spoken.
+#[derive(Debug)]
+pub(super) struct TlsPolicy {
+    pub(super) client: ClientTls,
+    pub(super) must: bool,
+    /// From the first octet on.
+    pub(super) implicit: bool,
+    failed: Mutex<HashMap<Box<str>, Instant>>,
+}
+
+/// AUTH, where it is spoken.
+#[derive(Debug)]
+pub(super) struct LoginPolicy {
+    pub(super) credentials: Credentials,
+    pub(super) must: bool,
+    /// Passwords may be sent without TLS.
+    pub(super) clear: bool,
+}
+
+/// The protection of every channel.
+#[derive(Clone, Debug, Default)]
+pub struct Securities {
+    by_name: Arc<HashMap<Box<str>, Arc<Security>>>,
+    none: Arc<Security>,
+}
+
+impl Securities {
+    /// As configured. Certificates are read; passwords when they are needed.
+    pub fn load(config: &Config) -> Result<Self, TlsError> {
+        let mut by_name = HashMap::new();
+        for (place, channel) in config.channels.iter().enumerate() {
+            if !matches!(channel.program, Program::Lmtp | Program::Smtp) {
+                continue;
+            }
+            let security = Security::load(channel, |file| config.path(file));
+            let security = security.map_err(|error| TlsError {
+                field: format!("channels[{place}].{}", error.field),
+                ..error
+            })?;
+            if !security.is_none() {
+                by_name.insert(channel.name.as_str().into(), Arc::new(security));
+            }
+        }
+        Ok(Self { by_name: Arc::new(by_name), none: Arc::default() })
+    }
+
+    /// The protection of the channel of this name.
+    pub fn of(&self, channel: &str) -> Arc<Security> {
+        Arc::clone(self.by_name.get(channel).unwrap_or(&self.none))
+    }
+}
+
+impl Security {
+    /// As configured; `path` says where a file lies.
+    pub fn load(channel: &Channel, path: impl Fn(&Path) -> PathBuf) -> Result<Self, TlsError> {
+        let Channel { tls, sasl, proxy_header, .. } = channel;
+        let must = tls.client == Insist::Must;
+        let own = tls.certificate.as_deref().zip(tls.key.as_deref());
+        let policy = (tls.client != Insist::No).then(|| {
+            let files = ClientFiles {
+                insists: must && tls.verify,
+                names: tls.names.clone(),
+                ca: tls.ca.as_deref().map(&path),
+                own: own.map(|(certificate, key)| (path(certificate), path(key))),
+            };
+            let client = ClientTls::load(files)?;
+            Ok(TlsPolicy { client, must, implicit: tls.implicit, failed: Mutex::default() })
+        });
+        let credentials = sasl.credentials.as_deref().filter(|_| sasl.client != Insist::No);
+        let login = credentials.map(|file| LoginPolicy {
+            credentials: Credentials::of(path(file)),
+            must: sasl.client == Insist::Must,
+            clear: sasl.clear_passwords,
+        });
+        Ok(Self { tls: policy.transpose()?, login, proxy_header: *proxy_header })
+    }
+
+    fn is_none(&self) -> bool {
+        self.tls.is_none() && self.login.is_none() && !self.proxy_header
+    }
+}
+
+impl TlsPolicy {
+    /// A handshake at this place has failed: for a while none is tried where mail may leave in clear.
+    pub(super) fn has_failed(&self, place: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.len() >= MOST_FAILED {
+            failed.clear();
+        }
+        failed.insert(place.into(), Instant::now());
+    }
+
+    /// Whether one has failed there a short while ago.
+    pub(super) fn failed_lately(&self, place: &str) -> bool {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = failed.get(place) else { return false };
+        let is_recent = at.elapsed() < FAILED_FOR;
+        if !is_recent {
+            failed.remove(place);
+        }
+        is_recent
+    }
+}
+
+const FAILED_FOR: Duration = Duration::from_secs(10 * 60);
+/// Places that are remembered.
+const MOST_FAILED: usize = 1_000;
