@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use relais_spool::Spool;
 
-use super::{programs::Programs, progress::ConnectionProgress};
+use super::{crowds::Crowds, programs::Programs, progress::ConnectionProgress};
 use crate::{
     actor::{Ground, Outlet, Placement},
     autoreply::Responder,
@@ -38,6 +38,8 @@ pub struct JobParts {
     pub ground: Ground,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Mailboxes that take few deliveries at once.
+    pub crowds: Arc<Crowds>,
     /// The step at which each connection waits.
     pub progress: ConnectionProgress,
 }
