@@ -4,6 +4,7 @@
 //! Both are left at their defaults otherwise. Both have to be started by root.
 
 use std::{
+    collections::HashSet,
     fs,
     net::TcpStream,
     os::unix::process::CommandExt,
@@ -63,6 +64,59 @@ impl ForeignStore {
         command.arg("-F").arg("-c").arg(&config);
         let is_message = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("new"));
         Self::start(("Dovecot", command), (port, tls_port), folder, is_message)
+    }
+
+    /// Dovecot that knows these users alone (`a@b.test`, with the storage that they may fill), and looks at
+    /// RCPT whether they are over it.
+    pub fn dovecot_of(users: &[(String, Option<&str>)]) -> Self {
+        let (folder, port) = (folder(), free_port());
+        let config = folder.path().join("dovecot.conf");
+        let its = dovecot_conf(folder.path(), port);
+        let path = folder.path().display();
+        let fields = format!("uid=nobody gid=nogroup home={path}/store/%d/%n");
+        let its = its
+            .replace(
+                "driver = static\n  args = nopassword=y",
+                &format!("driver = passwd-file\n  args = username_format=%u {path}/users"),
+            )
+            .replace(
+                &format!("driver = static\n  args = {fields} allow_all_users=yes"),
+                &format!(
+                    "driver = passwd-file\n  args = username_format=%u {path}/users\n  \
+                     default_fields = {fields}"
+                ),
+            );
+        let quota = "mail_plugins = quota\nlmtp_rcpt_check_quota = yes\nplugin {\n  \
+                     quota = maildir:User quota\n}\n";
+        fs::write(&config, format!("{its}{quota}")).expect("a configuration");
+        let line = |(user, storage): &(String, Option<&str>)| {
+            let rule = storage.map(|most| format!("userdb_quota_rule=*:storage={most}"));
+            format!("{user}:{{PLAIN}}x::::::{}\n", rule.unwrap_or_default())
+        };
+        let users: Vec<_> = users.iter().map(line).collect();
+        fs::write(folder.path().join("users"), users.concat()).expect("users");
+        give(&folder.path().join("store"), "nobody:nogroup");
+        let mut command = process::command("dovecot");
+        command.arg("-F").arg("-c").arg(&config);
+        let is_message = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("new"));
+        Self::start("Dovecot", command, port, folder, is_message)
+    }
+
+    /// Puts a message of so many octets into the mailbox of a user of [`Self::dovecot_of`].
+    pub fn fill(&self, user: &str, octets: usize) {
+        let (name, domain) = user.split_once('@').expect("a domain");
+        let home = self.folder.path().join("store").join(domain).join(name);
+        for folder in ["cur", "new", "tmp"] {
+            fs::create_dir_all(home.join("Maildir").join(folder)).expect("room");
+        }
+        let file = home.join("Maildir/new").join(format!("1.M1P1.filler,S={octets}"));
+        fs::write(file, "x".repeat(octets)).expect("room");
+        give(&self.folder.path().join("store"), "nobody:nogroup");
+    }
+
+    /// How many files hold the messages of all mailboxes: one with several names counts once.
+    pub fn files(&self) -> usize {
+        distinct_files(&self.folder.path().join("store"), self.is_message)
     }
 
     /// Cyrus.
@@ -166,6 +220,24 @@ impl Drop for ForeignStore {
         process::send(self.master.id(), Signal::TERM);
         let _ = self.master.wait();
     }
+}
+
+/// Files below `folder` that `is_message` picks; one with several names counts once.
+pub fn distinct_files(folder: &Path, is_message: impl Fn(&Path) -> bool) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let (mut inodes, mut folders) = (HashSet::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_message(&path)
+                && let Ok(data) = fs::metadata(&path)
+            {
+                inodes.insert(data.ino());
+            }
+        }
+    }
+    inodes.len()
 }
 
 /// A short path: UNIX sockets lie in it.

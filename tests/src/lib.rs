@@ -44,7 +44,7 @@ pub use aiosmtpd::Aiosmtpd;
 pub use build::program;
 pub use certificates::Authority;
 pub use dovecot::Dovecot;
-pub use foreign_store::ForeignStore;
+pub use foreign_store::{ForeignStore, distinct_files};
 pub use http::{Page, fetch};
 pub use imap::Imap;
 pub use instance::{Instance, Running};

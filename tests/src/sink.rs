@@ -32,6 +32,8 @@ struct Books {
     seen: Mutex<HashMap<String, usize>>,
     order: Mutex<Vec<String>>,
     handed: Mutex<Vec<(String, Vec<String>)>>,
+    keeps: AtomicBool,
+    contents: Mutex<HashMap<String, String>>,
     with_parameters: Mutex<Vec<String>>,
     script: RwLock<Script>,
     open: AtomicUsize,
@@ -201,6 +203,18 @@ impl Sink {
         self.books.close_every.store(messages, Ordering::Release);
     }
 
+    /// From now on [`Sink::content_of`] knows what comes.
+    pub fn keep_contents(&self) {
+        self.books.keeps.store(true, Ordering::Release);
+    }
+
+    /// The content that came last with this Message-ID, without the dots that were added for the way;
+    /// nothing before it has come. Of a large one the beginning.
+    pub fn content_of(&self, id: &str) -> String {
+        let contents = self.books.contents.lock().expect("no panic in the sink");
+        contents.get(id).cloned().unwrap_or_default()
+    }
+
     /// How often each Message-ID came.
     pub fn seen(&self) -> HashMap<String, usize> {
         self.books.seen.lock().expect("no panic in the sink").clone()
@@ -326,7 +340,12 @@ fn after_data(
     replies.write_all(go_ahead.as_deref().unwrap_or("354 go on").as_bytes())?;
     replies.write_all(b"\r\n")?;
     replies.flush()?;
-    let id = content(lines, &mut Vec::new())?;
+    let keeps = books.keeps.load(Ordering::Acquire);
+    let (id, text) = content(lines, if keeps { KEPT } else { 0 })?;
+    if keeps {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        books.contents.lock().expect("no panic in the sink").insert(id.clone(), text);
+    }
     if !lines.buffer().is_empty() {
         books.announced.fetch_add(1, Ordering::AcqRel);
     }
@@ -400,12 +419,16 @@ impl Books {
     }
 }
 
-/// Reads up to the dot; the Message-ID, without its angle brackets, or nothing.
-fn content(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<String> {
+/// Reads up to the dot; the Message-ID, without its angle brackets, or nothing, and the text.
+fn content(lines: &mut impl BufRead, kept: usize) -> io::Result<(String, Vec<u8>)> {
     let (mut id, mut in_header) = (String::new(), true);
-    while next_line(lines, line)? {
+    let (mut line, mut text) = (Vec::new(), Vec::new());
+    while next_line(lines, &mut line)? {
+        if line.as_slice() != b".\r\n" && text.len() < kept {
+            text.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+        }
         match line.as_slice() {
-            b".\r\n" => return Ok(id),
+            b".\r\n" => return Ok((id, text)),
             b"\r\n" => in_header = false,
             field if in_header && is_message_id(field) => {
                 let value = String::from_utf8_lossy(&field[NAME.len()..]);
@@ -438,6 +461,8 @@ fn verb(line: &[u8]) -> Vec<u8> {
 }
 
 const NAME: &[u8] = b"message-id:";
+/// Octets of content that is kept.
+const KEPT: usize = 2 << 20;
 
 /// For other tests to start their programs.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -135,6 +135,58 @@ fn a_host_that_was_away_gets_many_in_one_transaction_when_it_is_back() {
     assert_eq!(transactions(&sink), [MANY]);
 }
 
+/// As Dovecot 2.4 says it.
+#[test]
+fn a_crowded_mailbox_is_asked_again_soon_and_gets_fewer_at_once() {
+    let (instance, sink) = office("maxjobs: 4, max_client_threads: 5, threaddepth: 1");
+    let crowded = "451 4.3.0 <busy@one.test> Too many concurrent deliveries for user";
+    sink.answer("RCPT TO:<busy@", crowded);
+    let _running = instance.start();
+    let [busy, other] = ["busy@one.test", "other@one.test"].map(str::to_owned);
+    send(&instance, &[busy.clone(), other], "first");
+    eventually("an attempt", PATIENCE, || instance.log().contains(crowded));
+    assert_eq!(sink.handed()[0].1, ["other@one.test"], "the others are not kept waiting");
+    sink.oblige();
+    sink.pause();
+    for n in 0..12 {
+        send(&instance, std::slice::from_ref(&busy), &format!("m{n}"));
+    }
+    let held_back = || instance.log().matches("not sent now: 4 deliveries").count();
+    eventually("four are under way, and the others wait", PATIENCE, || held_back() >= 8);
+    assert_eq!(sink.handed().iter().filter(|(_, to)| to[0] == busy).count(), 4);
+    sink.resume();
+    // Within a minute each; the usual wait would be an hour.
+    eventually("an empty queue", Duration::from_secs(200), || instance.queue().is_empty());
+    assert_eq!(sink.repeated(), ["first@load.test"], "its other recipient came by itself");
+    assert!(!instance.log().contains("suspended"), "{}", instance.log());
+}
+
+#[test]
+fn the_name_that_the_next_hop_gave_a_message_is_written_down() {
+    let (instance, sink) = office("maxjobs: 1, backoff: [\"1h\"]");
+    sink.answer(". RCPT TO:<a@", "250 2.0.0 <a@one.test> q1w2e3+4r:T2:R3 Saved");
+    sink.answer(". RCPT TO:<b@", "250 2.1.5 Ok SESSIONID=<cyrus-7-8-9>");
+    sink.answer("RCPT TO:<c@", "450 4.2.0 later");
+    let _running = instance.start();
+    let to = ["a@one.test", "b@one.test", "c@one.test"].map(str::to_owned);
+    send(&instance, &to, "named");
+    let mut history = Vec::new();
+    eventually("an attempt", PATIENCE, || {
+        let Some(entry) = instance.queue().pop() else { return false };
+        let id = entry["id"].as_str().expect("an id");
+        let lines = instance.json("queue", &["history", id]).remove(0);
+        history = lines.as_array().cloned().unwrap_or_default();
+        history.iter().any(|line| line["attempts"] == 1)
+    });
+    let replies = history.iter().flat_map(|line| line["replies"].as_array()).flatten();
+    let ids: Vec<_> = replies.map(|reply| reply["peer_id"].as_str().unwrap_or("-")).collect();
+    assert_eq!(ids, ["q1w2e3+4r:T2:R3", "cyrus-7-8-9", "-"], "{history:?}");
+    let log = instance.log();
+    for id in ids.iter().take(2) {
+        assert!(log.contains(&format!("\"peer_id\":\"{id}\"")), "{id}: {log}");
+    }
+}
+
 /// The recipients that are not done.
 fn open_of(instance: &Instance) -> Vec<String> {
     let entries = instance.queue();

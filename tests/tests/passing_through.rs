@@ -30,7 +30,8 @@ fn lines_up_to_max_line_pass_from_end_to_end() {
 
 #[test]
 fn a_longer_line_is_refused_with_the_limit_named() {
-    let settings = Settings::standalone().channel("tcp_lmtpcs", "max_line: \"100kiB\"");
+    let fields = "max_line: \"100kiB\", downgrade: Bounce";
+    let settings = Settings::standalone().channel("tcp_lmtpcs", fields);
     let instance = Instance::new(settings.channel("tcp_lmtpss", "max_line: \"50kiB\""));
     let _running = instance.start();
     let content = |line: usize| [b"\r\n", vec![b'x'; line].as_slice(), b"\r\n"].concat();
@@ -46,6 +47,61 @@ fn a_longer_line_is_refused_with_the_limit_named() {
     eventually("an empty queue", PATIENCE, || {
         instance.log().matches("\"action\":\"R\"").count() == 2
     });
+}
+
+/// Octets and lines that the next hop does not take, from memory and from a file.
+#[test]
+fn content_that_the_next_hop_does_not_take_is_made_quoted_printable() {
+    let (dir, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    sink.keep_contents();
+    sink.answer("LHLO", "250-sink\r\n250-PIPELINING\r\n250 SIZE");
+    let settings = Settings::standalone().stores(sink.port).channel("stores", "max_line: 1000");
+    let spool = "spool: (large_message: \"100kiB\")";
+    let instance = Instance::in_data(settings.section(spool), dir.path());
+    let _running = instance.start();
+    let text = "Grüße = \u{20ac} \r\n.ein Punkt\r\n";
+    let long = format!("{}\r\n", "lang ".repeat(500));
+    let header = "Subject: x\r\nDKIM-Signature: v=1\r\nMessage-ID: <ID@load.test>\r\n\r\n";
+    // name, body, whether it has to change
+    let rows = [
+        ("plain", "plain\r\n".to_owned(), false),
+        ("eight", text.to_owned(), true),
+        ("long", long, true),
+        ("large", text.repeat(10_000), true),
+    ];
+    for (name, body, changes) in &rows {
+        let content = format!("{}{body}", header.replace("ID@", &format!("{name}@")));
+        let mut client = Dialogue::open(instance.settings.smtp);
+        client.message("a@b.test", &["u@one.test"], content.as_bytes()).expect(250);
+        let mut sent = String::new();
+        eventually("it is taken", PATIENCE, || {
+            sent = sink.content_of(&format!("{name}@load.test"));
+            !sent.is_empty()
+        });
+        let (header, sent) = sent.split_once("\r\n\r\n").expect("a header");
+        let encoding = "Content-Transfer-Encoding: quoted-printable";
+        assert_eq!(header.contains(encoding), *changes, "{name}: {header}");
+        assert!(sent.is_ascii() && sent.lines().all(|line| line.len() <= 998), "{name}");
+        let got = if *changes { unquoted(sent) } else { sent.to_owned() };
+        assert!(got == *body, "{name}: {}", &got[..got.len().min(500)]);
+        let logged = || instance.log().matches("signatures in it do not hold").count();
+        eventually("it is told", PATIENCE, || (logged() > 0) == *changes || name != &"eight");
+    }
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    let told = instance.log().matches("signatures in it do not hold any more").count();
+    assert_eq!(told, 3, "{}", instance.log());
+}
+
+fn unquoted(body: &str) -> String {
+    let body = body.replace("=\r\n", "");
+    let mut pieces = body.split('=');
+    let mut text = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at(2);
+        text.push(u8::from_str_radix(digits, 16).expect("two digits"));
+        text.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(text).expect("UTF-8")
 }
 
 /// A dozen connections, each in the midst of a line of 12 MiB.

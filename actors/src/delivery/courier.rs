@@ -22,7 +22,12 @@ use tokio::sync::oneshot;
 use tracing::{Span, info_span};
 
 use super::{
-    gatekeeper::Gatekeeper, life::Life, parts::JobParts, presence::Presence, progress::OnTheWay,
+    crowds::{Crowded, Delivering},
+    gatekeeper::Gatekeeper,
+    life::Life,
+    parts::JobParts,
+    presence::Presence,
+    progress::OnTheWay,
 };
 use crate::{
     autoreply::AUTOREPLY,
@@ -290,7 +295,10 @@ impl Courier {
         following: Option<&Outgoing<'_>>,
     ) -> Attempt {
         let mut handover = self.handover(recipients);
-        let mut goes_on = true;
+        let under_way = self.enter_crowds(recipients, &mut handover);
+        // Only a message that is sent as it was announced may be; this one may lose recipients.
+        let following = following.filter(|_| self.parts.crowds.is_empty());
+        let mut goes_on = handover.is_needed();
         while goes_on {
             let batch = handover.batch();
             let delivery = Outgoing { recipients: &batch, ..base };
@@ -305,7 +313,47 @@ impl Courier {
                 }
             }
         }
-        handover.finish()
+        drop(under_way);
+        let attempt = handover.finish();
+        self.note_crowds(recipients, &attempt);
+        attempt
+    }
+
+    /// Counts deliveries to mailboxes that were crowded of late; holds back those that would be too many.
+    fn enter_crowds(
+        &self,
+        recipients: &[OutgoingRcpt<'_>],
+        handover: &mut Handover<'_>,
+    ) -> Vec<Delivering> {
+        let mut under_way = Vec::new();
+        let crowds = &self.parts.crowds;
+        if crowds.is_empty() {
+            return under_way;
+        }
+        for (place, to) in recipients.iter().enumerate() {
+            match crowds.begin(&self.destination, to.address) {
+                Ok(begun) => under_way.extend(begun),
+                Err(Crowded { most }) => {
+                    let text = format!(
+                        "not sent now: {most} deliveries to this mailbox are under way, and its \
+                         server said that more were too many"
+                    );
+                    let busy = Reply::with_text(451, Enhanced(4, 2, 1), text);
+                    handover.hold_back(place, Outcome::Deferred(busy));
+                }
+            }
+        }
+        under_way
+    }
+
+    fn note_crowds(&self, recipients: &[OutgoingRcpt<'_>], attempt: &Attempt) {
+        for (to, outcome) in recipients.iter().zip(&attempt.outcomes) {
+            if let Outcome::Deferred(reply) = outcome
+                && reply.is_crowded()
+            {
+                self.parts.crowds.note(&self.destination, to.address);
+            }
+        }
     }
 
     fn handover<'r>(&self, recipients: &'r [OutgoingRcpt<'r>]) -> Handover<'r> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use relais_channels::client::Securities;
 use relais_spool::Spool;
 
-use super::{programs::Programs, progress::ConnectionProgress};
+use super::{crowds::Crowds, programs::Programs, progress::ConnectionProgress};
 use crate::{
     actor::{Ground, Outlet, Placement},
     autoreply::Responder,
@@ -41,6 +41,8 @@ pub struct JobParts {
     pub ground: Ground,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Mailboxes that take few deliveries at once.
+    pub crowds: Arc<Crowds>,
     /// The step at which each connection waits.
     pub progress: ConnectionProgress,
 }

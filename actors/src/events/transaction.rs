@@ -24,7 +24,7 @@
 //! | `attempts` | attempts that ended, this one included; what was only taken before its time to see whether its host is back, and found it was not (`Q`), is none |
 //! | `reply` | what the next hop said, or we in its place; for `E` and `J`, and for the store, what we said |
 //! | `mailbox` | only of the store: the mailbox or folder below its path, where that is known |
-//! | `peer_id` | only of the store: what the client calls the message, from its `Received` line |
+//! | `peer_id` | what the other side calls the message, where that is known: of the store what the client does, from its `Received` line; else only of `D`, as the reply of the next hop says |
 //! | `members` | only when an alias, a list or a forward led to them: in the order of `to`, in angle brackets, whom it led to |
 //! | `user` | only of `E` and `J`: the user who had logged in |
 //! | `protection` | only of an attempt whose connection had some: TLS, whether the server's certificate is good, and AUTH |
@@ -308,7 +308,8 @@ impl EntrySettled<'_> {
             written |= same;
             let record = Record::of(envelope, entry, same, action, outcome.reply());
             let message = Some("attempt ended");
-            Record { delay, attempts, message, protection, ..record }.write();
+            let peer_id = outcome.reply().delivered_as().unwrap_or_default();
+            Record { delay, attempts, message, protection, peer_id, ..record }.write();
         }
     }
 
@@ -677,7 +678,8 @@ mod tests {
 
     #[test]
     fn recipients_with_the_same_outcome_share_a_line() {
-        let delivered = || Outcome::Delivered(Reply::new(250, Enhanced(2, 0, 0), "OK"));
+        let delivered =
+            || Outcome::Delivered(Reply::new(250, Enhanced(2, 0, 0), "OK: queued as 4XYZ"));
         let outcomes = [
             delivered(),
             Outcome::Failed(Reply::new(550, Enhanced(5, 1, 1), "no such user")),
@@ -711,11 +713,13 @@ mod tests {
         assert_eq!(
             show,
             [
-                "D <b@relais.example>,<d@relais.example> 2 250 2.0.0 OK",
+                "D <b@relais.example>,<d@relais.example> 2 250 2.0.0 OK: queued as 4XYZ",
                 "R <c@relais.example> 2 550 5.1.1 no such user",
                 "Q <e@relais.example> 2 451 4.3.0 later",
             ]
         );
+        assert_eq!(field(&lines[0], "peer_id"), "4XYZ");
+        assert!(lines[1..].iter().all(|line| !line.contains("peer_id")));
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Delivered), (1, 2, 4096));
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Failed), (1, 1, 4096));
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Attempted), (1, 1, 4096));

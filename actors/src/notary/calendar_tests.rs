@@ -91,7 +91,7 @@ fn live(channel: &Channel, priority: Priority, number: u64) -> Vec<Happened> {
     let mut happened = Vec::new();
     loop {
         tracker.wake(now);
-        while let Some(entry) = tracker.take(&destination) {
+        while let Some((entry, _)) = tracker.take_together(&destination, 0) {
             happened.push(Happened::Attempt(now - began));
             let later = Outcome::Deferred(Reply::new(451, Enhanced(4, 2, 2), "full"));
             let after = After::of(channel, &entry, &[later], now);

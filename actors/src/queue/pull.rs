@@ -48,9 +48,8 @@ impl Queue {
 
     /// The next message for `destination`: an entry, and those that leave with it.
     fn take(&mut self, destination: &Destination) -> Option<Work> {
-        let entry = self.tracker.take(destination)?;
         let most = joined_recipients(self.channels.channel(destination.channel));
-        let joined = self.tracker.take_with_it(destination, &entry, most);
+        let (entry, joined) = self.tracker.take_together(destination, most)?;
         Some(Work { entry, joined, more: self.tracker.ready(destination) > 0 })
     }
 

@@ -345,7 +345,7 @@ impl After {
                 Outcome::Delivered(_) => open &= !(1 << index),
                 Outcome::Deferred(reply) => {
                     waits = true;
-                    all_busy &= reply.enhanced == Some(MAILBOX_BUSY);
+                    all_busy &= reply.is_busy();
                     no_store |= channel.private && reply.is_store_trouble();
                 }
                 Outcome::Failed(_) => failed |= 1 << index,
@@ -359,7 +359,7 @@ impl After {
             return Self { failed, meanwhile, state: EntryState::Done };
         }
         // Where no peer speaks the words are those of the directory: a user who may not receive.
-        let by_peer = channel.program == Program::Lmtp;
+        let by_peer = matches!(channel.program, Program::Lmtp | Program::Smtp);
         let fast = by_peer && channel.mailbox_busy_fast_retry && all_busy && !silent;
         let seed = backoff::seed(channel, entry.id, entry.entry);
         let usual = backoff::delay(&backoff::series(channel, entry.priority), attempts, seed);
@@ -378,8 +378,6 @@ impl After {
     }
 }
 
-/// The store is busy with this mailbox (sun-mta-addressing 5.5).
-const MAILBOX_BUSY: Enhanced = Enhanced(4, 2, 1);
 const BROKE_OFF: Reply =
     Reply::new(451, Enhanced(4, 3, 0), "the delivery broke off by an error of ours");
 /// Why notices are held that nobody has got.

@@ -361,5 +361,53 @@ async fn a_drain_ends_when_nothing_is_in_hand() {
     timeout(PATIENCE, drained).await.expect("it ends").unwrap();
 }
 
+#[actix::test]
+async fn entries_of_one_message_are_handed_out_together_and_settled_each_by_itself() {
+    let alone = Alone::new().await;
+    let post = async || {
+        let id = alone.ids.next();
+        let of = |to: &[&str]| envelope(id, "stores", "one.test", to, Notify::Unsaid);
+        let mut mail = of(&["ann@else.test", "ben@else.test"]);
+        mail.entries.extend(of(&["cat@else.test"]).entries);
+        let body = Bytes::from_static(b"Subject: hello\r\n\r\nHello.\r\n");
+        alone.spool.append(&mut mail.into(), NewContent::Whole(body)).await.unwrap();
+        id
+    };
+    let left = async |id| {
+        alone.queue.ask(CountOrders).await.unwrap();
+        let found = alone.spool.find(id).await.unwrap();
+        let of = |it: &relais_spool::ScannedEntry| (it.entry, it.state.open(), it.state.attempts());
+        found.iter().map(of).collect::<Vec<_>>()
+    };
+    let host = || alone.host();
+    let id = post().await;
+    let work = timeout(PATIENCE, alone.pull(1)).await.unwrap().unwrap();
+    assert_eq!(work.entries().map(|entry| entry.entry).collect::<Vec<_>>(), [0, 1]);
+    let settled = |entry: Tracked, outcomes| Settled {
+        entry,
+        attempt: attempt(outcomes),
+        counts: true,
+        success_notices: 0,
+        joined: Vec::new(),
+    };
+    let joined = vec![settled(work.joined[0], vec![ok()])];
+    let settled = Settled { joined, ..settled(work.entry, vec![ok(), later()]) };
+    alone.queue.tell(Settle { connection: ConnectionId(1), destination: host(), settled });
+    assert_eq!(left(id).await, [(0, 0b10, 1)]);
+    // A connection that ends over them gives both back; one that panics has tried both.
+    for (panicked, attempts) in [(false, 0), (true, 1)] {
+        let id = post().await;
+        let work = timeout(PATIENCE, alone.pull(2)).await.unwrap().unwrap();
+        assert_eq!((work.entry.id, work.joined.len()), (id, 1));
+        let (connection, destination) = (ConnectionId(2), host());
+        alone.queue.tell(ConnectionEnded { connection, destination, panicked });
+        assert_eq!(left(id).await, [(0, 0b11, attempts), (1, 0b1, attempts)]);
+        if !panicked {
+            let again = timeout(PATIENCE, alone.pull(3)).await.unwrap().unwrap();
+            assert_eq!((again.entry.id, again.joined.len()), (id, 1), "together again");
+        }
+    }
+}
+
 /// For a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

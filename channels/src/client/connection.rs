@@ -584,6 +584,10 @@ pub(super) mod tests;
 mod rendition_tests;
 
 #[cfg(test)]
+#[path = "matrix_tests.rs"]
+mod matrix_tests;
+
+#[cfg(test)]
 #[path = "many_tests.rs"]
 mod many_tests;
 

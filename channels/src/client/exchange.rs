@@ -310,6 +310,9 @@ impl<'a> Exchange<'a> {
             return true;
         }
         self.closing = true;
+        if timed_out && self.offer.pipelining && self.is_before_content() {
+            self.doubt_refusals();
+        }
         let reply = match self.stage {
             Stage::Status(replies @ 1..) => Stage::fewer(peer, lost, replies, self.accepted.len()),
             of => of.lost(peer, lost),
@@ -327,6 +330,19 @@ impl<'a> Exchange<'a> {
             self.trouble.get_or_insert(SiteTrouble::deferred(reply));
         }
         false
+    }
+
+    /// A reply is missing of those to commands that were sent together: each that came may be that to
+    /// the command behind its own.
+    fn doubt_refusals(&mut self) {
+        self.answered = RecipientSet::default();
+        for (place, outcome) in self.outcomes.iter_mut().enumerate() {
+            match outcome {
+                Some(Outcome::Failed(_)) => *outcome = None,
+                Some(_) => self.answered.insert(place),
+                None => {}
+            }
+        }
     }
 
     /// The content is due, and something came that cannot be about it. `true`: as for `lost`.

@@ -45,6 +45,19 @@ impl<'a> Handover<'a> {
         handover
     }
 
+    /// Takes the recipient at this place out before anything was sent: this is what becomes of it.
+    pub fn hold_back(&mut self, place: usize, outcome: Outcome) {
+        self.batch.retain(|other| *other != place);
+        self.waiting.retain(|other| *other != place);
+        self.outcomes[place] = Some(outcome);
+        self.gather();
+    }
+
+    /// Whether anything is to be handed over.
+    pub fn is_needed(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
     /// The recipients of the transaction at hand.
     pub fn batch(&self) -> SmallVec<[OutgoingRcpt<'a>; 1]> {
         self.batch.iter().map(|place| self.recipients[*place]).collect()
@@ -191,6 +204,22 @@ mod tests {
         assert!(!handover.take(transacted(vec![too_many()], 0b1.into(), None)));
         let outcomes = handover.finish().outcomes;
         assert_eq!(*outcomes, [delivered(), delivered(), delivered(), too_many()]);
+    }
+
+    #[test]
+    fn who_is_held_back_is_not_named() {
+        let recipients = ["a", "b", "c"].map(OutgoingRcpt::new);
+        let mut handover = Handover::new(&recipients, 2, false);
+        handover.hold_back(1, too_many());
+        let batch: Vec<_> = handover.batch().iter().map(|to| to.address).collect();
+        assert_eq!(batch, ["a", "c"]);
+        assert!(handover.is_needed());
+        assert!(!handover.take(transacted(vec![delivered(), delivered()], 0.into(), None)));
+        assert_eq!(*handover.finish().outcomes, [delivered(), too_many(), delivered()]);
+        let mut handover = Handover::new(&recipients[..1], 2, false);
+        handover.hold_back(0, too_many());
+        assert!(!handover.is_needed());
+        assert_eq!(*handover.finish().outcomes, [too_many()]);
     }
 
     #[test]

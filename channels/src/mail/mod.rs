@@ -2,6 +2,7 @@
 
 mod address;
 mod content;
+mod delivered_as;
 mod dialect;
 mod envelope;
 mod header_addresses;

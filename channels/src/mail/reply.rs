@@ -88,6 +88,20 @@ impl Reply {
         }
     }
 
+    /// The mailbox is busy with other mail and free soon, for any reason: 4.2.1, or [too many
+    /// deliveries](Self::is_crowded).
+    pub fn is_busy(&self) -> bool {
+        self.enhanced == Some(Enhanced(4, 2, 1)) || self.is_crowded()
+    }
+
+    /// Too many deliveries to this mailbox are under way at once: Dovecot's `451 4.3.0`, which it says
+    /// of nothing but in these words.
+    pub fn is_crowded(&self) -> bool {
+        const WORDS: &[u8] = b"too many concurrent deliveries";
+        self.code / 100 == 4
+            && self.text.as_bytes().windows(WORDS.len()).any(|it| it.eq_ignore_ascii_case(WORDS))
+    }
+
     /// The message is refused for what is in it, or for its size, as far as words tell: whatever
     /// repeats it is refused, too.
     pub fn blames_content(&self) -> bool {

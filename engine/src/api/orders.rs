@@ -197,6 +197,9 @@ pub struct RecipientReply {
     pub address: String,
     /// The reply of the next hop, or ours in its place.
     pub reply: String,
+    /// The next hop's own id of the message, where its reply tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<String>,
 }
 
 /// `relais queue why --json`: why one entry is where it is.

@@ -521,6 +521,7 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
             .map(|(index, outcome)| RecipientReply {
                 address: address(*index).to_string(),
                 reply: outcome.reply().to_string(),
+                peer_id: outcome.reply().delivered_as().map(str::to_owned),
             })
             .collect(),
         reason: match change.now {

@@ -160,6 +160,7 @@ fn parts_of_jobs(
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),
         metrics: ground.metrics.clone(),
+        crowds: Arc::default(),
         progress: progress.clone(),
     }
 }

@@ -4,23 +4,27 @@
 use super::{
     super::entry::Tracked,
     Tracker,
-    slot::{Mark, Slot, State, is_stranded, is_valid},
+    slot::{LineId, Mark, Slot, State, is_stranded, is_valid},
 };
 use crate::ids::Destination;
 
 impl Tracker {
-    /// The other entries of the message of `first` that could be taken now, after `first` itself was,
-    /// as long as they all have at most `most` recipients together; now in the hands of a job, too.
-    pub fn take_with_it(
+    /// The first ready entry of `destination`, now in the hands of a job, and the others of its message
+    /// that could be taken now, as long as they all have at most `most` recipients together.
+    pub fn take_together(
         &mut self,
         destination: &Destination,
-        first: &Tracked,
         most: usize,
-    ) -> Vec<Tracked> {
+    ) -> Option<(Tracked, Vec<Tracked>)> {
+        let line = *self.line_of.get(destination)?;
+        let first = self.take_first(line)?;
+        Some((first, self.take_with_it(line, &first, most)))
+    }
+
+    fn take_with_it(&mut self, line: LineId, first: &Tracked, most: usize) -> Vec<Tracked> {
         let mut joined = Vec::new();
-        let Some(&line) = self.line_of.get(destination) else { return joined };
         let mut recipients = recipients_of(first);
-        while joined.len() < MOST_JOINED {
+        while recipients < most && joined.len() < MOST_JOINED {
             let slots = &self.slots;
             let wanted = |slot: &Slot| {
                 let entry = &slot.entry;
@@ -98,9 +102,8 @@ mod tests {
             for entry in [of(7, 0, 64), of(7, 2, 64), of(7, 5, 23), of(8, 0, 1), of(8, 1, 1)] {
                 tracker.offer(&host, entry);
             }
-            let first = tracker.take(&host).expect("the first");
+            let (first, joined) = tracker.take_together(&host, most).expect("the first");
             assert_eq!(first, of(7, 0, 64), "{name}");
-            let joined = tracker.take_with_it(&host, &first, most);
             assert_eq!(numbers(&joined), want, "{name}");
             assert_eq!(tracker.active(), 1 + want.len(), "{name}");
             for entry in &joined {
@@ -122,10 +125,10 @@ mod tests {
         ] {
             tracker.offer(&host, entry);
         }
-        let first = tracker.take(&host).expect("the first");
-        assert_eq!(numbers(&tracker.take_with_it(&host, &first, 1_000)), [0; 0], "2 is between");
-        let other = tracker.take(&host).expect("the other record");
-        assert_eq!((other.entry, tracker.take_with_it(&host, &other, 1_000)), (2, vec![]));
+        let (first, joined) = tracker.take_together(&host, 1_000).expect("the first");
+        assert_eq!((first.entry, numbers(&joined)), (0, vec![]), "2 is between");
+        let (other, joined) = tracker.take_together(&host, 1_000).expect("the other record");
+        assert_eq!((other.entry, joined), (2, vec![]));
     }
 
     #[test]
@@ -136,8 +139,7 @@ mod tests {
             for entry in 0..3 {
                 tracker.offer(&host, of(7, entry, 2));
             }
-            let first = tracker.take(&host).expect("the first");
-            let joined = tracker.take_with_it(&host, &first, 1_000);
+            let (first, joined) = tracker.take_together(&host, 1_000).expect("the first");
             if troubled {
                 tracker.trouble(&host);
             }
@@ -149,8 +151,7 @@ mod tests {
                 assert_eq!(tracker.take(&host), None);
                 assert_eq!(tracker.wake(5_000), std::slice::from_ref(&host));
             }
-            let first = tracker.take(&host).expect("it is due, or a probe");
-            let joined = tracker.take_with_it(&host, &first, 1_000);
+            let (first, joined) = tracker.take_together(&host, 1_000).expect("due, or a probe");
             assert_eq!((first.entry, numbers(&joined)), (0, vec![1, 2]), "{troubled}");
             assert_eq!(tracker.ready(&host), 0);
         }

@@ -150,10 +150,9 @@ impl Tracker {
         self.thresholds
     }
 
-    /// The first ready entry of `destination`, now in the hands of a job. With a destination in
+    /// The first ready entry of a destination, now in the hands of a job. With a destination in
     /// trouble it may be one that is not due yet, to see whether the host is back.
-    pub fn take(&mut self, destination: &Destination) -> Option<Tracked> {
-        let line = *self.line_of.get(destination)?;
+    fn take_first(&mut self, line: LineId) -> Option<Tracked> {
         let slots = &self.slots;
         let it = &mut self.lines[line as usize];
         let slot = match it.first(|mark| is_valid(slots, line, mark)) {

@@ -7,6 +7,14 @@ use proptest::prelude::*;
 use relais_spool::Place;
 
 use super::*;
+
+impl Tracker {
+    /// The first ready entry, by itself.
+    pub(super) fn take(&mut self, destination: &Destination) -> Option<Tracked> {
+        self.take_together(destination, 0).map(|(first, _)| first)
+    }
+}
+
 fn to(channel: u16, host: &str) -> Destination {
     Destination { channel: ChannelId(channel), host: host.into() }
 }
