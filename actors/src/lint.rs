@@ -14,7 +14,7 @@ use relais_config::{Config, channel::Program};
 use crate::{
     directory::{
         ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET,
-        Source, StoredPassword, VALUES, ignored_dates,
+        Source, StoredPassword, VALUES, ignored_dates, ignored_reply_values,
     },
     router::{Question, Resolver, Routes, Routing, Step},
 };
@@ -319,10 +319,12 @@ impl Lint<'_> {
         }
     }
 
-    /// Dates that are none, and replies without a text.
+    /// Dates that are none, replies without a text, and what says in vain how they are sent.
     fn vacation(&mut self, config: &Config, entry: &Entry) {
         let dn = &entry.dn;
-        for IgnoredValue { attribute, value, wanted } in ignored_dates(entry) {
+        for IgnoredValue { attribute, value, wanted } in
+            ignored_dates(entry).into_iter().chain(ignored_reply_values(entry))
+        {
             self.note(
                 FILE,
                 format!("{dn}: {attribute} {value:?} does not count; {wanted} is expected"),

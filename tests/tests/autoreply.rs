@@ -68,12 +68,17 @@ uniqueMember: uid=alice,o=relais.example,dc=example
 ";
 
 fn instance() -> Instance {
-    let settings = Settings::standalone()
+    with_users(Settings::standalone(), USERS)
+}
+
+/// Settings with a directory of these users, who may be away.
+fn with_users(settings: Settings, users: &str) -> Instance {
+    let settings = settings
         .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
         .edit("\"#*forward=**\",", "\"#*forward=**\",\n \"#*^!autoreply=$M+$D@bitbucket\",");
     let instance = Instance::new(settings);
     fs::create_dir_all(instance.data()).unwrap();
-    fs::write(instance.data().join("users.ldif"), USERS).unwrap();
+    fs::write(instance.data().join("users.ldif"), users).unwrap();
     instance
 }
 
@@ -290,4 +295,51 @@ fn a_reply_waits_for_the_directory_and_is_visible_meanwhile() {
     eventually("it is sent", MINUTE, || has(&instance, "siroe.com", "carol").len() == 1);
     assert!(has(&instance, "siroe.com", "carol")[0].contains("Auto: s"));
     eventually("nothing waits", MINUTE, || instance.queue().is_empty());
+}
+
+/// Forged senders are so many that each could have one.
+#[test]
+fn a_user_has_no_more_replies_sent_than_one_may_within_an_hour() {
+    let settings = Settings::standalone().section("autoreply: (max_per_hour: 3)");
+    let instance = with_users(settings, USERS);
+    let _running = instance.start();
+    let to = |user: &str| format!("To: {user}@relais.example\r\nSubject: s");
+    for n in 0..8 {
+        let from = format!("carol+{n}@other.example");
+        send(&instance, &from, &["alice@relais.example"], &to("alice"));
+    }
+    eventually("the others get none", MINUTE, || answers(&instance, "limited") == 5);
+    assert_eq!(answers(&instance, "sent"), 3);
+    // Another user has a number of her own.
+    send(&instance, "carol+0@other.example", &["erin@relais.example"], &to("erin"));
+    eventually("erin answers", MINUTE, || answers(&instance, "sent") == 4);
+    eventually("nothing waits", MINUTE, || instance.queue().is_empty());
+    assert_eq!(has(&instance, "other.example", "carol").len(), 4);
+    assert_eq!(has(&instance, "relais.example", "alice").len(), 8, "no message is lost for it");
+    let log = instance.log();
+    let told = log.lines().filter(|line| line.contains("as many senders as one may")).count();
+    assert_eq!(told, 1, "{log}");
+    assert!(log.contains("the user has answered enough within an hour"), "{log}");
+}
+
+#[test]
+fn values_that_say_in_vain_how_a_user_answers_are_told() {
+    let users = USERS.replace(
+        "mailAutoReplyMode: echo",
+        "mailAutoReplyMode: loudly\nmailAutoReplyTimeOut: a week",
+    );
+    let instance = with_users(Settings::standalone(), &users);
+    let check = instance.relais("check", &[]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    let _running = instance.start();
+    let route = instance.relais("route", &["erin@relais.example"]);
+    let told = String::from_utf8_lossy(&route.stdout).into_owned();
+    for want in [
+        "mailAutoReplyMode \"loudly\" does not count; reply, vacation or echo is expected",
+        "mailAutoReplyTimeOut \"a week\" does not count; a number of hours is expected",
+    ] {
+        assert!(said.contains(want), "{want}: {said}");
+    }
+    assert!(told.contains("mailAutoReplyMode") && told.contains("loudly"), "{told}");
+    assert!(told.contains("mailAutoReplyTimeOut") && told.contains("a week"), "{told}");
 }

@@ -71,8 +71,8 @@ pub use self::{
     status::may_log_in,
 };
 pub(crate) use self::{
-    known::ADDRESSES, local::NOT_YET, lookup::MOST_FOUND, options::quote, status::VALUES,
-    vacation::ignored_dates,
+    autoreply::ignored_reply_values, known::ADDRESSES, local::NOT_YET, lookup::MOST_FOUND,
+    options::quote, status::VALUES, vacation::ignored_dates,
 };
 use crate::{
     actor::{Actor, Adopt, Answer, Ctx, Gone, Ground, Handle, Later, Mailbox},

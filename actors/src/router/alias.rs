@@ -22,7 +22,7 @@ use super::{
 };
 use crate::directory::{
     Allowance, Domain, Entry, EntryError, IgnoredValue, ListHeaders, Lookup, MemberSearch, Request,
-    Target, evaluate,
+    Target, evaluate, ignored_dates, ignored_reply_values,
 };
 
 /// The addresses that an address stands for.
@@ -167,6 +167,10 @@ impl<L: Lookup> Aliases<'_, L> {
             warn!(dn = ?entry.dn, %error, "a directory entry takes no mail");
             self.trace.note(|| Step::unusable(entry, error));
         })?;
+        if applied.iter().any(|its| its.autoreply) {
+            self.note_ignored(&entry.dn, &ignored_dates(entry));
+            self.note_ignored(&entry.dn, &ignored_reply_values(entry));
+        }
         let Allowance { quota, size_limit, .. } = self.allowance(entry, &request.domain.entry);
         let (errors_to, quota) = (errors_to(entry), quota.map(Arc::new));
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };

@@ -15,7 +15,11 @@
 //! tries it again or has the list's owner told. A name in a list whose entry is gone has the owner
 //! told; without an owner that stands in the log.
 
-use std::{collections::HashSet, num::NonZeroU64, sync::Arc};
+use std::{
+    collections::HashSet,
+    num::NonZeroU64,
+    sync::{Arc, LazyLock},
+};
 
 use relais_channels::mail::{Reply, XQuota};
 use tracing::warn;
@@ -28,8 +32,7 @@ use super::{
     routes::{Route, Routes},
     steps::{Step, Trace},
 };
-
-use crate::directory::ListHeaders;
+use crate::{directory::ListHeaders, seldom::Seldom};
 
 /// The ways and failures found so far.
 #[derive(Default)]
@@ -114,6 +117,22 @@ impl Lineage {
             (outer, inner) => outer.or(inner),
         };
         self
+    }
+}
+
+/// One line, however many: a stranger's RCPT of a few octets writes it. Of names that only the
+/// directory's administrator can take out of the list it comes once an hour.
+fn tell_of_failed(recipient: &str, failed: &[Failed], trace: &Trace) {
+    static STALE: LazyLock<Seldom> = LazyLock::new(Seldom::default);
+    let Some(Failed { member, refusal, .. }) = failed.first() else { return };
+    let members = failed.len();
+    if !failed.iter().all(Failed::is_stale) {
+        warn!(?recipient, members, first = ?member, %refusal, "members lead nowhere");
+    } else if !trace.is_on() && STALE.is_due(&(recipient, members, member)) {
+        warn!(
+            list = ?recipient, members, first = ?member, %refusal,
+            "members lead nowhere and are left out: this is told once an hour"
+        );
     }
 }
 
@@ -235,11 +254,7 @@ impl Expansion {
             self.fail(address, errors_to, Refusal::Circle, trace);
         }
         let mut failed = std::mem::take(&mut self.failed);
-        if let Some(Failed { member, refusal, .. }) = failed.first() {
-            // One line, however many: a stranger's RCPT of a few octets writes it.
-            let members = failed.len();
-            warn!(?recipient, members, first = ?member, %refusal, "members lead nowhere");
-        }
+        tell_of_failed(&recipient, &failed, trace);
         if !self.routes.is_empty() {
             // Only the administrator of the list can mend it: a sender could do nothing about it.
             failed.retain(|failed| !failed.is_stale() || failed.errors_to.is_some());

@@ -21,6 +21,7 @@ mod forward;
 mod forwarding;
 mod headers;
 mod lists;
+mod own_route;
 #[cfg(test)]
 mod postfix_tests;
 mod posting;

@@ -186,6 +186,8 @@ async fn transports_are_found_in_the_order_of_transport_5() {
                      lists.example  l:\n\
                      gone.example   error:5.1.6 moved\\: ask there\n\
                      later.example  retry:\n\
+                     coded.example  error:550 5.1.6 moved\n\
+                     soon.example   retry:450 soon\n\
                      *              lmtp:inet:any\n";
     let mut config = config(folder.path(), &[("transport", &transport.replace("\\:", ":"))]);
     config.channels[0].mailbox_transport = Some("lmtp:unix:/s".to_owned());
@@ -203,6 +205,8 @@ async fn transports_are_found_in_the_order_of_transport_5() {
         ("v@lists.example", "lmtp unix:/s v@lists.example"),
         ("v@gone.example", "550 5.1.6 moved: ask there"),
         ("v@later.example", "450 4.0.0 no mail is taken for this address"),
+        ("v@coded.example", "550 5.1.6 moved"),
+        ("v@soon.example", "450 4.0.0 soon"),
         // An entry for everybody makes nobody ours, and one for a domain no way through it.
         ("v@other.test", relaying),
         ("v%other.test@d.example", relaying),

@@ -59,8 +59,6 @@ pub(super) enum Refusal {
     NoExit,
     #[error("mail for this address is thrown away, and no channel is for that")]
     Discard,
-    #[error("a temporary failure of the directory: {0}")]
-    Domain(LookupError),
     #[error(transparent)]
     Lookup(#[from] LookupError),
     #[error(transparent)]
@@ -72,9 +70,7 @@ impl Refusal {
     /// own.
     pub(super) fn reason(&self) -> Option<Step> {
         match self {
-            Self::Domain(LookupError(reason)) | Self::Lookup(LookupError(reason)) => {
-                Some(Step::NoAnswer { reason: reason.clone() })
-            }
+            Self::Lookup(LookupError(reason)) => Some(Step::NoAnswer { reason: reason.clone() }),
             Self::NoChannel(_)
             | Self::Alias(_)
             | Self::NoProgram(_)
@@ -161,7 +157,7 @@ impl Refusal {
             Self::NoModerator | Self::TooManyAsked | Self::PosterUnsaid => {
                 Reply::new(451, Enhanced(4, 3, 5), "this list cannot be asked who may post")
             }
-            Self::Domain(_) => Reply::new(451, Enhanced(4, 0, 0), "temporary lookup failure"),
+            // RFC 3463 has a code for a directory that is away, whatever it was asked for.
             Self::Lookup(_) => Reply::new(451, Enhanced(4, 4, 3), "temporary lookup failure"),
             Self::Entry(error) => error.reply(),
         }
@@ -181,8 +177,7 @@ fn why_unserved(target: &str) -> &'static str {
 
 /// Whether the directory could not be asked: that passes, and says nothing of the address.
 pub(super) fn is_lookup_failure(reply: &Reply) -> bool {
-    let lookup = LookupError(String::new());
-    *reply == Refusal::Domain(lookup.clone()).reply() || *reply == Refusal::Lookup(lookup).reply()
+    *reply == Refusal::Lookup(LookupError(String::new())).reply()
 }
 
 /// Aliases within aliases.

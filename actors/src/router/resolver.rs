@@ -33,6 +33,7 @@ use super::{
     forward,
     forwarding::forwarded,
     lists::{LONG, Lists},
+    own_route::without_own_hosts,
     posting::AskedLists,
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
@@ -141,6 +142,14 @@ impl<'a, L: Lookup> Resolver<'a, L> {
 
     /// Walks one address: rewrites it, and goes on to the ends of all its ways.
     async fn walk(&mut self, address: &Address) -> Resolution {
+        let shorter = match self.without_own_hosts(address).await {
+            Ok(shorter) => shorter,
+            Err(refusal) => {
+                self.note_reason(&refusal);
+                return Resolution::refused(address, &refusal);
+            }
+        };
+        let address = shorter.as_ref().unwrap_or(address);
         if !self.question.header
             && let Some(resolution) = self.replace(address).await
         {
@@ -165,6 +174,19 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let routes = self.expand(first).await;
         let (comes_once, posting) = (self.comes_once, Posting::default());
         Resolution { routes, local, relaying, rewritten, channel, comes_once, posting }
+    }
+
+    /// The address without hosts of ours at the head of its source route; `None`: it has none.
+    async fn without_own_hosts(&mut self, address: &Address) -> Result<Option<Address>, Refusal> {
+        if self.question.header || address.route().next().is_none() {
+            return Ok(None);
+        }
+        let purpose = self.purpose();
+        let shorter = without_own_hosts(self.routes, self.lookup, purpose, address).await?;
+        if let Some(shorter) = &shorter {
+            self.note_instead("hosts of ours in the source route", shorter.to_string());
+        }
+        Ok(shorter)
     }
 
     /// The ways of what virtual aliases make of a recipient; `None`: it stands for itself.

@@ -69,7 +69,7 @@ pub(crate) const ACCOUNT: Formed = Formed {
 pub(crate) const TRANSPORT: Formed = Formed {
     is: is_transport,
     expected: "\"channel:\" and a next hop are expected, such as \"lmtp:unix:/path\" or \"lmtp:inet:host:24\"; \
-               or \"error:text\", \"retry:text\" or \"discard:\"",
+               or \"error:text\" (refused with 550), \"retry:text\" (with 450) or \"discard:\"",
 };
 
 /// `ldap://host:389`.

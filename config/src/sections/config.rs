@@ -22,6 +22,7 @@ use crate::{
     sections::{
         admin::Admin,
         authentication::Authentication,
+        autoreply::Autoreply,
         channel::{Channel, ChannelDefaults, Channels, Program, Switch},
         directory::{AnyDirectory, Directory},
         dispatcher::{self, Dispatcher, Service},
@@ -118,6 +119,8 @@ section! {
         accounts: PathBuf = PathBuf::from("/etc/passwd"), kinds::Path;
         /// How notices to senders are written.
         notary: Notary = Notary::default(), Nested::new();
+        /// How often users who are away answer.
+        autoreply: Autoreply = Autoreply::default(), Nested::new();
         /// A message with more `Received:` lines than this goes in a circle and is held.
         max_received_lines: usize = 50, Count(1..=1_000), queue, unit("lines");
         /// The same for the lines that we wrote ourselves.

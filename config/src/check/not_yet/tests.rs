@@ -693,6 +693,7 @@ const VALUES: &[(&str, &str)] = &[
     ("notary.templates", r#"notary: (templates: "t"),"#),
     ("notary.double_bounces", "notary: (double_bounces: Log),"),
     ("notary.content_return_limit", "notary: (content_return_limit: 4096),"),
+    ("autoreply.max_per_hour", "autoreply: (max_per_hour: 7),"),
     ("max_received_lines", "max_received_lines: 7,"),
     ("max_local_received_lines", "max_local_received_lines: 7,"),
     ("spool.segment_size", r#"spool: (segment_size: "8MiB"),"#),
