@@ -5,20 +5,21 @@ use std::{io::Read, net::TcpStream, time::Duration};
 
 use relais_tests::{Dialogue, Instance, Reply, Settings, eventually, mailbox};
 
-/// A service, the greeting verb of its protocol, and the reply to a bare CR or LF.
+/// A service, the greeting verb of its protocol, and the replies to a bare CR or LF, and to a NUL.
 #[derive(Clone, Copy)]
 struct Door {
     port: u16,
     hello: &'static str,
     bare: &'static str,
+    nul: &'static str,
 }
 
 impl Door {
     fn both(instance: &Instance) -> [Self; 2] {
         let Settings { smtp, lmtp, .. } = instance.settings;
         [
-            Self { port: smtp, hello: "EHLO", bare: "550 5.6.11" },
-            Self { port: lmtp, hello: "LHLO", bare: "560 5.6.0" },
+            Self { port: smtp, hello: "EHLO", bare: "550 5.6.11", nul: "550 5.6.0" },
+            Self { port: lmtp, hello: "LHLO", bare: "560 5.6.0", nul: "560 5.6.0" },
         ]
     }
 
@@ -76,7 +77,7 @@ fn no_other_end_of_data_smuggles_a_message() {
                 b"Subject: inside\r\n\r\nhidden\r\n.\r\n",
             ];
             client.send(&hidden.concat()).unwrap();
-            let want = if end.contains(&0) { "550 5.6.0" } else { door.bare };
+            let want = if end.contains(&0) { door.nul } else { door.bare };
             client.reply().unwrap().expect_start(want);
             // The session gave no other reply: the next one belongs to NOOP.
             client.ask("NOOP").expect(250);
@@ -125,6 +126,23 @@ fn commands_that_do_not_wait_for_their_turn_end_the_session() {
     eventually("every end is in the log", Duration::from_secs(10), || {
         instance.log().matches("commands before the reply to the last one").count() == 11
     });
+}
+
+/// The rows of Table 16-1 that the octets of a message decide, in its words.
+#[test]
+fn a_store_says_what_is_wrong_with_a_message_as_table_16_1_does() {
+    let instance = Instance::new(Settings::standalone());
+    let _running = instance.start();
+    let [_, lmtp] = Door::both(&instance);
+    let rows: [(&[u8], &str); 3] = [
+        (b"Subject: x\r\n\r\nsound\r\n", "250 2.5.0 alice@relais.example OK"),
+        (b"Subject: x\r\n\r\na NUL\0\r\n", "560 5.6.0 message contains null"),
+        (b"Subject: x\r\n\r\nan LF\nhere\r\n", "560 5.6.0 message contains nl"),
+    ];
+    for (content, want) in rows {
+        lmtp.message(content).expect_start(want);
+    }
+    assert_eq!(mailbox(&instance.store(), "relais.example", "alice").len(), 1);
 }
 
 #[test]

@@ -381,6 +381,18 @@ mod tests {
             let got = outcome(&relay, &user(&[("uid", uid)]), &none);
             assert_eq!(got, Err(EntryError::BadUid(uid.to_owned())));
         }
+        // Section 2.3: what the store does not take, and what the original does not by default.
+        for c in "?*&/:\\ `$~=#+%!@,{}()<>;\"[]\t\u{7f}\u{e9}".chars() {
+            for uid in [format!("j{c}doe"), format!("{c}jdoe"), format!("jdoe{c}")] {
+                assert!(outcome(&relay, &user(&[("uid", &uid)]), &none).is_err(), "{uid:?}");
+            }
+        }
+        for uid in ["-jdoe", "group=jdoe", "anonymous", "anybody", "ANYONE"] {
+            assert!(outcome(&relay, &user(&[("uid", uid)]), &none).is_err(), "{uid:?}");
+        }
+        let longest = "x".repeat(127);
+        let kept = user(&[("uid", &longest), ("mailHost", "store1.siroe.com")]);
+        assert!(outcome(&relay, &kept, &none).is_ok());
         let long = "x".repeat(128);
         assert!(outcome(&relay, &user(&[("uid", &long)]), &none).is_err());
         let bad = user(&[("uid", "x"), ("mailHost", "a b")]);

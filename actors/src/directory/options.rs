@@ -412,4 +412,32 @@ mod tests {
         };
         assert_eq!(fill(&pieces, |_| None), Err(Value::File));
     }
+
+    /// Table 9-7 of the administrators' guide, for each value that has a mode.
+    #[test]
+    fn a_mode_says_what_happens_around_a_value_and_without_it() {
+        // mode, with the value, without it
+        let rows = [
+            ("", "a%V-b@d", None),
+            ("0", "a%V-b@d", None),
+            ("1", "a%V-b@d", Some("a%-b@d")),
+            ("2", "a%V-b@d", Some("a-b@d")),
+            ("3", "a%V-b@d", Some("a%b@d")),
+            ("4", "a%V-b@d", Some("ab@d")),
+        ];
+        for letter in ["I", "S", "O"] {
+            for (mode, present, absent) in rows {
+                let text = format!("x=a%${mode}{letter}-b@d");
+                let OptionTemplate::Address(pieces) =
+                    DeliveryOption::parse(&text).unwrap().template
+                else {
+                    panic!("{text}")
+                };
+                let with = fill(&pieces, |_| Some("V".into()));
+                assert_eq!(with.as_deref(), Ok(present), "{text}");
+                let without = fill(&pieces, |_| None).ok();
+                assert_eq!(without.as_deref(), absent, "{text}");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod allowances;
 mod groups;
 mod headers;
 mod rewriting;
+mod worked;
 
 use std::{
     sync::{Arc, LazyLock},

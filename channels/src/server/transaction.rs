@@ -55,16 +55,19 @@ impl Transaction {
             return;
         }
         self.refusal = match fault {
-            Some(fault @ (TextFault::BareCr | TextFault::BareLf)) => {
-                // As the original's store says it.
-                let (code, detail) = if dialect == Dialect::Lmtp { (560, 0) } else { (550, 11) };
-                Some(Reply::with_text(code, Enhanced(5, 6, detail), fault.to_string()))
-            }
+            Some(fault @ (TextFault::BareCr | TextFault::BareLf)) => match dialect {
+                Dialect::Lmtp => {
+                    let known =
+                        if fault == TextFault::BareLf { "message contains nl: " } else { "" };
+                    Some(damaged(format!("{known}{fault}")))
+                }
+                Dialect::Smtp => Some(Reply::with_text(550, Enhanced(5, 6, 11), fault.to_string())),
+            },
             Some(fault @ TextFault::LongLine(_)) => {
                 Some(Reply::with_text(550, Enhanced(5, 6, 0), fault.to_string()))
             }
             None if self.received > limit => Some(TOO_BIG.clone()),
-            None => self.check.fault().map(refusal),
+            None => self.check.fault().map(|fault| refusal(fault, dialect)),
         };
     }
 
@@ -82,8 +85,16 @@ impl Transaction {
     }
 }
 
-fn refusal(fault: ContentFault) -> Reply {
+/// The refusal of octets that no message may have, as Table 16-1 of the original's store says it.
+fn damaged(words: String) -> Reply {
+    Reply::with_text(560, Enhanced(5, 6, 0), words)
+}
+
+fn refusal(fault: ContentFault, dialect: Dialect) -> Reply {
     let (code, enhanced) = match fault {
+        ContentFault::Nul if dialect == Dialect::Lmtp => {
+            return damaged(format!("message contains null: {fault}"));
+        }
         ContentFault::LargeHeader(_) => (552, Enhanced(5, 3, 4)),
         ContentFault::ManyFields(_) | ContentFault::Nul => (550, Enhanced(5, 6, 0)),
     };

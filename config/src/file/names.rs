@@ -8,7 +8,7 @@ use crate::{
         notation::Notation,
         reader::{Node, Reader},
     },
-    grammar::{NextHop, Transport, is_channel, is_domain_name, undotted},
+    grammar::{NextHop, Transport, is_channel, is_domain_name, undotted, without_percents},
 };
 
 /// A domain name; the final dot that it may be written with is no part of the value.
@@ -127,7 +127,7 @@ fn is_attribute(text: &str) -> bool {
 
 fn is_ldap_server(text: &str) -> bool {
     if let Some(path) = text.strip_prefix("ldapi://") {
-        return !path.is_empty();
+        return !path.is_empty() && without_percents(path).is_ok();
     }
     let host = text.strip_prefix("ldap://").or_else(|| text.strip_prefix("ldaps://"));
     host.map(|host| host.strip_suffix('/').unwrap_or(host)).is_some_and(|host| {
