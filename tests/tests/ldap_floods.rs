@@ -87,8 +87,8 @@ fn sends_crumbs(id: u8, client: &mut TcpStream) -> std::io::Result<()> {
     client.write_all(&entry(id, &element(0x30, &[b"\x04\x01a", &values[..]].concat())))
 }
 
-fn says_nothing(_: u8, _: &mut TcpStream) -> std::io::Result<()> {
-    Ok(())
+fn says_nothing(_: u8, client: &mut TcpStream) -> std::io::Result<()> {
+    client.flush()
 }
 
 fn trickles(id: u8, client: &mut TcpStream) -> std::io::Result<()> {

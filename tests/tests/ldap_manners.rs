@@ -2,7 +2,7 @@
 //! under way, requests that nobody waits for any more, referrals, logins, names and limits.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     io::{self, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{
@@ -42,7 +42,7 @@ fn ask(instance: &Instance, recipient: &str) -> String {
     client.ask(&format!("RCPT TO:<{recipient}>")).text
 }
 
-/// What a server saw of its clients.
+/// Counts of what clients asked a server.
 #[derive(Default)]
 struct Books {
     connections: AtomicUsize,
@@ -72,7 +72,7 @@ fn slow_server(delay: Duration) -> (u16, Arc<Books>) {
 
 /// Reads requests until the client goes away.
 fn serve(mut client: TcpStream, delay: Duration, books: &Arc<Books>) {
-    let open: Arc<Mutex<HashMap<Vec<u8>, ()>>> = Arc::default();
+    let open: Arc<Mutex<HashSet<Vec<u8>>>> = Arc::default();
     while let Ok((id, operation, content)) = request(&mut client) {
         let result = |tag: u8| answer(&id, tag, &[10, 1, 0, 4, 0, 4, 0]);
         match operation {
@@ -83,14 +83,14 @@ fn serve(mut client: TcpStream, delay: Duration, books: &Arc<Books>) {
             SEARCH => {
                 books.searches.fetch_add(1, Ordering::Relaxed);
                 let mut held = open.lock().expect("no panic");
-                held.insert(id.clone(), ());
+                held.insert(id.clone());
                 books.most_open.fetch_max(held.len(), Ordering::Relaxed);
                 drop(held);
                 let (reply, id, open) = (result(0x65), id.clone(), Arc::clone(&open));
                 let mut client = client.try_clone().expect("a socket");
                 thread::spawn(move || {
                     thread::sleep(delay);
-                    if open.lock().expect("no panic").remove(&id).is_some() {
+                    if open.lock().expect("no panic").remove(&id) {
                         let _ = client.write_all(&reply);
                     }
                 });

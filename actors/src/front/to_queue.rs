@@ -29,7 +29,7 @@ use super::{
     queue_side::{AuthorPolicy, QueueSide},
     rates::{RateParties, Reached},
     received::Received,
-    submission::{Author, check_sender, header_end},
+    submission::{Author, check_sender, header_octets},
     switching::QueueSides,
 };
 use crate::{
@@ -108,8 +108,8 @@ struct Transaction {
     size: u64,
     /// Octets of our own lines in front of it.
     head: u64,
-    /// All of the header has come.
-    has_header: bool,
+    /// Octets of the header behind our own lines, and of its blank line, once all of it has come.
+    header: Option<usize>,
     /// Its channels want addresses of its header otherwise.
     forms: Option<HeaderForms>,
     /// The header scan, once the message is complete.
@@ -190,7 +190,7 @@ impl SmtpIntake {
 
     /// Adds what the message of a user lacks behind our own lines, `head` octets; refuses it in the
     /// name of somebody else.
-    fn complete_header(&self, head: usize, octets: &mut Vec<u8>) -> Result<(), Reply> {
+    fn complete_header(&mut self, head: usize, octets: &mut Vec<u8>) -> Result<(), Reply> {
         let Some(AuthorPolicy { sender_must_match }) = self.side.submission else { return Ok(()) };
         let author = Author::of(&octets[head..]);
         if let Some(identity) = self.identity.as_ref().filter(|_| sender_must_match) {
@@ -200,6 +200,7 @@ impl SmtpIntake {
         let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
         let named = if sender.is_empty() { self.user() } else { sender };
         let missing = author.missing(id, &self.side.host, named, SystemTime::now());
+        self.transaction.header = self.transaction.header.map(|octets| octets + missing.len());
         octets.splice(head..head, missing);
         Ok(())
     }
@@ -249,10 +250,8 @@ impl SmtpIntake {
         head: usize,
         mut octets: Vec<u8>,
     ) -> Result<Vec<BegunForm>, Reply> {
-        let end = || header_end(&octets[head..], 0).map(|end| end + b"\r\n\r\n".len());
-        let end =
-            if self.side.asterisks || self.transaction.forms.is_some() { end() } else { None };
-        let header = head..end.map_or(octets.len(), |end| (head + end).min(octets.len()));
+        // Without a blank line all of it is header.
+        let header = head..self.transaction.header.map_or(octets.len(), |its| head + its);
         if self.side.asterisks {
             star_received(&mut octets[header.clone()]);
         }
@@ -775,13 +774,13 @@ impl Intake for SmtpIntake {
         transaction.size += octets.len() as u64;
         if let Gathered::Memory { head, octets: before } = &mut transaction.gathered {
             // A header is looked at as a whole. Its size has a limit of its own.
-            let lacks_header = !transaction.has_header;
+            let lacks_header = transaction.header.is_none();
             if transaction.size <= self.side.large_message || lacks_header {
                 let seen = before.len();
                 before.extend_from_slice(octets);
                 if lacks_header {
                     let from = seen.saturating_sub(*head);
-                    transaction.has_header = header_end(&before[*head..], from).is_some();
+                    transaction.header = header_octets(&before[*head..], from);
                 }
                 return Ok(());
             }

@@ -334,6 +334,8 @@ mod tests {
             ("ldap:///$R??sub?$R", "\"$R\" stands for nothing"),
             ("ldap:///$B??sub?(mail=$V)", "\"$V\" stands for nothing"),
             ("ldap:///$B??sub?mail=$A", "begins with a parenthesis"),
+            ("ldap:///$B??sub? (mail=$A)", "begins with a parenthesis"),
+            ("ldap:///$B??sub?(mail=$A) ", "behind the filter's last"),
             ("ldap:///$B??sub?(mail=$A", "a parenthesis is missing"),
             ("ldap:///$B??sub?(mail=$A))", "behind the filter's last"),
             ("ldap:///$B??sub?(mail)", "no comparison"),

@@ -327,3 +327,18 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Servers say that all is well to an empty password, and to an empty name: they are not asked.
+    #[tokio::test]
+    async fn an_empty_password_is_nobodys() {
+        let servers = Servers { servers: Vec::new(), limit: Duration::from_secs(1) };
+        for (dn, password) in [("uid=jdoe", ""), ("", "secret"), ("", "")] {
+            assert_eq!(servers.login(dn, password).await, Ok(false), "{dn:?} {password:?}");
+        }
+        assert!(servers.login("uid=jdoe", "secret").await.is_err(), "a server would be asked");
+    }
+}

@@ -164,13 +164,10 @@ mod tests {
         let values = tag(17, PL::C(values.to_vec()));
         let attribute = tag(16, PL::C(vec![text(b"mailAlternateAddress"), values]));
         let entry = tag(4, PL::C(vec![text(b"uid=jdoe"), tag(16, PL::C(vec![attribute]))]));
-        let file = "(directory: Ldap(servers: [\"ldap://localhost\"], user_base: \"dc=siroe\"))";
-        let config = relais_config::Config::parse("f.ron", file);
-        let ldap = match config {
-            Ok((config, _)) => config.directory,
-            Err(_) => None,
-        };
-        let Some(relais_config::Directory::Ldap(ldap)) = ldap else { panic!("{file}") };
+        let file = format!("{}/../config/examples/relay.ron", env!("CARGO_MANIFEST_DIR"));
+        let sample = std::fs::read_to_string(&file).unwrap();
+        let (config, _) = relais_config::Config::parse(&file, &sample).unwrap();
+        let Some(relais_config::Directory::Ldap(ldap)) = config.directory else { panic!() };
         let entry = Vocabulary::of(&ldap).entry(ResultEntry::new(entry), &SchemaNames::default());
         let mut found = entry.all("mailalternateaddress").to_vec();
         found.sort_unstable();
