@@ -305,3 +305,25 @@ fn what_a_server_leaves_out_or_calls_otherwise_is_not_missed() {
     let crowded = ask(&instance, "crowd@siroe.com");
     assert!(crowded.starts_with("451 4.3.5"), "{crowded}");
 }
+
+/// `ALIAS_URL2` of the original: the user who gets what is for nobody else of a domain.
+#[test]
+fn a_search_for_the_whole_domain_finds_who_gets_the_rest() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let tree = user("jdoe", "mail: jdoe@siroe.com")
+        + &user("rest", "mail: rest@siroe.com\nmailAlternateAddress: @siroe.com");
+    let slapd = Slapd::start(&tree);
+    let urls = "alias_urls: [\"ldap:///$V?*?sub?$R\", \
+                \"ldap:///$1V?*?sub?(mailAlternateAddress=@$D)\"]";
+    let instance = Instance::new(asking(&slapd.section(&format!("timeout: \"3s\", {urls}"))));
+    for (address, uid) in [("jdoe@siroe.com", "jdoe"), ("anybody@siroe.com", "rest")] {
+        let route = instance.relais("route", &["--json", address]);
+        let told = String::from_utf8_lossy(&route.stdout).into_owned();
+        assert!(told.contains(&format!("uid={uid},dc=siroe,dc=com")), "{address}: {told}");
+        assert!(told.contains(&format!("\"address\":\"{uid}\"")), "{address}: {told}");
+        let asked = told.contains("?sub?(mailAlternateAddress=@siroe.com): 1 entry");
+        assert_eq!(asked, uid == "rest", "{address}: {told}");
+    }
+}

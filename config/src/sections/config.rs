@@ -81,7 +81,8 @@ section! {
         /// flags, a value of `mailDeliveryOption`, `=` and a template: `**` (forwarding addresses), `*`
         /// (members of a group), or an address with `$M` (uid), `$A` `$U` `$D` (address, its parts),
         /// `$S` (subaddress), `$I` (domain, unless it is the default one), `$X` (mail host), `$P`
-        /// (`mailProgramDeliveryInfo`). `$1S` and `$1I` may be absent, and take with them the character
+        /// (`mailProgramDeliveryInfo`). A number picks a character (`$0M`, `$0U`, `$0A`) or a label (`$0X`;
+        /// `$0H` of the address's domain, `$0J` of `$I`). `$1S` and `$1I` may be absent, and take with them the character
         /// before (`$2S`), behind (`$3S`) or both (`$4S`). Flags: `*` for users, `&` for groups, `#`
         /// whatever the mail host is, `^` only between `vacationStartDate` and `vacationEndDate`, `!` an
         /// automatic reply, `/` held, `@` or `$` by the reprocess channel.
