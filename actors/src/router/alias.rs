@@ -56,6 +56,8 @@ struct Names<'a> {
     /// In lower case.
     domain: String,
     ways: Subaddress,
+    /// The alias table may have one name for everybody of a domain.
+    is_wild: bool,
 }
 
 /// Looks for whom one address stands for.
@@ -304,7 +306,7 @@ impl<L: Lookup> Aliases<'_, L> {
         if self.is_plain || aliases.is_empty() {
             return Ok(None);
         }
-        let mut probes = names.probes().chain(names.bare_probes());
+        let mut probes = names.probes().chain(names.wild_probes()).chain(names.bare_probes());
         let found = probes.find_map(|(name, subaddress)| {
             let list = aliases.list(&name);
             let targets = match list {
@@ -427,6 +429,7 @@ impl<'a> Names<'a> {
             subaddress: detail.map(|(_, subaddress)| subaddress).filter(|text| !text.is_empty()),
             domain: address.domain().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase(),
             ways: *ways,
+            is_wild: channel.aliaswild,
         }
     }
 
@@ -434,6 +437,14 @@ impl<'a> Names<'a> {
     fn probes(&self) -> impl Iterator<Item = (String, Option<&'a str>)> {
         let domain = &self.domain;
         self.bare_probes().map(move |(name, subaddress)| (format!("{name}@{domain}"), subaddress))
+    }
+
+    /// `*+*` and `*`, each with its domain, where everybody of a domain may have one alias.
+    fn wild_probes(&self) -> impl Iterator<Item = (String, Option<&'a str>)> {
+        let (domain, subaddress) = (&self.domain, self.subaddress);
+        let detailed = self.name.as_ref().map(|_| "*+*");
+        let names = detailed.into_iter().chain(["*"]).filter(|_| self.is_wild);
+        names.map(move |name| (format!("{name}@{domain}"), subaddress))
     }
 
     /// The same without the domain.

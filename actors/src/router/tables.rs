@@ -22,8 +22,9 @@ use tracing::warn;
 pub(super) use super::list_files::{INCLUDE, members_in};
 use super::{
     accounts::Accounts,
-    list_alias::{ListAlias, ListMaker},
+    list_alias::{ListAlias, ListMaker, ListOwner},
     list_files::{members_of, open_file, read_text},
+    list_sender::of_nobody,
 };
 
 /// All tables.
@@ -362,6 +363,14 @@ impl<'a> ListReader<'a> {
             let message = format!("the alias {name}: {what}");
             TableRemark { field: "aliases", message }
         }));
+        if let ListOwner::Other(owner) = &made.owner {
+            let owner = of_nobody(owner).address.to_ascii_lowercase();
+            if owner == name || owner.split('@').next() == Some(name) {
+                let what = "failures are told to the list itself, and so to its members";
+                let message = format!("the alias {name}: {what}");
+                self.remarks.push(TableRemark { field: "aliases", message });
+            }
+        }
         self.lists.insert(name.to_owned(), (text.to_owned(), made));
         Ok(())
     }

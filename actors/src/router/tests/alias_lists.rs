@@ -76,6 +76,8 @@ const POSTS: &[(&str, By<'_>, &str)] = &[
     ("[AUTH_MAPPING] FRIENDS", STRANGER, REFUSED),
     ("[AUTH_MAPPING] FRIENDS", ("silent@y.example", "", "tcp_local"), REFUSED),
     ("[CANT_MAPPING] FRIENDS", ("a@friend.example", "", "tcp_local"), REFUSED),
+    ("[CANT_MAPPING] FRIENDS", ("\"A\"@Friend.example.", "", "tcp_local"), REFUSED),
+    ("[CANT_MAPPING] FRIENDS", ("@x.example:a@friend.example", "", "tcp_local"), REFUSED),
     ("[CANT_MAPPING] FRIENDS", STRANGER, "alice"),
     ("[USERNAME_AUTH_LIST] logins", ("", "Ann", "tcp_local"), "alice"),
     ("[USERNAME_AUTH_LIST] logins", ("", "bob@relais.example", "tcp_local"), "alice"),
@@ -139,6 +141,40 @@ async fn who_may_post_is_said_by_parameters() {
         // Mail that is in the queue was asked about where it came in.
         let got = post(&routes, "l", by, Poster::Admitted).await;
         assert!(got == "alice" || got == WAITS, "{got}");
+    }
+}
+
+/// Of mail in the queue nobody knows who had logged in: it is not taken for somebody else's.
+#[tokio::test]
+async fn mail_in_the_queue_is_refused_where_its_author_is_not_known_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let by = ("ann@x.example", "", "process");
+    // Parameters; the reply to mail that leads to the list only now, and to that by way of reprocess
+    let rows = [
+        ("[CANT_CHANNEL] tcp_submit", REFUSED, "alice"),
+        ("[CANT_CHANNEL] tcp_local", REFUSED, REFUSED),
+        ("[AUTH_CHANNEL] tcp_local", REFUSED, "alice"),
+        ("[USERNAME_CANT_LIST] eve@x.example", REFUSED, REFUSED),
+        ("[USERNAME_CANT_MAPPING] FRIENDS", REFUSED, REFUSED),
+        ("[USERNAME_AUTH_LIST] ann@x.example", REFUSED, REFUSED),
+        ("[CANT_LIST] eve@x.example", "alice", "alice"),
+        ("[AUTH_LIST] ann@x.example", "alice", "alice"),
+    ];
+    for (parameters, by_process, by_reprocess) in rows {
+        let aliases = format!("l: {parameters}, alice\nouter: l\n");
+        let routes = Routes::new(&config(folder.path(), &aliases)).unwrap();
+        let directory = LdifDirectory::standalone().unwrap();
+        for (to, poster) in [("l", Poster::Queued), ("outer", Poster::Admitted)] {
+            for (earlier, want) in [(None, by_process), (Some("tcp_local"), by_reprocess)] {
+                let to = address(to);
+                let (sender, _, source_channel) = by;
+                let question =
+                    Question { sender, source_channel, poster, earlier, ..question(&to, true) };
+                let outcome = Resolver::new(&routes, &directory, question).route().await.outcome;
+                let is_taken = want == "alice";
+                assert_eq!(outcome.is_ok(), is_taken, "{parameters} {to} {earlier:?}: {outcome:?}");
+            }
+        }
     }
 }
 
@@ -317,6 +353,8 @@ fn mistakes_are_told_when_the_table_is_read() {
         ("l: [CANT_LIST] damaged, alice", "(451): [CANT_LIST] damaged: line 3: "),
         ("l: <members, [DEFERRED], own@x.example", "[DEFERRED] does nothing: "),
         ("l: alice\nl: [AUTH_LIST] lost, alice", "\"l\" is there twice"),
+        ("l: [ENVELOPE_FROM] L+*@relais.example, alice", "failures are told to the list itself"),
+        ("l@x.example: <members, l@x.example", "failures are told to the list itself"),
     ];
     for (aliases, want) in rows {
         let tables = open(aliases).unwrap();
@@ -361,4 +399,35 @@ async fn the_configuration_itself_may_hold_lists() {
     config.aliases.insert("m".to_owned(), vec!["bob".to_owned(), "[AUTH_LIST] a@x".to_owned()]);
     let error = Routes::new(&config).unwrap_err().to_string();
     assert!(error.contains("m: named parameters stand"), "{error}");
+}
+
+#[tokio::test]
+async fn everybody_of_a_domain_may_have_one_alias() {
+    let folder = tempfile::tempdir().unwrap();
+    let aliases = "carl@relais.example: bob\n*+*@relais.example: bob+*\n*@relais.example: alice\n\
+                   dave: bob\n*@localhost: bob\n";
+    let mut config = config(folder.path(), aliases);
+    let none = LdifDirectory::standalone().unwrap();
+    let unknown = "550 5.1.1 unknown or illegal alias";
+    // Address; the alias with `aliaswild`, and without
+    let rows = [
+        ("carl@relais.example", "bob", "bob"),
+        ("dave@relais.example", "alice", "bob"),
+        ("erin@relais.example", "alice", unknown),
+        ("erin+x@relais.example", "bob+x", unknown),
+    ];
+    for is_wild in [true, false] {
+        config.channels[0].aliaswild = is_wild;
+        let routes = Routes::new(&config).unwrap();
+        for (to, wild, plain) in rows {
+            let to = address(to);
+            let question = Question::of_nobody(&to, "tcp_local");
+            let routing = Resolver::new(&routes, &none, question).traced().route().await;
+            let steps: Vec<_> = routing.steps.iter().map(ToString::to_string).collect();
+            let first = steps.iter().find(|step| step.starts_with("  aliases: "));
+            let want = Some(if is_wild { wild } else { plain }).filter(|want| *want != unknown);
+            let want = want.map(|target| format!("  aliases: {target}"));
+            assert_eq!(first, want.as_ref(), "{to} {is_wild}: {steps:#?}");
+        }
+    }
 }
