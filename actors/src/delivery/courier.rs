@@ -9,8 +9,8 @@ use std::sync::Arc;
 use relais_channels::{
     client::{Connection, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted},
     mail::{
-        Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
-        SiteTrouble,
+        Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Notify, Outcome, Recipient,
+        Reply, SiteTrouble,
     },
 };
 use relais_config::{Channel, channel::Program};
@@ -206,14 +206,14 @@ impl Courier {
         let Some(recipients) = recipients_of(work, envelope) else {
             return all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
         };
-        let base = delivery_of(envelope, &recipients);
+        let base = delivery_of(work, envelope, &recipients);
         let following = following.and_then(|message| {
             let (envelope, _) = message.record.as_ref().ok()?;
-            Some((envelope, recipients_of(&message.work, envelope)?))
+            Some(((&message.work, envelope), recipients_of(&message.work, envelope)?))
         });
+        let following = following.as_ref().map(|(its, to)| (its, self.handover(to).batch()));
         let following =
-            following.as_ref().map(|(envelope, to)| (envelope, self.handover(to).batch()));
-        let following = following.as_ref().map(|(envelope, to)| delivery_of(envelope, to));
+            following.as_ref().map(|((work, envelope), to)| delivery_of(work, envelope, to));
         let mut handover = self.handover(&recipients);
         let mut goes_on = true;
         while goes_on {
@@ -293,12 +293,15 @@ impl Courier {
 /// next hop tells.
 fn success_notices(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
     let Some(entry) = envelope.entries.get(usize::from(work.entry.entry)) else { return 0 };
-    if attempt.peer.as_ref().is_some_and(|peer| peer.notifies) {
-        return 0;
-    }
+    let notifies = attempt.peer.as_ref().is_some_and(|peer| peer.notifies);
     let reached = open_recipients(work.entry.open).zip(&attempt.outcomes).filter(|(index, to)| {
         let recipient = entry.recipients.get(usize::from(*index));
-        matches!(to, Outcome::Delivered(_)) && recipient.is_some_and(|r| r.notify.of_success())
+        let wants = recipient.is_some_and(|recipient| {
+            // The next hop tells the owner of a list, whom success does not concern.
+            let is_told = notifies && envelope.list_sender(recipient).is_none();
+            recipient.notify.of_success() && !is_told
+        });
+        matches!(to, Outcome::Delivered(_)) && wants
     });
     reached.fold(0, |all, (index, _)| all | 1 << index)
 }
@@ -314,20 +317,30 @@ fn recipients_of<'e>(
     let rcpt = |to: &'e Recipient| OutgoingRcpt {
         original: &to.original,
         original_recipient: to.original_recipient.as_ref(),
-        notify: to.notify,
+        // The owner of a list wants to hear what is the custom, whatever the author wants.
+        notify: if envelope.list_sender(to).is_some() { Notify::Unsaid } else { to.notify },
         quota: to.quota.as_deref().copied(),
         ..OutgoingRcpt::new(&to.address)
     };
     Some(recipients.map(rcpt).collect())
 }
 
-fn delivery_of<'e>(envelope: &'e Envelope, recipients: &'e [OutgoingRcpt<'e>]) -> Outgoing<'e> {
+/// Recipients of one entry have one sender. The name of a message is that of its own sender, who is to
+/// read it in notices.
+fn delivery_of<'e>(
+    work: &Work,
+    envelope: &'e Envelope,
+    recipients: &'e [OutgoingRcpt<'e>],
+) -> Outgoing<'e> {
+    let entry = envelope.entries.get(usize::from(work.entry.entry));
+    let first = entry.and_then(|entry| entry.recipients.first());
+    let is_own = first.is_none_or(|first| envelope.list_sender(first).is_none());
     Outgoing {
-        sender: &envelope.sender,
+        sender: first.map_or(&envelope.sender, |first| envelope.sender_of(first)),
         recipients,
         size: envelope.size,
         eight_bit: envelope.eight_bit,
-        envelope_id: envelope.envelope_id.as_deref(),
+        envelope_id: envelope.envelope_id.as_deref().filter(|_| is_own),
         returned: envelope.returned,
     }
 }

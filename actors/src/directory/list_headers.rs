@@ -1,4 +1,5 @@
-//! Header lines that a list's mail gets or loses: `mgrpAddHeader`, `mgrpRemoveHeader`.
+//! Header lines that a list's mail gets or loses: `mgrpAddHeader`, `mgrpRemoveHeader`, and what aliases
+//! with parameters say.
 //!
 //! A value is one field of printable ASCII. Fields that say how the content is made, where a message
 //! has been and who signed it are no list's to change.
@@ -12,6 +13,11 @@ pub struct ListHeaders {
     pub added: Vec<Box<str>>,
     /// Names of fields, in lower case.
     pub removed: Vec<Box<str>>,
+    /// Lines that take the place of the message's own fields of these names, whatever is signed: of two
+    /// a reader might go by the other one.
+    pub replaced: Vec<Box<str>>,
+    /// Lines for messages that have no field of these names.
+    pub completed: Vec<Box<str>>,
 }
 
 impl ListHeaders {
@@ -19,14 +25,14 @@ impl ListHeaders {
     pub fn of(entry: &Entry, ignored: &mut Vec<IgnoredValue>) -> Self {
         let mut headers = Self::default();
         for value in entry.all("mgrpaddheader") {
-            match line(value).filter(|_| headers.added.len() < MOST) {
+            match list_line(value).filter(|_| headers.added.len() < MOST) {
                 Some(line) => headers.added.push(line),
                 None => ignored.push(IgnoredValue::new("mgrpAddHeader", value, LINE)),
             }
         }
         for value in entry.all("mgrpremoveheader") {
             let name = value.trim().trim_end_matches(':').trim_end().to_ascii_lowercase();
-            if is_free(&name) && headers.removed.len() < MOST {
+            if is_lists_own(&name) && headers.removed.len() < MOST {
                 headers.removed.push(name.into());
             } else {
                 ignored.push(IgnoredValue::new("mgrpRemoveHeader", value, NAME));
@@ -37,7 +43,8 @@ impl ListHeaders {
 
     /// Whether nothing is changed.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty()
+        let Self { added, removed, replaced, completed } = self;
+        [added, removed, replaced, completed].iter().all(|lines| lines.is_empty())
     }
 
     /// These, and those of a list that is a member of this one.
@@ -47,23 +54,42 @@ impl ListHeaders {
             let new = inner.iter().filter(|value| !outer.contains(value));
             outer.iter().chain(new).take(2 * MOST).cloned().collect()
         };
+        // Of two lines of one name the inner list's is nearer to its members.
+        let nearer = |outer: &[Box<str>], inner: &[Box<str>]| -> Vec<Box<str>> {
+            let names: Vec<_> = inner.iter().map(|line| field_name(line)).collect();
+            let left = outer.iter().filter(|line| !names.contains(&field_name(line)));
+            left.chain(inner).take(2 * MOST).cloned().collect()
+        };
         Self {
             added: both(&self.added, &inner.added),
             removed: both(&self.removed, &inner.removed),
+            replaced: nearer(&self.replaced, &inner.replaced),
+            completed: nearer(&self.completed, &inner.completed),
         }
+    }
+
+    /// Names of the fields that lines take the place of, in lower case.
+    pub fn replaced_names(&self) -> Vec<Box<str>> {
+        self.replaced.iter().map(|line| field_name(line)).collect()
     }
 }
 
-/// One field: a name, a colon and a text.
-fn line(value: &str) -> Option<Box<str>> {
+/// The name of the field that a line is, in lower case.
+pub fn field_name(line: &str) -> Box<str> {
+    let name = line.split(':').next().unwrap_or_default();
+    name.trim_end().to_ascii_lowercase().into()
+}
+
+/// One field that a list may have: a name, a colon and a text.
+pub(crate) fn list_line(value: &str) -> Option<Box<str>> {
     let (name, text) = value.split_once(':')?;
     let is_text = text.bytes().all(|c| (b' '..=b'~').contains(&c)) && !text.trim().is_empty();
-    let is_line = is_text && value.len() <= LONGEST && is_free(&name.to_ascii_lowercase());
+    let is_line = is_text && value.len() <= LONGEST && is_lists_own(&name.to_ascii_lowercase());
     is_line.then(|| format!("{name}: {}", text.trim()).into())
 }
 
 /// Whether a list may have a say about the fields of this name, in lower case.
-fn is_free(name: &str) -> bool {
+pub(crate) fn is_lists_own(name: &str) -> bool {
     let is_name =
         (1..=76).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_graphic() && c != b':');
     is_name && !KEPT.contains(&name) && !name.starts_with("content-")
@@ -124,8 +150,16 @@ mod tests {
         let inner = ListHeaders {
             added: vec!["X-B: c".into()],
             removed: vec!["x-spam".into(), "x-c".into()],
+            ..ListHeaders::default()
         };
         let both = outer.and(&inner);
         assert_eq!((both.added.len(), both.removed.len()), (1, 3));
+        let of = |lines: &[&str]| ListHeaders {
+            replaced: lines.iter().map(|line| (*line).into()).collect(),
+            ..ListHeaders::default()
+        };
+        let both = of(&["Reply-To: a", "Errors-To: a"]).and(&of(&["reply-to: b"]));
+        assert_eq!(both, of(&["Errors-To: a", "reply-to: b"]));
+        assert_eq!(both.replaced_names(), ["errors-to".into(), "reply-to".into()]);
     }
 }

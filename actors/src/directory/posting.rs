@@ -1,7 +1,10 @@
 //! Rules of a list about who may post to it. They are read here; whoever asks them also knows who
 //! posts.
 
-use super::{entry::Entry, filter::is_like, member_url::MemberUrl, refusal::EntryError};
+use super::{
+    entry::Entry, filter::is_like, member_url::MemberUrl, poster_list::PostingConditions,
+    refusal::EntryError,
+};
 
 /// The rules of a list.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -24,6 +27,8 @@ pub struct PostingRules {
     pub disallowed: Vec<MemberUrl>,
     /// `mgrpModerator`
     pub moderators: Vec<MemberUrl>,
+    /// Conditions of a list in an alias file.
+    pub conditions: PostingConditions,
 }
 
 /// A pattern of domains, in lower case: `*` stands for anything.
@@ -48,13 +53,15 @@ impl PostingRules {
             allowed: MemberUrl::all(entry, "mgrpAllowedBroadcaster")?,
             disallowed: MemberUrl::all(entry, "mgrpDisallowedBroadcaster")?,
             moderators: MemberUrl::all(entry, "mgrpModerator")?,
+            conditions: PostingConditions::default(),
         }))
     }
 
     /// Whether it matters who posts, beyond a login.
     pub fn ask_for_names(&self) -> bool {
         let no_domains = self.allowed_domains.is_empty() && self.disallowed_domains.is_empty();
-        !(no_domains && self.allowed.is_empty() && self.disallowed.is_empty())
+        let no_names = self.allowed.is_empty() && self.disallowed.is_empty();
+        !(no_domains && no_names) || self.conditions.ask_for_names()
     }
 }
 
@@ -98,9 +105,12 @@ impl BroadcasterPolicy {
     }
 }
 
-/// The first line of the list's own words, if a reply can have it.
 fn words(entry: &Entry) -> Option<String> {
-    let text = entry.first("mgrpmsgrejecttext").or(entry.first("mailrejecttext"))?;
+    posting_words(entry.first("mgrpmsgrejecttext").or(entry.first("mailrejecttext"))?)
+}
+
+/// The first line of a list's own words, if a reply can have it.
+pub(crate) fn posting_words(text: &str) -> Option<String> {
     let line = text.trim_start().lines().next()?.trim_end();
     let sound = line.bytes().all(|c| (b' '..=b'~').contains(&c));
     (sound && !line.is_empty()).then(|| line.chars().take(MOST_WORDS).collect())

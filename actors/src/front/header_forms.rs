@@ -7,14 +7,14 @@
 use std::{collections::HashSet, sync::Arc};
 
 use relais_channels::mail::{
-    Address, HeaderAddress, InnerHeaders, Passing, Reply, header_addresses, is_domain, is_signed,
-    replaced, without_fields,
+    Address, HeaderAddress, InnerHeaders, Passing, Reply, has_field, header_addresses, is_domain,
+    is_signed, replaced, without_fields,
 };
 use tracing::warn;
 
 use super::queue_side::{DefaultHost, QueueSide};
 use crate::{
-    directory::ListHeaders,
+    directory::{ListHeaders, field_name},
     router::{HeaderForm, HeaderTreatment, RewriteHeader, Route, RouterHandle, Routes},
 };
 
@@ -141,9 +141,12 @@ impl HeaderForms {
                 let mut header = put(header, &form, &addresses);
                 let mut octets = head.to_vec();
                 if let Some(changes) = of_list {
-                    octets.extend_from_slice(&added(changes));
+                    octets.extend_from_slice(&added(changes, &header));
                     if !signed || treatment.signed_too {
                         header = without_fields(&header, &changes.removed);
+                    }
+                    if !changes.replaced.is_empty() {
+                        header = without_fields(&header, &changes.replaced_names());
                     }
                 }
                 octets.extend_from_slice(&header);
@@ -254,9 +257,12 @@ impl DefaultHost {
     }
 }
 
-/// The lines that a list puts in front.
-fn added(changes: &ListHeaders) -> Vec<u8> {
-    changes.added.iter().flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect()
+/// The lines that a list puts in front of this header.
+fn added(changes: &ListHeaders, header: &[u8]) -> Vec<u8> {
+    let completed = changes.completed.iter();
+    let completed = completed.filter(|line| !has_field(header, &field_name(line)));
+    let lines = changes.added.iter().chain(&changes.replaced).chain(completed);
+    lines.flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect()
 }
 
 /// The header with the texts of a form in the places of its addresses.

@@ -9,11 +9,12 @@ use std::{
     time::SystemTime,
 };
 
-use relais_channels::mail::{Address, XQuota};
+use relais_channels::mail::{Address, ErrorsTo, XQuota};
 use relais_config::{Channel, channel::Subaddress};
 use tracing::warn;
 
 use super::{
+    list_alias::{ListAlias, ListOwner},
     posting::{AskedLists, PostGoes, PostingCheck},
     refusal::{MAX_EXPANSION, Refusal},
     routes::{Question, Routes},
@@ -33,7 +34,7 @@ pub(super) struct Targets {
     /// Members by name that have no address.
     pub(super) missing: Vec<String>,
     /// Hears of failures in the sender's place.
-    pub(super) errors_to: Option<String>,
+    pub(super) errors_to: Option<ErrorsTo>,
     /// None of them yet: the address is looked up once more, by the reprocess channel.
     pub(super) is_later: bool,
     /// Octets of one message for them.
@@ -55,6 +56,8 @@ struct Names<'a> {
     /// In lower case.
     domain: String,
     ways: Subaddress,
+    /// The alias table may have one name for everybody of a domain.
+    is_wild: bool,
 }
 
 /// Looks for whom one address stands for.
@@ -79,7 +82,7 @@ impl<L: Lookup> Aliases<'_, L> {
         let unquoted = address.unquoted_local();
         let names = Names::of(&unquoted, address, self.channel);
         let Routes { completion, aliases_first, .. } = self.routes;
-        if *aliases_first && let Some(targets) = self.in_table(&names) {
+        if *aliases_first && let Some(targets) = self.in_table(&names).await? {
             return Ok(Some(targets));
         }
         let domain = self.lookup.domain(&names.domain).await?;
@@ -92,7 +95,7 @@ impl<L: Lookup> Aliases<'_, L> {
         {
             return Ok(Some(targets));
         }
-        if !*aliases_first && let Some(targets) = self.in_table(&names) {
+        if !*aliases_first && let Some(targets) = self.in_table(&names).await? {
             return Ok(Some(targets));
         }
         // Every host of ours has a postmaster (RFC 5321 section 4.5.1).
@@ -172,13 +175,13 @@ impl<L: Lookup> Aliases<'_, L> {
             self.note_ignored(&entry.dn, &ignored_reply_values(entry));
         }
         let Allowance { quota, size_limit, .. } = self.allowance(entry, &request.domain.entry);
-        let (errors_to, quota) = (errors_to(entry), quota.map(Arc::new));
+        let (errors_to, quota) = (errors_to(entry).map(ErrorsTo::reader), quota.map(Arc::new));
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
         if entry.is_group() {
             self.note_unheeded(entry);
             all.headers = self.headers(entry);
-            let check =
-                PostingCheck::new(self.lookup, self.question, self.depth, self.asked, self.trace);
+            let asked = (self.routes, self.lookup);
+            let check = PostingCheck::new(asked, self.question, self.depth, self.asked, self.trace);
             if let PostGoes::ToModerators(moderators) = check.ask(entry).await? {
                 all.addresses.extend(moderators.into_iter().map(|address| (address, false)));
                 return Ok(all);
@@ -246,10 +249,7 @@ impl<L: Lookup> Aliases<'_, L> {
         if headers.is_empty() {
             return None;
         }
-        self.trace.note(|| Step::ListHeaders {
-            added: headers.added.iter().map(ToString::to_string).collect(),
-            removed: headers.removed.iter().map(ToString::to_string).collect(),
-        });
+        self.trace.note(|| Step::of_headers(&headers));
         Some(Arc::new(headers))
     }
 
@@ -305,27 +305,92 @@ impl<L: Lookup> Aliases<'_, L> {
     }
 
     /// `None`: the alias table knows nothing of it.
-    fn in_table(&mut self, names: &Names<'_>) -> Option<Targets> {
+    async fn in_table(&mut self, names: &Names<'_>) -> Result<Option<Targets>, Refusal> {
         let aliases = &self.routes.tables.aliases;
         if self.is_plain || aliases.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let mut probes = names.probes().chain(names.bare_probes());
-        let (name, subaddress, targets) = probes.find_map(|(name, subaddress)| {
-            let targets = aliases.get(&name)?.into_owned();
-            Some((name, subaddress, targets))
-        })?;
+        let mut probes = names.probes().chain(names.wild_probes()).chain(names.bare_probes());
+        let found = probes.find_map(|(name, subaddress)| {
+            let list = aliases.list(&name);
+            let targets = match list {
+                Some(list) => list.members.clone(),
+                None => aliases.get(&name)?.into_owned(),
+            };
+            Some((name, subaddress, (list, targets)))
+        });
+        let Some((name, subaddress, (list, targets))) = found else { return Ok(None) };
         let delimiter = &self.channel.recipient_delimiter;
         let taken_over = |target| with_subaddress(target, delimiter, subaddress);
         let targets: Vec<_> = targets.into_iter().map(taken_over).collect();
-        self.trace.note(|| Step::Alias { source: "aliases", targets: targets.clone() });
         // As in sendmail's and Postfix's alias files.
         let owner = format!("owner-{name}");
-        Some(Targets {
+        let owner = aliases.has(&owner).then_some(owner);
+        let found = Targets {
             addresses: Targets::of(targets).addresses,
-            errors_to: aliases.has(&owner).then_some(owner),
+            errors_to: owner.map(ErrorsTo::reader),
             ..Targets::default()
-        })
+        };
+        if let Some(list) = list {
+            return self.in_list((&name, list), found).await.map(Some);
+        }
+        self.note_members("aliases", &found);
+        Ok(Some(found))
+    }
+
+    /// The addresses that a list with parameters stands for; `found`: its members by address.
+    async fn in_list(
+        &mut self,
+        (name, list): (&str, &ListAlias),
+        mut found: Targets,
+    ) -> Result<Targets, Refusal> {
+        self.trace
+            .note(|| Step::Parameters { alias: name.to_owned(), parameters: list.shown.clone() });
+        if let Some(why) = &list.closed {
+            return Err(Refusal::List(why.clone()));
+        }
+        if let Some(limit) = list.size_limit {
+            self.trace.note(|| Step::SizeLimit { octets: limit.get() });
+        }
+        found.size_limit = list.size_limit;
+        if let Some(rules) = &list.rules {
+            let asked = (self.routes, self.lookup);
+            let check = PostingCheck::new(asked, self.question, self.depth, self.asked, self.trace);
+            if let PostGoes::ToModerators(them) = check.ask_by(rules, name).await? {
+                let size_limit = list.size_limit;
+                return Ok(Targets { size_limit, ..Targets::members(them) });
+            }
+        }
+        if list.is_deferred && self.may_defer() {
+            found.is_later = true;
+            return Ok(found);
+        }
+        match &list.owner {
+            ListOwner::Unsaid => {}
+            ListOwner::Poster => found.errors_to = None,
+            ListOwner::Other(owner) => {
+                let address = owner.address.to_string();
+                self.trace.note(|| Step::ListSender { address });
+                found.errors_to = Some(owner.clone());
+            }
+        }
+        if let Some(headers) = &list.headers {
+            self.trace.note(|| Step::of_headers(headers));
+            found.headers = Some(Arc::clone(headers));
+        }
+        for search in &list.searches {
+            let more = self.members_by(search).await?;
+            found.addresses.extend(more.into_iter().map(|address| (address, false)));
+        }
+        self.note_members("aliases", &found);
+        Ok(found)
+    }
+
+    fn note_members(&mut self, source: &'static str, found: &Targets) {
+        self.trace.note(|| Step::Alias {
+            source,
+            targets: found.addresses.iter().map(|(address, _)| address.clone()).collect(),
+        });
     }
 
     fn instead(&mut self, source: &'static str, target: String, is_way: bool) -> Targets {
@@ -341,6 +406,11 @@ impl Targets {
         let own = |address: &str| address.starts_with('|') || address.starts_with(INCLUDE);
         let addresses = addresses.into_iter().map(|address| (own(&address), address));
         let addresses = addresses.map(|(is_way, address)| (address, is_way)).collect();
+        Self { addresses, ..Self::default() }
+    }
+
+    fn members(addresses: Vec<String>) -> Self {
+        let addresses = addresses.into_iter().map(|address| (address, false)).collect();
         Self { addresses, ..Self::default() }
     }
 
@@ -363,6 +433,7 @@ impl<'a> Names<'a> {
             subaddress: detail.map(|(_, subaddress)| subaddress).filter(|text| !text.is_empty()),
             domain: address.domain().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase(),
             ways: *ways,
+            is_wild: channel.aliaswild,
         }
     }
 
@@ -370,6 +441,14 @@ impl<'a> Names<'a> {
     fn probes(&self) -> impl Iterator<Item = (String, Option<&'a str>)> {
         let domain = &self.domain;
         self.bare_probes().map(move |(name, subaddress)| (format!("{name}@{domain}"), subaddress))
+    }
+
+    /// `*+*` and `*`, each with its domain, where everybody of a domain may have one alias.
+    fn wild_probes(&self) -> impl Iterator<Item = (String, Option<&'a str>)> {
+        let (domain, subaddress) = (&self.domain, self.subaddress);
+        let detailed = self.name.as_ref().map(|_| "*+*");
+        let names = detailed.into_iter().chain(["*"]).filter(|_| self.is_wild);
+        names.map(move |name| (format!("{name}@{domain}"), subaddress))
     }
 
     /// The same without the domain.

@@ -21,12 +21,13 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use relais_channels::mail::{Reply, XQuota};
+use relais_channels::mail::{ErrorsTo, Reply, XQuota};
 use tracing::warn;
 
 use super::{
     alias::Targets,
     circles::{Circles, Circular},
+    list_sender::{of_member, of_nobody},
     lists::Fingerprint,
     refusal::{MAX_EXPANSION, Refusal},
     routes::{Route, Routes},
@@ -67,7 +68,7 @@ pub(super) struct Lineage {
     /// The address to look up to come by the same way once more; `None`: the recipient itself.
     pub(super) member: Option<Arc<str>>,
     /// Hears of failures in the sender's place.
-    pub(super) errors_to: Option<Arc<str>>,
+    pub(super) errors_to: Option<ErrorsTo>,
     /// The address whose alias led here, in [`Expansion::circles`]; `None`: the recipient itself.
     pub(super) from: Option<usize>,
     /// The octets that a message may have that comes here.
@@ -81,7 +82,7 @@ pub(super) struct Lineage {
 /// A member that leads nowhere.
 struct Failed {
     member: String,
-    errors_to: Option<Arc<str>>,
+    errors_to: Option<ErrorsTo>,
     refusal: Refusal,
 }
 
@@ -94,12 +95,17 @@ impl Failed {
 
 impl Lineage {
     /// Of the members of `address`, which is `node` of [`Expansion::circles`].
-    pub(super) fn of_members(&self, node: usize, address: &str, errors_to: Option<String>) -> Self {
+    pub(super) fn of_members(
+        &self,
+        node: usize,
+        address: &str,
+        errors_to: Option<ErrorsTo>,
+    ) -> Self {
         Self {
             depth: self.depth + 1,
             // Where a user's mail goes is asked of the user once more, and not of the way.
             member: (self.depth > 0).then(|| address.into()),
-            errors_to: errors_to.map(Arc::from).or_else(|| self.errors_to.clone()),
+            errors_to: errors_to.or_else(|| self.errors_to.clone()),
             from: Some(node),
             size_limit: self.size_limit,
             quota: None,
@@ -194,15 +200,16 @@ impl Expansion {
         for dn in targets.missing {
             self.circles.mark_leading(Some(node));
             let refusal = Refusal::NoAddress(dn.clone());
-            self.fail(dn, lineage.errors_to.clone(), refusal, trace);
+            self.fail(dn, lineage.errors_to.as_ref(), refusal, trace);
         }
         let member = |(address, is_way): (String, bool)| {
-            let (member, quota) = if is_way {
-                (lineage.member.clone(), lineage.quota.clone())
-            } else {
-                (Some(address.as_str().into()), None)
-            };
-            Member { address, lineage: Lineage { member, quota, ..lineage.clone() }, is_way }
+            if is_way {
+                return Member { address, lineage: lineage.clone(), is_way };
+            }
+            let errors_to = lineage.errors_to.as_ref().map(|its| of_member(its, &address));
+            let (member, quota) = (Some(address.as_str().into()), None);
+            let lineage = Lineage { member, errors_to, quota, ..lineage.clone() };
+            Member { address, lineage, is_way }
         };
         self.followed.extend(targets.addresses.into_iter().rev().map(member));
     }
@@ -221,15 +228,15 @@ impl Expansion {
             let refusal = Refusal::NoChannel(address.chars().take(200).collect());
             // The way will be another one when it is looked for again.
             let member = member.map_or(address, |member| member.to_string());
-            return self.fail(member, errors_to, refusal, trace);
+            return self.fail(member, errors_to.as_ref(), refusal, trace);
         }
         if is_way && matches!(refusal, Refusal::Alias(_)) {
             // The command may be listed when the alias is asked again.
             let alias =
                 member.map_or_else(|| self.circles.recipient().to_owned(), |it| it.to_string());
-            return self.fail(alias, errors_to, refusal, trace);
+            return self.fail(alias, errors_to.as_ref(), refusal, trace);
         }
-        self.fail(address, errors_to, refusal, trace);
+        self.fail(address, errors_to.as_ref(), refusal, trace);
     }
 
     /// One copy of the name of a host.
@@ -251,7 +258,7 @@ impl Expansion {
         let circles = std::mem::take(&mut self.circles);
         let recipient = circles.recipient().to_owned();
         for Circular { address, errors_to } in circles.circular() {
-            self.fail(address, errors_to, Refusal::Circle, trace);
+            self.fail(address, errors_to.as_ref(), Refusal::Circle, trace);
         }
         let mut failed = std::mem::take(&mut self.failed);
         tell_of_failed(&recipient, &failed, trace);
@@ -313,7 +320,7 @@ impl Expansion {
     fn fail(
         &mut self,
         member: String,
-        errors_to: Option<Arc<str>>,
+        errors_to: Option<&ErrorsTo>,
         refusal: Refusal,
         trace: &mut Trace,
     ) {
@@ -323,6 +330,7 @@ impl Expansion {
             trace.note(|| reason);
         }
         trace.note(|| Step::Refused { address: member.as_str().into(), reply: refusal.reply() });
+        let errors_to = errors_to.map(of_nobody);
         self.failed.push(Failed { member, errors_to, refusal });
     }
 }

@@ -20,8 +20,12 @@ mod expand;
 mod forward;
 mod forwarding;
 mod headers;
+mod list_alias;
+mod list_files;
+mod list_sender;
 mod lists;
 mod own_route;
+mod poster_files;
 #[cfg(test)]
 mod postfix_tests;
 mod posting;

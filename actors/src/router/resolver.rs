@@ -32,6 +32,7 @@ use super::{
     expand::{Expansion, Lineage, Member},
     forward,
     forwarding::forwarded,
+    list_sender::of_nobody,
     lists::{LONG, Lists},
     own_route::without_own_hosts,
     posting::AskedLists,
@@ -128,7 +129,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         } else {
             resolution
         };
-        Resolution { posting: self.posting(), ..resolution }
+        let held = self.asked.held.take().map(Into::into);
+        Resolution { posting: self.posting(), held, ..resolution }
     }
 
     /// How far what was found depends on who posts.
@@ -172,8 +174,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let relaying = !local && self.is_relaying(&first, claimed);
         let channel = channel.map(|channel| channel.name.as_str().into());
         let routes = self.expand(first).await;
-        let (comes_once, posting) = (self.comes_once, Posting::default());
-        Resolution { routes, local, relaying, rewritten, channel, comes_once, posting }
+        let (comes_once, posting, held) = (self.comes_once, Posting::default(), None);
+        Resolution { routes, local, relaying, rewritten, channel, comes_once, posting, held }
     }
 
     /// The address without hosts of ours at the head of its source route; `None`: it has none.
@@ -215,6 +217,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             routes: ways,
             comes_once: self.comes_once,
             posting: Posting::default(),
+            held: None,
         })
     }
 
@@ -485,7 +488,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             address: address.mailbox().into(),
             tag: Arc::clone(tag),
             member: Some(address.mailbox().into()),
-            errors_to: lineage.errors_to.clone(),
+            errors_to: lineage.errors_to.as_ref().map(of_nobody),
             refused: None,
             size_limit: lineage.size_limit,
             quota: None,
@@ -640,7 +643,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             address: presented(channel, &rewritten.address).into(),
             tag: if own_tag { (&*rewritten.tag).into() } else { Arc::clone(tag) },
             member: lineage.member.clone(),
-            errors_to: lineage.errors_to.clone(),
+            errors_to: lineage.errors_to.as_ref().map(of_nobody),
             refused: None,
             size_limit: lineage.size_limit,
             // Nobody else can make use of it.
@@ -699,6 +702,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             channel: refused.channel.clone(),
             comes_once: refused.comes_once,
             posting: refused.posting,
+            held: None,
         };
         let asked = self.question.address;
         if let Some(address) = configured.as_ref().filter(|address| *address != asked) {
@@ -819,6 +823,7 @@ impl Resolution {
             channel: None,
             comes_once: false,
             posting: Posting::default(),
+            held: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use relais_channels::mail::{Address, Reply, XQuota};
+use relais_channels::mail::{Address, ErrorsTo, Reply, XQuota};
 use relais_config::{
     Channel, Config, ListedProgram, MappingTable, RewriteRule,
     channel::Program,
@@ -22,6 +22,7 @@ use relais_config::{
 };
 
 use super::{
+    list_alias::completion,
     postmaster::Postmaster,
     refusal::Refusal,
     reversing::Reversing,
@@ -184,7 +185,7 @@ pub struct Route {
     /// The address that was looked up last, when it is not the recipient's own.
     pub member: Option<Arc<str>>,
     /// Hears of failures in the sender's place.
-    pub errors_to: Option<Arc<str>>,
+    pub errors_to: Option<ErrorsTo>,
     /// It leads nowhere, for good or for now; the channel is the one that sees to that.
     pub refused: Option<Arc<Reply>>,
     /// The octets that a message may have that goes this way; `None`: as many as it likes.
@@ -221,6 +222,8 @@ pub struct Resolution {
     pub comes_once: bool,
     /// Whether lists asked who posts.
     pub posting: Posting,
+    /// Why one of these lists has the mail held.
+    pub held: Option<Box<str>>,
 }
 
 /// How far an answer depends on who posts.
@@ -268,11 +271,6 @@ impl Routes {
             }
         }
         let local = config.channels.iter().find(|channel| channel.program == Program::Local);
-        // Without a directory users are users of this host.
-        let completion = match (&config.directory, local) {
-            (None, Some(local)) => &local.tag,
-            _ => &config.default_domain,
-        };
         let both = |channel: &Channel| (channel.name.as_str().into(), channel.tag.as_str().into());
         let of = |program| config.channels.iter().position(|its| its.program == program);
         // Of several of one name the first counts.
@@ -317,7 +315,7 @@ impl Routes {
             sequences,
             tables: mail_tables,
             aliases_first: config.aliases_first,
-            completion: completion.to_ascii_lowercase(),
+            completion: completion(config).to_ascii_lowercase(),
             delimiter: local.map_or("+".to_owned(), |local| local.recipient_delimiter.clone()),
             postmaster: Postmaster::of(config),
         })

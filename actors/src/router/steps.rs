@@ -7,7 +7,7 @@ use std::fmt;
 use relais_channels::mail::Reply;
 use serde::Serialize;
 
-use crate::directory::{Entry, EntryError, SearchLog, Searched};
+use crate::directory::{Entry, EntryError, ListHeaders, SearchLog, Searched};
 
 /// One step of routing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -149,6 +149,18 @@ pub enum Step {
         source: &'static str,
         /// The targets of the alias.
         targets: Vec<String>,
+    },
+    /// A list with parameters was found.
+    Parameters {
+        /// Its name.
+        alias: String,
+        /// Each of them, as it was written.
+        parameters: Vec<String>,
+    },
+    /// Copies for the members of a list have this sender.
+    ListSender {
+        /// The address; `+*` stands for a member's.
+        address: String,
     },
     /// A delivery option was applied.
     Option {
@@ -373,6 +385,12 @@ impl Step {
                 let all: Vec<_> = added.chain(removed).collect();
                 write!(f, "  header of the list's mail: {}", all.join(", "))
             }
+            Self::Parameters { alias, parameters } => {
+                write!(f, "  aliases: {alias} is a list with {}", parameters.join(", "))
+            }
+            Self::ListSender { address } => {
+                write!(f, "  the sender of copies is {address}, who hears of failures")
+            }
             Self::SizeLimit { octets } => write!(f, "  a message may have {octets} octets"),
             Self::Unusable { dn, reason } => write!(f, "  {dn}: takes no mail: {reason}"),
             Self::Posting { list, author, verdict } => write!(f, "  {list}: <{author}> {verdict}"),
@@ -386,6 +404,18 @@ impl Step {
                 write!(f, "  {address} is looked up later, by channel {channel}")
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Of the changes to the header of a list's mail.
+    pub(super) fn of_headers(headers: &ListHeaders) -> Self {
+        let ListHeaders { added, removed, replaced, completed } = headers;
+        let plain = added.iter().map(ToString::to_string);
+        let replaced = replaced.iter().map(|line| format!("{line} (in place of its own)"));
+        let completed = completed.iter().map(|line| format!("{line} (unless it has one)"));
+        Self::ListHeaders {
+            added: plain.chain(replaced).chain(completed).collect(),
+            removed: removed.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -487,6 +517,8 @@ impl fmt::Display for Step {
             Self::Domain { .. }
             | Self::Entries { .. }
             | Self::Option { .. }
+            | Self::Parameters { .. }
+            | Self::ListSender { .. }
             | Self::Ignored { .. }
             | Self::Quota { .. }
             | Self::SizeLimit { .. }

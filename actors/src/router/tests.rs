@@ -1,5 +1,6 @@
 //! Whole ways, through the shipped configurations and through small ones.
 
+mod alias_lists;
 mod allowances;
 mod groups;
 mod headers;

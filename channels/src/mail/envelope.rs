@@ -1,8 +1,8 @@
 //! The envelope of a queued message: who it is from, and where each recipient goes.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{MessageId, Notify, OriginalRecipient, Priority, Reply, Return, XQuota};
 
@@ -88,9 +88,68 @@ pub struct Origin {
     /// The address that was looked up last: what is routed when the recipient is routed again.
     pub member: Arc<str>,
     /// The address that failures are told to in the sender's place.
-    pub errors_to: Option<Arc<str>>,
+    pub errors_to: Option<ErrorsTo>,
     /// Why it could not be routed; for good, or for the time being.
     pub refused: Option<Reply>,
+}
+
+/// An address that failures are told to in the sender's place.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ErrorsTo {
+    /// Without angle brackets.
+    pub address: Arc<str>,
+    /// It is the sender of the recipient's copy, too.
+    pub is_sender: bool,
+}
+
+impl ErrorsTo {
+    /// One that only hears of failures.
+    pub fn reader(address: impl Into<Arc<str>>) -> Self {
+        Self { address: address.into(), is_sender: false }
+    }
+}
+
+/// The address.
+impl Deref for ErrorsTo {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.address
+    }
+}
+
+/// A text, in angle brackets where it is the sender: no address begins with one.
+impl Serialize for ErrorsTo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.is_sender {
+            serializer.collect_str(&format_args!("<{}>", self.address))
+        } else {
+            serializer.serialize_str(&self.address)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorsTo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let sender = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+        Ok(Self { address: sender.unwrap_or(&text).into(), is_sender: sender.is_some() })
+    }
+}
+
+impl Envelope {
+    /// The sender of the copy that a recipient gets: that of a list, or the message's own. The null
+    /// sender stays, whatever a list says: nobody is to answer to such a message.
+    pub fn sender_of<'a>(&'a self, recipient: &'a Recipient) -> &'a str {
+        self.list_sender(recipient).unwrap_or(&self.sender)
+    }
+
+    /// The sender that a list gives to the copy of a recipient.
+    pub fn list_sender<'a>(&self, recipient: &'a Recipient) -> Option<&'a str> {
+        let origin = recipient.origin.as_deref().filter(|_| !self.sender.is_empty());
+        let errors_to = origin.and_then(|origin| origin.errors_to.as_ref());
+        errors_to.filter(|its| its.is_sender).map(|its| &*its.address)
+    }
 }
 
 impl Recipient {

@@ -18,9 +18,9 @@ pub mod xtext;
 pub use address::{Address, AddressError, MAX_PATH, ReversePath};
 pub use content::Content;
 pub use dialect::Dialect;
-pub use envelope::{Entry, Envelope, Origin, Recipient, Rerouted};
+pub use envelope::{Entry, Envelope, ErrorsTo, Origin, Recipient, Rerouted};
 pub use header_addresses::{
-    AddressSide, HeaderAddress, header_addresses, is_signed, replaced, without_fields,
+    AddressSide, HeaderAddress, has_field, header_addresses, is_signed, replaced, without_fields,
 };
 pub use header_scan::{HeaderScan, HeaderScanner, peer_id, star_received};
 pub use inner_headers::{InnerHeaders, Passing};

@@ -101,7 +101,8 @@ section! {
         virtual_alias: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
         /// Aliases: name to addresses, `:include:/file`, `\\user`, or `|label` or `|command` of one of
         /// `programs`. They may be a file, in the form of aliases(5) or of the original. Files to append
-        /// to are not there yet.
+        /// to are not there yet. A list of the original has `<file` first, named parameters such as
+        /// `[AUTH_LIST] staff.txt`, and addresses behind them.
         aliases: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
         /// Whether aliases are asked before the directory, as Postfix does, and not behind it, as the
         /// original does.

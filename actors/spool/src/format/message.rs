@@ -281,7 +281,7 @@ const MAX_RECORD: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Entry, Notify};
+    use relais_channels::mail::{Entry, ErrorsTo, Notify};
 
     use super::*;
 
@@ -343,6 +343,33 @@ mod tests {
             assert_eq!(decode_envelope(&bytes), Some(envelope));
             assert_eq!(decoded_before_quotas(&bytes), Some(without));
         }
+    }
+
+    #[test]
+    fn a_list_that_is_the_sender_of_copies_is_told_from_one_that_hears_of_failures() {
+        let plain = encoded(&with_errors_to(ErrorsTo::reader("owner@x.example")));
+        for (address, is_sender, more) in [("owner@x.example", false, 0), ("o@x.example", true, 2)]
+        {
+            let envelope = with_errors_to(ErrorsTo { address: address.into(), is_sender });
+            let bytes = encoded(&envelope);
+            let shorter = "owner@x.example".len() - address.len();
+            assert_eq!(bytes.len() + shorter, plain.len() + more);
+            let recipient = &envelope.entries[1].recipients[1];
+            let list = is_sender.then_some(address);
+            assert_eq!(envelope.list_sender(recipient), list);
+            assert_eq!(envelope.sender_of(recipient), list.unwrap_or("carol@example.net"));
+            let nobody = Envelope { sender: String::new(), ..envelope.clone() };
+            assert_eq!(nobody.sender_of(recipient), "");
+            assert_eq!(decode_envelope(&bytes), Some(envelope));
+        }
+    }
+
+    fn with_errors_to(errors_to: ErrorsTo) -> Envelope {
+        let mut envelope = envelope();
+        if let Some(origin) = &mut envelope.entries[1].recipients[1].origin {
+            origin.errors_to = Some(errors_to);
+        }
+        envelope
     }
 
     /// As the version before this one had it.

@@ -63,6 +63,7 @@ pub(in crate::router) async fn admit(
     let Asking { held, is_discarded, .. } = asking;
     let ways =
         if is_discarded { routes.discarding(question.address).unwrap_or(ways) } else { ways };
+    let held = held.or_else(|| found.held.as_deref().map(str::to_owned));
     Ok(Admitted { routes: ways, held })
 }
 

@@ -452,6 +452,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.sendpost", "Copy"),
     ("channels.warnpost", "Copy"),
     ("channels.viaaliasrequired", "true"),
+    ("channels.aliaswild", "true"),
     ("channels.bangoverpercent", "true"),
     ("channels.percentonly", "true"),
     ("channels.routelocal", "true"),
