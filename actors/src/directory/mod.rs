@@ -63,7 +63,7 @@ pub use self::{
     lookup::{LookingUp, Lookup, LookupError, Remote},
     member_url::{MemberSearch, MemberUrl},
     options::{Applied, OptionFailure, Request, Target},
-    password::{PasswordError, StoredPassword},
+    password::{GivenPassword, ListPassword, PasswordError, StoredPassword},
     policy::Policy,
     posting::{DomainPattern, PostingRules},
     refusal::EntryError,

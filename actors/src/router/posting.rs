@@ -3,8 +3,12 @@
 //! Rules of a list are asked where the list is looked up, so that a list in another one is asked,
 //! too. The one who is asked about is the envelope's sender; where the list wants a login, the user
 //! who has logged in. All addresses of a user are one user. A message that is in the queue already
-//! has been asked about where it came in: its own recipient is not asked about again, a list that
-//! this one leads to only now is, by the envelope's sender; nobody knows any more who had logged in.
+//! has been asked about where it came in: a recipient that is a list which was asked then is not asked
+//! about again, a list that this one leads to only now is, by the envelope's sender and the login that
+//! the queue keeps.
+//!
+//! A list that wants a password is asked by the reprocess channel, behind the other rules: the password
+//! stands in the header, which has not come when a recipient is named.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -17,11 +21,12 @@ use tracing::warn;
 
 use super::{
     refusal::{MAX_EXPANSION, Refusal},
-    routes::{Poster, Question},
+    routes::{HeaderPassword, Poster, Question},
     steps::{Step, Trace},
 };
 use crate::directory::{
-    ADDRESSES, Domain, DomainPattern, Entry, Lookup, MemberUrl, PostingRules, normalize_dn,
+    ADDRESSES, Domain, DomainPattern, Entry, ListPassword, Lookup, MemberUrl, PostingRules,
+    normalize_dn,
 };
 
 /// Asks one list.
@@ -30,6 +35,8 @@ pub(super) struct PostingCheck<'a, L> {
     pub(super) question: &'a Question<'a>,
     /// Aliases that led to the list.
     pub(super) depth: usize,
+    /// The list may be asked later, by the reprocess channel.
+    pub(super) may_defer: bool,
     /// Lists with rules that were met so far.
     pub(super) asked: &'a mut AskedLists,
     pub(super) trace: &'a mut Trace,
@@ -46,6 +53,8 @@ pub(super) struct PostingCheck<'a, L> {
 pub(super) struct AskedLists {
     /// Lists, and forwards that depend on the sender.
     pub(super) count: usize,
+    /// A list cannot be asked without the password in the header.
+    pub(super) wants_header: bool,
     /// Look-ups.
     lookups: usize,
     /// When the first of them began.
@@ -59,6 +68,19 @@ pub(super) enum PostGoes {
     Passes,
     /// To these, in place of the members.
     ToModerators(Vec<String>),
+    /// To the reprocess channel, which has the header.
+    Later,
+}
+
+/// The word of the rules about an author.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Word {
+    /// None is against it.
+    May,
+    /// This one is.
+    MayNot(&'static str),
+    /// None but that of the password, and the header has not been looked at.
+    Open,
 }
 
 /// Somebody who posts.
@@ -76,12 +98,13 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
     pub(super) fn new(
         lookup: &'a L,
         question: &'a Question<'a>,
-        depth: usize,
+        (depth, may_defer): (usize, bool),
         asked: &'a mut AskedLists,
         trace: &'a mut Trace,
     ) -> Self {
         let (domains, until) = (HashMap::new(), Instant::now() + LONGEST);
-        Self { lookup, question, depth, asked, trace, domains, left: MOST_LOOKUPS, until }
+        let left = MOST_LOOKUPS;
+        Self { lookup, question, depth, may_defer, asked, trace, domains, left, until }
     }
 
     /// Asks the list of this entry.
@@ -98,15 +121,23 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             Poster::Admitted if self.depth == 0 => return Ok(PostGoes::Passes),
             Poster::Admitted | Poster::Queued | Poster::Client => {}
         }
-        let user = self.question.submission.map_or("", |its| its.authenticated);
+        if rules.passwords.as_ref().is_some_and(Vec::is_empty) {
+            warn!(dn = ?list.dn, "a list wants a password, and has none: no password lets anybody post");
+        }
+        let user = self.question.login();
         let name = if rules.wants_login { user } else { self.question.sender };
         let author = self.author(name, rules.wants_login).await?;
-        let failure = if rules.wants_login && user.is_empty() {
-            Some("nobody has logged in")
+        let word = if rules.wants_login && user.is_empty() {
+            Word::MayNot("nobody has logged in")
         } else if rules.wants_login && author.addresses.is_empty() && rules.ask_for_names() {
-            Some("the address of the user who has logged in is not that user's alone")
+            Word::MayNot("the address of the user who has logged in is not that user's alone")
         } else {
-            self.failure(&rules, &author).await?
+            self.word(&rules, &author).await?
+        };
+        let failure = match word {
+            Word::Open => return self.later(list, name),
+            Word::MayNot(why) => Some(why),
+            Word::May => None,
         };
         let post = self.decide(&rules, &author, failure).await;
         if post == Err(Refusal::TooManyAsked) || post == Err(Refusal::NoModerator) {
@@ -116,32 +147,73 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         post
     }
 
-    /// The rule that is against this author.
-    async fn failure(
-        &mut self,
-        rules: &PostingRules,
-        author: &PostAuthor,
-    ) -> Result<Option<&'static str>, Refusal> {
+    /// Leaves the list to the reprocess channel, which is asked next or has looked at no header yet.
+    fn later(&mut self, list: &Entry, name: &str) -> Result<PostGoes, Refusal> {
+        if !self.may_defer {
+            self.asked.wants_header = self.question.poster != Poster::Client;
+            return Err(Refusal::HeaderUnread);
+        }
+        self.trace.note(|| Step::Posting {
+            list: list.dn.clone(),
+            author: name.to_owned(),
+            verdict: "goes to reprocess: the password stands in the header".to_owned(),
+        });
+        Ok(PostGoes::Later)
+    }
+
+    /// The word of all rules.
+    async fn word(&mut self, rules: &PostingRules, author: &PostAuthor) -> Result<Word, Refusal> {
         let is_in = |patterns: &[_]| patterns.iter().any(|its| author.is_of(its));
         let is_listed = self.is_among(&rules.allowed, author).await?;
+        // An author who is named is asked for no domain.
+        if !is_listed && is_in(&rules.disallowed_domains) {
+            return Ok(Word::MayNot("mgrpDisallowedDomain has the domain"));
+        }
         let (asks_who, asks_domain) =
             (!rules.allowed.is_empty(), !rules.allowed_domains.is_empty());
-        // An author who is named is asked for no domain.
-        if !is_listed {
-            if is_in(&rules.disallowed_domains) {
-                return Ok(Some("mgrpDisallowedDomain has the domain"));
-            }
-            let is_of_domain = is_in(&rules.allowed_domains);
-            let is_enough = rules.any_is_enough && is_of_domain;
-            if asks_domain && !is_of_domain {
-                return Ok(Some("mgrpAllowedDomain has not the domain"));
-            }
-            if asks_who && !is_enough {
-                return Ok(Some("mgrpAllowedBroadcaster does not name the author"));
+        let is_of_domain = asks_domain && is_in(&rules.allowed_domains);
+        let missed = if is_listed {
+            None
+        } else if asks_domain && !is_of_domain {
+            Some("mgrpAllowedDomain has not the domain")
+        } else if asks_who && !(rules.any_is_enough && is_of_domain) {
+            Some("mgrpAllowedBroadcaster does not name the author")
+        } else {
+            None
+        };
+        let is_asked = asks_who || asks_domain;
+        let wanted = rules.passwords.as_deref();
+        // Where one rule is enough the password is one of them.
+        let wanted = wanted.filter(|_| !(rules.any_is_enough && is_asked && missed.is_none()));
+        if let Some(why) = missed.filter(|_| wanted.is_none() || !rules.any_is_enough) {
+            return Ok(Word::MayNot(why));
+        }
+        if self.is_among(&rules.disallowed, author).await? {
+            return Ok(Word::MayNot("mgrpDisallowedBroadcaster names the author"));
+        }
+        match wanted {
+            Some(passwords) => Ok(self.password(passwords).await),
+            None => Ok(Word::May),
+        }
+    }
+
+    /// The word about the password.
+    async fn password(&self, passwords: &[ListPassword]) -> Word {
+        if passwords.is_empty() {
+            return Word::MayNot("the list wants a password and has no mgrpAuthPassword");
+        }
+        match self.question.proof.password {
+            HeaderPassword::Unread => return Word::Open,
+            HeaderPassword::Absent => {}
+            HeaderPassword::Given(given) => {
+                for password in passwords {
+                    if password.is(given).await {
+                        return Word::May;
+                    }
+                }
             }
         }
-        let is_barred = self.is_among(&rules.disallowed, author).await?;
-        Ok(is_barred.then_some("mgrpDisallowedBroadcaster names the author"))
+        Word::MayNot("the header has no Approved field with the list's password")
     }
 
     async fn decide(
@@ -194,8 +266,8 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             list: list.dn.clone(),
             author: name.to_owned(),
             verdict: match (post, failure) {
-                (Ok(PostGoes::Passes), None) => "may post".to_owned(),
-                (Ok(PostGoes::Passes), Some(why)) => {
+                (Ok(PostGoes::Passes | PostGoes::Later), None) => "may post".to_owned(),
+                (Ok(PostGoes::Passes | PostGoes::Later), Some(why)) => {
                     format!("may post as a moderator, though {why}")
                 }
                 (Ok(PostGoes::ToModerators(them)), why) => {

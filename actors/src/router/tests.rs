@@ -19,7 +19,7 @@ use relais_config::{
 };
 
 use super::{
-    Poster, Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists,
+    PostProof, Poster, Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists,
     steps::Trace,
 };
 use crate::{
@@ -188,6 +188,7 @@ pub(super) fn question(address: &Address, may_relay: bool) -> Question<'_> {
         submission: None,
         poster: Poster::Client,
         earlier: None,
+        proof: PostProof::default(),
     }
 }
 
