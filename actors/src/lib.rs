@@ -20,14 +20,15 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, directory, events, ids, `in_hand`, metrics, readiness, router, store, timestamp |
+//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, store, timestamp |
 //! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
 //! | [`delivery`] | carries it out: pools, jobs, couriers | actor, autoreply, `channel_table`, directory, events, ids, `in_hand`, metrics, queue, rerouting, router |
 //! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, router, seldom, timestamp |
 //! | [`lint`] | what is wrong with a directory or with aliases | directory, router |
 //! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, queue, router, timestamp |
 //! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, timestamp |
-//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, events, metrics, router, timestamp |
+//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, router, timestamp |
+//! | [`forms`] | the forms in which one message is stored | directory, router |
 //! | [`events`] | what happens, as a log line and a number at once | metrics, timestamp |
 //! | [`router`] | recipient in; channel, address and next hop out | actor, `channel_table`, directory, seldom |
 //! | [`channel_table`] | the channels of the configuration, numbered | ids |
@@ -61,6 +62,7 @@ pub mod channel_table;
 pub mod delivery;
 pub mod directory;
 pub mod events;
+pub mod forms;
 pub mod front;
 #[cfg(test)]
 mod house_tests;

@@ -33,7 +33,7 @@ use crate::{
     directory::{AutoreplyTexts, Domain, Entry, Lookup, LookupError, Request, evaluate},
     events::{MessageAccepted, Printable},
     metrics::{AutoreplyResult, Metrics},
-    router::{Poster, Question, Route, RouterHandle, grouped},
+    router::{HeaderPassword, PostProof, Poster, Question, Route, RouterHandle, grouped},
     timestamp::now_ms,
 };
 
@@ -241,6 +241,8 @@ impl<L: Lookup> Responder<L> {
             // A reply to a list is asked about as any other mail.
             poster: Poster::Queued,
             earlier: None,
+            // It has none.
+            proof: PostProof { login: "", password: HeaderPassword::Absent },
         };
         self.router.resolve(&question).await
     }
@@ -266,6 +268,7 @@ impl<L: Lookup> Responder<L> {
             returned: None,
             held: None,
             rerouted: None,
+            login: None,
             size: 0,
             entries: grouped(&self.channels, [(&to, routes)].into_iter()),
         }

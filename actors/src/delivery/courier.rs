@@ -29,6 +29,7 @@ use crate::{
     ids::{ConnectionId, Destination},
     in_hand,
     queue::{Pull, Settle, Settled, Work},
+    rerouting::ContentAt,
 };
 
 /// A courier on its way.
@@ -261,7 +262,8 @@ impl Courier {
         let Work { entry, .. } = work;
         let rerouter = &self.parts.rerouter;
         let released = self.channel().program == Program::Hold;
-        let plan = rerouter.plan(envelope, entry.entry, entry.open, released).await;
+        let mail = (envelope, ContentAt::Here(content));
+        let plan = rerouter.plan(mail, entry.entry, entry.open, released).await;
         let outcomes = rerouter.carry_out(envelope, content, entry.entry, plan).await;
         Attempt { outcomes, trouble: None, peer: None }
     }

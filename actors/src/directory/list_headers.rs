@@ -1,12 +1,13 @@
-//! Header lines that a list's mail gets or loses: `mgrpAddHeader`, `mgrpRemoveHeader`, and what aliases
-//! with parameters say.
+//! Changes that a list makes to its mail: lines of the header that it gets or loses (`mgrpAddHeader`,
+//! `mgrpRemoveHeader`, and what aliases with parameters say), texts before and behind what it says
+//! (`mgrpMsgPrefixText`, `mgrpMsgSuffixText`), and the password that nobody else is to read.
 //!
-//! A value is one field of printable ASCII. Fields that say how the content is made, where a message
+//! A line is one field of printable ASCII. Fields that say how the content is made, where a message
 //! has been and who signed it are no list's to change.
 
 use super::{allowance::IgnoredValue, entry::Entry};
 
-/// The changes to the header of a list's mail.
+/// The changes to a list's mail.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct ListHeaders {
     /// Lines, without their ends.
@@ -18,6 +19,12 @@ pub struct ListHeaders {
     pub replaced: Vec<Box<str>>,
     /// Lines for messages that have no field of these names.
     pub completed: Vec<Box<str>>,
+    /// Lines with their ends in front of the first text.
+    pub prefix: Box<str>,
+    /// The same behind it.
+    pub suffix: Box<str>,
+    /// The field with the password goes, whoever has signed it.
+    pub hides_password: bool,
 }
 
 impl ListHeaders {
@@ -38,13 +45,28 @@ impl ListHeaders {
                 ignored.push(IgnoredValue::new("mgrpRemoveHeader", value, NAME));
             }
         }
+        let mut room = MOST_TEXT;
+        headers.prefix = text(entry, "mgrpMsgPrefixText", &mut room, ignored);
+        headers.suffix = text(entry, "mgrpMsgSuffixText", &mut room, ignored);
         headers
+    }
+
+    /// Whether the content is changed, too.
+    pub fn has_text(&self) -> bool {
+        !(self.prefix.is_empty() && self.suffix.is_empty())
+    }
+
+    /// The same without the password.
+    #[must_use]
+    pub fn hiding_password(&self) -> Self {
+        Self { hides_password: true, ..self.clone() }
     }
 
     /// Whether nothing is changed.
     pub fn is_empty(&self) -> bool {
-        let Self { added, removed, replaced, completed } = self;
-        [added, removed, replaced, completed].iter().all(|lines| lines.is_empty())
+        let Self { added, removed, replaced, completed, hides_password, .. } = self;
+        let no_lines = [added, removed, replaced, completed].iter().all(|lines| lines.is_empty());
+        no_lines && !self.has_text() && !hides_password
     }
 
     /// These, and those of a list that is a member of this one.
@@ -65,6 +87,9 @@ impl ListHeaders {
             removed: both(&self.removed, &inner.removed),
             replaced: nearer(&self.replaced, &inner.replaced),
             completed: nearer(&self.completed, &inner.completed),
+            prefix: joined(&self.prefix, &inner.prefix).unwrap_or_else(|| self.prefix.clone()),
+            suffix: joined(&inner.suffix, &self.suffix).unwrap_or_else(|| self.suffix.clone()),
+            hides_password: self.hides_password || inner.hides_password,
         }
     }
 
@@ -72,6 +97,36 @@ impl ListHeaders {
     pub fn replaced_names(&self) -> Vec<Box<str>> {
         self.replaced.iter().map(|line| field_name(line)).collect()
     }
+}
+
+/// Two texts; nothing: together they are too long.
+fn joined(first: &str, second: &str) -> Option<Box<str>> {
+    (first.len() + second.len() <= 2 * MOST_TEXT).then(|| format!("{first}{second}").into())
+}
+
+/// The lines of all values of an attribute.
+fn text(
+    entry: &Entry,
+    attribute: &'static str,
+    room: &mut usize,
+    ignored: &mut Vec<IgnoredValue>,
+) -> Box<str> {
+    let mut text = String::new();
+    for value in entry.all(&attribute.to_ascii_lowercase()) {
+        let lines = || value.trim_end().lines().map(str::trim_end);
+        let is_text = |line: &str| {
+            line.len() <= LONGEST && !line.chars().any(|c| c.is_control() && c != '\t')
+        };
+        let length = lines().map(|line| line.len() + b"\r\n".len()).sum();
+        match room.checked_sub(length) {
+            Some(left) if lines().all(is_text) => {
+                *room = left;
+                lines().for_each(|line| text.extend([line, "\r\n"]));
+            }
+            _ => ignored.push(IgnoredValue::new(attribute, value, TEXT)),
+        }
+    }
+    text.into()
 }
 
 /// The name of the field that a line is, in lower case.
@@ -109,6 +164,10 @@ const KEPT: [&str; 8] = [
 const MOST: usize = 20;
 /// Octets of a line (RFC 5322 section 2.1.1).
 const LONGEST: usize = 900;
+/// Octets of the texts of a list.
+const MOST_TEXT: usize = 4 << 10;
+const TEXT: &str =
+    "lines of text of at most 900 octets, 4096 in all of mgrpMsgPrefixText and mgrpMsgSuffixText";
 const LINE: &str = "a field such as \"List-Id: <team.example.org>\", of printable ASCII";
 const NAME: &str = "the name of a field that a list may take away";
 
@@ -161,5 +220,43 @@ mod tests {
         let both = of(&["Reply-To: a", "Errors-To: a"]).and(&of(&["reply-to: b"]));
         assert_eq!(both, of(&["Errors-To: a", "reply-to: b"]));
         assert_eq!(both.replaced_names(), ["errors-to".into(), "reply-to".into()]);
+    }
+
+    #[test]
+    fn texts_are_lines_within_bounds() {
+        type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a str, &'a str, usize);
+        let long = "x".repeat(LONGEST + 1);
+        let full = format!("{}\n", "x".repeat(98)).repeat(30);
+        // values of both attributes, what they come to, values that are ignored
+        let rows: [Row<'_>; 7] = [
+            (&[], &[], "", "", 0),
+            (&["a"], &["b \n\nc\r\n"], "a\r\n", "b\r\n\r\nc\r\n", 0),
+            (&["a$b", "c"], &["\td\u{e9}"], "a$b\r\nc\r\n", "\td\u{e9}\r\n", 0),
+            (&["a\u{0}b", "c"], &["\u{1b}[0m"], "c\r\n", "", 2),
+            (&[&long], &[".\r.\r\n."], "", "", 2),
+            (&[" "], &["\n"], "", "", 0),
+            (&[&full], &[&full, "d"], &full.replace('\n', "\r\n"), "d\r\n", 1),
+        ];
+        for (prefix, suffix, before, behind, wrong) in rows {
+            let mut entry = Entry::new("cn=x");
+            for (name, values) in [("mgrpMsgPrefixText", prefix), ("mgrpMsgSuffixText", suffix)] {
+                for value in values {
+                    entry.add(name, *value);
+                }
+            }
+            let mut ignored = Vec::new();
+            let headers = ListHeaders::of(&entry, &mut ignored);
+            assert_eq!((&*headers.prefix, &*headers.suffix), (before, behind), "{prefix:?}");
+            assert_eq!(ignored.len(), wrong, "{prefix:?} {suffix:?}");
+        }
+        let of = |prefix: &str, suffix: &str| ListHeaders {
+            prefix: prefix.into(),
+            suffix: suffix.into(),
+            ..ListHeaders::default()
+        };
+        let both = of("a\r\n", "b\r\n").and(&of("c\r\n", "d\r\n"));
+        assert_eq!((&*both.prefix, &*both.suffix), ("a\r\nc\r\n", "d\r\nb\r\n"));
+        let large = "x".repeat(2 * MOST_TEXT);
+        assert_eq!(&*of("a", "").and(&of(&large, "")).prefix, "a");
     }
 }

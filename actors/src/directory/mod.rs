@@ -64,7 +64,7 @@ pub use self::{
     lookup::{LookingUp, Lookup, LookupError, Remote},
     member_url::{MemberSearch, MemberUrl},
     options::{Applied, OptionFailure, Request, Target},
-    password::{PasswordError, StoredPassword},
+    password::{GivenPassword, ListPassword, PasswordError, StoredPassword},
     policy::Policy,
     poster_list::{PosterList, PostingCondition, PostingConditions, PostingTest},
     posting::{DomainPattern, PostingRules},

@@ -24,7 +24,6 @@ use super::{
     authentication::{Attempt, Denied, Identity},
     connection::{Ends, client_text, own_postmaster},
     descriptors::{LargeMessage, TOO_MANY_LARGE},
-    header_forms::{BegunForm, HeaderForms},
     presenter::Presenter,
     queue_side::{AuthorPolicy, QueueSide},
     rates::{RateParties, Reached},
@@ -34,11 +33,12 @@ use super::{
 };
 use crate::{
     events::{AuthEnded, HandshakeEnded, MessageAccepted, RecipientsRefused},
+    forms::{BegunForm, FormedMail, HeaderForms},
     in_hand,
     metrics::AuthResult,
     router::{
-        Admitted, MAX_EXPANSION, Poster, Question, Route, Submission, grouped, internal_ip,
-        too_large_for_all,
+        Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route, Submission, grouped,
+        internal_ip, too_large_for_all,
     },
     timestamp::now_ms,
 };
@@ -376,6 +376,7 @@ impl SmtpIntake {
             priority: transaction.glance.priority.unwrap_or_default(),
             held: self.hold_reason(),
             rerouted: None,
+            login: self.identity.as_ref().map(|identity| Arc::clone(&identity.user)),
             envelope_id: from.and_then(|from| from.envelope_id.clone()),
             returned: from.and_then(|from| from.returned),
             size: transaction.size,
@@ -447,7 +448,7 @@ impl SmtpIntake {
         let first = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
         let reply = Reply::with_text(250, Enhanced(2, 0, 0), queued_as(first));
         let accepted = self.transaction.accepted.iter().map(|to| &to.routes[..]);
-        let several = self.transaction.forms.as_ref().filter(|forms| forms.len() > 1);
+        let several = self.transaction.forms.as_ref().filter(|forms| forms.count() > 1);
         let divided = several.map(|forms| forms.divided(accepted));
         let mut is_first = true;
         for (n, CompleteForm { sender, content, _right }) in forms.into_iter().enumerate() {
@@ -688,6 +689,7 @@ impl Intake for SmtpIntake {
             submission: Some(self.submission()),
             poster: Poster::Client,
             earlier: None,
+            proof: PostProof::default(),
         };
         match self.side.router.admit(&question).await {
             // The router takes none that no transaction could take.
@@ -737,7 +739,13 @@ impl Intake for SmtpIntake {
         }
         self.transaction.counted = recipients;
         let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
-        self.transaction.forms = HeaderForms::of(&self.side, &self.hello, ways);
+        let mail = FormedMail {
+            router: &self.side.router,
+            source_channel: &self.side.source_channel,
+            default_host: self.side.default_host.of(&self.hello),
+            lies_in: None,
+        };
+        self.transaction.forms = HeaderForms::of(mail, ways);
         let id = self.side.ids.next();
         in_hand::hold(Some(id));
         let announced = self.transaction.from.as_ref().and_then(|from| from.size).unwrap_or(0);

@@ -178,6 +178,7 @@ pub(crate) fn envelope(
         returned: None,
         held: None,
         rerouted: None,
+        login: None,
         size: 0,
         entries: vec![Entry {
             channel: channel.into(),

@@ -3,13 +3,9 @@
 //! The directory is asked first, then the alias table: an address that the directory has is never
 //! taken from the table. With `aliases_first` it is the other way round.
 
-use std::{
-    num::NonZeroU64,
-    sync::{Arc, Once},
-    time::SystemTime,
-};
+use std::{num::NonZeroU64, sync::Arc, time::SystemTime};
 
-use relais_channels::mail::{Address, ErrorsTo, XQuota};
+use relais_channels::mail::{Address, ErrorsTo, PostCheck, XQuota};
 use relais_config::{Channel, channel::Subaddress};
 use tracing::warn;
 
@@ -22,8 +18,8 @@ use super::{
     tables::INCLUDE,
 };
 use crate::directory::{
-    Allowance, Domain, Entry, EntryError, IgnoredValue, ListHeaders, Lookup, MemberSearch, Request,
-    Target, evaluate, ignored_dates, ignored_reply_values,
+    Allowance, Domain, Entry, EntryError, IgnoredValue, ListHeaders, Lookup, MemberSearch,
+    PostingRules, Request, Target, evaluate, ignored_dates, ignored_reply_values,
 };
 
 /// The addresses that an address stands for.
@@ -41,8 +37,10 @@ pub(super) struct Targets {
     pub(super) size_limit: Option<NonZeroU64>,
     /// The quota of the mailbox that one of them is the way to.
     pub(super) quota: Option<Arc<XQuota>>,
-    /// Changes to the header of mail for them.
+    /// Changes to mail for them.
     pub(super) headers: Option<Arc<ListHeaders>>,
+    /// Of a list: whether it was asked.
+    pub(super) post_check: PostCheck,
 }
 
 /// The names under which one address is looked for.
@@ -114,7 +112,6 @@ impl<L: Lookup> Aliases<'_, L> {
         let may_defer = self.may_defer();
         for (probe, subaddress) in names.probes() {
             let Some(entry) = self.find(domain, &probe).await? else { continue };
-            let may_defer = may_defer && !has_headers(&entry);
             let request = Request { address, subaddress, domain, now, released, may_defer };
             return self.options(&request, &entry).await.map(Some);
         }
@@ -141,6 +138,11 @@ impl<L: Lookup> Aliases<'_, L> {
     fn may_defer(&self) -> bool {
         let Question { source_channel, header, .. } = self.question;
         self.routes.reprocess.is_some() && !header && !self.routes.is_internal(source_channel)
+    }
+
+    fn posting_check(&mut self, may_defer: bool) -> PostingCheck<'_, L> {
+        let (asked, bounds) = ((self.routes, self.lookup), (self.depth, may_defer));
+        PostingCheck::new(asked, self.question, bounds, self.asked, self.trace)
     }
 
     /// The one mail entry with this address.
@@ -178,13 +180,22 @@ impl<L: Lookup> Aliases<'_, L> {
         let (errors_to, quota) = (errors_to(entry).map(ErrorsTo::reader), quota.map(Arc::new));
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
         if entry.is_group() {
-            self.note_unheeded(entry);
-            all.headers = self.headers(entry);
-            let asked = (self.routes, self.lookup);
-            let check = PostingCheck::new(asked, self.question, self.depth, self.asked, self.trace);
-            if let PostGoes::ToModerators(moderators) = check.ask(entry).await? {
-                all.addresses.extend(moderators.into_iter().map(|address| (address, false)));
-                return Ok(all);
+            let wants_password = PostingRules::want_password(entry);
+            // The way to a list is not the way to its members: they are looked up once more there.
+            if !applied.iter().all(|applied| applied.is_way) {
+                all.headers = self.headers(entry, wants_password);
+            }
+            all.post_check = PostCheck::Passed;
+            match self.posting_check(request.may_defer).ask(entry).await? {
+                PostGoes::Passes => {}
+                PostGoes::ToModerators(moderators) => {
+                    all.addresses.extend(moderators.into_iter().map(|address| (address, false)));
+                    return Ok(all);
+                }
+                PostGoes::Later => {
+                    (all.is_later, all.post_check) = (true, PostCheck::NotAsked);
+                    return Ok(all);
+                }
             }
         }
         for applied in applied {
@@ -241,30 +252,17 @@ impl<L: Lookup> Aliases<'_, L> {
         Ok(addresses)
     }
 
-    /// The changes to the header of a list's mail, told.
-    fn headers(&mut self, entry: &Entry) -> Option<Arc<ListHeaders>> {
+    /// The changes to a list's mail, told.
+    fn headers(&mut self, entry: &Entry, wants_password: bool) -> Option<Arc<ListHeaders>> {
         let mut ignored = Vec::new();
-        let headers = ListHeaders::of(entry, &mut ignored);
+        let mut headers = ListHeaders::of(entry, &mut ignored);
+        headers.hides_password = wants_password;
         self.note_ignored(&entry.dn, &ignored);
         if headers.is_empty() {
             return None;
         }
         self.trace.note(|| Step::of_headers(&headers));
         Some(Arc::new(headers))
-    }
-
-    /// Tells of attributes that a list has in vain.
-    fn note_unheeded(&mut self, entry: &Entry) {
-        for (key, attribute) in UNHEEDED {
-            if entry.first(key).is_none() {
-                continue;
-            }
-            let dn = &entry.dn;
-            UNHEEDED_IS_TOLD.call_once(|| {
-                warn!(?dn, attribute, "not there yet: an attribute of a list does nothing");
-            });
-            self.trace.note(|| Step::Unheeded { dn: dn.clone(), attribute });
-        }
     }
 
     /// The allowance of an entry, told.
@@ -353,15 +351,22 @@ impl<L: Lookup> Aliases<'_, L> {
             self.trace.note(|| Step::SizeLimit { octets: limit.get() });
         }
         found.size_limit = list.size_limit;
+        found.post_check = PostCheck::Passed;
+        let may_defer = self.may_defer();
         if let Some(rules) = &list.rules {
-            let asked = (self.routes, self.lookup);
-            let check = PostingCheck::new(asked, self.question, self.depth, self.asked, self.trace);
-            if let PostGoes::ToModerators(them) = check.ask_by(rules, name).await? {
-                let size_limit = list.size_limit;
-                return Ok(Targets { size_limit, ..Targets::members(them) });
+            match self.posting_check(may_defer).ask_by(rules, name).await? {
+                PostGoes::Passes => {}
+                PostGoes::ToModerators(them) => {
+                    let size_limit = list.size_limit;
+                    return Ok(Targets { size_limit, ..Targets::members(them) });
+                }
+                PostGoes::Later => {
+                    (found.is_later, found.post_check) = (true, PostCheck::NotAsked);
+                    return Ok(found);
+                }
             }
         }
-        if list.is_deferred && self.may_defer() {
+        if list.is_deferred && may_defer {
             found.is_later = true;
             return Ok(found);
         }
@@ -487,14 +492,3 @@ pub(super) const AUTOREPLY_WAY: &str = ":autoreply:";
 /// First characters of targets of aliases that are no addresses: commands, files, what else begins
 /// with a colon.
 pub(super) const SPECIAL: [char; 3] = ['|', '/', ':'];
-
-/// Whether mail for a list gets another header: copies that are made later have the header that came.
-fn has_headers(entry: &Entry) -> bool {
-    ["mgrpaddheader", "mgrpremoveheader"].iter().any(|name| entry.first(name).is_some())
-}
-
-/// Attributes of lists that are not heeded yet, in lower case and as they are written.
-const UNHEEDED: [(&str, &str); 2] =
-    [("mgrpmsgprefixtext", "mgrpMsgPrefixText"), ("mgrpmsgsuffixtext", "mgrpMsgSuffixText")];
-/// One line is enough, whatever mail comes: `relais route` shows it of each list.
-static UNHEEDED_IS_TOLD: Once = Once::new();

@@ -94,5 +94,6 @@ fn recipient_of(recipient: &Recipient, route: &Route) -> Recipient {
         }))
     };
     let quota = route.quota.clone();
-    Recipient { address: Arc::clone(&route.address), origin, quota, ..recipient.clone() }
+    let (address, post_check) = (Arc::clone(&route.address), route.post_check);
+    Recipient { address, origin, quota, post_check, ..recipient.clone() }
 }

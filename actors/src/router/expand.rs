@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use relais_channels::mail::{ErrorsTo, Reply, XQuota};
+use relais_channels::mail::{ErrorsTo, PostCheck, Reply, XQuota};
 use tracing::warn;
 
 use super::{
@@ -48,6 +48,8 @@ pub(super) struct Expansion {
     hosts: HashSet<Arc<str>>,
     /// The list that the recipient is, or leads to and to nobody else.
     pub(super) list: Option<Fingerprint>,
+    /// Some list wants a password: none of the others' members is to read it, either.
+    pub(super) hides_password: bool,
     /// The ways that this list came to a moment ago.
     pub(super) shared: Option<Arc<[Route]>>,
 }
@@ -75,14 +77,17 @@ pub(super) struct Lineage {
     pub(super) size_limit: Option<NonZeroU64>,
     /// The quota of the mailbox whose way it is.
     pub(super) quota: Option<Arc<XQuota>>,
-    /// Changes to the header of mail that comes here.
+    /// Changes to mail that comes here.
     pub(super) headers: Option<Arc<ListHeaders>>,
+    /// Of the way to somebody who was looked up: whether a list was asked. `None`: nobody has looked.
+    pub(super) looked_up: Option<PostCheck>,
 }
 
 /// A member that leads nowhere.
 struct Failed {
     member: String,
     errors_to: Option<ErrorsTo>,
+    headers: Option<Arc<ListHeaders>>,
     refusal: Refusal,
 }
 
@@ -110,6 +115,7 @@ impl Lineage {
             size_limit: self.size_limit,
             quota: None,
             headers: self.headers.clone(),
+            looked_up: None,
         }
     }
 
@@ -118,6 +124,7 @@ impl Lineage {
         let limits = self.size_limit.into_iter().chain(targets.size_limit);
         self.size_limit = limits.min();
         self.quota = targets.quota.take();
+        self.looked_up = Some(targets.post_check);
         self.headers = match (self.headers, targets.headers.take()) {
             (Some(outer), Some(inner)) => Some(Arc::new(outer.and(&inner))),
             (outer, inner) => outer.or(inner),
@@ -200,15 +207,15 @@ impl Expansion {
         for dn in targets.missing {
             self.circles.mark_leading(Some(node));
             let refusal = Refusal::NoAddress(dn.clone());
-            self.fail(dn, lineage.errors_to.as_ref(), refusal, trace);
+            self.fail(dn, lineage, refusal, trace);
         }
         let member = |(address, is_way): (String, bool)| {
             if is_way {
                 return Member { address, lineage: lineage.clone(), is_way };
             }
             let errors_to = lineage.errors_to.as_ref().map(|its| of_member(its, &address));
-            let (member, quota) = (Some(address.as_str().into()), None);
-            let lineage = Lineage { member, errors_to, quota, ..lineage.clone() };
+            let (member, quota, looked_up) = (Some(address.as_str().into()), None, None);
+            let lineage = Lineage { member, errors_to, quota, looked_up, ..lineage.clone() };
             Member { address, lineage, is_way }
         };
         self.followed.extend(targets.addresses.into_iter().rev().map(member));
@@ -222,21 +229,20 @@ impl Expansion {
 
     /// Keeps a member that leads nowhere.
     pub(super) fn give_up(&mut self, member: Member, refusal: Refusal, trace: &mut Trace) {
-        let Member { address, lineage: Lineage { member, errors_to, from, .. }, is_way } = member;
-        self.circles.mark_leading(from);
+        let Member { address, lineage, is_way } = member;
+        self.circles.mark_leading(lineage.from);
         if is_way && refusal == Refusal::UnknownHost {
             let refusal = Refusal::NoChannel(address.chars().take(200).collect());
             // The way will be another one when it is looked for again.
-            let member = member.map_or(address, |member| member.to_string());
-            return self.fail(member, errors_to.as_ref(), refusal, trace);
+            let member = lineage.member.as_deref().map_or(address, str::to_owned);
+            return self.fail(member, &lineage, refusal, trace);
         }
         if is_way && matches!(refusal, Refusal::Alias(_)) {
             // The command may be listed when the alias is asked again.
-            let alias =
-                member.map_or_else(|| self.circles.recipient().to_owned(), |it| it.to_string());
-            return self.fail(alias, errors_to.as_ref(), refusal, trace);
+            let alias = lineage.member.as_deref().unwrap_or_else(|| self.circles.recipient());
+            return self.fail(alias.to_owned(), &lineage, refusal, trace);
         }
-        self.fail(address, errors_to.as_ref(), refusal, trace);
+        self.fail(address, &lineage, refusal, trace);
     }
 
     /// One copy of the name of a host.
@@ -258,7 +264,8 @@ impl Expansion {
         let circles = std::mem::take(&mut self.circles);
         let recipient = circles.recipient().to_owned();
         for Circular { address, errors_to } in circles.circular() {
-            self.fail(address, errors_to.as_ref(), Refusal::Circle, trace);
+            let lineage = Lineage { errors_to, ..Lineage::default() };
+            self.fail(address, &lineage, Refusal::Circle, trace);
         }
         let mut failed = std::mem::take(&mut self.failed);
         tell_of_failed(&recipient, &failed, trace);
@@ -266,11 +273,14 @@ impl Expansion {
             // Only the administrator of the list can mend it: a sender could do nothing about it.
             failed.retain(|failed| !failed.is_stale() || failed.errors_to.is_some());
         }
+        if self.hides_password {
+            self.hide_password(routes);
+        }
         let again = routes.reprocess.filter(|_| !self.routes.is_empty());
         let Some(n) = again else { return self.without_failed(&failed) };
         let (channel, tag) = &routes.names[n];
         let host = tag.to_ascii_lowercase();
-        for Failed { member, errors_to, refusal } in failed {
+        for Failed { member, errors_to, headers, refusal } in failed {
             let route = Route {
                 channel: Arc::clone(channel),
                 host: self.host(&host),
@@ -281,11 +291,36 @@ impl Expansion {
                 refused: Some(Arc::new(refusal.reply())),
                 size_limit: None,
                 quota: None,
-                headers: None,
+                // The list that it is a member of is not looked up once more.
+                headers,
+                post_check: PostCheck::default(),
             };
             self.push(route, trace);
         }
+        if self.hides_password {
+            self.hide_password(routes);
+        }
         Ok(self.routes)
+    }
+
+    /// Takes the password out of all mail but that of lists which have yet to ask for it.
+    fn hide_password(&mut self, routes: &Routes) {
+        let later = routes.reprocess.map(|n| &routes.names[n].0);
+        let mut last: Option<(Option<Arc<ListHeaders>>, Arc<ListHeaders>)> = None;
+        for route in &mut self.routes {
+            let asks = route.post_check != PostCheck::Unsaid && Some(&route.channel) == later;
+            let hides = route.headers.as_ref().is_some_and(|its| its.hides_password);
+            if asks && route.refused.is_none() || hides {
+                continue;
+            }
+            let same = last.take().filter(|(own, _)| *own == route.headers);
+            let (_, hiding) = last.insert(same.unwrap_or_else(|| {
+                let own = route.headers.clone();
+                let hiding = own.as_deref().cloned().unwrap_or_default().hiding_password();
+                (own, Arc::new(hiding))
+            }));
+            route.headers = Some(Arc::clone(hiding));
+        }
     }
 
     /// Where nobody would see to members that failed, one that failed has all refused.
@@ -317,20 +352,14 @@ impl Expansion {
         }
     }
 
-    fn fail(
-        &mut self,
-        member: String,
-        errors_to: Option<&ErrorsTo>,
-        refusal: Refusal,
-        trace: &mut Trace,
-    ) {
+    fn fail(&mut self, member: String, lineage: &Lineage, refusal: Refusal, trace: &mut Trace) {
         if trace.is_on()
             && let Some(reason) = refusal.reason()
         {
             trace.note(|| reason);
         }
         trace.note(|| Step::Refused { address: member.as_str().into(), reply: refusal.reply() });
-        let errors_to = errors_to.map(of_nobody);
-        self.failed.push(Failed { member, errors_to, refusal });
+        let errors_to = lineage.errors_to.as_ref().map(of_nobody);
+        self.failed.push(Failed { member, errors_to, headers: lineage.headers.clone(), refusal });
     }
 }

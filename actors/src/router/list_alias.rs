@@ -133,12 +133,6 @@ impl<'a> ListMaker<'a> {
         if !self.headers.is_empty() {
             list.headers = Some(Arc::new(std::mem::take(&mut self.headers)));
         }
-        if list.is_deferred && list.headers.is_some() {
-            let why = "its mail gets lines of its own in the header, which copies that are made later \
-                       would not have";
-            self.remarks.push(format!("[DEFERRED] does nothing: {why}"));
-            list.is_deferred = false;
-        }
         if let Some(why) = &list.closed {
             self.remarks.push(format!("the list takes no mail, which waits (451): {why}"));
         }

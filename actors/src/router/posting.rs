@@ -3,8 +3,12 @@
 //! Rules of a list are asked where the list is looked up, so that a list in another one is asked,
 //! too. The one who is asked about is the envelope's sender; where the list wants a login, the user
 //! who has logged in. All addresses of a user are one user. A message that is in the queue already
-//! has been asked about where it came in: its own recipient is not asked about again, a list that
-//! this one leads to only now is, by the envelope's sender; nobody knows any more who had logged in.
+//! has been asked about where it came in: a recipient that is a list which was asked then is not asked
+//! about again, a list that this one leads to only now is, by the envelope's sender and the login that
+//! the queue keeps.
+//!
+//! A list that wants a password is asked by the reprocess channel, behind the other rules: the password
+//! stands in the header, which has not come when a recipient is named.
 
 use std::{
     borrow::Cow,
@@ -19,14 +23,14 @@ use tracing::warn;
 
 use super::{
     refusal::{MAX_EXPANSION, Refusal},
-    routes::{Poster, Question, Routes},
+    routes::{HeaderPassword, Poster, Question, Routes},
     steps::{Step, Trace},
     submission::one_field,
     url_asks::UrlAsks,
 };
 use crate::directory::{
-    ADDRESSES, Domain, DomainPattern, Entry, Lookup, MemberSearch, MemberUrl, PostingCondition,
-    PostingRules, PostingTest, normalize_dn, spelled,
+    ADDRESSES, Domain, DomainPattern, Entry, ListPassword, Lookup, MemberSearch, MemberUrl,
+    PostingCondition, PostingRules, PostingTest, normalize_dn, spelled,
 };
 
 /// Asks one list.
@@ -36,6 +40,8 @@ pub(super) struct PostingCheck<'a, L> {
     question: &'a Question<'a>,
     /// Aliases that led to the list.
     depth: usize,
+    /// The list may be asked later, by the reprocess channel.
+    may_defer: bool,
     /// Lists with rules that were met so far.
     asked: &'a mut AskedLists,
     trace: &'a mut Trace,
@@ -52,6 +58,8 @@ pub(super) struct PostingCheck<'a, L> {
 pub(super) struct AskedLists {
     /// Lists, and forwards that depend on the sender.
     pub(super) count: usize,
+    /// A list cannot be asked without the password in the header.
+    pub(super) wants_header: bool,
     /// Look-ups.
     lookups: usize,
     /// When the first of them began.
@@ -67,6 +75,19 @@ pub(super) enum PostGoes {
     Passes,
     /// To these, in place of the members.
     ToModerators(Vec<String>),
+    /// To the reprocess channel, which has the header.
+    Later,
+}
+
+/// The word of the rules about an author.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Word {
+    /// None is against it.
+    May,
+    /// This one is.
+    MayNot(Cow<'static, str>),
+    /// None but that of the password, and the header has not been looked at.
+    Open,
 }
 
 /// Somebody who posts.
@@ -84,13 +105,13 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
     pub(super) fn new(
         (routes, lookup): (&'a Routes, &'a L),
         question: &'a Question<'a>,
-        depth: usize,
+        (depth, may_defer): (usize, bool),
         asked: &'a mut AskedLists,
         trace: &'a mut Trace,
     ) -> Self {
         let (domains, until) = (HashMap::new(), Instant::now() + LONGEST);
         let left = MOST_LOOKUPS;
-        Self { routes, lookup, question, depth, asked, trace, domains, left, until }
+        Self { routes, lookup, question, depth, may_defer, asked, trace, domains, left, until }
     }
 
     /// Asks the list of this entry.
@@ -118,15 +139,24 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             Poster::Admitted if self.depth == 0 => return Ok(PostGoes::Passes),
             Poster::Admitted | Poster::Queued | Poster::Client => {}
         }
-        let user = self.question.submission.map_or("", |its| its.authenticated);
+        if rules.passwords.as_ref().is_some_and(Vec::is_empty) {
+            warn!(?list, "a list wants a password, and has none: no password lets anybody post");
+        }
+        let user = self.question.login();
         let name = if rules.wants_login { user } else { self.question.sender };
         let author = self.author(name, rules.wants_login).await?;
-        let failure = if rules.wants_login && user.is_empty() {
-            Some("nobody has logged in".into())
+        let word = if rules.wants_login && user.is_empty() {
+            Word::MayNot("nobody has logged in".into())
         } else if rules.wants_login && author.addresses.is_empty() && rules.ask_for_names() {
-            Some("the address of the user who has logged in is not that user's alone".into())
+            let why = "the address of the user who has logged in is not that user's alone";
+            Word::MayNot(why.into())
         } else {
-            self.failure(rules, &author).await?
+            self.word(rules, &author).await?
+        };
+        let failure = match word {
+            Word::Open => return self.later(list, name),
+            Word::MayNot(why) => Some(why),
+            Word::May => None,
         };
         let mut post = self.decide(rules, &author, failure.as_deref()).await;
         let mut held = None;
@@ -174,76 +204,127 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         Ok(PostGoes::Passes)
     }
 
-    /// The rule that is against this author.
-    async fn failure(
-        &mut self,
-        rules: &PostingRules,
-        author: &PostAuthor,
-    ) -> Result<Option<Cow<'static, str>>, Refusal> {
-        let is_in = |patterns: &[_]| patterns.iter().any(|its| author.is_of(its));
-        let is_listed = self.is_among(&rules.allowed, author).await?;
-        let (asks_who, asks_domain) =
-            (!rules.allowed.is_empty(), !rules.allowed_domains.is_empty());
-        // An author who is named is asked for no domain.
-        if !is_listed {
-            if is_in(&rules.disallowed_domains) {
-                return Ok(Some("mgrpDisallowedDomain has the domain".into()));
-            }
-            let is_of_domain = is_in(&rules.allowed_domains);
-            let is_enough = rules.any_is_enough && is_of_domain;
-            if asks_domain && !is_of_domain {
-                return Ok(Some("mgrpAllowedDomain has not the domain".into()));
-            }
-            if asks_who && !is_enough {
-                return Ok(Some("mgrpAllowedBroadcaster does not name the author".into()));
-            }
+    /// Leaves the list to the reprocess channel, which is asked next or has looked at no header yet.
+    fn later(&mut self, list: &str, name: &str) -> Result<PostGoes, Refusal> {
+        if !self.may_defer {
+            self.asked.wants_header = self.question.poster != Poster::Client;
+            return Err(Refusal::HeaderUnread);
         }
-        if self.is_among(&rules.disallowed, author).await? {
-            return Ok(Some("mgrpDisallowedBroadcaster names the author".into()));
-        }
-        self.unmet(rules, author).await
+        self.trace.note(|| Step::Posting {
+            list: list.to_owned(),
+            author: name.to_owned(),
+            verdict: "goes to reprocess: the password stands in the header".to_owned(),
+        });
+        Ok(PostGoes::Later)
     }
 
-    /// The condition of an alias that is against this author.
+    /// The word of all rules.
+    async fn word(&mut self, rules: &PostingRules, author: &PostAuthor) -> Result<Word, Refusal> {
+        let is_in = |patterns: &[_]| patterns.iter().any(|its| author.is_of(its));
+        let is_listed = self.is_among(&rules.allowed, author).await?;
+        // An author who is named is asked for no domain.
+        if !is_listed && is_in(&rules.disallowed_domains) {
+            return Ok(Word::MayNot("mgrpDisallowedDomain has the domain".into()));
+        }
+        let (asks_who, asks_domain) =
+            (!rules.allowed.is_empty(), !rules.allowed_domains.is_empty());
+        let is_of_domain = asks_domain && is_in(&rules.allowed_domains);
+        let missed = if is_listed {
+            None
+        } else if asks_domain && !is_of_domain {
+            Some("mgrpAllowedDomain has not the domain")
+        } else if asks_who && !(rules.any_is_enough && is_of_domain) {
+            Some("mgrpAllowedBroadcaster does not name the author")
+        } else {
+            None
+        };
+        let wanted = rules.passwords.as_deref();
+        if let Some(why) = missed.filter(|_| wanted.is_none() || !rules.any_is_enough) {
+            return Ok(Word::MayNot(why.into()));
+        }
+        if self.is_among(&rules.disallowed, author).await? {
+            return Ok(Word::MayNot("mgrpDisallowedBroadcaster names the author".into()));
+        }
+        if let Some(why) = self.unmet(rules, author).await? {
+            return Ok(Word::MayNot(why.into()));
+        }
+        let one_of = self.one_of(rules, author).await?;
+        let is_enough = rules.any_is_enough && (asks_who || asks_domain) && missed.is_none();
+        // Where one rule is enough the password is one of them.
+        match (wanted.filter(|_| !is_enough && one_of != Some(true)), one_of) {
+            (Some(passwords), _) => Ok(self.password(passwords).await),
+            (None, Some(false)) => {
+                let names: Vec<_> = rules.conditions.one_of.iter().map(|its| its.name).collect();
+                Ok(Word::MayNot(format!("none is met of {}", names.join(", ")).into()))
+            }
+            (None, _) => Ok(Word::May),
+        }
+    }
+
+    /// The condition of an alias that is against this author, but for those of which one is enough.
     async fn unmet(
         &mut self,
         rules: &PostingRules,
         author: &PostAuthor,
-    ) -> Result<Option<Cow<'static, str>>, Refusal> {
+    ) -> Result<Option<String>, Refusal> {
         let conditions = &rules.conditions;
         for condition in &conditions.none_of {
             if self.bars(condition, author).await? {
-                return Ok(Some(format!("{} is against it", condition.name).into()));
+                return Ok(Some(format!("{} is against it", condition.name)));
             }
         }
         for condition in &conditions.all_of {
             if !self.holds(condition, author).await? {
-                return Ok(Some(format!("{} is not met", condition.name).into()));
+                return Ok(Some(format!("{} is not met", condition.name)));
             }
         }
-        for condition in &conditions.one_of {
-            if self.holds(condition, author).await? {
-                return Ok(None);
-            }
-        }
-        let names: Vec<_> = conditions.one_of.iter().map(|its| its.name).collect();
-        let failure = || format!("none is met of {}", names.join(", ")).into();
-        Ok((!names.is_empty()).then(failure))
+        Ok(None)
     }
 
-    /// Whether a condition holds that is against an author. Of mail in the queue nobody knows any more
-    /// who had logged in, nor always by which channel it came: it might have been one of these.
+    /// Whether one is met of the conditions of which one is enough; `None`: there are none.
+    async fn one_of(
+        &mut self,
+        rules: &PostingRules,
+        author: &PostAuthor,
+    ) -> Result<Option<bool>, Refusal> {
+        let one_of = &rules.conditions.one_of;
+        for condition in one_of {
+            if self.holds(condition, author).await? {
+                return Ok(Some(true));
+            }
+        }
+        Ok((!one_of.is_empty()).then_some(false))
+    }
+
+    /// The word about the password.
+    async fn password(&self, passwords: &[ListPassword]) -> Word {
+        if passwords.is_empty() {
+            return Word::MayNot("the list wants a password and has no mgrpAuthPassword".into());
+        }
+        match self.question.proof.password {
+            HeaderPassword::Unread => return Word::Open,
+            HeaderPassword::Absent => {}
+            HeaderPassword::Given(given) => {
+                for password in passwords {
+                    if password.is(given).await {
+                        return Word::May;
+                    }
+                }
+            }
+        }
+        Word::MayNot("the header has no Approved field with the list's password".into())
+    }
+
+    /// Whether a condition holds that is against an author. Of mail in the queue nobody always knows any
+    /// more by which channel it came: it might have been one of these.
     async fn bars(
         &mut self,
         condition: &PostingCondition,
         author: &PostAuthor,
     ) -> Result<bool, Refusal> {
         let is_unknown = self.question.poster != Poster::Client
-            && match condition.test {
-                PostingTest::Login(_) | PostingTest::LoginMapping(_) => true,
-                PostingTest::Channel(_) => self.question.earlier.is_none(),
-                PostingTest::Author(_) | PostingTest::Mapping(_) => false,
-            };
+            && self.question.earlier.is_none()
+            && matches!(condition.test, PostingTest::Channel(_));
         Ok(is_unknown || self.holds(condition, author).await?)
     }
 
@@ -253,7 +334,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         condition: &PostingCondition,
         author: &PostAuthor,
     ) -> Result<bool, Refusal> {
-        let user = self.question.submission.map_or("", |its| its.authenticated);
+        let user = self.question.login();
         let source = self.question.earlier.unwrap_or(self.question.source_channel);
         match &condition.test {
             PostingTest::Channel(list) => Ok(list.has(&source.to_ascii_lowercase())),
@@ -365,8 +446,8 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
                 (Ok(PostGoes::Passes), _) if held.is_some() => {
                     format!("may post, and the mail is held: {}", held.unwrap_or_default())
                 }
-                (Ok(PostGoes::Passes), None) => "may post".to_owned(),
-                (Ok(PostGoes::Passes), Some(why)) => {
+                (Ok(PostGoes::Passes | PostGoes::Later), None) => "may post".to_owned(),
+                (Ok(PostGoes::Passes | PostGoes::Later), Some(why)) => {
                     format!("may post as a moderator, though {why}")
                 }
                 (Ok(PostGoes::ToModerators(them)), why) => {

@@ -51,6 +51,8 @@ pub(super) enum Refusal {
     NoModerator,
     #[error("to find out who may post to the list takes too many look-ups")]
     TooManyAsked,
+    #[error("the password of a list stands in the header, which only the reprocess channel has")]
+    HeaderUnread,
     #[error("a list asks who posts")]
     PosterUnsaid,
     #[error("the account's UNIX mailbox is not supported yet")]
@@ -80,6 +82,7 @@ impl Refusal {
             | Self::List(_)
             | Self::Forward
             | Self::NoModerator
+            | Self::HeaderUnread
             | Self::TooManyAsked => Some(Step::Reason { reason: self.to_string() }),
             _ => None,
         }
@@ -154,7 +157,7 @@ impl Refusal {
                 let words = words.unwrap_or_else(|| "you may not post to this list".to_owned());
                 Reply::with_text(550, Enhanced(5, 7, 2), words)
             }
-            Self::NoModerator | Self::TooManyAsked | Self::PosterUnsaid => {
+            Self::NoModerator | Self::TooManyAsked | Self::PosterUnsaid | Self::HeaderUnread => {
                 Reply::new(451, Enhanced(4, 3, 5), "this list cannot be asked who may post")
             }
             // RFC 3463 has a code for a directory that is away, whatever it was asked for.

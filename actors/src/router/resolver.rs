@@ -19,7 +19,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use relais_channels::mail::{Address, Enhanced, Reply};
+use relais_channels::mail::{Address, Enhanced, PostCheck, Reply};
 use relais_config::{
     Channel,
     channel::{Program, RouteStyle},
@@ -119,7 +119,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let Question { address, header, .. } = self.question;
         let resolution = self.walk(address).await;
         let posting = self.posting();
-        if posting == Posting::Unsaid {
+        if matches!(posting, Posting::Unsaid | Posting::HeaderWanted) {
             return Resolution { posting, ..resolution };
         }
         let refused = matches!(&resolution.routes, Err(reply) if !is_lookup_failure(reply));
@@ -138,6 +138,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         match self.question.poster {
             _ if self.asked.count == 0 => Posting::Open,
             Poster::Unsaid => Posting::Unsaid,
+            _ if self.asked.wants_header => Posting::HeaderWanted,
             _ => Posting::Asked,
         }
     }
@@ -255,7 +256,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             && let Some(member) = expansion.next()
         {
             expanded = match self.take_member(&member, &mut expansion).await {
-                Err(refusal) if !matches!(refusal, Refusal::TooMany | Refusal::PosterUnsaid) => {
+                Err(refusal)
+                    if !self.asked.wants_header
+                        && !matches!(refusal, Refusal::TooMany | Refusal::PosterUnsaid) =>
+                {
                     expansion.give_up(member, refusal, &mut self.trace);
                     Ok(())
                 }
@@ -446,8 +450,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             return Err(Refusal::TooDeep);
         }
         let mut targets = self.targets(channel, address, is_plain, lineage.depth).await?;
+        let changes = targets.as_ref().and_then(|targets| targets.headers.as_ref());
+        expansion.hides_password |= changes.is_some_and(|changes| changes.hides_password);
         if let Some(targets) = targets.as_mut().filter(|targets| targets.is_later) {
-            return self.defer(address, &lineage.clone().within(targets), expansion);
+            return self.defer(address, targets, lineage, expansion);
         }
         if targets.is_none() && hands_on(channel) && !is_plain {
             targets = self.forward(channel, address).await?;
@@ -473,6 +479,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     fn defer(
         &mut self,
         address: &Address,
+        targets: &Targets,
         lineage: &Lineage,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
@@ -490,9 +497,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             member: Some(address.mailbox().into()),
             errors_to: lineage.errors_to.as_ref().map(of_nobody),
             refused: None,
-            size_limit: lineage.size_limit,
+            size_limit: lineage.size_limit.into_iter().chain(targets.size_limit).min(),
             quota: None,
+            // Its own changes are made when its members are looked up.
             headers: lineage.headers.clone(),
+            post_check: targets.post_check,
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -589,13 +598,14 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             && expansion.is_empty()
             && !targets.addresses.iter().any(is_own);
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
-        let Lineage { depth, member, errors_to, size_limit, quota, headers, .. } = members;
+        let Lineage { depth, member, errors_to, size_limit, quota, headers, looked_up, .. } =
+            members;
         let Purpose { envelope, forward, source, reprocessed, .. } = self.purpose();
         let released = (self.question.released, reprocessed);
         let list = lists.fingerprint(&(
             (source, envelope, forward, released),
             (&targets.addresses, &targets.missing, errors_to, member),
-            (depth, size_limit, quota, headers),
+            (depth, size_limit, quota, headers, looked_up),
         ));
         expansion.list = Some(list);
         self.asked_before_list = self.asked.count;
@@ -637,6 +647,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         }
         let (name, tag) = &self.routes.names[n];
         let own_tag = rewritten.channel == Some(n) && **tag != *rewritten.tag;
+        // A rule leads to a channel that comes back here with an address that may be a list's.
+        let comes_back =
+            matches!(channel.program, Program::Process | Program::Reprocess | Program::Hold);
+        let unseen = if comes_back { PostCheck::NotAsked } else { PostCheck::Unsaid };
         let route = Route {
             channel: Arc::clone(name),
             host: expansion.host(&host),
@@ -649,6 +663,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             // Nobody else can make use of it.
             quota: lineage.quota.clone().filter(|_| channel.program == Program::Lmtp),
             headers: lineage.headers.clone(),
+            post_check: lineage.looked_up.unwrap_or(unseen),
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -736,6 +751,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             size_limit: None,
             quota: None,
             headers: None,
+            post_check: PostCheck::default(),
         }]))
     }
 

@@ -194,13 +194,6 @@ pub enum Step {
         /// How many addresses it found.
         addresses: usize,
     },
-    /// An attribute that is not heeded yet.
-    Unheeded {
-        /// The name of the entry.
-        dn: String,
-        /// The attribute.
-        attribute: &'static str,
-    },
     /// The address is looked up later, by a channel of its own.
     Later {
         /// The address.
@@ -224,12 +217,18 @@ pub enum Step {
         /// Messages; the same.
         messages: i64,
     },
-    /// Changes to the header of a list's mail.
+    /// Changes to a list's mail.
     ListHeaders {
         /// Lines that are put in front.
         added: Vec<String>,
         /// Names of fields that are taken away.
         removed: Vec<String>,
+        /// Lines in front of the first text.
+        prefix: String,
+        /// Lines behind it.
+        suffix: String,
+        /// The field with the password is taken away.
+        hides_password: bool,
     },
     /// The octets that a message may have.
     SizeLimit {
@@ -379,11 +378,16 @@ impl Step {
             Self::Quota { size, messages } => {
                 write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
             }
-            Self::ListHeaders { added, removed } => {
+            Self::ListHeaders { added, removed, prefix, suffix, hides_password } => {
+                let password = hides_password.then(|| "- Approved".to_owned());
                 let added = added.iter().map(|line| format!("+ {line}"));
                 let removed = removed.iter().map(|name| format!("- {name}"));
-                let all: Vec<_> = added.chain(removed).collect();
-                write!(f, "  header of the list's mail: {}", all.join(", "))
+                let text = [("before", prefix), ("behind", suffix)].into_iter();
+                let text = text.filter(|(_, text)| !text.is_empty());
+                let text =
+                    text.map(|(place, text)| format!("{place} the text {:?}", text.trim_end()));
+                let all: Vec<_> = added.chain(removed).chain(password).chain(text).collect();
+                write!(f, "  the list's mail: {}", all.join(", "))
             }
             Self::Parameters { alias, parameters } => {
                 write!(f, "  aliases: {alias} is a list with {}", parameters.join(", "))
@@ -397,9 +401,6 @@ impl Step {
             Self::Found { search, addresses } => {
                 write!(f, "  members by {search}: {addresses} addresses")
             }
-            Self::Unheeded { dn, attribute } => {
-                write!(f, "  {dn}: {attribute} is not there yet, and does nothing")
-            }
             Self::Later { address, channel } => {
                 write!(f, "  {address} is looked up later, by channel {channel}")
             }
@@ -407,15 +408,19 @@ impl Step {
         }
     }
 
-    /// Of the changes to the header of a list's mail.
+    /// Of the changes to a list's mail.
     pub(super) fn of_headers(headers: &ListHeaders) -> Self {
-        let ListHeaders { added, removed, replaced, completed } = headers;
+        let ListHeaders { added, removed, replaced, completed, prefix, suffix, hides_password } =
+            headers;
         let plain = added.iter().map(ToString::to_string);
         let replaced = replaced.iter().map(|line| format!("{line} (in place of its own)"));
         let completed = completed.iter().map(|line| format!("{line} (unless it has one)"));
         Self::ListHeaders {
             added: plain.chain(replaced).chain(completed).collect(),
             removed: removed.iter().map(ToString::to_string).collect(),
+            prefix: prefix.to_string(),
+            suffix: suffix.to_string(),
+            hides_password: *hides_password,
         }
     }
 
@@ -526,7 +531,6 @@ impl fmt::Display for Step {
             | Self::Unusable { .. }
             | Self::Posting { .. }
             | Self::Found { .. }
-            | Self::Unheeded { .. }
             | Self::Later { .. } => self.write_of_entry(f),
         }
     }

@@ -21,7 +21,7 @@ use relais_config::{
 };
 
 use super::{
-    Poster, Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists,
+    PostProof, Poster, Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists,
     steps::Trace,
 };
 use crate::{
@@ -190,6 +190,7 @@ pub(super) fn question(address: &Address, may_relay: bool) -> Question<'_> {
         submission: None,
         poster: Poster::Client,
         earlier: None,
+        proof: PostProof::default(),
     }
 }
 

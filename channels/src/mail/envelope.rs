@@ -33,6 +33,9 @@ pub struct Envelope {
     /// It was routed again, and this is what it goes on as. Kept beside the envelope.
     #[serde(skip)]
     pub rerouted: Option<Rerouted>,
+    /// The user who had logged in when it came in. Kept beside the envelope.
+    #[serde(skip)]
+    pub login: Option<Arc<str>>,
     /// Octets of content, our own header lines included.
     pub size: u64,
     /// Recipients, grouped by the way they go. Where a message goes on after it was routed again,
@@ -48,8 +51,11 @@ pub struct Rerouted {
     pub at: u64,
     /// The number of the entry that they were in.
     pub entry: u16,
-    /// Which of that entry's recipients, a bit each.
+    /// Which of that entry's recipients, a bit each. None: it is a part of what they come to, and the
+    /// last one says whose.
     pub recipients: u64,
+    /// The file with its content, of a large message; 0: the one that it came in.
+    pub form: u8,
 }
 
 /// The recipients that leave together: one channel, one host. Scheduled, tried and counted as one.
@@ -80,6 +86,21 @@ pub struct Recipient {
     /// The quota that the directory gives its mailbox. Kept beside the envelope.
     #[serde(skip)]
     pub quota: Option<Arc<XQuota>>,
+    /// Whether the list that it is the address of was asked. Kept beside the envelope.
+    #[serde(skip)]
+    pub post_check: PostCheck,
+}
+
+/// Whether a list has been asked if the sender may post to it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum PostCheck {
+    /// It was no list, as far as anybody looked; older versions of the program wrote nothing else.
+    #[default]
+    Unsaid,
+    /// It was asked, and takes the post.
+    Passed,
+    /// Nobody has looked whether it is a list.
+    NotAsked,
 }
 
 /// Of a recipient that an alias, a list or a forward led to.
@@ -168,6 +189,7 @@ impl Recipient {
             original_recipient: None,
             origin: None,
             quota: None,
+            post_check: PostCheck::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod address;
 mod content;
 mod dialect;
 mod envelope;
+mod first_text;
 mod header_addresses;
 mod header_scan;
 mod inner_headers;
@@ -18,11 +19,12 @@ pub mod xtext;
 pub use address::{Address, AddressError, MAX_PATH, ReversePath};
 pub use content::Content;
 pub use dialect::Dialect;
-pub use envelope::{Entry, Envelope, ErrorsTo, Origin, Recipient, Rerouted};
+pub use envelope::{Entry, Envelope, ErrorsTo, Origin, PostCheck, Recipient, Rerouted};
+pub use first_text::FirstText;
 pub use header_addresses::{
     AddressSide, HeaderAddress, has_field, header_addresses, is_signed, replaced, without_fields,
 };
-pub use header_scan::{HeaderScan, HeaderScanner, peer_id, star_received};
+pub use header_scan::{HeaderScan, HeaderScanner, first_value, peer_id, star_received};
 pub use inner_headers::{InnerHeaders, Passing};
 pub use message_id::{MessageId, MessageIds};
 pub use notify::{Notify, OriginalRecipient, Return};

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use relais_channels::mail::{Enhanced, Reply};
+use relais_channels::mail::{Enhanced, PostCheck, Reply};
 use relais_config::{channel::DirectoryAway, lookup_url::UrlResults, mapping::Tables};
 
 use super::{
@@ -89,6 +89,7 @@ fn waiting(routes: &Routes, found: &Resolution, question: &Question<'_>) -> Opti
         size_limit: None,
         quota: None,
         headers: None,
+        post_check: PostCheck::default(),
     }]))
 }
 

@@ -4,7 +4,17 @@
 use std::{fs, path::Path};
 
 use super::*;
-use crate::router::{Route, Submission, tables::MailTables};
+use crate::{
+    directory::{
+        GivenPassword, ListHeaders, ListPassword, PosterList, PostingCondition, PostingConditions,
+        PostingRules, PostingTest,
+    },
+    router::{
+        HeaderPassword, Route, Submission,
+        posting::{AskedLists, PostGoes, PostingCheck},
+        tables::MailTables,
+    },
+};
 
 /// The embedded default with these aliases in a file below `folder`.
 fn config(folder: &Path, aliases: &str) -> Config {
@@ -144,23 +154,30 @@ async fn who_may_post_is_said_by_parameters() {
     }
 }
 
-/// Of mail in the queue nobody knows who had logged in: it is not taken for somebody else's.
+/// Mail in the queue is asked about by the login that it keeps; where nobody knows any more by which
+/// channel it came it is not taken for somebody else's.
 #[tokio::test]
-async fn mail_in_the_queue_is_refused_where_its_author_is_not_known_any_more() {
+async fn mail_in_the_queue_is_asked_about_by_what_is_known_of_its_author() {
     let folder = tempfile::tempdir().unwrap();
     let by = ("ann@x.example", "", "process");
-    // Parameters; the reply to mail that leads to the list only now, and to that by way of reprocess
+    let eve = "eve@x.example";
+    // Parameters; the login; the reply to mail that leads to the list only now, and to that by way of
+    // reprocess
     let rows = [
-        ("[CANT_CHANNEL] tcp_submit", REFUSED, "alice"),
-        ("[CANT_CHANNEL] tcp_local", REFUSED, REFUSED),
-        ("[AUTH_CHANNEL] tcp_local", REFUSED, "alice"),
-        ("[USERNAME_CANT_LIST] eve@x.example", REFUSED, REFUSED),
-        ("[USERNAME_CANT_MAPPING] FRIENDS", REFUSED, REFUSED),
-        ("[USERNAME_AUTH_LIST] ann@x.example", REFUSED, REFUSED),
-        ("[CANT_LIST] eve@x.example", "alice", "alice"),
-        ("[AUTH_LIST] ann@x.example", "alice", "alice"),
+        ("[CANT_CHANNEL] tcp_submit", "", REFUSED, "alice"),
+        ("[CANT_CHANNEL] tcp_local", "", REFUSED, REFUSED),
+        ("[AUTH_CHANNEL] tcp_local", "", REFUSED, "alice"),
+        ("[USERNAME_CANT_LIST] eve@x.example", eve, REFUSED, REFUSED),
+        ("[USERNAME_CANT_LIST] eve@x.example", "", "alice", "alice"),
+        ("[USERNAME_CANT_MAPPING] FRIENDS", "a@friend.example", REFUSED, REFUSED),
+        ("[USERNAME_CANT_MAPPING] FRIENDS", eve, "alice", "alice"),
+        ("[USERNAME_AUTH_LIST] ann@x.example", "", REFUSED, REFUSED),
+        ("[USERNAME_AUTH_LIST] ann@x.example", eve, REFUSED, REFUSED),
+        ("[USERNAME_AUTH_LIST] eve@x.example", eve, "alice", "alice"),
+        ("[CANT_LIST] eve@x.example", eve, "alice", "alice"),
+        ("[AUTH_LIST] ann@x.example", "", "alice", "alice"),
     ];
-    for (parameters, by_process, by_reprocess) in rows {
+    for (parameters, login, by_process, by_reprocess) in rows {
         let aliases = format!("l: {parameters}, alice\nouter: l\n");
         let routes = Routes::new(&config(folder.path(), &aliases)).unwrap();
         let directory = LdifDirectory::standalone().unwrap();
@@ -168,12 +185,71 @@ async fn mail_in_the_queue_is_refused_where_its_author_is_not_known_any_more() {
             for (earlier, want) in [(None, by_process), (Some("tcp_local"), by_reprocess)] {
                 let to = address(to);
                 let (sender, _, source_channel) = by;
-                let question =
-                    Question { sender, source_channel, poster, earlier, ..question(&to, true) };
+                let proof = PostProof { login, ..PostProof::default() };
+                let asked = Question { earlier, proof, ..question(&to, true) };
+                let question = Question { sender, source_channel, poster, ..asked };
                 let outcome = Resolver::new(&routes, &directory, question).route().await.outcome;
                 let is_taken = want == "alice";
                 assert_eq!(outcome.is_ok(), is_taken, "{parameters} {to} {earlier:?}: {outcome:?}");
             }
+        }
+    }
+}
+
+/// Where one condition is enough a password is one of them; else it is wanted beside the others.
+#[tokio::test]
+async fn a_password_is_one_condition_among_others() {
+    let routes = Routes::new(&sample("standalone.ron")).unwrap();
+    let directory = LdifDirectory::standalone().unwrap();
+    let channels = |names: &[&str]| -> Vec<PostingCondition> {
+        let condition = |name: &&str| {
+            let mut list = PosterList::default();
+            list.add_name(name);
+            PostingCondition { name: "CHANNEL", test: PostingTest::Channel(list) }
+        };
+        names.iter().map(condition).collect()
+    };
+    let (met, not, none) = (&["tcp_local"][..], &["tcp_submit"][..], &[][..]);
+    let either = &["tcp_submit", "tcp_local"][..];
+    // Channels that all have to be that of the mail, of which one has to, and none may; the words with
+    // the header unread, without a password, and with the right one
+    let rows = [
+        (none, none, none, ["later", "no", "yes"]),
+        (met, none, none, ["later", "no", "yes"]),
+        (not, none, none, ["no"; 3]),
+        (none, met, none, ["yes"; 3]),
+        (none, either, none, ["yes"; 3]),
+        (none, not, none, ["later", "no", "yes"]),
+        (met, not, not, ["later", "no", "yes"]),
+        (not, met, none, ["no"; 3]),
+        (none, met, met, ["no"; 3]),
+        (none, not, met, ["no"; 3]),
+    ];
+    let (address, right) = (address("l@relais.example"), GivenPassword::new(b"sesame"));
+    let given = [HeaderPassword::Unread, HeaderPassword::Absent, HeaderPassword::Given(&right)];
+    for (all_of, one_of, none_of, want) in rows {
+        let conditions = PostingConditions {
+            all_of: channels(all_of),
+            one_of: channels(one_of),
+            none_of: channels(none_of),
+            ..PostingConditions::default()
+        };
+        let passwords = Some(vec![ListPassword::parse("sesame").unwrap()]);
+        let rules = PostingRules { conditions, passwords, ..PostingRules::default() };
+        for (password, want) in given.into_iter().zip(want) {
+            let proof = PostProof { login: "", password };
+            let (poster, earlier) = (Poster::Queued, Some("tcp_local"));
+            let question = Question { poster, earlier, proof, ..question(&address, true) };
+            let (mut asked, mut trace) = (AskedLists::default(), Trace::default());
+            let of = (&routes, &directory);
+            let check = PostingCheck::new(of, &question, (1, true), &mut asked, &mut trace);
+            let got = match check.ask_by(&rules, "l").await {
+                Ok(PostGoes::Passes) => "yes",
+                Ok(PostGoes::Later) => "later",
+                Ok(PostGoes::ToModerators(_)) => "moderators",
+                Err(_) => "no",
+            };
+            assert_eq!(got, want, "{rules:?} {password:?}");
         }
     }
 }
@@ -205,7 +281,7 @@ async fn copies(aliases: &str) -> String {
             line += &limit.to_string();
         }
         if let Some(headers) = &way.headers {
-            let crate::directory::ListHeaders { added, removed, replaced, completed } = &**headers;
+            let ListHeaders { added, removed, replaced, completed, .. } = &**headers;
             for (sign, all) in [("+", added), ("-", removed), ("=", replaced), ("?", completed)] {
                 for text in all {
                     line += " ";
@@ -255,7 +331,7 @@ const COPIES: &[(&str, &str)] = &[
                  =Precedence: bulk {by}",
     ),
     ("l: [DEFERRED] NONE, alice, bob", "l@relais.example by reprocess"),
-    ("l: [DEFERRED], [PRECEDENCE] list, alice", "alice ?Precedence: list {by}"),
+    ("l: [DEFERRED], [PRECEDENCE] list, alice", "l@relais.example by reprocess"),
     ("l: [EXPANDABLE], [TAG] \"[l] \", [NODELAY_NOTIFICATIONS], alice", "alice {by}"),
     ("l: [CANT_LIST] eve@y.example, :alice, :bob", "alice {by}\nbob {by}"),
     ("l: [OR], alice+*", "alice {by}"),
@@ -351,7 +427,6 @@ fn mistakes_are_told_when_the_table_is_read() {
         ("l: [HEADER_ADDITION] lines, alice", "lines: line 2 does nothing"),
         ("l: [HEADER_ADDITION] lost, alice", "(451): [HEADER_ADDITION] lost: No such file"),
         ("l: [CANT_LIST] damaged, alice", "(451): [CANT_LIST] damaged: line 3: "),
-        ("l: <members, [DEFERRED], own@x.example", "[DEFERRED] does nothing: "),
         ("l: alice\nl: [AUTH_LIST] lost, alice", "\"l\" is there twice"),
         ("l: [ENVELOPE_FROM] L+*@relais.example, alice", "failures are told to the list itself"),
         ("l@x.example: <members, l@x.example", "failures are told to the list itself"),
