@@ -20,16 +20,17 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, directory, events, ids, `in_hand`, metrics, readiness, router, store, timestamp |
+//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, store, timestamp |
 //! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
 //! | [`delivery`] | carries it out: pools, jobs, couriers | actor, autoreply, `channel_table`, directory, events, ids, `in_hand`, metrics, queue, rerouting, router |
-//! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, router, timestamp |
+//! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, router, seldom, timestamp |
 //! | [`lint`] | what is wrong with a directory or with aliases | directory, router |
 //! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, queue, router, timestamp |
 //! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, timestamp |
-//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, events, metrics, router, timestamp |
+//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, router, timestamp |
+//! | [`forms`] | the forms in which one message is stored | directory, router |
 //! | [`events`] | what happens, as a log line and a number at once | metrics, timestamp |
-//! | [`router`] | recipient in; channel, address and next hop out | actor, `channel_table`, directory |
+//! | [`router`] | recipient in; channel, address and next hop out | actor, `channel_table`, directory, seldom |
 //! | [`channel_table`] | the channels of the configuration, numbered | ids |
 //! | [`directory`] | users, groups, domains | actor, metrics, timestamp |
 //! | [`ids`] | what actors name things by | — |
@@ -38,6 +39,7 @@
 //! | [`metrics`] | every number that the engine shows | actor, readiness |
 //! | [`actor`] | what every actor is made of | — |
 //! | [`readiness`] | why mail is not taken | — |
+//! | [`seldom`] | log lines that would say the same with every message | — |
 //! | [`timestamp`] | points in time | — |
 //!
 //! # Rules for messages
@@ -60,6 +62,7 @@ pub mod channel_table;
 pub mod delivery;
 pub mod directory;
 pub mod events;
+pub mod forms;
 pub mod front;
 #[cfg(test)]
 mod house_tests;
@@ -73,5 +76,6 @@ pub mod queue;
 pub mod readiness;
 pub mod rerouting;
 pub mod router;
+pub mod seldom;
 pub mod store;
 pub mod timestamp;

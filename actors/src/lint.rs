@@ -14,7 +14,7 @@ use relais_config::{Config, channel::Program};
 use crate::{
     directory::{
         ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET,
-        Source, StoredPassword, VALUES, ignored_dates,
+        PostingRules, Source, StoredPassword, VALUES, ignored_dates, ignored_reply_values,
     },
     router::{Question, Resolver, Routes, Routing, Step},
 };
@@ -90,6 +90,7 @@ impl Lint<'_> {
                 }
             }
             self.statuses(entry);
+            self.password(config, entry);
             self.vacation(config, entry);
             for error in StoredPassword::of(entry).filter_map(Result::err) {
                 self.note(FILE, format!("{dn}: nobody can log in with it: {error}"));
@@ -288,6 +289,24 @@ impl Lint<'_> {
         }
     }
 
+    /// A list that wants a password has one, and a channel that looks for it.
+    fn password(&mut self, config: &Config, entry: &Entry) {
+        let rules = PostingRules::of(entry).ok().flatten().filter(|_| entry.is_group());
+        let Some(passwords) = rules.and_then(|rules| rules.passwords) else { return };
+        let dn = &entry.dn;
+        let reads = |program| matches!(program, Program::Reprocess | Program::Process);
+        if passwords.is_empty() {
+            self.note(FILE, format!(
+                "{dn}: the list wants a password and has no mgrpAuthPassword: no password lets anybody post"
+            ));
+        } else if !config.channels.iter().any(|channel| reads(channel.program)) {
+            self.note(FILE, format!(
+                "{dn}: mgrpAuthPassword: no channel of program Reprocess looks at headers: mail for the \
+                 list is refused (451)"
+            ));
+        }
+    }
+
     /// A status that is not known counts as inactive.
     fn statuses(&mut self, entry: &Entry) {
         for (attribute, known) in VALUES {
@@ -319,10 +338,12 @@ impl Lint<'_> {
         }
     }
 
-    /// Dates that are none, and replies without a text.
+    /// Dates that are none, replies without a text, and what says in vain how they are sent.
     fn vacation(&mut self, config: &Config, entry: &Entry) {
         let dn = &entry.dn;
-        for IgnoredValue { attribute, value, wanted } in ignored_dates(entry) {
+        for IgnoredValue { attribute, value, wanted } in
+            ignored_dates(entry).into_iter().chain(ignored_reply_values(entry))
+        {
             self.note(
                 FILE,
                 format!("{dn}: {attribute} {value:?} does not count; {wanted} is expected"),

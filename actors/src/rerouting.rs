@@ -3,24 +3,32 @@
 //!
 //! [`Rerouter::plan`] asks the router, as things are now, and changes nothing.
 //! [`Rerouter::carry_out`] puts what came of it into the queue: the message goes on under its id, in
-//! a record of its own with more entries, which says whose recipients these are. Only when that is
-//! safe are the recipients done where they were; after a crash in between they are found to have
-//! gone on.
+//! a record of its own with more entries, which says whose recipients these are; in several where it
+//! goes on in several forms, of which the last says so. Only when that is safe are the recipients done
+//! where they were; after a crash in between they are found to have gone on, and of those that have
+//! only in part nobody gets a second copy.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, io, path::Path, sync::Arc};
 
 use relais_channels::mail::{
-    Address, Content, Enhanced, Entry, Envelope, Outcome, Outcomes, Recipient, Reply, Rerouted,
+    Address, Content, Enhanced, Entry, Envelope, Outcome, Outcomes, PostCheck, Recipient, Reply,
+    Rerouted, first_value,
 };
 use relais_config::channel::Program;
-use relais_spool::{Spool, SpoolError, open_recipients};
-use tracing::{info, warn};
+use relais_spool::{Gone, MoreContent, NewContent, Place, Spool, SpoolError, open_recipients};
+use tokio::{fs::File, io::AsyncReadExt, sync::OnceCell};
+use tracing::info;
 
 use crate::{
     channel_table::Channels,
+    directory::GivenPassword,
     events::MessageRerouted,
+    forms::{BegunForm, FormedMail, HeaderForms, PASSWORD, header_length},
     metrics::Metrics,
-    router::{Poster, Question, Route, RouterHandle, grouped, too_large_for_all},
+    router::{
+        HeaderPassword, NoWay, PostProof, Poster, Question, Route, RouterHandle, grouped,
+        too_large_for_all,
+    },
     timestamp::now_ms,
 };
 
@@ -44,6 +52,8 @@ pub struct Plan {
     pub recipients: Vec<(u8, Verdict)>,
     /// The entries that they would be in: at least one unless nobody can go on.
     pub entries: Vec<Entry>,
+    /// Recipients that go on, by their places in the entry, and their ways.
+    ways: Vec<(u8, Vec<Route>)>,
     /// Why they are held where they go on to, if they are.
     pub held: Option<String>,
     /// Questions to the router, and its answers, for the log.
@@ -73,25 +83,52 @@ pub enum Verdict {
 struct LeftEntry<'a> {
     envelope: &'a Envelope,
     entry: &'a Entry,
+    content: ContentAt<'a>,
+    /// The password for lists that its header has, as soon as a list wants to know.
+    password: OnceCell<HeaderPassword<GivenPassword>>,
     /// The status `hold` of a user does not count, this once.
     released: bool,
+}
+
+/// The place of the content of a message. Few lists want to see any of it.
+#[derive(Clone, Copy, Debug)]
+pub enum ContentAt<'a> {
+    /// It has been read.
+    Here(&'a Content),
+    /// In the spool.
+    Spool(Place),
+}
+
+/// Recipients that go on, and the message that they get.
+struct GoingOn<'a> {
+    envelope: &'a Envelope,
+    content: &'a Content,
+    entry: &'a Entry,
+    rerouted: Rerouted,
+    held: Option<String>,
 }
 
 impl Rerouter {
     /// Where the recipients `open`, a bit each, of an entry would go now. `released`: the status
     /// `hold` of a user does not count, this once.
-    pub async fn plan(&self, envelope: &Envelope, number: u16, open: u64, released: bool) -> Plan {
+    pub async fn plan(
+        &self,
+        (envelope, content): (&Envelope, ContentAt<'_>),
+        number: u16,
+        open: u64,
+        released: bool,
+    ) -> Plan {
         let Some(entry) = envelope.entries.get(usize::from(number)) else {
             return Plan::default();
         };
-        let left = LeftEntry { envelope, entry, released };
+        let left = LeftEntry { envelope, entry, content, password: OnceCell::new(), released };
         let mut steps = Vec::new();
-        let gone = self.spool.gone_on(envelope.id, number).await;
+        let gone = self.gone(envelope, number).await;
         let mut recipients = Vec::new();
         for index in open_recipients(open) {
             let Some(recipient) = entry.recipients.get(usize::from(index)) else { continue };
             let verdict = match &gone {
-                Ok(gone) if gone & 1 << index != 0 => Verdict::Gone,
+                Ok((gone, _)) if gone.recipients & 1 << index != 0 => Verdict::Gone,
                 Ok(_) => match self.verdict(&left, recipient, &mut steps).await {
                     Ok(ways) => Verdict::Ways(ways),
                     Err(reply) => Verdict::Refused(reply),
@@ -100,21 +137,46 @@ impl Rerouter {
             };
             recipients.push((index, verdict));
         }
-        let elsewhere = elsewhere(envelope, entry);
+        let parts = gone.as_ref().map_or(&[][..], |(_, parts)| parts);
+        let elsewhere = elsewhere(envelope, entry, parts);
+        let has_a_copy =
+            |way: &&Route| elsewhere.contains(&(&*way.channel, &*way.host, &*way.address));
         let ways = |(index, verdict): &(u8, Verdict)| {
             let Verdict::Ways(ways) = verdict else { return None };
-            let has_a_copy =
-                |way: &&Route| elsewhere.contains(&(&*way.channel, &*way.host, &*way.address));
             let ways: Vec<Route> = ways.iter().filter(|way| !has_a_copy(way)).cloned().collect();
-            Some((&entry.recipients[usize::from(*index)], ways))
+            Some((*index, ways))
         };
         let ways: Vec<_> = recipients.iter().filter_map(ways).collect();
-        let ways = ways.iter().map(|(recipient, ways)| (*recipient, &ways[..]));
-        let entries = grouped(&self.channels, ways);
+        let own =
+            ways.iter().map(|(index, ways)| (&entry.recipients[usize::from(*index)], &ways[..]));
+        let entries = grouped(&self.channels, own);
         let is_hold = |entry: &Entry| self.program(&entry.channel) == Some(Program::Hold);
         let held = (released && !entries.is_empty() && entries.iter().all(is_hold))
             .then(|| HELD_AGAIN.to_owned());
-        Plan { recipients, entries, held, steps }
+        Plan { recipients, entries, ways, held, steps }
+    }
+
+    /// The recipients that have gone on, and the records by which some may have in part.
+    async fn gone(
+        &self,
+        envelope: &Envelope,
+        number: u16,
+    ) -> Result<(Gone, Vec<Envelope>), SpoolError> {
+        let gone = self.spool.gone_on(envelope.id, number).await?;
+        let mut parts = Vec::new();
+        if gone.in_part {
+            for place in self.spool.places(envelope.id).await? {
+                let part = match self.spool.envelope(place).await {
+                    // All that it went on to is done, or the record has just moved.
+                    Err(SpoolError::Gone { .. }) => continue,
+                    part => part?,
+                };
+                if part.rerouted.is_some_and(|rerouted| rerouted.entry == number) {
+                    parts.push(part);
+                }
+            }
+        }
+        Ok((gone, parts))
     }
 
     /// Puts a plan into the queue, and says what that is for each of its recipients: delivered when
@@ -126,45 +188,169 @@ impl Rerouter {
         entry: u16,
         plan: Plan,
     ) -> Outcomes {
-        let Plan { recipients, entries, held, steps } = plan;
+        let Plan { recipients, entries, ways, held, steps } = plan;
         for Leg { address, by, to } in steps {
             info!(id = %envelope.id, address, by, to, "routed anew");
         }
-        let stored = if entries.is_empty() {
-            Ok(())
-        } else {
-            let goes_on =
-                recipients.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Ways(_)));
-            let goes_on = goes_on.fold(0, |all, (index, _)| all | 1 << index);
-            let rerouted = Rerouted { at: now_ms(), entry, recipients: goes_on };
-            self.store(envelope, content, rerouted, (entries, held)).await
+        let stored = match envelope.entries.get(usize::from(entry)) {
+            Some(left) if !entries.is_empty() => {
+                let goes_on = ways.iter().fold(0, |all, (index, _)| all | 1 << index);
+                // The file of a large message stays the one that it was read from.
+                let form = envelope.rerouted.map_or(0, |rerouted| rerouted.form);
+                let rerouted = Rerouted { at: now_ms(), entry, recipients: goes_on, form };
+                let mail = GoingOn { envelope, content, entry: left, rerouted, held };
+                self.store(&mail, entries, &ways).await
+            }
+            _ => Ok(()),
         };
         let outcome = |(_, verdict): (u8, Verdict)| match (verdict, &stored) {
             (Verdict::Refused(reply), _) if reply.is_permanent() => Outcome::Failed(reply),
             (Verdict::Refused(reply), _) => Outcome::Deferred(reply),
             (Verdict::Gone, _) => Outcome::Delivered(HAS_GONE_ON),
             (Verdict::Ways(ways), Ok(())) => Outcome::Delivered(goes_on(&ways)),
-            (Verdict::Ways(_), Err(error)) => Outcome::Deferred(not_stored(error)),
+            (Verdict::Ways(_), Err(reply)) => Outcome::Deferred(reply.clone()),
         };
         recipients.into_iter().map(outcome).collect()
     }
 
+    /// Stores a record, or one for each form that the message goes on in.
     async fn store(
         &self,
-        envelope: &Envelope,
-        content: &Content,
-        rerouted: Rerouted,
-        (entries, held): (Vec<Entry>, Option<String>),
-    ) -> Result<(), SpoolError> {
-        let known = envelope.entries.len();
-        let left = envelope.entries.get(usize::from(rerouted.entry));
-        let left = left.map(|entry| entry.channel.clone());
-        let rerouted = Some(rerouted);
-        let goes_on = Envelope { entries, held, rerouted, ..envelope.clone() };
-        let (envelope, _stored) = self.spool.append_more(goes_on, known, content).await?;
-        let channel = left.unwrap_or_default();
-        MessageRerouted { envelope: &envelope, left: &channel }.emit(&self.metrics);
+        mail: &GoingOn<'_>,
+        entries: Vec<Entry>,
+        ways: &[(u8, Vec<Route>)],
+    ) -> Result<(), Reply> {
+        let GoingOn { envelope, content, entry, rerouted, .. } = mail;
+        let formed = FormedMail {
+            router: &self.router,
+            source_channel: self.seen_source(envelope, &entry.channel),
+            default_host: None,
+            lies_in: Some(&entry.channel),
+        };
+        let all = ways.iter().flat_map(|(_, ways)| ways);
+        let Some(mut forms) = HeaderForms::of(formed, all) else {
+            let content = MoreContent::Same(content);
+            let stored = self.store_form(mail, (None, entries), (*rerouted, content)).await;
+            return stored.map_err(|error| not_stored(&error));
+        };
+        let divided = forms.divided(ways.iter().map(|(_, ways)| &ways[..]));
+        let sender = Address::parse(&envelope.sender).ok();
+        let contents = self.formed(&mut forms, content, sender.as_ref()).await?;
+        let entries = |form: &Vec<Vec<Route>>| {
+            let recipients = ways.iter().map(|(index, _)| &entry.recipients[usize::from(*index)]);
+            grouped(&self.channels, recipients.zip(form.iter().map(|ways| &ways[..])))
+        };
+        let mut forms: Vec<_> = divided.iter().map(entries).zip(contents).collect();
+        forms.retain(|(entries, _)| !entries.is_empty());
+        let last = forms.len().saturating_sub(1);
+        for (n, (entries, (sender, content))) in forms.into_iter().enumerate() {
+            // Until the last of them is safe nobody has gone on for good.
+            let recipients = if n == last { rerouted.recipients } else { 0 };
+            let rerouted = Rerouted { recipients, ..*rerouted };
+            let content = MoreContent::New(content);
+            let stored = self.store_form(mail, (sender, entries), (rerouted, content)).await;
+            stored.map_err(|error| not_stored(&error))?;
+        }
         Ok(())
+    }
+
+    /// The channel that rules take for the one that mail came in by.
+    fn seen_source<'a>(&self, envelope: &'a Envelope, left: &'a Arc<str>) -> &'a Arc<str> {
+        let is_invisible = self.program(left) != Some(Program::Process);
+        if is_invisible { &envelope.source_channel } else { left }
+    }
+
+    async fn store_form(
+        &self,
+        mail: &GoingOn<'_>,
+        (sender, entries): (Option<Address>, Vec<Entry>),
+        (rerouted, content): (Rerouted, MoreContent<'_>),
+    ) -> Result<(), SpoolError> {
+        let GoingOn { envelope, entry, held, .. } = mail;
+        let own = &envelope.sender;
+        let goes_on = Envelope {
+            sender: sender.map_or_else(|| own.clone(), |sender| sender.to_string()),
+            entries,
+            held: held.clone(),
+            rerouted: Some(rerouted),
+            ..(*envelope).clone()
+        };
+        let known = envelope.entries.len();
+        let (envelope, _stored) = self.spool.append_more(goes_on, known, content).await?;
+        MessageRerouted { envelope: &envelope, left: &entry.channel }.emit(&self.metrics);
+        Ok(())
+    }
+
+    /// The content of each form, and its sender if that is another one.
+    async fn formed(
+        &self,
+        forms: &mut HeaderForms,
+        content: &Content,
+        sender: Option<&Address>,
+    ) -> Result<Vec<(Option<Address>, NewContent)>, Reply> {
+        let path = match content {
+            Content::Whole(octets) => {
+                let mut begun = begin(forms, octets, sender).await?;
+                for (form, rest) in begun.iter_mut().zip(forms.finish().await?) {
+                    form.octets.extend_from_slice(&rest);
+                }
+                let whole = |form: BegunForm| (form.sender, NewContent::Whole(form.octets.into()));
+                return Ok(begun.into_iter().map(whole).collect());
+            }
+            Content::File { path, .. } => path,
+        };
+        let (mut file, mut seen) = opened(path).await.map_err(|error| unread(&error))?;
+        let mut drafts = Vec::new();
+        for form in begin(forms, &seen, sender).await? {
+            let mut draft = self.spool.draft();
+            draft.write(&form.octets).await.map_err(|error| not_stored(&error))?;
+            drafts.push((form.sender, draft));
+        }
+        loop {
+            seen.clear();
+            let read = (&mut file).take(PIECE).read_to_end(&mut seen).await;
+            let is_end = read.map_err(|error| unread(&error))? == 0;
+            let all = match (is_end, forms.looks_within()) {
+                (true, _) => forms.finish().await?,
+                (false, true) => forms.go_on(&seen).await?,
+                (false, false) => vec![seen.clone(); drafts.len()],
+            };
+            for ((_, draft), octets) in drafts.iter_mut().zip(all) {
+                draft.write(&octets).await.map_err(|error| not_stored(&error))?;
+            }
+            if is_end {
+                break;
+            }
+        }
+        Ok(drafts.into_iter().map(|(sender, draft)| (sender, NewContent::Blob(draft))).collect())
+    }
+
+    /// The password for lists that the header of a message has.
+    async fn password_in(
+        &self,
+        content: ContentAt<'_>,
+    ) -> Result<HeaderPassword<GivenPassword>, Reply> {
+        let read;
+        let content = match content {
+            ContentAt::Here(content) => content,
+            ContentAt::Spool(place) => {
+                read = self.spool.read(place).await.map_err(|error| not_stored(&error))?.1;
+                &read
+            }
+        };
+        let beginning;
+        let header = match content {
+            Content::Whole(octets) => &octets[..],
+            Content::File { path, .. } => {
+                (_, beginning) = opened(path).await.map_err(|error| unread(&error))?;
+                &beginning
+            }
+        };
+        let value = first_value(header, PASSWORD);
+        let value = value.filter(|value| (1..=LONGEST_PASSWORD).contains(&value.len()));
+        Ok(value.map_or(HeaderPassword::Absent, |value| {
+            HeaderPassword::Given(GivenPassword::new(&value))
+        }))
     }
 
     /// The ways of one recipient, as far as channels lead that put mail through rewriting again.
@@ -182,7 +368,13 @@ impl Rerouter {
         }
         // A recipient that could not be looked up when it came in was asked about by nobody.
         let is_new = origin.is_some_and(|origin| origin.refused.is_some());
-        let poster = if is_new { Poster::Queued } else { Poster::Admitted };
+        let was_asked = match recipient.post_check {
+            PostCheck::Passed => true,
+            PostCheck::NotAsked => false,
+            // Of older versions of the program: lists waited in these channels.
+            PostCheck::Unsaid => self.comes_back(&left.entry.channel),
+        };
+        let poster = if was_asked && !is_new { Poster::Admitted } else { Poster::Queued };
         let address = recipient.member();
         let mut pending: Vec<(Arc<str>, _, _)> =
             vec![(address.into(), left.entry.channel.clone(), poster)];
@@ -204,18 +396,16 @@ impl Rerouter {
                 match (again, *way.channel == *source && *way.address == *address) {
                     (true, true) => return Err(CIRCLE),
                     (true, false) => {
-                        // A rule may lead to a list that nobody was asked about.
-                        let is_same = way.address.eq_ignore_ascii_case(&address);
-                        let poster = if is_same { poster } else { Poster::Queued };
+                        let is_asked = is_asked(poster, way, &address);
+                        let poster = if is_asked { Poster::Admitted } else { Poster::Queued };
                         pending.push((way.address.clone(), way.channel.clone(), poster));
+                    }
+                    (false, _) if is_asked(poster, way, &address) => {
+                        ends.push(Route { post_check: PostCheck::Passed, ..way.clone() });
                     }
                     (false, _) => ends.push(way.clone()),
                 }
             }
-        }
-        if ends.iter().any(|way| way.headers.is_some()) {
-            let id = left.envelope.id;
-            warn!(%id, list = address, "mail that was looked up later has none of its list's header lines");
         }
         let size = left.envelope.size.saturating_sub(OWN_LINES);
         if let Some(reply) = too_large_for_all(&ends, size) {
@@ -235,7 +425,7 @@ impl Rerouter {
         let address = Address::parse(address).map_err(|_| MALFORMED)?;
         let is_invisible = self.program(source_channel) == Some(Program::Reprocess);
         let earlier = is_invisible.then_some(&*left.envelope.source_channel);
-        let question = Question {
+        let question = |password| Question {
             address: &address,
             sender: &left.envelope.sender,
             source_channel,
@@ -245,16 +435,35 @@ impl Rerouter {
             submission: None,
             poster,
             earlier,
+            proof: PostProof {
+                login: left.envelope.login.as_deref().unwrap_or_default(),
+                password,
+            },
         };
-        if self.program(source_channel) == Some(Program::Process) {
-            // The only one of these that access checks see.
-            return self.router.resolve_anew_and_admit(&question).await;
+        // The only one of these that access checks see.
+        let is_checked = self.program(source_channel) == Some(Program::Process);
+        let known = left.password.get().map_or(HeaderPassword::Unread, HeaderPassword::as_ref);
+        match self.router.resolve_anew(&question(known), is_checked).await {
+            Ok(ways) => return Ok(ways),
+            Err(NoWay::Refused(reply)) => return Err(reply),
+            Err(NoWay::HeaderWanted) => {}
         }
-        self.router.resolve_anew(&question).await
+        let password = left.password.get_or_try_init(|| self.password_in(left.content)).await?;
+        match self.router.resolve_anew(&question(password.as_ref()), is_checked).await {
+            Ok(ways) => Ok(ways),
+            Err(NoWay::Refused(reply)) => Err(reply),
+            Err(NoWay::HeaderWanted) => Err(NOT_NOW),
+        }
     }
 
     fn puts_through_again(&self, channel: &str) -> bool {
         matches!(self.program(channel), Some(Program::Process | Program::Reprocess))
+    }
+
+    /// Whether mail of this channel is routed again.
+    fn comes_back(&self, channel: &str) -> bool {
+        let program = self.program(channel);
+        matches!(program, Some(Program::Process | Program::Reprocess | Program::Hold))
     }
 
     fn program(&self, channel: &str) -> Option<Program> {
@@ -263,10 +472,62 @@ impl Rerouter {
     }
 }
 
-/// Where the other recipients of the message go: they have their copies, or get them.
-fn elsewhere<'a>(envelope: &'a Envelope, but: &Entry) -> HashSet<(&'a str, &'a str, &'a str)> {
+/// Begins the forms of a message with what has been read of it.
+async fn begin(
+    forms: &mut HeaderForms,
+    octets: &[u8],
+    sender: Option<&Address>,
+) -> Result<Vec<BegunForm>, Reply> {
+    let end = header_length(octets).unwrap_or(octets.len());
+    // Lines of a list come behind our own.
+    let own = received_length(&octets[..end]);
+    let (head, message) = octets.split_at(own);
+    forms.begin(head, (message, end - own), sender).await
+}
+
+/// The file of a large message, and its beginning with all of its header.
+async fn opened(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    let (mut file, mut seen) = (File::open(path).await?, Vec::new());
+    while header_length(&seen).is_none() && seen.len() < LARGEST_HEADER {
+        if (&mut file).take(PIECE).read_to_end(&mut seen).await? == 0 {
+            break;
+        }
+    }
+    Ok((file, seen))
+}
+
+/// Octets of the `Received` line that a header begins with.
+fn received_length(header: &[u8]) -> usize {
+    let is_received = header.get(..9).is_some_and(|name| name.eq_ignore_ascii_case(b"received:"));
+    let lines = header.split_inclusive(|c| *c == b'\n').enumerate();
+    let own =
+        lines.take_while(|(n, line)| *n == 0 || line.starts_with(b" ") || line.starts_with(b"\t"));
+    if is_received { own.map(|(_, line)| line.len()).sum() } else { 0 }
+}
+
+/// Whether a list that this way leads to once more has been asked: where it was looked up, or because it
+/// is the one that was asked before.
+fn is_asked(poster: Poster, way: &Route, address: &str) -> bool {
+    match way.post_check {
+        PostCheck::Passed => true,
+        PostCheck::NotAsked => {
+            poster == Poster::Admitted && way.address.eq_ignore_ascii_case(address)
+        }
+        PostCheck::Unsaid => false,
+    }
+}
+
+/// Where the other recipients of the message go, and where these have gone in part: they have their
+/// copies, or get them.
+fn elsewhere<'a>(
+    envelope: &'a Envelope,
+    but: &Entry,
+    parts: &'a [Envelope],
+) -> HashSet<(&'a str, &'a str, &'a str)> {
     let others = envelope.entries.iter().filter(|entry| !std::ptr::eq(*entry, but));
+    let parts = parts.iter().flat_map(|part| &part.entries);
     others
+        .chain(parts)
         .flat_map(|entry| {
             let way = |to: &'a Recipient| (&*entry.channel, &*entry.host, &*to.address);
             entry.recipients.iter().map(way)
@@ -291,6 +552,10 @@ fn not_stored(error: &SpoolError) -> Reply {
     }
 }
 
+fn unread(error: &io::Error) -> Reply {
+    Reply::with_text(451, Enhanced(4, 3, 0), format!("the content cannot be read: {error}"))
+}
+
 /// Ways in a few words, for the log.
 struct Ways<'a>(&'a [Route]);
 
@@ -313,6 +578,13 @@ impl std::fmt::Display for Ways<'_> {
 const HELD_AGAIN: &str = "it was released, and its route leads to a hold channel again: `relais route` shows by which rule";
 /// Octets that our own lines add to a message, about: what was small enough when it came still is.
 const OWN_LINES: u64 = 1_024;
+/// Octets of a header that are looked at: more than any channel takes.
+const LARGEST_HEADER: usize = 17 << 20;
+/// Octets of a large message that are read at once.
+const PIECE: u64 = 256 << 10;
+/// Octets of a password.
+const LONGEST_PASSWORD: usize = 1_000;
+const NOT_NOW: Reply = Reply::new(451, Enhanced(4, 3, 5), "this list cannot be asked who may post");
 const HAS_GONE_ON: Reply = Reply::new(250, Enhanced(2, 1, 5), "has gone on before");
 /// Addresses that one recipient leads to by channels that put mail through rewriting again.
 const MAX_PASSES: usize = 20;

@@ -125,6 +125,7 @@ impl Filler {
             returned: None,
             held: None,
             rerouted: None,
+            login: None,
             size: 0,
             entries: vec![entry],
         }

@@ -114,6 +114,7 @@ fn envelope(id: MessageId) -> Envelope {
         returned: None,
         held: None,
         rerouted: None,
+        login: None,
         size: 0,
         entries: vec![entry],
     }

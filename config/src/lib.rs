@@ -54,7 +54,8 @@ mod show;
 
 pub use file::{mistake, reader::suggest, units};
 pub use language::{
-    argument, delivery_option, ldap_search, lookup_url, mapping, rewrite, template, text_table,
+    alias_list, argument, delivery_option, ldap_search, lookup_url, mapping, rewrite, template,
+    text_table,
 };
 pub use load::{Reading, check};
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};

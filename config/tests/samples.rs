@@ -157,7 +157,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true, sender_must_match: false,
            switchchannel: No, directory_away: Queue, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false,
            defaulthost: "a.test", route_style: Percents, asterisk_8bit: false, header_rules: true, inner: true, rewrite_signed: true,
-           mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold", subaddress: Wild,
+           mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold", subaddress: Wild, aliaswild: true,
            recipient_delimiter: "-", sourceblocklimit: "1GB", recipientlimit: 7, strict_envelopes: true, forbid_unauth_pipelining: false, trace: false, commandlinelimit: 512,
            recipientcutoff: 2, deferralrejectlimit: 3, transactionlimit: 4, disconnecttransactionlimit: 5,
            disconnectrecipientlimit: 6, disconnectrejectlimit: 7, min_data_rate: 8, min_data_rate_time: "9s",

@@ -71,7 +71,7 @@ impl ForeignStore {
     pub fn dovecot_of(users: &[(String, Option<&str>)]) -> Self {
         let (folder, port) = (folder(), free_port());
         let config = folder.path().join("dovecot.conf");
-        let its = dovecot_conf(folder.path(), port);
+        let its = dovecot_conf(folder.path(), port, "") + "ssl = no\n";
         let path = folder.path().display();
         let fields = format!("uid=nobody gid=nogroup home={path}/store/%d/%n");
         let its = its
@@ -99,7 +99,7 @@ impl ForeignStore {
         let mut command = process::command("dovecot");
         command.arg("-F").arg("-c").arg(&config);
         let is_message = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("new"));
-        Self::start("Dovecot", command, port, folder, is_message)
+        Self::start(("Dovecot", command), (port, port), folder, is_message)
     }
 
     /// Puts a message of so many octets into the mailbox of a user of [`Self::dovecot_of`].

@@ -34,6 +34,7 @@ struct Books {
     handed: Mutex<Vec<(String, Vec<String>)>>,
     keeps: AtomicBool,
     contents: Mutex<HashMap<String, String>>,
+    senders: Mutex<Vec<(String, Vec<String>)>>,
     with_parameters: Mutex<Vec<String>>,
     script: RwLock<Script>,
     open: AtomicUsize,
@@ -187,6 +188,11 @@ impl Sink {
         self.books.handed.lock().expect("no panic in the sink").clone()
     }
 
+    /// The sender and the recipients of each message, in the order of their dots.
+    pub fn senders(&self) -> Vec<(String, Vec<String>)> {
+        self.books.senders.lock().expect("no panic in the sink").clone()
+    }
+
     /// The commands that named a recipient and said something else of it.
     pub fn with_parameters(&self) -> Vec<String> {
         self.books.with_parameters.lock().expect("no panic in the sink").clone()
@@ -280,6 +286,7 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
     replies.write_all(b"\r\n")?;
     replies.flush()?;
     let (mut line, mut recipients, mut messages) = (Vec::new(), Vec::new(), 0);
+    let mut sender = Vec::new();
     while next_line(&mut lines, &mut line)? {
         let beyond = || {
             let most = books.says(|script| script.most.clone());
@@ -295,6 +302,7 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
         let reply: &[u8] = match verb(&line).as_slice() {
             b"LHLO" => b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n",
             b"MAIL" | b"RSET" => {
+                sender.clone_from(&line);
                 recipients.clear();
                 b"250 2.0.0 OK\r\n"
             }
@@ -305,7 +313,8 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
             }
             b"DATA" if recipients.is_empty() => b"503 5.5.1 no recipients\r\n",
             b"DATA" => {
-                if !after_data(&mut lines, &mut replies, books, &mut recipients)? {
+                let of = (&*sender, &mut recipients);
+                if !after_data(&mut lines, &mut replies, books, of)? {
                     return Ok(());
                 }
                 messages += 1;
@@ -334,7 +343,7 @@ fn after_data(
     lines: &mut BufReader<&TcpStream>,
     replies: &mut BufWriter<&TcpStream>,
     books: &Books,
-    recipients: &mut Vec<Vec<u8>>,
+    (sender, recipients): (&[u8], &mut Vec<Vec<u8>>),
 ) -> io::Result<bool> {
     let go_ahead = books.says(|script| script.go_ahead.clone());
     replies.write_all(go_ahead.as_deref().unwrap_or("354 go on").as_bytes())?;
@@ -349,7 +358,7 @@ fn after_data(
     if !lines.buffer().is_empty() {
         books.announced.fetch_add(1, Ordering::AcqRel);
     }
-    books.enter(&id, recipients);
+    books.enter(&id, sender, recipients);
     if books.says(|script| script.hangs_up.clone()).is_some_and(|part| id.contains(&part)) {
         return Ok(false);
     }
@@ -406,8 +415,10 @@ impl Books {
         }
     }
 
-    fn enter(&self, id: &str, recipients: &[Vec<u8>]) {
-        let recipients = recipients.iter().map(|command| bracketed(command)).collect();
+    fn enter(&self, id: &str, sender: &[u8], recipients: &[Vec<u8>]) {
+        let recipients: Vec<_> = recipients.iter().map(|command| bracketed(command)).collect();
+        let of = (bracketed(sender), recipients.clone());
+        self.senders.lock().expect("no panic in the sink").push(of);
         self.handed.lock().expect("no panic in the sink").push((id.to_owned(), recipients));
         self.order.lock().expect("no panic in the sink").push(id.to_owned());
         *self.seen.lock().expect("no panic in the sink").entry(id.to_owned()).or_default() += 1;

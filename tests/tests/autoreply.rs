@@ -1,80 +1,42 @@
 //! Automatic replies of users who are away, by the whole engine: once to each sender, to nobody who
 //! must not have one, and at most once whatever happens.
 
-use std::{collections::HashSet, fs, thread, time::Duration};
+use std::{collections::HashSet, thread, time::Duration};
 
-use relais_tests::{Dialogue, Instance, Settings, Slapd, eventually, mailbox, needs};
+use relais_tests::{Dialogue, Instance, Ldif, Settings, Slapd, eventually, mailbox, needs};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-const USERS: &str = "\
-dn: o=relais.example,dc=example
-objectClass: sunManagedOrganization
-sunPreferredDomain: relais.example
+/// Two who are away, one who is back, and others; `more` is said of the second.
+fn users(more: &str) -> Ldif {
+    let mailbox = "mailHost: localhost";
+    let away = "mailHost: localhost\nmailDeliveryOption: mailbox\nmailDeliveryOption: autoreply";
+    let alice = "mailAlternateAddress: a.lice@relais.example\nmailAutoReplySubject: Away: $SUBJECT\n\
+                 mailAutoReplyText: I am away, $FROM.\n\
+                 mailAutoReplyTextInternal: Colleagues ask erin.";
+    let german = "mailAutoReplyText:: R3LDvMOfZSBhdXMgZGVtIFVybGF1Yg==";
+    let back = "mailAutoReplyText: x\nvacationEndDate: 20200101000000Z";
+    let entries = Ldif::file().domain("relais.example", "").domain("other.example", "");
+    let member = format!("uniqueMember: {}", entries.dn("alice", "relais.example"));
+    entries
+        .user("alice", "relais.example", &format!("{away}\n{alice}"))
+        .user("erin", "relais.example", &format!("{away}\n{german}\n{more}"))
+        .user("back", "relais.example", &format!("{away}\n{back}"))
+        .user("bob", "relais.example", mailbox)
+        .user("carol", "other.example", mailbox)
+        .group("team", "relais.example", &member)
+}
 
-dn: o=other.example,dc=example
-objectClass: sunManagedOrganization
-sunPreferredDomain: other.example
-
-dn: uid=alice,o=relais.example,dc=example
-objectClass: inetMailUser
-uid: alice
-mail: alice@relais.example
-mailAlternateAddress: a.lice@relais.example
-mailHost: localhost
-mailDeliveryOption: mailbox
-mailDeliveryOption: autoreply
-mailAutoReplySubject: Away: $SUBJECT
-mailAutoReplyText: I am away, $FROM.
-mailAutoReplyTextInternal: Colleagues ask erin.
-
-dn: uid=erin,o=relais.example,dc=example
-objectClass: inetMailUser
-uid: erin
-mail: erin@relais.example
-mailHost: localhost
-mailDeliveryOption: mailbox
-mailDeliveryOption: autoreply
-mailAutoReplyMode: echo
-mailAutoReplyText:: R3LDvMOfZSBhdXMgZGVtIFVybGF1Yg==
-
-dn: uid=back,o=relais.example,dc=example
-objectClass: inetMailUser
-uid: back
-mail: back@relais.example
-mailHost: localhost
-mailDeliveryOption: mailbox
-mailDeliveryOption: autoreply
-mailAutoReplyText: x
-vacationEndDate: 20200101000000Z
-
-dn: uid=bob,o=relais.example,dc=example
-objectClass: inetMailUser
-uid: bob
-mail: bob@relais.example
-mailHost: localhost
-
-dn: uid=carol,o=other.example,dc=example
-objectClass: inetMailUser
-uid: carol
-mail: carol@other.example
-mailHost: localhost
-
-dn: cn=team,o=relais.example,dc=example
-objectClass: inetMailGroup
-cn: team
-mail: team@relais.example
-uniqueMember: uid=alice,o=relais.example,dc=example
-";
+const ECHO: &str = "mailAutoReplyMode: echo";
 
 fn instance() -> Instance {
-    let settings = Settings::standalone()
-        .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
-        .edit("\"#*forward=**\",", "\"#*forward=**\",\n \"#*^!autoreply=$M+$D@bitbucket\",");
-    let instance = Instance::new(settings);
-    fs::create_dir_all(instance.data()).unwrap();
-    fs::write(instance.data().join("users.ldif"), USERS).unwrap();
-    instance
+    with_users(Settings::standalone(), ECHO)
+}
+
+/// Settings with a directory of [`users`].
+fn with_users(settings: Settings, more: &str) -> Instance {
+    let option = "\"#*forward=**\",\n \"#*^!autoreply=$M+$D@bitbucket\",";
+    users(more).instance(settings.edit("\"#*forward=**\",", option))
 }
 
 fn send(instance: &Instance, from: &str, to: &[&str], header: &str) {
@@ -251,23 +213,14 @@ fn a_reply_waits_for_the_directory_and_is_visible_meanwhile() {
     if !needs(&[Slapd::PROGRAM]) {
         return;
     }
-    let people = "ou=people,dc=siroe,dc=com";
-    let user = |uid: &str, more: &str| {
-        format!(
-            "dn: uid={uid},{people}\nobjectClass: inetOrgPerson\nobjectClass: inetLocalMailRecipient\n\
-             objectClass: inetMailUser\nuid: {uid}\ncn: {uid}\nsn: {uid}\nmailHost: localhost\n\
-             mail: {uid}@siroe.com\n{more}\n"
-        )
-    };
-    let tree = [
-        format!("dn: {people}\nobjectClass: organizationalUnit\nou: people\n\n"),
-        user("carol", ""),
-        user(
-            "alice",
-            "mailDeliveryOption: mailbox\nmailDeliveryOption: autoreply\nmailAutoReplyText: away\n",
-        ),
-    ];
-    let mut slapd = Slapd::start(&tree.concat());
+    let away =
+        "mailDeliveryOption: mailbox\nmailDeliveryOption: autoreply\nmailAutoReplyText: away";
+    let tree = Ldif::slapd().user("carol", "siroe.com", "mailHost: localhost").user(
+        "alice",
+        "siroe.com",
+        &format!("mailHost: localhost\n{away}"),
+    );
+    let mut slapd = Slapd::start(tree.text());
     let cache = "timeout: \"2s\", cache: (ttl: \"1s\", negative_ttl: \"1s\")";
     let settings = Settings::standalone()
         .edit("directory: Ldif()", &slapd.section(cache))
@@ -290,4 +243,48 @@ fn a_reply_waits_for_the_directory_and_is_visible_meanwhile() {
     eventually("it is sent", MINUTE, || has(&instance, "siroe.com", "carol").len() == 1);
     assert!(has(&instance, "siroe.com", "carol")[0].contains("Auto: s"));
     eventually("nothing waits", MINUTE, || instance.queue().is_empty());
+}
+
+/// Forged senders are so many that each could have one.
+#[test]
+fn a_user_has_no_more_replies_sent_than_one_may_within_an_hour() {
+    let settings = Settings::standalone().section("autoreply: (max_per_hour: 3)");
+    let instance = with_users(settings, ECHO);
+    let _running = instance.start();
+    let to = |user: &str| format!("To: {user}@relais.example\r\nSubject: s");
+    for n in 0..8 {
+        let from = format!("carol+{n}@other.example");
+        send(&instance, &from, &["alice@relais.example"], &to("alice"));
+    }
+    eventually("the others get none", MINUTE, || answers(&instance, "limited") == 5);
+    assert_eq!(answers(&instance, "sent"), 3);
+    // Another user has a number of her own.
+    send(&instance, "carol+0@other.example", &["erin@relais.example"], &to("erin"));
+    eventually("erin answers", MINUTE, || answers(&instance, "sent") == 4);
+    eventually("nothing waits", MINUTE, || instance.queue().is_empty());
+    assert_eq!(has(&instance, "other.example", "carol").len(), 4);
+    assert_eq!(has(&instance, "relais.example", "alice").len(), 8, "no message is lost for it");
+    let log = instance.log();
+    let told = log.lines().filter(|line| line.contains("as many senders as one may")).count();
+    assert_eq!(told, 1, "{log}");
+    assert!(log.contains("the user has answered enough within an hour"), "{log}");
+}
+
+#[test]
+fn values_that_say_in_vain_how_a_user_answers_are_told() {
+    let more = "mailAutoReplyMode: loudly\nmailAutoReplyTimeOut: a week";
+    let instance = with_users(Settings::standalone(), more);
+    let check = instance.relais("check", &[]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    let _running = instance.start();
+    let route = instance.relais("route", &["erin@relais.example"]);
+    let told = String::from_utf8_lossy(&route.stdout).into_owned();
+    for want in [
+        "mailAutoReplyMode \"loudly\" does not count; reply, vacation or echo is expected",
+        "mailAutoReplyTimeOut \"a week\" does not count; a number of hours is expected",
+    ] {
+        assert!(said.contains(want), "{want}: {said}");
+    }
+    assert!(told.contains("mailAutoReplyMode") && told.contains("loudly"), "{told}");
+    assert!(told.contains("mailAutoReplyTimeOut") && told.contains("a week"), "{told}");
 }

@@ -132,7 +132,18 @@ dn: cn=far,o=relais.example,dc=example
 objectClass: inetMailGroup
 mail: far@relais.example
 memberURL: ldap://ldap.example/dc=example??sub?(uid=alice)
-mgrpMsgPrefixText: From the list
+
+dn: cn=secret,o=relais.example,dc=example
+objectClass: inetMailGroup
+mail: secret@relais.example
+mgrpRFC822MailMember: away@relais.example
+mgrpBroadcasterPolicy: PASSWORD_REQUIRED
+
+dn: cn=hashed,o=relais.example,dc=example
+objectClass: inetMailGroup
+mail: hashed@relais.example
+mgrpRFC822MailMember: away@relais.example
+mgrpAuthPassword: {MD5}x
 
 dn: uid=away,o=relais.example,dc=example
 objectClass: inetMailUser
@@ -153,7 +164,8 @@ vacationEndDate: 2026-12-31
     for want in [
         "mail for far@relais.example is refused: 451 4.3.5 this list cannot be served yet: \
          memberURL: a search begins with ldap:///, without a host",
-        "mgrpMsgPrefixText: not there yet",
+        "cn=secret,o=relais.example,dc=example: the list wants a password and has no mgrpAuthPassword",
+        "this list cannot be served yet: mgrpAuthPassword: the scheme {MD5} of the password is not",
         "vacationEndDate \"2026-12-31\" does not count; a time in UTC such as 20261231235959Z",
         "there is no mailAutoReplyText: nobody is answered",
         "an alias leads to \"/var/mail/kept\": files to append to are not there yet",

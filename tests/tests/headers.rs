@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use relais_tests::{Dialogue, Instance, Running, Settings, eventually, mailbox};
+use relais_tests::{Dialogue, Instance, Ldif, Running, Settings, eventually, mailbox};
 
 /// Addresses of one host are shown as those of the domain, but for mail to `inside.test`.
 fn reversing(more: impl FnOnce(Settings) -> Settings) -> (Instance, Running) {
@@ -240,40 +240,27 @@ fn addresses_without_a_domain_get_one_where_the_source_channel_says_so() {
 
 #[test]
 fn a_lists_mail_gets_and_loses_header_lines_and_nobody_gets_two_copies() {
-    let settings = Settings::standalone()
-        .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
-        .section("spool: (large_message: \"64KiB\")");
-    let instance = Instance::new(settings);
-    let group = |name: &str, attributes: &str| {
-        format!(
-            "dn: cn={name},o=relais.example\nobjectClass: inetMailGroup\nmail: {name}@relais.example\n\
-             {attributes}\n\n"
-        )
-    };
-    let user = |name: &str| {
-        format!(
-            "dn: uid={name},o=relais.example\nobjectClass: inetMailUser\nuid: {name}\n\
-             mail: {name}@relais.example\nmailHost: localhost\n\n"
-        )
-    };
-    let entries = [
-        "dn: o=relais.example\nobjectClass: sunManagedOrganization\nsunPreferredDomain: relais.example\n\n"
-            .to_owned(),
-        ["alice", "bob", "carol", "dave"].map(user).concat(),
-        group(
+    let users = ["alice", "bob", "carol", "dave"];
+    let entries = users
+        .iter()
+        .fold(Ldif::file().domain("relais.example", ""), |entries, uid| {
+            entries.user(uid, "relais.example", "mailHost: localhost")
+        })
+        .group(
             "team",
+            "relais.example",
             "mgrpAddHeader: List-Id: <team.relais.example>\nmgrpAddHeader: Received: forged\n\
              mgrpRemoveHeader: Reply-To\nmgrpRFC822MailMember: alice@relais.example\n\
              mgrpRFC822MailMember: inner@relais.example",
-        ),
-        group(
+        )
+        .group(
             "inner",
+            "relais.example",
             "mgrpAddHeader: X-Inner: yes\nmgrpRFC822MailMember: bob@relais.example\n\
              mgrpRFC822MailMember: carol@relais.example",
-        ),
-    ];
-    std::fs::create_dir_all(instance.data()).expect("a folder");
-    std::fs::write(instance.data().join("users.ldif"), entries.concat()).expect("a file");
+        );
+    let instance =
+        entries.instance(Settings::standalone().section("spool: (large_message: \"64KiB\")"));
     let _running = instance.start();
     let list_id = "List-Id: <team.relais.example>\r\n";
     for (n, body) in ["x\r\n".to_owned(), "a line of text\r\n".repeat(10_000)].iter().enumerate() {

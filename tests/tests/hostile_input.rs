@@ -128,6 +128,23 @@ fn commands_that_do_not_wait_for_their_turn_end_the_session() {
     });
 }
 
+/// The rows of Table 16-1 that the octets of a message decide, in its words.
+#[test]
+fn a_store_says_what_is_wrong_with_a_message_as_table_16_1_does() {
+    let instance = Instance::new(Settings::standalone());
+    let _running = instance.start();
+    let [_, lmtp] = Door::both(&instance);
+    let rows: [(&[u8], &str); 3] = [
+        (b"Subject: x\r\n\r\nsound\r\n", "250 2.5.0 alice@relais.example OK"),
+        (b"Subject: x\r\n\r\na NUL\0\r\n", "560 5.6.0 message contains null"),
+        (b"Subject: x\r\n\r\nan LF\nhere\r\n", "560 5.6.0 message contains nl"),
+    ];
+    for (content, want) in rows {
+        lmtp.message(content).expect_start(want);
+    }
+    assert_eq!(mailbox(&instance.store(), "relais.example", "alice").len(), 1);
+}
+
 #[test]
 fn a_nul_is_refused_unless_it_is_allowed() {
     let settings = Settings::standalone();

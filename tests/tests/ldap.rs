@@ -468,34 +468,71 @@ fn nothing_bounces_and_nothing_is_lost_while_the_server_is_started_anew() {
     }
     let mut slapd = Slapd::start(&users(2));
     let fields = "timeout: \"2s\", cache: (ttl: \"1ms\", negative_ttl: \"1ms\")";
-    let instance = Instance::new(asking(&slapd.section(fields)));
+    let rule = "rewrite_rules: [(\"other.test\", \"$U%other.test@bitbucket\"),";
+    let settings = asking(&slapd.section(fields)).edit("rewrite_rules: [", rule);
+    // The rule for everything asks the directory: a domain of its own comes before it.
+    let instance = Instance::new(settings.edit("(\"$*\",    \"$A$E$F", "(\".\",    \"$A$E$F"));
     let _running = instance.start();
     let load = Load::new(instance.settings.smtp, "u1@siroe.com", 1_000);
-    thread::scope(|scope| {
+    let ask = |recipient: &str| {
+        let mut client = Dialogue::open(instance.settings.smtp);
+        client.ask("MAIL FROM:<a@b.test>").expect(250);
+        let begun = Instant::now();
+        let reply = client.ask(&format!("RCPT TO:<{recipient}>")).text;
+        (reply, begun.elapsed())
+    };
+    let back = thread::scope(|scope| {
         let pause = scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(300));
             slapd.stop();
             std::thread::sleep(Duration::from_millis(700));
             slapd.start_again();
+            Instant::now()
+        });
+        let asker = scope.spawn(|| {
+            let (mut slowest, mut slowest_other) = (Duration::ZERO, Duration::ZERO);
+            for _ in 0..15 {
+                let (reply, took) = ask("u0@siroe.com");
+                assert!(reply.starts_with("250") || reply.starts_with("451 4.4.3"), "{reply}");
+                slowest = slowest.max(took);
+                let (reply, took) = ask("x@other.test");
+                assert!(reply.starts_with("250"), "{reply}");
+                slowest_other = slowest_other.max(took);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            (slowest, slowest_other)
         });
         while !pause.is_finished() {
-            load.run(4, 20);
+            load.run(4, load.started() + 40);
+            std::thread::sleep(Duration::from_millis(20));
         }
-        pause.join().expect("a server");
+        let (slowest, slowest_other) = asker.join().expect("replies");
+        assert!(slowest < Duration::from_millis(2_900), "{slowest:?} for a recipient");
+        assert!(slowest_other < Duration::from_secs(1), "{slowest_other:?} for other mail");
+        pause.join().expect("a server")
     });
     eventually("mail is taken again", Duration::from_secs(10), || {
         let mut client = Dialogue::open(instance.settings.smtp);
         client.message("a@b.test", &["u1@siroe.com"], &message("last", 100)).code == 250
     });
-    eventually("all is delivered", MINUTE, || instance.queue().is_empty());
-    let stored = relais_tests::mailbox(&instance.store(), "siroe.com", "u1");
-    assert!(
-        stored.len() > load.acknowledged().len(),
-        "{} of {}",
-        stored.len(),
+    let recovered = back.elapsed();
+    println!(
+        "{} messages taken; mail is taken {recovered:?} after the server is back",
         load.acknowledged().len()
     );
+    assert!(recovered < Duration::from_secs(8), "{recovered:?}");
+    eventually("all is delivered", MINUTE, || instance.queue().is_empty());
+    let stored = relais_tests::mailbox(&instance.store(), "siroe.com", "u1").concat();
+    let stored = String::from_utf8_lossy(&stored);
+    let acknowledged = load.acknowledged();
+    assert!(acknowledged.len() >= 40, "{} messages were taken", acknowledged.len());
+    for id in acknowledged {
+        let times = stored.matches(&format!("Message-ID: <{id}>")).count();
+        assert_eq!(times, 1, "{id}");
+    }
     assert!(!instance.log().contains("\"bounced\""), "{}", instance.log());
+    let answers = relais_tests::mailbox(&instance.store(), "siroe.com", "u0");
+    assert!(answers.is_empty(), "nobody is told of a failure");
 }
 
 #[test]

@@ -87,6 +87,10 @@ fn sends_crumbs(id: u8, client: &mut TcpStream) -> std::io::Result<()> {
     client.write_all(&entry(id, &element(0x30, &[b"\x04\x01a", &values[..]].concat())))
 }
 
+fn says_nothing(_: u8, client: &mut TcpStream) -> std::io::Result<()> {
+    client.flush()
+}
+
 fn trickles(id: u8, client: &mut TcpStream) -> std::io::Result<()> {
     for octet in said(id, 0x79, &vec![4; 100_000]) {
         client.write_all(&[octet])?;
@@ -160,6 +164,11 @@ fn is_withstood(flood: Flood, want: &str) {
 #[test]
 fn a_message_that_is_too_long_is_not_waited_for() {
     is_withstood(announces_too_much, "the server announced a message of 2097");
+}
+
+#[test]
+fn a_server_that_takes_connections_and_says_nothing_is_left_alone() {
+    is_withstood(says_nothing, "no answer in");
 }
 
 #[test]

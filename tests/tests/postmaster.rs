@@ -3,20 +3,8 @@
 use std::time::Duration;
 
 use relais_tests::{
-    Dialogue, Instance, Settings, eventually, example, free_port, mailbox, message,
+    Dialogue, Instance, Ldif, Settings, eventually, example, free_port, mailbox, message,
 };
-
-const DOMAIN: &str = "\
-dn: o=relais.example,dc=example
-objectClass: sunManagedOrganization
-sunPreferredDomain: relais.example
-
-dn: uid=alice,o=relais.example,dc=example
-objectClass: inetMailUser
-uid: alice
-mail: alice@relais.example
-mailHost: localhost
-";
 
 const SPELLINGS: [&str; 5] = [
     "postmaster",
@@ -25,6 +13,12 @@ const SPELLINGS: [&str; 5] = [
     "POSTMASTER@[127.0.0.1]",
     "\"postmaster\"@relais.example",
 ];
+
+/// A directory with alice and this entry.
+fn with(entry: &str) -> Ldif {
+    let entries = Ldif::file().domain("relais.example", "");
+    entries.user("alice", "relais.example", "mailHost: localhost").and(entry)
+}
 
 /// The directory's entry, and whether `check` has something to say of it.
 fn rows() -> Vec<(&'static str, String, bool)> {
@@ -58,12 +52,8 @@ fn rows() -> Vec<(&'static str, String, bool)> {
 #[test]
 fn postmaster_reaches_our_own_store_when_the_directory_has_nobody_who_takes_mail() {
     for (name, ldif, told) in rows() {
-        let settings = Settings::standalone()
-            .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
-            .edit("autocreate: Inbox", "autocreate: No");
-        let instance = Instance::new(settings);
-        std::fs::create_dir_all(instance.data()).unwrap();
-        std::fs::write(instance.data().join("users.ldif"), format!("{DOMAIN}{ldif}")).unwrap();
+        let settings = Settings::standalone().edit("autocreate: Inbox", "autocreate: No");
+        let instance = with(&ldif).instance(settings);
         let check = instance.relais("check", &[]);
         assert_eq!(check.status.code(), Some(0), "{name}: {check:?}");
         let said = String::from_utf8_lossy(&check.stdout).into_owned()
@@ -89,13 +79,9 @@ fn postmaster_reaches_our_own_store_when_the_directory_has_nobody_who_takes_mail
 
 #[test]
 fn the_configured_postmaster_stands_in_before_our_own_store() {
-    let settings = Settings::standalone()
-        .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
-        .section("notary: (postmaster: \"alice@relais.example\")");
-    let instance = Instance::new(settings);
-    std::fs::create_dir_all(instance.data()).unwrap();
+    let settings = Settings::standalone().section("notary: (postmaster: \"alice@relais.example\")");
     let (_, ldif, _) = rows().remove(1);
-    std::fs::write(instance.data().join("users.ldif"), format!("{DOMAIN}{ldif}")).unwrap();
+    let instance = with(&ldif).instance(settings);
     let _running = instance.start();
     let mut client = Dialogue::open(instance.settings.smtp);
     client.message("", &["postmaster@relais.example"], &message("pm", 500)).expect(250);

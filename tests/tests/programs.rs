@@ -12,7 +12,7 @@ use std::{
 };
 
 use relais_tests::{
-    Dialogue, Instance, Settings, eventually, is_root, message, needs, needs_root, run_with,
+    Dialogue, Instance, Ldif, Settings, eventually, is_root, message, needs, needs_root, run_with,
     succeed,
 };
 use serde_json::Value;
@@ -48,7 +48,6 @@ impl Programs {
         aliases.push("\"unlisted\": [\"|/bin/cat\"]".to_owned());
         let aliases = aliases.join(", ");
         let settings = Settings::standalone()
-            .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
             .edit("delivery_options: [", "delivery_options: [\n \"#program=$M%$P@pipe-daemon\",")
             .edit(
                 "(name: \"process\",",
@@ -57,9 +56,7 @@ impl Programs {
             )
             .section(&format!("programs: {{{programs}}}"))
             .section(&format!("aliases: {{{aliases}}}"));
-        let instance = Instance::new(edit(settings));
-        fs::create_dir_all(instance.data()).unwrap();
-        fs::write(instance.data().join("users.ldif"), USERS).unwrap();
+        let instance = users().instance(edit(settings));
         Self { folder, instance }
     }
 
@@ -81,25 +78,12 @@ impl Programs {
     }
 }
 
-const USERS: &str = "\
-dn: o=relais.example,dc=example
-objectClass: sunManagedOrganization
-sunPreferredDomain: relais.example
-
-dn: uid=alice,o=relais.example,dc=example
-objectClass: inetMailUser
-uid: alice
-mail: alice@relais.example
-mailDeliveryOption: program
-mailProgramDeliveryInfo: keep
-
-dn: uid=bob,o=relais.example,dc=example
-objectClass: inetMailUser
-uid: bob
-mail: bob@relais.example
-mailHost: localhost
-mailDeliveryOption: mailbox
-";
+fn users() -> Ldif {
+    let keep = "mailDeliveryOption: program\nmailProgramDeliveryInfo: keep";
+    let mailbox = "mailHost: localhost\nmailDeliveryOption: mailbox";
+    let entries = Ldif::file().domain("relais.example", "");
+    entries.user("alice", "relais.example", keep).user("bob", "relais.example", mailbox)
+}
 
 /// Each message in a file of its own; arguments, account and folder beside it.
 const KEEP: &str = "cat > DIR/$QUEUE_ID; (echo \"$1|$2|$3|$RECIPIENT\"; id -un; pwd) > DIR/told";

@@ -74,6 +74,42 @@ fn copies_decides_how_many_leave_for_several_recipients() {
     }
 }
 
+/// Sections 1.5 and 1.6 of the reference of Postfix: recipients of several domains that a virtual alias
+/// stands for go to their common next hop together, each once.
+#[test]
+fn a_virtual_alias_of_several_domains_is_one_transaction_at_their_common_next_hop() {
+    let (sink, other) = (Sink::start(), Sink::start());
+    let to = |port: u16| format!("stores:inet:127.0.0.1:{port}");
+    let transport = format!(
+        "transport: {{\"a.test\": {0:?}, \"b.test\": {0:?}, \"c.test\": {0:?}, \"d.test\": {1:?}}}",
+        to(sink.port),
+        to(other.port),
+    );
+    let members =
+        "\"u@a.test\", \"u@b.test\", \"v@a.test\", \"u@c.test\", \"u@d.test\", \"U@A.test\"";
+    let settings = Settings::standalone()
+        .stores(sink.port)
+        .channel("stores", "copies: SingleSys")
+        .edit("multigate: true, private: false", "private: false")
+        .section(&transport)
+        .section(&format!("virtual_alias: {{\"all@v.test\": [{members}]}}"));
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    let content = b"Message-ID: <all@sender.test>\r\n\r\nto all\r\n";
+    client.message("a@sender.test", &["all@v.test"], content).expect(250);
+    eventually("an empty queue", Duration::from_secs(20), || instance.queue().is_empty());
+    let handed = |sink: &Sink| -> Vec<Vec<String>> {
+        let sorted = |(_, mut to): (String, Vec<String>)| {
+            to.sort_unstable();
+            to
+        };
+        sink.handed().into_iter().map(sorted).collect()
+    };
+    assert_eq!(handed(&sink), [["u@a.test", "u@b.test", "u@c.test", "v@a.test"]]);
+    assert_eq!(handed(&other), [["u@d.test"]]);
+}
+
 fn message_id(message: &str) -> String {
     let line = message.lines().find_map(|line| line.strip_prefix("Message-ID: "));
     line.unwrap_or_default().trim().trim_matches(['<', '>']).to_owned()

@@ -4,47 +4,35 @@
 use std::time::Duration;
 
 use relais_tests::{
-    Authority, Dialogue, Instance, Settings, Slapd, eventually, free_port, mailbox, message, needs,
-    python,
+    Authority, Dialogue, Instance, Ldif, Settings, Slapd, eventually, free_port, mailbox, message,
+    needs, python,
 };
 
-/// The root is the organization siroe.com.
-const DOMAINS: &str = "\
-dn: o=sesta.com,dc=siroe,dc=com
-objectClass: organization
-objectClass: sunManagedOrganization
-o: sesta.com
-sunPreferredDomain: sesta.com
-
-dn: o=one,dc=siroe,dc=com
-objectClass: organization
-objectClass: sunManagedOrganization
-o: one
-sunPreferredDomain: twice.test
-
-dn: o=two,dc=siroe,dc=com
-objectClass: organization
-objectClass: sunManagedOrganization
-o: two
-associatedDomain: twice.test
-
-";
-
-fn user(uid: &str, domain: &str, more: &str) -> String {
-    let under = if domain == "siroe.com" { "" } else { "o=sesta.com," };
-    format!(
-        "dn: uid={uid},{under}dc=siroe,dc=com\nobjectClass: inetOrgPerson\n\
-         objectClass: inetLocalMailRecipient\nobjectClass: inetMailUser\nuid: {uid}\ncn: {uid}\n\
-         sn: {uid}\nmail: {uid}@{domain}\nuserPassword: pw of {uid}\n{more}\n\n"
-    )
-}
-
-fn team() -> String {
-    "dn: cn=team,dc=siroe,dc=com\nobjectClass: groupOfUniqueNames\n\
-     objectClass: inetLocalMailRecipient\nobjectClass: inetMailGroup\ncn: team\n\
-     mail: team@siroe.com\nuniqueMember: uid=jane,o=sesta.com,dc=siroe,dc=com\n\
-     mgrpRFC822MailMember: bob@siroe.com\n\n"
-        .to_owned()
+/// Users of the root, the organization siroe.com, and of another domain; and a domain that two claim.
+fn entries() -> Ldif {
+    let claim = |name: &str, attribute: &str| {
+        format!(
+            "dn: o={name},dc=siroe,dc=com\nobjectClass: organization\n\
+             objectClass: sunManagedOrganization\no: {name}\n{attribute}: twice.test\n"
+        )
+    };
+    let user = |entries: Ldif, uid: &str, domain: &str, more: &str| {
+        entries.user(uid, domain, &format!("userPassword: pw of {uid}\n{more}"))
+    };
+    let entries = Ldif::slapd()
+        .domain("sesta.com", "")
+        .and(&claim("one", "sunPreferredDomain"))
+        .and(&claim("two", "associatedDomain"));
+    let entries = user(entries, "jdoe", "siroe.com", "mailHost: localhost");
+    let jane = "mailHost: localhost\nmailAlternateAddress: jane.doe@sesta.com";
+    let entries = user(entries, "jane", "sesta.com", jane);
+    let entries = user(entries, "bob", "siroe.com", "mailHost: localhost");
+    let entries = user(entries, "old", "siroe.com", "mailHost: store9.siroe.com");
+    let held = "mailHost: localhost\nmailUserStatus: hold";
+    let entries = user(entries, "held", "siroe.com", held);
+    let jane = entries.dn("jane", "sesta.com");
+    let members = format!("uniqueMember: {jane}\nmgrpRFC822MailMember: bob@siroe.com");
+    entries.group("team", "siroe.com", &members)
 }
 
 #[test]
@@ -52,14 +40,7 @@ fn the_relay_and_the_store_of_the_samples_carry_mail_between_them() {
     if !needs(&[Slapd::PROGRAM]) {
         return;
     }
-    let users = [
-        user("jdoe", "siroe.com", "mailHost: localhost"),
-        user("jane", "sesta.com", "mailHost: localhost\nmailAlternateAddress: jane.doe@sesta.com"),
-        user("bob", "siroe.com", "mailHost: localhost"),
-        user("old", "siroe.com", "mailHost: store9.siroe.com"),
-        user("held", "siroe.com", "mailHost: localhost\nmailUserStatus: hold"),
-    ];
-    let slapd = Slapd::start(&[DOMAINS, &users.concat(), &team()].concat());
+    let slapd = Slapd::start(entries().text());
     let store = Instance::new(Settings::store());
     let _store = store.start();
     let submit = free_port();

@@ -276,7 +276,9 @@ impl Checker {
         let mut missing = Vec::new();
         for stored in messages {
             self.needed.insert(stored.id);
-            if self.size(&self.environment.layout.blob(stored.id))? != Some(stored.size) {
+            if self.size(&self.environment.layout.blob(stored.id, stored.form))?
+                != Some(stored.size)
+            {
                 missing.push(stored);
             }
         }

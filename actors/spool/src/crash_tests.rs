@@ -307,7 +307,7 @@ impl Engine {
         waiting(async {
             let mut draft = Draft::new(Arc::clone(&self.environment));
             draft.write(&content).await?;
-            draft.keep(id).await
+            draft.keep(id, 0).await
         })?;
         Ok(Encoded::new(&mut envelope, Bytes::new(), Some(size))?)
     }
@@ -496,6 +496,7 @@ fn envelope(id: MessageId, entries: u16) -> Envelope {
         returned: None,
         held: is_held(id).then(|| "from the beginning".into()),
         rerouted: None,
+        login: None,
         size: 0,
         entries: (0..entries).map(entry).collect(),
     }

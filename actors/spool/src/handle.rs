@@ -24,7 +24,7 @@ use crate::{
     index::{IndexQueue, Question},
     ledger::feed::Feed,
     ledger::{Counts, Ledger},
-    read::continued::{Continued, MoreNumbers},
+    read::continued::{Continued, Gone, MoreNumbers},
     read::find,
     read::pages::PageReader,
     read::reader::{LastReplies, Reader},
@@ -39,6 +39,16 @@ use crate::{
 pub struct Spool {
     pub(crate) shared: Arc<Shared>,
     _stop: Arc<StopOnDrop>,
+}
+
+/// The content of a message that goes on.
+#[derive(Debug)]
+pub enum MoreContent<'a> {
+    /// As it was read.
+    Same(&'a Content),
+    /// Another form of it. It is in a file of its own if that which was read is, and only then: the
+    /// files of a message go when the last of its entries is done.
+    New(NewContent),
 }
 
 /// The parts of a spool, and what its threads have in common.
@@ -77,48 +87,70 @@ impl Spool {
             NewContent::Blob(draft) => {
                 let (id, size) = (envelope.id, draft.size());
                 let encoded = Encoded::new(envelope, Bytes::new(), Some(size))?;
-                draft.keep(id).await?;
-                let committed = self.commit(encoded).await;
-                if committed.is_err() {
-                    let environment = Arc::clone(&self.shared.environment);
-                    let path = environment.layout.blob(id);
-                    // A file that is left over is removed at the next start.
-                    let _ = blocking(move || {
-                        environment.disk.remove(&path).map_err(SpoolError::at(&path))
-                    })
-                    .await;
-                }
-                committed
+                draft.keep(id, 0).await?;
+                self.commit_with_file(encoded, (id, 0)).await
             }
         }
     }
 
+    /// Commits a record whose content has just got a file; without the record the file goes.
+    async fn commit_with_file(
+        &self,
+        encoded: Encoded,
+        (id, form): (MessageId, u8),
+    ) -> Result<Stored, SpoolError> {
+        let committed = self.commit(encoded).await;
+        if committed.is_err() {
+            let environment = Arc::clone(&self.shared.environment);
+            let path = environment.layout.blob(id, form);
+            // A file that is left over is removed at the next start.
+            let _ = blocking(move || environment.disk.remove(&path).map_err(SpoolError::at(&path)))
+                .await;
+        }
+        committed
+    }
+
     /// Lets a message that is in the spool go on to more entries, under its id: those of
-    /// `envelope`, which was read with the `content`. They get numbers of their own. `known` is how
+    /// `envelope`, which was read with its content. They get numbers of their own. `known` is how
     /// many entries it had when it was read.
     pub async fn append_more(
         &self,
         mut envelope: Envelope,
         known: usize,
-        content: &Content,
+        content: MoreContent<'_>,
     ) -> Result<(Arc<Envelope>, Stored), SpoolError> {
         self.check_backlog()?;
         let (id, count) = (envelope.id, envelope.entries.len());
         let shared = Arc::clone(&self.shared);
-        let first = blocking(move || {
+        let has_file = matches!(content, MoreContent::New(NewContent::Blob(_)));
+        let (first, form) = blocking(move || {
             let Shared { reader, feed, continued, .. } = &*shared;
-            continued.reserve(reader, feed, MoreNumbers { id, least: known, count })
+            continued.reserve(reader, feed, MoreNumbers { id, least: known, count, has_file })
         })
         .await?;
+        if let (true, Some(rerouted)) = (has_file, &mut envelope.rerouted) {
+            rerouted.form = form;
+        }
         let earlier = Entry { channel: "".into(), host: "".into(), recipients: Vec::new() };
         envelope.entries.splice(0..0, vec![earlier; usize::from(first)]);
         let mut envelope = Arc::new(envelope);
-        let encoded = match content {
-            Content::Whole(bytes) => Encoded::new(&mut envelope, bytes.clone(), None)?,
+        let stored = match content {
+            MoreContent::Same(Content::Whole(bytes)) => {
+                self.commit(Encoded::new(&mut envelope, bytes.clone(), None)?).await?
+            }
             // The file is there, and goes when the last entry of the message is done.
-            Content::File { size, .. } => Encoded::new(&mut envelope, Bytes::new(), Some(*size))?,
+            MoreContent::Same(Content::File { size, .. }) => {
+                self.commit(Encoded::new(&mut envelope, Bytes::new(), Some(*size))?).await?
+            }
+            MoreContent::New(NewContent::Whole(bytes)) => {
+                self.commit(Encoded::new(&mut envelope, bytes, None)?).await?
+            }
+            MoreContent::New(NewContent::Blob(draft)) => {
+                let encoded = Encoded::new(&mut envelope, Bytes::new(), Some(draft.size()))?;
+                draft.keep(id, form).await?;
+                self.commit_with_file(encoded, (id, form)).await?
+            }
         };
-        let stored = self.commit(encoded).await?;
         if let Some(rerouted) = envelope.rerouted {
             self.shared.continued.went(id, rerouted);
         }
@@ -127,7 +159,7 @@ impl Spool {
 
     /// The recipients of an entry that have gone on to others, a bit each; also when the engine
     /// ended before the entry was told so.
-    pub async fn gone_on(&self, id: MessageId, entry: u16) -> Result<u64, SpoolError> {
+    pub async fn gone_on(&self, id: MessageId, entry: u16) -> Result<Gone, SpoolError> {
         let shared = Arc::clone(&self.shared);
         let gone = move || shared.continued.gone(&shared.reader, &shared.feed, (id, entry));
         blocking(gone).await

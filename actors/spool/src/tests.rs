@@ -19,8 +19,8 @@ use relais_channels::{
 };
 
 use crate::{
-    Change, Class, EntryState, NewContent, RecipientReplies, Recovered, Spool, SpoolError, Stored,
-    StoredEntry,
+    Change, Class, EntryState, MoreContent, NewContent, RecipientReplies, Recovered, Spool,
+    SpoolError, Stored, StoredEntry,
 };
 
 #[tokio::test]
@@ -68,15 +68,17 @@ async fn a_message_goes_on_under_its_id_to_more_entries() {
         let mut more = envelope(7, channels);
         let origin = Origin { member: "m@example.org".into(), ..Origin::default() };
         more.entries[0].recipients[0].origin = Some(Box::new(origin));
-        Envelope { rerouted: Some(Rerouted { at, entry: 0, recipients: 1 }), ..more }
+        Envelope { rerouted: Some(Rerouted { at, entry: 0, recipients: 1, form: 0 }), ..more }
     };
-    let (on, stored) = spool.append_more(more(&["a", "d"], 9), 3, &content).await.unwrap();
+    let (on, stored) =
+        spool.append_more(more(&["a", "d"], 9), 3, MoreContent::Same(&content)).await.unwrap();
     spool.amend(done(&first, 0));
     let numbers: Vec<u16> = stored.own_entries().map(|(number, _)| number).collect();
     assert_eq!(numbers, [3, 4]);
-    let rerouted = Some(Rerouted { at: 10, entry: 1, recipients: 0b110 });
+    let rerouted = Some(Rerouted { at: 10, entry: 1, recipients: 0b110, form: 0 });
     let from_second = Envelope { rerouted, ..more(&["e"], 10) };
-    let (again, _) = spool.append_more(from_second, read.entries.len(), &content).await.unwrap();
+    let same = MoreContent::Same(&content);
+    let (again, _) = spool.append_more(from_second, read.entries.len(), same).await.unwrap();
     assert_eq!(again.entries.len(), 6, "a number is given once");
     spool.amend(done(&first, 1));
     spool.amend(change_of(&stored, 4, EntryState::Held { open: 1, attempts: 0 }));
@@ -110,9 +112,10 @@ async fn a_message_goes_on_under_its_id_to_more_entries() {
             assert_eq!(names(&page), [(7, entry)], "{when}");
         }
         assert_eq!(spool.places(MessageId(7)).await.unwrap().len(), 3, "{when}");
-        assert_eq!(spool.gone_on(MessageId(7), 0).await.unwrap(), 1, "{when}");
-        assert_eq!(spool.gone_on(MessageId(7), 1).await.unwrap(), 0b110, "{when}");
-        assert_eq!(spool.gone_on(MessageId(7), 2).await.unwrap(), 0, "{when}");
+        for (entry, recipients) in [(0, 1), (1, 0b110), (2, 0)] {
+            let gone = spool.gone_on(MessageId(7), entry).await.unwrap();
+            assert_eq!((gone.recipients, gone.in_part), (recipients, recipients != 0), "{when}");
+        }
     };
     look(&spool, "as it was stored").await;
     spool.close().await.unwrap();
@@ -125,7 +128,8 @@ async fn a_message_goes_on_under_its_id_to_more_entries() {
     fs::remove_dir_all(dir.path().join("index")).unwrap();
     let spool = start(dir.path()).0;
     look(&spool, "without an index").await;
-    let (last, _) = spool.append_more(more(&["f"], 11), 3, &content).await.unwrap();
+    let (last, _) =
+        spool.append_more(more(&["f"], 11), 3, MoreContent::Same(&content)).await.unwrap();
     assert_eq!(last.entries.len(), 7, "numbers of an earlier run are known");
 }
 
@@ -138,7 +142,8 @@ async fn the_file_of_a_large_message_stays_for_what_it_goes_on_to() {
     let first =
         spool.append(&mut envelope(7, &["a"]).into(), NewContent::Blob(draft)).await.unwrap();
     let (_, content) = spool.read(first.place).await.unwrap();
-    let (_, more) = spool.append_more(envelope(7, &["b", "c"]), 1, &content).await.unwrap();
+    let same = MoreContent::Same(&content);
+    let (_, more) = spool.append_more(envelope(7, &["b", "c"]), 1, same).await.unwrap();
     spool.amend(done(&first, 0));
     spool.amend(change_of(&more, 1, EntryState::Done));
     let file = || fs::read_dir(dir.path().join("large")).unwrap().count();
@@ -160,6 +165,74 @@ async fn the_file_of_a_large_message_stays_for_what_it_goes_on_to() {
         spool.amend(change_of(&more, 2, EntryState::Done));
         spool.flush().await.unwrap();
         eventually(|| fs::read_dir(&large).unwrap().count() == 0, how).await;
+    }
+}
+
+/// A message of either size goes on in two other forms; the first is a part of what they come to.
+#[tokio::test]
+async fn a_message_goes_on_in_other_forms_than_it_came_in() {
+    for is_large in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = start(dir.path()).0;
+        let content = async |text: &'static str| {
+            if !is_large {
+                return NewContent::Whole(text.as_bytes().into());
+            }
+            let mut draft = spool.draft();
+            draft.write(text.as_bytes()).await.unwrap();
+            NewContent::Blob(draft)
+        };
+        let own = content("as it came").await;
+        let first = spool.append(&mut envelope(7, &["a"]).into(), own).await.unwrap();
+        let goes_on = |channel, recipients| Envelope {
+            rerouted: Some(Rerouted { at: 9, entry: 0, recipients, form: 0 }),
+            ..envelope(7, &[channel])
+        };
+        for (channel, recipients, text) in [("b", 0, "one form"), ("c", 1, "the other")] {
+            let new = MoreContent::New(content(text).await);
+            spool.append_more(goes_on(channel, recipients), 1, new).await.unwrap();
+            let gone = spool.gone_on(MessageId(7), 0).await.unwrap();
+            assert_eq!((gone.recipients, gone.in_part), (recipients, true), "{text}");
+        }
+        spool.amend(done(&first, 0));
+        spool.close().await.unwrap();
+        for how in ["after a start", "without an index"] {
+            if how == "without an index" {
+                fs::remove_dir_all(dir.path().join("index")).unwrap();
+            }
+            let spool = start(dir.path()).0;
+            let found = spool.find(MessageId(7)).await.unwrap();
+            assert_eq!(names(&found), [(7, 1), (7, 2)], "{how}");
+            for (entry, want) in found.iter().zip(["one form", "the other"]) {
+                let (envelope, content) = spool.read(entry.place).await.unwrap();
+                let text = match &content {
+                    Content::Whole(octets) => octets.to_vec(),
+                    Content::File { path, .. } => fs::read(path).unwrap(),
+                };
+                assert_eq!(String::from_utf8_lossy(&text), want, "{how}");
+                assert_eq!((envelope.size, content.size()), (text.len() as u64, want.len() as u64));
+            }
+            let gone = spool.gone_on(MessageId(7), 0).await.unwrap();
+            assert_eq!((gone.recipients, gone.in_part), (1, true), "{how}");
+            if how == "without an index" {
+                let more = MoreContent::New(content("a third").await);
+                let (last, stored) = spool.append_more(goes_on("d", 1), 1, more).await.unwrap();
+                let form = last.rerouted.unwrap().form;
+                assert_eq!(
+                    form,
+                    if is_large { 3 } else { 0 },
+                    "numbers of an earlier run are known"
+                );
+                spool.amend(change_of(&stored, 3, EntryState::Done));
+                for entry in found {
+                    spool.amend(Change::of(&entry, EntryState::Done, 10, None));
+                }
+                spool.flush().await.unwrap();
+                let large = dir.path().join("large");
+                eventually(|| fs::read_dir(&large).unwrap().count() == 0, how).await;
+            }
+            spool.close().await.unwrap();
+        }
     }
 }
 
@@ -473,6 +546,7 @@ pub(super) fn envelope(id: u64, channels: &[&str]) -> Envelope {
         returned: None,
         held: None,
         rerouted: None,
+        login: None,
         size: 0,
         entries: channels.iter().map(entry).collect(),
     }

@@ -17,9 +17,17 @@ use ring::digest::{SHA256, digest};
 use tokio::task::spawn_blocking;
 use tracing::{error, warn};
 
+use super::hourly::{HourlyReplies, UserDigest, short_digest};
+use crate::seldom::Seldom;
+
 /// The senders that users have answered. Cheap to clone: all clones are one.
 #[derive(Clone, Debug)]
-pub struct Answered(Arc<Mutex<AnsweredFile>>);
+pub struct Answered {
+    file: Arc<Mutex<AnsweredFile>>,
+    hourly: Arc<Mutex<HourlyReplies>>,
+    /// Users of whom it was told that they answer no more for a while.
+    pub(super) told: Arc<Seldom>,
+}
 
 /// A user and a sender, as a digest.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -40,24 +48,32 @@ struct AnsweredFile {
 impl Pair {
     /// Of a user's name and a sender, whatever their case.
     pub(super) fn of(user: &str, sender: &str) -> Self {
-        let text = format!("{}\0{}", user.to_ascii_lowercase(), sender.to_ascii_lowercase());
-        let whole = digest(&SHA256, text.as_bytes());
-        let mut pair = [0; 16];
-        pair.copy_from_slice(&whole.as_ref()[..16]);
-        Self(pair)
+        Self(short_digest(&format!("{user}\0{sender}")))
     }
 }
 
 impl Answered {
     /// Reads the file; without it nobody has been answered.
     pub fn open(path: PathBuf) -> Self {
-        Self(Arc::new(Mutex::new(AnsweredFile::open(path, MOST))))
+        let file = Arc::new(Mutex::new(AnsweredFile::open(path, MOST)));
+        Self { file, hourly: Arc::default(), told: Arc::default() }
+    }
+
+    /// Counts a reply of a user that is about to be sent; `false`: the user has had `most` within this
+    /// hour.
+    pub(super) fn take(&self, user: UserDigest, most: usize, now: u64) -> bool {
+        self.hourly.lock().unwrap_or_else(PoisonError::into_inner).take(user, most, now)
+    }
+
+    /// A reply that was counted is not sent.
+    pub(super) fn give_back(&self, user: UserDigest) {
+        self.hourly.lock().unwrap_or_else(PoisonError::into_inner).give_back(user);
     }
 
     /// Notes a reply that is about to be sent; `false`: there was one within this time. It is on the
     /// disk when this returns.
     pub(super) async fn note(&self, pair: Pair, within: Duration, now: u64) -> io::Result<bool> {
-        let memory = Arc::clone(&self.0);
+        let memory = Arc::clone(&self.file);
         let noted = spawn_blocking(move || {
             let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
             memory.note(pair, within, now)
@@ -67,7 +83,7 @@ impl Answered {
 
     /// The reply was not sent after all.
     pub(super) async fn forget(&self, pair: Pair) {
-        let memory = Arc::clone(&self.0);
+        let memory = Arc::clone(&self.file);
         let forgotten = spawn_blocking(move || {
             let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
             memory.times.remove(&pair);

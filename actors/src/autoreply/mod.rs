@@ -7,6 +7,7 @@
 //! message is never returned because it could not be answered.
 
 mod checks;
+mod hourly;
 mod memory;
 
 use std::{io, sync::Arc, time::Duration};
@@ -22,17 +23,17 @@ use relais_channels::{
 };
 use relais_config::channel::Program;
 use relais_spool::{NewContent, Spool, SpoolError, open_recipients};
-use tracing::info;
+use tracing::{info, warn};
 
 pub use self::memory::Answered;
-use self::{checks::Head, memory::Pair};
+use self::{checks::Head, hourly::UserDigest, memory::Pair};
 pub use crate::router::AUTOREPLY;
 use crate::{
     channel_table::Channels,
     directory::{AutoreplyTexts, Domain, Entry, Lookup, LookupError, Request, evaluate},
     events::{MessageAccepted, Printable},
     metrics::{AutoreplyResult, Metrics},
-    router::{Poster, Question, Route, RouterHandle, grouped},
+    router::{HeaderPassword, PostProof, Poster, Question, Route, RouterHandle, grouped},
     timestamp::now_ms,
 };
 
@@ -53,6 +54,8 @@ pub struct Responder<L> {
     pub ids: Arc<MessageIds>,
     /// The senders that users have answered.
     pub answered: Answered,
+    /// Replies of one user in an hour at most.
+    pub max_per_hour: usize,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -151,7 +154,15 @@ impl<L: Lookup> Responder<L> {
         // Quotes or a final dot make no other sender.
         let sender = Address::parse(&envelope.sender).map(|sender| sender.normal());
         let pair = Pair::of(&away.entry.dn, sender.as_deref().unwrap_or(&envelope.sender));
+        let user = UserDigest::of(&away.entry.dn);
+        if !self.answered.take(user, self.max_per_hour, now_ms()) {
+            self.tell_of_limit(&away.entry.dn, recipient);
+            return Ok(AutoreplyResult::Limited);
+        }
         let is_due = self.answered.note(pair, away.texts.within, now_ms()).await;
+        if !matches!(is_due, Ok(true)) {
+            self.answered.give_back(user);
+        }
         if !is_due.map_err(PutOff::Memory)? {
             return Ok(AutoreplyResult::Recently);
         }
@@ -172,10 +183,22 @@ impl<L: Lookup> Responder<L> {
         .compose();
         let reply = Envelope { id, eight_bit, ..self.envelope_to(&envelope.sender, &routes) };
         if let Err(error) = self.append(reply, content.into()).await {
+            self.answered.give_back(user);
             self.answered.forget(pair).await;
             return Err(error.into());
         }
         Ok(AutoreplyResult::Sent)
+    }
+
+    /// A sender that is forged anew with each message would have it told with each of them.
+    fn tell_of_limit(&self, dn: &str, recipient: &Recipient) {
+        if self.answered.told.is_due(&dn) {
+            let (user, most) = (Printable(recipient.member()), self.max_per_hour);
+            warn!(
+                %user, most,
+                "a user has answered as many senders as one may within an hour: others get no automatic reply"
+            );
+        }
     }
 
     /// The user of `uid+domain@bitbucket`, as long as a reply is wanted.
@@ -218,6 +241,8 @@ impl<L: Lookup> Responder<L> {
             // A reply to a list is asked about as any other mail.
             poster: Poster::Queued,
             earlier: None,
+            // It has none.
+            proof: PostProof { login: "", password: HeaderPassword::Absent },
         };
         self.router.resolve(&question).await
     }
@@ -243,6 +268,7 @@ impl<L: Lookup> Responder<L> {
             returned: None,
             held: None,
             rerouted: None,
+            login: None,
             size: 0,
             entries: grouped(&self.channels, [(&to, routes)].into_iter()),
         }

@@ -11,8 +11,8 @@ use relais_channels::{
         Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted,
     },
     mail::{
-        Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Outcome, Recipient, Reply,
-        SiteTrouble,
+        Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Notify, Outcome, Recipient,
+        Reply, SiteTrouble,
     },
 };
 use relais_config::{Channel, channel::Program};
@@ -36,6 +36,7 @@ use crate::{
     ids::{ConnectionId, Destination},
     in_hand,
     queue::{Pull, Settle, Settled, Tracked, Work},
+    rerouting::ContentAt,
 };
 
 /// A courier on its way.
@@ -187,28 +188,18 @@ impl Courier {
         in_hand::hold(Some(entry.id));
         let settled = match record {
             Ok((envelope, content)) => {
-                let mut attempt = match self.channel().program {
-                    Program::Bitbucket if *self.destination.host == *AUTOREPLY => {
-                        let recipients = (&*envelope, entry.entry, entry.open);
-                        Box::pin(self.parts.responder.answer(recipients, &content)).await
-                    }
-                    Program::Bitbucket => all(entry.open, &Outcome::Delivered(DISCARDED)),
-                    Program::Pipe => {
-                        let recipients = (&*envelope, entry.entry, entry.open);
-                        let host = &self.destination.host;
-                        Box::pin(self.parts.programs.run(host, recipients, &content)).await
-                    }
-                    _ if reroutes(self.channel()) => self.reroute(&work, &envelope, &content).await,
-                    _ => self.deliver(&work, &envelope, &content, following).await,
-                };
-                let joined = work.joined.iter().rev().map(|joined| {
-                    let its = attempt.split_off(joined.open.count_ones() as usize);
-                    self.settled(*joined, &envelope, its)
-                });
-                let joined: Vec<_> = joined.collect();
-                let first = self.settled(entry, &envelope, attempt);
+                let parts = by_sender(work, &envelope);
+                let last = parts.len() - 1;
+                let mut all: SmallVec<[Settled; 1]> = SmallVec::new();
+                for (n, part) in parts.iter().enumerate() {
+                    let following = following.filter(|_| n == last);
+                    let part = self.attempt_part(part, &envelope, &content, following).await;
+                    all.extend(part);
+                }
+                // Its own entry, and those that were joined to it.
+                let first = all.remove(0);
                 let stressed = std::mem::take(&mut self.stressed);
-                Settled { joined: joined.into_iter().rev().collect(), stressed, ..first }
+                Settled { joined: all.into_vec(), stressed, ..first }
             }
             Err(error) => {
                 let settled = |entry: &Tracked| {
@@ -226,6 +217,39 @@ impl Courier {
             }
         };
         in_hand::hold(None);
+        settled
+    }
+
+    /// Carries out entries that have one sender; each is settled by itself, in their order.
+    async fn attempt_part(
+        &mut self,
+        work: &Work,
+        envelope: &Envelope,
+        content: &Content,
+        following: Option<&Taken>,
+    ) -> SmallVec<[Settled; 1]> {
+        let entry = work.entry;
+        let mut attempt = match self.channel().program {
+            Program::Bitbucket if *self.destination.host == *AUTOREPLY => {
+                let recipients = (envelope, entry.entry, entry.open);
+                Box::pin(self.parts.responder.answer(recipients, content)).await
+            }
+            Program::Bitbucket => all(entry.open, &Outcome::Delivered(DISCARDED)),
+            Program::Pipe => {
+                let recipients = (envelope, entry.entry, entry.open);
+                let host = &self.destination.host;
+                Box::pin(self.parts.programs.run(host, recipients, content)).await
+            }
+            _ if reroutes(self.channel()) => self.reroute(work, envelope, content).await,
+            _ => self.deliver(work, envelope, content, following).await,
+        };
+        let mut settled: SmallVec<[Settled; 1]> = SmallVec::new();
+        for joined in work.joined.iter().rev() {
+            let its = attempt.split_off(joined.open.count_ones() as usize);
+            settled.push(self.settled(*joined, envelope, its));
+        }
+        settled.push(self.settled(entry, envelope, attempt));
+        settled.reverse();
         settled
     }
 
@@ -258,19 +282,23 @@ impl Courier {
             let open = work.entries().map(|entry| entry.open.count_ones() as usize).sum();
             return Attempt::all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
         };
-        let base = delivery_of(envelope, &recipients);
+        let base = delivery_of(work, envelope, &recipients);
         let following = following.and_then(|message| {
             let (envelope, content) = message.record.as_ref().ok()?;
             // A large one has yet to be looked at, and a round trip is nothing to it.
             let Content::Whole(octets) = content else { return None };
-            Some((envelope, !octets.is_ascii(), recipients_of(&message.work, envelope)?))
+            let work = &message.work;
+            if !has_one_sender(work, envelope) {
+                return None;
+            }
+            Some(((work, envelope), !octets.is_ascii(), recipients_of(work, envelope)?))
         });
         let following = following
             .as_ref()
-            .map(|(envelope, eight_bit, to)| (envelope, *eight_bit, self.handover(to).batch()));
-        let following = following.as_ref().map(|(envelope, eight_bit, to)| Outgoing {
+            .map(|(its, eight_bit, to)| (its, *eight_bit, self.handover(to).batch()));
+        let following = following.as_ref().map(|((work, envelope), eight_bit, to)| Outgoing {
             eight_bit: *eight_bit,
-            ..delivery_of(envelope, to)
+            ..delivery_of(work, envelope, to)
         });
         if self.connection.is_none() {
             self.server = 0;
@@ -388,7 +416,8 @@ impl Courier {
         let Work { entry, .. } = work;
         let rerouter = &self.parts.rerouter;
         let released = self.channel().program == Program::Hold;
-        let plan = rerouter.plan(envelope, entry.entry, entry.open, released).await;
+        let mail = (envelope, ContentAt::Here(content));
+        let plan = rerouter.plan(mail, entry.entry, entry.open, released).await;
         let outcomes = rerouter.carry_out(envelope, content, entry.entry, plan).await;
         Attempt { outcomes, trouble: None, peer: None }
     }
@@ -421,17 +450,49 @@ impl Courier {
 /// next hop tells.
 fn success_notices(tracked: &Tracked, envelope: &Envelope, attempt: &Attempt) -> u64 {
     let Some(entry) = envelope.entries.get(usize::from(tracked.entry)) else { return 0 };
-    if attempt.peer.as_ref().is_some_and(|peer| peer.notifies) {
-        return 0;
-    }
+    let notifies = attempt.peer.as_ref().is_some_and(|peer| peer.notifies);
     let reached = open_recipients(tracked.open).zip(&attempt.outcomes).filter(|(index, to)| {
         let recipient = entry.recipients.get(usize::from(*index));
-        matches!(to, Outcome::Delivered(_)) && recipient.is_some_and(|r| r.notify.of_success())
+        let wants = recipient.is_some_and(|recipient| {
+            // The next hop tells the owner of a list, whom success does not concern.
+            let is_told = notifies && envelope.list_sender(recipient).is_none();
+            recipient.notify.of_success() && !is_told
+        });
+        matches!(to, Outcome::Delivered(_)) && wants
     });
     reached.fold(0, |all, (index, _)| all | 1 << index)
 }
 
 /// The recipients that are still open, entry by entry. `None` if the record lacks one of them.
+/// Whether the entries of a message have one sender: copies of a list may have senders of their own.
+fn has_one_sender(work: &Work, envelope: &Envelope) -> bool {
+    let first = list_sender(&work.entry, envelope);
+    work.joined.iter().all(|entry| list_sender(entry, envelope) == first)
+}
+
+/// The entries of a message by their senders, its first entry first.
+fn by_sender(work: Work, envelope: &Envelope) -> SmallVec<[Work; 1]> {
+    let mut parts: SmallVec<[Work; 1]> = SmallVec::new();
+    if has_one_sender(&work, envelope) {
+        parts.push(work);
+        return parts;
+    }
+    for entry in work.entries() {
+        let sender = list_sender(entry, envelope);
+        match parts.iter_mut().find(|part| list_sender(&part.entry, envelope) == sender) {
+            Some(part) => part.joined.push(*entry),
+            None => parts.push(Work { entry: *entry, joined: Vec::new(), more: work.more }),
+        }
+    }
+    parts
+}
+
+/// The sender that the copies of an entry have from their list.
+fn list_sender<'e>(entry: &Tracked, envelope: &'e Envelope) -> Option<&'e str> {
+    let first = envelope.entries.get(usize::from(entry.entry))?.recipients.first()?;
+    envelope.list_sender(first)
+}
+
 fn recipients_of<'e>(
     work: &Work,
     envelope: &'e Envelope,
@@ -439,7 +500,8 @@ fn recipients_of<'e>(
     let rcpt = |to: &'e Recipient| OutgoingRcpt {
         original: &to.original,
         original_recipient: to.original_recipient.as_ref(),
-        notify: to.notify,
+        // The owner of a list wants to hear what is the custom, whatever the author wants.
+        notify: if envelope.list_sender(to).is_some() { Notify::Unsaid } else { to.notify },
         quota: to.quota.as_deref().copied(),
         ..OutgoingRcpt::new(&to.address)
     };
@@ -453,13 +515,22 @@ fn recipients_of<'e>(
     Some(recipients)
 }
 
-fn delivery_of<'e>(envelope: &'e Envelope, recipients: &'e [OutgoingRcpt<'e>]) -> Outgoing<'e> {
+/// Recipients of one entry have one sender. The name of a message is that of its own sender, who is to
+/// read it in notices.
+fn delivery_of<'e>(
+    work: &Work,
+    envelope: &'e Envelope,
+    recipients: &'e [OutgoingRcpt<'e>],
+) -> Outgoing<'e> {
+    let entry = envelope.entries.get(usize::from(work.entry.entry));
+    let first = entry.and_then(|entry| entry.recipients.first());
+    let is_own = first.is_none_or(|first| envelope.list_sender(first).is_none());
     Outgoing {
-        sender: &envelope.sender,
+        sender: first.map_or(&envelope.sender, |first| envelope.sender_of(first)),
         recipients,
         size: envelope.size,
         eight_bit: envelope.eight_bit,
-        envelope_id: envelope.envelope_id.as_deref(),
+        envelope_id: envelope.envelope_id.as_deref().filter(|_| is_own),
         returned: envelope.returned,
     }
 }

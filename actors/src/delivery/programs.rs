@@ -109,7 +109,7 @@ impl Programs {
                 subaddress: &told.subaddress,
                 address: recipient.member(),
                 original: &recipient.original,
-                sender: &envelope.sender,
+                sender: envelope.sender_of(recipient),
                 id: envelope.id,
                 date: &date,
             };

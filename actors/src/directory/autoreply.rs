@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::entry::Entry;
+use super::{allowance::IgnoredValue, entry::Entry};
 
 /// Texts of a user for automatic replies, and how often they are sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,9 +29,8 @@ impl AutoreplyTexts {
             let text = tagged.or_else(|| entry.first(name))?;
             (!text.trim().is_empty()).then(|| text.to_owned())
         };
-        let hours = entry.first("mailautoreplytimeout").and_then(|hours| hours.trim().parse().ok());
-        let hours: u64 = hours.unwrap_or(HOURS).clamp(1, MOST_HOURS);
-        let mode = entry.first("mailautoreplymode").unwrap_or_default();
+        let hours = entry.first(TIMEOUT).and_then(hours_of).unwrap_or(HOURS);
+        let mode = entry.first(MODE).unwrap_or_default();
         Self {
             subject: text("mailautoreplysubject"),
             outside: text("mailautoreplytext"),
@@ -53,6 +52,31 @@ impl AutoreplyTexts {
     }
 }
 
+/// The values of an entry that say in vain how and how often its user answers.
+pub(crate) fn ignored_reply_values(entry: &Entry) -> Vec<IgnoredValue> {
+    let mode = entry.first(MODE).filter(|mode| {
+        let mode = mode.trim();
+        !MODES.iter().any(|known| known.eq_ignore_ascii_case(mode))
+    });
+    let timeout = entry.first(TIMEOUT).filter(|hours| hours_of(hours).is_none());
+    let mode = mode.map(|mode| IgnoredValue::new("mailAutoReplyMode", mode, WANTED_MODES));
+    let timeout = timeout.map(|its| IgnoredValue::new("mailAutoReplyTimeOut", its, WANTED_HOURS));
+    mode.into_iter().chain(timeout).collect()
+}
+
+/// A number of hours, brought to between one and many.
+fn hours_of(text: &str) -> Option<u64> {
+    let digits = text.trim();
+    let is_number = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(MOST_HOURS).clamp(1, MOST_HOURS))
+}
+
+const MODE: &str = "mailautoreplymode";
+const TIMEOUT: &str = "mailautoreplytimeout";
+/// The first two differ in nothing that a sender could see.
+const MODES: [&str; 3] = ["reply", "vacation", "echo"];
+const WANTED_MODES: &str = "reply, vacation or echo";
+const WANTED_HOURS: &str = "a number of hours";
 /// A week, as in the original.
 const HOURS: u64 = 168;
 /// Ten years.
@@ -97,6 +121,36 @@ mod tests {
             let mut entry = Entry::new("uid=x");
             entry.add("mailAutoReplyTimeOut", odd);
             assert_eq!(AutoreplyTexts::of(&entry).within.as_secs() / 3_600, hours, "{odd}");
+        }
+    }
+
+    #[test]
+    fn values_that_say_nothing_are_told() {
+        let (mode, timeout) = ("mailAutoReplyMode", "mailAutoReplyTimeOut");
+        let rows = [
+            ("", "", [].as_slice()),
+            ("reply", "24", &[]),
+            (" Vacation ", " 7 ", &[]),
+            ("ECHO", "0", &[]),
+            ("echo", "99999999999999999999999", &[]),
+            ("loud", "24", &[mode]),
+            (" ", "24", &[mode]),
+            ("reply", "a week", &[timeout]),
+            ("reply", "-1", &[timeout]),
+            ("reply", "+1", &[timeout]),
+            ("reply", "1.5", &[timeout]),
+            ("echo,reply", "24h", &[mode, timeout]),
+        ];
+        for (its_mode, hours, want) in rows {
+            let mut entry = Entry::new("uid=x");
+            for (name, value) in [(mode, its_mode), (timeout, hours)] {
+                if !value.is_empty() {
+                    entry.add(name, value);
+                }
+            }
+            let ignored = ignored_reply_values(&entry);
+            let names: Vec<_> = ignored.iter().map(|its| its.attribute).collect();
+            assert_eq!(names, want, "{its_mode:?} {hours:?}");
         }
     }
 }

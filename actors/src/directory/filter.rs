@@ -3,6 +3,8 @@
 //! An LDAP server tries its entries itself: there a filter is only read, so that a mistake in it is
 //! told by its place and not by a server.
 
+use relais_config::grammar::without_backslashes;
+
 use super::entry::Entry;
 
 /// A filter.
@@ -168,23 +170,8 @@ fn item(text: &str) -> Result<(EntryFilter, &str), String> {
 
 /// A value in lower case, without its escapes: two hexadecimal digits behind a backslash.
 fn unescaped(text: &str) -> Result<String, String> {
-    let wrong = || "a backslash in a filter comes before two hexadecimal digits".to_owned();
-    let octets = without_hex(text, '\\').ok_or_else(wrong)?;
-    let text = String::from_utf8(octets).map_err(|_| "a value is no UTF-8".to_owned())?;
+    let text = without_backslashes(text).map_err(|error| error.to_string())?;
     Ok(text.trim().to_lowercase())
-}
-
-/// The octets of a text in which two hexadecimal digits behind a sign stand for one; `None`: something
-/// else is behind a sign.
-pub(super) fn without_hex(text: &str, sign: char) -> Option<Vec<u8>> {
-    let mut pieces = text.split(sign);
-    let mut octets = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        let hex = piece.get(..2).filter(|hex| hex.bytes().all(|c| c.is_ascii_hexdigit()))?;
-        octets.push(u8::from_str_radix(hex, 16).ok()?);
-        octets.extend_from_slice(&piece.as_bytes()[2..]);
-    }
-    Some(octets)
 }
 
 fn shown(text: &str) -> String {

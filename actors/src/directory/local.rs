@@ -267,11 +267,10 @@ impl Lookup for LdifDirectory {
 }
 
 /// Attributes that entries may have and that are not heeded yet: told when a file is read.
-pub(crate) const NOT_YET: [(&str, &str); 3] = [
-    ("mailSieveRuleSource", "Sieve is not there yet: mail is delivered as if there were no filter"),
-    ("mgrpMsgPrefixText", "not there yet: no text is added to this list's mail"),
-    ("mgrpMsgSuffixText", "not there yet: no text is added to this list's mail"),
-];
+pub(crate) const NOT_YET: [(&str, &str); 1] = [(
+    "mailSieveRuleSource",
+    "Sieve is not there yet: mail is delivered as if there were no filter",
+)];
 
 /// Files an entry under each of these values.
 fn index<'a>(

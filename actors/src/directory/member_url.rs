@@ -4,12 +4,9 @@
 use std::fmt;
 
 use relais_channels::mail::Address;
+use relais_config::grammar::without_percents;
 
-use super::{
-    entry::Entry,
-    filter::{EntryFilter, without_hex},
-    refusal::EntryError,
-};
+use super::{entry::Entry, filter::EntryFilter, refusal::EntryError};
 
 /// Somebody whom a list names.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -153,9 +150,7 @@ fn address(text: &str) -> Result<MemberUrl, String> {
 
 /// A part of a URL without its percent encoding.
 fn decoded(part: &str) -> Result<String, String> {
-    let wrong = || "a percent sign in a URL comes before two hexadecimal digits".to_owned();
-    let octets = without_hex(part, '%').ok_or_else(wrong)?;
-    let text = String::from_utf8(octets).map_err(|_| "a part of a URL is no UTF-8".to_owned())?;
+    let text = without_percents(part).map_err(|error| error.to_string())?;
     // Such would stand in log lines as they are.
     let is_clean = !text.chars().any(char::is_control);
     is_clean.then_some(text).ok_or_else(|| "a URL has a control character in it".to_owned())

@@ -26,6 +26,7 @@ mod member_url;
 mod options;
 mod password;
 mod policy;
+mod poster_list;
 mod posting;
 mod refusal;
 mod search_log;
@@ -58,20 +59,29 @@ pub use self::{
     evaluate::evaluate,
     ldap::{LdapDirectory, LdapError},
     ldif::LdifError,
-    list_headers::ListHeaders,
+    list_headers::{ListHeaders, field_name},
     local::{LdifDirectory, OpenError},
     lookup::{LookingUp, Lookup, LookupError, Remote},
     member_url::{MemberSearch, MemberUrl},
     options::{Applied, OptionFailure, Request, Target},
-    password::{PasswordError, StoredPassword},
+    password::{GivenPassword, ListPassword, PasswordError, StoredPassword},
     policy::Policy,
+    poster_list::{PosterList, PostingCondition, PostingConditions, PostingTest},
     posting::{DomainPattern, PostingRules},
     refusal::EntryError,
     search_log::{SearchLog, Searched},
     status::may_log_in,
 };
 pub(crate) use self::{
-    known::ADDRESSES, local::NOT_YET, lookup::MOST_FOUND, options::quote, status::VALUES,
+    autoreply::ignored_reply_values,
+    known::ADDRESSES,
+    list_headers::{is_lists_own, list_line},
+    local::NOT_YET,
+    lookup::MOST_FOUND,
+    options::quote,
+    poster_list::spelled,
+    posting::posting_words,
+    status::VALUES,
     vacation::ignored_dates,
 };
 use crate::{

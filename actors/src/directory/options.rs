@@ -68,6 +68,9 @@ pub enum OptionFailure {
     /// A value is missing.
     #[error("{0:?} is absent")]
     Absent(Value),
+    /// A value has no such piece.
+    #[error("{0:?} has no such character or label")]
+    TooShort(Value),
     /// `^`: outside of the vacation.
     #[error("not between vacationStartDate and vacationEndDate")]
     NotNow,
@@ -193,8 +196,7 @@ pub(super) fn apply<'a>(
                 routed(&option.text, host, request).targets
             }
             _ => fill(pieces, |value| value_of(value, policy, entry, request))
-                .map(|address| vec![Target::Address(address)])
-                .map_err(OptionFailure::Absent),
+                .map(|address| vec![Target::Address(address)]),
         },
     };
     Applied { option: &option.text, autoreply, is_way, targets }
@@ -211,7 +213,7 @@ fn searched(entry: &Entry) -> Vec<Target> {
 }
 
 fn names_host(pieces: &[OptionPiece]) -> bool {
-    pieces.iter().any(|piece| matches!(piece, OptionPiece::Value(Value::MailHost)))
+    pieces.iter().any(OptionPiece::is_mail_host)
 }
 
 fn value_of<'a>(
@@ -265,21 +267,27 @@ pub(super) fn settled<'a>(
     Err(EntryError::NoDelivery)
 }
 
-/// Fills in a template. `Err`: this value is absent, and the option yields nothing.
+/// Fills in a template. `Err`: a value is absent, and the option yields nothing.
 ///
 /// The local part comes out quoted when what was inserted makes that necessary (a folder with
 /// blanks in its name); the route and the domain are the template's own.
 fn fill<'a>(
     pieces: &[OptionPiece],
     value: impl Fn(Value) -> Option<Cow<'a, str>>,
-) -> Result<String, Value> {
+) -> Result<String, OptionFailure> {
+    let there = |what| value(what).ok_or(OptionFailure::Absent(what));
     let mut filled = Filled::default();
     for piece in pieces {
         match piece {
             OptionPiece::Text(text) => filled.characters(text.chars()),
             OptionPiece::Case(case) => filled.case = *case,
             OptionPiece::Value(what) => {
-                filled.insert(*what, &value(*what).ok_or(*what)?);
+                filled.insert(*what, &there(*what)?);
+            }
+            OptionPiece::Part { value: what, part } => {
+                let whole = there(*what)?;
+                let text = part.of(&whole).ok_or(OptionFailure::TooShort(*what))?;
+                filled.case.push(&mut filled.out, text);
             }
             OptionPiece::Maybe { value: what, before, after } => {
                 if let Some(text) = value(*what) {
@@ -386,6 +394,10 @@ mod tests {
             ("x=@$4O:$M@$3I.d", "", "", "jdoe@d"),
             ("x=@$4O:$M@$3I.d", "Y", "", "jdoe@Y.d"),
             ("x=$U@d", "", "", "\"j d\"@d"),
+            ("x=$0M/$1M/$M@$0X.$2X", "", "", "j/d/jdoe@store1.com"),
+            ("x=$0U$2U@$H.$1H", "", "", "jd@siroe.com"),
+            (r"x=$\$M@$J.$^$1J", "Sesta.COM", "", "jdoe@sesta.COM"),
+            ("x=$8A$9A@d", "", "", "ro@d"),
         ];
         for (text, hosted, subaddress, want) in rows {
             let OptionTemplate::Address(pieces) = DeliveryOption::parse(text).unwrap().template
@@ -406,10 +418,46 @@ mod tests {
             };
             assert_eq!(fill(&pieces, value).as_deref(), Ok(want), "{text}");
         }
+        for (text, value) in [("x=$4M@d", Value::Uid), ("x=$M@$1J", Value::HostedDomain)] {
+            let OptionTemplate::Address(pieces) = DeliveryOption::parse(text).unwrap().template
+            else {
+                panic!("{text}")
+            };
+            let short = Err(OptionFailure::TooShort(value));
+            assert_eq!(fill(&pieces, |_| Some("jdoe".into())), short, "{text}");
+        }
         let OptionTemplate::Address(pieces) = DeliveryOption::parse("x=+$F@d").unwrap().template
         else {
             panic!()
         };
-        assert_eq!(fill(&pieces, |_| None), Err(Value::File));
+        assert_eq!(fill(&pieces, |_| None), Err(OptionFailure::Absent(Value::File)));
+    }
+
+    /// Table 9-7 of the administrators' guide, for each value that has a mode.
+    #[test]
+    fn a_mode_says_what_happens_around_a_value_and_without_it() {
+        // mode, with the value, without it
+        let rows = [
+            ("", "a%V-b@d", None),
+            ("0", "a%V-b@d", None),
+            ("1", "a%V-b@d", Some("a%-b@d")),
+            ("2", "a%V-b@d", Some("a-b@d")),
+            ("3", "a%V-b@d", Some("a%b@d")),
+            ("4", "a%V-b@d", Some("ab@d")),
+        ];
+        for letter in ["I", "S", "O"] {
+            for (mode, present, absent) in rows {
+                let text = format!("x=a%${mode}{letter}-b@d");
+                let OptionTemplate::Address(pieces) =
+                    DeliveryOption::parse(&text).unwrap().template
+                else {
+                    panic!("{text}")
+                };
+                let with = fill(&pieces, |_| Some("V".into()));
+                assert_eq!(with.as_deref(), Ok(present), "{text}");
+                let without = fill(&pieces, |_| None).ok();
+                assert_eq!(without.as_deref(), absent, "{text}");
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! believed that asks for more than the bounds below. No value panics, and none is compared in a time
 //! that tells how much of it was right.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use argon2::{Argon2, PasswordVerifier};
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_STANDARD_NO_PAD};
@@ -45,6 +45,19 @@ pub enum Hash {
     /// SHA-512.
     Sha512,
 }
+
+/// A password that a list wants of those who post to it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ListPassword {
+    /// As it is, which is how the original keeps it.
+    Plain(GivenPassword),
+    /// As those of users are kept.
+    Stored(StoredPassword),
+}
+
+/// A password that somebody gives.
+#[derive(Clone, Eq)]
+pub struct GivenPassword(Arc<[u8]>);
 
 /// Why a stored password cannot be used. The administrator must act.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -110,6 +123,51 @@ impl StoredPassword {
             }
             Self::Scram(keys) => same(&stored_key_of(keys, password), &keys.stored_key),
         }
+    }
+}
+
+impl ListPassword {
+    /// Reads a value: one that begins with no scheme is the password itself.
+    pub fn parse(value: &str) -> Result<Self, PasswordError> {
+        match StoredPassword::parse(value) {
+            Ok(stored) => Ok(Self::Stored(stored)),
+            Err(PasswordError::InClear) => Ok(Self::Plain(GivenPassword::new(value.as_bytes()))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether this is the password. Waits elsewhere for one that takes long.
+    pub async fn is(&self, given: &GivenPassword) -> bool {
+        match self {
+            Self::Plain(own) => own == given,
+            Self::Stored(stored) => {
+                let (stored, given) = (stored.clone(), given.clone());
+                let checked = tokio::task::spawn_blocking(move || stored.is(&given.0)).await;
+                checked.unwrap_or(false)
+            }
+        }
+    }
+}
+
+impl GivenPassword {
+    /// One of these octets.
+    pub fn new(octets: &[u8]) -> Self {
+        Self(octets.into())
+    }
+}
+
+/// Compares in a time that depends on nothing: not on the lengths, either.
+impl PartialEq for GivenPassword {
+    fn eq(&self, other: &Self) -> bool {
+        let digest = |octets: &[u8]| digest::digest(&digest::SHA256, octets);
+        same(digest(&self.0).as_ref(), digest(&other.0).as_ref())
+    }
+}
+
+/// A secret is shown to nobody.
+impl fmt::Debug for GivenPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GivenPassword(..)")
     }
 }
 
@@ -293,6 +351,25 @@ mod tests {
         for (value, want) in rows {
             let error = StoredPassword::parse(value).unwrap_err().to_string();
             assert!(error.contains(want), "{value}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_keeps_its_password_as_it_is_or_as_users_do() {
+        let mut rows = vec![("sesame", "sesame", true), ("sesame", "Sesame", false)];
+        rows.extend([("sesame", "", false), ("se{same}", "se{same}", true)]);
+        rows.extend(MADE_BY_OTHERS.iter().flat_map(|value| {
+            [(*value, "secret", true), (*value, *value, false), (*value, "x", false)]
+        }));
+        for (value, given, want) in rows {
+            let own = ListPassword::parse(value).unwrap_or_else(|error| panic!("{error}"));
+            let given = GivenPassword::new(given.as_bytes());
+            assert_eq!(own.is(&given).await, want, "{value}");
+            let shown = format!("{given:?} {own:?}");
+            assert!(!shown.contains("sesame") && !shown.contains("secret"), "{shown}");
+        }
+        for value in ["{BLF-CRYPT}$2y$05$woj", "{SSHA}*"] {
+            assert!(ListPassword::parse(value).is_err(), "{value}");
         }
     }
 

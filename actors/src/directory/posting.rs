@@ -1,7 +1,10 @@
 //! Rules of a list about who may post to it. They are read here; whoever asks them also knows who
 //! posts.
 
-use super::{entry::Entry, filter::is_like, member_url::MemberUrl, refusal::EntryError};
+use super::{
+    entry::Entry, filter::is_like, member_url::MemberUrl, password::ListPassword,
+    poster_list::PostingConditions, refusal::EntryError,
+};
 
 /// The rules of a list.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -24,6 +27,10 @@ pub struct PostingRules {
     pub disallowed: Vec<MemberUrl>,
     /// `mgrpModerator`
     pub moderators: Vec<MemberUrl>,
+    /// Conditions of a list in an alias file.
+    pub conditions: PostingConditions,
+    /// `mgrpAuthPassword`: the header has to have one of these. `None`: no password is wanted.
+    pub passwords: Option<Vec<ListPassword>>,
 }
 
 /// A pattern of domains, in lower case: `*` stands for anything.
@@ -48,13 +55,22 @@ impl PostingRules {
             allowed: MemberUrl::all(entry, "mgrpAllowedBroadcaster")?,
             disallowed: MemberUrl::all(entry, "mgrpDisallowedBroadcaster")?,
             moderators: MemberUrl::all(entry, "mgrpModerator")?,
+            conditions: PostingConditions::default(),
+            passwords: passwords(entry, policy.wants_password)?,
         }))
+    }
+
+    /// Whether a list wants a password of those who post.
+    pub fn want_password(entry: &Entry) -> bool {
+        entry.first("mgrpauthpassword").is_some()
+            || BroadcasterPolicy::of(entry).is_ok_and(|policy| policy.wants_password)
     }
 
     /// Whether it matters who posts, beyond a login.
     pub fn ask_for_names(&self) -> bool {
         let no_domains = self.allowed_domains.is_empty() && self.disallowed_domains.is_empty();
-        !(no_domains && self.allowed.is_empty() && self.disallowed.is_empty())
+        let no_names = self.allowed.is_empty() && self.disallowed.is_empty();
+        !(no_domains && no_names) || self.conditions.ask_for_names()
     }
 }
 
@@ -69,6 +85,7 @@ impl DomainPattern {
 #[derive(Default)]
 struct BroadcasterPolicy {
     wants_login: bool,
+    wants_password: bool,
     any_is_enough: bool,
 }
 
@@ -81,7 +98,7 @@ impl BroadcasterPolicy {
             match word.to_ascii_uppercase().as_str() {
                 "SMTP_AUTH_REQUIRED" | "AUTH_REQUIRED" | "AUTH_REQ" => policy.wants_login = true,
                 "PASSWORD_REQUIRED" | "PASSWD_REQUIRED" | "PASSWD_REQ" => {
-                    return Err(EntryError::Unsupported("PASSWORD_REQUIRED"));
+                    policy.wants_password = true;
                 }
                 "OR" => policy.any_is_enough = true,
                 "AND" => policy.any_is_enough = false,
@@ -98,12 +115,31 @@ impl BroadcasterPolicy {
     }
 }
 
-/// The first line of the list's own words, if a reply can have it.
 fn words(entry: &Entry) -> Option<String> {
-    let text = entry.first("mgrpmsgrejecttext").or(entry.first("mailrejecttext"))?;
+    posting_words(entry.first("mgrpmsgrejecttext").or(entry.first("mailrejecttext"))?)
+}
+
+/// The first line of a list's own words, if a reply can have it.
+pub(crate) fn posting_words(text: &str) -> Option<String> {
     let line = text.trim_start().lines().next()?.trim_end();
     let sound = line.bytes().all(|c| (b' '..=b'~').contains(&c));
     (sound && !line.is_empty()).then(|| line.chars().take(MOST_WORDS).collect())
+}
+
+/// The passwords of a list that has some, or wants one.
+fn passwords(entry: &Entry, is_wanted: bool) -> Result<Option<Vec<ListPassword>>, EntryError> {
+    let values = entry.all("mgrpauthpassword");
+    if values.is_empty() && !is_wanted {
+        return Ok(None);
+    }
+    let parse = |value: &String| {
+        ListPassword::parse(value.trim()).map_err(|error| EntryError::BadValue {
+            attribute: "mgrpAuthPassword",
+            why: error.to_string().replace("userPassword", "the password"),
+        })
+    };
+    let values = values.iter().filter(|value| !value.trim().is_empty()).take(MOST_PASSWORDS);
+    values.map(parse).collect::<Result<_, _>>().map(Some)
 }
 
 fn domains(entry: &Entry, attribute: &str) -> Vec<DomainPattern> {
@@ -115,7 +151,8 @@ fn domains(entry: &Entry, attribute: &str) -> Vec<DomainPattern> {
 }
 
 /// Attributes that say who may post, in lower case.
-const RULES: [&str; 6] = [
+const RULES: [&str; 7] = [
+    "mgrpauthpassword",
     "mgrpbroadcasterpolicy",
     "mgrpalloweddomain",
     "mgrpdisalloweddomain",
@@ -125,6 +162,8 @@ const RULES: [&str; 6] = [
 ];
 /// Characters of a list's own words.
 const MOST_WORDS: usize = 300;
+/// Passwords of one list: each may take a moment to compare.
+const MOST_PASSWORDS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -148,8 +187,8 @@ mod tests {
             (" AUTH_REQUIRED , or ", Ok((true, true))),
             ("OR,AND", Ok((false, false))),
             ("", Ok((false, false))),
-            ("PASSWD_REQ", Err(EntryError::Unsupported("PASSWORD_REQUIRED"))),
-            ("AUTH_REQ,PASSWORD_REQUIRED", Err(EntryError::Unsupported("PASSWORD_REQUIRED"))),
+            ("PASSWD_REQ", Ok((false, false))),
+            ("AUTH_REQ,PASSWORD_REQUIRED", Ok((true, false))),
             (
                 "AUTH-REQ",
                 Err(EntryError::BadValue {
@@ -164,6 +203,27 @@ mod tests {
             assert_eq!(got, want.map(Some), "{value}");
         }
         assert_eq!(rules(&[("mgrpMsgRejectText", "x"), ("mgrpErrorsTo", "a@x")]), Ok(None));
+    }
+
+    #[test]
+    fn a_password_is_wanted_where_there_is_one_and_where_the_policy_says_so() {
+        type Row<'a> = (&'a [(&'a str, &'a str)], Option<usize>);
+        let (policy, password) = ("mgrpBroadcasterPolicy", "mgrpAuthPassword");
+        let rows: [Row<'_>; 7] = [
+            (&[(policy, "NO_REQUIREMENTS")], None),
+            (&[(policy, "PASSWD_REQ")], Some(0)),
+            (&[(policy, "password_required,OR")], Some(0)),
+            (&[(policy, "PASSWD_REQUIRED"), (password, " x ")], Some(1)),
+            (&[(password, "x"), (password, "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0")], Some(2)),
+            (&[(password, " ")], Some(0)),
+            (&[(password, "x"); 20], Some(MOST_PASSWORDS)),
+        ];
+        for (attributes, want) in rows {
+            let its = rules(attributes).unwrap().unwrap();
+            assert_eq!(its.passwords.map(|all| all.len()), want, "{attributes:?}");
+        }
+        let error = rules(&[(password, "{MD5}xyz")]).unwrap_err();
+        assert!(!error.to_string().contains("xyz"), "{error}");
     }
 
     #[test]

@@ -622,6 +622,7 @@ mod tests {
             returned: None,
             held: None,
             rerouted: None,
+            login: None,
             size: 4096,
             entries: vec![Entry {
                 channel: "tcp_lmtpcs".into(),

@@ -13,7 +13,6 @@ pub mod descriptors;
 pub mod dispatcher;
 pub mod dns_lists;
 mod handoff;
-mod header_forms;
 pub mod inherited;
 pub mod listener;
 pub mod listening;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relais_channels::mail::MessageIds;
+use relais_channels::mail::{MessageIds, is_domain};
 use relais_config::{Channel, channel::Switch};
 use relais_spool::Spool;
 
@@ -76,6 +76,15 @@ pub struct DefaultHost {
 }
 
 impl DefaultHost {
+    /// The domain of addresses that have none, in mail of a client that calls itself so.
+    pub(super) fn of(&self, hello: &str) -> Option<Arc<str>> {
+        let is_name = !hello.starts_with('[') && hello.contains('.') && is_domain(hello);
+        match self {
+            Self { remote: true, .. } if is_name => Some(hello.to_ascii_lowercase().into()),
+            Self { named, .. } => named.clone(),
+        }
+    }
+
     /// As the channel's settings have it.
     pub fn new(channel: &Channel) -> Self {
         let named = channel.defaulthost.as_deref().map(Arc::from);

@@ -71,20 +71,22 @@ impl Author {
     }
 }
 
-/// Where the header of a message ends, looked for from `from` on; `None`: it has not ended yet.
-pub(super) fn header_end(message: &[u8], from: usize) -> Option<usize> {
+/// Octets of a message's header and of the blank line behind it; the end is looked for from `from` on.
+/// `None`: it has not ended yet.
+pub(super) fn header_octets(message: &[u8], from: usize) -> Option<usize> {
     if message.starts_with(b"\r\n") {
-        return Some(0);
+        return Some(b"\r\n".len());
     }
-    let start = from.saturating_sub(3).min(message.len());
-    memmem::find(&message[start..], b"\r\n\r\n").map(|at| start + at)
+    let end = b"\r\n\r\n";
+    let start = from.saturating_sub(end.len() - 1).min(message.len());
+    memmem::find(&message[start..], end).map(|at| start + at + end.len())
 }
 
 /// The header without lines of blanks alone: whoever reads it goes on behind them, and some parsers
 /// do not.
 fn unfolded(message: &[u8]) -> Vec<u8> {
-    let end = header_end(message, 0).map_or(message.len(), |end| end + 2);
-    let lines = message[..end.min(message.len())].split_inclusive(|c| *c == b'\n');
+    let end = header_octets(message, 0).map_or(message.len(), |octets| octets - b"\r\n".len());
+    let lines = message[..end].split_inclusive(|c| *c == b'\n');
     let is_blank = |line: &&[u8]| line.iter().all(u8::is_ascii_whitespace);
     let mut header: Vec<u8> = lines.filter(|line| !is_blank(line)).flatten().copied().collect();
     header.extend_from_slice(b"\r\n");
@@ -128,6 +130,28 @@ mod tests {
                 if id { "Message-ID: <0000000000000@h.test>\r\n" } else { "" },
             ];
             assert_eq!(lines, want.concat().into_bytes(), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_found_however_it_comes() {
+        let rows = [
+            ("", None),
+            ("\r", None),
+            ("\r\n", Some(2)),
+            ("\r\n\r\nbody", Some(2)),
+            ("A: b\r\n", None),
+            ("A: b\r\n\r", None),
+            ("A: b\r\n\r\n", Some(8)),
+            ("A: b\r\n\r\nbody\r\n\r\n", Some(8)),
+            ("A: b\r\n c\r\n\r\n", Some(12)),
+        ];
+        for (message, want) in rows {
+            let octets = message.as_bytes();
+            assert_eq!(header_octets(octets, 0), want, "{message:?}");
+            // Octet by octet the end is found as soon as it is there, and looked for once.
+            let found = (1..=octets.len()).find_map(|n| header_octets(&octets[..n], n - 1));
+            assert_eq!(found, want, "{message:?}");
         }
     }
 

@@ -19,20 +19,20 @@ use super::{
     authentication::{AuthExchange, Claimant, Identity},
     connection::{Ends, client_text, own_postmaster},
     descriptors::{LargeMessage, TOO_MANY_LARGE},
-    header_forms::{BegunForm, HeaderForms},
     presenter::Presenter,
     queue_side::{AuthorPolicy, QueueSide},
     rates::{RateParties, Reached},
     received::Received,
-    submission::{Author, check_sender, header_end},
+    submission::{Author, check_sender, header_octets},
     switching::QueueSides,
 };
 use crate::{
     events::{HandshakeEnded, MessageAccepted, RecipientsRefused},
+    forms::{BegunForm, FormedMail, HeaderForms},
     in_hand,
     router::{
-        Admitted, MAX_EXPANSION, Poster, Question, Route, Submission, grouped, internal_ip,
-        too_large_for_all,
+        Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route, Submission, grouped,
+        internal_ip, too_large_for_all,
     },
     timestamp::now_ms,
 };
@@ -93,8 +93,8 @@ struct Transaction {
     size: u64,
     /// Octets of our own lines in front of it.
     head: u64,
-    /// All of the header has come.
-    has_header: bool,
+    /// Octets of the header behind our own lines, and of its blank line, once all of it has come.
+    header: Option<usize>,
     /// Its channels want addresses of its header otherwise.
     forms: Option<HeaderForms>,
     /// The header scan, once the message is complete.
@@ -175,19 +175,24 @@ impl SmtpIntake {
 
     /// Ends a header that lacks its blank line: stores of ours refuse such a message (seed 16.6), and
     /// readers part it as each likes.
-    fn close_header(&self, head: usize, octets: &mut Vec<u8>) {
+    fn close_header(&mut self, head: usize, octets: &mut Vec<u8>) {
+        let mut is_mended = false;
         while let Some(HeaderGap { at, octets: missing }) = HeaderGap::of(&octets[head..]) {
             octets.splice(head + at..head + at, missing.iter().copied());
             let put = String::from_utf8_lossy(missing);
             let put = if put.trim_ascii().is_empty() { "a blank line" } else { &put };
             let client = &self.client_text;
             info!(%client, at, put, "a line of the header is none: that was put before it");
+            is_mended = true;
+        }
+        if is_mended {
+            self.transaction.header = header_octets(&octets[head..], 0);
         }
     }
 
     /// Adds what the message of a user lacks behind our own lines, `head` octets; refuses it in the
     /// name of somebody else.
-    fn complete_header(&self, head: usize, octets: &mut Vec<u8>) -> Result<(), Reply> {
+    fn complete_header(&mut self, head: usize, octets: &mut Vec<u8>) -> Result<(), Reply> {
         let Some(AuthorPolicy { sender_must_match }) = self.side.submission else { return Ok(()) };
         let author = Author::of(&octets[head..]);
         if let Some(identity) = self.identity.as_ref().filter(|_| sender_must_match) {
@@ -197,6 +202,7 @@ impl SmtpIntake {
         let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
         let named = if sender.is_empty() { self.user() } else { sender };
         let missing = author.missing(id, &self.side.host, named, SystemTime::now());
+        self.transaction.header = self.transaction.header.map(|octets| octets + missing.len());
         octets.splice(head..head, missing);
         Ok(())
     }
@@ -231,10 +237,8 @@ impl SmtpIntake {
         head: usize,
         mut octets: Vec<u8>,
     ) -> Result<Vec<BegunForm>, Reply> {
-        let end = || header_end(&octets[head..], 0).map(|end| end + b"\r\n\r\n".len());
-        let end =
-            if self.side.asterisks || self.transaction.forms.is_some() { end() } else { None };
-        let header = head..end.map_or(octets.len(), |end| (head + end).min(octets.len()));
+        // Without a blank line all of it is header.
+        let header = head..self.transaction.header.map_or(octets.len(), |its| head + its);
         if self.side.asterisks {
             star_received(&mut octets[header.clone()]);
         }
@@ -333,6 +337,7 @@ impl SmtpIntake {
             priority: transaction.glance.priority.unwrap_or_default(),
             held: self.hold_reason(),
             rerouted: None,
+            login: self.identity.as_ref().map(|identity| Arc::clone(&identity.user)),
             envelope_id: from.and_then(|from| from.envelope_id.clone()),
             returned: from.and_then(|from| from.returned),
             size: transaction.size,
@@ -404,7 +409,7 @@ impl SmtpIntake {
         let first = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
         let reply = Reply::with_text(250, Enhanced(2, 0, 0), queued_as(first));
         let accepted = self.transaction.accepted.iter().map(|to| &to.routes[..]);
-        let several = self.transaction.forms.as_ref().filter(|forms| forms.len() > 1);
+        let several = self.transaction.forms.as_ref().filter(|forms| forms.count() > 1);
         let divided = several.map(|forms| forms.divided(accepted));
         let mut is_first = true;
         for (n, CompleteForm { sender, content, _right }) in forms.into_iter().enumerate() {
@@ -620,6 +625,7 @@ impl Intake for SmtpIntake {
             submission: Some(self.submission()),
             poster: Poster::Client,
             earlier: None,
+            proof: PostProof::default(),
         };
         match self.side.router.admit(&question).await {
             // The router takes none that no transaction could take.
@@ -669,7 +675,13 @@ impl Intake for SmtpIntake {
         }
         self.transaction.counted = recipients;
         let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
-        self.transaction.forms = HeaderForms::of(&self.side, &self.hello, ways);
+        let mail = FormedMail {
+            router: &self.side.router,
+            source_channel: &self.side.source_channel,
+            default_host: self.side.default_host.of(&self.hello),
+            lies_in: None,
+        };
+        self.transaction.forms = HeaderForms::of(mail, ways);
         let id = self.side.ids.next();
         in_hand::hold(Some(id));
         let announced = self.transaction.from.as_ref().and_then(|from| from.size).unwrap_or(0);
@@ -706,15 +718,15 @@ impl Intake for SmtpIntake {
         transaction.size += octets.len() as u64;
         if let Gathered::Memory { head, octets: before } = &mut transaction.gathered {
             // A header is looked at as a whole. Its size has a limit of its own.
-            let lacks_header = !transaction.has_header;
-            if transaction.size <= self.side.large_message || lacks_header {
+            let is_large = transaction.size > self.side.large_message;
+            let lacks_header =
+                transaction.header.is_none() && !(is_large && lacks_its_end(&before[*head..]));
+            if !is_large || lacks_header {
                 let seen = before.len();
                 before.extend_from_slice(octets);
                 if lacks_header {
                     let from = seen.saturating_sub(*head);
-                    let is_large = transaction.size > self.side.large_message;
-                    transaction.has_header = header_end(&before[*head..], from).is_some()
-                        || is_large && lacks_its_end(&before[*head..]);
+                    transaction.header = header_octets(&before[*head..], from);
                 }
                 return Ok(());
             }

@@ -17,6 +17,8 @@ pub enum AutoreplyResult {
     Sent,
     /// The sender has had one a while ago.
     Recently,
+    /// The user has answered as many as one may within an hour.
+    Limited,
     /// The message has no sender, or one that nobody answers.
     Sender,
     /// It comes from the user itself.
@@ -46,9 +48,10 @@ struct AutoreplyLabels {
 
 impl AutoreplyResult {
     /// Every result.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Sent,
         Self::Recently,
+        Self::Limited,
         Self::Sender,
         Self::Own,
         Self::Automatic,
@@ -66,6 +69,7 @@ impl AutoreplyResult {
         match self {
             Self::Sent => "sent",
             Self::Recently => "recently",
+            Self::Limited => "limited",
             Self::Sender => "sender",
             Self::Own => "own",
             Self::Automatic => "automatic",
@@ -84,6 +88,7 @@ impl AutoreplyResult {
         match self {
             Self::Sent => "an automatic reply is sent",
             Self::Recently => "no automatic reply: this sender has had one",
+            Self::Limited => "no automatic reply: the user has answered enough within an hour",
             Self::Sender => "no automatic reply: the message has no sender, or a program's",
             Self::Own => "no automatic reply: the user sent it",
             Self::Automatic => "no automatic reply: a program sent it",

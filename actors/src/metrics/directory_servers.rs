@@ -26,8 +26,11 @@ pub struct ServerMeters {
     operations: Family<OperationLabels, Counter>,
     seconds: Family<ServerLabels, Histogram>,
     up: Family<ServerLabels, Gauge>,
-    standings: Arc<Mutex<Vec<ServerStatus>>>,
+    standings: Arc<Mutex<Vec<(String, Standing)>>>,
 }
+
+/// Why a server is away; `None`: it answers. The directory and those who look share it.
+type Standing = Arc<Mutex<Option<String>>>;
 
 /// A server as `relais status` shows it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -44,8 +47,7 @@ pub struct ServerMeter {
     operations: [Counter; OperationResult::ALL.len()],
     seconds: Histogram,
     up: Gauge,
-    server: String,
-    standings: Arc<Mutex<Vec<ServerStatus>>>,
+    standing: Standing,
 }
 
 /// The result of an operation; the label `result`.
@@ -98,7 +100,12 @@ impl ServerMeters {
 
     /// The servers of the directory that was opened last, in the order of the file.
     pub fn status(&self) -> Vec<ServerStatus> {
-        locked(&self.standings).clone()
+        let standings = locked(&self.standings);
+        let status = |(server, standing): &(String, Standing)| ServerStatus {
+            server: server.clone(),
+            away: locked(standing).clone(),
+        };
+        standings.iter().map(status).collect()
     }
 
     /// Another directory is opened.
@@ -117,10 +124,10 @@ impl ServerMeters {
         });
         let up = self.up.get_or_create_owned(&labels);
         up.set(1);
-        locked(&self.standings).push(ServerStatus { server: url.to_owned(), away: None });
-        let (seconds, standings) =
-            (self.seconds.get_or_create_owned(&labels), Arc::clone(&self.standings));
-        ServerMeter { operations, seconds, up, server: url.to_owned(), standings }
+        let standing = Standing::default();
+        locked(&self.standings).push((url.to_owned(), Arc::clone(&standing)));
+        let seconds = self.seconds.get_or_create_owned(&labels);
+        ServerMeter { operations, seconds, up, standing }
     }
 }
 
@@ -133,18 +140,20 @@ impl ServerMeter {
         }
     }
 
-    /// Why the server is away; or that it answers.
-    pub fn away(&self, why: Option<&str>) {
+    /// The server is away, or answers again.
+    pub fn set_away(&self, why: Option<String>) {
         self.up.set(i64::from(why.is_none()));
-        let mut standings = locked(&self.standings);
-        for standing in standings.iter_mut().filter(|standing| standing.server == self.server) {
-            standing.away = why.map(str::to_owned);
-        }
+        *locked(&self.standing) = why;
+    }
+
+    /// Why the server is away.
+    pub fn why_away(&self) -> Option<String> {
+        locked(&self.standing).clone()
     }
 }
 
-fn locked(standings: &Mutex<Vec<ServerStatus>>) -> MutexGuard<'_, Vec<ServerStatus>> {
-    standings.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl OperationResult {

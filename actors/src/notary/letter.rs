@@ -457,6 +457,7 @@ fn envelope_of(
         returned: None,
         held: None,
         rerouted: None,
+        login: None,
         size: 0,
         entries,
     }

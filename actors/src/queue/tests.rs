@@ -186,6 +186,7 @@ pub(crate) fn envelope(
         returned: None,
         held: None,
         rerouted: None,
+        login: None,
         size: 0,
         entries: vec![Entry {
             channel: channel.into(),
@@ -388,6 +389,7 @@ async fn entries_of_one_message_are_handed_out_together_and_settled_each_by_itse
         attempt: attempt(outcomes),
         counts: true,
         success_notices: 0,
+        stressed: false,
         joined: Vec::new(),
     };
     let joined = vec![settled(work.joined[0], vec![ok()])];

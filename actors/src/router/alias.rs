@@ -3,17 +3,14 @@
 //! The directory is asked first, then the alias table: an address that the directory has is never
 //! taken from the table. With `aliases_first` it is the other way round.
 
-use std::{
-    num::NonZeroU64,
-    sync::{Arc, Once},
-    time::SystemTime,
-};
+use std::{num::NonZeroU64, sync::Arc, time::SystemTime};
 
-use relais_channels::mail::{Address, XQuota};
+use relais_channels::mail::{Address, ErrorsTo, PostCheck, XQuota};
 use relais_config::{Channel, channel::Subaddress};
 use tracing::warn;
 
 use super::{
+    list_alias::{ListAlias, ListOwner},
     posting::{AskedLists, PostGoes, PostingCheck},
     refusal::{MAX_EXPANSION, Refusal},
     routes::{Question, Routes},
@@ -21,8 +18,8 @@ use super::{
     tables::INCLUDE,
 };
 use crate::directory::{
-    Allowance, Domain, Entry, EntryError, IgnoredValue, ListHeaders, Lookup, MemberSearch, Request,
-    Target, evaluate,
+    Allowance, Domain, Entry, EntryError, IgnoredValue, ListHeaders, Lookup, MemberSearch,
+    PostingRules, Request, Target, evaluate, ignored_dates, ignored_reply_values,
 };
 
 /// The addresses that an address stands for.
@@ -33,15 +30,17 @@ pub(super) struct Targets {
     /// Members by name that have no address.
     pub(super) missing: Vec<String>,
     /// Hears of failures in the sender's place.
-    pub(super) errors_to: Option<String>,
+    pub(super) errors_to: Option<ErrorsTo>,
     /// None of them yet: the address is looked up once more, by the reprocess channel.
     pub(super) is_later: bool,
     /// Octets of one message for them.
     pub(super) size_limit: Option<NonZeroU64>,
     /// The quota of the mailbox that one of them is the way to.
     pub(super) quota: Option<Arc<XQuota>>,
-    /// Changes to the header of mail for them.
+    /// Changes to mail for them.
     pub(super) headers: Option<Arc<ListHeaders>>,
+    /// Of a list: whether it was asked.
+    pub(super) post_check: PostCheck,
 }
 
 /// The names under which one address is looked for.
@@ -55,6 +54,8 @@ struct Names<'a> {
     /// In lower case.
     domain: String,
     ways: Subaddress,
+    /// The alias table may have one name for everybody of a domain.
+    is_wild: bool,
 }
 
 /// Looks for whom one address stands for.
@@ -79,7 +80,7 @@ impl<L: Lookup> Aliases<'_, L> {
         let unquoted = address.unquoted_local();
         let names = Names::of(&unquoted, address, self.channel);
         let Routes { completion, aliases_first, .. } = self.routes;
-        if *aliases_first && let Some(targets) = self.in_table(&names) {
+        if *aliases_first && let Some(targets) = self.in_table(&names).await? {
             return Ok(Some(targets));
         }
         let domain = self.lookup.domain(&names.domain).await?;
@@ -92,7 +93,7 @@ impl<L: Lookup> Aliases<'_, L> {
         {
             return Ok(Some(targets));
         }
-        if !*aliases_first && let Some(targets) = self.in_table(&names) {
+        if !*aliases_first && let Some(targets) = self.in_table(&names).await? {
             return Ok(Some(targets));
         }
         // Every host of ours has a postmaster (RFC 5321 section 4.5.1).
@@ -111,7 +112,6 @@ impl<L: Lookup> Aliases<'_, L> {
         let may_defer = self.may_defer();
         for (probe, subaddress) in names.probes() {
             let Some(entry) = self.find(domain, &probe).await? else { continue };
-            let may_defer = may_defer && !has_headers(&entry);
             let request = Request { address, subaddress, domain, now, released, may_defer };
             return self.options(&request, &entry).await.map(Some);
         }
@@ -138,6 +138,11 @@ impl<L: Lookup> Aliases<'_, L> {
     fn may_defer(&self) -> bool {
         let Question { source_channel, header, .. } = self.question;
         self.routes.reprocess.is_some() && !header && !self.routes.is_internal(source_channel)
+    }
+
+    fn posting_check(&mut self, may_defer: bool) -> PostingCheck<'_, L> {
+        let (asked, bounds) = ((self.routes, self.lookup), (self.depth, may_defer));
+        PostingCheck::new(asked, self.question, bounds, self.asked, self.trace)
     }
 
     /// The one mail entry with this address.
@@ -167,17 +172,30 @@ impl<L: Lookup> Aliases<'_, L> {
             warn!(dn = ?entry.dn, %error, "a directory entry takes no mail");
             self.trace.note(|| Step::unusable(entry, error));
         })?;
+        if applied.iter().any(|its| its.autoreply) {
+            self.note_ignored(&entry.dn, &ignored_dates(entry));
+            self.note_ignored(&entry.dn, &ignored_reply_values(entry));
+        }
         let Allowance { quota, size_limit, .. } = self.allowance(entry, &request.domain.entry);
-        let (errors_to, quota) = (errors_to(entry), quota.map(Arc::new));
+        let (errors_to, quota) = (errors_to(entry).map(ErrorsTo::reader), quota.map(Arc::new));
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
         if entry.is_group() {
-            self.note_unheeded(entry);
-            all.headers = self.headers(entry);
-            let check =
-                PostingCheck::new(self.lookup, self.question, self.depth, self.asked, self.trace);
-            if let PostGoes::ToModerators(moderators) = check.ask(entry).await? {
-                all.addresses.extend(moderators.into_iter().map(|address| (address, false)));
-                return Ok(all);
+            let wants_password = PostingRules::want_password(entry);
+            // The way to a list is not the way to its members: they are looked up once more there.
+            if !applied.iter().all(|applied| applied.is_way) {
+                all.headers = self.headers(entry, wants_password);
+            }
+            all.post_check = PostCheck::Passed;
+            match self.posting_check(request.may_defer).ask(entry).await? {
+                PostGoes::Passes => {}
+                PostGoes::ToModerators(moderators) => {
+                    all.addresses.extend(moderators.into_iter().map(|address| (address, false)));
+                    return Ok(all);
+                }
+                PostGoes::Later => {
+                    (all.is_later, all.post_check) = (true, PostCheck::NotAsked);
+                    return Ok(all);
+                }
             }
         }
         for applied in applied {
@@ -234,33 +252,17 @@ impl<L: Lookup> Aliases<'_, L> {
         Ok(addresses)
     }
 
-    /// The changes to the header of a list's mail, told.
-    fn headers(&mut self, entry: &Entry) -> Option<Arc<ListHeaders>> {
+    /// The changes to a list's mail, told.
+    fn headers(&mut self, entry: &Entry, wants_password: bool) -> Option<Arc<ListHeaders>> {
         let mut ignored = Vec::new();
-        let headers = ListHeaders::of(entry, &mut ignored);
+        let mut headers = ListHeaders::of(entry, &mut ignored);
+        headers.hides_password = wants_password;
         self.note_ignored(&entry.dn, &ignored);
         if headers.is_empty() {
             return None;
         }
-        self.trace.note(|| Step::ListHeaders {
-            added: headers.added.iter().map(ToString::to_string).collect(),
-            removed: headers.removed.iter().map(ToString::to_string).collect(),
-        });
+        self.trace.note(|| Step::of_headers(&headers));
         Some(Arc::new(headers))
-    }
-
-    /// Tells of attributes that a list has in vain.
-    fn note_unheeded(&mut self, entry: &Entry) {
-        for (key, attribute) in UNHEEDED {
-            if entry.first(key).is_none() {
-                continue;
-            }
-            let dn = &entry.dn;
-            UNHEEDED_IS_TOLD.call_once(|| {
-                warn!(?dn, attribute, "not there yet: an attribute of a list does nothing");
-            });
-            self.trace.note(|| Step::Unheeded { dn: dn.clone(), attribute });
-        }
     }
 
     /// The allowance of an entry, told.
@@ -301,27 +303,99 @@ impl<L: Lookup> Aliases<'_, L> {
     }
 
     /// `None`: the alias table knows nothing of it.
-    fn in_table(&mut self, names: &Names<'_>) -> Option<Targets> {
+    async fn in_table(&mut self, names: &Names<'_>) -> Result<Option<Targets>, Refusal> {
         let aliases = &self.routes.tables.aliases;
         if self.is_plain || aliases.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let mut probes = names.probes().chain(names.bare_probes());
-        let (name, subaddress, targets) = probes.find_map(|(name, subaddress)| {
-            let targets = aliases.get(&name)?.into_owned();
-            Some((name, subaddress, targets))
-        })?;
+        let mut probes = names.probes().chain(names.wild_probes()).chain(names.bare_probes());
+        let found = probes.find_map(|(name, subaddress)| {
+            let list = aliases.list(&name);
+            let targets = match list {
+                Some(list) => list.members.clone(),
+                None => aliases.get(&name)?.into_owned(),
+            };
+            Some((name, subaddress, (list, targets)))
+        });
+        let Some((name, subaddress, (list, targets))) = found else { return Ok(None) };
         let delimiter = &self.channel.recipient_delimiter;
         let taken_over = |target| with_subaddress(target, delimiter, subaddress);
         let targets: Vec<_> = targets.into_iter().map(taken_over).collect();
-        self.trace.note(|| Step::Alias { source: "aliases", targets: targets.clone() });
         // As in sendmail's and Postfix's alias files.
         let owner = format!("owner-{name}");
-        Some(Targets {
+        let owner = aliases.has(&owner).then_some(owner);
+        let found = Targets {
             addresses: Targets::of(targets).addresses,
-            errors_to: aliases.has(&owner).then_some(owner),
+            errors_to: owner.map(ErrorsTo::reader),
             ..Targets::default()
-        })
+        };
+        if let Some(list) = list {
+            return self.in_list((&name, list), found).await.map(Some);
+        }
+        self.note_members("aliases", &found);
+        Ok(Some(found))
+    }
+
+    /// The addresses that a list with parameters stands for; `found`: its members by address.
+    async fn in_list(
+        &mut self,
+        (name, list): (&str, &ListAlias),
+        mut found: Targets,
+    ) -> Result<Targets, Refusal> {
+        self.trace
+            .note(|| Step::Parameters { alias: name.to_owned(), parameters: list.shown.clone() });
+        if let Some(why) = &list.closed {
+            return Err(Refusal::List(why.clone()));
+        }
+        if let Some(limit) = list.size_limit {
+            self.trace.note(|| Step::SizeLimit { octets: limit.get() });
+        }
+        found.size_limit = list.size_limit;
+        found.post_check = PostCheck::Passed;
+        let may_defer = self.may_defer();
+        if let Some(rules) = &list.rules {
+            match self.posting_check(may_defer).ask_by(rules, name).await? {
+                PostGoes::Passes => {}
+                PostGoes::ToModerators(them) => {
+                    let size_limit = list.size_limit;
+                    return Ok(Targets { size_limit, ..Targets::members(them) });
+                }
+                PostGoes::Later => {
+                    (found.is_later, found.post_check) = (true, PostCheck::NotAsked);
+                    return Ok(found);
+                }
+            }
+        }
+        if list.is_deferred && may_defer {
+            found.is_later = true;
+            return Ok(found);
+        }
+        match &list.owner {
+            ListOwner::Unsaid => {}
+            ListOwner::Poster => found.errors_to = None,
+            ListOwner::Other(owner) => {
+                let address = owner.address.to_string();
+                self.trace.note(|| Step::ListSender { address });
+                found.errors_to = Some(owner.clone());
+            }
+        }
+        if let Some(headers) = &list.headers {
+            self.trace.note(|| Step::of_headers(headers));
+            found.headers = Some(Arc::clone(headers));
+        }
+        for search in &list.searches {
+            let more = self.members_by(search).await?;
+            found.addresses.extend(more.into_iter().map(|address| (address, false)));
+        }
+        self.note_members("aliases", &found);
+        Ok(found)
+    }
+
+    fn note_members(&mut self, source: &'static str, found: &Targets) {
+        self.trace.note(|| Step::Alias {
+            source,
+            targets: found.addresses.iter().map(|(address, _)| address.clone()).collect(),
+        });
     }
 
     fn instead(&mut self, source: &'static str, target: String, is_way: bool) -> Targets {
@@ -337,6 +411,11 @@ impl Targets {
         let own = |address: &str| address.starts_with('|') || address.starts_with(INCLUDE);
         let addresses = addresses.into_iter().map(|address| (own(&address), address));
         let addresses = addresses.map(|(is_way, address)| (address, is_way)).collect();
+        Self { addresses, ..Self::default() }
+    }
+
+    fn members(addresses: Vec<String>) -> Self {
+        let addresses = addresses.into_iter().map(|address| (address, false)).collect();
         Self { addresses, ..Self::default() }
     }
 
@@ -359,6 +438,7 @@ impl<'a> Names<'a> {
             subaddress: detail.map(|(_, subaddress)| subaddress).filter(|text| !text.is_empty()),
             domain: address.domain().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase(),
             ways: *ways,
+            is_wild: channel.aliaswild,
         }
     }
 
@@ -366,6 +446,14 @@ impl<'a> Names<'a> {
     fn probes(&self) -> impl Iterator<Item = (String, Option<&'a str>)> {
         let domain = &self.domain;
         self.bare_probes().map(move |(name, subaddress)| (format!("{name}@{domain}"), subaddress))
+    }
+
+    /// `*+*` and `*`, each with its domain, where everybody of a domain may have one alias.
+    fn wild_probes(&self) -> impl Iterator<Item = (String, Option<&'a str>)> {
+        let (domain, subaddress) = (&self.domain, self.subaddress);
+        let detailed = self.name.as_ref().map(|_| "*+*");
+        let names = detailed.into_iter().chain(["*"]).filter(|_| self.is_wild);
+        names.map(move |name| (format!("{name}@{domain}"), subaddress))
     }
 
     /// The same without the domain.
@@ -404,14 +492,3 @@ pub(super) const AUTOREPLY_WAY: &str = ":autoreply:";
 /// First characters of targets of aliases that are no addresses: commands, files, what else begins
 /// with a colon.
 pub(super) const SPECIAL: [char; 3] = ['|', '/', ':'];
-
-/// Whether mail for a list gets another header: copies that are made later have the header that came.
-fn has_headers(entry: &Entry) -> bool {
-    ["mgrpaddheader", "mgrpremoveheader"].iter().any(|name| entry.first(name).is_some())
-}
-
-/// Attributes of lists that are not heeded yet, in lower case and as they are written.
-const UNHEEDED: [(&str, &str); 2] =
-    [("mgrpmsgprefixtext", "mgrpMsgPrefixText"), ("mgrpmsgsuffixtext", "mgrpMsgSuffixText")];
-/// One line is enough, whatever mail comes: `relais route` shows it of each list.
-static UNHEEDED_IS_TOLD: Once = Once::new();

@@ -152,13 +152,16 @@ impl InForce {
         };
         let now = Instant::now();
         // Strangers who are turned away push nobody else's answer out.
-        let is_refused = resolution.posting == Posting::Asked && resolution.routes.is_err();
+        let is_refused = resolution.posting == Posting::Asked && resolution.routes.is_err()
+            || resolution.posting == Posting::HeaderWanted;
         let is_kept = self.limits.entries > 0 && !resolution.comes_once && !is_refused;
         let Some(until) = now.checked_add(life).filter(|_| is_kept) else { return };
         self.make_room(now);
         let key = match resolution.posting {
             Posting::Asked => poster_key(question),
-            Posting::Open | Posting::Unsaid => key(question.source_channel, question.address),
+            Posting::Open | Posting::Unsaid | Posting::HeaderWanted => {
+                key(question.source_channel, question.address)
+            }
         };
         let answer = Remembered { resolution: Arc::clone(resolution), until };
         self.charge(key.len(), resolution);
@@ -250,7 +253,7 @@ fn key(channel: &str, address: &Address) -> SmallVec<[u8; 128]> {
 /// The same, and who posts.
 fn poster_key(question: &Question<'_>) -> SmallVec<[u8; 128]> {
     let mut key = key(question.source_channel, question.address);
-    let user = question.submission.map_or("", |its| its.authenticated);
+    let user = question.login();
     // No address has a line end in it.
     for piece in [question.sender, user] {
         key.push(b'\n');

@@ -4,7 +4,9 @@
 //! ends every circle. Whoever stands in a circle and has no way out of it would get nothing, and
 //! nobody would hear of it: they are found here, once all ways are known.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
+
+use relais_channels::mail::ErrorsTo;
 
 /// The addresses that were looked up, and who led to whom.
 #[derive(Default)]
@@ -16,7 +18,7 @@ pub(super) struct Circles {
 
 struct Node {
     address: String,
-    errors_to: Option<Arc<str>>,
+    errors_to: Option<ErrorsTo>,
     /// Addresses that led here: the first one is the one that found it.
     from: Vec<usize>,
     /// To a way, or to a failure that is told of.
@@ -28,7 +30,7 @@ pub(super) struct Circular {
     /// As it was found.
     pub(super) address: String,
     /// Hears of it in the sender's place.
-    pub(super) errors_to: Option<Arc<str>>,
+    pub(super) errors_to: Option<ErrorsTo>,
 }
 
 impl Circles {
@@ -38,7 +40,7 @@ impl Circles {
         &mut self,
         address: &str,
         from: Option<usize>,
-        errors_to: Option<&Arc<str>>,
+        errors_to: Option<&ErrorsTo>,
     ) -> Option<usize> {
         let lower = address.to_ascii_lowercase();
         if let Some(known) = self.known.get(&lower) {

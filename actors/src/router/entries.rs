@@ -26,7 +26,7 @@ pub fn grouped<'a>(
     let alone = recipients.clone().map(|(_, routes)| routes.len()).sum::<usize>() == 1;
     let mut seen: HashSet<(&str, &str, &str)> = HashSet::new();
     // The groups that still have room, by where they go.
-    let mut open: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut open: HashMap<(&str, &str, Option<Arc<str>>), usize> = HashMap::new();
     for (recipient, routes) in recipients {
         for route in routes {
             let way = (&*route.channel, &*route.host);
@@ -36,6 +36,8 @@ pub fn grouped<'a>(
             let channel = channels.find(&route.channel).map(|id| channels.channel(id));
             let (copies, most) = channel.map_or((Copies::Single, 1), copies_of);
             let recipient = recipient_of(recipient, route);
+            // Recipients of one transaction have one sender.
+            let way = (way.0, way.1, sender_of(&recipient));
             let group = open.get(&way).and_then(|at| entries.get_mut(*at));
             if let Some(entry) = group.filter(|entry| entry.recipients.len() < most) {
                 entry.recipients.push(recipient);
@@ -52,6 +54,12 @@ pub fn grouped<'a>(
         }
     }
     entries
+}
+
+/// The sender that a list gives to the copy of a recipient.
+fn sender_of(recipient: &Recipient) -> Option<Arc<str>> {
+    let errors_to = recipient.origin.as_deref()?.errors_to.as_ref()?;
+    errors_to.is_sender.then(|| Arc::clone(&errors_to.address))
 }
 
 /// How recipients are divided, and how many may share an entry. A program is run for each of them,
@@ -86,5 +94,6 @@ fn recipient_of(recipient: &Recipient, route: &Route) -> Recipient {
         }))
     };
     let quota = route.quota.clone();
-    Recipient { address: Arc::clone(&route.address), origin, quota, ..recipient.clone() }
+    let (address, post_check) = (Arc::clone(&route.address), route.post_check);
+    Recipient { address, origin, quota, post_check, ..recipient.clone() }
 }

@@ -15,21 +15,25 @@
 //! tries it again or has the list's owner told. A name in a list whose entry is gone has the owner
 //! told; without an owner that stands in the log.
 
-use std::{collections::HashSet, num::NonZeroU64, sync::Arc};
+use std::{
+    collections::HashSet,
+    num::NonZeroU64,
+    sync::{Arc, LazyLock},
+};
 
-use relais_channels::mail::{Reply, XQuota};
+use relais_channels::mail::{ErrorsTo, PostCheck, Reply, XQuota};
 use tracing::warn;
 
 use super::{
     alias::Targets,
     circles::{Circles, Circular},
+    list_sender::{of_member, of_nobody},
     lists::Fingerprint,
     refusal::{MAX_EXPANSION, Refusal},
     routes::{Route, Routes},
     steps::{Step, Trace},
 };
-
-use crate::directory::ListHeaders;
+use crate::{directory::ListHeaders, seldom::Seldom};
 
 /// The ways and failures found so far.
 #[derive(Default)]
@@ -44,6 +48,8 @@ pub(super) struct Expansion {
     hosts: HashSet<Arc<str>>,
     /// The list that the recipient is, or leads to and to nobody else.
     pub(super) list: Option<Fingerprint>,
+    /// Some list wants a password: none of the others' members is to read it, either.
+    pub(super) hides_password: bool,
     /// The ways that this list came to a moment ago.
     pub(super) shared: Option<Arc<[Route]>>,
 }
@@ -64,21 +70,24 @@ pub(super) struct Lineage {
     /// The address to look up to come by the same way once more; `None`: the recipient itself.
     pub(super) member: Option<Arc<str>>,
     /// Hears of failures in the sender's place.
-    pub(super) errors_to: Option<Arc<str>>,
+    pub(super) errors_to: Option<ErrorsTo>,
     /// The address whose alias led here, in [`Expansion::circles`]; `None`: the recipient itself.
     pub(super) from: Option<usize>,
     /// The octets that a message may have that comes here.
     pub(super) size_limit: Option<NonZeroU64>,
     /// The quota of the mailbox whose way it is.
     pub(super) quota: Option<Arc<XQuota>>,
-    /// Changes to the header of mail that comes here.
+    /// Changes to mail that comes here.
     pub(super) headers: Option<Arc<ListHeaders>>,
+    /// Of the way to somebody who was looked up: whether a list was asked. `None`: nobody has looked.
+    pub(super) looked_up: Option<PostCheck>,
 }
 
 /// A member that leads nowhere.
 struct Failed {
     member: String,
-    errors_to: Option<Arc<str>>,
+    errors_to: Option<ErrorsTo>,
+    headers: Option<Arc<ListHeaders>>,
     refusal: Refusal,
 }
 
@@ -91,16 +100,22 @@ impl Failed {
 
 impl Lineage {
     /// Of the members of `address`, which is `node` of [`Expansion::circles`].
-    pub(super) fn of_members(&self, node: usize, address: &str, errors_to: Option<String>) -> Self {
+    pub(super) fn of_members(
+        &self,
+        node: usize,
+        address: &str,
+        errors_to: Option<ErrorsTo>,
+    ) -> Self {
         Self {
             depth: self.depth + 1,
             // Where a user's mail goes is asked of the user once more, and not of the way.
             member: (self.depth > 0).then(|| address.into()),
-            errors_to: errors_to.map(Arc::from).or_else(|| self.errors_to.clone()),
+            errors_to: errors_to.or_else(|| self.errors_to.clone()),
             from: Some(node),
             size_limit: self.size_limit,
             quota: None,
             headers: self.headers.clone(),
+            looked_up: None,
         }
     }
 
@@ -109,11 +124,28 @@ impl Lineage {
         let limits = self.size_limit.into_iter().chain(targets.size_limit);
         self.size_limit = limits.min();
         self.quota = targets.quota.take();
+        self.looked_up = Some(targets.post_check);
         self.headers = match (self.headers, targets.headers.take()) {
             (Some(outer), Some(inner)) => Some(Arc::new(outer.and(&inner))),
             (outer, inner) => outer.or(inner),
         };
         self
+    }
+}
+
+/// One line, however many: a stranger's RCPT of a few octets writes it. Of names that only the
+/// directory's administrator can take out of the list it comes once an hour.
+fn tell_of_failed(recipient: &str, failed: &[Failed], trace: &Trace) {
+    static STALE: LazyLock<Seldom> = LazyLock::new(Seldom::default);
+    let Some(Failed { member, refusal, .. }) = failed.first() else { return };
+    let members = failed.len();
+    if !failed.iter().all(Failed::is_stale) {
+        warn!(?recipient, members, first = ?member, %refusal, "members lead nowhere");
+    } else if !trace.is_on() && STALE.is_due(&(recipient, members, member)) {
+        warn!(
+            list = ?recipient, members, first = ?member, %refusal,
+            "members lead nowhere and are left out: this is told once an hour"
+        );
     }
 }
 
@@ -175,15 +207,16 @@ impl Expansion {
         for dn in targets.missing {
             self.circles.mark_leading(Some(node));
             let refusal = Refusal::NoAddress(dn.clone());
-            self.fail(dn, lineage.errors_to.clone(), refusal, trace);
+            self.fail(dn, lineage, refusal, trace);
         }
         let member = |(address, is_way): (String, bool)| {
-            let (member, quota) = if is_way {
-                (lineage.member.clone(), lineage.quota.clone())
-            } else {
-                (Some(address.as_str().into()), None)
-            };
-            Member { address, lineage: Lineage { member, quota, ..lineage.clone() }, is_way }
+            if is_way {
+                return Member { address, lineage: lineage.clone(), is_way };
+            }
+            let errors_to = lineage.errors_to.as_ref().map(|its| of_member(its, &address));
+            let (member, quota, looked_up) = (Some(address.as_str().into()), None, None);
+            let lineage = Lineage { member, errors_to, quota, looked_up, ..lineage.clone() };
+            Member { address, lineage, is_way }
         };
         self.followed.extend(targets.addresses.into_iter().rev().map(member));
     }
@@ -196,21 +229,20 @@ impl Expansion {
 
     /// Keeps a member that leads nowhere.
     pub(super) fn give_up(&mut self, member: Member, refusal: Refusal, trace: &mut Trace) {
-        let Member { address, lineage: Lineage { member, errors_to, from, .. }, is_way } = member;
-        self.circles.mark_leading(from);
+        let Member { address, lineage, is_way } = member;
+        self.circles.mark_leading(lineage.from);
         if is_way && refusal == Refusal::UnknownHost {
             let refusal = Refusal::NoChannel(address.chars().take(200).collect());
             // The way will be another one when it is looked for again.
-            let member = member.map_or(address, |member| member.to_string());
-            return self.fail(member, errors_to, refusal, trace);
+            let member = lineage.member.as_deref().map_or(address, str::to_owned);
+            return self.fail(member, &lineage, refusal, trace);
         }
         if is_way && matches!(refusal, Refusal::Alias(_)) {
             // The command may be listed when the alias is asked again.
-            let alias =
-                member.map_or_else(|| self.circles.recipient().to_owned(), |it| it.to_string());
-            return self.fail(alias, errors_to, refusal, trace);
+            let alias = lineage.member.as_deref().unwrap_or_else(|| self.circles.recipient());
+            return self.fail(alias.to_owned(), &lineage, refusal, trace);
         }
-        self.fail(address, errors_to, refusal, trace);
+        self.fail(address, &lineage, refusal, trace);
     }
 
     /// One copy of the name of a host.
@@ -232,23 +264,23 @@ impl Expansion {
         let circles = std::mem::take(&mut self.circles);
         let recipient = circles.recipient().to_owned();
         for Circular { address, errors_to } in circles.circular() {
-            self.fail(address, errors_to, Refusal::Circle, trace);
+            let lineage = Lineage { errors_to, ..Lineage::default() };
+            self.fail(address, &lineage, Refusal::Circle, trace);
         }
         let mut failed = std::mem::take(&mut self.failed);
-        if let Some(Failed { member, refusal, .. }) = failed.first() {
-            // One line, however many: a stranger's RCPT of a few octets writes it.
-            let members = failed.len();
-            warn!(?recipient, members, first = ?member, %refusal, "members lead nowhere");
-        }
+        tell_of_failed(&recipient, &failed, trace);
         if !self.routes.is_empty() {
             // Only the administrator of the list can mend it: a sender could do nothing about it.
             failed.retain(|failed| !failed.is_stale() || failed.errors_to.is_some());
+        }
+        if self.hides_password {
+            self.hide_password(routes);
         }
         let again = routes.reprocess.filter(|_| !self.routes.is_empty());
         let Some(n) = again else { return self.without_failed(&failed) };
         let (channel, tag) = &routes.names[n];
         let host = tag.to_ascii_lowercase();
-        for Failed { member, errors_to, refusal } in failed {
+        for Failed { member, errors_to, headers, refusal } in failed {
             let route = Route {
                 channel: Arc::clone(channel),
                 host: self.host(&host),
@@ -259,11 +291,36 @@ impl Expansion {
                 refused: Some(Arc::new(refusal.reply())),
                 size_limit: None,
                 quota: None,
-                headers: None,
+                // The list that it is a member of is not looked up once more.
+                headers,
+                post_check: PostCheck::default(),
             };
             self.push(route, trace);
         }
+        if self.hides_password {
+            self.hide_password(routes);
+        }
         Ok(self.routes)
+    }
+
+    /// Takes the password out of all mail but that of lists which have yet to ask for it.
+    fn hide_password(&mut self, routes: &Routes) {
+        let later = routes.reprocess.map(|n| &routes.names[n].0);
+        let mut last: Option<(Option<Arc<ListHeaders>>, Arc<ListHeaders>)> = None;
+        for route in &mut self.routes {
+            let asks = route.post_check != PostCheck::Unsaid && Some(&route.channel) == later;
+            let hides = route.headers.as_ref().is_some_and(|its| its.hides_password);
+            if asks && route.refused.is_none() || hides {
+                continue;
+            }
+            let same = last.take().filter(|(own, _)| *own == route.headers);
+            let (_, hiding) = last.insert(same.unwrap_or_else(|| {
+                let own = route.headers.clone();
+                let hiding = own.as_deref().cloned().unwrap_or_default().hiding_password();
+                (own, Arc::new(hiding))
+            }));
+            route.headers = Some(Arc::clone(hiding));
+        }
     }
 
     /// Where nobody would see to members that failed, one that failed has all refused.
@@ -295,19 +352,14 @@ impl Expansion {
         }
     }
 
-    fn fail(
-        &mut self,
-        member: String,
-        errors_to: Option<Arc<str>>,
-        refusal: Refusal,
-        trace: &mut Trace,
-    ) {
+    fn fail(&mut self, member: String, lineage: &Lineage, refusal: Refusal, trace: &mut Trace) {
         if trace.is_on()
             && let Some(reason) = refusal.reason()
         {
             trace.note(|| reason);
         }
         trace.note(|| Step::Refused { address: member.as_str().into(), reply: refusal.reply() });
-        self.failed.push(Failed { member, errors_to, refusal });
+        let errors_to = lineage.errors_to.as_ref().map(of_nobody);
+        self.failed.push(Failed { member, errors_to, headers: lineage.headers.clone(), refusal });
     }
 }

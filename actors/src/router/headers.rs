@@ -232,7 +232,7 @@ impl<'a, L: Lookup> Treater<'a, L> {
         let rewriter = Rewriter::new(self.routes, self.lookup, purpose, &mut untold);
         match rewriter.rewrite(address.clone()).await {
             Ok(rewritten) => Ok(rewritten.address),
-            Err(failure @ Refusal::Domain(_)) => Err(failure),
+            Err(failure @ Refusal::Lookup(_)) => Err(failure),
             Err(_leads_nowhere) => Ok(address),
         }
     }
@@ -250,7 +250,7 @@ impl<'a, L: Lookup> Treater<'a, L> {
         new: Result<Option<T>, Refusal>,
     ) -> Result<Option<T>, Refusal> {
         match new {
-            Err(failure @ (Refusal::Domain(_) | Refusal::Lookup(_))) if self.is_patient => {
+            Err(failure @ Refusal::Lookup(_)) if self.is_patient => {
                 warn!(?address, %failure, "an address of a header stays as it is");
                 Ok(None)
             }

@@ -20,7 +20,12 @@ mod expand;
 mod forward;
 mod forwarding;
 mod headers;
+mod list_alias;
+mod list_files;
+mod list_sender;
 mod lists;
+mod own_route;
+mod poster_files;
 #[cfg(test)]
 mod postfix_tests;
 mod posting;
@@ -63,8 +68,8 @@ pub use self::{
     postmaster::own_postmaster,
     resolver::Resolver,
     routes::{
-        AUTOREPLY, Admitted, Poster, Posting, Question, Resolution, Route, Routes, RoutesError,
-        Routing,
+        AUTOREPLY, Admitted, HeaderPassword, PostProof, Poster, Posting, Question, Resolution,
+        Route, Routes, RoutesError, Routing,
     },
     sizes::too_large_for_all,
     steps::Step,
@@ -82,7 +87,7 @@ use self::{
 };
 use crate::{
     actor::{Actor, Adopt, Ctx, Gone, Ground, Handle, Later, Mailbox},
-    directory::{DirectoryHandle, Lookup, LookupCounts, LookupError},
+    directory::{DirectoryHandle, GivenPassword, Lookup, LookupCounts, LookupError},
 };
 
 /// Asks for what does not depend on sender and client.
@@ -110,6 +115,17 @@ pub struct PosterText {
     pub sender: String,
     /// The user who has logged in; empty when nobody has.
     pub user: String,
+    /// The password for a list.
+    pub password: HeaderPassword<GivenPassword>,
+}
+
+/// Why an address has no ways.
+#[derive(Clone, Debug)]
+pub enum NoWay {
+    /// It is refused.
+    Refused(Reply),
+    /// The question lacks the password that the header may have.
+    HeaderWanted,
 }
 
 /// Asks which channel the address of a client leads to.
@@ -213,6 +229,10 @@ impl Handle<Resolve> for Router {
                     .map(|user| Submission { authenticated: user, ..Submission::default() }),
                 poster: by.map_or(Poster::Unsaid, |by| by.poster),
                 earlier: resolve.earlier.as_deref(),
+                proof: PostProof {
+                    login: "",
+                    password: by.map_or(HeaderPassword::Unread, |by| by.password.as_ref()),
+                },
             };
             let resolver = Resolver::new(&now.routes, &directory, question).sharing(&now.lists);
             Arc::new(resolver.resolve().await)
@@ -249,6 +269,7 @@ impl Handle<Explain> for Router {
                 }),
                 poster: Poster::Client,
                 earlier: None,
+                proof: PostProof::default(),
             };
             let mut routing = Resolver::new(&routes, &directory, question).traced().route().await;
             steps.append(&mut routing.steps);
@@ -349,7 +370,7 @@ impl RouterHandle {
         };
         let found = match found.posting {
             Posting::Unsaid => self.found_for_poster(&now, question).await?,
-            Posting::Open | Posting::Asked => found,
+            Posting::Open | Posting::Asked | Posting::HeaderWanted => found,
         };
         let asked = (&*now.routes, &self.directory);
         admit(asked, &found, question, &mut Trace::default()).await
@@ -369,17 +390,20 @@ impl RouterHandle {
         Ok(found)
     }
 
-    /// The same as things are now, whatever was found before; and for everybody.
-    pub async fn resolve_anew(&self, question: &Question<'_>) -> Result<Arc<[Route]>, Reply> {
-        self.ask(question, Some(PosterText::of(question))).await?.routes.clone()
-    }
-
-    /// The same, where access checks have a say.
-    pub async fn resolve_anew_and_admit(
+    /// The same as things are now, whatever was found before. `is_checked`: access checks have a say;
+    /// else it is for everybody.
+    pub async fn resolve_anew(
         &self,
         question: &Question<'_>,
-    ) -> Result<Arc<[Route]>, Reply> {
+        is_checked: bool,
+    ) -> Result<Arc<[Route]>, NoWay> {
         let found = self.ask(question, Some(PosterText::of(question))).await?;
+        if found.posting == Posting::HeaderWanted {
+            return Err(NoWay::HeaderWanted);
+        }
+        if !is_checked {
+            return Ok(found.routes.clone()?);
+        }
         let routes = self.cache.routes();
         let asked = (&*routes, &self.directory);
         let admitted = admit(asked, &found, question, &mut Trace::default()).await?;
@@ -485,8 +509,19 @@ impl PosterText {
         Self {
             poster: question.poster,
             sender: question.sender.to_owned(),
-            user: question.submission.map_or("", |its| its.authenticated).to_owned(),
+            user: question.login().to_owned(),
+            password: match question.proof.password {
+                HeaderPassword::Unread => HeaderPassword::Unread,
+                HeaderPassword::Absent => HeaderPassword::Absent,
+                HeaderPassword::Given(password) => HeaderPassword::Given(password.clone()),
+            },
         }
+    }
+}
+
+impl From<Reply> for NoWay {
+    fn from(reply: Reply) -> Self {
+        Self::Refused(reply)
     }
 }
 

@@ -186,6 +186,8 @@ async fn transports_are_found_in_the_order_of_transport_5() {
                      lists.example  l:\n\
                      gone.example   error:5.1.6 moved\\: ask there\n\
                      later.example  retry:\n\
+                     coded.example  error:550 5.1.6 moved\n\
+                     soon.example   retry:450 soon\n\
                      *              lmtp:inet:any\n";
     let mut config = config(folder.path(), &[("transport", &transport.replace("\\:", ":"))]);
     config.channels[0].mailbox_transport = Some("lmtp:unix:/s".to_owned());
@@ -203,6 +205,8 @@ async fn transports_are_found_in_the_order_of_transport_5() {
         ("v@lists.example", "lmtp unix:/s v@lists.example"),
         ("v@gone.example", "550 5.1.6 moved: ask there"),
         ("v@later.example", "450 4.0.0 no mail is taken for this address"),
+        ("v@coded.example", "550 5.1.6 moved"),
+        ("v@soon.example", "450 4.0.0 soon"),
         // An entry for everybody makes nobody ours, and one for a domain no way through it.
         ("v@other.test", relaying),
         ("v%other.test@d.example", relaying),
@@ -255,6 +259,64 @@ async fn virtual_aliases_are_found_in_the_order_of_virtual_5() {
         ("open@virt.example", "tcp_local elsewhere.example x@elsewhere.example"),
         ("x%elsewhere.example@map.example", relaying),
         ("@map.example:x@elsewhere.example", relaying),
+    ];
+    same(&config, &rows).await;
+}
+
+/// Sections 1.2 to 1.4 of the reference: what holds between the tables.
+#[tokio::test]
+async fn one_table_has_its_say_before_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let many = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!(" m{n}@v.test")).collect();
+        names.concat()
+    };
+    let table = format!(
+        "virt.example    any\nu@virt.example  a@v.test\n\
+         two@v.example   same@v.test, SAME@v.test, same@v.test\n\
+         most@v.example {}\ntoo.many@v.example {}\n\
+         list@v.example  @v.test, other@v.test\n\
+         late@v.example  other@v.test, @v.test\n",
+        many(999),
+        many(1_001),
+    );
+    let files = [
+        ("virtual", table.as_str()),
+        ("aliases", "team: joe, ann\n"),
+        ("home/ann/.forward", "bob\n"),
+        ("home/ann/.forward+a/b", "carol\n"),
+    ];
+    fs::create_dir_all(folder.path().join("home/ann/.forward+a")).unwrap();
+    let mut config = config(folder.path(), &files);
+    let own = [
+        ("v.test", "lmtp1:unix:/v"),
+        // Another user is as unknown as without a transport.
+        ("virt.example", "lmtp1:unix:/virt"),
+    ];
+    for (pattern, transport) in own {
+        config.transport.own.insert(pattern.to_owned(), transport.to_owned());
+    }
+    let rows = [
+        ("u@virt.example", "lmtp1 unix:/v a@v.test"),
+        ("other@virt.example", "550 5.1.1 unknown or illegal alias"),
+        ("two@v.example", "lmtp1 unix:/v same@v.test"),
+        ("too.many@v.example", "554 5.4.6 the address leads back to itself, or to too many"),
+        ("list+x@v.example", "lmtp1 unix:/v list+x@v.test\nlmtp1 unix:/v other+x@v.test"),
+        // An extension that is a path names no file.
+        ("ann+a/b", "lmtp unix:/var/imap/socket/lmtp bob"),
+        ("team", "lmtp unix:/var/imap/socket/lmtp joe\nlmtp unix:/var/imap/socket/lmtp bob"),
+    ];
+    same(&config, &rows).await;
+    let routes = Routes::new(&config).unwrap();
+    let most = way(&routes, "most@v.example", false, &Source::None).await;
+    assert_eq!(most.lines().count(), 999, "{most}");
+    // A transport for the domain of this host comes before its aliases and accounts.
+    config.transport.own.insert("mail.example.org".to_owned(), "lmtp1:unix:/all".to_owned());
+    let rows = [
+        ("team", "lmtp1 unix:/all team"),
+        ("ann", "lmtp1 unix:/all ann"),
+        ("joe+ext", "lmtp1 unix:/all joe+ext"),
+        ("ghost", "lmtp1 unix:/all ghost"),
     ];
     same(&config, &rows).await;
 }

@@ -51,6 +51,8 @@ pub(super) enum Refusal {
     NoModerator,
     #[error("to find out who may post to the list takes too many look-ups")]
     TooManyAsked,
+    #[error("the password of a list stands in the header, which only the reprocess channel has")]
+    HeaderUnread,
     #[error("a list asks who posts")]
     PosterUnsaid,
     #[error("the account's UNIX mailbox is not supported yet")]
@@ -59,8 +61,6 @@ pub(super) enum Refusal {
     NoExit,
     #[error("mail for this address is thrown away, and no channel is for that")]
     Discard,
-    #[error("a temporary failure of the directory: {0}")]
-    Domain(LookupError),
     #[error(transparent)]
     Lookup(#[from] LookupError),
     #[error(transparent)]
@@ -72,9 +72,7 @@ impl Refusal {
     /// own.
     pub(super) fn reason(&self) -> Option<Step> {
         match self {
-            Self::Domain(LookupError(reason)) | Self::Lookup(LookupError(reason)) => {
-                Some(Step::NoAnswer { reason: reason.clone() })
-            }
+            Self::Lookup(LookupError(reason)) => Some(Step::NoAnswer { reason: reason.clone() }),
             Self::NoChannel(_)
             | Self::Alias(_)
             | Self::NoProgram(_)
@@ -84,6 +82,7 @@ impl Refusal {
             | Self::List(_)
             | Self::Forward
             | Self::NoModerator
+            | Self::HeaderUnread
             | Self::TooManyAsked => Some(Step::Reason { reason: self.to_string() }),
             _ => None,
         }
@@ -158,10 +157,10 @@ impl Refusal {
                 let words = words.unwrap_or_else(|| "you may not post to this list".to_owned());
                 Reply::with_text(550, Enhanced(5, 7, 2), words)
             }
-            Self::NoModerator | Self::TooManyAsked | Self::PosterUnsaid => {
+            Self::NoModerator | Self::TooManyAsked | Self::PosterUnsaid | Self::HeaderUnread => {
                 Reply::new(451, Enhanced(4, 3, 5), "this list cannot be asked who may post")
             }
-            Self::Domain(_) => Reply::new(451, Enhanced(4, 0, 0), "temporary lookup failure"),
+            // RFC 3463 has a code for a directory that is away, whatever it was asked for.
             Self::Lookup(_) => Reply::new(451, Enhanced(4, 4, 3), "temporary lookup failure"),
             Self::Entry(error) => error.reply(),
         }
@@ -181,8 +180,7 @@ fn why_unserved(target: &str) -> &'static str {
 
 /// Whether the directory could not be asked: that passes, and says nothing of the address.
 pub(super) fn is_lookup_failure(reply: &Reply) -> bool {
-    let lookup = LookupError(String::new());
-    *reply == Refusal::Domain(lookup.clone()).reply() || *reply == Refusal::Lookup(lookup).reply()
+    *reply == Refusal::Lookup(LookupError(String::new())).reply()
 }
 
 /// Aliases within aliases.

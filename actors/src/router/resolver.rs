@@ -19,7 +19,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use relais_channels::mail::{Address, Enhanced, Reply};
+use relais_channels::mail::{Address, Enhanced, PostCheck, Reply};
 use relais_config::{
     Channel,
     channel::{Program, RouteStyle},
@@ -32,7 +32,9 @@ use super::{
     expand::{Expansion, Lineage, Member},
     forward,
     forwarding::forwarded,
+    list_sender::of_nobody,
     lists::{LONG, Lists},
+    own_route::without_own_hosts,
     posting::AskedLists,
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
@@ -117,7 +119,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let Question { address, header, .. } = self.question;
         let resolution = self.walk(address).await;
         let posting = self.posting();
-        if posting == Posting::Unsaid {
+        if matches!(posting, Posting::Unsaid | Posting::HeaderWanted) {
             return Resolution { posting, ..resolution };
         }
         let refused = matches!(&resolution.routes, Err(reply) if !is_lookup_failure(reply));
@@ -127,7 +129,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         } else {
             resolution
         };
-        Resolution { posting: self.posting(), ..resolution }
+        let held = self.asked.held.take().map(Into::into);
+        Resolution { posting: self.posting(), held, ..resolution }
     }
 
     /// How far what was found depends on who posts.
@@ -135,12 +138,21 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         match self.question.poster {
             _ if self.asked.count == 0 => Posting::Open,
             Poster::Unsaid => Posting::Unsaid,
+            _ if self.asked.wants_header => Posting::HeaderWanted,
             _ => Posting::Asked,
         }
     }
 
     /// Walks one address: rewrites it, and goes on to the ends of all its ways.
     async fn walk(&mut self, address: &Address) -> Resolution {
+        let shorter = match self.without_own_hosts(address).await {
+            Ok(shorter) => shorter,
+            Err(refusal) => {
+                self.note_reason(&refusal);
+                return Resolution::refused(address, &refusal);
+            }
+        };
+        let address = shorter.as_ref().unwrap_or(address);
         if !self.question.header
             && let Some(resolution) = self.replace(address).await
         {
@@ -163,8 +175,21 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let relaying = !local && self.is_relaying(&first, claimed);
         let channel = channel.map(|channel| channel.name.as_str().into());
         let routes = self.expand(first).await;
-        let (comes_once, posting) = (self.comes_once, Posting::default());
-        Resolution { routes, local, relaying, rewritten, channel, comes_once, posting }
+        let (comes_once, posting, held) = (self.comes_once, Posting::default(), None);
+        Resolution { routes, local, relaying, rewritten, channel, comes_once, posting, held }
+    }
+
+    /// The address without hosts of ours at the head of its source route; `None`: it has none.
+    async fn without_own_hosts(&mut self, address: &Address) -> Result<Option<Address>, Refusal> {
+        if self.question.header || address.route().next().is_none() {
+            return Ok(None);
+        }
+        let purpose = self.purpose();
+        let shorter = without_own_hosts(self.routes, self.lookup, purpose, address).await?;
+        if let Some(shorter) = &shorter {
+            self.note_instead("hosts of ours in the source route", shorter.to_string());
+        }
+        Ok(shorter)
     }
 
     /// The ways of what virtual aliases make of a recipient; `None`: it stands for itself.
@@ -193,6 +218,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             routes: ways,
             comes_once: self.comes_once,
             posting: Posting::default(),
+            held: None,
         })
     }
 
@@ -230,7 +256,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             && let Some(member) = expansion.next()
         {
             expanded = match self.take_member(&member, &mut expansion).await {
-                Err(refusal) if !matches!(refusal, Refusal::TooMany | Refusal::PosterUnsaid) => {
+                Err(refusal)
+                    if !self.asked.wants_header
+                        && !matches!(refusal, Refusal::TooMany | Refusal::PosterUnsaid) =>
+                {
                     expansion.give_up(member, refusal, &mut self.trace);
                     Ok(())
                 }
@@ -421,8 +450,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             return Err(Refusal::TooDeep);
         }
         let mut targets = self.targets(channel, address, is_plain, lineage.depth).await?;
+        let changes = targets.as_ref().and_then(|targets| targets.headers.as_ref());
+        expansion.hides_password |= changes.is_some_and(|changes| changes.hides_password);
         if let Some(targets) = targets.as_mut().filter(|targets| targets.is_later) {
-            return self.defer(address, &lineage.clone().within(targets), expansion);
+            return self.defer(address, targets, lineage, expansion);
         }
         if targets.is_none() && hands_on(channel) && !is_plain {
             targets = self.forward(channel, address).await?;
@@ -448,6 +479,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     fn defer(
         &mut self,
         address: &Address,
+        targets: &Targets,
         lineage: &Lineage,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
@@ -463,11 +495,13 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             address: address.mailbox().into(),
             tag: Arc::clone(tag),
             member: Some(address.mailbox().into()),
-            errors_to: lineage.errors_to.clone(),
+            errors_to: lineage.errors_to.as_ref().map(of_nobody),
             refused: None,
-            size_limit: lineage.size_limit,
+            size_limit: lineage.size_limit.into_iter().chain(targets.size_limit).min(),
             quota: None,
+            // Its own changes are made when its members are looked up.
             headers: lineage.headers.clone(),
+            post_check: targets.post_check,
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -564,13 +598,14 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             && expansion.is_empty()
             && !targets.addresses.iter().any(is_own);
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
-        let Lineage { depth, member, errors_to, size_limit, quota, headers, .. } = members;
+        let Lineage { depth, member, errors_to, size_limit, quota, headers, looked_up, .. } =
+            members;
         let Purpose { envelope, forward, source, reprocessed, .. } = self.purpose();
         let released = (self.question.released, reprocessed);
         let list = lists.fingerprint(&(
             (source, envelope, forward, released),
             (&targets.addresses, &targets.missing, errors_to, member),
-            (depth, size_limit, quota, headers),
+            (depth, size_limit, quota, headers, looked_up),
         ));
         expansion.list = Some(list);
         self.asked_before_list = self.asked.count;
@@ -612,18 +647,23 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         }
         let (name, tag) = &self.routes.names[n];
         let own_tag = rewritten.channel == Some(n) && **tag != *rewritten.tag;
+        // A rule leads to a channel that comes back here with an address that may be a list's.
+        let comes_back =
+            matches!(channel.program, Program::Process | Program::Reprocess | Program::Hold);
+        let unseen = if comes_back { PostCheck::NotAsked } else { PostCheck::Unsaid };
         let route = Route {
             channel: Arc::clone(name),
             host: expansion.host(&host),
             address: presented(channel, &rewritten.address).into(),
             tag: if own_tag { (&*rewritten.tag).into() } else { Arc::clone(tag) },
             member: lineage.member.clone(),
-            errors_to: lineage.errors_to.clone(),
+            errors_to: lineage.errors_to.as_ref().map(of_nobody),
             refused: None,
             size_limit: lineage.size_limit,
             // Nobody else can make use of it.
             quota: lineage.quota.clone().filter(|_| channel.program == Program::Lmtp),
             headers: lineage.headers.clone(),
+            post_check: lineage.looked_up.unwrap_or(unseen),
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -677,6 +717,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             channel: refused.channel.clone(),
             comes_once: refused.comes_once,
             posting: refused.posting,
+            held: None,
         };
         let asked = self.question.address;
         if let Some(address) = configured.as_ref().filter(|address| *address != asked) {
@@ -710,6 +751,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             size_limit: None,
             quota: None,
             headers: None,
+            post_check: PostCheck::default(),
         }]))
     }
 
@@ -797,6 +839,7 @@ impl Resolution {
             channel: None,
             comes_once: false,
             posting: Posting::default(),
+            held: None,
         }
     }
 }

@@ -68,9 +68,7 @@ async fn primary(
 ) -> Result<Option<Address>, Refusal> {
     let Some(domain) = address.domain() else { return Ok(None) };
     let domain = domain.trim_end_matches('.').to_ascii_lowercase();
-    let Some(found) = lookup.domain(&domain).await.map_err(Refusal::Domain)? else {
-        return Ok(None);
-    };
+    let Some(found) = lookup.domain(&domain).await? else { return Ok(None) };
     let name = format!("{}@{domain}", address.unquoted_local().to_ascii_lowercase());
     let mut entries = lookup.entries(&found, &name).await?;
     trace.note(|| Step::Entries {

@@ -435,7 +435,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
 
     /// Whether the directory has the domain, and this machine may act for it.
     async fn is_ours(&self, name: &str) -> Result<bool, Refusal> {
-        let domain = self.lookup.domain(name).await.map_err(Refusal::Domain)?;
+        let domain = self.lookup.domain(name).await?;
         Ok(domain.is_some_and(|domain| {
             let hosts = domain.entry.all("mailroutinghosts");
             hosts.is_empty() || hosts.iter().any(|host| self.routes.policy.is_here(host))

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use relais_channels::mail::{Address, Reply, XQuota};
+use relais_channels::mail::{Address, ErrorsTo, PostCheck, Reply, XQuota};
 use relais_config::{
     Channel, Config, ListedProgram, MappingTable, RewriteRule,
     channel::Program,
@@ -22,6 +22,7 @@ use relais_config::{
 };
 
 use super::{
+    list_alias::completion,
     postmaster::Postmaster,
     refusal::Refusal,
     reversing::Reversing,
@@ -32,7 +33,7 @@ use super::{
     tables::{MailTables, TableError},
     transport::words,
 };
-use crate::directory::{ListHeaders, Policy};
+use crate::directory::{GivenPassword, ListHeaders, Policy};
 
 /// Everything that routing goes by.
 #[derive(Debug)]
@@ -114,9 +115,48 @@ pub struct Question<'a> {
     /// The channel that the mail came in by before a channel of program `Reprocess` had it: rules see
     /// that one, as if there were no other.
     pub earlier: Option<&'a str>,
+    /// The facts about who posts that mail in the queue keeps.
+    pub proof: PostProof<'a>,
+}
+
+/// Facts about who posts that mail in the queue keeps, beside its sender.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PostProof<'a> {
+    /// The user who had logged in; empty when nobody had.
+    pub login: &'a str,
+    /// The password that its header has for a list.
+    pub password: HeaderPassword<&'a GivenPassword>,
+}
+
+/// The password for a list that a header has.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum HeaderPassword<T> {
+    /// The header has not been looked at.
+    #[default]
+    Unread,
+    /// It has none.
+    Absent,
+    /// This one.
+    Given(T),
+}
+
+impl<T> HeaderPassword<T> {
+    /// The same, borrowed.
+    pub fn as_ref(&self) -> HeaderPassword<&T> {
+        match self {
+            Self::Unread => HeaderPassword::Unread,
+            Self::Absent => HeaderPassword::Absent,
+            Self::Given(password) => HeaderPassword::Given(password),
+        }
+    }
 }
 
 impl<'a> Question<'a> {
+    /// The user who has logged in; empty when nobody has.
+    pub fn login(&self) -> &'a str {
+        self.submission.map_or(self.proof.login, |its| its.authenticated)
+    }
+
     /// The engine itself asks, for mail that comes in by this channel.
     pub fn of_nobody(address: &'a Address, source_channel: &'a str) -> Self {
         Self {
@@ -129,6 +169,8 @@ impl<'a> Question<'a> {
             submission: None,
             poster: Poster::Nobody,
             earlier: None,
+            // Mail of our own has none.
+            proof: PostProof { login: "", password: HeaderPassword::Absent },
         }
     }
 }
@@ -184,15 +226,17 @@ pub struct Route {
     /// The address that was looked up last, when it is not the recipient's own.
     pub member: Option<Arc<str>>,
     /// Hears of failures in the sender's place.
-    pub errors_to: Option<Arc<str>>,
+    pub errors_to: Option<ErrorsTo>,
     /// It leads nowhere, for good or for now; the channel is the one that sees to that.
     pub refused: Option<Arc<Reply>>,
     /// The octets that a message may have that goes this way; `None`: as many as it likes.
     pub size_limit: Option<NonZeroU64>,
     /// The quota of the mailbox that it leads to, which the store is told.
     pub quota: Option<Arc<XQuota>>,
-    /// Changes to the header of mail that goes this way.
+    /// Changes to mail that goes this way.
     pub headers: Option<Arc<ListHeaders>>,
+    /// Whether the list that is looked up to come this way once more has been asked.
+    pub post_check: PostCheck,
 }
 
 /// A channel that mail leaves by.
@@ -221,6 +265,8 @@ pub struct Resolution {
     pub comes_once: bool,
     /// Whether lists asked who posts.
     pub posting: Posting,
+    /// Why one of these lists has the mail held.
+    pub held: Option<Box<str>>,
 }
 
 /// How far an answer depends on who posts.
@@ -233,6 +279,8 @@ pub enum Posting {
     Asked,
     /// It is none: it has to be asked for with a poster.
     Unsaid,
+    /// It is none: a password that stands in the header has to be known.
+    HeaderWanted,
 }
 
 /// Why a configuration cannot be routed by.
@@ -268,11 +316,6 @@ impl Routes {
             }
         }
         let local = config.channels.iter().find(|channel| channel.program == Program::Local);
-        // Without a directory users are users of this host.
-        let completion = match (&config.directory, local) {
-            (None, Some(local)) => &local.tag,
-            _ => &config.default_domain,
-        };
         let both = |channel: &Channel| (channel.name.as_str().into(), channel.tag.as_str().into());
         let of = |program| config.channels.iter().position(|its| its.program == program);
         // Of several of one name the first counts.
@@ -317,7 +360,7 @@ impl Routes {
             sequences,
             tables: mail_tables,
             aliases_first: config.aliases_first,
-            completion: completion.to_ascii_lowercase(),
+            completion: completion(config).to_ascii_lowercase(),
             delimiter: local.map_or("+".to_owned(), |local| local.recipient_delimiter.clone()),
             postmaster: Postmaster::of(config),
         })
@@ -383,6 +426,7 @@ impl Routes {
             size_limit: None,
             quota: None,
             headers: None,
+            post_check: PostCheck::default(),
         }]))
     }
 
@@ -412,6 +456,7 @@ impl Routes {
             size_limit: None,
             quota: None,
             headers: None,
+            post_check: PostCheck::default(),
         })
     }
 

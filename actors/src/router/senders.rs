@@ -29,7 +29,7 @@ pub(super) async fn rewritten_sender(
     let rewritten = Rewriter::new(routes, lookup, purpose, trace).rewrite(sender.clone()).await;
     let address = match rewritten {
         Ok(rewritten) => rewritten.address,
-        Err(failure @ (Refusal::Domain(_) | Refusal::Lookup(_))) => return Err(failure),
+        Err(failure @ Refusal::Lookup(_)) => return Err(failure),
         Err(_leads_nowhere) => return Ok(None),
     };
     let is_new = address != *sender;

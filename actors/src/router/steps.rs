@@ -7,7 +7,7 @@ use std::fmt;
 use relais_channels::mail::Reply;
 use serde::Serialize;
 
-use crate::directory::{Entry, EntryError, SearchLog, Searched};
+use crate::directory::{Entry, EntryError, ListHeaders, SearchLog, Searched};
 
 /// One step of routing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -150,6 +150,18 @@ pub enum Step {
         /// The targets of the alias.
         targets: Vec<String>,
     },
+    /// A list with parameters was found.
+    Parameters {
+        /// Its name.
+        alias: String,
+        /// Each of them, as it was written.
+        parameters: Vec<String>,
+    },
+    /// Copies for the members of a list have this sender.
+    ListSender {
+        /// The address; `+*` stands for a member's.
+        address: String,
+    },
     /// A delivery option was applied.
     Option {
         /// The option.
@@ -182,13 +194,6 @@ pub enum Step {
         /// How many addresses it found.
         addresses: usize,
     },
-    /// An attribute that is not heeded yet.
-    Unheeded {
-        /// The name of the entry.
-        dn: String,
-        /// The attribute.
-        attribute: &'static str,
-    },
     /// The address is looked up later, by a channel of its own.
     Later {
         /// The address.
@@ -212,12 +217,18 @@ pub enum Step {
         /// Messages; the same.
         messages: i64,
     },
-    /// Changes to the header of a list's mail.
+    /// Changes to a list's mail.
     ListHeaders {
         /// Lines that are put in front.
         added: Vec<String>,
         /// Names of fields that are taken away.
         removed: Vec<String>,
+        /// Lines in front of the first text.
+        prefix: String,
+        /// Lines behind it.
+        suffix: String,
+        /// The field with the password is taken away.
+        hides_password: bool,
     },
     /// The octets that a message may have.
     SizeLimit {
@@ -367,11 +378,22 @@ impl Step {
             Self::Quota { size, messages } => {
                 write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
             }
-            Self::ListHeaders { added, removed } => {
+            Self::ListHeaders { added, removed, prefix, suffix, hides_password } => {
+                let password = hides_password.then(|| "- Approved".to_owned());
                 let added = added.iter().map(|line| format!("+ {line}"));
                 let removed = removed.iter().map(|name| format!("- {name}"));
-                let all: Vec<_> = added.chain(removed).collect();
-                write!(f, "  header of the list's mail: {}", all.join(", "))
+                let text = [("before", prefix), ("behind", suffix)].into_iter();
+                let text = text.filter(|(_, text)| !text.is_empty());
+                let text =
+                    text.map(|(place, text)| format!("{place} the text {:?}", text.trim_end()));
+                let all: Vec<_> = added.chain(removed).chain(password).chain(text).collect();
+                write!(f, "  the list's mail: {}", all.join(", "))
+            }
+            Self::Parameters { alias, parameters } => {
+                write!(f, "  aliases: {alias} is a list with {}", parameters.join(", "))
+            }
+            Self::ListSender { address } => {
+                write!(f, "  the sender of copies is {address}, who hears of failures")
             }
             Self::SizeLimit { octets } => write!(f, "  a message may have {octets} octets"),
             Self::Unusable { dn, reason } => write!(f, "  {dn}: takes no mail: {reason}"),
@@ -379,13 +401,26 @@ impl Step {
             Self::Found { search, addresses } => {
                 write!(f, "  members by {search}: {addresses} addresses")
             }
-            Self::Unheeded { dn, attribute } => {
-                write!(f, "  {dn}: {attribute} is not there yet, and does nothing")
-            }
             Self::Later { address, channel } => {
                 write!(f, "  {address} is looked up later, by channel {channel}")
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Of the changes to a list's mail.
+    pub(super) fn of_headers(headers: &ListHeaders) -> Self {
+        let ListHeaders { added, removed, replaced, completed, prefix, suffix, hides_password } =
+            headers;
+        let plain = added.iter().map(ToString::to_string);
+        let replaced = replaced.iter().map(|line| format!("{line} (in place of its own)"));
+        let completed = completed.iter().map(|line| format!("{line} (unless it has one)"));
+        Self::ListHeaders {
+            added: plain.chain(replaced).chain(completed).collect(),
+            removed: removed.iter().map(ToString::to_string).collect(),
+            prefix: prefix.to_string(),
+            suffix: suffix.to_string(),
+            hides_password: *hides_password,
         }
     }
 
@@ -487,6 +522,8 @@ impl fmt::Display for Step {
             Self::Domain { .. }
             | Self::Entries { .. }
             | Self::Option { .. }
+            | Self::Parameters { .. }
+            | Self::ListSender { .. }
             | Self::Ignored { .. }
             | Self::Quota { .. }
             | Self::SizeLimit { .. }
@@ -494,7 +531,6 @@ impl fmt::Display for Step {
             | Self::Unusable { .. }
             | Self::Posting { .. }
             | Self::Found { .. }
-            | Self::Unheeded { .. }
             | Self::Later { .. } => self.write_of_entry(f),
         }
     }

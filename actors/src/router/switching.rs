@@ -43,7 +43,7 @@ pub(super) async fn channel_of_client(
     };
     let (channel, trouble) = match rewritten {
         Ok(found) => (found.channel.filter(|n| is_left_for(source, &routes.channels[*n])), None),
-        Err(failure @ (Refusal::Domain(_) | Refusal::Lookup(_))) => (None, Some(failure.reply())),
+        Err(failure @ Refusal::Lookup(_)) => (None, Some(failure.reply())),
         Err(_leads_nowhere) => (None, None),
     };
     let channel = channel.map(|n| Arc::clone(&routes.names[n].0));

@@ -4,21 +4,28 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
-    fs::{self, File},
-    io::{self, BufReader, Read},
+    fs,
+    io::{self, BufReader},
     path::{Path, PathBuf},
 };
 
 use relais_channels::mail::Address;
 use relais_config::{
     Channel, Config, TableOrFile,
+    alias_list::{AliasList, without_colon},
     grammar::Transport,
     rewrite::domain_entry,
     text_table::{TextForm, TextTable, TextTableError, TextTableReader, addresses},
 };
 use tracing::warn;
 
-use super::accounts::Accounts;
+pub(super) use super::list_files::{INCLUDE, members_in};
+use super::{
+    accounts::Accounts,
+    list_alias::{ListAlias, ListMaker, ListOwner},
+    list_files::{members_of, open_file, read_text},
+    list_sender::of_nobody,
+};
 
 /// All tables.
 #[derive(Debug, Default)]
@@ -48,6 +55,17 @@ pub(super) struct MailTables {
 pub(super) struct AddressTable {
     own: HashMap<String, Vec<String>>,
     file: Option<TextTable>,
+    /// Lists with parameters among them.
+    lists: HashMap<String, ListAlias>,
+}
+
+/// Lists with parameters, as they are read.
+struct ListReader<'a> {
+    config: &'a Config,
+    /// With the text that each was made of: of two with one name the first counts.
+    lists: HashMap<String, (String, ListAlias)>,
+    files: Vec<PathBuf>,
+    remarks: Vec<TableRemark>,
 }
 
 /// Addresses by address, in lower case.
@@ -94,6 +112,14 @@ pub enum TableProblem {
     /// Files that name files that name files.
     #[error("files are nested more than {MAX_NESTED} deep")]
     Nested,
+    /// An alias that stands in the configuration itself.
+    #[error("{problem}")]
+    Alias {
+        /// Its name.
+        name: String,
+        /// Its mistake.
+        problem: String,
+    },
 }
 
 /// Reads the files of tables, and says what is odd about them.
@@ -116,12 +142,14 @@ impl MailTables {
             ("forward.database", &config.forward.database.file, TextForm::Values),
         ];
         let channels: HashSet<&str> = config.channels.iter().map(|its| its.name.as_str()).collect();
+        let mut lists = ListReader::new(config);
         for (field, file, form) in files {
             let Some(file) = file else { continue };
             let mut transport = |_: &str, value: &str| check_transport(value, &channels);
+            let mut alias = |name: &str, value: &str| lists.read(name, value);
             let check: Check<'_> = match field {
                 "transport" => &mut transport,
-                "aliases" => &mut check_alias,
+                "aliases" => &mut alias,
                 "reverse.database" | "forward.database" => &mut check_address,
                 "domain_database" => &mut check_rule,
                 _ => plain,
@@ -141,6 +169,8 @@ impl MailTables {
         tables.reverse.own = keys_in_lower_case(&config.reverse.database);
         tables.forward.own = keys_in_lower_case(&config.forward.database);
         tables.aliases.own = in_lower_case(&config.aliases);
+        lists.read_own(&mut tables.aliases.own)?;
+        tables.take(lists);
         tables.virtual_alias.own = in_lower_case(&config.virtual_alias);
         let transports = config.transport.iter().filter_map(|(pattern, transport)| {
             Some((pattern.to_ascii_lowercase(), transport.parse().ok()?))
@@ -208,6 +238,19 @@ impl MailTables {
         Ok(table)
     }
 
+    /// Keeps the lists that were read.
+    fn take(&mut self, lists: ListReader<'_>) {
+        let ListReader { lists, files, remarks, .. } = lists;
+        let file = self.aliases.file.as_ref();
+        let counts = |name: &str, text: &str| {
+            file.is_none_or(|file| file.get(name).is_none_or(|first| first == text))
+        };
+        let lists = lists.into_iter().filter(|(name, (text, _))| counts(name, text));
+        self.aliases.lists = lists.map(|(name, (_, list))| (name, list)).collect();
+        self.files.extend(files);
+        self.remarks.extend(remarks);
+    }
+
     /// Reads the accounts that local channels with a transport ask for.
     fn read_accounts(&mut self, config: &Config) -> Result<(), TableError> {
         let hands_on = |channel: &Channel| {
@@ -234,10 +277,11 @@ impl MailTables {
     /// Reads the lists that aliases name by `:include:`, and those that such lists name.
     fn read_lists(&mut self, config: &Config) {
         let mut pending: Vec<String> = Vec::new();
-        let own = self.aliases.own.values().flatten();
+        let of_lists = self.aliases.lists.values().flat_map(|list| &list.members);
+        let own = self.aliases.own.values().flatten().chain(of_lists);
         pending.extend(own.filter_map(|target| target.strip_prefix(INCLUDE)).map(str::to_owned));
-        for (_, value) in self.aliases.file.iter().flat_map(TextTable::iter) {
-            if value.contains([':', '<']) {
+        for (name, value) in self.aliases.file.iter().flat_map(TextTable::iter) {
+            if value.contains([':', '<']) && self.aliases.list(name).is_none() {
                 let targets = targets(value).into_iter();
                 pending
                     .extend(targets.filter_map(|its| Some(its.strip_prefix(INCLUDE)?.to_owned())));
@@ -270,11 +314,78 @@ impl MailTables {
     }
 }
 
+impl<'a> ListReader<'a> {
+    fn new(config: &'a Config) -> Self {
+        Self { config, lists: HashMap::new(), files: Vec::new(), remarks: Vec::new() }
+    }
+
+    /// Has a look at an alias of a file.
+    fn read(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match AliasList::parse(value) {
+            Ok(None) => Ok(()),
+            Ok(Some(list)) => self.make(name, value, &list),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// The same of those of the configuration itself, in which each part stands by itself.
+    fn read_own(&mut self, own: &mut HashMap<String, Vec<String>>) -> Result<(), TableError> {
+        for (name, parts) in own {
+            let text: Vec<&str> = parts.iter().map(String::as_str).collect();
+            let read = match AliasList::of(&text) {
+                Ok(None) => Ok(()),
+                Ok(Some(list)) => self.make(name, "", &list),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(problem) = read {
+                let error = TableProblem::Alias { name: name.clone(), problem };
+                return Err(TableError { field: "aliases", file: name.into(), error });
+            }
+            for part in parts {
+                if let Some(file) = part.strip_prefix('<').filter(|its| !its.contains('>')) {
+                    *part = format!("{INCLUDE}{}", file.trim());
+                } else if part.starts_with(':') {
+                    *part = without_colon(std::mem::take(part));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn make(&mut self, name: &str, text: &str, list: &AliasList) -> Result<(), String> {
+        if self.lists.contains_key(name) {
+            return Ok(());
+        }
+        let mut maker = ListMaker::new(self.config);
+        let made = maker.make(list).map_err(|error| error.to_string())?;
+        self.files.append(&mut maker.files);
+        self.remarks.extend(maker.remarks.into_iter().map(|what| {
+            let message = format!("the alias {name}: {what}");
+            TableRemark { field: "aliases", message }
+        }));
+        if let ListOwner::Other(owner) = &made.owner {
+            let owner = of_nobody(owner).address.to_ascii_lowercase();
+            if owner == name || owner.split('@').next() == Some(name) {
+                let what = "failures are told to the list itself, and so to its members";
+                let message = format!("the alias {name}: {what}");
+                self.remarks.push(TableRemark { field: "aliases", message });
+            }
+        }
+        self.lists.insert(name.to_owned(), (text.to_owned(), made));
+        Ok(())
+    }
+}
+
 impl AddressTable {
     /// The addresses that a name stands for; the name in lower case.
     pub(super) fn get(&self, name: &str) -> Option<Cow<'_, [String]>> {
         let own = self.own.get(name).map(|targets| targets.as_slice().into());
         own.or_else(|| Some(targets(self.file.as_ref()?.get(name)?).into()))
+    }
+
+    /// The list with parameters that a name stands for, in lower case.
+    pub(super) fn list(&self, name: &str) -> Option<&ListAlias> {
+        if self.lists.is_empty() { None } else { self.lists.get(name) }
     }
 
     /// Whether a name is there, in lower case.
@@ -350,15 +461,6 @@ fn check_address(_: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// An entry with parameters is one that not everybody may send to: it is refused rather than opened.
-fn check_alias(_: &str, value: &str) -> Result<(), String> {
-    let is_list = value.starts_with('<') && !value.contains('>');
-    if value.starts_with('[') || value.contains(", [") || is_list && value.contains(',') {
-        return Err("named parameters and addresses behind a list's file are not there yet".into());
-    }
-    Ok(())
-}
-
 fn keys_in_lower_case(table: &TableOrFile<String>) -> HashMap<String, String> {
     let lower = |(key, value): (&String, &String)| (key.to_ascii_lowercase(), value.clone());
     BTreeMap::iter(table).map(lower).collect()
@@ -376,45 +478,17 @@ fn targets(value: &str) -> Vec<String> {
     for target in &mut targets {
         if let Some(file) = target.strip_prefix('<') {
             *target = format!("{INCLUDE}{file}");
+        } else if target.starts_with(':') {
+            *target = without_colon(std::mem::take(target));
         }
     }
     targets
 }
 
-/// The members of a list in a file.
-fn members_of(file: &Path) -> io::Result<Vec<String>> {
-    Ok(members_in(&read_text(file, MAX_LIST)?))
-}
-
-/// The members of a list: addresses in lines, `#` before a comment.
-pub(super) fn members_in(text: &str) -> Vec<String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!']));
-    lines.flat_map(addresses).collect()
-}
-
-fn read_text(file: &Path, most: u64) -> io::Result<String> {
-    let mut text = String::new();
-    open_file(file)?.take(most + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > most {
-        return Err(io::Error::other(format!("it is larger than {most} octets")));
-    }
-    Ok(text)
-}
-
-/// A pipe would have nobody read on.
-fn open_file(path: &Path) -> io::Result<File> {
-    let meta = fs::metadata(path)?;
-    if meta.is_file() { File::open(path) } else { Err(io::Error::other("it is no file")) }
-}
-
-/// The beginning of a target that is a list in a file.
-pub(super) const INCLUDE: &str = ":include:";
 /// Alias files within alias files, as in the original.
 const MAX_NESTED: usize = 3;
 /// Lists in files.
 const MAX_LISTS: usize = 10_000;
-/// Octets of a list.
-const MAX_LIST: u64 = 16 << 20;
 /// Octets of all accounts.
 const MAX_ACCOUNTS: u64 = 64 << 20;
 
@@ -471,10 +545,9 @@ mod tests {
                 ),
             ),
             (
-                "a: b\nlist: [AUTH_LIST] a@x, b@x",
+                "a: b\nlist: [AUTH_LISTS] a@x, b@x",
                 format!(
-                    "aliases: {path}/aliases: line 2: named parameters and addresses behind a list's file \
-                     are not there yet"
+                    "aliases: {path}/aliases: line 2: no named parameter is called [AUTH_LISTS]"
                 ),
             ),
             ("<none", format!("aliases: {path}/none: No such file or directory (os error 2)")),

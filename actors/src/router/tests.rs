@@ -1,9 +1,11 @@
 //! Whole ways, through the shipped configurations and through small ones.
 
+mod alias_lists;
 mod allowances;
 mod groups;
 mod headers;
 mod rewriting;
+mod worked;
 
 use std::{
     sync::{Arc, LazyLock},
@@ -19,7 +21,7 @@ use relais_config::{
 };
 
 use super::{
-    Poster, Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists,
+    PostProof, Poster, Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists,
     steps::Trace,
 };
 use crate::{
@@ -188,6 +190,7 @@ pub(super) fn question(address: &Address, may_relay: bool) -> Question<'_> {
         submission: None,
         poster: Poster::Client,
         earlier: None,
+        proof: PostProof::default(),
     }
 }
 
@@ -244,6 +247,14 @@ async fn the_embedded_default_delivers_to_its_users_and_nobody_else() {
         ("user%elsewhere.example@relais.example", unknown),
         ("elsewhere.example!user@relais.example", unknown),
         ("@relais.example:user@elsewhere.example", relaying),
+        ("@relais.example:alice@relais.example", "tcp_lmtpcs localhost alice"),
+        ("@relais.example,@localhost:alice+x@relais.example", "tcp_lmtpcs localhost alice+x"),
+        ("@relais.example:team", "tcp_lmtpcs localhost alice\ntcp_lmtpcs localhost bob"),
+        ("@relais.example:eve@relais.example", unknown),
+        ("@elsewhere.example:alice@relais.example", relaying),
+        ("@relais.example,@elsewhere.example:alice@relais.example", relaying),
+        ("@relais.example:user%elsewhere.example@relais.example", unknown),
+        ("@relais.example:alice@lmtpcs-daemon", relaying),
         ("user@evil.example.lmtp", relaying),
         ("@evil.example.lmtp:alice@lmtpcs-daemon", relaying),
         ("alice@lmtpcs-daemon", relaying),
@@ -428,7 +439,7 @@ async fn a_recipient_goes_the_same_way_whether_it_is_told_or_not() {
 #[tokio::test]
 async fn a_directory_that_does_not_answer_defers() {
     let routes = Routes::new(&sample("relay.ron")).unwrap();
-    let want = "451 4.0.0 temporary lookup failure";
+    let want = "451 4.4.3 temporary lookup failure";
     assert_eq!(way(&routes, "jdoe@siroe.com", false, &Dead).await, want);
     assert_eq!(way(&routes, "user@elsewhere.example", false, &Dead).await, want);
 }

@@ -1,8 +1,8 @@
 //! Virtual aliases, as Postfix's virtual(5) has them: addresses of any domain that stand for others,
 //! replaced before anything else is asked, once for each recipient.
 //!
-//! A result is looked up again until it stands for itself or for nothing. What the file of an
-//! operator leads round in a circle is refused for now, as a whole.
+//! A result is looked up again until it stands for itself or for nothing. What leads round in a circle
+//! is refused as a whole, with the code that circles of directory entries have.
 
 use std::collections::HashSet;
 

@@ -1,8 +1,8 @@
 //! The envelope of a queued message: who it is from, and where each recipient goes.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{MessageId, Notify, OriginalRecipient, Priority, Reply, Return, XQuota};
 
@@ -33,6 +33,9 @@ pub struct Envelope {
     /// It was routed again, and this is what it goes on as. Kept beside the envelope.
     #[serde(skip)]
     pub rerouted: Option<Rerouted>,
+    /// The user who had logged in when it came in. Kept beside the envelope.
+    #[serde(skip)]
+    pub login: Option<Arc<str>>,
     /// Octets of content, our own header lines included.
     pub size: u64,
     /// Recipients, grouped by the way they go. Where a message goes on after it was routed again,
@@ -48,8 +51,11 @@ pub struct Rerouted {
     pub at: u64,
     /// The number of the entry that they were in.
     pub entry: u16,
-    /// Which of that entry's recipients, a bit each.
+    /// Which of that entry's recipients, a bit each. None: it is a part of what they come to, and the
+    /// last one says whose.
     pub recipients: u64,
+    /// The file with its content, of a large message; 0: the one that it came in.
+    pub form: u8,
 }
 
 /// The recipients that leave together: one channel, one host. Scheduled, tried and counted as one.
@@ -80,6 +86,21 @@ pub struct Recipient {
     /// The quota that the directory gives its mailbox. Kept beside the envelope.
     #[serde(skip)]
     pub quota: Option<Arc<XQuota>>,
+    /// Whether the list that it is the address of was asked. Kept beside the envelope.
+    #[serde(skip)]
+    pub post_check: PostCheck,
+}
+
+/// Whether a list has been asked if the sender may post to it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum PostCheck {
+    /// It was no list, as far as anybody looked; older versions of the program wrote nothing else.
+    #[default]
+    Unsaid,
+    /// It was asked, and takes the post.
+    Passed,
+    /// Nobody has looked whether it is a list.
+    NotAsked,
 }
 
 /// Of a recipient that an alias, a list or a forward led to.
@@ -88,9 +109,68 @@ pub struct Origin {
     /// The address that was looked up last: what is routed when the recipient is routed again.
     pub member: Arc<str>,
     /// The address that failures are told to in the sender's place.
-    pub errors_to: Option<Arc<str>>,
+    pub errors_to: Option<ErrorsTo>,
     /// Why it could not be routed; for good, or for the time being.
     pub refused: Option<Reply>,
+}
+
+/// An address that failures are told to in the sender's place.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ErrorsTo {
+    /// Without angle brackets.
+    pub address: Arc<str>,
+    /// It is the sender of the recipient's copy, too.
+    pub is_sender: bool,
+}
+
+impl ErrorsTo {
+    /// One that only hears of failures.
+    pub fn reader(address: impl Into<Arc<str>>) -> Self {
+        Self { address: address.into(), is_sender: false }
+    }
+}
+
+/// The address.
+impl Deref for ErrorsTo {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.address
+    }
+}
+
+/// A text, in angle brackets where it is the sender: no address begins with one.
+impl Serialize for ErrorsTo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.is_sender {
+            serializer.collect_str(&format_args!("<{}>", self.address))
+        } else {
+            serializer.serialize_str(&self.address)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorsTo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let sender = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+        Ok(Self { address: sender.unwrap_or(&text).into(), is_sender: sender.is_some() })
+    }
+}
+
+impl Envelope {
+    /// The sender of the copy that a recipient gets: that of a list, or the message's own. The null
+    /// sender stays, whatever a list says: nobody is to answer to such a message.
+    pub fn sender_of<'a>(&'a self, recipient: &'a Recipient) -> &'a str {
+        self.list_sender(recipient).unwrap_or(&self.sender)
+    }
+
+    /// The sender that a list gives to the copy of a recipient.
+    pub fn list_sender<'a>(&self, recipient: &'a Recipient) -> Option<&'a str> {
+        let origin = recipient.origin.as_deref().filter(|_| !self.sender.is_empty());
+        let errors_to = origin.and_then(|origin| origin.errors_to.as_ref());
+        errors_to.filter(|its| its.is_sender).map(|its| &*its.address)
+    }
 }
 
 impl Recipient {
@@ -109,6 +189,7 @@ impl Recipient {
             original_recipient: None,
             origin: None,
             quota: None,
+            post_check: PostCheck::default(),
         }
     }
 }

@@ -85,6 +85,11 @@ pub fn without_fields(header: &[u8], names: &[Box<str>]) -> Vec<u8> {
     kept
 }
 
+/// Whether a header has a field of this name, in any case.
+pub fn has_field(header: &[u8], wanted: &str) -> bool {
+    fields(header).filter_map(named).any(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
 impl AddressSide {
     /// The side of the addresses of a field; `None`: its addresses are nobody's business.
     fn of(name: &[u8]) -> Option<Self> {

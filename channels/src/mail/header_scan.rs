@@ -174,6 +174,14 @@ pub fn peer_id(content: &[u8]) -> Option<&str> {
     (id.len() <= MAX_ID && id.bytes().all(|c| c.is_ascii_graphic())).then_some(id)
 }
 
+/// The text of the first field of this name in a header, unfolded, without blanks around it.
+pub fn first_value(header: &[u8], wanted: &str) -> Option<Vec<u8>> {
+    let mut all = fields(header).filter_map(named);
+    let (_, value) = all.find(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()))?;
+    let unfolded = value.iter().filter(|c| !matches!(c, b'\r' | b'\n'));
+    Some(unfolded.copied().collect::<Vec<_>>().trim_ascii().to_vec())
+}
+
 /// The fields of a header, folded lines with the line they belong to.
 pub(crate) fn fields(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = content;

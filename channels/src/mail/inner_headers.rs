@@ -217,7 +217,8 @@ impl ContentType {
         if kind == "message/rfc822" {
             return Self::Message;
         }
-        match kind.strip_prefix("multipart/").and_then(|kind| Some((kind, boundary(&value)?))) {
+        let boundary = || parameter(&value, "boundary");
+        match kind.strip_prefix("multipart/").and_then(|kind| Some((kind, boundary()?))) {
             Some((kind, boundary)) => {
                 let delimiter = format!("--{boundary}").into_bytes();
                 Self::Multipart(Multipart { delimiter, is_digest: kind == "digest" })
@@ -227,8 +228,8 @@ impl ContentType {
     }
 }
 
-/// The boundary of a `Content-Type`, without quotes.
-fn boundary(value: &str) -> Option<String> {
+/// A parameter of a `Content-Type`, without quotes.
+pub(super) fn parameter(value: &str, name: &str) -> Option<String> {
     let mut rest = value;
     loop {
         // A semicolon within quotes parts nothing.
@@ -238,8 +239,8 @@ fn boundary(value: &str) -> Option<String> {
             c == ';' && !quoted
         })?;
         rest = rest[at + 1..].trim_start();
-        let is_it = rest.get(..8).is_some_and(|name| name.eq_ignore_ascii_case("boundary"));
-        if let Some(text) = rest.get(8..).filter(|_| is_it)
+        let is_it = rest.get(..name.len()).is_some_and(|its| its.eq_ignore_ascii_case(name));
+        if let Some(text) = rest.get(name.len()..).filter(|_| is_it)
             && let Some(text) = text.trim_start().strip_prefix('=')
         {
             let text = text.trim_start();

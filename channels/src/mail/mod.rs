@@ -5,6 +5,7 @@ mod content;
 mod delivered_as;
 mod dialect;
 mod envelope;
+mod first_text;
 mod header_addresses;
 mod header_scan;
 mod inner_headers;
@@ -20,11 +21,12 @@ pub mod xtext;
 pub use address::{Address, AddressError, MAX_PATH, ReversePath};
 pub use content::Content;
 pub use dialect::Dialect;
-pub use envelope::{Entry, Envelope, Origin, Recipient, Rerouted};
+pub use envelope::{Entry, Envelope, ErrorsTo, Origin, PostCheck, Recipient, Rerouted};
+pub use first_text::FirstText;
 pub use header_addresses::{
-    AddressSide, HeaderAddress, header_addresses, is_signed, replaced, without_fields,
+    AddressSide, HeaderAddress, has_field, header_addresses, is_signed, replaced, without_fields,
 };
-pub use header_scan::{HeaderGap, HeaderScan, HeaderScanner, peer_id, star_received};
+pub use header_scan::{HeaderGap, HeaderScan, HeaderScanner, first_value, peer_id, star_received};
 pub(crate) use header_scan::{fields, named};
 pub(crate) use inner_headers::{ContentType, Multipart};
 pub use inner_headers::{InnerHeaders, Passing};

@@ -722,7 +722,12 @@ fn reply_to(error: &io::Error) -> Reply {
 // The original's codes are the enhanced code written without its dots.
 const OVER_QUOTA: Reply = Reply::new(422, Enhanced(4, 2, 2), "Quota Exceeded");
 const OVER_QUOTA_FOR_LONG: Reply = Reply::new(522, Enhanced(5, 2, 2), "Persistent Quota Exceeded");
-const TOO_LARGE: Reply = Reply::new(523, Enhanced(5, 2, 3), "Message too large");
+/// The first words are those of Table 16-1; the others tell it from a limit on the size of messages.
+const TOO_LARGE: Reply = Reply::new(
+    523,
+    Enhanced(5, 2, 3),
+    "Message too large: it alone is more than the whole quota of this mailbox",
+);
 const NONEXISTENT: Reply = Reply::new(511, Enhanced(5, 1, 1), "mailbox nonexistent");
 const BAD_FORMAT: Reply = Reply::new(420, Enhanced(4, 2, 0), "Mailbox Bad Formats");
 const NOT_SUPPORTED: Reply = Reply::new(420, Enhanced(4, 2, 0), "Mailbox not supported");

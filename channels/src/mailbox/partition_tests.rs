@@ -129,7 +129,11 @@ fn a_full_mailbox_refuses_and_the_others_do_not() {
     for (size, flags, want) in [
         (10, 0, "250 2.5.0 jdoe OK"),
         (10, 0, "422 4.2.2 Quota Exceeded"),
-        (4, 0, "523 5.2.3 Message too large"),
+        (
+            4,
+            0,
+            "523 5.2.3 Message too large: it alone is more than the whole quota of this mailbox",
+        ),
         (10, WITHOUT_QUOTA, "250 2.5.0 jdoe OK"),
     ] {
         let mut delivery = whole("6 long", &["jdoe", "amy"]);

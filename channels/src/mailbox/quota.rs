@@ -40,7 +40,7 @@ pub(super) enum Refused {
     #[error("Quota Exceeded")]
     Exceeded,
     /// There will never be room.
-    #[error("Message too large")]
+    #[error("Message too large for the whole quota")]
     TooLarge,
     /// The mailbox could not be opened.
     #[error("{0}")]
@@ -483,7 +483,7 @@ mod tests {
             ("one byte more, bypassing", limit(100, 10), 51, true, "ok"),
             ("the last message", limit(1_000, 2), 1, false, "ok"),
             ("one message more", limit(1_000, 1), 1, false, "Quota Exceeded"),
-            ("never", limit(100, 10), 101, false, "Message too large"),
+            ("never", limit(100, 10), 101, false, "Message too large for the whole quota"),
             ("no limit", Limit::default(), 1 << 40, false, "ok"),
             ("messages only", Limit { size: None, ..limit(0, 2) }, 1 << 40, false, "ok"),
         ];

@@ -8,7 +8,9 @@ use crate::{
         notation::Notation,
         reader::{Node, Reader},
     },
-    grammar::{NextHop, NextHops, Transport, is_channel, is_domain_name, undotted},
+    grammar::{
+        NextHop, NextHops, Transport, is_channel, is_domain_name, undotted, without_percents,
+    },
 };
 
 /// A domain name; the final dot that it may be written with is no part of the value.
@@ -70,7 +72,7 @@ pub(crate) const ACCOUNT: Formed = Formed {
 pub(crate) const TRANSPORT: Formed = Formed {
     is: is_transport,
     expected: "\"channel:\" and a next hop, or several, are expected, such as \"lmtp:unix:/path\" or \"lmtp:inet:host:24\"; \
-               or \"error:text\", \"retry:text\" or \"discard:\"",
+               or \"error:text\" (refused with 550), \"retry:text\" (with 450) or \"discard:\"",
 };
 
 /// `ldap://host:389`.
@@ -128,7 +130,7 @@ fn is_attribute(text: &str) -> bool {
 
 fn is_ldap_server(text: &str) -> bool {
     if let Some(path) = text.strip_prefix("ldapi://") {
-        return !path.is_empty();
+        return !path.is_empty() && without_percents(path).is_ok();
     }
     let host = text.strip_prefix("ldap://").or_else(|| text.strip_prefix("ldaps://"));
     host.map(|host| host.strip_suffix('/').unwrap_or(host)).is_some_and(|host| {

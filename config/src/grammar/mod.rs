@@ -1,10 +1,11 @@
 //! The grammars that the file shares with the wire: a domain, a network, the place a channel
-//! connects to, and a transport.
+//! connects to, a transport, and octets in hexadecimal digits.
 //!
 //! Each has one definition, which the configuration, SMTP and LMTP, the directory and the results of
 //! rules and templates use alike. Octets in, values out: nothing here knows a section of the file.
 
 mod domain;
+mod hex;
 mod network;
 mod next_hop;
 mod next_hops;
@@ -12,6 +13,7 @@ mod services;
 mod transport;
 
 pub use domain::{is_domain, is_domain_name, is_label, literal, undotted, untagged};
+pub use hex::{HexError, without_backslashes, without_percents};
 pub use network::{Network, NetworkError};
 pub use next_hop::{LONGEST_SOCKET, NextHop, NextHopError};
 pub use next_hops::NextHops;

@@ -59,6 +59,22 @@ pub enum OptionPiece {
         /// Goes with it.
         after: Option<char>,
     },
+    /// A piece of a value; without it the option yields nothing.
+    Part {
+        /// The value.
+        value: Value,
+        /// The piece of it.
+        part: ValuePart,
+    },
+}
+
+/// A piece of a value, by its number from 0.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ValuePart {
+    /// `$nA`, `$nM`, `$nU`: a character.
+    Character(u8),
+    /// `$nH`, `$nJ`, `$nX`: a label of a domain, from the left.
+    Label(u8),
 }
 
 /// A value that can be inserted.
@@ -117,7 +133,27 @@ impl DeliveryOption {
     /// Whether its address goes by way of `mailHost`.
     pub fn names_mail_host(&self) -> bool {
         matches!(&self.template, OptionTemplate::Address(pieces)
-            if pieces.iter().any(|piece| matches!(piece, OptionPiece::Value(Value::MailHost))))
+            if pieces.iter().any(OptionPiece::is_mail_host))
+    }
+}
+
+impl OptionPiece {
+    /// Whether it is `mailHost`, or a label of that.
+    pub fn is_mail_host(&self) -> bool {
+        matches!(self, Self::Value(Value::MailHost) | Self::Part { value: Value::MailHost, .. })
+    }
+}
+
+impl ValuePart {
+    /// The piece of this text.
+    pub fn of(self, text: &str) -> Option<&str> {
+        match self {
+            Self::Character(n) => {
+                let (at, c) = text.char_indices().nth(n.into())?;
+                text.get(at..at + c.len_utf8())
+            }
+            Self::Label(n) => text.split('.').nth(n.into()).filter(|label| !label.is_empty()),
+        }
     }
 }
 
@@ -213,6 +249,7 @@ enum Sequence {
     Text(char),
     Case(Case),
     Value(Value, u32),
+    Part(Value, ValuePart),
 }
 
 fn dollar(scanner: &mut Scanner<'_>) -> Result<Sequence, TemplateError> {
@@ -225,7 +262,11 @@ fn dollar(scanner: &mut Scanner<'_>) -> Result<Sequence, TemplateError> {
     if let (None, Some(case)) = (number, Case::from_control(c)) {
         return Ok(Sequence::Case(case));
     }
-    let value = match (c.to_ascii_uppercase(), number) {
+    let letter = c.to_ascii_uppercase();
+    if let Some(part) = part(letter, number) {
+        return part.map_err(|message| TemplateError::new(offset, message, "0 to 255"));
+    }
+    let value = match (letter, number) {
         ('$', None) => return Ok(Sequence::Text('$')),
         ('I', _) => Value::HostedDomain,
         ('S', _) => Value::Subaddress,
@@ -248,10 +289,27 @@ fn dollar(scanner: &mut Scanner<'_>) -> Result<Sequence, TemplateError> {
     }
 }
 
+/// A sequence for a piece of a value: `$H` and `$J` stand for one without a number, too.
+fn part(letter: char, number: Option<u32>) -> Option<Result<Sequence, String>> {
+    let (value, of): (_, fn(u8) -> ValuePart) = match (letter, number) {
+        ('A', Some(_)) => (Value::Address, ValuePart::Character),
+        ('M', Some(_)) => (Value::Uid, ValuePart::Character),
+        ('U', Some(_)) => (Value::Local, ValuePart::Character),
+        ('X', Some(_)) => (Value::MailHost, ValuePart::Label),
+        ('H', _) => (Value::Domain, ValuePart::Label),
+        ('J', _) => (Value::HostedDomain, ValuePart::Label),
+        _ => return None,
+    };
+    let number = number.unwrap_or(0);
+    let part = u8::try_from(number).map(|number| Sequence::Part(value, of(number)));
+    Some(part.map_err(|_| format!("{number} is too large a number for \"${letter}\"")))
+}
+
 fn place(pieces: &mut Vec<OptionPiece>, item: Sequence, scanner: &mut Scanner<'_>) {
     match item {
         Sequence::Text(c) => push(pieces, c),
         Sequence::Case(case) => pieces.push(OptionPiece::Case(case)),
+        Sequence::Part(value, part) => pieces.push(OptionPiece::Part { value, part }),
         Sequence::Value(value, 0) => pieces.push(OptionPiece::Value(value)),
         Sequence::Value(value, mode) => {
             let before = if matches!(mode, 2 | 4) { last_character(pieces) } else { None };
@@ -285,7 +343,7 @@ fn push(pieces: &mut Vec<OptionPiece>, c: char) {
 fn refuse(offset: usize, c: char, number: Option<u32>) -> TemplateError {
     let number = number.map(|n| n.to_string()).unwrap_or_default();
     let sequence = format!("${number}{c}");
-    let known = "AMUXEGHJ~|BCKNQRV".contains(c.to_ascii_uppercase());
+    let known = "EG~|BCKNQRV".contains(c.to_ascii_uppercase());
     let what = if known { "is not supported here yet" } else { "means nothing here" };
     TemplateError::new(offset, format!("{sequence:?} {what}"), SEQUENCES)
 }
@@ -293,7 +351,8 @@ fn refuse(offset: usize, c: char, number: Option<u32>) -> TemplateError {
 const FLAGS: &str = "*&#@$^/!";
 const ENTRY: &str = "flags (* & # @ $ ^ / !), a name, \"=\" and a template";
 const SEQUENCES: &str = "*, **, or text with $A $D $U $L $M $X $P $F, $I $S $O with a mode of 0 to \
-                         4 before the letter, $\\ $^ $_ and $$";
+                         4 before the letter, a number before $A $M $U (a character) or $H $J $X (a label), \
+                         $\\ $^ $_ and $$";
 
 #[cfg(test)]
 mod tests {
@@ -360,6 +419,40 @@ mod tests {
     }
 
     #[test]
+    fn a_number_picks_a_piece_of_a_value() {
+        use ValuePart::{Character, Label};
+        let rows = [
+            ("$0M", Value::Uid, Character(0)),
+            ("$3a", Value::Address, Character(3)),
+            ("$255U", Value::Local, Character(255)),
+            ("$H", Value::Domain, Label(0)),
+            ("$1H", Value::Domain, Label(1)),
+            ("$J", Value::HostedDomain, Label(0)),
+            ("$2J", Value::HostedDomain, Label(2)),
+            ("$0X", Value::MailHost, Label(0)),
+        ];
+        for (text, value, part) in rows {
+            let option = parse(&format!("x={text}@d"));
+            let want = vec![OptionPiece::Part { value, part }, OptionPiece::Text("@d".to_owned())];
+            assert_eq!(option.template, OptionTemplate::Address(want), "{text}");
+            assert_eq!(option.names_mail_host(), value == Value::MailHost, "{text}");
+        }
+        let rows = [
+            (Character(0), "jdoe", Some("j")),
+            (Character(3), "jdoe", Some("e")),
+            (Character(4), "jdoe", None),
+            (Character(1), "j\u{f6}rg", Some("\u{f6}")),
+            (Label(0), "store1.siroe.com", Some("store1")),
+            (Label(2), "store1.siroe.com", Some("com")),
+            (Label(3), "store1.siroe.com", None),
+            (Label(0), "", None),
+        ];
+        for (part, text, want) in rows {
+            assert_eq!(part.of(text), want, "{part:?} of {text}");
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused_with_its_place() {
         let rows = [
             ("", 0),
@@ -370,9 +463,12 @@ mod tests {
             ("*x=*", 3),
             ("x=$", 2),
             ("x=a$W", 3),
-            ("x=a$3M", 3),
+            ("x=a$256M", 3),
             ("x=a$5I", 3),
-            ("x=a$2H", 3),
+            ("x=a$2E", 3),
+            ("x=a$1P", 3),
+            ("x=a$1D", 3),
+            ("x=a$G", 3),
             ("x=a b", 3),
         ];
         for (text, offset) in rows {

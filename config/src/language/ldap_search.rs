@@ -7,6 +7,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::template::{Scanner, TemplateError};
+use crate::grammar::{HexError, without_backslashes, without_percents};
 
 /// A search, as it is written.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -206,20 +207,7 @@ enum Position {
 
 /// A part of a URL without its percent encoding.
 pub(super) fn decoded(part: &str) -> Result<String, TemplateError> {
-    let mut octets = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let [first, after @ ..] = rest {
-        let hex = |at: usize| after.get(at).and_then(|c| char::from(*c).to_digit(16));
-        if let (b'%', Some(high), Some(low)) = (first, hex(0), hex(1)) {
-            octets.push((high * 16 + low) as u8);
-            rest = &after[2..];
-        } else {
-            octets.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8(octets)
-        .map_err(|_| TemplateError::new(0, "the octets behind % are no UTF-8", EXAMPLE))
+    without_percents(part).map_err(|error| TemplateError::new(0, error.to_string(), EXAMPLE))
 }
 
 fn pieces(text: &str, place: Position) -> Result<Vec<SearchPiece>, TemplateError> {
@@ -290,11 +278,9 @@ fn item(text: &str) -> Result<&str, String> {
     if name.is_empty() || !name.chars().all(plain) {
         return Err(format!("{name:?} is no name of an attribute"));
     }
-    let escapes = value.split('\\').skip(1);
-    for escape in escapes {
-        if !escape.get(..2).is_some_and(|hex| hex.bytes().all(|c| c.is_ascii_hexdigit())) {
-            return Err("a backslash in a filter comes before two hexadecimal digits".to_owned());
-        }
+    // Octets that are no text are values of attributes that are none (RFC 4515): a server compares them.
+    if let Err(error @ (HexError::Backslash | HexError::Percent)) = without_backslashes(value) {
+        return Err(error.to_string());
     }
     Ok(rest)
 }
@@ -326,7 +312,14 @@ mod tests {
         let url = SearchUrl::parse("ldap:///ou=a%3fb,$B?").unwrap();
         assert_eq!(url.base[0], Text("ou=a?b,".to_owned()));
         assert_eq!((url.scope, &*url.filter.text), (SearchScope::Base, "(objectClass=*)"));
-        for filter in ["(!(a=b))", "(&)", "(a;lang-en>=1)", "(memberOf:1.2.3:=$A)", r"(a=\2a*)"] {
+        for filter in [
+            "(!(a=b))",
+            "(&)",
+            "(a;lang-en>=1)",
+            "(memberOf:1.2.3:=$A)",
+            r"(a=\2a*)",
+            r"(objectGUID=\ff\00)",
+        ] {
             assert!(SearchFilter::parse(filter).is_ok(), "{filter}");
         }
     }
@@ -341,12 +334,16 @@ mod tests {
             ("ldap:///$R??sub?$R", "\"$R\" stands for nothing"),
             ("ldap:///$B??sub?(mail=$V)", "\"$V\" stands for nothing"),
             ("ldap:///$B??sub?mail=$A", "begins with a parenthesis"),
+            ("ldap:///$B??sub? (mail=$A)", "begins with a parenthesis"),
+            ("ldap:///$B??sub?(mail=$A) ", "behind the filter's last"),
             ("ldap:///$B??sub?(mail=$A", "a parenthesis is missing"),
             ("ldap:///$B??sub?(mail=$A))", "behind the filter's last"),
             ("ldap:///$B??sub?(mail)", "no comparison"),
             ("ldap:///$B??sub?(ma il=$A)", "no name of an attribute"),
             (r"ldap:///$B??sub?(mail=\x)", "backslash"),
             ("ldap:///%ff??sub?$R", "no UTF-8"),
+            ("ldap:///$B??sub?(mail=%$A)", "a percent sign comes before two"),
+            ("ldap:///ou=50%,$B??sub?$R", "a percent sign comes before two"),
         ];
         for (url, want) in rows {
             let error = SearchUrl::parse(url).unwrap_err().to_string();

@@ -259,6 +259,7 @@ mod tests {
             ("ldap:///o=a?mail?sub?(a=$V)", "\"$V\" stands for nothing"),
             ("ldap:///o=a?mail?sub?(a=$~x)", "URLs of files"),
             ("ldap:///o=%ff?mail?sub?(a=b)", "no UTF-8"),
+            ("ldap:///o=a?mail?sub?(a=%$A)", "a percent sign comes before two"),
         ];
         for (url, want) in rows {
             let error = parse(url).map(|_| ()).unwrap_err();

@@ -1,6 +1,7 @@
 //! The small languages in which texts of the file are written: rewrite rules, mapping tables,
 //! delivery options, searches in LDAP, and tables in files. Parsed once, when the file is read.
 
+pub mod alias_list;
 pub mod argument;
 pub mod delivery_option;
 pub(crate) mod kinds;

@@ -263,12 +263,12 @@ pub fn addresses(list: &str) -> Vec<String> {
 }
 
 /// A text without the pair of quotes around all of it.
-fn unquoted(text: &str) -> &str {
+pub(super) fn unquoted(text: &str) -> &str {
     let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inner.filter(|inner| !inner.contains('"')).unwrap_or(text)
 }
 
-fn split_outside_quotes(
+pub(super) fn split_outside_quotes(
     text: &str,
     is_separator: impl Fn(char) -> bool,
 ) -> impl Iterator<Item = &str> {

@@ -198,6 +198,9 @@ section! {
         recipient_delimiter: String = "+".to_owned(), DELIMITER, of(Local);
         /// The names by which the directory and aliases are asked for `name+detail`.
         subaddress: Subaddress = Subaddress::default(), Choice, of(Local);
+        /// Whether the alias table is asked for `*+*@domain` (of an address with a detail) and `*@domain`,
+        /// too, behind an address and before a bare name: everybody of a domain whom nothing else names.
+        aliaswild: bool = false, Flag, of(Local);
 
         /// As a source: size of a message at most.
         sourceblocklimit: u64 = 50 << 20, Size(1 << 10..=1 << 40), of(Source),

@@ -22,6 +22,7 @@ use crate::{
     sections::{
         admin::Admin,
         authentication::Authentication,
+        autoreply::Autoreply,
         channel::{Channel, ChannelDefaults, Channels, Program, Switch},
         directory::{AnyDirectory, Directory},
         dispatcher::{self, Dispatcher, Service},
@@ -80,7 +81,8 @@ section! {
         /// flags, a value of `mailDeliveryOption`, `=` and a template: `**` (forwarding addresses), `*`
         /// (members of a group), or an address with `$M` (uid), `$A` `$U` `$D` (address, its parts),
         /// `$S` (subaddress), `$I` (domain, unless it is the default one), `$X` (mail host), `$P`
-        /// (`mailProgramDeliveryInfo`). `$1S` and `$1I` may be absent, and take with them the character
+        /// (`mailProgramDeliveryInfo`). A number picks a character (`$0M`, `$0U`, `$0A`) or a label (`$0X`;
+        /// `$0H` of the address's domain, `$0J` of `$I`). `$1S` and `$1I` may be absent, and take with them the character
         /// before (`$2S`), behind (`$3S`) or both (`$4S`). Flags: `*` for users, `&` for groups, `#`
         /// whatever the mail host is, `^` only between `vacationStartDate` and `vacationEndDate`, `!` an
         /// automatic reply, `/` held, `@` or `$` by the reprocess channel.
@@ -99,7 +101,8 @@ section! {
         virtual_alias: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
         /// Aliases: name to addresses, `:include:/file`, `\\user`, or `|label` or `|command` of one of
         /// `programs`. They may be a file, in the form of aliases(5) or of the original. Files to append
-        /// to are not there yet.
+        /// to are not there yet. A list of the original has `<file` first, named parameters such as
+        /// `[AUTH_LIST] staff.txt`, and addresses behind them.
         aliases: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
         /// Whether aliases are asked before the directory, as Postfix does, and not behind it, as the
         /// original does.
@@ -118,6 +121,8 @@ section! {
         accounts: PathBuf = PathBuf::from("/etc/passwd"), kinds::Path;
         /// How notices to senders are written.
         notary: Notary = Notary::default(), Nested::new();
+        /// How often users who are away answer.
+        autoreply: Autoreply = Autoreply::default(), Nested::new();
         /// A message with more `Received:` lines than this goes in a circle and is held.
         max_received_lines: usize = 50, Count(1..=1_000), queue, unit("lines");
         /// The same for the lines that we wrote ourselves.

@@ -5,6 +5,7 @@ mod table;
 
 pub mod admin;
 pub mod authentication;
+pub(crate) mod autoreply;
 pub mod channel;
 pub(crate) mod config;
 pub mod directory;
@@ -36,6 +37,7 @@ macro_rules! complete_by_default {
 complete_by_default!(
     admin::Admin,
     authentication::Authentication,
+    autoreply::Autoreply,
     directory::Cache,
     directory::UrlCache,
     dispatcher::Clients,

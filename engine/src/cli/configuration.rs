@@ -8,7 +8,7 @@ use relais_actors::{
     front::listening::{self, BindError},
     lint,
     metrics::ServerMeters,
-    router::{TableError, TableRemark, look_into_tables},
+    router::{TableError, TableProblem, TableRemark, look_into_tables},
 };
 use relais_channels::{
     client::{Credentials, Securities},
@@ -196,6 +196,12 @@ fn look_at_tables(config: &Config, places: &Places, report: &mut Report) {
         Ok(remarks) => {
             let warning = |its: &TableRemark| places.warning(&setting_of(its.field), &its.message);
             report.warnings.extend(remarks.iter().map(warning));
+        }
+        Err(TableError { error: TableProblem::Alias { name, problem }, .. }) => {
+            let accepted = "addresses are expected, or a list with named parameters, each a text of \
+                            its own";
+            let field = format!("aliases[{name:?}]");
+            report.mistakes.push(places.mistake(&field, "", &problem, accepted));
         }
         Err(TableError { field, file, error }) => {
             let accepted = "a file with a key and a value in each line is expected, absolute or \

@@ -275,6 +275,7 @@ fn store_two(dir: &Path) -> relais_spool::Place {
                 returned: None,
                 held: None,
                 rerouted: None,
+                login: None,
                 size: 0,
                 entries: vec![Entry { channel, host, recipients }],
             };

@@ -381,6 +381,7 @@ fn unreadable(scanned: &ScannedEntry) -> Envelope {
         returned: None,
         held: None,
         rerouted: None,
+        login: None,
         size: scanned.size,
         entries: Vec::new(),
     }

@@ -12,7 +12,7 @@ use relais_actors::{
         Case, ListEntries, Noticed, Order, OrderKind, PlaceOrder, Placed, Reading, Reason, Reserve,
         Told, Tracked,
     },
-    rerouting::{Plan, Verdict},
+    rerouting::{ContentAt, Plan, Verdict},
 };
 use relais_channels::{
     dsn::Kind,
@@ -60,7 +60,8 @@ impl Rerouting<'_> {
                 continue;
             }
             let open = scanned.state.open();
-            let mut plan = parts.rerouter.plan(envelope, scanned.entry, open, false).await;
+            let mail = (&**envelope, ContentAt::Spool(scanned.place));
+            let mut plan = parts.rerouter.plan(mail, scanned.entry, open, false).await;
             tell(progress, scanned, envelope, &plan);
             match change(scanned, envelope, &plan) {
                 Change::SameWay => progress.left.same_way += 1,

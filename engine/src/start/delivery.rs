@@ -125,6 +125,7 @@ fn responder(
         directory: directory.clone(),
         ids: below.ids.clone(),
         answered: answered.clone(),
+        max_per_hour: ground.config.autoreply.max_per_hour,
         metrics,
     }
 }

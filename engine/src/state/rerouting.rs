@@ -53,7 +53,7 @@ impl ReroutedEntries {
         let found = spool.find_all(ids).await?;
         let mut concluded = 0;
         for old in found.iter().filter(|found| wanted.contains(&(found.id, found.entry))) {
-            let gone_on = old.state.open() & spool.gone_on(old.id, old.entry).await?;
+            let gone_on = old.state.open() & spool.gone_on(old.id, old.entry).await?.recipients;
             if gone_on != 0 {
                 concluded += 1;
                 let now = left_of(old.state, gone_on);

@@ -117,7 +117,8 @@ mod tests {
             envelope_id: Some("QQ".to_owned()),
             returned: Some(Return::Headers),
             held: Some("too many".to_owned()),
-            rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 1 }),
+            login: Some("carol".into()),
+            rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 1, form: 0 }),
             size: 70_000,
             entries: vec![
                 entry(Vec::new()),
@@ -134,6 +135,7 @@ mod tests {
             returned: None,
             held: None,
             rerouted: None,
+            login: None,
             entries: vec![Entry {
                 channel: "a".into(),
                 host: "b".into(),

@@ -44,8 +44,10 @@ impl Layout {
         self.root.join("large")
     }
 
-    pub(crate) fn blob(&self, id: MessageId) -> PathBuf {
-        self.blob_dir().join(id.to_string())
+    /// The content of a large message in one of its forms; 0: as it came in.
+    pub(crate) fn blob(&self, id: MessageId, form: u8) -> PathBuf {
+        let name = if form == 0 { id.to_string() } else { format!("{id}.{form}") };
+        self.blob_dir().join(name)
     }
 
     pub(crate) fn index(&self) -> PathBuf {
@@ -65,6 +67,13 @@ impl Layout {
 /// The name of the file of a segment's messages.
 pub(crate) fn messages_of(segment: u32) -> String {
     format!("{segment:08}.msg")
+}
+
+/// The message whose content a file holds, in whatever form.
+pub(crate) fn blob_of(name: &str) -> Option<MessageId> {
+    let (id, form) = name.split_once('.').unwrap_or((name, "1"));
+    form.parse::<u8>().ok().filter(|form| *form > 0)?;
+    id.parse().ok()
 }
 
 /// The number in `NNNNNNNN.extension`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use relais_channels::mail::{
-    Content, Envelope, MessageId, Origin, Priority, Recipient, Rerouted, XQuota,
+    Content, Envelope, MessageId, Origin, PostCheck, Priority, Recipient, Rerouted, XQuota,
 };
 use relais_config::channel::MAX_ADDRSPERFILE;
 
@@ -30,6 +30,8 @@ pub struct Stored {
     pub rerouted: u64,
     /// The content is in a file of its own.
     pub blob: bool,
+    /// Which of its files that is.
+    pub form: u8,
     /// Where it is.
     pub place: Place,
     /// Its entries, in the order of the envelope; each of them as [`Stored::initial`] says. See
@@ -173,6 +175,7 @@ impl Stored {
             held: envelope.held.is_some(),
             rerouted: rerouted_at(envelope),
             blob: kind == Kind::Blob,
+            form: form_of(envelope),
             place,
             entries,
         }
@@ -198,15 +201,27 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         .filter_map(|(number, index, to)| Some((number, index, to.quota.as_deref()?)))
         .collect();
     let rerouted = envelope.rerouted;
-    if !origins.is_empty() || rerouted.is_some() || !quotas.is_empty() {
+    let checks: Vec<(u16, u8, bool)> = numbered(envelope)
+        .filter_map(|(number, index, to)| {
+            let is_passed = to.post_check == PostCheck::Passed;
+            (to.post_check != PostCheck::Unsaid).then_some((number, index, is_passed))
+        })
+        .collect();
+    let posting = (envelope.login.as_deref(), form_of(envelope), checks);
+    let has_posting = posting.0.is_some() || posting.1 != 0 || !posting.2.is_empty();
+    let has_quotas = !quotas.is_empty() || has_posting;
+    if !origins.is_empty() || rerouted.is_some() || has_quotas {
         append_postcard(&(rerouted.map(|rerouted| rerouted.at), origins), out);
     }
-    if rerouted.is_some() || !quotas.is_empty() {
+    if rerouted.is_some() || has_quotas {
         let left: Left = rerouted.map(|left| (left.entry, left.recipients)).unwrap_or_default();
         append_postcard(&left, out);
     }
-    if !quotas.is_empty() {
+    if has_quotas {
         append_postcard(&quotas, out);
+    }
+    if has_posting {
+        append_postcard(&posting, out);
     }
 }
 
@@ -227,10 +242,23 @@ type Left = (u16, u64);
 /// And behind that: the quotas of mailboxes.
 pub(super) type Quotas = Vec<(u16, u8, XQuota)>;
 
+/// And behind that: the user who had logged in, the file of the content, and of recipients whether the
+/// list that they are was asked.
+type Posting = (Option<Arc<str>>, u8, Vec<(u16, u8, bool)>);
+
 /// The quotas behind [`Behind`]; an older version of the program wrote none.
 pub(super) fn quotas_behind(behind: &[u8]) -> Quotas {
+    split_quotas(behind).0
+}
+
+fn split_quotas(behind: &[u8]) -> (Quotas, &[u8]) {
     let (_, quotas) = postcard::take_from_bytes::<Left>(behind).unwrap_or_default();
-    postcard::from_bytes(quotas).unwrap_or_default()
+    postcard::take_from_bytes(quotas).unwrap_or_default()
+}
+
+/// The file of the content of a large message.
+pub(crate) fn form_of(envelope: &Envelope) -> u8 {
+    envelope.rerouted.map_or(0, |rerouted| rerouted.form)
 }
 
 fn rerouted_at(envelope: &Envelope) -> u64 {
@@ -245,8 +273,10 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
         // An older version of the program did not write it down.
         let left = postcard::from_bytes::<Left>(rest).ok();
         let (entry, recipients) = left.unwrap_or_default();
-        let quotas = quotas_behind(rest);
-        envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients });
+        let (quotas, rest) = split_quotas(rest);
+        let (login, form, checks) = postcard::from_bytes::<Posting>(rest).unwrap_or_default();
+        envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients, form });
+        envelope.login = login;
         for (number, index, origin) in origins {
             let entry = envelope.entries.get_mut(usize::from(number))?;
             entry.recipients.get_mut(usize::from(index))?.origin = Some(Box::new(origin));
@@ -254,6 +284,11 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
         for (number, index, quota) in quotas {
             let entry = envelope.entries.get_mut(usize::from(number))?;
             entry.recipients.get_mut(usize::from(index))?.quota = Some(Arc::new(quota));
+        }
+        for (number, index, is_passed) in checks {
+            let entry = envelope.entries.get_mut(usize::from(number))?;
+            let check = if is_passed { PostCheck::Passed } else { PostCheck::NotAsked };
+            entry.recipients.get_mut(usize::from(index))?.post_check = check;
         }
     }
     Some(envelope)
@@ -281,7 +316,7 @@ const MAX_RECORD: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Entry, Notify};
+    use relais_channels::mail::{Entry, ErrorsTo, Notify};
 
     use super::*;
 
@@ -303,7 +338,8 @@ mod tests {
             envelope_id: None,
             returned: None,
             held: None,
-            rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 3 }),
+            login: None,
+            rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 3, form: 0 }),
             size: 70_000,
             entries: vec![
                 Entry { channel: "a".into(), host: "b".into(), recipients: Vec::new() },
@@ -345,6 +381,84 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_list_that_is_the_sender_of_copies_is_told_from_one_that_hears_of_failures() {
+        let plain = encoded(&with_errors_to(ErrorsTo::reader("owner@x.example")));
+        for (address, is_sender, more) in [("owner@x.example", false, 0), ("o@x.example", true, 2)]
+        {
+            let envelope = with_errors_to(ErrorsTo { address: address.into(), is_sender });
+            let bytes = encoded(&envelope);
+            let shorter = "owner@x.example".len() - address.len();
+            assert_eq!(bytes.len() + shorter, plain.len() + more);
+            let recipient = &envelope.entries[1].recipients[1];
+            let list = is_sender.then_some(address);
+            assert_eq!(envelope.list_sender(recipient), list);
+            assert_eq!(envelope.sender_of(recipient), list.unwrap_or("carol@example.net"));
+            let nobody = Envelope { sender: String::new(), ..envelope.clone() };
+            assert_eq!(nobody.sender_of(recipient), "");
+            assert_eq!(decode_envelope(&bytes), Some(envelope));
+        }
+    }
+
+    #[test]
+    fn a_record_may_have_all_of_it() {
+        let quota = Arc::new(XQuota { size: 1, messages: -2 });
+        let mut envelope =
+            with_errors_to(ErrorsTo { address: "l+ann@x.example".into(), is_sender: true });
+        envelope.login = Some("carol@example.net".into());
+        envelope.rerouted = Some(Rerouted { at: 5, entry: 0, recipients: 3, form: 2 });
+        let recipients = &mut envelope.entries[1].recipients;
+        let before = recipients.clone();
+        recipients[0].post_check = PostCheck::NotAsked;
+        recipients[1].post_check = PostCheck::Passed;
+        recipients.iter_mut().for_each(|to| to.quota = Some(Arc::clone(&quota)));
+        let bytes = encoded(&envelope);
+        assert_eq!(decode_envelope(&bytes).as_ref(), Some(&envelope));
+        // A version that knows none of it reads the rest.
+        envelope.entries[1].recipients = before;
+        envelope.login = None;
+        envelope.rerouted = Some(Rerouted { at: 5, entry: 0, recipients: 3, form: 0 });
+        assert_eq!(decoded_before_quotas(&bytes), Some(envelope));
+    }
+
+    fn with_errors_to(errors_to: ErrorsTo) -> Envelope {
+        let mut envelope = envelope();
+        if let Some(origin) = &mut envelope.entries[1].recipients[1].origin {
+            origin.errors_to = Some(errors_to);
+        }
+        envelope
+    }
+
+    #[test]
+    fn logins_and_checks_lie_where_older_versions_do_not_look() {
+        let quota = XQuota { size: 1, messages: -2 };
+        // whether it was routed again, has a list's member, a quota; the login; the checks; the file
+        let (passed, not) = (PostCheck::Passed, PostCheck::NotAsked);
+        let rows = [
+            (true, true, true, Some("carol@example.net"), passed, 3),
+            (true, false, false, None, not, 1),
+            (false, true, false, Some("c"), PostCheck::Unsaid, 0),
+            (false, false, true, None, passed, 0),
+            (false, false, false, Some("Gr\u{fc}\u{df}e"), not, 0),
+        ];
+        for (rerouted, listed, has_quota, login, check, form) in rows {
+            let mut envelope = envelope();
+            envelope.rerouted = envelope.rerouted.filter(|_| rerouted);
+            let recipients = &mut envelope.entries[1].recipients;
+            recipients[1].origin = recipients[1].origin.take().filter(|_| listed);
+            let before = envelope.clone();
+            envelope.entries[1].recipients[1].quota = has_quota.then(|| Arc::new(quota));
+            envelope.entries[1].recipients[0].post_check = check;
+            envelope.login = login.map(Arc::from);
+            if let Some(rerouted) = &mut envelope.rerouted {
+                rerouted.form = form;
+            }
+            let bytes = encoded(&envelope);
+            assert_eq!(decode_envelope(&bytes), Some(envelope));
+            assert_eq!(decoded_before_quotas(&bytes), Some(before));
+        }
+    }
+
     /// As the version before this one had it.
     fn decoded_before_quotas(bytes: &[u8]) -> Option<Envelope> {
         let (mut envelope, rest) = postcard::take_from_bytes::<Envelope>(bytes).ok()?;
@@ -352,7 +466,7 @@ mod tests {
             let ((at, origins), rest) = postcard::take_from_bytes::<Behind>(rest).ok()?;
             let left = postcard::from_bytes::<Left>(rest).ok();
             let (entry, recipients) = left.unwrap_or_default();
-            envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients });
+            envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients, form: 0 });
             for (number, index, origin) in origins {
                 let entry = envelope.entries.get_mut(usize::from(number))?;
                 entry.recipients.get_mut(usize::from(index))?.origin = Some(Box::new(origin));

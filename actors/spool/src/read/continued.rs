@@ -37,10 +37,23 @@ pub(crate) struct MoreNumbers {
     /// The number of entries of its first record.
     pub(crate) least: usize,
     pub(crate) count: usize,
+    /// It gets a file for its content, too.
+    pub(crate) has_file: bool,
+}
+
+/// The recipients of an entry that have gone on, as far as that is known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Gone {
+    /// The recipients that have, a bit each.
+    pub recipients: u64,
+    /// Records that went on from it may have copies of recipients that have not, yet.
+    pub in_part: bool,
 }
 
 #[derive(Default)]
 struct Known {
+    /// The last file of content.
+    forms: HashMap<MessageId, u8>,
     /// The first number that is free.
     next: HashMap<MessageId, u16>,
     /// The recipients of an entry that have gone on, a bit each.
@@ -56,16 +69,23 @@ impl Continued {
         reader: &Reader,
         feed: &Feed,
         wanted: MoreNumbers,
-    ) -> Result<u16, SpoolError> {
-        let MoreNumbers { id, least, count } = wanted;
+    ) -> Result<(u16, u8), SpoolError> {
+        let MoreNumbers { id, least, count, has_file } = wanted;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.learn(reader, feed, id)?;
         let first = usize::from(known.next.get(&id).copied().unwrap_or(0)).max(least);
         let next = u16::try_from(first + count);
         let next = next.map_err(|_| SpoolError::Envelope("it was routed again too often"))?;
+        let mut form = 0;
+        if has_file {
+            let last = known.forms.get(&id).copied().unwrap_or(0);
+            let more = SpoolError::Envelope("it has too many forms");
+            form = last.checked_add(1).ok_or(more)?;
+            known.forms.insert(id, form);
+        }
         known.next.insert(id, next);
         // It is not larger than what has just been found to fit.
-        Ok(first as u16)
+        Ok((first as u16, form))
     }
 
     /// The recipients of an entry that another record has taken over, a bit each. Waits for the
@@ -75,10 +95,11 @@ impl Continued {
         reader: &Reader,
         feed: &Feed,
         (id, entry): (MessageId, u16),
-    ) -> Result<u64, SpoolError> {
+    ) -> Result<Gone, SpoolError> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.learn(reader, feed, id)?;
-        Ok(known.gone.get(&(id, entry)).copied().unwrap_or(0))
+        let gone = known.gone.get(&(id, entry)).copied();
+        Ok(Gone { recipients: gone.unwrap_or(0), in_part: gone.is_some() })
     }
 
     /// A record that takes over recipients is safe.
@@ -105,8 +126,12 @@ impl Known {
         Ok(())
     }
 
-    fn went(&mut self, id: MessageId, Rerouted { entry, recipients, .. }: Rerouted) {
+    fn went(&mut self, id: MessageId, Rerouted { entry, recipients, form, .. }: Rerouted) {
         *self.gone.entry((id, entry)).or_default() |= recipients;
+        if form > 0 {
+            let last = self.forms.entry(id).or_default();
+            *last = form.max(*last);
+        }
     }
 
     fn look_through(

@@ -19,7 +19,7 @@ use crate::{
     error::SpoolError,
     format::change::{Change, RecipientReplies},
     format::envelope::EncodedEnvelope,
-    format::message::{Message, decode_envelope},
+    format::message::{Message, decode_envelope, form_of},
     format::record::{Found, HEADER, Header, Kind, Place, Salt, Walker},
     format::segment::{HEAD, Part, SegmentHead},
     read::cache::Cache,
@@ -319,7 +319,7 @@ impl Reader {
         let content = match header.kind {
             Kind::Whole => Content::Whole(bytes.slice(content_at..)),
             Kind::Blob => Content::File {
-                path: self.environment.layout.blob(envelope.id),
+                path: self.environment.layout.blob(envelope.id, form_of(&envelope)),
                 size: envelope.size,
             },
             Kind::Change | Kind::Seal => return Err(damaged()),

@@ -7,6 +7,7 @@ use relais_channels::mail::MessageId;
 
 use crate::{
     environment::Environment,
+    format::layout::blob_of,
     format::record::{Found, Walker},
     format::segment::{HEAD, Part, SegmentHead, now_ms},
     ledger::Event,
@@ -24,7 +25,7 @@ pub(super) fn clear_blobs(
     let (disk, dir) = (&*replay.environment.disk, replay.environment.layout.blob_dir());
     let mut present = BTreeSet::new();
     for name in disk.list(&dir).map_err(at(&dir))? {
-        let Ok(id) = name.parse::<MessageId>() else { continue };
+        let Some(id) = blob_of(&name) else { continue };
         let left = replay.ledger.blobs.get(&id).copied();
         if left.is_none()
             && !replay.from_scratch
@@ -33,7 +34,10 @@ pub(super) fn clear_blobs(
             return Err(RecoverError::Index(format!("it does not know large message {id}")));
         }
         if left.unwrap_or(0) > 0 {
-            present.insert(id);
+            // A form that was made later stands for none but itself.
+            if name.parse() == Ok(id) {
+                present.insert(id);
+            }
         } else {
             let path = dir.join(name);
             disk.remove(&path).map_err(at(&path))?;

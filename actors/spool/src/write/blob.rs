@@ -62,11 +62,11 @@ impl Draft {
         self.written + self.buffer.len() as u64
     }
 
-    /// Makes it durable under the name of its message.
-    pub(crate) async fn keep(mut self, id: MessageId) -> Result<(), SpoolError> {
+    /// Makes it durable under the name of its message, as this form of it.
+    pub(crate) async fn keep(mut self, id: MessageId, form: u8) -> Result<(), SpoolError> {
         self.write_out(true).await?;
         let (environment, from) = (Arc::clone(&self.environment), self.path.clone());
-        let to = environment.layout.blob(id);
+        let to = environment.layout.blob(id, form);
         self.kept = true;
         blocking(move || {
             let renamed = environment.disk.rename(&from, &to);

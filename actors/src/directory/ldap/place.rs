@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use relais_config::grammar::without_percents;
+
 /// Where a server listens, and what is spoken there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum ServerPlace {
@@ -23,7 +25,9 @@ impl ServerPlace {
     /// The place that a URL names.
     pub(super) fn of(url: &str, starttls: bool) -> Self {
         if let Some(path) = url.strip_prefix("ldapi://") {
-            return Self::Socket(decoded(path.trim_end_matches('/')).into());
+            let path = path.trim_end_matches('/');
+            // The configuration has been checked: what cannot be read is no path of ours.
+            return Self::Socket(without_percents(path).unwrap_or_else(|_| path.to_owned()).into());
         }
         let secured = url.starts_with("ldaps://");
         let host = url.split_once("://").map_or(url, |(_, host)| host).trim_end_matches('/');
@@ -34,23 +38,6 @@ impl ServerPlace {
         let port = port.unwrap_or(if secured { 636 } else { 389 });
         Self::Tcp { host, port, starttls: starttls && !secured, secured }
     }
-}
-
-/// A path without its percent encoding.
-fn decoded(path: &str) -> String {
-    let mut octets = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let [first, after @ ..] = rest {
-        let hex = |at: usize| after.get(at).and_then(|c| char::from(*c).to_digit(16));
-        rest = after;
-        if let (b'%', Some(high), Some(low)) = (first, hex(0), hex(1)) {
-            octets.push((high * 16 + low) as u8);
-            rest = &after[2..];
-        } else {
-            octets.push(*first);
-        }
-    }
-    String::from_utf8_lossy(&octets).into_owned()
 }
 
 #[cfg(test)]

@@ -50,19 +50,13 @@ struct Server {
     /// Connections on which users log in, kept for the next.
     logins: Mutex<Vec<OpenLink>>,
     most_logins: usize,
-    away: Mutex<Option<Away>>,
+    /// Since when it does not answer; the meter has the reason.
+    away: Mutex<Option<Instant>>,
     /// Somebody is finding out whether it answers.
     suspected: AtomicBool,
     /// When a fault of its answers was told last.
     told: Mutex<Option<Instant>>,
     meter: ServerMeter,
-}
-
-/// A server that does not answer.
-#[derive(Clone, Debug)]
-struct Away {
-    since: Instant,
-    why: String,
 }
 
 impl Servers {
@@ -142,8 +136,8 @@ impl Servers {
         present.sort_by_key(|server| server.suspected.load(Ordering::Relaxed));
         let Some(count) = u32::try_from(present.len()).ok().filter(|count| *count > 0) else {
             let away = self.servers.iter().filter_map(|server| {
-                let away = server.away().clone()?;
-                Some(format!("{}: {}", server.target.url, away.why))
+                let why = server.meter.why_away()?;
+                Some(format!("{}: {why}", server.target.url))
             });
             let all: Vec<_> = away.collect();
             return Err(LookupError(format!("no server is there: {}", all.join("; "))));
@@ -265,25 +259,25 @@ impl Server {
             if away.is_some() {
                 return;
             }
-            *away = Some(Away { since: Instant::now(), why: fault.to_string() });
+            *away = Some(Instant::now());
         }
-        self.meter.away(Some(&fault.to_string()));
+        self.meter.set_away(Some(fault.to_string()));
         warn!(server = self.target.url, %fault, "an LDAP server does not answer: it is left alone");
         tokio::spawn(return_of(Arc::downgrade(self)));
     }
 
     /// It answers again.
     fn welcome(&self) {
-        let Some(away) = self.away().take() else { return };
-        self.meter.away(None);
+        let Some(since) = self.away().take() else { return };
+        self.meter.set_away(None);
         info!(
             server = self.target.url,
-            away_seconds = away.since.elapsed().as_secs(),
+            away_seconds = since.elapsed().as_secs(),
             "an LDAP server answers again"
         );
     }
 
-    fn away(&self) -> MutexGuard<'_, Option<Away>> {
+    fn away(&self) -> MutexGuard<'_, Option<Instant>> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -311,9 +305,7 @@ async fn return_of(server: Weak<Server>) {
             Ok(()) => return server.welcome(),
             Err(fault) => {
                 link.close().await;
-                if let Some(away) = server.away().as_mut() {
-                    away.why = fault.to_string();
-                }
+                server.meter.set_away(Some(fault.to_string()));
             }
         }
     }
@@ -335,3 +327,18 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Servers say that all is well to an empty password, and to an empty name: they are not asked.
+    #[tokio::test]
+    async fn an_empty_password_is_nobodys() {
+        let servers = Servers { servers: Vec::new(), limit: Duration::from_secs(1) };
+        for (dn, password) in [("uid=jdoe", ""), ("", "secret"), ("", "")] {
+            assert_eq!(servers.login(dn, password).await, Ok(false), "{dn:?} {password:?}");
+        }
+        assert!(servers.login("uid=jdoe", "secret").await.is_err(), "a server would be asked");
+    }
+}

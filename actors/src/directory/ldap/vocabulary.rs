@@ -137,3 +137,40 @@ impl Vocabulary {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ldap3::asn1::{PL, StructureTag, TagClass};
+
+    use super::*;
+
+    fn tag(id: u64, payload: PL) -> StructureTag {
+        let class = if id == 4 && matches!(payload, PL::C(_)) {
+            TagClass::Application
+        } else {
+            TagClass::Universal
+        };
+        StructureTag { class, id, payload }
+    }
+
+    fn text(octets: &[u8]) -> StructureTag {
+        tag(4, PL::P(octets.to_vec()))
+    }
+
+    /// The library gives all values of such an attribute as octets.
+    #[test]
+    fn a_value_that_is_no_text_takes_no_other_with_it() {
+        let values = [&b"jane@siroe.com"[..], b"j\xffne@siroe.com", b"jd@siroe.com"].map(text);
+        let values = tag(17, PL::C(values.to_vec()));
+        let attribute = tag(16, PL::C(vec![text(b"mailAlternateAddress"), values]));
+        let entry = tag(4, PL::C(vec![text(b"uid=jdoe"), tag(16, PL::C(vec![attribute]))]));
+        let file = format!("{}/../config/examples/relay.ron", env!("CARGO_MANIFEST_DIR"));
+        let sample = std::fs::read_to_string(&file).unwrap();
+        let (config, _) = relais_config::Config::parse(&file, &sample).unwrap();
+        let Some(relais_config::Directory::Ldap(ldap)) = config.directory else { panic!() };
+        let entry = Vocabulary::of(&ldap).entry(ResultEntry::new(entry), &SchemaNames::default());
+        let mut found = entry.all("mailalternateaddress").to_vec();
+        found.sort_unstable();
+        assert_eq!(found, ["jane@siroe.com", "jd@siroe.com"]);
+    }
+}

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use relais_channels::mail::{Enhanced, Reply};
+use relais_channels::mail::{Enhanced, PostCheck, Reply};
 use relais_config::{channel::DirectoryAway, lookup_url::UrlResults, mapping::Tables};
 
 use super::{
@@ -63,6 +63,7 @@ pub(in crate::router) async fn admit(
     let Asking { held, is_discarded, .. } = asking;
     let ways =
         if is_discarded { routes.discarding(question.address).unwrap_or(ways) } else { ways };
+    let held = held.or_else(|| found.held.as_deref().map(str::to_owned));
     Ok(Admitted { routes: ways, held })
 }
 
@@ -88,6 +89,7 @@ fn waiting(routes: &Routes, found: &Resolution, question: &Question<'_>) -> Opti
         size_limit: None,
         quota: None,
         headers: None,
+        post_check: PostCheck::default(),
     }]))
 }
 

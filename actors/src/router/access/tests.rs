@@ -46,6 +46,38 @@ fn port_access_of_a_store() {
     assert_eq!(port_access(&none, ends(25, "192.0.2.66"), true), None);
 }
 
+/// The table of chapter 16, as it stands there, and that of 2005Q4.
+#[test]
+fn stores_take_connections_of_their_relays_alone() {
+    let rows = [
+        (225, "192.18.74.206", true),
+        (226, "192.18.74.206", true),
+        (225, "192.18.74.129", true),
+        (226, "192.18.74.129", true),
+        (225, "192.18.74.130", false),
+        (25, "192.18.74.206", false),
+        (225, "192.0.2.1", false),
+    ];
+    for relays in [["192.18.74.206", "192.18.74.129"], ["1.2.3.4", "1.2.3.5"]] {
+        let own = |(relay, port)| format!("TCP|*|{port}|{relay}|*");
+        let all = [(relays[0], 225), (relays[0], 226), (relays[1], 225), (relays[1], 226)].map(own);
+        let mut entries: Vec<_> = all.iter().map(|pattern| (pattern.as_str(), "$Y")).collect();
+        entries.push(("TCP|*|*|*|*", "$N500$ Do$ not$ connect$ to$ this$ machine"));
+        let routes = routes("PORT_ACCESS", &entries);
+        for (port, client, is_taken) in rows {
+            let client =
+                client.replace("192.18.74.206", relays[0]).replace("192.18.74.129", relays[1]);
+            let got = port_access(&routes, ends(port, &client), false).unwrap().access;
+            let want = if is_taken {
+                Access::Accept
+            } else {
+                Access::Reject("500 Do not connect to this machine".to_owned())
+            };
+            assert_eq!(got, want, "{port} {client}");
+        }
+    }
+}
+
 #[test]
 fn only_internal_addresses_are_internal() {
     let entries = [("$(192.18.74.0/24)", "$Y"), ("127.0.0.1", "$Y"), ("*", "$N")];

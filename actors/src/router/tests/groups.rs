@@ -1,10 +1,12 @@
 //! Lists of the directory: who may post to them, who is a member, and when they are looked up.
 
 use super::*;
+use relais_channels::mail::PostCheck::{NotAsked, Passed, Unsaid};
+
 use crate::{
     actor::{Ground, Meters},
-    directory::{Source, start as directory_actor},
-    router::Submission,
+    directory::{GivenPassword, Source, start as directory_actor},
+    router::{HeaderPassword, Posting, Route, Submission},
 };
 
 /// A list at siroe.com with these attributes.
@@ -249,9 +251,8 @@ async fn no_rule_is_guessed_at() {
     posts(&[
         (oslo, "x@y.example", "", "451 4.3.5"),
         ("mgrpModerator: nobody", "x@y.example", "", "451 4.3.5"),
-        ("mgrpBroadcasterPolicy: PASSWORD_REQUIRED", "x@y.example", "", "451 4.3.5"),
         ("mgrpBroadcasterPolicy: MAYBE", "x@y.example", "", "451 4.3.5"),
-        ("mgrpAuthPassword: x", "x@y.example", "", "451 4.3.5"),
+        ("mgrpAuthPassword: {MD5}x", "x@y.example", "", "451 4.3.5"),
         ("mgrpAllowedBroadcaster: ldap:///o=gone??sub?(a=b)", "x@y.example", "", "451 4.4.3"),
     ])
     .await;
@@ -288,6 +289,140 @@ async fn what_was_asked_once_is_not_asked_again() {
     for (name, sender, poster, want) in rows {
         let got = post(&directory, &format!("{name}@siroe.com"), (sender, "", poster)).await;
         assert_eq!(got, want, "{name} {sender} {poster:?}");
+    }
+}
+
+/// Answers of lists with a password: to a client, and to the queue with the header unread, without a
+/// password, with a wrong one, and with the right one.
+type PasswordRow<'a> = (&'a str, &'a str, [&'a str; 5]);
+
+async fn passwords(rows: &[PasswordRow<'_>]) {
+    let routes = Routes::new(&sample("relay.ron")).unwrap();
+    let (wrong, right) = (GivenPassword::new(b"Sesame"), GivenPassword::new(b"sesame"));
+    let (client, queue) = (("tcp_local", Poster::Client), ("reprocess", Poster::Queued));
+    let asked = [
+        (client, HeaderPassword::Unread),
+        (queue, HeaderPassword::Unread),
+        (queue, HeaderPassword::Absent),
+        (queue, HeaderPassword::Given(&wrong)),
+        (queue, HeaderPassword::Given(&right)),
+    ];
+    for (attributes, sender, want) in rows {
+        let attributes = attributes.replace("; ", "\n");
+        let directory = directory(&[
+            list("l", &format!("{MEMBERS}\n{attributes}")),
+            list("outer", "mgrpRFC822MailMember: bob@siroe.com\nmgrpRFC822MailMember: l@siroe.com"),
+        ]);
+        let ask = async |name: &str, (source_channel, poster), password| {
+            let address = address(&format!("{name}@siroe.com"));
+            let proof = PostProof { login: "", password };
+            let asked = question(&address, true);
+            let question = Question { sender, source_channel, poster, proof, ..asked };
+            Resolver::new(&routes, &directory, question).resolve().await
+        };
+        for ((by, password), want) in asked.into_iter().zip(want) {
+            let found = ask("l", by, password).await;
+            let is_wanted = found.posting == Posting::HeaderWanted;
+            let way = |way: &Route| match &*way.channel {
+                "reprocess" => format!("reprocess {}", way.address),
+                _ => way.address.to_string(),
+            };
+            let got = match &found.routes {
+                _ if is_wanted => WANTED.to_owned(),
+                Ok(ways) => ways.iter().map(way).collect::<Vec<_>>().join(" "),
+                Err(reply) => reply.to_string(),
+            };
+            assert_eq!(got, *want, "{attributes} {sender} {password:?}");
+            // A list in another one has its own answer, and nobody but the channel reads the password.
+            let outer = ask("outer", by, password).await;
+            assert_eq!(outer.posting == Posting::HeaderWanted, is_wanted, "{attributes}");
+            let taken = outer.routes.iter().filter(|_| !is_wanted && !want.starts_with('5'));
+            for way in taken.flat_map(|ways| ways.iter()) {
+                let hides = way.headers.as_ref().is_some_and(|its| its.hides_password);
+                let is_later = *want == LATER && &*way.address == "l@siroe.com";
+                let check = if is_later { NotAsked } else { Unsaid };
+                assert_eq!((way.post_check, hides), (check, !is_later), "{attributes} {way:?}");
+            }
+        }
+    }
+}
+
+const LATER: &str = "reprocess l@siroe.com";
+const WANTED: &str = "header wanted";
+
+/// The header of mail that is in the queue has the password.
+#[tokio::test]
+async fn a_list_may_want_a_password() {
+    let password = "mgrpAuthPassword: other; mgrpAuthPassword: sesame";
+    let hashed = "mgrpAuthPassword: {SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0";
+    let required = "mgrpBroadcasterPolicy: PASSWORD_REQUIRED";
+    let domain = "mgrpAllowedDomain: y.example";
+    let ann = "mgrpAllowedBroadcaster: ann@siroe.com";
+    let moderated = "mgrpModerator: bob@siroe.com; mgrpMsgRejectAction: TOMODERATOR";
+    let told = &format!("{password}; mgrpMsgRejectText: Say the word");
+    let both = &format!("{password}; {domain}");
+    let either = &format!("{password}; mgrpBroadcasterPolicy: OR; {domain}; {ann}");
+    let login = &format!("{password}; mgrpBroadcasterPolicy: AUTH_REQ");
+    let to_bob = &format!("{password}; {moderated}");
+    let barred = "mgrpDisallowedBroadcaster: x@y.example";
+    let barred = &format!("{password}; mgrpBroadcasterPolicy: OR; {barred}");
+    let (may, may_not) = ("x@y.example", "x@z.example");
+    let said = "550 5.7.2 Say the word";
+    passwords(&[
+        (password, may, [LATER, WANTED, REFUSED, REFUSED, "cat"]),
+        (&format!("{password}; {required}"), may, [LATER, WANTED, REFUSED, REFUSED, "cat"]),
+        (told, "", [LATER, WANTED, said, said, "cat"]),
+        (hashed, may, [LATER, WANTED, REFUSED, REFUSED, REFUSED]),
+        (required, may, [REFUSED; 5]),
+        (both, may, [LATER, WANTED, REFUSED, REFUSED, "cat"]),
+        (both, may_not, [REFUSED; 5]),
+        (either, may, ["cat"; 5]),
+        (either, "ann@siroe.com", ["cat"; 5]),
+        (either, may_not, [LATER, WANTED, REFUSED, REFUSED, "cat"]),
+        (login, may, [REFUSED; 5]),
+        // The password is one rule among others: who does not moderate has the mail moderated.
+        (to_bob, may, [LATER, WANTED, "bob", "bob", "bob"]),
+        (to_bob, "bob@siroe.com", [LATER, WANTED, "cat", "cat", "cat"]),
+        (&format!("{required}; {moderated}"), may, ["bob"; 5]),
+        (barred, may, [REFUSED; 5]),
+        (barred, may_not, [LATER, WANTED, REFUSED, REFUSED, "cat"]),
+    ])
+    .await;
+}
+
+/// A mark says whether a list was asked, where mail waits for another look at it.
+#[tokio::test]
+async fn mail_that_comes_back_says_whether_its_list_was_asked() {
+    let relay = sample("relay.ron");
+    let routes = Routes::new(&relay).unwrap();
+    let held = "mailDeliveryOption: hold";
+    let directory = directory(&[
+        list("later", &format!("{MEMBERS}\nmailDeferProcessing: yes")),
+        list("l", MEMBERS),
+        list("away", &format!("{MEMBERS}\nmailRoutingAddress: away@hub.siroe.com")),
+        list("outer", "mgrpRFC822MailMember: later@siroe.com\nmgrpRFC822MailMember: bob@siroe.com"),
+        user("slow", "mailDeferProcessing: yes"),
+        user("held", "mailUserStatus: hold"),
+        list("hold", &format!("{MEMBERS}\n{held}")),
+    ]);
+    let rows = [
+        ("later@siroe.com", vec![("reprocess", Passed)]),
+        ("outer@siroe.com", vec![("reprocess", Passed), ("tcp_lmtpcs", Unsaid)]),
+        ("l@siroe.com", vec![("tcp_lmtpcs", Unsaid)]),
+        ("slow@siroe.com", vec![("reprocess", Unsaid)]),
+        ("l%siroe.com@reprocess-daemon", vec![("reprocess", NotAsked)]),
+        ("l%siroe.com@hold-daemon", vec![("hold", NotAsked)]),
+        ("held@siroe.com", vec![("hold", Unsaid)]),
+        ("hold@siroe.com", vec![("hold", Passed)]),
+        ("away@siroe.com", vec![("tcp_intranet", Unsaid)]),
+    ];
+    for (to, want) in rows {
+        let to = address(to);
+        let question = question(&to, true);
+        let found = Resolver::new(&routes, &directory, question).resolve().await;
+        let ways = found.routes.unwrap_or_else(|reply| panic!("{to}: {reply}"));
+        let got: Vec<_> = ways.iter().map(|way| (&*way.channel, way.post_check)).collect();
+        assert_eq!(got, want, "{to}");
     }
 }
 

@@ -128,7 +128,7 @@ async fn channels_and_sides_are_heeded_where_the_section_says_so() {
 #[tokio::test]
 async fn a_directory_that_is_away_defers_unless_its_channel_takes_mail_all_the_same() {
     for (away, want) in [
-        (DirectoryAway::default(), "451 4.0.0 temporary lookup failure"),
+        (DirectoryAway::default(), "451 4.4.3 temporary lookup failure"),
         (DirectoryAway::Queue, "- -"),
     ] {
         let config = relay(|config| {

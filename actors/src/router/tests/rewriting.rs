@@ -455,7 +455,7 @@ async fn senders_of_envelopes_become_what_rules_make_of_them() {
     let ours = Routes::new(&with_rules(&[("$*", "$U@ours.example$V$H")])).unwrap();
     let asked = (&address("u@x"), "tcp_local");
     let failed = rewritten_sender(&ours, &Dead, asked, &mut Trace::default()).await;
-    assert_eq!(failed.unwrap_err().reply().to_string(), "451 4.0.0 temporary lookup failure");
+    assert_eq!(failed.unwrap_err().reply().to_string(), "451 4.4.3 temporary lookup failure");
 }
 
 /// Section 2.3: mailboxes as the store wants them, and who may write to them by name.

@@ -410,6 +410,44 @@ fn a_message_over_lmtp_has_one_reply_for_each_accepted_recipient() {
     assert_eq!(engine.stored, ["x\r\n"]);
 }
 
+/// The dialogue of section 16.6, letter for letter.
+#[test]
+fn the_dialogue_of_the_original_is_understood() {
+    let hello = "S: 250-\n".repeat(7);
+    let engine = play(
+        Dialect::Lmtp,
+        &format!(
+            "S: 220
+             C: LHLO
+             {hello}S: 250 OK
+             C: MAIL FROM: jane@sender.example size=40
+             S: 250 2.1.0 OK
+             C: RCPT TO: uid+folder@sesta.com xquota=20971520,2000 xdflg=2
+             S: 250 2.1.5 OK
+             C: RCPT TO: jdoe xquota=-1,-2 xdflg=0
+             S: 250 2.1.5 OK
+             C: DATA
+             S: 354
+             C: ..dotted
+             C: .
+             S: 250 2.5.0 uid+folder@sesta.com OK
+             S: 250 2.5.0 jdoe OK
+             C: MAIL FROM: jane@sender.example size=40
+             S: 250 2.1.0 OK
+             C: RCPT TO: jdoe
+             S: 250 2.1.5 OK
+             C: DATA
+             S: 354
+             C: .
+             S: 250 2.5.0 jdoe OK
+             C: quit
+             S: 221
+             X: Quit"
+        ),
+    );
+    assert_eq!(engine.stored, [".dotted\r\n", ""]);
+}
+
 #[test]
 fn a_missing_result_does_not_shift_the_others() {
     lmtp(

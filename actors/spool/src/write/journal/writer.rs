@@ -334,10 +334,12 @@ impl StateWriter {
         let (disk, layout) = (&self.environment.disk, &self.environment.layout);
         let done = mem::take(&mut self.done);
         for id in &done {
-            if let Err(error) = disk.remove(&layout.blob(*id))
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                let error = SpoolError::at(&layout.blob(*id))(error);
+            for path in (0..=u8::MAX).map(|form| layout.blob(*id, form)) {
+                let Err(error) = disk.remove(&path) else { continue };
+                if error.kind() == io::ErrorKind::NotFound {
+                    break;
+                }
+                let error = SpoolError::at(&path)(error);
                 self.environment
                     .report(&error, "the content of a finished message was not deleted");
             }

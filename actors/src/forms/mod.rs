@@ -1,34 +1,52 @@
 //! The forms in which one message is stored: its recipients may leave by channels that want addresses
 //! of its header otherwise. Nearly all mail has one form, and that as it came.
 //!
-//! A form differs from the message in those addresses, and in the lines that a list adds and takes away;
-//! every other octet is the same.
+//! A form differs from the message in those addresses, and in the lines and texts that a list adds and
+//! takes away; every other octet is the same. Forms are made where mail comes in, and where it is routed
+//! again.
 
 use std::{collections::HashSet, sync::Arc};
 
+use memchr::memmem;
 use relais_channels::mail::{
-    Address, HeaderAddress, InnerHeaders, Passing, Reply, header_addresses, is_domain, is_signed,
-    replaced, without_fields,
+    Address, FirstText, HeaderAddress, InnerHeaders, Passing, Reply, has_field, header_addresses,
+    is_signed, replaced, without_fields,
 };
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::queue_side::{DefaultHost, QueueSide};
 use crate::{
-    directory::ListHeaders,
+    directory::{ListHeaders, field_name},
     router::{HeaderForm, HeaderTreatment, RewriteHeader, Route, RouterHandle, Routes},
 };
 
+/// The message that forms are made of.
+#[derive(Clone, Debug)]
+pub struct FormedMail<'a> {
+    /// The router, which rewrites addresses.
+    pub router: &'a RouterHandle,
+    /// The channel it came in by.
+    pub source_channel: &'a Arc<str>,
+    /// The domain of addresses that have none.
+    pub default_host: Option<Arc<str>>,
+    /// The channel it lies in, for which its addresses have been treated; `None`: it comes in.
+    pub lies_in: Option<&'a str>,
+}
+
 /// Makes the forms of one message.
-pub(super) struct HeaderForms {
+pub struct HeaderForms {
     router: RouterHandle,
-    /// The ones that its recipients were found by.
-    routes: Arc<Routes>,
     source_channel: Arc<str>,
     default_host: Option<Arc<str>>,
+    /// The ones that its recipients were found by.
+    routes: Arc<Routes>,
+    /// The treatment that it has had.
+    had: Option<HeaderTreatment>,
     treatments: Arc<[HeaderTreatment]>,
     /// The changes that lists make to the header of each form.
     of_lists: Vec<Option<Arc<ListHeaders>>>,
     inner: Option<InnerHeaders>,
+    /// Texts that are put into each form.
+    texts: Vec<Option<FirstText>>,
     /// Headers of messages within that were treated.
     inner_headers: usize,
     /// Addresses that may still be treated: each of them may be a look-up.
@@ -36,22 +54,21 @@ pub(super) struct HeaderForms {
 }
 
 /// The beginning of one form.
-pub(super) struct BegunForm {
+pub struct BegunForm {
     /// The sender of its envelope; `None`: as the client gave it.
-    pub(super) sender: Option<Address>,
-    pub(super) octets: Vec<u8>,
+    pub sender: Option<Address>,
+    /// The octets of content that it begins with.
+    pub octets: Vec<u8>,
 }
 
 impl HeaderForms {
     /// The forms of mail that leaves by these ways; `None`: it stays as it comes.
-    pub(super) fn of<'a>(
-        side: &QueueSide,
-        hello: &str,
-        ways: impl Iterator<Item = &'a Route>,
-    ) -> Option<Self> {
-        let routes = side.router.cache.routes();
-        let default_host = side.default_host.of(hello);
-        let is_plain = default_host.is_none() && !routes.treats_headers();
+    pub fn of<'a>(mail: FormedMail<'_>, ways: impl Iterator<Item = &'a Route>) -> Option<Self> {
+        let FormedMail { router, source_channel, default_host, lies_in } = mail;
+        let routes = router.cache.routes();
+        let completes = default_host.is_some();
+        let is_plain = !completes && !routes.treats_headers();
+        let had = lies_in.map(|channel| routes.header_treatment(channel, completes));
         let mut forms: Vec<(HeaderTreatment, Option<Arc<ListHeaders>>)> = Vec::new();
         let mut last: Option<&Route> = None;
         for way in ways {
@@ -60,7 +77,7 @@ impl HeaderForms {
                 continue;
             }
             last = Some(way);
-            let treatment = routes.header_treatment(&way.channel, default_host.is_some());
+            let treatment = treatment(&routes, had, &way.channel, completes);
             if !forms.iter().any(|form| form.0 == treatment && form.1 == way.headers) {
                 forms.push((treatment, way.headers.clone()));
             }
@@ -75,13 +92,15 @@ impl HeaderForms {
         }
         let (treatments, of_lists): (Vec<_>, Vec<_>) = forms.into_iter().unzip();
         Some(Self {
-            router: side.router.clone(),
-            routes,
-            source_channel: Arc::clone(&side.source_channel),
+            router: router.clone(),
+            source_channel: Arc::clone(source_channel),
             default_host,
+            routes,
+            had,
             treatments: treatments.into(),
             of_lists,
             inner: None,
+            texts: Vec::new(),
             inner_headers: 0,
             left: MOST_ADDRESSES,
         })
@@ -89,18 +108,18 @@ impl HeaderForms {
 
     /// The ways of each recipient by each form. Of ways to one place the first counts: a user who is
     /// named and in a list, too, gets one copy.
-    pub(super) fn divided<'a>(
+    pub fn divided<'a>(
         &self,
         recipients: impl Iterator<Item = &'a [Route]>,
     ) -> Vec<Vec<Vec<Route>>> {
         let completes = self.default_host.is_some();
         // A way that became another one since (to whoever tells of a failure) goes with the first form.
         let form_of = |way: &Route| {
-            let treatment = self.routes.header_treatment(&way.channel, completes);
+            let treatment = treatment(&self.routes, self.had, &way.channel, completes);
             let mut forms = self.treatments.iter().zip(&self.of_lists);
             forms.position(|form| *form.0 == treatment && *form.1 == way.headers).unwrap_or(0)
         };
-        let mut forms = vec![Vec::new(); self.len()];
+        let mut forms = vec![Vec::new(); self.count()];
         let mut seen = HashSet::new();
         for ways in recipients {
             for form in &mut forms {
@@ -118,13 +137,13 @@ impl HeaderForms {
     }
 
     /// The number of forms.
-    pub(super) fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.treatments.len()
     }
 
     /// Treats the header that `message` begins with, and what has come behind it. Each form begins
     /// with `head`, our own lines.
-    pub(super) async fn begin(
+    pub async fn begin(
         &mut self,
         head: &[u8],
         (message, header_end): (&[u8], usize),
@@ -134,16 +153,23 @@ impl HeaderForms {
         let signed = is_signed(header);
         let forms = self.ask(header, signed, sender.cloned()).await?;
         let kinds = self.treatments.iter().zip(&self.of_lists);
+        let is_free = |treatment: &HeaderTreatment| !signed || treatment.signed_too;
         let mut begun: Vec<_> = forms
             .into_iter()
-            .zip(kinds)
+            .zip(kinds.clone())
             .map(|((form, addresses), (treatment, of_list))| {
                 let mut header = put(header, &form, &addresses);
                 let mut octets = head.to_vec();
                 if let Some(changes) = of_list {
-                    octets.extend_from_slice(&added(changes));
-                    if !signed || treatment.signed_too {
+                    octets.extend_from_slice(&added(changes, &header));
+                    if is_free(treatment) {
                         header = without_fields(&header, &changes.removed);
+                    }
+                    if !changes.replaced.is_empty() {
+                        header = without_fields(&header, &changes.replaced_names());
+                    }
+                    if changes.hides_password {
+                        header = without_fields(&header, &[PASSWORD.into()]);
                     }
                 }
                 octets.extend_from_slice(&header);
@@ -153,6 +179,16 @@ impl HeaderForms {
         if !signed && self.treatments.iter().any(|treatment| treatment.inner) {
             self.inner = Some(InnerHeaders::behind(header));
         }
+        self.texts = kinds
+            .map(|(treatment, of_list)| {
+                let changes = of_list.as_deref().filter(|changes| changes.has_text())?;
+                if !is_free(treatment) {
+                    tell_of_text("it is signed");
+                    return None;
+                }
+                Some(FirstText::behind(header, &changes.prefix, &changes.suffix))
+            })
+            .collect();
         if self.looks_within() {
             for (begun, octets) in begun.iter_mut().zip(self.go_on(content).await?) {
                 begun.octets.extend_from_slice(&octets);
@@ -165,31 +201,51 @@ impl HeaderForms {
         Ok(begun)
     }
 
-    /// Whether headers of messages within are treated; else all content is that of every form.
-    pub(super) fn looks_within(&self) -> bool {
-        self.inner.is_some()
+    /// Whether content is changed; else it is the same in every form.
+    pub fn looks_within(&self) -> bool {
+        self.inner.is_some() || self.texts.iter().any(Option::is_some)
     }
 
     /// Takes the next piece of content: the octets that each form goes on with.
-    pub(super) async fn go_on(&mut self, piece: &[u8]) -> Result<Vec<Vec<u8>>, Reply> {
-        let mut passing = Vec::new();
-        if let Some(inner) = &mut self.inner {
-            inner.feed(piece, &mut passing);
+    pub async fn go_on(&mut self, piece: &[u8]) -> Result<Vec<Vec<u8>>, Reply> {
+        let mut all = match &mut self.inner {
+            None => vec![piece.to_vec(); self.count()],
+            Some(inner) => {
+                let mut passing = Vec::new();
+                inner.feed(piece, &mut passing);
+                self.pass(passing).await?
+            }
+        };
+        for (octets, text) in all.iter_mut().zip(&mut self.texts) {
+            if let Some(text) = text {
+                let piece = std::mem::take(octets);
+                text.feed(&piece, octets);
+            }
         }
-        self.pass(passing).await
+        Ok(all)
     }
 
     /// The octets that each form ends with.
-    pub(super) async fn finish(&mut self) -> Result<Vec<Vec<u8>>, Reply> {
+    pub async fn finish(&mut self) -> Result<Vec<Vec<u8>>, Reply> {
         let mut passing = Vec::new();
         if let Some(inner) = self.inner.take() {
             inner.finish(&mut passing);
         }
-        self.pass(passing).await
+        let mut all = self.pass(passing).await?;
+        for (octets, text) in all.iter_mut().zip(std::mem::take(&mut self.texts)) {
+            if let Some(mut text) = text {
+                let piece = std::mem::take(octets);
+                text.feed(&piece, octets);
+                if let Some(why) = text.finish(octets) {
+                    tell_of_text(why);
+                }
+            }
+        }
+        Ok(all)
     }
 
     async fn pass(&mut self, passing: Vec<Passing>) -> Result<Vec<Vec<u8>>, Reply> {
-        let mut octets = vec![Vec::new(); self.len()];
+        let mut octets = vec![Vec::new(); self.count()];
         for passing in passing {
             match passing {
                 Passing::Header(header) if self.inner_headers < MOST_INNER => {
@@ -243,20 +299,35 @@ impl HeaderForms {
     }
 }
 
-impl DefaultHost {
-    /// The domain of addresses that have none, in mail of a client that calls itself so.
-    pub(super) fn of(&self, hello: &str) -> Option<Arc<str>> {
-        let is_name = !hello.starts_with('[') && hello.contains('.') && is_domain(hello);
-        match self {
-            Self { remote: true, .. } if is_name => Some(hello.to_ascii_lowercase().into()),
-            Self { named, .. } => named.clone(),
-        }
+/// Octets of the header that a message begins with, its blank line included; `None`: it has no end.
+pub fn header_length(message: &[u8]) -> Option<usize> {
+    if message.starts_with(b"\r\n") {
+        return Some(2);
     }
+    memmem::find(message, b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// The lines that a list puts in front.
-fn added(changes: &ListHeaders) -> Vec<u8> {
-    changes.added.iter().flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect()
+/// The treatment for a channel, if it has not been given before.
+fn treatment(
+    routes: &Routes,
+    had: Option<HeaderTreatment>,
+    channel: &str,
+    completes: bool,
+) -> HeaderTreatment {
+    let treatment = routes.header_treatment(channel, completes);
+    if had == Some(treatment) { HeaderTreatment::default() } else { treatment }
+}
+
+fn tell_of_text(why: &'static str) {
+    info!(why, "the text of a list is not put into a message");
+}
+
+/// The lines that a list puts in front of this header.
+fn added(changes: &ListHeaders, header: &[u8]) -> Vec<u8> {
+    let completed = changes.completed.iter();
+    let completed = completed.filter(|line| !has_field(header, &field_name(line)));
+    let lines = changes.added.iter().chain(&changes.replaced).chain(completed);
+    lines.flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect()
 }
 
 /// The header with the texts of a form in the places of its addresses.
@@ -265,6 +336,8 @@ fn put(header: &[u8], form: &HeaderForm, addresses: &[HeaderAddress]) -> Vec<u8>
     replaced(header, new.filter_map(|(place, new)| Some((&place.at, new.as_deref()?))))
 }
 
+/// The field in which a list's password stands, in lower case.
+pub const PASSWORD: &str = "approved";
 /// Addresses in all headers of one message that are treated; none of a header that has more than are
 /// left.
 const MOST_ADDRESSES: usize = 2_000;
