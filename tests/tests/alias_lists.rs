@@ -196,6 +196,42 @@ fn posts_of_others_go_to_the_moderator_are_held_or_wait() {
 }
 
 #[test]
+fn a_list_may_ask_a_mapping_table_or_stand_in_the_configuration() {
+    let friends = "mappings: {\n        \"FRIENDS\": [(\"*@friend.test\", \"$Y\")],\n        \"LOST\": [(\"*\", \"$Y\")],";
+    let settings = || Settings::standalone().edit("mappings: {", friends);
+    let instance = instance(settings(), "mapped: [AUTH_MAPPING] friends, alice\n");
+    let check = instance.relais("check", &[]);
+    let check = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.contains("mappings[\"LOST\"]") && !check.contains("FRIENDS"), "{check}");
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    let rows = [
+        ("a@friend.test", "250"),
+        ("\"a\"@Friend.test.", "250"),
+        ("a@else.test", "550 5.7.2 you may not post to this list"),
+        ("\"a@friend.test\"@else.test", "550 5.7.2"),
+        ("", "550 5.7.2"),
+    ];
+    for (sender, want) in rows {
+        let got = asked(&mut client, sender, "mapped@relais.example");
+        assert!(got.starts_with(want), "<{sender}>: {got}");
+    }
+    let own = "aliases: {\"own\": [\"[AUTH_LIST] *@friend.test\", \"alice\"]}";
+    let instance = Instance::new(settings().section(own));
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    let got = asked(&mut client, "a@else.test", "own@relais.example");
+    assert!(got.starts_with("550 5.7.2"), "{got}");
+    let got = asked(&mut client, "a@friend.test", "own@relais.example");
+    assert!(got.starts_with("250"), "{got}");
+    let bad = "aliases: {\"own\": [\"alice\", \"[AUTH_LIST] *@friend.test\"]}";
+    let check = Instance::new(settings().section(bad)).relais("check", &[]);
+    let told = String::from_utf8_lossy(&check.stdout).into_owned();
+    let want = "aliases[\"own\"]: named parameters stand behind the list's file";
+    assert!(!check.status.success() && told.contains(want), "{told}");
+}
+
+#[test]
 fn parameters_are_told_step_by_step_and_mistakes_with_their_places() {
     let instance = instance(Settings::standalone(), ALIASES);
     let _running = instance.start();
