@@ -141,13 +141,14 @@ impl HeaderForms {
                 let mut header = put(header, &form, &addresses);
                 let mut octets = head.to_vec();
                 if let Some(changes) = of_list {
-                    octets.extend_from_slice(&added(changes, &header));
                     if !signed || treatment.signed_too {
                         header = without_fields(&header, &changes.removed);
                     }
                     if !changes.replaced.is_empty() {
                         header = without_fields(&header, &changes.replaced_names());
                     }
+                    // A field that was taken away is absent.
+                    octets.extend_from_slice(&added(changes, &header));
                 }
                 octets.extend_from_slice(&header);
                 BegunForm { sender: form.sender, octets }
