@@ -204,8 +204,8 @@ fn posts_of_others_go_to_the_moderator_are_held_or_wait() {
     send("eve@else.test", "trim", &format!("g\r\n{fields}\r\nDKIM-Signature: v=1; d=else.test"));
     eventually("five messages", PATIENCE, || stored(&instance, "alice").len() == 5);
     for (subject, precedence) in [("f", "Precedence: list"), ("g", "Precedence : bulk")] {
-        let all = stored(&instance, "alice").into_iter();
-        let got = all.filter(|got| got.contains(&format!("Subject: {subject}\r\n"))).last();
+        let wanted = format!("Subject: {subject}\r\n");
+        let got = stored(&instance, "alice").into_iter().find(|got| got.contains(&wanted));
         let lower = got.clone().expect("the message").to_ascii_lowercase();
         assert_eq!(lower.matches("sensitivity").count(), 1, "{lower}");
         assert_eq!(lower.matches("precedence").count(), 1, "{lower}");
