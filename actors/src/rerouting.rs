@@ -591,3 +591,27 @@ const MAX_PASSES: usize = 20;
 const CIRCLE: Reply =
     Reply::new(554, Enhanced(5, 4, 6), "the address leads back to where it is rewritten again");
 const MALFORMED: Reply = Reply::new(550, Enhanced(5, 1, 3), "malformed address");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_list_come_behind_our_own() {
+        let rows = [
+            (
+                "Received: from a\r\n\tby b\r\n; now\r\nFrom: c\r\n\r\n",
+                "Received: from a\r\n\tby b\r\n",
+            ),
+            ("RECEIVED: a\r\n b\r\n\tc\r\nReceived: d\r\n\r\n", "RECEIVED: a\r\n b\r\n\tc\r\n"),
+            ("From: c\r\nReceived: a\r\n\r\n", ""),
+            ("Received : a\r\n\r\n", ""),
+            ("Received: a", "Received: a"),
+            ("\r\n", ""),
+            ("", ""),
+        ];
+        for (header, want) in rows {
+            assert_eq!(&header[..received_length(header.as_bytes())], want, "{header:?}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use relais_actors::{
     directory::Source,
     metrics::ServerMeters,
-    router::{Poster, Question, Resolver, Routes},
+    router::{PostProof, Poster, Question, Resolver, Routes},
 };
 use relais_channels::mail::Address;
 use relais_config::{Config, RewriteRule, STANDALONE};
@@ -54,6 +54,7 @@ fn question(address: &Address) -> Question<'_> {
         submission: None,
         poster: Poster::Unsaid,
         earlier: None,
+        proof: PostProof::default(),
     }
 }
 

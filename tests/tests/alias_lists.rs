@@ -17,6 +17,7 @@ each: <members.txt, [ENVELOPE_FROM] bounces+*@relais.example
 later: [DEFERRED] NONE, [ENVELOPE_FROM] later-owner@relais.example, [AUTH_LIST] *@staff.test, bob
 watched: [HOLD_LIST] *@odd.test, alice
 once: [PRECEDENCE] list, alice
+trim: [HEADER_TRIM] trimmed.txt, [PRECEDENCE] list, [SENSITIVITY] private^, alice
 ";
 
 /// The sample with these aliases, and the files that they name.
@@ -32,7 +33,7 @@ fn instance(settings: Settings, aliases: &str) -> Instance {
             "added.txt",
             "List-Id: <squad.relais.example>\nList-Post:\n <mailto:squad@relais.example>\n",
         ),
-        ("trimmed.txt", "X-Spam\nX-Trace: MAXIMUM=-1\n"),
+        ("trimmed.txt", "X-Spam\nX-Trace: MAXIMUM=-1\nPrecedence\n"),
     ] {
         fs::write(instance.data().join(name), text).expect("a file");
     }
@@ -71,6 +72,9 @@ fn a_list_takes_posts_of_its_own_and_makes_copies_of_its_own() {
         ("eve@else.test", "squad+news@relais.example", refused),
         ("eve@else.test", "\"squad+ann@staff.test\"@relais.example", refused),
         ("eve@else.test", "squad@localhost", refused),
+        ("eve@else.test", "squad%relais.example@localhost", "550 5."),
+        ("eve@else.test", "@localhost:squad@relais.example", "550 5."),
+        ("eve@else.test", "squad@relais.example.", refused),
         ("eve@else.test", "to-squad@relais.example", refused),
         ("", "squad@relais.example", refused),
         ("\"ann@staff.test\"@else.test", "squad@relais.example", refused),
@@ -193,6 +197,57 @@ fn posts_of_others_go_to_the_moderator_are_held_or_wait() {
     eventually("three messages", PATIENCE, || stored(&instance, "alice").len() == 3);
     let once = stored(&instance, "alice").into_iter().find(|got| got.contains("Subject: e"));
     assert!(!once.expect("it").contains("Precedence: list"));
+
+    // Of a field that the list replaces there is one, whatever is signed; what is only taken away stays.
+    let fields = "Precedence : bulk\r\nSensitivity :\r\n none\r\nsensitivity: x";
+    send("eve@else.test", "trim", &format!("f\r\n{fields}"));
+    send("eve@else.test", "trim", &format!("g\r\n{fields}\r\nDKIM-Signature: v=1; d=else.test"));
+    eventually("five messages", PATIENCE, || stored(&instance, "alice").len() == 5);
+    for (subject, precedence) in [("f", "Precedence: list"), ("g", "Precedence : bulk")] {
+        let wanted = format!("Subject: {subject}\r\n");
+        let got = stored(&instance, "alice").into_iter().find(|got| got.contains(&wanted));
+        let lower = got.clone().expect("the message").to_ascii_lowercase();
+        assert_eq!(lower.matches("sensitivity").count(), 1, "{lower}");
+        assert_eq!(lower.matches("precedence").count(), 1, "{lower}");
+        assert!(lower.contains("sensitivity: private"), "{lower}");
+        assert!(got.is_some_and(|got| got.contains(precedence)), "{lower}");
+    }
+}
+
+#[test]
+fn a_list_may_ask_a_mapping_table_or_stand_in_the_configuration() {
+    let friends = "mappings: {\n        \"FRIENDS\": [(\"*@friend.test\", \"$Y\")],\n        \"LOST\": [(\"*\", \"$Y\")],";
+    let settings = || Settings::standalone().edit("mappings: {", friends);
+    let instance = instance(settings(), "mapped: [AUTH_MAPPING] friends, alice\n");
+    let check = instance.relais("check", &[]);
+    let check = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.contains("mappings[\"LOST\"]") && !check.contains("FRIENDS"), "{check}");
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    let rows = [
+        ("a@friend.test", "250"),
+        ("\"a\"@Friend.test.", "250"),
+        ("a@else.test", "550 5.7.2 you may not post to this list"),
+        ("\"a@friend.test\"@else.test", "550 5.7.2"),
+        ("", "550 5.7.2"),
+    ];
+    for (sender, want) in rows {
+        let got = asked(&mut client, sender, "mapped@relais.example");
+        assert!(got.starts_with(want), "<{sender}>: {got}");
+    }
+    let own = "aliases: {\"own\": [\"[AUTH_LIST] *@friend.test\", \"alice\"]}";
+    let instance = Instance::new(settings().section(own));
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    let got = asked(&mut client, "a@else.test", "own@relais.example");
+    assert!(got.starts_with("550 5.7.2"), "{got}");
+    let got = asked(&mut client, "a@friend.test", "own@relais.example");
+    assert!(got.starts_with("250"), "{got}");
+    let bad = "aliases: {\"own\": [\"alice\", \"[AUTH_LIST] *@friend.test\"]}";
+    let check = Instance::new(settings().section(bad)).relais("check", &[]);
+    let told = String::from_utf8_lossy(&check.stdout).into_owned();
+    let want = "aliases[\"own\"]: named parameters stand behind the list's file";
+    assert!(!check.status.success() && told.contains(want), "{told}");
 }
 
 #[test]
@@ -228,8 +283,8 @@ fn parameters_are_told_step_by_step_and_mistakes_with_their_places() {
     let check = told("check", &[]);
     assert!(!check.contains("aliases.file"), "{check}");
     for (line, want) in [
-        ("bad: [AUTH_LISTS] a@b.test, bob", "line 11: no named parameter is called [AUTH_LISTS]"),
-        ("bad: bob, [AUTH_LIST] a@b.test", "line 11: named parameters stand behind"),
+        ("bad: [AUTH_LISTS] a@b.test, bob", "line 12: no named parameter is called [AUTH_LISTS]"),
+        ("bad: bob, [AUTH_LIST] a@b.test", "line 12: named parameters stand behind"),
         ("bad: [TAG] x, bob", "the alias bad: [TAG] is not there yet"),
         ("bad: [AUTH_LIST] lost.txt, bob", "the alias bad: the list takes no mail"),
     ] {

@@ -284,8 +284,15 @@ fn members_come_by_search_and_circles_end() {
             counts() == sent && instance.queue().is_empty()
         });
     }
-    // The sender of the last one is ann: she hears nothing of an entry that is gone, the log does.
+    // The sender of the last one is ann: she hears nothing of an entry that is gone, the log does, and
+    // not with each message.
+    for detail in 0..3 {
+        let to = format!("stale+{detail}@siroe.com");
+        client.message("ann@siroe.com", &[&to], &message("m", 300)).expect(250);
+    }
     let log = instance.log();
+    let told = log.lines().filter(|line| line.contains("are left out")).collect::<Vec<_>>();
+    assert_eq!(told.len(), 1, "{told:#?}");
     assert!(log.contains("members lead nowhere") && log.contains("uid=left"), "{log}");
     assert!(stored(&instance, "ann").iter().all(|text| !text.contains("delivery-status")));
 }

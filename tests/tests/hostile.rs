@@ -78,6 +78,12 @@ fn relaying_is_refused_and_so_is_a_name_that_nobody_has() {
         ("somebody else's domain", "x@elsewhere.test", "550 5."),
         ("the percent hack", "x%elsewhere.test@relais.example", "550 5."),
         ("a source route", "@relais.example:x@elsewhere.test", "550 5."),
+        ("a source route over others", "@elsewhere.test:alice@relais.example", "550 5."),
+        (
+            "a route here and there",
+            "@relais.example,@elsewhere.test:alice@relais.example",
+            "550 5.",
+        ),
         ("a route into the delivery channel", "x%localhost.lmtp@lmtpcs-daemon", "550 5."),
         ("nobody", "nobody@relais.example", "550 5.1.1"),
     ];

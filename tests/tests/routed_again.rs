@@ -125,6 +125,28 @@ fn a_list_that_is_looked_up_later_makes_its_changes_then() {
     eventually("no content is left", MINUTE, || fs::read_dir(&large).unwrap().count() == 0);
 }
 
+/// Addresses of headers are treated for the channel that mail leaves by, and once.
+#[test]
+fn headers_are_treated_for_the_channel_that_is_found_later() {
+    let lists = [list("later", &format!("{MEMBERS}; mailDeferProcessing: yes"))];
+    let settings = Settings::standalone()
+        .edit(
+            "rewrite_rules: [",
+            "rewrite_rules: [\n (\"old.test\", \"$B$U.x%old.test@lmtpcs-daemon\"),",
+        )
+        .channel("tcp_lmtpcs", "header_rules: true");
+    let instance = instance(&lists, settings);
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    let mail = b"X-Begin: 1\r\nFrom: A <a@old.test>\r\n\r\na@old.test\r\n";
+    let to = ["later@relais.example", "bob@relais.example"];
+    client.message("x@y.test", &to, mail).expect(250);
+    for uid in ["ann", "bob", "cat"] {
+        let got = from_field(&instance, uid, ("X-Begin", "X-Begin"));
+        assert_eq!(got, "X-Begin: 1\r\nFrom: A <a.x@old.test>\r\n\r\na@old.test\r\n", "{uid}");
+    }
+}
+
 #[test]
 fn a_list_within_one_that_waits_knows_who_had_logged_in() {
     let lists = [
@@ -159,33 +181,46 @@ fn a_list_within_one_that_waits_knows_who_had_logged_in() {
     }
 }
 
-/// The address stays what it is, and only the client's channel was asked who posts.
+/// The address stays what it is, and nobody was asked who posts while the client was there.
 #[test]
 fn a_list_that_a_rule_sends_round_is_asked_behind_it() {
     let lists = [list(
         "closed",
         "mgrpRFC822MailMember: cat@relais.example; mgrpAllowedBroadcaster: ann@relais.example",
-    )
-    .replace("closed@relais.example", "closed@relais.example")];
-    let ours = "mappings: {\n \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],";
-    let round = "rewrite_rules: [\n (\"$*\", \"$A$E$F$U%$H@process-daemon$Mtcp_local\"),";
-    let settings = Settings::standalone().edit("mappings: {", ours).edit("rewrite_rules: [", round);
-    let instance = instance(&lists, settings);
-    let _running = instance.start();
-    let mut client = Dialogue::open(instance.settings.smtp);
-    let mail = b"Subject: m\r\n\r\nx\r\n";
-    client.message("bob@relais.example", &["closed@relais.example"], mail).expect(250);
-    eventually("bob hears of it", MINUTE, || count(&instance, "bob") == 1);
-    assert!(stored(&instance, "bob")[0].contains("550 5.7.2"), "{:?}", stored(&instance, "bob"));
-    client.message("ann@relais.example", &["closed@relais.example"], mail).expect(250);
-    eventually("ann's arrives", MINUTE, || count(&instance, "cat") == 1);
-    assert_eq!(count(&instance, "bob"), 1);
+    )];
+    for channel in ["process", "hold"] {
+        let ours = "mappings: {\n \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],";
+        let rule = format!("(\"$*\", \"$A$E$F$U%$H@{channel}-daemon$Mtcp_local\")");
+        let settings = Settings::standalone()
+            .edit("mappings: {", ours)
+            .edit("rewrite_rules: [", &format!("rewrite_rules: [\n {rule},"));
+        let instance = instance(&lists, settings);
+        let _running = instance.start();
+        let mut client = Dialogue::open(instance.settings.smtp);
+        let mail = b"Subject: m\r\n\r\nx\r\n";
+        for sender in ["bob@relais.example", "ann@relais.example"] {
+            client.message(sender, &["closed@relais.example"], mail).expect(250);
+        }
+        if channel == "hold" {
+            eventually("both are held", MINUTE, || instance.queue().len() == 2);
+            instance.relais("queue", &["release", "--all"]);
+        }
+        eventually("bob hears of it", MINUTE, || count(&instance, "bob") == 1);
+        assert!(
+            stored(&instance, "bob")[0].contains("550 5.7.2"),
+            "{:?}",
+            stored(&instance, "bob")
+        );
+        eventually("ann's arrives", MINUTE, || count(&instance, "cat") == 1);
+        eventually("the queue is empty", MINUTE, || instance.queue().is_empty());
+        assert_eq!((count(&instance, "bob"), count(&instance, "cat")), (1, 1), "{channel}");
+    }
 }
 
-#[test]
-fn the_password_of_a_list_stands_in_the_header_and_goes_no_further() {
+/// Lists with passwords.
+fn secret_lists() -> [String; 5] {
     let cat = "mgrpRFC822MailMember: cat@relais.example";
-    let lists = [
+    [
         list(
             "secret",
             &format!("{cat}; mgrpAuthPassword: open sesame; mgrpMsgRejectText: Say the word"),
@@ -203,8 +238,12 @@ fn the_password_of_a_list_stands_in_the_header_and_goes_no_further() {
             "mgrpRFC822MailMember: ann@relais.example; mgrpRFC822MailMember: secret@relais.example",
         ),
         list("none", &format!("{cat}; mgrpBroadcasterPolicy: PASSWORD_REQUIRED")),
-    ];
-    let (instance, _running) = started(&lists);
+    ]
+}
+
+#[test]
+fn the_password_of_a_list_stands_in_the_header_and_goes_no_further() {
+    let (instance, _running) = started(&secret_lists());
     let mut client = Dialogue::open(instance.settings.smtp);
     let right = "APPROVED:  open sesame \r\n";
     let large = "x\r\n".repeat(100 << 10);

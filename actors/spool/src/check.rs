@@ -18,7 +18,7 @@ use crate::{
     error::SpoolError,
     format::change::Change,
     format::extent::Extent,
-    format::layout::{messages_of, number_of},
+    format::layout::{blob_of, messages_of, number_of},
     format::message::{Stored, StoredEntry},
     format::record::{Header, Kind, Walker},
     format::segment::{HEAD, Part, SegmentHead},
@@ -307,7 +307,7 @@ impl Checker {
 
     fn left_over(&mut self, names: &[String]) -> Result<(), SpoolError> {
         for name in names {
-            let needed = name.parse().is_ok_and(|id: MessageId| self.needed.contains(&id));
+            let needed = blob_of(name).is_some_and(|id| self.needed.contains(&id));
             if self.size(&self.environment.layout.blob_dir().join(name))?.is_some() {
                 self.found.blobs.files += 1;
                 self.found.blobs.left_over += u64::from(!needed);

@@ -43,6 +43,7 @@
 //! NNNNNNNN.old   a segment that is being deleted; a `.st` without any of these is what is left of
 //!                a segment whose messages were taken away by somebody else
 //! large/ID       the content of a large message, whose record holds its envelope only
+//! large/ID.N     the same in another form, in which it goes on after it was routed again
 //! index/         sled: waiting entries by channel, class and due time, and a checkpoint
 //! quarantine/    copies of damaged stretches: FILE.OFFSET
 //! reserve        space for state changes, and for the index at start, on a full disk

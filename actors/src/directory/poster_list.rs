@@ -59,6 +59,16 @@ pub struct PosterList {
 }
 
 impl PostingConditions {
+    /// The mapping tables that are asked.
+    pub fn tables(&self) -> impl Iterator<Item = &str> {
+        let Self { all_of, one_of, none_of, moderators, held, not_held } = self;
+        let all = [all_of, one_of, none_of, moderators, held, not_held].into_iter().flatten();
+        all.filter_map(|condition| match &condition.test {
+            PostingTest::Mapping(table) | PostingTest::LoginMapping(table) => Some(table.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether it matters who posts.
     pub fn ask_for_names(&self) -> bool {
         let asks = |all: &[PostingCondition]| {

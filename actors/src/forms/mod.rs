@@ -161,7 +161,6 @@ impl HeaderForms {
                 let mut header = put(header, &form, &addresses);
                 let mut octets = head.to_vec();
                 if let Some(changes) = of_list {
-                    octets.extend_from_slice(&added(changes, &header));
                     if is_free(treatment) {
                         header = without_fields(&header, &changes.removed);
                     }
@@ -171,6 +170,8 @@ impl HeaderForms {
                     if changes.hides_password {
                         header = without_fields(&header, &[PASSWORD.into()]);
                     }
+                    // A field that was taken away is absent.
+                    octets.extend_from_slice(&added(changes, &header));
                 }
                 octets.extend_from_slice(&header);
                 BegunForm { sender: form.sender, octets }

@@ -25,6 +25,7 @@ use relais_channels::mail::{ErrorsTo, PostCheck, Reply, XQuota};
 use tracing::warn;
 
 use super::{
+    accounts::user_of,
     alias::Targets,
     circles::{Circles, Circular},
     list_sender::{of_member, of_nobody},
@@ -135,13 +136,19 @@ impl Lineage {
 
 /// One line, however many: a stranger's RCPT of a few octets writes it. Of names that only the
 /// directory's administrator can take out of the list it comes once an hour.
-fn tell_of_failed(recipient: &str, failed: &[Failed], trace: &Trace) {
+fn tell_of_failed(routes: &Routes, recipient: &str, failed: &[Failed], trace: &Trace) {
     static STALE: LazyLock<Seldom> = LazyLock::new(Seldom::default);
     let Some(Failed { member, refusal, .. }) = failed.first() else { return };
     let members = failed.len();
     if !failed.iter().all(Failed::is_stale) {
         warn!(?recipient, members, first = ?member, %refusal, "members lead nowhere");
-    } else if !trace.is_on() && STALE.is_due(&(recipient, members, member)) {
+        return;
+    }
+    // The details that a stranger thinks of make no other list.
+    let lower = recipient.to_ascii_lowercase();
+    let (local, domain) = lower.split_once('@').unwrap_or((&lower[..], ""));
+    let list = (user_of(local, &routes.delimiter).unwrap_or(local), domain);
+    if !trace.is_on() && STALE.is_due(&list) {
         warn!(
             list = ?recipient, members, first = ?member, %refusal,
             "members lead nowhere and are left out: this is told once an hour"
@@ -268,7 +275,7 @@ impl Expansion {
             self.fail(address, &lineage, Refusal::Circle, trace);
         }
         let mut failed = std::mem::take(&mut self.failed);
-        tell_of_failed(&recipient, &failed, trace);
+        tell_of_failed(routes, &recipient, &failed, trace);
         if !self.routes.is_empty() {
             // Only the administrator of the list can mend it: a sender could do nothing about it.
             failed.retain(|failed| !failed.is_stale() || failed.errors_to.is_some());

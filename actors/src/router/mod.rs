@@ -75,7 +75,7 @@ pub use self::{
     steps::Step,
     submission::{Submission, TcpEnds},
     switching::ChannelOfClient,
-    tables::{TableError, TableProblem, TableRemark, look_into_tables},
+    tables::{TableError, TableFindings, TableProblem, TableRemark, look_into_tables},
 };
 use self::{
     access::{admit, from_access},

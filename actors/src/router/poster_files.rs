@@ -47,7 +47,7 @@ impl PosterFiles<'_> {
             for (line, text) in entry_lines(&text) {
                 let mut add = |name: &str| self.kind.add(list, name);
                 let added = match self.kind {
-                    PosterKind::Logins => add(text).map(|()| None),
+                    PosterKind::Logins => add(text).map(|()| Vec::new()),
                     PosterKind::Addresses(_) => add_all(text, &mut add),
                 };
                 let included = added.map_err(|why| format!("{name}: line {line}: {why}"))?;
@@ -62,9 +62,14 @@ impl PosterKind<'_> {
     /// Adds a name.
     pub(super) fn add(self, list: &mut PosterList, name: &str) -> Result<(), String> {
         let shown: String = name.chars().take(80).collect();
+        if name.starts_with('#') {
+            return Err("a comment has a line of its own".to_owned());
+        }
         if name.contains('*') {
+            // As addresses are compared: without quotes that need not be, and a final dot.
+            let name = name.trim_end_matches('.');
             let is_whole = matches!(self, Self::Logins) || name.contains('@');
-            if !is_whole || name.contains(char::is_whitespace) {
+            if !is_whole || name.contains(|c: char| c.is_whitespace() || c == '"') {
                 return Err(format!("{shown:?} is no pattern of addresses such as *@example.org"));
             }
             if list.patterns() == MOST_PATTERNS {
@@ -91,17 +96,17 @@ impl PosterKind<'_> {
     }
 }
 
-/// Adds the addresses of a line, but for commands and files, which send nothing; another file that it
-/// names is told.
+/// Adds the addresses of a line, but for commands and files, which send nothing; other files that it
+/// names are told.
 fn add_all(
     line: &str,
     add: &mut dyn FnMut(&str) -> Result<(), String>,
-) -> Result<Option<String>, String> {
-    let mut included = None;
+) -> Result<Vec<String>, String> {
+    let mut included = Vec::new();
     for address in addresses(line) {
         let address = without_colon(address);
         match address.strip_prefix(INCLUDE) {
-            Some(file) => included = Some(file.to_owned()),
+            Some(file) => included.push(file.to_owned()),
             None if address.starts_with(['|', '/']) => {}
             None => add(&address)?,
         }

@@ -3,7 +3,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
     io::{self, BufReader},
     path::{Path, PathBuf},
@@ -122,9 +122,21 @@ pub enum TableProblem {
     },
 }
 
+/// The findings in the files of tables.
+#[derive(Debug)]
+pub struct TableFindings {
+    /// Oddities.
+    pub remarks: Vec<TableRemark>,
+    /// Names of mapping tables that lists among the aliases ask.
+    pub asked: BTreeSet<String>,
+}
+
 /// Reads the files of tables, and says what is odd about them.
-pub fn look_into_tables(config: &Config) -> Result<Vec<TableRemark>, TableError> {
-    Ok(MailTables::open(config)?.remarks)
+pub fn look_into_tables(config: &Config) -> Result<TableFindings, TableError> {
+    let tables = MailTables::open(config)?;
+    let rules = tables.aliases.lists.values().filter_map(|list| list.rules.as_ref());
+    let asked = rules.flat_map(|rules| rules.conditions.tables()).map(str::to_owned).collect();
+    Ok(TableFindings { remarks: tables.remarks, asked })
 }
 
 impl MailTables {

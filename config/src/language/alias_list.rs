@@ -194,6 +194,12 @@ impl AliasList {
             Some(AliasMembers::File(name)) if name.is_empty() => {
                 return Err(AliasListError::NoFile);
             }
+            // The comma between is missing.
+            Some(AliasMembers::File(name) | AliasMembers::Search(name))
+                if name.starts_with('[') || name.contains(" [") =>
+            {
+                return Err(AliasListError::Misplaced);
+            }
             Some(AliasMembers::File(_)) if is_plain && rest.is_empty() => return Ok(None),
             Some(members) => members,
             None => {
@@ -366,6 +372,8 @@ const MOST_PARAMETERS: usize = 100;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The members, the parameters, and the addresses behind them, in one line.
@@ -440,6 +448,8 @@ mod tests {
             ("<file, b@x, [AUTH_LIST] a@x", "before addresses"),
             ("b@x, \"[AUTH_LIST] a@x\"", "before addresses"),
             ("[192.0.2.1], b@x", "no named parameter"),
+            ("<file [AUTH_LIST] a@x", "before addresses"),
+            ("<ldap:///o=x> [AUTH_LIST] a@x", "before addresses"),
             ("<", "<file"),
             ("< , [AUTH_LIST] a@x", "<file"),
             ("<file, a@x, b@x, c@x, d@x, e, f", "at most five"),
@@ -452,6 +462,23 @@ mod tests {
         }
         let many = "[OR],".repeat(1_000) + "a@x";
         assert!(shown(&many).unwrap_err().contains("at most 100"));
+    }
+
+    proptest! {
+        /// An alias with a parameter that is known is never taken for a plain one.
+        #[test]
+        fn no_text_opens_a_list(
+            before in "[a-z@<>,\"\\[\\]: ]{0,12}",
+            behind in "[a-z@<>,\"\\[\\]:?*\\\\é ]{0,24}",
+        ) {
+            let value = format!("{before}[AUTH_LIST] x{behind}");
+            let _ = AliasList::parse(&behind);
+            let _ = AliasList::parse(&format!("<ldap:{behind}"));
+            let words = addresses(&value);
+            let is_seen = words.iter().any(|word| unquoted(word).starts_with("[AUTH_LIST]"));
+            let is_plain = AliasList::parse(value.trim()) == Ok(None);
+            prop_assert!(!(is_plain && is_seen), "{}", value);
+        }
     }
 
     #[test]

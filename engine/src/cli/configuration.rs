@@ -8,7 +8,7 @@ use relais_actors::{
     front::listening::{self, BindError},
     lint,
     metrics::ServerMeters,
-    router::{TableError, TableProblem, TableRemark, look_into_tables},
+    router::{TableError, TableFindings, TableProblem, TableRemark, look_into_tables},
 };
 use relais_channels::{
     client::{Credentials, Securities},
@@ -193,7 +193,11 @@ fn setting_of(table: &str) -> String {
 /// Reads aliases, transports and the like, as far as they stand in files.
 fn look_at_tables(config: &Config, places: &Places, report: &mut Report) {
     match look_into_tables(config) {
-        Ok(remarks) => {
+        Ok(TableFindings { remarks, asked }) => {
+            // The configuration itself does not know of lists in files, which ask a table, too.
+            let is_asked =
+                |field: &str| asked.iter().any(|name| field == format!("mappings[{name:?}]"));
+            report.warnings.retain(|warning| !is_asked(&warning.field));
             let warning = |its: &TableRemark| places.warning(&setting_of(its.field), &its.message);
             report.warnings.extend(remarks.iter().map(warning));
         }

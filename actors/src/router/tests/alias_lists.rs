@@ -75,6 +75,8 @@ const POSTS: &[(&str, By<'_>, &str)] = &[
     ("[CANT_LIST] damaged", STRANGER, WAITS),
     ("[CANT_LIST] ann@x.example", STRANGER, "alice"),
     ("[CANT_LIST] ann@x.example", ("\"ANN\"@x.example", "", "tcp_local"), REFUSED),
+    ("[CANT_LIST] commented", STRANGER, WAITS),
+    ("[CANT_LIST] *@X.Example.", ("a@x.example", "", "tcp_local"), REFUSED),
     ("[CANT_LIST] *@x.example", ("a.b@X.example", "", "tcp_local"), REFUSED),
     ("[CANT_LIST] ann@x.example", ("", "", "tcp_local"), "alice"),
     ("[AUTH_CHANNEL] tcp_sub* l", ("", "", "tcp_submit"), "alice"),
@@ -132,11 +134,12 @@ const POSTS: &[(&str, By<'_>, &str)] = &[
 async fn who_may_post_is_said_by_parameters() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [
-        ("members", "# us\nalice\n:include:more\n"),
+        ("members", "# us\nalice\n:include:more, :include:members\n"),
         ("more", "Bob <bob@relais.example>\n"),
         ("staff", "ann@x.example, *@staff.example\n"),
         ("logins", "ann\n*@relais.example\n"),
         ("damaged", "ann@x.example\n@@\n"),
+        ("commented", "ann@x.example # our boss\n"),
     ] {
         fs::write(folder.path().join(name), text).unwrap();
     }
