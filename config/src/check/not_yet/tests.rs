@@ -14,7 +14,7 @@ const FULL: &str = r#"(
     job_controller: (pools: {"P": ()}),
     directory: DIRECTORY,
     delivery_options: ["*mailbox=$M@t"],
-    store: (path: "s"),
+    store: (path: "s", partitions: {"two": "t"}, duplicates: ()),
     native: (path: "n"),
     programs: {"p": (command: ["/p"])},
 )"#;
@@ -358,6 +358,10 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
     ("store.path", &[], NO_STORE, STORE_UNUSED),
     ("store.autocreate", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
     ("store.default_quota.size", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
+    ("store.partitions", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
+    ("store.stress_at", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
+    ("store.duplicates.window", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
+    ("store.duplicates.most", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
     (
         "store.default_quota.messages",
         &[("path: \"s\"", "path: \"s\", VALUE")],
@@ -701,6 +705,10 @@ const VALUES: &[(&str, &str)] = &[
     ("admin.names", r#"names: ["x.example"]"#),
     ("store.path", ""),
     ("store.autocreate", "autocreate: Inbox"),
+    ("store.partitions", r#"partitions: {"two": "t"}"#),
+    ("store.stress_at", r#"stress_at: "2s""#),
+    ("store.duplicates.window", r#"duplicates: (window: "1h")"#),
+    ("store.duplicates.most", "duplicates: (most: 10)"),
     ("store.default_quota.size", r#"default_quota: (size: "1GiB")"#),
     ("store.default_quota.messages", "default_quota: (messages: 10)"),
 ];
