@@ -223,7 +223,7 @@ fn a_store_under_stress_says_so_to_relays_and_gets_fewer_connections() {
     assert_eq!(status["partitions"][0]["stressed"], true, "{status}");
     eventually("both are counted", Duration::from_secs(20), || {
         let gauges = ["relais_store_stressed", "relais_stressed_destinations"];
-        gauges.map(|name| instance.metric(name)) == [1.0, 1.0]
+        gauges.iter().all(|name| instance.metric(name) > 0.5)
     });
     expect(&instance.relais("status", &[]), 0, &["(tcp_lmtpcs) is under stress: at most 1 of"]);
     assert!(instance.log().contains("the store is under stress"));

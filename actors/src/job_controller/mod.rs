@@ -201,11 +201,10 @@ impl JobController {
     fn climb(&mut self, now: Instant) {
         for (destination, relief) in self.schedule.climb(now) {
             let (channel, host) = (self.name(&destination), &destination.host);
-            match relief.map(|relief| relief.limit) {
-                Some(connections) => {
-                    info!(channel, %host, connections, "a store gets more connections again");
-                }
-                None => info!(channel, %host, "a store gets as many connections again as before"),
+            if let Some(Relief { limit: connections, .. }) = relief {
+                info!(channel, %host, connections, "a store gets more connections again");
+            } else {
+                info!(channel, %host, "a store gets as many connections again as before");
             }
         }
     }

@@ -5,10 +5,11 @@ use std::{io, sync::Arc, time::Duration};
 use relais_channels::{
     mail::{Enhanced, Reply},
     mailbox::{
-        Answer, Body, Census, Change, ChangeError, Delivery, Depth, MailboxName, is_home,
-        spill::SpillDir,
+        Answer, Body, Census, Change, ChangeError, Delivery, Depth, MailboxFault, MailboxName,
+        is_home, spill::SpillDir,
     },
 };
+use relais_config::store::Quota;
 use tokio::{
     sync::{Semaphore, oneshot},
     time::timeout,
@@ -247,8 +248,8 @@ impl Deliveries {
         changed
     }
 
-    /// Looks into a mailbox; `None`: there is none. What is found wrong in passing is looked at once
-    /// more while nothing is delivered.
+    /// Looks into a mailbox; `None`: there is none. What is to be mended, or doubtful, is looked at
+    /// once more while nothing is delivered.
     pub async fn look_into(&self, name: MailboxName, depth: Depth) -> io::Result<Option<Census>> {
         let at = match self.home(&name).await? {
             Home::In(at) => at,
@@ -264,10 +265,14 @@ impl Deliveries {
         }
         let (root, mailbox) = (side.root.clone(), name.clone());
         let look =
-            move || relais_channels::mailbox::look_into(&root, &mailbox, depth, Default::default());
+            move || relais_channels::mailbox::look_into(&root, &mailbox, depth, Quota::default());
         let found = self.blocking(look).await.flatten()?;
-        let is_well = found.as_ref().is_none_or(|census| census.findings.is_empty());
-        if is_well || depth == Depth::Count {
+        let findings = found.iter().flat_map(|census| &census.findings);
+        // A delivery in between looks like a sum that is wrong.
+        let doubtful = |fault| matches!(fault, MailboxFault::WrongSum(..));
+        let is_doubtful = findings.clone().any(|finding| doubtful(finding.fault));
+        let is_to_be_mended = depth == Depth::Repair && findings.count() > 0;
+        if !is_doubtful && !is_to_be_mended {
             return Ok(found);
         }
         let (answer, answered) = oneshot::channel();

@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{SendError, Sender},
+        mpsc::Sender,
     },
 };
 
@@ -53,9 +53,14 @@ pub struct PartitionStatus {
     pub stressed: bool,
 }
 
+/// The thread of a partition has ended.
+#[derive(Debug)]
+pub(super) struct ThreadEnded;
+
 impl PartitionSide {
-    pub(super) fn send(&self, work: StoreRequest) -> Result<(), SendError<Parcel<StoreRequest>>> {
-        self.writer.send(Parcel::new(work, &self.meter))
+    /// Asks its thread. `Err`: it has ended, and so has whoever waits for an answer.
+    pub(super) fn send(&self, work: StoreRequest) -> Result<(), ThreadEnded> {
+        self.writer.send(Parcel::new(work, &self.meter)).map_err(|_| ThreadEnded)
     }
 
     /// Whether it is there, as far as is known.

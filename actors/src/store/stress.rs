@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn a_median_beyond_the_limit_is_stress_for_ten_seconds() {
         // Commits as (second, milliseconds), and when it is looked.
-        let rows: [(&str, &[(u64, u64)], u64, bool); 8] = [
+        type Row = (&'static str, &'static [(u64, u64)], u64, bool);
+        let rows: [Row; 8] = [
             ("nothing yet", &[], 0, false),
             ("one slow", &[(0, 1_500)], 0, true),
             ("at the limit", &[(0, 1_000)], 0, false),

@@ -129,14 +129,8 @@ pub(super) fn each(
     domain: Option<&str>,
     mut each: impl FnMut(&str, &str) -> ControlFlow<()>,
 ) -> io::Result<()> {
-    let domains = match domain {
-        Some(domain) => vec![domain.to_owned()],
-        None => {
-            let mut domains = names(root)?;
-            domains.sort_unstable();
-            domains
-        }
-    };
+    let mut domains = domain.map_or_else(|| names(root), |domain| Ok(vec![domain.to_owned()]))?;
+    domains.sort_unstable();
     for domain in domains {
         let Some(users) = opened(root, &domain)? else { continue };
         let mut flow = ControlFlow::Continue(());

@@ -61,7 +61,8 @@ pub fn each_mailbox(
     domain: Option<&str>,
     mut each: impl FnMut(MailboxName) -> ControlFlow<()>,
 ) -> io::Result<()> {
-    maildir::each(&dir::Dir::root(root)?, domain, |domain, uid| {
+    let domain = domain.map(str::to_ascii_lowercase);
+    maildir::each(&dir::Dir::root(root)?, domain.as_deref(), |domain, uid| {
         // A directory that no address leads to is no mailbox.
         MailboxName::new(uid, domain, "").map_or(ControlFlow::Continue(()), &mut each)
     })

@@ -2,12 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::sections::config::Config;
+use crate::sections::{config::Config, store::Store};
 
 /// The file of the engine's own that lies at this path, or around it.
 pub(crate) fn in_the_way(config: &Config, path: &Path) -> Option<&'static str> {
     let path = resolved(path);
-    let store = config.store.iter().flat_map(|store| store.roots());
+    let store = config.store.iter().flat_map(Store::roots);
     let store = store.map(|(_, root)| resolved(&config.path(root)));
     let own = OWN_FILES.iter().map(|(name, what)| (resolved(&config.data.join(name)), *what));
     let mut own = own.chain(store.map(|store| (store, "mailboxes")));

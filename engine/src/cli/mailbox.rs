@@ -2,7 +2,10 @@
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
-    sync::mpsc::sync_channel,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
 };
 
@@ -39,11 +42,11 @@ pub(super) fn mailbox(
             return list(&mut keeper, &MailboxFilter { domain, limit }, how.json, out);
         }
         MailboxCommand::Check { mailboxes, all, repair, how } => {
-            let mut keeper = Keeper::find(source, how.offline, router)?;
             let kind = if repair { Repair } else { Check };
             if all {
-                return check_all(source, &mut keeper, kind, &how, router, out);
+                return check_all(source, kind, &how, router, out);
             }
+            let mut keeper = Keeper::find(source, how.offline, router)?;
             return check(&mut keeper, kind, mailboxes, how.json, out);
         }
         MailboxCommand::Create { which } => (Create, which, None),
@@ -127,28 +130,40 @@ fn check(
     if all_well { Ok(()) } else { Err(Refusal::No) }
 }
 
-/// A list of any length is read on a thread of its own, as fast as mailboxes are checked.
+/// A list of any length is read on a thread of its own, as fast as mailboxes are checked; an engine
+/// checks several at once.
 fn check_all(
     source: &Source,
-    keeper: &mut Keeper,
     kind: MailboxOrderKind,
     how: &MailboxHow,
     router: Router,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
+    let find = move || Keeper::find(source, how.offline, router);
+    let workers = match find()? {
+        Keeper::Engine(_) => WORKERS,
+        Keeper::Files(_) => 1,
+    };
     thread::scope(|threads| {
-        let (names, named) = sync_channel(AHEAD);
+        let (sender, list) = sync_channel(AHEAD);
         let listing = threads.spawn(move || {
-            let mut lister = Keeper::find(source, how.offline, router)?;
-            lister.list(&MailboxFilter::default(), &mut |listed| {
+            find()?.list(&MailboxFilter::default(), &mut |listed| {
                 // An error ended the other side, and is told there.
                 let gone = |_| Refusal::Because("the check has ended".to_owned());
-                names.send(listed.mailbox).map_err(gone)
+                sender.send(listed.mailbox).map_err(gone)
             })
         });
+        let list = Arc::new(Mutex::new(list));
+        let (answers, answered) = sync_channel(AHEAD);
+        for _ in 0..workers {
+            let (list, answers) = (list.clone(), answers.clone());
+            threads.spawn(move || check_listed(find(), kind, &list, &answers));
+        }
+        // With the last worker the list ends, too.
+        drop((list, answers));
         let (mut all_well, mut checked) = (true, 0u64);
-        for mailbox in named {
-            let answer = match keeper.order(&order(kind, mailbox, None)) {
+        for answer in answered {
+            let answer = match answer {
                 // It went since it was listed.
                 Err(Refusal::WrongUse(_)) => continue,
                 answer => answer?,
@@ -160,12 +175,32 @@ fn check_all(
                 tell(kind, &answer, how.json, out)?;
             }
         }
-        listing
-            .join()
-            .unwrap_or_else(|_| Err(Refusal::Because("the list broke off".to_owned())))?;
+        let broken = || Err(Refusal::Because("the list broke off".to_owned()));
+        listing.join().unwrap_or_else(|_| broken())?;
         note(Some(&format!("{checked} mailboxes were looked at")));
         if all_well { Ok(()) } else { Err(Refusal::No) }
     })
+}
+
+/// Checks one mailbox after the other until there are no more.
+fn check_listed(
+    keeper: Result<Keeper, Refusal>,
+    kind: MailboxOrderKind,
+    list: &Mutex<Receiver<String>>,
+    answers: &SyncSender<Result<MailboxAnswer, Refusal>>,
+) {
+    let mut keeper = match keeper {
+        Ok(keeper) => keeper,
+        // Nobody may be listening any more; here and below.
+        Err(refusal) => return drop(answers.send(Err(refusal))),
+    };
+    loop {
+        let name = list.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(name) = name else { return };
+        if answers.send(keeper.order(&order(kind, name, None))).is_err() {
+            return;
+        }
+    }
 }
 
 impl Keeper {
@@ -207,5 +242,7 @@ impl Keeper {
     }
 }
 
+/// Mailboxes that an engine checks at once.
+const WORKERS: usize = 8;
 /// Names that wait to be checked.
 const AHEAD: usize = 1_000;

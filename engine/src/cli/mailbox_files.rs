@@ -1,6 +1,11 @@
 //! The mailboxes of a store while no engine has it.
 
-use std::{ops::ControlFlow, path::PathBuf, thread, time::Duration};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use relais_channels::mailbox::{
     self, Change, ChangeError, Depth, MailboxName, Partition, PartitionError,
@@ -92,7 +97,7 @@ impl MailboxFiles {
         let missing = || Refusal::WrongUse(format!("there is no mailbox {}", name.address()));
         let root = home.ok_or_else(missing)?;
         let change = order.kind.change(name.clone(), to).map_err(Refusal::WrongUse)?;
-        self.change(root, change)?;
+        self.change(&root, change)?;
         Ok(MailboxAnswer { changed: true, ..answer })
     }
 
@@ -137,9 +142,9 @@ impl MailboxFiles {
         }
     }
 
-    fn change(&self, root: PathBuf, change: Change) -> Result<(), Refusal> {
+    fn change(&self, root: &Path, change: Change) -> Result<(), Refusal> {
         let deletes = matches!(change, Change::Delete(_));
-        let (mut partition, checkpoints) = self.open(root.clone())?;
+        let (mut partition, checkpoints) = self.open(root.to_owned())?;
         let begun = partition.begin_change(change);
         let changed = begun.and_then(|id| {
             loop {
@@ -157,7 +162,7 @@ impl MailboxFiles {
             ChangeError::Missing(_) | ChangeError::Taken(_) => Refusal::WrongUse(error.to_string()),
             error => because(error.to_string()),
         })?;
-        if deletes && let (_, Some(error)) = mailbox::remove_deleted(&root) {
+        if deletes && let (_, Some(error)) = mailbox::remove_deleted(root) {
             return Err(because(format!("its files stay in .deleted below the store: {error}")));
         }
         Ok(())

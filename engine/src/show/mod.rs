@@ -107,6 +107,21 @@ pub fn status(status: &Status, look: Look) -> String {
         let standing = away.as_deref().map_or("answers".to_owned(), |why| format!("away: {why}"));
         let _ = writeln!(page, "  {server} {standing}");
     }
+    stores(status, &mut page);
+    if status.log_lines_lost > 0 {
+        let _ = writeln!(page, "log: {} lines lost", status.log_lines_lost);
+    }
+    let _ = writeln!(page, "admin: {}", status.admin.join(", "));
+    for table in [services(&status.services), pools(status), channels(status), troubles(status)] {
+        if !table.is_empty() {
+            let _ = write!(page, "\n{}", table.fit(look));
+        }
+    }
+    page
+}
+
+/// Stores of ours that are slow, and the partitions of our own.
+fn stores(status: &Status, page: &mut String) {
     for store in &status.stressed {
         let (host, channel) = (Printable(&store.host), &store.channel);
         let most = store.connections;
@@ -122,16 +137,6 @@ pub fn status(status: &Status, look: Look) -> String {
         let room = if its.away { "away".to_owned() } else { format!("{} free", Size(its.free)) };
         let _ = writeln!(page, "store {}: {room}{stress}", Printable(&its.path));
     }
-    if status.log_lines_lost > 0 {
-        let _ = writeln!(page, "log: {} lines lost", status.log_lines_lost);
-    }
-    let _ = writeln!(page, "admin: {}", status.admin.join(", "));
-    for table in [services(&status.services), pools(status), channels(status), troubles(status)] {
-        if !table.is_empty() {
-            let _ = write!(page, "\n{}", table.fit(look));
-        }
-    }
-    page
 }
 
 fn services(services: &[ServiceStatus]) -> Table {

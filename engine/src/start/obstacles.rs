@@ -12,7 +12,7 @@ use std::{
 
 use relais_actors::front::listening::{self, BindError, Ours};
 use relais_channels::mailbox;
-use relais_config::{Config, Service};
+use relais_config::{Config, Service, Store};
 use rustix::fs::{Access, access, statfs};
 
 use super::KNOWN_STORES;
@@ -79,7 +79,7 @@ impl Running {
     fn has_store(&self, path: &Path) -> bool {
         let Self::Engine(config) = self else { return false };
         let Some(config) = config else { return true };
-        let mut roots = config.store.iter().flat_map(|store| store.roots());
+        let mut roots = config.store.iter().flat_map(Store::roots);
         roots.any(|(_, root)| is_same(&config.path(root), path))
     }
 }

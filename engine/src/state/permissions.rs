@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use relais_config::Config;
+use relais_config::{Config, Store};
 use rustix::{fs::Mode, process::umask};
 
 /// From now on nothing that this process makes is open to others, whatever the shell or the
@@ -29,8 +29,8 @@ pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
         look_at(&inside(&folder, MAX_ENTRIES), &mut open);
     }
     let mut told = Vec::from_iter(words("data", &open));
-    if let Some(store) = &config.store {
-        let path = config.path(&store.path);
+    for (place, (_, root)) in config.store.iter().flat_map(Store::roots).enumerate() {
+        let path = config.path(root);
         let mut open = Vec::new();
         if !path.starts_with(data) && path.is_dir() {
             look(&path, &mut open);
@@ -43,7 +43,8 @@ pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
             left -= users.len();
             look_at(&users, &mut open);
         }
-        told.extend(words("store.path", &open));
+        let field = if place == 0 { "store.path" } else { "store.partitions" };
+        told.extend(words(field, &open));
     }
     told
 }
