@@ -268,6 +268,39 @@ fn a_server_that_wants_the_header_of_a_proxy_gets_one() {
 }
 
 #[test]
+fn a_reload_changes_the_protection_of_what_comes_next() {
+    if !needs_root() || !needs(&["dovecot", DOVECOT]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path());
+    let certificate = authority.sign("localhost", &["localhost"], 2099);
+    let store = ForeignStore::dovecot_with_certificate(&certificate, "");
+    let instance = engine(&format!("localhost:{}", store.port), "tls: (client: No)");
+    let _running = instance.start();
+    assert_eq!(delivered(&instance), "");
+    let path = instance.path("relais.ron");
+    let edit = |from: &str, to: &str| {
+        let text = fs::read_to_string(&path).expect("the file");
+        assert!(text.contains(from), "{from}");
+        fs::write(&path, text.replacen(from, to, 1)).expect("the file");
+        instance.relais("reload", &[])
+    };
+    // Authorities that cannot be read change nothing.
+    assert!(!edit("client: No", "client: Must, ca: \"none\"").status.success());
+    let ca = format!("ca: {:?}", authority.file().display().to_string());
+    assert!(edit("ca: \"none\"", &ca).status.success());
+    eventually("the next message is protected", PATIENCE, || {
+        send(&instance, "next");
+        within(Duration::from_secs(1), || {
+            lines(&instance, "D")
+                .last()
+                .is_some_and(|line| line["protection"] != "" && line["protection"].is_string())
+        })
+    });
+}
+
+#[test]
 fn later_servers_take_what_earlier_ones_do_not() {
     let (first, second) = (Sink::start(), Sink::start());
     let dead = free_port();

@@ -425,3 +425,25 @@ async fn smtp_is_protected_in_the_same_way() {
     let shown = shown(outbound.connect(&"localhost".parse().unwrap()).await);
     assert_eq!(shown, format!("{VERIFIED}; AUTH PLAIN as tim"));
 }
+
+#[tokio::test]
+async fn authorities_that_change_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = certificate(folder.path());
+    let channel = channel(Insist::Must, Insist::No);
+    let security = Arc::new(Security::load(&channel, |file| folder.path().join(file)).unwrap());
+    let mut said = Vec::new();
+    // The server of that certificate, one of another, and one of a third whose file nobody can read.
+    for spoil in [None, None, Some("no certificate")] {
+        let tls = if said.is_empty() { Arc::clone(&tls) } else { certificate(folder.path()) };
+        if let Some(text) = spoil {
+            std::fs::write(folder.path().join("a.crt"), text).unwrap();
+        }
+        let (port, _played) = server(&[STARTTLS], tls).await;
+        let outbound = Outbound::new(Dialect::Lmtp, port, settings(false));
+        let outbound = outbound.protected(Arc::clone(&security));
+        said.push(shown(outbound.connect(&"localhost".parse().unwrap()).await));
+    }
+    assert_eq!(said[..2], [VERIFIED, VERIFIED]);
+    assert!(said[2].starts_with("T 4.7.5 "), "{}", said[2]);
+}
