@@ -14,7 +14,7 @@ use relais_actors::{
     channel_table::{Channels, LiveTimes},
     job_controller::Limit,
 };
-use relais_channels::mail::NextHop;
+use relais_channels::mail::NextHops;
 use relais_config::{Config, LiveSetting, job_controller::Pool, suggest, units};
 
 use crate::{api::LimitValue, state::durable};
@@ -151,7 +151,7 @@ impl<'a> LimitNames<'a> {
         let host = if host.parse::<IpAddr>().is_ok() { format!("[{host}]") } else { host };
         let plain = |c: char| c.is_ascii_graphic() && c != '"';
         let short = host.len() <= MAX_HOST && host.chars().all(plain);
-        if !short || host.parse::<NextHop>().is_err() {
+        if !short || host.parse::<NextHops>().is_err() {
             return Err(format!("{host:?} is no host"));
         }
         Ok(Named::Tuned(Limit::Connections { channel: channel.to_owned(), host }))

@@ -870,11 +870,14 @@ fn spelled(next_hop: &str) -> String {
     if next_hop.starts_with("unix:") {
         return next_hop.to_owned();
     }
+    if !next_hop.contains(',') {
+        return next_hop.to_ascii_lowercase();
+    }
     let one = |text: &str| {
-        let socket = text.trim_start().starts_with("unix:");
-        if socket { text.to_owned() } else { text.to_ascii_lowercase() }
+        let text = text.trim();
+        if text.starts_with("unix:") { text.to_owned() } else { text.to_ascii_lowercase() }
     };
-    next_hop.split_inclusive(',').map(one).collect()
+    next_hop.split(',').map(one).collect::<Vec<_>>().join(",")
 }
 
 /// The address as the next hop sees it.

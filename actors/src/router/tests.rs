@@ -598,6 +598,10 @@ async fn channels_choose_their_destination() {
     let routes = Routes::new(&config).unwrap();
     assert_eq!(way(&routes, "x@d", false, &directory).await, "t inet:host:24 x@D.Example");
     assert_eq!(way(&routes, "x@u", false, &directory).await, "u unix:/Run/lmtp x@u");
+    config.channels[0].daemon = Some("A, inet:B:2424 , unix:/Run/lmtp".to_owned());
+    let routes = Routes::new(&config).unwrap();
+    let several = "t a,inet:b:2424,unix:/Run/lmtp x@D.Example";
+    assert_eq!(way(&routes, "x@d", false, &directory).await, several);
     config.channels[0].daemon = None;
     config.channels[0].viaaliasrequired = true;
     config.aliases.insert("a".to_owned(), vec!["x@d".to_owned()]);

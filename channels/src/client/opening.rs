@@ -243,7 +243,7 @@ impl FirstWords<'_> {
         let binding = towards.and_then(|towards| towards.binding);
         let proven = prove(connection, mechanism, login.clone(), binding).await?;
         let (mechanism, proven) = match proven {
-            // It may know another kind of binding, and none is better than no mail.
+            // It may know another kind of binding (Cyrus: tls-unique); none is better than no mail.
             Proven::Refused(_)
                 if mechanism == Mechanism::ScramSha256Plus
                     && offer.auth.has(Mechanism::ScramSha256) =>

@@ -60,13 +60,17 @@ async fn server(scripts: &[&str], tls: Arc<ServerTls>) -> (u16, JoinHandle<Strin
 
 async fn play(stream: TcpStream, script: &str, tls: &Arc<ServerTls>, heard: &mut String) {
     let mut stream: Box<dyn Duplex> = Box::new(stream);
-    let mut lines = script.lines().peekable();
+    let (mut lines, mut greeted) = (script.lines().peekable(), false);
     while let Some(line) = lines.next() {
         match line {
-            "TLS" => match tls.accept(stream).await {
-                Ok((secured, _)) => stream = Box::new(secured),
-                Err(_) => return,
-            },
+            "TLS" => {
+                let Ok((secured, _)) = tls.accept(stream).await else { return };
+                stream = Box::new(secured);
+                // There is no greeting behind STARTTLS.
+                if greeted && !hear(&mut stream, heard).await {
+                    return;
+                }
+            }
             "PROXY" => {
                 let mut octets = Vec::new();
                 while let Ok(proxy::HeaderProgress::Missing(_)) = proxy::header(&octets) {
@@ -81,16 +85,24 @@ async fn play(stream: TcpStream, script: &str, tls: &Arc<ServerTls>, heard: &mut
                     return;
                 }
                 let _ = stream.flush().await;
-                let mut line = String::new();
-                // Octet by octet: a handshake may follow.
-                while lines.peek() != Some(&"TLS") && !line.ends_with('\n') {
-                    let Ok(octet) = stream.read_u8().await else { return };
-                    line.push(char::from(octet));
+                if lines.peek() != Some(&"TLS") && !hear(&mut stream, heard).await {
+                    return;
                 }
-                heard.push_str(&line);
+                greeted = true;
             }
         }
     }
+}
+
+/// Takes a line, octet by octet: a handshake may follow. `false`: the client is gone.
+async fn hear(stream: &mut Box<dyn Duplex>, heard: &mut String) -> bool {
+    while let Ok(octet) = stream.read_u8().await {
+        heard.push(char::from(octet));
+        if octet == b'\n' {
+            return true;
+        }
+    }
+    false
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -399,4 +411,39 @@ async fn the_header_of_a_proxy_comes_first_of_all() {
     assert_eq!(shown, "in clear");
     let header = heard.lines().next().unwrap();
     assert!(header.contains("From { client: 127.0.0.1:"), "{header}");
+}
+
+#[tokio::test]
+async fn smtp_is_protected_in_the_same_way() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("passwords"), "localhost tim:secret\n").unwrap();
+    let script = "220 s\n250-s|250 STARTTLS\n220 go\nTLS\n250-s|250 AUTH PLAIN\n235 in\n250 OK";
+    let (port, _played) = server(&[script], certificate(folder.path())).await;
+    let channel = channel(Insist::Must, Insist::Must);
+    let security = Arc::new(Security::load(&channel, |file| folder.path().join(file)).unwrap());
+    let outbound = Outbound::new(Dialect::Smtp, port, settings(false)).protected(security);
+    let shown = shown(outbound.connect(&"localhost".parse().unwrap()).await);
+    assert_eq!(shown, format!("{VERIFIED}; AUTH PLAIN as tim"));
+}
+
+#[tokio::test]
+async fn authorities_that_change_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = certificate(folder.path());
+    let channel = channel(Insist::Must, Insist::No);
+    let security = Arc::new(Security::load(&channel, |file| folder.path().join(file)).unwrap());
+    let mut said = Vec::new();
+    // The server of that certificate, one of another, and one of a third whose file nobody can read.
+    for spoil in [None, None, Some("no certificate")] {
+        let tls = if said.is_empty() { Arc::clone(&tls) } else { certificate(folder.path()) };
+        if let Some(text) = spoil {
+            std::fs::write(folder.path().join("a.crt"), text).unwrap();
+        }
+        let (port, _played) = server(&[STARTTLS], tls).await;
+        let outbound = Outbound::new(Dialect::Lmtp, port, settings(false));
+        let outbound = outbound.protected(Arc::clone(&security));
+        said.push(shown(outbound.connect(&"localhost".parse().unwrap()).await));
+    }
+    assert_eq!(said[..2], [VERIFIED, VERIFIED]);
+    assert!(said[2].starts_with("T 4.7.5 "), "{}", said[2]);
 }

@@ -98,7 +98,12 @@ impl Outbound {
                 Ok(connection) => return Ok((connection, place)),
                 // A refusal of our introduction is meant; anything else, another server may do better.
                 Err(refused) if refused.is_final() => return Err(refused),
-                Err(other) => trouble = Some(other),
+                Err(other) => {
+                    if place + 1 < next_hops.len() {
+                        tracing::info!(server = %next_hop, reason = %other, "the next server is tried");
+                    }
+                    trouble = Some(other);
+                }
             }
         }
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))

@@ -46,9 +46,9 @@ impl Proof {
             Mechanism::Login => (ProofState::LoginUser, None),
             Mechanism::CramMd5 => (ProofState::CramMd5, None),
             Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
-                let binding = binding.filter(|_| mechanism == Mechanism::ScramSha256Plus);
+                let plus = mechanism == Mechanism::ScramSha256Plus;
                 let binding = binding.as_ref().map(<[u8; 32]>::as_slice);
-                let (opened, first) = ScramOpened::begin(&login, binding)?;
+                let (opened, first) = ScramOpened::begin(&login, plus, binding)?;
                 (ProofState::ScramOpened(opened), Some(first))
             }
         };

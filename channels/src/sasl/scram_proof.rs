@@ -28,24 +28,34 @@ pub(super) struct ScramProven {
 }
 
 impl ScramOpened {
-    /// Our first message. The proof is bound to `binding`, octets that only this TLS session has. A
-    /// client without says that it knows none: servers that know another kind (Cyrus: `tls-unique`)
-    /// would take "could, but does not" for an attack.
+    /// Our first message. `plus`: the proof is bound to `binding`, octets that only this TLS session
+    /// has. Where we could bind and the server offered nothing of the kind, it is told so, and hears
+    /// if somebody has taken its offer away.
     pub(super) fn begin(
         login: &Login,
+        plus: bool,
         binding: Option<&[u8]>,
     ) -> Result<(Self, Vec<u8>), ProofFault> {
         let mut random = [0; 18];
         SystemRandom::new().fill(&mut random).map_err(|_| ProofFault::Random)?;
-        Ok(Self::begin_with(login, binding, BASE64_STANDARD.encode(random)))
+        Ok(Self::begin_with(login, plus, binding, BASE64_STANDARD.encode(random)))
     }
 
-    fn begin_with(login: &Login, binding: Option<&[u8]>, nonce: String) -> (Self, Vec<u8>) {
-        let header = if binding.is_some() { "p=tls-exporter,," } else { "n,," };
+    fn begin_with(
+        login: &Login,
+        plus: bool,
+        binding: Option<&[u8]>,
+        nonce: String,
+    ) -> (Self, Vec<u8>) {
+        let header = match (plus, binding) {
+            (true, _) => "p=tls-exporter,,",
+            (false, Some(_)) => "y,,",
+            (false, None) => "n,,",
+        };
         let user = prepared(&login.user).replace('=', "=3D").replace(',', "=2C");
         let bare = format!("n={user},r={nonce}");
         let message = format!("{header}{bare}").into_bytes();
-        let binding = binding.unwrap_or_default().to_vec();
+        let binding = binding.filter(|_| plus).unwrap_or_default().to_vec();
         (Self { header: header.to_owned(), binding, bare, nonce }, message)
     }
 
@@ -126,15 +136,15 @@ mod tests {
     const SAID: &str = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
                         s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 
-    fn begun(binding: Option<&[u8]>) -> (ScramOpened, String) {
+    fn begun(plus: bool, binding: Option<&[u8]>) -> (ScramOpened, String) {
         let login = Login::new("user", "pencil");
-        let (opened, said) = ScramOpened::begin_with(&login, binding, NONCE.to_owned());
+        let (opened, said) = ScramOpened::begin_with(&login, plus, binding, NONCE.to_owned());
         (opened, String::from_utf8(said).unwrap())
     }
 
     #[test]
     fn the_exchange_of_the_rfc() {
-        let (opened, said) = begun(None);
+        let (opened, said) = begun(false, None);
         assert_eq!(said, "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
         let login = Login::new("user", "pencil");
         let (proven, said) = opened.prove(&login, SAID.as_bytes()).unwrap();
@@ -160,7 +170,7 @@ mod tests {
             ("", ProofFault::Malformed),
         ];
         for (said, want) in rows {
-            let (opened, _) = begun(None);
+            let (opened, _) = begun(false, None);
             let login = Login::new("user", "pencil");
             assert_eq!(opened.prove(&login, said.as_bytes()).unwrap_err(), want, "{said}");
         }
@@ -169,7 +179,12 @@ mod tests {
     #[test]
     fn the_header_says_whether_we_are_bound() {
         let binding = Some(&[7; 32][..]);
-        assert!(begun(binding).1.starts_with("p=tls-exporter,,n=user,r="));
-        assert!(begun(None).1.starts_with("n,,n=user,r="));
+        for (plus, binding, want) in [
+            (true, binding, "p=tls-exporter,,n=user,r="),
+            (false, binding, "y,,n=user,r="),
+            (false, None, "n,,n=user,r="),
+        ] {
+            assert!(begun(plus, binding).1.starts_with(want), "{want}");
+        }
     }
 }

@@ -196,7 +196,9 @@ fn said(error: &Error) -> String {
         }
         Error::InvalidCertificate(NotValidForNameContext { presented, .. }) => {
             let some: Vec<_> = presented.iter().take(MOST_SHOWN).map(String::as_str).collect();
-            format!("its certificate is for other names: {:.200}", some.join(", "))
+            let plain = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+            let some: String = some.join(", ").chars().map(plain).take(MOST_CHARACTERS).collect();
+            format!("its certificate is for other names: {some}")
         }
         Error::InvalidCertificate(why) if why.to_string().contains("CaUsedAsEndEntity") => {
             "its certificate says CA:TRUE, and is for no host".to_owned()
@@ -209,3 +211,4 @@ fn said(error: &Error) -> String {
 
 /// Names of a certificate that are shown.
 const MOST_SHOWN: usize = 5;
+const MOST_CHARACTERS: usize = 200;

@@ -35,10 +35,13 @@ impl Towards {
     }
 }
 
-/// `TLSv1.3 TLS_AES_256_GCM_SHA384, verified`.
+/// `TLSv1.3 TLS_AES_256_GCM_SHA384, verified`, or `not verified (why)`.
 impl fmt::Display for Towards {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = if self.doubt.is_none() { "verified" } else { "not verified" };
-        write!(f, "{} {}, {known}", self.version, self.cipher)
+        write!(f, "{} {}, ", self.version, self.cipher)?;
+        match &self.doubt {
+            None => f.write_str("verified"),
+            Some(why) => write!(f, "not verified ({why})"),
+        }
     }
 }
