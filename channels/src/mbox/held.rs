@@ -1,0 +1,211 @@
+//! A file that is open and locked.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    libc,
+};
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, Stat, fchown, fstat, fsync, openat, statat, unlinkat},
+    io::Errno,
+    process::{Gid, Uid, geteuid},
+};
+
+use super::{
+    error::AppendError,
+    place::{Owner, Place, Rights, is_link},
+    rights::Acting,
+};
+use crate::disk::DiskFile;
+
+/// A file that is open, with its locks; they go when this is dropped.
+///
+/// Both are asked for without waiting, and neither is kept without the other: two programs that take
+/// them in different orders do not wait for each other for ever (Debian policy 11.6).
+#[derive(Debug)]
+pub(super) struct Held {
+    file: Arc<File>,
+    folder: OwnedFd,
+    dot_lock: Option<DotLock>,
+    acting: Option<Owner>,
+    /// Device and inode.
+    pub(super) identity: (u64, u64),
+    /// Its length under the locks.
+    pub(super) length: u64,
+}
+
+/// The file beside the mailbox that says it is locked.
+#[derive(Debug)]
+struct DotLock {
+    name: OsString,
+    identity: (u64, u64),
+}
+
+impl Held {
+    /// Opens and locks the file of a place; with `make` it is made if it is not there.
+    pub(super) fn open(place: &Place, make: bool) -> Result<Option<Self>, AppendError> {
+        let acting = (place.rights == Rights::Owner).then_some(place.owner);
+        let _acting =
+            acting.map(Acting::of).transpose().map_err(|e| AppendError::of("user", &e))?;
+        let folder = place.folder().map_err(|error| match is_link(&error) {
+            true => AppendError::Unfit("below a link, or below what is no folder"),
+            false => AppendError::of("folder", &error),
+        })?;
+        let Some(file) = open_file(&folder, place, make)? else { return Ok(None) };
+        let stat = fit(&file, place)?;
+        if !lock(&file)? {
+            return Err(AppendError::Busy);
+        }
+        let identity = (stat.st_dev, stat.st_ino);
+        // A reader may have put another file in its place before we had the lock.
+        match statat(&folder, place.name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(now) if (now.st_dev, now.st_ino) == identity => {}
+            _ => return Err(AppendError::Busy),
+        }
+        let dot_lock = DotLock::take(&folder, place)?;
+        let file = Arc::new(file);
+        let mut held = Self { file, folder, dot_lock, acting, identity, length: 0 };
+        held.length = held.file.size().map_err(|error| AppendError::of("size", &error))?;
+        Ok(Some(held))
+    }
+
+    /// Its content. Whatever position is named, writing goes to its end.
+    pub(super) fn file(&self) -> &dyn DiskFile {
+        &*self.file
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(DotLock { name, identity }) = self.dot_lock.take() else { return };
+        let acting = self.acting.map(Acting::of).transpose();
+        // One that somebody took for stale is not ours any more.
+        let is_ours = statat(&self.folder, &name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == identity);
+        if is_ours && let Err(error) = unlinkat(&self.folder, &name, AtFlags::empty()) {
+            tracing::warn!(?name, %error, "a dot-lock of ours cannot be removed");
+        }
+        drop(acting);
+    }
+}
+
+impl DotLock {
+    /// `None`: the folder does not let us have one, and the other lock has to do, as in Postfix.
+    fn take(folder: &OwnedFd, place: &Place) -> Result<Option<Self>, AppendError> {
+        let mut name = place.name().to_owned();
+        name.push(".lock");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        for _ in 0..2 {
+            match openat(folder, &name, flags | OFlags::NOFOLLOW, Mode::RUSR | Mode::WUSR) {
+                Ok(lock) => {
+                    let stat = fstat(&lock).map_err(|error| system("lock", error))?;
+                    return Ok(Some(Self { name, identity: (stat.st_dev, stat.st_ino) }));
+                }
+                Err(Errno::EXIST) if is_stale(folder, &name) => {
+                    tracing::warn!(mailbox = %place.path().display(), "a stale dot-lock is removed");
+                    // Another one may have done so.
+                    let _ = unlinkat(folder, &name, AtFlags::empty());
+                }
+                Err(Errno::EXIST) => return Err(AppendError::Busy),
+                Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NAMETOOLONG) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(system("lock", error)),
+            }
+        }
+        Err(AppendError::Busy)
+    }
+}
+
+/// A program that died left it behind.
+fn is_stale(folder: &OwnedFd, name: &OsString) -> bool {
+    let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let made = Duration::from_secs(stat.st_mtime.try_into().unwrap_or_default());
+    now.saturating_sub(made) > STALE
+}
+
+/// Opens the file. One that is made is closed to others, and given to its owner.
+fn open_file(folder: &OwnedFd, place: &Place, make: bool) -> Result<Option<File>, AppendError> {
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+    match openat(folder, place.name(), flags, Mode::empty()) {
+        Ok(file) => return Ok(Some(file.into())),
+        Err(Errno::NOENT) if make => {}
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP) => return Err(AppendError::Unfit("a link")),
+        Err(Errno::ISDIR) => return Err(AppendError::Unfit("a folder")),
+        Err(Errno::NXIO | Errno::NODEV) => return Err(AppendError::Unfit("no regular file")),
+        Err(error) => return Err(system("open", error)),
+    }
+    let mode = Mode::RUSR | Mode::WUSR;
+    let made = match openat(folder, place.name(), flags | OFlags::CREATE | OFlags::EXCL, mode) {
+        // Another program was faster.
+        Err(Errno::EXIST) => return Err(AppendError::Busy),
+        made => made.map_err(|error| system("create", error))?,
+    };
+    if place.rights == Rights::Engine && geteuid().is_root() {
+        let Owner { user, group } = place.owner;
+        // A folder that hands its group on, as /var/mail does, has said whose it is.
+        let hands_on = fstat(folder).is_ok_and(|stat| stat.st_mode & SET_GROUP != 0);
+        let group = (!hands_on).then(|| Gid::from_raw(group));
+        if let Err(error) = fchown(&made, Some(Uid::from_raw(user)), group) {
+            // Its owner could not read it, and the next delivery would refuse it.
+            let _ = unlinkat(folder, place.name(), AtFlags::empty());
+            return Err(system("owner", error));
+        }
+    }
+    fsync(folder).map_err(|error| system("folder", error))?;
+    Ok(Some(made.into()))
+}
+
+/// Whether mail may be appended to what was opened.
+fn fit(file: &File, place: &Place) -> Result<Stat, AppendError> {
+    let stat = fstat(file).map_err(|error| system("open", error))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(AppendError::Unfit("no regular file"));
+    }
+    if stat.st_nlink != 1 {
+        return Err(AppendError::Unfit("a file of several names, or of none"));
+    }
+    if place.rights == Rights::Engine && stat.st_uid != place.owner.user {
+        return Err(AppendError::NotOwned(stat.st_uid));
+    }
+    if stat.st_mode & EXECUTABLE != 0 {
+        return Err(AppendError::Unfit("a program"));
+    }
+    Ok(stat)
+}
+
+/// The lock belongs to the open file and not to the process: threads of ours keep each other out by
+/// it, and closing another descriptor of the file does not end it.
+fn lock(file: &File) -> Result<bool, AppendError> {
+    let whole = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
+        Ok(_) => Ok(true),
+        Err(nix::Error::EAGAIN | nix::Error::EACCES | nix::Error::EINTR) => Ok(false),
+        Err(error) => Err(AppendError::of("lock", &error.into())),
+    }
+}
+
+fn system(step: &'static str, error: Errno) -> AppendError {
+    AppendError::of(step, &error.into())
+}
+
+/// As in liblockfile.
+const STALE: Duration = Duration::from_secs(300);
+const SET_GROUP: u32 = 0o2000;
+const EXECUTABLE: u32 = 0o111;
