@@ -28,7 +28,7 @@ use crate::{
     events::{HandshakeEnded, IntoMailboxes, RecipientsRefused, StoredFor},
     in_hand,
     metrics::Metrics,
-    store::{AWAY, Deliveries, Refused},
+    store::{AWAY, Mailboxes, Refused},
 };
 
 /// The parts of the store that an LMTP session needs.
@@ -41,7 +41,7 @@ pub struct StoreSide {
     /// The channel mail comes in by.
     pub source_channel: Arc<str>,
     /// The way into the mailboxes.
-    pub deliveries: Deliveries,
+    pub mailboxes: Mailboxes,
     /// The domain of users that are presented without one.
     pub default_domain: Arc<str>,
     /// The client may say how to deliver (XDFLG).
@@ -117,22 +117,23 @@ impl LmtpIntake {
         if !spill.is_file() {
             return Ok(spill.into_memory());
         }
-        let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
+        let dir = self.side.mailboxes.spill_dir().ok_or(AWAY)?;
         let chunk = spill.chunk(&dir);
-        let finished = self.side.deliveries.blocking(|| chunk.finish()).await;
+        let finished = self.side.mailboxes.blocking(|| chunk.finish()).await;
         finished.flatten().map_err(|error| self.refuse_spill(error))
     }
 
     /// The reply to the client; the operator hears of the error from the partition.
     fn refuse_spill(&self, error: io::Error) -> Reply {
         let reply = if is_full(&error) { NO_SPACE } else { IO_ERROR };
-        self.side.deliveries.spill_failed(error, self.content.size);
+        self.side.mailboxes.spill_failed(error, self.content.size);
         reply
     }
 
     async fn deliver(&mut self, recipients: Vec<Rcpt>) -> Result<Vec<Answer>, Reply> {
         let body = self.body().await?;
-        let delivered = self.side.deliveries.deliver(Delivery { body, recipients }).await;
+        let delivered =
+            self.side.mailboxes.deliver(Delivery { body, recipients }, &self.sender).await;
         delivered.map_err(|refused| match refused {
             Refused::Busy => BUSY,
             Refused::Unknown => UNKNOWN,
@@ -236,7 +237,7 @@ impl Intake for LmtpIntake {
             }
         });
         self.sender = sender.unwrap_or_default();
-        if self.side.deliveries.spill_dir().is_none() {
+        if self.side.mailboxes.spill_dir().is_none() {
             // A message that will be refused need not be sent first.
             self.sender_refused(&from, &AWAY);
             return Err(AWAY);
@@ -297,9 +298,9 @@ impl Intake for LmtpIntake {
                 let right = self.side.large_messages.begin().await;
                 self.content.right = Some(right.ok_or(TOO_MANY_LARGE)?);
             }
-            let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
+            let dir = self.side.mailboxes.spill_dir().ok_or(AWAY)?;
             let chunk = self.content.spill.chunk(&dir);
-            let written = self.side.deliveries.blocking(|| chunk.write()).await;
+            let written = self.side.mailboxes.blocking(|| chunk.write()).await;
             let chunk = written.flatten().map_err(|error| self.refuse_spill(error))?;
             self.content.spill.written(chunk);
         }

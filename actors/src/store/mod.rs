@@ -4,10 +4,14 @@
 //! own, since every delivery blocks; an LMTP session reaches that thread directly through
 //! [`Deliveries`], so that a message costs one crossing of threads and not two. What strangers can
 //! flood is bounded there: a delivery that does not fit is refused as "mailbox busy".
+//!
+//! UNIX mailboxes are no partition, and have threads without an actor: [`UnixMailboxes`].
 
 mod deliveries;
+mod mailboxes;
 mod request;
 mod threads;
+mod unix_mailboxes;
 mod writer;
 
 use std::{
@@ -21,8 +25,10 @@ use relais_channels::mailbox::{self, MailboxName, PartitionError};
 use tracing::error;
 
 pub use deliveries::{Deliveries, Refused};
+pub use mailboxes::Mailboxes;
 use request::SpillSlot;
 use threads::Threads;
+pub use unix_mailboxes::{Undelivered, UnixMailboxes, UnixMailboxesError};
 pub(crate) use writer::AWAY;
 
 use crate::{

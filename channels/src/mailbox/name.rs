@@ -69,6 +69,11 @@ impl MailboxName {
         format!("{}/{}", self.domain, self.uid)
     }
 
+    /// The user, in lower case.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
     /// Whether it is the INBOX, or a folder, of this user.
     pub fn is_of(&self, uid: &str, domain: &str) -> bool {
         self.uid.eq_ignore_ascii_case(uid) && self.domain.eq_ignore_ascii_case(undotted(domain))

@@ -1,6 +1,7 @@
 //! One writer: appends messages to files, several of each at once.
 
 use std::{
+    fs::File,
     io::{self, IoSlice},
     path::{Path, PathBuf},
 };
@@ -54,7 +55,7 @@ pub struct Undone {
 /// An append that is to be made.
 struct Planned<'a> {
     intent: Intent,
-    messages: Vec<&'a MboxMessage>,
+    messages: Vec<(&'a MboxMessage, Option<File>)>,
     gap: &'static [u8],
 }
 
@@ -260,10 +261,14 @@ fn plan<'a>(
     let (mut bounds, mut messages, mut each) = (vec![all.octets], Vec::new(), Vec::new());
     for message in batch.messages {
         let before = (all.octets, all.start.len());
-        match message.encode(date, &mut all) {
-            Ok(()) => {
+        let measured = message.open().and_then(|file| {
+            message.encode(file.as_ref(), date, &mut all)?;
+            Ok(file)
+        });
+        match measured {
+            Ok(file) => {
                 bounds.push(all.octets);
-                messages.push(message);
+                messages.push((message, file));
                 each.push(Ok(()));
             }
             Err(EncodeError::Unread(error) | EncodeError::Sink(error)) => {
@@ -304,8 +309,8 @@ fn write(file: &dyn DiskFile, planned: &Planned<'_>, date: &str) -> Result<(), A
         EncodeError::Sink(error) => AppendError::of("write", &error),
     };
     end.take(planned.gap).map_err(|error| AppendError::of("write", &error))?;
-    for message in &planned.messages {
-        message.encode(date, &mut end).map_err(failed)?;
+    for (message, file) in &planned.messages {
+        message.encode(file.as_ref(), date, &mut end).map_err(failed)?;
     }
     end.flush().map_err(|error| AppendError::of("write", &error))?;
     file.sync_data().map_err(|error| AppendError::of("sync", &error))

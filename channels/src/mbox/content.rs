@@ -1,9 +1,6 @@
 //! A message as it lies in an mbox.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-};
+use std::{fs::File, io, os::unix::fs::FileExt};
 
 use jiff::{Timestamp, tz::TimeZone};
 use memchr::memchr;
@@ -54,29 +51,45 @@ pub(super) enum EncodeError {
 }
 
 impl MboxMessage {
+    /// Opens the file of its content, if it lies in one: with the engine's rights, whoever's mailbox it
+    /// goes into.
+    pub(super) fn open(&self) -> Result<Option<File>, EncodeError> {
+        match &self.content {
+            Content::Whole(_) => Ok(None),
+            Content::File { path, .. } => File::open(path).map(Some).map_err(EncodeError::Unread),
+        }
+    }
+
     /// Writes the message, with the line `From ` before it and the empty line behind it.
-    pub(super) fn encode(&self, date: &str, sink: &mut dyn Sink) -> Result<(), EncodeError> {
+    pub(super) fn encode(
+        &self,
+        file: Option<&File>,
+        date: &str,
+        sink: &mut dyn Sink,
+    ) -> Result<(), EncodeError> {
         let sender = if self.sender.is_empty() { NULL_SENDER } else { &*self.sender };
         let first = format!("From {}  {date}\n", sender.replace([' ', '\t'], "-"));
         sink.take(first.as_bytes()).map_err(EncodeError::Sink)?;
         let mut lines = Lines { at_start: true, ..Lines::default() };
         lines.take(&self.head, sink).map_err(EncodeError::Sink)?;
-        match &self.content {
-            Content::Whole(octets) => {
+        match (&self.content, file) {
+            (Content::Whole(octets), _) => {
                 for piece in octets.chunks(PIECE) {
                     lines.take(piece, sink).map_err(EncodeError::Sink)?;
                 }
             }
-            Content::File { path, size } => {
-                let mut file = File::open(path).map_err(EncodeError::Unread)?;
-                let (mut piece, mut left) = (vec![0; PIECE], *size);
-                while left > 0 {
-                    let most = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-                    let read = file.read(&mut piece[..most]).map_err(EncodeError::Unread)?;
+            (Content::File { .. }, None) => {
+                return Err(EncodeError::Unread(io::ErrorKind::NotFound.into()));
+            }
+            (Content::File { size, .. }, Some(file)) => {
+                let (mut piece, mut at) = (vec![0; PIECE], 0);
+                while at < *size {
+                    let most = usize::try_from(*size - at).map_or(PIECE, |left| left.min(PIECE));
+                    let read = file.read_at(&mut piece[..most], at).map_err(EncodeError::Unread)?;
                     if read == 0 {
                         return Err(EncodeError::Unread(io::ErrorKind::UnexpectedEof.into()));
                     }
-                    left -= read as u64;
+                    at += read as u64;
                     lines.take(&piece[..read], sink).map_err(EncodeError::Sink)?;
                 }
             }
@@ -212,7 +225,7 @@ mod tests {
                 content: Content::Whole(b"\r\nx\r\n"[..].into()),
             };
             let mut got = Octets(Vec::new());
-            message.encode("Thu Jan  1 00:00:00 1970", &mut got).unwrap();
+            message.encode(None, "Thu Jan  1 00:00:00 1970", &mut got).unwrap();
             String::from_utf8(got.0).unwrap()
         };
         assert_eq!(first("a@b"), "From a@b  Thu Jan  1 00:00:00 1970\nA: b\n\nx\n\n");

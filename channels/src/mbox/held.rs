@@ -1,12 +1,6 @@
 //! A file that is open and locked.
 
-use std::{
-    ffi::OsString,
-    fs::File,
-    os::fd::OwnedFd,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fs::File, os::fd::OwnedFd, sync::Arc};
 
 use nix::{
     fcntl::{FcntlArg, fcntl},
@@ -19,6 +13,7 @@ use rustix::{
 };
 
 use super::{
+    dot_lock::DotLock,
     error::AppendError,
     place::{Owner, Place, Rights, is_link},
     rights::Acting,
@@ -39,13 +34,6 @@ pub(super) struct Held {
     pub(super) identity: (u64, u64),
     /// Its length under the locks.
     pub(super) length: u64,
-}
-
-/// The file beside the mailbox that says it is locked.
-#[derive(Debug)]
-struct DotLock {
-    name: OsString,
-    identity: (u64, u64),
 }
 
 impl Held {
@@ -69,7 +57,7 @@ impl Held {
             Ok(now) if (now.st_dev, now.st_ino) == identity => {}
             _ => return Err(AppendError::Busy),
         }
-        let dot_lock = DotLock::take(&folder, place)?;
+        let dot_lock = DotLock::take(&folder, place.name())?;
         let file = Arc::new(file);
         let mut held = Self { file, folder, dot_lock, acting, identity, length: 0 };
         held.length = held.file.size().map_err(|error| AppendError::of("size", &error))?;
@@ -84,52 +72,11 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(DotLock { name, identity }) = self.dot_lock.take() else { return };
+        let Some(dot_lock) = self.dot_lock.take() else { return };
         let acting = self.acting.map(Acting::of).transpose();
-        // One that somebody took for stale is not ours any more.
-        let is_ours = statat(&self.folder, &name, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == identity);
-        if is_ours && let Err(error) = unlinkat(&self.folder, &name, AtFlags::empty()) {
-            tracing::warn!(?name, %error, "a dot-lock of ours cannot be removed");
-        }
+        dot_lock.release(&self.folder);
         drop(acting);
     }
-}
-
-impl DotLock {
-    /// `None`: the folder does not let us have one, and the other lock has to do, as in Postfix.
-    fn take(folder: &OwnedFd, place: &Place) -> Result<Option<Self>, AppendError> {
-        let mut name = place.name().to_owned();
-        name.push(".lock");
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        for _ in 0..2 {
-            match openat(folder, &name, flags | OFlags::NOFOLLOW, Mode::RUSR | Mode::WUSR) {
-                Ok(lock) => {
-                    let stat = fstat(&lock).map_err(|error| system("lock", error))?;
-                    return Ok(Some(Self { name, identity: (stat.st_dev, stat.st_ino) }));
-                }
-                Err(Errno::EXIST) if is_stale(folder, &name) => {
-                    tracing::warn!(mailbox = %place.path().display(), "a stale dot-lock is removed");
-                    // Another one may have done so.
-                    let _ = unlinkat(folder, &name, AtFlags::empty());
-                }
-                Err(Errno::EXIST) => return Err(AppendError::Busy),
-                Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NAMETOOLONG) => {
-                    return Ok(None);
-                }
-                Err(error) => return Err(system("lock", error)),
-            }
-        }
-        Err(AppendError::Busy)
-    }
-}
-
-/// A program that died left it behind.
-fn is_stale(folder: &OwnedFd, name: &OsString) -> bool {
-    let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let made = Duration::from_secs(stat.st_mtime.try_into().unwrap_or_default());
-    now.saturating_sub(made) > STALE
 }
 
 /// Opens the file. One that is made is closed to others, and given to its owner.
@@ -205,7 +152,5 @@ fn system(step: &'static str, error: Errno) -> AppendError {
     AppendError::of(step, &error.into())
 }
 
-/// As in liblockfile.
-const STALE: Duration = Duration::from_secs(300);
 const SET_GROUP: u32 = 0o2000;
 const EXECUTABLE: u32 = 0o111;

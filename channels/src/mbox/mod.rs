@@ -18,6 +18,7 @@
 mod account;
 mod appender;
 mod content;
+mod dot_lock;
 mod error;
 mod held;
 mod intent;

@@ -90,11 +90,6 @@ fn warn_of_services(config: &Config, reader: &mut Reader<'_>) {
     for service in &config.dispatcher.services {
         let name = crate::file::source::shorten(&service.name);
         let path = |field: &str| format!("dispatcher.services[{name:?}].{field}");
-        if service.enable && service.program == dispatcher::Program::LmtpNative {
-            let message = "LMTP into UNIX mailboxes is not there yet: the engine will not start \
-                           with this service";
-            reader.warning_at(&path("program"), message, true);
-        }
         for (field, need) in in_section("dispatcher.services.") {
             if let Need::Behaviour(message) = need
                 && reader.is_given(&path(field))
@@ -211,6 +206,14 @@ fn warn_of_store(config: &Config, reader: &mut Reader<'_>) {
     if config.store.is_some() && !config.dispatcher.enabled().any(lmtp) {
         let message = "no service of program Lmtp delivers into the store: it is not used";
         reader.warning_at("store", message, false);
+    }
+    let unix = |service: &Service| service.program == dispatcher::Program::LmtpNative;
+    let local = |channel: &Channel| channel.program == Program::Local;
+    let is_used = config.dispatcher.enabled().any(unix) || config.channels.iter().any(local);
+    if config.native.is_some() && !is_used {
+        let message = "no service of program LmtpNative and no channel of program Local delivers \
+                       into UNIX mailboxes: it is not used";
+        reader.warning_at("native", message, false);
     }
 }
 
@@ -337,9 +340,10 @@ fn warn_of_accounts(config: &Config, reader: &mut Reader<'_>) {
         let known = channel.mailbox_transport.is_some() || channel.fallback_transport.is_some();
         channel.program == Program::Local && known
     };
-    if reader.is_given("accounts") && !config.channels.iter().any(hands_on) {
-        let message = "no channel of program Local has mailbox_transport or fallback_transport: no \
-                       account is looked for";
+    let is_asked = config.native.is_some() || config.channels.iter().any(hands_on);
+    if reader.is_given("accounts") && !is_asked {
+        let message = "without native, and without a channel of program Local that has \
+                       mailbox_transport or fallback_transport, no account is looked for";
         reader.warning_at("accounts", message, false);
     }
 }

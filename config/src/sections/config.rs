@@ -111,10 +111,11 @@ section! {
         /// Our mailboxes; absent on a relay that keeps none.
         store: Option<Store> = None, Maybe(Nested::new());
         /// UNIX mailboxes of this machine.
-        native: Option<Native> = None, Maybe(Nested::new()),
-            not_yet("UNIX mailboxes are not there yet: nothing is delivered to them");
-        /// UNIX accounts, in the form of passwd(5), for a local channel with `mailbox_transport` or
-        /// `fallback_transport`: their `.forward` is heeded, and the latter is for names without one.
+        native: Option<Native> = None, Maybe(Nested::new());
+        /// UNIX accounts, in the form of passwd(5), for `native` and for a local channel with
+        /// `mailbox_transport` or `fallback_transport`: their `.forward` is heeded, and the latter is for
+        /// names without one. Where it is `/etc/passwd`, the system is asked for names that the file has
+        /// not (NSS: LDAP, SSSD and the like).
         accounts: PathBuf = PathBuf::from("/etc/passwd"), kinds::Path;
         /// How notices to senders are written.
         notary: Notary = Notary::default(), Nested::new();

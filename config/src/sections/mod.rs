@@ -46,6 +46,7 @@ complete_by_default!(
     reversal::Forwarding,
     reversal::Reversal,
     spool::Spool,
+    store::NativeFiles,
     store::Quota,
     tls::SaslSides,
     tls::TlsSides

@@ -276,7 +276,7 @@ fn prefixes() -> Vec<Vec<u8>> {
     let mut all = Octets(BEFORE.as_bytes().to_vec());
     let mut found = vec![all.0.clone()];
     for message in batches().iter().flatten() {
-        message.encode(&from_date(NOW), &mut all).unwrap();
+        message.encode(None, &from_date(NOW), &mut all).unwrap();
         found.push(all.0.clone());
     }
     found
