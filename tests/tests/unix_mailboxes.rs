@@ -226,7 +226,9 @@ fn nothing_is_lost_while_a_reader_expunges() {
             }
         };
         let writers = [threads.spawn(move || writer(0)), threads.spawn(move || writer(200))];
-        writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+        for writer in writers {
+            writer.join().expect("no panic");
+        }
         reader.join().expect("no panic")
     });
     let mut taken: Vec<usize> = taken.lines().map(|n| n.parse().expect("a number")).collect();

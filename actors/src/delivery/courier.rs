@@ -20,7 +20,8 @@ use tokio::sync::oneshot;
 use tracing::{Span, info_span};
 
 use super::{
-    gatekeeper::Gatekeeper, life::Life, parts::JobParts, presence::Presence, progress::OnTheWay,
+    gatekeeper::Gatekeeper, life::Life, local, parts::JobParts, presence::Presence,
+    progress::OnTheWay,
 };
 use crate::{
     autoreply::AUTOREPLY,
@@ -176,12 +177,19 @@ impl Courier {
                         let host = &self.destination.host;
                         Box::pin(self.parts.programs.run(host, recipients, &content)).await
                     }
+                    Program::Local => {
+                        let recipients = (&*envelope, entry.entry, entry.open);
+                        let destination = (self.channel(), &*self.destination.host);
+                        let mailboxes = self.parts.unix_mailboxes.as_ref();
+                        Box::pin(local::deliver(mailboxes, destination, recipients, &content)).await
+                    }
                     _ if reroutes(self.channel()) => self.reroute(&work, &envelope, &content).await,
                     _ => self.deliver(&work, &envelope, &content, following).await,
                 };
                 let counts = work.counts(&attempt);
                 self.report(&work, &envelope, &attempt, counts);
-                let reaches = matches!(self.channel().program, Program::Lmtp | Program::Pipe);
+                let program = self.channel().program;
+                let reaches = matches!(program, Program::Lmtp | Program::Pipe | Program::Local);
                 let success_notices =
                     if reaches { success_notices(&work, &envelope, &attempt) } else { 0 };
                 Settled { entry, attempt, counts, success_notices }

@@ -7,6 +7,7 @@ mod courier;
 mod gatekeeper;
 pub mod job;
 mod life;
+mod local;
 pub mod parts;
 pub mod pool;
 pub mod presence;

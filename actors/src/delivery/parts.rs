@@ -13,6 +13,7 @@ use crate::{
     metrics::Metrics,
     queue::{Pull, Settle},
     rerouting::Rerouter,
+    store::UnixMailboxes,
 };
 
 /// Parts that every job of every pool needs.
@@ -32,6 +33,8 @@ pub struct JobParts {
     pub responder: Responder<DirectoryHandle>,
     /// Programs that mail may be handed to.
     pub programs: Arc<Programs>,
+    /// Mailboxes of this machine's accounts.
+    pub unix_mailboxes: Option<UnixMailboxes>,
     /// Which arbiter a connection runs on.
     pub placement: Arc<Placement>,
     /// Starts jobs.

@@ -21,6 +21,7 @@ mod forward;
 mod forwarding;
 mod headers;
 mod lists;
+mod native;
 #[cfg(test)]
 mod postfix_tests;
 mod posting;
@@ -60,6 +61,7 @@ pub use self::{
     cache::{InForce, RouteCache},
     entries::grouped,
     headers::{HeaderForm, HeaderTreatment, RewriteHeader},
+    native::{DEV_NULL, FILES},
     postmaster::own_postmaster,
     resolver::Resolver,
     routes::{

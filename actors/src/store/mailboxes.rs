@@ -9,9 +9,9 @@ use super::{Deliveries, Refused, UnixMailboxes};
 /// The mailboxes behind an LMTP service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Mailboxes {
-    /// Those of the store.
+    /// Mailboxes of the store.
     Store(Deliveries),
-    /// Those of this machine's accounts.
+    /// Mailboxes of this machine's accounts.
     Unix(UnixMailboxes),
 }
 

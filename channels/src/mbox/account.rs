@@ -15,7 +15,7 @@ use super::place::Owner;
 
 /// One account.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Account {
+pub struct UnixAccount {
     /// Its name.
     pub name: Box<str>,
     /// Its user and group.
@@ -26,22 +26,31 @@ pub struct Account {
 
 /// Where accounts are looked up. Cheap to clone: all clones are one.
 #[derive(Clone, Debug)]
-pub struct Accounts(Arc<Place>);
+pub struct Accounts(Arc<AccountSource>);
 
 #[derive(Debug)]
-struct Place {
+struct AccountSource {
     /// `None`: the system is asked, and its files, directories and daemons (NSS) with it.
     file: Option<PathBuf>,
     known: Mutex<Known>,
     askers: Arc<Semaphore>,
 }
 
+#[derive(Clone, Debug)]
+struct SystemAnswer {
+    asked: Instant,
+    account: Option<UnixAccount>,
+}
+
+/// Accounts by name.
+pub type ByAccountName = HashMap<Box<str>, UnixAccount>;
+
 #[derive(Debug, Default)]
 struct Known {
     /// Answers of the system.
-    answers: HashMap<Box<str>, (Instant, Option<Account>)>,
+    answers: HashMap<Box<str>, SystemAnswer>,
     /// The file as it was read last, with the time of its last change and its length.
-    file: Option<(SystemTime, u64, Arc<HashMap<Box<str>, Account>>)>,
+    file: Option<(SystemTime, u64, Arc<ByAccountName>)>,
 }
 
 /// The accounts cannot be asked now.
@@ -50,11 +59,11 @@ struct Known {
 pub struct AccountsUnanswered(pub String);
 
 impl Accounts {
-    /// Those of a file in the form of passwd(5); those of the system, when it is the system's own.
+    /// Accounts of a file in the form of passwd(5), or of the system when it is the system's own file.
     pub fn of(file: &Path) -> Self {
         let file = (file != Path::new(SYSTEM)).then(|| file.to_owned());
         let askers = Arc::new(Semaphore::new(AT_ONCE));
-        Self(Arc::new(Place { file, known: Mutex::default(), askers }))
+        Self(Arc::new(AccountSource { file, known: Mutex::default(), askers }))
     }
 
     /// Whether the system is asked.
@@ -63,22 +72,22 @@ impl Accounts {
     }
 
     /// The account of this name.
-    pub async fn find(&self, name: &str) -> Result<Option<Account>, AccountsUnanswered> {
+    pub async fn find(&self, name: &str) -> Result<Option<UnixAccount>, AccountsUnanswered> {
         let name = name.to_ascii_lowercase();
         if !is_account_name(&name) {
             return Ok(None);
         }
         if let (None, Some(known)) = (&self.0.file, self.0.known(&name)) {
-            return Ok(known);
+            return Ok(known.account);
         }
         let late = |_| AccountsUnanswered("no answer in time".to_owned());
         let gone = |error: &dyn std::fmt::Display| AccountsUnanswered(error.to_string());
         let asked = async {
             let permit = self.0.askers.clone().acquire_owned().await.map_err(|e| gone(&e))?;
-            let place = Arc::clone(&self.0);
+            let source = Arc::clone(&self.0);
             // A look-up that hangs keeps its permit, and so its thread to itself.
             let asked = spawn_blocking(move || {
-                let found = place.ask(&name);
+                let found = source.ask(&name);
                 drop(permit);
                 found
             });
@@ -88,14 +97,14 @@ impl Accounts {
     }
 }
 
-impl Place {
-    fn known(&self, name: &str) -> Option<Option<Account>> {
+impl AccountSource {
+    fn known(&self, name: &str) -> Option<SystemAnswer> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (asked, account) = known.answers.get(name)?;
-        (asked.elapsed() < FRESH).then(|| account.clone())
+        let answer = known.answers.get(name)?;
+        (answer.asked.elapsed() < FRESH).then(|| answer.clone())
     }
 
-    fn ask(&self, name: &str) -> Result<Option<Account>, AccountsUnanswered> {
+    fn ask(&self, name: &str) -> Result<Option<UnixAccount>, AccountsUnanswered> {
         if let Some(file) = &self.file {
             let accounts = self
                 .read(file)
@@ -103,7 +112,7 @@ impl Place {
             return Ok(accounts.get(name).cloned());
         }
         let user = User::from_name(name).map_err(|error| AccountsUnanswered(error.to_string()))?;
-        let account = user.map(|user| Account {
+        let account = user.map(|user| UnixAccount {
             name: name.into(),
             owner: Owner { user: user.uid.as_raw(), group: user.gid.as_raw() },
             home: user.dir.to_string_lossy().into(),
@@ -112,12 +121,13 @@ impl Place {
         if known.answers.len() >= MOST_KNOWN {
             known.answers.clear();
         }
-        known.answers.insert(name.into(), (Instant::now(), account.clone()));
+        let answer = SystemAnswer { asked: Instant::now(), account: account.clone() };
+        known.answers.insert(name.into(), answer);
         Ok(account)
     }
 
     /// The accounts of the file, read when it has changed.
-    fn read(&self, file: &Path) -> io::Result<Arc<HashMap<Box<str>, Account>>> {
+    fn read(&self, file: &Path) -> io::Result<Arc<ByAccountName>> {
         let meta = fs::metadata(file)?;
         let now = (meta.modified()?, meta.len());
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,12 +143,12 @@ impl Place {
 }
 
 /// Accounts of a text in the form of passwd(5), by name; lines that name none are left out.
-pub fn accounts_in(text: &str) -> HashMap<Box<str>, Account> {
+pub fn accounts_in(text: &str) -> ByAccountName {
     let account = |line: &str| {
         let fields: Vec<_> = line.split(':').collect();
         let [name, _, user, group, _, home, _] = fields[..] else { return None };
         let owner = Owner { user: user.parse().ok()?, group: group.parse().ok()? };
-        let account = Account { name: name.into(), owner, home: home.into() };
+        let account = UnixAccount { name: name.into(), owner, home: home.into() };
         (!name.is_empty()).then(|| (name.into(), account))
     };
     text.lines().filter_map(account).collect()

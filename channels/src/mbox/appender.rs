@@ -11,7 +11,7 @@ use super::{
     error::AppendError,
     held::Held,
     intent::{Intent, IntentFile},
-    place::Place,
+    place::FilePlace,
     rights::Acting,
     undo::{Remains, undo},
 };
@@ -26,20 +26,23 @@ pub struct Appender {
 
 /// Messages for one file.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
+pub struct AppendBatch<'a> {
     /// The file.
-    pub place: &'a Place,
+    pub place: &'a FilePlace,
     /// The messages, in order.
     pub messages: &'a [MboxMessage],
 }
 
-/// What became of a [`Batch`].
+/// The outcome of one message.
+pub(super) type Appended = Result<(), AppendError>;
+
+/// The outcome of an [`AppendBatch`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Outcomes {
+pub enum AppendOutcomes {
     /// Another program has locked the file: nothing happened.
     Busy,
     /// Of each message. One that was appended is durable.
-    Each(Vec<Result<(), AppendError>>),
+    Each(Vec<Appended>),
 }
 
 /// An append of before a crash that was looked at.
@@ -58,6 +61,9 @@ struct Planned<'a> {
     messages: Vec<(&'a MboxMessage, Option<File>)>,
     gap: &'static [u8],
 }
+
+/// A file under its locks, an append that is to be made, and the messages that it has.
+type Ready<'a> = (Held, Planned<'a>, Vec<Appended>);
 
 impl Appender {
     /// The writer with the file of intents at `path`.
@@ -121,16 +127,16 @@ impl Appender {
     }
 
     /// Appends all, each file under its locks.
-    pub fn append(&mut self, batches: &[Batch<'_>], now: i64) -> Vec<Outcomes> {
+    pub fn append(&mut self, batches: &[AppendBatch<'_>], now: i64) -> Vec<AppendOutcomes> {
         let date = from_date(now);
         let mut outcomes = Vec::with_capacity(batches.len());
         let mut ready = Vec::with_capacity(batches.len());
         for (i, batch) in batches.iter().enumerate() {
             match self.prepare(batch, &date) {
-                Err(AppendError::Busy) => outcomes.push(Outcomes::Busy),
-                Err(error) => outcomes.push(Outcomes::of(batch, &error)),
+                Err(AppendError::Busy) => outcomes.push(AppendOutcomes::Busy),
+                Err(error) => outcomes.push(AppendOutcomes::of(batch, &error)),
                 Ok((held, planned, each)) => {
-                    outcomes.push(Outcomes::Each(each));
+                    outcomes.push(AppendOutcomes::Each(each));
                     ready.push((i, held, planned));
                 }
             }
@@ -139,7 +145,7 @@ impl Appender {
             ready.iter().map(|(_, held, planned): &(_, Held, _)| (held.file(), planned)).collect();
         let appended = self.commit(&files, &date);
         for ((i, ..), appended) in ready.iter().zip(appended) {
-            if let (Err(error), Outcomes::Each(each)) = (appended, &mut outcomes[*i]) {
+            if let (Err(error), AppendOutcomes::Each(each)) = (appended, &mut outcomes[*i]) {
                 each.iter_mut().filter(|one| one.is_ok()).for_each(|one| *one = Err(error.clone()));
             }
         }
@@ -147,11 +153,7 @@ impl Appender {
     }
 
     /// Appends to files that are locked; the intents are safe before.
-    fn commit(
-        &mut self,
-        files: &[(&dyn DiskFile, &Planned<'_>)],
-        date: &str,
-    ) -> Vec<Result<(), AppendError>> {
+    fn commit(&mut self, files: &[(&dyn DiskFile, &Planned<'_>)], date: &str) -> Vec<Appended> {
         if files.iter().all(|(_, planned)| planned.messages.is_empty()) {
             return files.iter().map(|_| Ok(())).collect();
         }
@@ -175,9 +177,9 @@ impl Appender {
     /// Locks the file of a batch, and measures what is to be appended.
     fn prepare<'a>(
         &mut self,
-        batch: &Batch<'a>,
+        batch: &AppendBatch<'a>,
         date: &str,
-    ) -> Result<(Held, Planned<'a>, Vec<Result<(), AppendError>>), AppendError> {
+    ) -> Result<Ready<'a>, AppendError> {
         let mut held = Held::open(batch.place, true)?.ok_or(AppendError::Busy)?;
         let (ours, others) =
             std::mem::take(&mut self.left).into_iter().partition(|left| left.place == *batch.place);
@@ -230,8 +232,8 @@ impl Appender {
     }
 }
 
-impl Outcomes {
-    fn of(batch: &Batch<'_>, error: &AppendError) -> Self {
+impl AppendOutcomes {
+    fn of(batch: &AppendBatch<'_>, error: &AppendError) -> Self {
         Self::Each(batch.messages.iter().map(|_| Err(error.clone())).collect())
     }
 }
@@ -251,10 +253,10 @@ impl Undone {
 /// Measures messages; those that cannot be read are left out.
 fn plan<'a>(
     file: &dyn DiskFile,
-    batch: &Batch<'a>,
+    batch: &AppendBatch<'a>,
     (identity, length): ((u64, u64), u64),
     date: &str,
-) -> io::Result<(Planned<'a>, Vec<Result<(), AppendError>>)> {
+) -> io::Result<(Planned<'a>, Vec<Appended>)> {
     let gap = gap(file, length)?;
     let mut all = Measure::default();
     all.take(gap)?;
@@ -303,7 +305,7 @@ fn gap(file: &dyn DiskFile, length: u64) -> io::Result<&'static [u8]> {
 }
 
 fn write(file: &dyn DiskFile, planned: &Planned<'_>, date: &str) -> Result<(), AppendError> {
-    let mut end = End { file, at: planned.intent.length, waiting: Vec::new() };
+    let mut end = FileEnd { file, at: planned.intent.length, waiting: Vec::new() };
     let failed = |error: EncodeError| match error {
         EncodeError::Unread(error) => AppendError::Unread(error.to_string()),
         EncodeError::Sink(error) => AppendError::of("write", &error),
@@ -322,13 +324,13 @@ fn take_back(file: &dyn DiskFile, length: u64) -> io::Result<()> {
 }
 
 /// The end of a file.
-struct End<'a> {
+struct FileEnd<'a> {
     file: &'a dyn DiskFile,
     at: u64,
     waiting: Vec<u8>,
 }
 
-impl End<'_> {
+impl FileEnd<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.file.write_at(&mut [IoSlice::new(&self.waiting)], self.at)?;
         self.at += self.waiting.len() as u64;
@@ -337,7 +339,7 @@ impl End<'_> {
     }
 }
 
-impl Sink for End<'_> {
+impl Sink for FileEnd<'_> {
     fn take(&mut self, octets: &[u8]) -> io::Result<()> {
         self.waiting.extend_from_slice(octets);
         if self.waiting.len() >= WAITING { self.flush() } else { Ok(()) }

@@ -70,7 +70,7 @@ impl MboxMessage {
         let sender = if self.sender.is_empty() { NULL_SENDER } else { &*self.sender };
         let first = format!("From {}  {date}\n", sender.replace([' ', '\t'], "-"));
         sink.take(first.as_bytes()).map_err(EncodeError::Sink)?;
-        let mut lines = Lines { at_start: true, ..Lines::default() };
+        let mut lines = MboxLines { at_start: true, ..MboxLines::default() };
         lines.take(&self.head, sink).map_err(EncodeError::Sink)?;
         match (&self.content, file) {
             (Content::Whole(octets), _) => {
@@ -100,7 +100,7 @@ impl MboxMessage {
 
 /// Makes LF of CRLF, and `>From ` of `From `, in whatever pieces content comes.
 #[derive(Default)]
-struct Lines {
+struct MboxLines {
     /// Nothing of the line has been written.
     at_start: bool,
     /// Octets that the next piece decides about: a CR, or the beginning of `From `.
@@ -108,7 +108,7 @@ struct Lines {
     made: Vec<u8>,
 }
 
-impl Lines {
+impl MboxLines {
     fn take(&mut self, piece: &[u8], sink: &mut dyn Sink) -> io::Result<()> {
         self.made.clear();
         if self.held.is_empty() {
@@ -206,7 +206,7 @@ mod tests {
         for (text, want) in rows {
             for piece in 1..=text.len().max(1) {
                 let (mut lines, mut got) =
-                    (Lines { at_start: true, ..Lines::default() }, Octets(Vec::new()));
+                    (MboxLines { at_start: true, ..MboxLines::default() }, Octets(Vec::new()));
                 for piece in text.as_bytes().chunks(piece) {
                     lines.take(piece, &mut got).unwrap();
                 }

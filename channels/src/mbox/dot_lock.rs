@@ -19,7 +19,7 @@ use rustix::{
     process::{Pid, getpid, test_kill_process},
 };
 
-use super::error::AppendError;
+use super::{error::AppendError, place::DOT_LOCK};
 
 /// A lock that we have.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl DotLock {
     /// `None`: the folder does not let us have one, and the other lock has to do, as in Postfix.
     pub(super) fn take(folder: &OwnedFd, mailbox: &OsStr) -> Result<Option<Self>, AppendError> {
         let mut name = mailbox.to_owned();
-        name.push(".lock");
+        name.push(DOT_LOCK);
         let failed = |error: Errno| AppendError::of("lock", &error.into());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;

@@ -16,6 +16,9 @@ pub enum AppendError {
     /// It belongs to another user.
     #[error("it belongs to user {0}, and not to its own")]
     NotOwned(u32),
+    /// The engine is not root, and neither is it this user.
+    #[error("the engine is not root, and has not the rights of user {0}")]
+    NoRights(u32),
     /// The file system is full.
     #[error("no space left for mail")]
     NoSpace,
@@ -25,7 +28,7 @@ pub enum AppendError {
     /// The message itself cannot be read.
     #[error("the message cannot be read: {0}")]
     Unread(String),
-    /// Whatever else the system says, and of what.
+    /// Another error of the system, and the step that it came from.
     #[error("{0}: {1}")]
     System(&'static str, String),
 }

@@ -15,8 +15,8 @@ use rustix::{
 use super::{
     dot_lock::DotLock,
     error::AppendError,
-    place::{Owner, Place, Rights, is_link},
-    rights::Acting,
+    place::{FilePlace, Owner, Rights, is_link},
+    rights::{Acting, are_had},
 };
 use crate::disk::DiskFile;
 
@@ -37,16 +37,22 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Opens and locks the file of a place; with `make` it is made if it is not there.
-    pub(super) fn open(place: &Place, make: bool) -> Result<Option<Self>, AppendError> {
+    /// Opens and locks the file of a place; with `creates` it is made if it is not there.
+    pub(super) fn open(place: &FilePlace, creates: bool) -> Result<Option<Self>, AppendError> {
+        if !are_had(place.owner) {
+            return Err(AppendError::NoRights(place.owner.user));
+        }
         let acting = (place.rights == Rights::Owner).then_some(place.owner);
         let _acting =
             acting.map(Acting::of).transpose().map_err(|e| AppendError::of("user", &e))?;
-        let folder = place.folder().map_err(|error| match is_link(&error) {
-            true => AppendError::Unfit("below a link, or below what is no folder"),
-            false => AppendError::of("folder", &error),
+        let folder = place.folder().map_err(|error| {
+            if is_link(&error) {
+                AppendError::Unfit("below a link, or below what is no folder")
+            } else {
+                AppendError::of("folder", &error)
+            }
         })?;
-        let Some(file) = open_file(&folder, place, make)? else { return Ok(None) };
+        let Some(file) = open_file(&folder, place, creates)? else { return Ok(None) };
         let stat = fit(&file, place)?;
         if !lock(&file)? {
             return Err(AppendError::Busy);
@@ -80,12 +86,16 @@ impl Drop for Held {
 }
 
 /// Opens the file. One that is made is closed to others, and given to its owner.
-fn open_file(folder: &OwnedFd, place: &Place, make: bool) -> Result<Option<File>, AppendError> {
+fn open_file(
+    folder: &OwnedFd,
+    place: &FilePlace,
+    creates: bool,
+) -> Result<Option<File>, AppendError> {
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
     match openat(folder, place.name(), flags, Mode::empty()) {
         Ok(file) => return Ok(Some(file.into())),
-        Err(Errno::NOENT) if make => {}
+        Err(Errno::NOENT) if creates => {}
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(AppendError::Unfit("a link")),
         Err(Errno::ISDIR) => return Err(AppendError::Unfit("a folder")),
@@ -93,28 +103,28 @@ fn open_file(folder: &OwnedFd, place: &Place, make: bool) -> Result<Option<File>
         Err(error) => return Err(system("open", error)),
     }
     let mode = Mode::RUSR | Mode::WUSR;
-    let made = match openat(folder, place.name(), flags | OFlags::CREATE | OFlags::EXCL, mode) {
+    let file = match openat(folder, place.name(), flags | OFlags::CREATE | OFlags::EXCL, mode) {
         // Another program was faster.
         Err(Errno::EXIST) => return Err(AppendError::Busy),
-        made => made.map_err(|error| system("create", error))?,
+        opened => opened.map_err(|error| system("create", error))?,
     };
     if place.rights == Rights::Engine && geteuid().is_root() {
         let Owner { user, group } = place.owner;
         // A folder that hands its group on, as /var/mail does, has said whose it is.
         let hands_on = fstat(folder).is_ok_and(|stat| stat.st_mode & SET_GROUP != 0);
         let group = (!hands_on).then(|| Gid::from_raw(group));
-        if let Err(error) = fchown(&made, Some(Uid::from_raw(user)), group) {
+        if let Err(error) = fchown(&file, Some(Uid::from_raw(user)), group) {
             // Its owner could not read it, and the next delivery would refuse it.
             let _ = unlinkat(folder, place.name(), AtFlags::empty());
             return Err(system("owner", error));
         }
     }
     fsync(folder).map_err(|error| system("folder", error))?;
-    Ok(Some(made.into()))
+    Ok(Some(file.into()))
 }
 
 /// Whether mail may be appended to what was opened.
-fn fit(file: &File, place: &Place) -> Result<Stat, AppendError> {
+fn fit(file: &File, place: &FilePlace) -> Result<Stat, AppendError> {
     let stat = fstat(file).map_err(|error| system("open", error))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(AppendError::Unfit("no regular file"));

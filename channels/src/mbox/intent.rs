@@ -13,14 +13,14 @@ use std::{
 
 use super::{
     content::START,
-    place::{Owner, Place, Rights},
+    place::{FilePlace, Owner, Rights},
 };
 use crate::disk::DiskFile;
 
 /// An append to one file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Intent {
-    pub(super) place: Place,
+    pub(super) place: FilePlace,
     /// Device and inode.
     pub(super) identity: (u64, u64),
     /// The file's length before.
@@ -66,7 +66,7 @@ impl IntentFile {
 
     /// Strikes them out. It need not last: see the head of this file.
     pub(super) fn strike_out(&mut self) {
-        // What stays is looked at by the next start, and is found to be whole.
+        // An intent that stays is looked at by the next start, and is found to be whole.
         let _ = self.file.write_at(&mut [IoSlice::new(&[0; HEAD])], 0);
     }
 
@@ -163,7 +163,7 @@ impl<'a> Rest<'a> {
         if start.len() > START {
             return None;
         }
-        let place = Place::of_parts(parts, owner, rights);
+        let place = FilePlace::of_parts(parts, owner, rights);
         Some(Intent { place, identity, length, bounds, start, has_zeros })
     }
 }
@@ -182,7 +182,7 @@ mod tests {
 
     fn intent(name: &str) -> Intent {
         Intent {
-            place: Place::mailbox(Path::new("/m"), name, Owner { user: 1, group: 2 }).unwrap(),
+            place: FilePlace::mailbox(Path::new("/m"), name, Owner { user: 1, group: 2 }).unwrap(),
             identity: (3, 4),
             length: 5,
             bounds: vec![1, 20, 300],

@@ -27,11 +27,11 @@ mod rights;
 mod undo;
 
 pub use self::{
-    account::{Account, Accounts, AccountsUnanswered, accounts_in},
-    appender::{Appender, Batch, Outcomes, Undone},
+    account::{Accounts, AccountsUnanswered, ByAccountName, UnixAccount, accounts_in},
+    appender::{AppendBatch, AppendOutcomes, Appender, Undone},
     content::{MboxMessage, from_date},
     error::AppendError,
-    place::{Owner, Place, Rights},
+    place::{FilePlace, Owner, Rights},
 };
 #[cfg(doc)]
 use self::{held::Held, intent::Intent};

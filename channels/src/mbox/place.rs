@@ -21,7 +21,7 @@ pub struct Owner {
     pub group: u32,
 }
 
-/// Who reaches the file.
+/// The rights with which a file is reached.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Rights {
     /// The engine: the folder is the operator's, and what is made in it is given to the owner. The file
@@ -33,19 +33,19 @@ pub enum Rights {
 
 /// A file that mail is appended to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Place {
+pub struct FilePlace {
     /// An absolute folder, which may be reached through links.
     root: PathBuf,
     /// From there to the folder of the file: nothing of it is a link.
     below: PathBuf,
     name: OsString,
-    /// Whose mail it is.
+    /// The account whose mail it is.
     pub owner: Owner,
-    /// Who reaches it.
+    /// The rights with which it is reached.
     pub rights: Rights,
 }
 
-impl Place {
+impl FilePlace {
     /// The mailbox of an account in the folder of mailboxes. `None`: no account has such a name.
     pub fn mailbox(folder: &Path, account: &str, owner: Owner) -> Option<Self> {
         let (root, name) = (folder.to_owned(), is_plain_name(account).then(|| account.into())?);
@@ -111,7 +111,7 @@ fn is_plain_name(name: &str) -> bool {
     let plain = |c: u8| c.is_ascii_graphic() && c != b'/';
     (1..=MAX_NAME).contains(&name.len())
         && !name.starts_with(['.', '-', '+'])
-        && !name.ends_with(".lock")
+        && !name.to_ascii_lowercase().ends_with(DOT_LOCK)
         && name.bytes().all(plain)
 }
 
@@ -121,6 +121,8 @@ pub(super) fn is_link(error: &io::Error) -> bool {
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// The end of the name of a mailbox's lock.
+pub(super) const DOT_LOCK: &str = ".lock";
 /// Octets; with the end of its lock it is a file name.
 const MAX_NAME: usize = 127;
 
@@ -132,7 +134,7 @@ mod tests {
 
     #[test]
     fn only_plain_names_are_mailboxes() {
-        let place = |name| Place::mailbox(Path::new("/m"), name, OWNER).map(|its| its.path());
+        let place = |name| FilePlace::mailbox(Path::new("/m"), name, OWNER).map(|its| its.path());
         assert_eq!(place("joe"), Some(PathBuf::from("/m/joe")));
         let long = "x".repeat(MAX_NAME + 1);
         for name in
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn files_lie_where_they_may() {
         let place = |path: &str| {
-            let place = Place::file(Path::new("/home/joe"), Path::new(path), OWNER);
+            let place = FilePlace::file(Path::new("/home/joe"), Path::new(path), OWNER);
             place.map(|its| its.path().display().to_string())
         };
         for path in ["/home/joe/mail", "/home/joe/a/b.c"] {

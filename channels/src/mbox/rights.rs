@@ -12,6 +12,12 @@ use rustix::{
 
 use super::place::Owner;
 
+/// Whether this process can have the rights of an account, or has them anyway.
+pub(super) fn are_had(owner: Owner) -> bool {
+    let own = geteuid();
+    own.is_root() || own.as_raw() == owner.user
+}
+
 /// While this lives, its thread has the rights of an account. An engine that is not root has those of
 /// its own all the time.
 #[derive(Debug)]

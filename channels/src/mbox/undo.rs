@@ -1,4 +1,4 @@
-//! What became of an append that a crash may have cut short.
+//! The remains of an append that a crash may have cut short.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use memchr::{memchr, memmem};
 use super::{content::FROM, intent::Intent};
 use crate::disk::DiskFile;
 
-/// What lies behind the old end of a file.
+/// The octets behind the old end of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Remains {
     /// Nothing, or whole messages: there is nothing to undo.

@@ -209,11 +209,17 @@ fn warn_of_store(config: &Config, reader: &mut Reader<'_>) {
     }
     let unix = |service: &Service| service.program == dispatcher::Program::LmtpNative;
     let local = |channel: &Channel| channel.program == Program::Local;
-    let is_used = config.dispatcher.enabled().any(unix) || config.channels.iter().any(local);
+    let is_used = config.dispatcher.enabled().any(unix)
+        || takes_mail(config) && config.channels.iter().any(local);
     if config.native.is_some() && !is_used {
         let message = "no service of program LmtpNative and no channel of program Local delivers \
                        into UNIX mailboxes: it is not used";
         reader.warning_at("native", message, false);
+    } else if reader.is_given("native.files.user")
+        && config.native.as_ref().is_some_and(|native| native.files.folders.is_empty())
+    {
+        let message = "without folders no file is written with the rights of this account";
+        reader.warning_at("native.files.user", message, false);
     }
 }
 
@@ -315,6 +321,12 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
         let message = "there is no channel of program Local: no alias is looked at";
         reader.warning_at("aliases", message, false);
     }
+    let folders = config.native.iter().flat_map(|native| &native.files.folders);
+    let folders: Vec<_> = folders.map(|folder| config.path(folder)).collect();
+    let lists_folder_of = |file: &str| {
+        let inside = |folder: &std::path::PathBuf| std::path::Path::new(file).starts_with(folder);
+        folders.iter().any(inside)
+    };
     for (name, values) in config.aliases.iter() {
         let name = crate::file::source::shorten(name);
         for (i, value) in values.iter().enumerate() {
@@ -325,7 +337,12 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
             let why = match command {
                 Some(command) if !is_listed(command) => "programs does not list this command",
                 Some(_) if !runs => "there is no channel of program Pipe to run it",
-                None if value.starts_with('/') => "aliases to files are not there yet",
+                None if value.starts_with('/')
+                    && value != "/dev/null"
+                    && !lists_folder_of(value) =>
+                {
+                    "native.files lists no folder that this file lies in"
+                }
                 _ => continue,
             };
             let message = format!("{why}: mail for this name is refused for now (451)");

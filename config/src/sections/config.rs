@@ -97,9 +97,9 @@ section! {
         /// addresses, before anything else is asked. An entry makes the address ours, one for `domain`
         /// alone the whole domain. It may be a file, in the form of virtual(5).
         virtual_alias: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
-        /// Aliases: name to addresses, `:include:/file`, `\\user`, or `|label` or `|command` of one of
-        /// `programs`. They may be a file, in the form of aliases(5) or of the original. Files to append
-        /// to are not there yet.
+        /// Aliases: name to addresses, `:include:/file`, `\\user`, `|label` or `|command` of one of
+        /// `programs`, or `/file` to append to, in one of the folders of `native.files`. They may be a
+        /// file, in the form of aliases(5) or of the original.
         aliases: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
         /// Whether aliases are asked before the directory, as Postfix does, and not behind it, as the
         /// original does.

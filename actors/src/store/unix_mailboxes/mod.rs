@@ -7,7 +7,6 @@ mod writer;
 
 use std::{
     collections::HashMap,
-    fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
     path::{Path, PathBuf},
@@ -26,14 +25,15 @@ use relais_channels::{
     mail::{Content, Enhanced, Reply},
     mailbox::{Answer, Body, Delivery, Rcpt, spill::SpillDir},
     mbox::{
-        Account, Accounts, AccountsUnanswered, AppendError, Appender, MboxMessage, Owner, Place,
+        Accounts, AccountsUnanswered, AppendError, Appender, FilePlace, MboxMessage, Owner, Undone,
+        UnixAccount,
     },
 };
 use relais_config::Config;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{MAX_IN_FLIGHT, Refused, threads::Threads};
-use writer::{AppendRequest, Asker, UnixWriter};
+use writer::{AppendAsker, AppendRequest, SpilledFile, UnixWriter};
 
 /// A handle on the mailboxes; cheap to clone. Bounded: see [`Undelivered::Busy`].
 #[derive(Clone, Debug)]
@@ -92,18 +92,6 @@ pub enum Undelivered {
     Unknown,
 }
 
-/// A message that came in by a file, which is removed when nobody wants it any more.
-#[derive(Debug)]
-struct SpilledFile(PathBuf);
-
-impl Drop for SpilledFile {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "a message on its way cannot be removed");
-        }
-    }
-}
-
 impl UnixMailboxes {
     /// Undoes what a crash has left, and starts the threads. `None`: the configuration has none.
     pub fn open(config: &Config) -> Result<Option<Self>, UnixMailboxesError> {
@@ -143,17 +131,42 @@ impl UnixMailboxes {
         self.append(place, message).await
     }
 
-    async fn mailbox(&self, name: &str) -> Result<Place, Undelivered> {
-        let Account { name, owner, .. } = self.account(name).await?;
-        Place::mailbox(&self.0.folder, &name, owner).ok_or(Undelivered::NoAccount)
+    /// Appends to a file of the operator's, in one of the folders that are listed.
+    pub async fn to_file(&self, path: &Path, message: MboxMessage) -> Result<(), Undelivered> {
+        let owner = self.0.files_owner.ok_or(Undelivered::NotThere)?;
+        let mut places =
+            self.0.folders.iter().filter_map(|root| FilePlace::file(root, path, owner));
+        self.append(places.next().ok_or(Undelivered::NotThere)?, message).await
     }
 
-    async fn account(&self, name: &str) -> Result<Account, Undelivered> {
+    /// Appends to a file of an account, in its home or in one of the folders that are listed.
+    pub async fn to_own_file(
+        &self,
+        account: &str,
+        path: &Path,
+        message: MboxMessage,
+    ) -> Result<(), Undelivered> {
+        let UnixAccount { owner, home, .. } = self.account(account).await?;
+        let home = Some(Path::new(&*home));
+        let home = home.filter(|home| home.is_absolute() && *home != Path::new("/"));
+        let roots = home.into_iter().chain(self.0.folders.iter().map(PathBuf::as_path));
+        // Nothing is written with root's rights to what a file of root's own names.
+        let mut places = roots.filter(|_| owner.user != 0);
+        let place = places.find_map(|root| FilePlace::file(root, path, owner));
+        self.append(place.ok_or(Undelivered::NotThere)?, message).await
+    }
+
+    async fn mailbox(&self, name: &str) -> Result<FilePlace, Undelivered> {
+        let UnixAccount { name, owner, .. } = self.account(name).await?;
+        FilePlace::mailbox(&self.0.folder, &name, owner).ok_or(Undelivered::NoAccount)
+    }
+
+    async fn account(&self, name: &str) -> Result<UnixAccount, Undelivered> {
         let accounts = self.0.accounts.read().unwrap_or_else(PoisonError::into_inner).clone();
         accounts.find(name).await?.ok_or(Undelivered::NoAccount)
     }
 
-    async fn append(&self, place: Place, message: MboxMessage) -> Result<(), Undelivered> {
+    async fn append(&self, place: FilePlace, message: MboxMessage) -> Result<(), Undelivered> {
         let permit = self.permit()?;
         self.send(place, message, (permit, None))?.await.map_err(|_| Undelivered::Unknown)??;
         Ok(())
@@ -166,7 +179,7 @@ impl UnixMailboxes {
 
     fn send(
         &self,
-        place: Place,
+        place: FilePlace,
         message: MboxMessage,
         (permit, file): (Arc<OwnedSemaphorePermit>, Option<Arc<SpilledFile>>),
     ) -> Result<oneshot::Receiver<Result<(), AppendError>>, Undelivered> {
@@ -174,7 +187,7 @@ impl UnixMailboxes {
         let mut hasher = DefaultHasher::new();
         place.hash(&mut hasher);
         let writer = &self.0.writers[hasher.finish() as usize % self.0.writers.len()];
-        let asker = Asker { came: Instant::now(), answer, _permit: permit, _file: file };
+        let asker = AppendAsker { came: Instant::now(), answer, _permit: permit, _file: file };
         let request = AppendRequest { place, message, asker };
         writer.send(request).map_err(|_| Undelivered::Busy)?;
         Ok(answered)
@@ -196,7 +209,7 @@ impl UnixMailboxes {
         };
         let permit = self.permit().map_err(|_| Refused::Busy)?;
         let message = MboxMessage { sender: sender.into(), head: Vec::new(), content };
-        // Whoever is named twice, under two subaddresses, gets it once.
+        // A user who is named twice, under two subaddresses, gets it once.
         let mut users: HashMap<&str, usize> = HashMap::new();
         let mut waiting = Vec::new();
         let mut which = Vec::with_capacity(recipients.len());
@@ -255,9 +268,10 @@ impl Undelivered {
                 (421, Enhanced(4, 2, 1), "Mailbox busy".to_owned())
             }
             Self::NoAccount => (511, Enhanced(5, 1, 1), "mailbox nonexistent".to_owned()),
-            Self::NotThere | Self::Append(AppendError::Unfit(_) | AppendError::NotOwned(_)) => {
-                (420, Enhanced(4, 2, 0), format!("Mailbox not supported: {self}"))
-            }
+            Self::NotThere
+            | Self::Append(
+                AppendError::Unfit(_) | AppendError::NotOwned(_) | AppendError::NoRights(_),
+            ) => (420, Enhanced(4, 2, 0), format!("Mailbox not supported: {self}")),
             Self::Append(AppendError::Quota) => {
                 (422, Enhanced(4, 2, 2), "Quota Exceeded".to_owned())
             }
@@ -282,7 +296,7 @@ fn tell(mailbox: &str, error: &Undelivered) {
 
 fn start_writer(intents: &Path) -> io::Result<Sender<AppendRequest>> {
     let mut appender = Appender::open(&RealDisk, intents)?;
-    appender.recover().iter().for_each(|undone| undone.tell());
+    appender.recover().iter().for_each(Undone::tell);
     let (sender, requests) = channel();
     let writer = UnixWriter::new(appender);
     thread::Builder::new().name("mbox".to_owned()).spawn(move || writer.run(&requests))?;

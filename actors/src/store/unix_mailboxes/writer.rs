@@ -6,7 +6,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    fs,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -14,20 +16,20 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use relais_channels::mbox::{AppendError, Appender, Batch, MboxMessage, Outcomes, Place};
+use relais_channels::mbox::{
+    AppendBatch, AppendError, AppendOutcomes, Appender, FilePlace, MboxMessage, Undone,
+};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-
-use super::SpilledFile;
 
 /// A message for one file, and the one who waits for it.
 pub(super) struct AppendRequest {
-    pub(super) place: Place,
+    pub(super) place: FilePlace,
     pub(super) message: MboxMessage,
-    pub(super) asker: Asker,
+    pub(super) asker: AppendAsker,
 }
 
 /// The one who waits for an append.
-pub(super) struct Asker {
+pub(super) struct AppendAsker {
     pub(super) came: Instant,
     pub(super) answer: oneshot::Sender<Result<(), AppendError>>,
     /// Released when the append is done, also when nobody waits for it any more.
@@ -36,10 +38,22 @@ pub(super) struct Asker {
     pub(super) _file: Option<Arc<SpilledFile>>,
 }
 
+/// A message that came in by a file, which is removed when nobody wants it any more.
+#[derive(Debug)]
+pub(super) struct SpilledFile(pub(super) PathBuf);
+
+impl Drop for SpilledFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "a message on its way cannot be removed");
+        }
+    }
+}
+
 /// The messages for one file.
 #[derive(Default)]
-struct Line {
-    messages: VecDeque<(MboxMessage, Asker)>,
+struct FileLine {
+    messages: VecDeque<(MboxMessage, AppendAsker)>,
     /// While another program has the file.
     again: Option<(Instant, Duration)>,
 }
@@ -47,9 +61,9 @@ struct Line {
 /// One of the threads.
 pub(super) struct UnixWriter {
     pub(super) appender: Appender,
-    lines: HashMap<Place, Line>,
+    lines: HashMap<FilePlace, FileLine>,
     /// Places of lines, in the order in which they came.
-    order: VecDeque<Place>,
+    order: VecDeque<FilePlace>,
 }
 
 impl UnixWriter {
@@ -95,7 +109,7 @@ impl UnixWriter {
 
     fn rest(&mut self) {
         if self.appender.has_left() {
-            self.appender.recover().iter().for_each(|undone| undone.tell());
+            self.appender.recover().iter().for_each(Undone::tell);
         }
         self.appender.rest();
     }
@@ -110,8 +124,8 @@ impl UnixWriter {
     /// Appends for some of the lines; `false`: none of them is due.
     fn serve(&mut self) -> bool {
         let now = Instant::now();
-        let due = |line: &Line| line.again.is_none_or(|(at, _)| at <= now);
-        let places: Vec<Place> = self
+        let due = |line: &FileLine| line.again.is_none_or(|(at, _)| at <= now);
+        let places: Vec<FilePlace> = self
             .order
             .iter()
             .filter(|place| due(&self.lines[place]))
@@ -121,25 +135,25 @@ impl UnixWriter {
         if places.is_empty() {
             return false;
         }
-        let mut all: Vec<(Vec<MboxMessage>, Vec<Asker>)> = Vec::with_capacity(places.len());
+        let mut all: Vec<(Vec<MboxMessage>, Vec<AppendAsker>)> = Vec::with_capacity(places.len());
         for place in &places {
-            let line = self.lines.get_mut(place).map(Line::take).unwrap_or_default();
+            let line = self.lines.get_mut(place).map(FileLine::take).unwrap_or_default();
             all.push(line);
         }
         let batches = places.iter().zip(&all);
         let batches: Vec<_> =
-            batches.map(|(place, (messages, _))| Batch { place, messages }).collect();
+            batches.map(|(place, (messages, _))| AppendBatch { place, messages }).collect();
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-        // Those who wait see their senders dropped, and an intent says what was begun.
+        // The one who waits sees the answer dropped, and an intent says what was begun.
         let appended = catch_unwind(AssertUnwindSafe(|| self.appender.append(&batches, millis)));
         let outcomes = appended.unwrap_or_else(|_| {
             tracing::error!(mailboxes = places.len(), "an append ended in a panic");
-            places.iter().map(|_| Outcomes::Each(Vec::new())).collect()
+            places.iter().map(|_| AppendOutcomes::Each(Vec::new())).collect()
         });
         for ((place, (messages, askers)), outcomes) in places.into_iter().zip(all).zip(outcomes) {
             match outcomes {
-                Outcomes::Each(each) => {
+                AppendOutcomes::Each(each) => {
                     for (asker, outcome) in askers.into_iter().zip(each) {
                         asker.tell(outcome);
                     }
@@ -147,7 +161,9 @@ impl UnixWriter {
                         line.again = None;
                     }
                 }
-                Outcomes::Busy => self.put_back(&place, messages.into_iter().zip(askers).collect()),
+                AppendOutcomes::Busy => {
+                    self.put_back(&place, messages.into_iter().zip(askers).collect());
+                }
             }
             self.close(&place);
         }
@@ -155,7 +171,7 @@ impl UnixWriter {
     }
 
     /// Has the messages of a locked file wait; those that have waited long enough do not.
-    fn put_back(&mut self, place: &Place, messages: Vec<(MboxMessage, Asker)>) {
+    fn put_back(&mut self, place: &FilePlace, messages: Vec<(MboxMessage, AppendAsker)>) {
         let Some(line) = self.lines.get_mut(place) else { return };
         for (message, asker) in messages.into_iter().rev() {
             if asker.came.elapsed() >= LOCK_PATIENCE {
@@ -169,7 +185,7 @@ impl UnixWriter {
     }
 
     /// Forgets an empty line; one with more messages goes to the end.
-    fn close(&mut self, place: &Place) {
+    fn close(&mut self, place: &FilePlace) {
         self.order.retain(|its| its != place);
         match self.lines.get(place) {
             Some(line) if !line.messages.is_empty() => self.order.push_back(place.clone()),
@@ -180,9 +196,9 @@ impl UnixWriter {
     }
 }
 
-impl Line {
+impl FileLine {
     /// As many messages as are appended together.
-    fn take(&mut self) -> (Vec<MboxMessage>, Vec<Asker>) {
+    fn take(&mut self) -> (Vec<MboxMessage>, Vec<AppendAsker>) {
         let (mut count, mut octets) = (0, 0);
         for (message, _) in &self.messages {
             octets += message.content.size();
@@ -195,7 +211,7 @@ impl Line {
     }
 }
 
-impl Asker {
+impl AppendAsker {
     fn tell(self, outcome: Result<(), AppendError>) {
         // Nobody may be waiting any more.
         let _ = self.answer.send(outcome);

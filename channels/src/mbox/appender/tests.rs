@@ -52,14 +52,14 @@ impl Scene {
         Self { folder, appender }
     }
 
-    fn place(&self, name: &str) -> Place {
-        Place::mailbox(&self.folder.path().join("mail"), name, owner()).unwrap()
+    fn place(&self, name: &str) -> FilePlace {
+        FilePlace::mailbox(&self.folder.path().join("mail"), name, owner()).unwrap()
     }
 
-    fn append(&mut self, name: &str, texts: &[&str]) -> Outcomes {
+    fn append(&mut self, name: &str, texts: &[&str]) -> AppendOutcomes {
         let (place, messages): (_, Vec<_>) =
             (self.place(name), texts.iter().map(|text| message(text)).collect());
-        let batch = Batch { place: &place, messages: &messages };
+        let batch = AppendBatch { place: &place, messages: &messages };
         self.appender.append(&[batch], NOW).remove(0)
     }
 
@@ -72,8 +72,8 @@ impl Scene {
     }
 }
 
-fn all_well(count: usize) -> Outcomes {
-    Outcomes::Each(vec![Ok(()); count])
+fn all_well(count: usize) -> AppendOutcomes {
+    AppendOutcomes::Each(vec![Ok(()); count])
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn messages_lie_one_behind_the_other() {
     assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o600, owner().user));
     let names: Vec<_> = fs::read_dir(scene.folder.path().join("mail")).unwrap().collect();
     assert_eq!(names.len(), 1, "no lock is left: {names:?}");
-    // What others left without an end does not swallow a message.
+    // A message that others left without an end does not swallow a message.
     for (before, gap) in [("", ""), ("x\n\n", ""), ("x\n", "\n"), ("x", "\n\n"), ("\n", "")] {
         scene.write("kim", before);
         assert_eq!(scene.append("kim", &["one"]), all_well(1));
@@ -109,7 +109,7 @@ fn nothing_is_written_into_what_is_no_mailbox() {
     fs::set_permissions(path("program"), Permissions::from_mode(0o700)).unwrap();
     for name in ["link", "astray", "folder", "again", "other", "pipe", "socket", "program"] {
         let outcomes = scene.append(name, &["one"]);
-        let Outcomes::Each(each) = &outcomes else { panic!("{name}: {outcomes:?}") };
+        let AppendOutcomes::Each(each) = &outcomes else { panic!("{name}: {outcomes:?}") };
         assert!(matches!(each[0], Err(AppendError::Unfit(_))), "{name}: {outcomes:?}");
     }
     assert_eq!(scene.text("other"), "");
@@ -118,7 +118,7 @@ fn nothing_is_written_into_what_is_no_mailbox() {
         std::os::unix::fs::chown(scene.place("theirs").path(), Some(1), None).unwrap();
         assert_eq!(
             scene.append("theirs", &["one"]),
-            Outcomes::Each(vec![Err(AppendError::NotOwned(1))])
+            AppendOutcomes::Each(vec![Err(AppendError::NotOwned(1))])
         );
     }
 }
@@ -139,12 +139,12 @@ fn locks_of_others_are_respected_and_one_is_not_kept_without_the_other() {
     // A reader's lock, too.
     for kind in [libc::F_WRLCK, libc::F_RDLCK] {
         fcntl(&other, FcntlArg::F_OFD_SETLK(&fcntl_lock(kind))).unwrap();
-        assert_eq!(scene.append("joe", &["one"]), Outcomes::Busy);
+        assert_eq!(scene.append("joe", &["one"]), AppendOutcomes::Busy);
         assert!(!dot.exists());
     }
     fcntl(&other, FcntlArg::F_OFD_SETLK(&fcntl_lock(libc::F_UNLCK))).unwrap();
     fs::write(&dot, "").unwrap();
-    assert_eq!(scene.append("joe", &["one"]), Outcomes::Busy);
+    assert_eq!(scene.append("joe", &["one"]), AppendOutcomes::Busy);
     fcntl(&other, FcntlArg::F_OFD_SETLK(&fcntl_lock(libc::F_WRLCK))).unwrap();
     fcntl(&other, FcntlArg::F_OFD_SETLK(&fcntl_lock(libc::F_UNLCK))).unwrap();
     assert!(dot.exists(), "it is not ours");
@@ -165,11 +165,11 @@ fn writers_at_once_lose_nothing() {
             threads.spawn(move || {
                 let intents = folder.join(format!("intents-{writer}"));
                 let mut appender = Appender::open(&RealDisk, &intents).unwrap();
-                let place = Place::mailbox(mail, "joe", owner()).unwrap();
+                let place = FilePlace::mailbox(mail, "joe", owner()).unwrap();
                 let messages = [message(&format!("{writer}"))];
-                let batch = [Batch { place: &place, messages: &messages }];
+                let batch = [AppendBatch { place: &place, messages: &messages }];
                 for _ in 0..50 {
-                    while appender.append(&batch, NOW)[0] == Outcomes::Busy {
+                    while appender.append(&batch, NOW)[0] == AppendOutcomes::Busy {
                         thread::sleep(Duration::from_millis(1));
                     }
                 }
@@ -198,12 +198,12 @@ fn a_file_is_reached_with_its_owners_rights_alone() {
     fs::create_dir(home.join("closed")).unwrap();
     symlink("/tmp", home.join("tmp")).unwrap();
     let mut append = |path: &str| {
-        let place = Place::file(&home, &home.join(path), joe).unwrap();
+        let place = FilePlace::file(&home, &home.join(path), joe).unwrap();
         let messages = [message("one")];
-        let batch = Batch { place: &place, messages: &messages };
+        let batch = AppendBatch { place: &place, messages: &messages };
         match scene.appender.append(&[batch], NOW).remove(0) {
-            Outcomes::Each(mut each) => each.remove(0),
-            Outcomes::Busy => panic!("{path} is busy"),
+            AppendOutcomes::Each(mut each) => each.remove(0),
+            AppendOutcomes::Busy => panic!("{path} is busy"),
         }
     };
     assert_eq!(append("new"), Ok(()));
@@ -223,8 +223,8 @@ fn a_message_that_cannot_be_read_costs_the_others_nothing() {
     let place = scene.place("joe");
     let lost = Content::File { path: "/nowhere".into(), size: 7 };
     let messages = [message("one"), MboxMessage { content: lost, ..message("x") }, message("two")];
-    let Outcomes::Each(each) =
-        scene.appender.append(&[Batch { place: &place, messages: &messages }], NOW).remove(0)
+    let AppendOutcomes::Each(each) =
+        scene.appender.append(&[AppendBatch { place: &place, messages: &messages }], NOW).remove(0)
     else {
         panic!()
     };
@@ -243,20 +243,21 @@ fn batches() -> [Vec<MboxMessage>; 2] {
 
 /// A run as far as the disk lets it; the number of messages that were answered for.
 fn run(disk: &MemoryDisk) -> usize {
-    let (mut answered, place) = (0, Place::mailbox(Path::new("/mail"), "joe", owner()).unwrap());
+    let (mut answered, place) =
+        (0, FilePlace::mailbox(Path::new("/mail"), "joe", owner()).unwrap());
     let opened = Appender::open(disk, Path::new("/data/intents"));
     let Ok((mut appender, file)) = opened.and_then(|it| Ok((it, disk.open(Path::new(MAILBOX))?)))
     else {
         return 0;
     };
     for messages in batches() {
-        let batch = Batch { place: &place, messages: &messages };
+        let batch = AppendBatch { place: &place, messages: &messages };
         let Ok(length) = file.size() else { break };
         let Ok((planned, _)) = plan(&*file, &batch, ((1, 1), length), &from_date(NOW)) else {
             break;
         };
-        let appended = appender.commit(&[(&*file, &planned)], &from_date(NOW));
-        if appended != [Ok(())] {
+        let outcomes = appender.commit(&[(&*file, &planned)], &from_date(NOW));
+        if outcomes != [Ok(())] {
             break;
         }
         answered += messages.len();
@@ -344,7 +345,7 @@ fn a_full_disk_and_a_failed_sync_take_nothing_and_leave_nothing() {
 
 #[test]
 fn what_others_wrote_after_a_crash_stays() {
-    let place = Place::mailbox(Path::new("/mail"), "joe", owner()).unwrap();
+    let place = FilePlace::mailbox(Path::new("/mail"), "joe", owner()).unwrap();
     let messages = &batches()[1];
     let theirs = "From z@z  Sun Nov 29 20:54:45 2026\n\ntheirs\n\n";
     let all = [BEFORE, &stored("two"), &stored("three")].concat();
@@ -374,7 +375,7 @@ fn what_others_wrote_after_a_crash_stays() {
     for (name, found, want) in rows {
         let disk = fresh();
         let file = disk.open(Path::new(MAILBOX)).unwrap();
-        let batch = Batch { place: &place, messages };
+        let batch = AppendBatch { place: &place, messages };
         let (planned, _) =
             plan(&*file, &batch, ((1, 1), BEFORE.len() as u64), &from_date(NOW)).unwrap();
         disk.put(Path::new(MAILBOX), found.into_bytes());
@@ -393,7 +394,7 @@ fn a_start_undoes_what_a_crash_left_as_soon_as_the_file_is_free() {
     let messages = [message("lost")];
     {
         let held = Held::open(&place, false).unwrap().unwrap();
-        let batch = Batch { place: &place, messages: &messages };
+        let batch = AppendBatch { place: &place, messages: &messages };
         let (planned, _) =
             plan(held.file(), &batch, (held.identity, held.length), &from_date(NOW)).unwrap();
         scene.appender.intents.write(&[&planned.intent]).unwrap();
@@ -406,7 +407,7 @@ fn a_start_undoes_what_a_crash_left_as_soon_as_the_file_is_free() {
     assert_eq!((again.recover(), again.has_left()), (vec![], true));
     // Other mail meanwhile; the intent is not forgotten.
     let (kim, other) = (scene.place("kim"), [message("other")]);
-    again.append(&[Batch { place: &kim, messages: &other }], NOW);
+    again.append(&[AppendBatch { place: &kim, messages: &other }], NOW);
     let mut again = Appender::open(&RealDisk, &scene.folder.path().join("intents")).unwrap();
     fs::remove_file(&dot).unwrap();
     let undone = Undone { path: place.path(), is_undone: true };
