@@ -23,6 +23,8 @@ mod headers;
 mod lists;
 mod native;
 #[cfg(test)]
+mod native_tests;
+#[cfg(test)]
 mod postfix_tests;
 mod posting;
 mod postmaster;

@@ -191,7 +191,7 @@ fn why_unserved(target: &str) -> &'static str {
         Some(b'|') => {
             "programs does not list that command, or no channel of program Pipe is there for it"
         }
-        Some(b'/') => "there is no section native for files",
+        Some(b'/') => "there is no section native for files, or none is named there",
         _ => "that is not there yet",
     }
 }

@@ -272,10 +272,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if let Some(file) = address.strip_prefix(OWN_FILE).filter(|_| *is_way)
             && let Some((account, path)) = file.split_once(':')
         {
-            return self.file(path, Some(account), lineage, expansion).await;
+            return self.file((path, Some(account)), self.routes.local, lineage, expansion).await;
         }
         if address.starts_with('/') && *is_way {
-            return self.file(address, None, lineage, expansion).await;
+            return self.file((address, None), self.routes.local, lineage, expansion).await;
         }
         if address.starts_with(SPECIAL) {
             return Err(Refusal::Alias(address.clone()));
@@ -312,15 +312,15 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Has mail appended to a file: that of an account, or the operator's.
     async fn file(
         &mut self,
-        path: &str,
-        account: Option<&str>,
+        (path, account): (&str, Option<&str>),
+        channel: Option<usize>,
         lineage: &Lineage,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
         let routes = self.routes;
         let unserved = || Refusal::Alias(path.to_owned());
         let native = routes.native.as_ref().ok_or_else(unserved)?;
-        let channel = routes.local.ok_or_else(unserved)?;
+        let channel = channel.ok_or_else(unserved)?;
         let home = match account {
             Some(name) => routes.tables.accounts.find(name, "").await?,
             None => None,
@@ -357,7 +357,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     ) -> Result<(), Refusal> {
         let local = rewritten.address.unquoted_local();
         if let Some(path) = local.strip_prefix('+').filter(|path| path.starts_with('/')) {
-            return self.file(path, None, lineage, expansion).await;
+            return self.file((path, None), Some(channel), lineage, expansion).await;
         }
         let exit = self.end(channel, &rewritten.address).await?;
         self.leave(exit, rewritten, lineage, expansion).await
@@ -442,10 +442,15 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if self.routes.is_local(n) {
             let Channel { tag, local_transport, .. } = &self.routes.channels[n];
             let domain = rewritten.address.domain();
-            let is_its_own = || domain.is_some_and(|its| its.eq_ignore_ascii_case(tag));
-            let keeps = is_way && self.routes.native.is_some() && local_transport.is_none();
-            if keeps && is_its_own() {
-                return self.keep(&rewritten, n, lineage, expansion).await;
+            let is_its_own = domain.is_some_and(|its| its.eq_ignore_ascii_case(tag));
+            if self.routes.native.is_some() && is_its_own && local_transport.is_none() {
+                if is_way && !is_routed {
+                    return self.keep(&rewritten, n, lineage, expansion).await;
+                }
+                // The name of a channel that delivery options lead to is no domain of ours.
+                if Some(n) != self.routes.local {
+                    return Err(Refusal::NotByAlias);
+                }
             }
             return self.take_local(n, (rewritten, is_plain), lineage, expansion).await;
         }
