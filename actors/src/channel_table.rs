@@ -170,8 +170,8 @@ fn millis(time: Duration) -> u64 {
 /// what moves. That a channel is only there for mail that comes in is not told by its settings:
 /// nothing is routed to it.
 pub fn is_delivered(channel: &Channel) -> bool {
-    matches!(channel.program, Program::Lmtp | Program::Pipe | Program::Bitbucket)
-        || reroutes(channel)
+    let ends = [Program::Lmtp, Program::Pipe, Program::Bitbucket, Program::Local];
+    ends.contains(&channel.program) || reroutes(channel)
 }
 
 /// Whether jobs of this channel run its mail through the router again.

@@ -20,6 +20,7 @@
 //! | [`autoreply`] | automatic replies of users who are away | dsn |
 //! | [`dsn`] | writes notices to senders | mail |
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
+//! | [`mbox`] | delivers into UNIX mailboxes, and appends to files | disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
 //! | [`mime`] | gives parts of a message another encoding | mail |
 //! | [`backoff`] | pauses that double | — |
@@ -38,6 +39,7 @@ pub mod dsn;
 pub mod fuzzing;
 pub mod mail;
 pub mod mailbox;
+pub mod mbox;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod memory_disk;
 pub mod mime;

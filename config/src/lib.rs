@@ -74,7 +74,7 @@ pub use sections::{
     reversal::{Forwarding, Reversal},
     settings::LiveSetting,
     spool::{self, Spool},
-    store::{self, Native, Store},
+    store::{self, Native, NativeFiles, Store},
     tls,
 };
 pub use show::{Shown, reference, reference_of};

@@ -628,7 +628,7 @@ fn commands_that_nothing_runs_and_replies_that_nobody_writes_are_named() {
         let said = news(STANDALONE, &pipe(&with(&format!("{listed}{}", alias(target)))));
         assert_eq!(said, Vec::new(), "{target}");
     }
-    let files = "aliases to files are not there yet";
+    let files = "native.files lists no folder that this file lies in";
     is_said(STANDALONE, &with(&alias("/var/mail/x")), of_alias, files);
     let option = |text: &str| edit(STANDALONE, "\"#*forward=**\",", &format!("{text:?},"));
     let answers = option("#*^!autoreply=$M+$D@bitbucket");

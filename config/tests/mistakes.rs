@@ -519,7 +519,6 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         r#"program: LmtpNative, channel: "lmtp""#,
         &[
             r#"6:27: dispatcher.services["SMTP"].program: a service of program LmtpNative needs native, which is not there; native: (path: "...") is expected beside dispatcher"#,
-            r#"6:27: dispatcher.services["SMTP"].program: LMTP into UNIX mailboxes is not there yet: the engine will not start with this service"#,
         ],
     ),
     (

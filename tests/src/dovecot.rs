@@ -1,4 +1,5 @@
-//! A Dovecot of our own: IMAP on a high port of 127.0.0.1, over the Maildirs of a store.
+//! A Dovecot of our own: IMAP on a high port of 127.0.0.1, over the Maildirs of a store, or over UNIX
+//! mailboxes.
 //!
 //! Any user may log in with any password. Dovecot does not read mail as root, so a root test
 //! hands the store to `nobody` first; nothing is delivered there any more by then.
@@ -27,7 +28,7 @@ pub struct Dovecot {
 impl Dovecot {
     /// Starts one over `store`, whose mailboxes are `domain/user/Maildir`.
     pub fn over(store: &Path) -> Self {
-        Self::with(store, "")
+        Self::with(store, &maildirs(store), "")
     }
 
     /// The same with a quota, which it keeps in the `maildirsize` of each mailbox.
@@ -36,15 +37,24 @@ impl Dovecot {
             "mail_plugins = quota\nprotocol imap {{\n  mail_plugins = quota imap_quota\n}}\n\
              plugin {{\n  quota = maildir:User quota\n  quota_rule = *:storage={megabytes}M\n}}\n"
         );
-        Self::with(store, &quota)
+        Self::with(store, &maildirs(store), &quota)
     }
 
-    fn with(store: &Path, more: &str) -> Self {
+    /// Starts one over a folder of UNIX mailboxes, by the names of users. It locks them in both ways.
+    pub fn over_mboxes(store: &Path) -> Self {
+        let store_text = store.display();
+        let locks = "mbox_write_locks = dotlock fcntl\nmbox_read_locks = fcntl";
+        let location = format!("mbox:{store_text}/.folders/%n:INBOX={store_text}/%n\n{locks}");
+        fs::create_dir_all(store.join(".folders")).expect("room");
+        Self::with(store, &location, "")
+    }
+
+    fn with(store: &Path, location: &str, more: &str) -> Self {
         // Its UNIX sockets lie here, and their paths must be short.
         let folder = tempfile::Builder::new().prefix("dc-").tempdir_in("/tmp").expect("a folder");
         let port = free_port();
         let config = folder.path().join("dovecot.conf");
-        let text = configuration(folder.path(), store, port) + more;
+        let text = configuration(folder.path(), (store, location), port) + more;
         fs::write(&config, text).expect("a configuration");
         if is_root() {
             give_to_nobody(store);
@@ -78,7 +88,12 @@ impl Drop for Dovecot {
     }
 }
 
-fn configuration(folder: &Path, store: &Path, port: u16) -> String {
+/// Where mail lies, as Dovecot has it.
+fn maildirs(store: &Path) -> String {
+    format!("maildir:{}/%d/%n/Maildir", store.display())
+}
+
+fn configuration(folder: &Path, (store, location): (&Path, &str), port: u16) -> String {
     let (uid, gid) =
         if is_root() { (NOBODY, NOBODY) } else { (geteuid().as_raw(), getegid().as_raw()) };
     let (folder, store) = (folder.display(), store.display());
@@ -99,7 +114,7 @@ ssl = no
 disable_plaintext_auth = no
 first_valid_uid = 1
 first_valid_gid = 0
-mail_location = maildir:{store}/%d/%n/Maildir
+mail_location = {location}
 passdb {{
   driver = static
   args = nopassword=y

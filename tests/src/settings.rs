@@ -53,6 +53,19 @@ impl Settings {
         settings
     }
 
+    /// The same with an LMTP service into UNIX mailboxes in `mail`, below the data directory; accounts
+    /// are those of its file `accounts`.
+    pub fn unix_mailboxes() -> Self {
+        let store = Self::store();
+        let begin = store.text.find("    store: (").expect("the section is there");
+        let end = begin + store.text[begin..].find("\n    ),").expect("it ends");
+        let section = store.text[begin..end + 7].to_owned();
+        store
+            .edit(&section, "    native: (path: \"mail\"),\n    accounts: \"accounts\",")
+            .edit("program: Lmtp, channel", "program: LmtpNative, channel")
+            .edit("program: Lmtp, flagtransfer: true", "program: Lmtp")
+    }
+
     /// The shipped front end, before a store of ours that listens on the port `store` of this machine
     /// and a directory. Submission is on the free port `submit`.
     pub fn relay(submit: u16, store: u16, directory: &Slapd) -> Self {

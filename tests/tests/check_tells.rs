@@ -168,7 +168,7 @@ vacationEndDate: 2026-12-31
         "this list cannot be served yet: mgrpAuthPassword: the scheme {MD5} of the password is not",
         "vacationEndDate \"2026-12-31\" does not count; a time in UTC such as 20261231235959Z",
         "there is no mailAutoReplyText: nobody is answered",
-        "an alias leads to \"/var/mail/kept\": files to append to are not there yet",
+        "an alias leads to \"/var/mail/kept\": there is no section native for files",
         "an alias leads to \"|/bin/cat\": programs does not list that command",
     ] {
         let is_told = |finding: &Value| finding["message"].as_str().unwrap().contains(want);

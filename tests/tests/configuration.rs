@@ -35,14 +35,6 @@ fn check_says_no_to_whatever_run_refuses() {
     let rows = [
         ("nothing", Settings::standalone(), 0),
         (
-            "a service that is not there yet",
-            Settings::standalone().section("native: (path: \"mail\")").edit(
-                "program: Lmtp, channel: \"tcp_lmtpss\"",
-                "program: LmtpNative, channel: \"tcp_lmtpss\"",
-            ),
-            1,
-        ),
-        (
             "authorities of servers that are not there",
             Settings::standalone().channel("tcp_lmtpcs", "tls: (client: Must, ca: \"none\")"),
             1,

@@ -25,6 +25,7 @@ use super::{
     crowds::{Crowded, Delivering},
     gatekeeper::Gatekeeper,
     life::Life,
+    local,
     parts::JobParts,
     presence::Presence,
     progress::OnTheWay,
@@ -240,6 +241,12 @@ impl Courier {
                 let host = &self.destination.host;
                 Box::pin(self.parts.programs.run(host, recipients, content)).await
             }
+            Program::Local => {
+                let recipients = (envelope, entry.entry, entry.open);
+                let destination = (self.channel(), &*self.destination.host);
+                let mailboxes = self.parts.unix_mailboxes.as_ref();
+                Box::pin(local::deliver(mailboxes, destination, recipients, content)).await
+            }
             _ if reroutes(self.channel()) => self.reroute(work, envelope, content).await,
             _ => self.deliver(work, envelope, content, following).await,
         };
@@ -265,7 +272,8 @@ impl Courier {
             protection: self.protection.as_deref().unwrap_or_default(),
         }
         .emit(&self.parts.metrics);
-        let reaches = matches!(self.channel().program, Program::Lmtp | Program::Pipe);
+        let program = self.channel().program;
+        let reaches = matches!(program, Program::Lmtp | Program::Pipe | Program::Local);
         let success_notices = if reaches { success_notices(&entry, envelope, &attempt) } else { 0 };
         let (stressed, joined) = (false, Vec::new());
         Settled { entry, attempt, counts, success_notices, stressed, joined }

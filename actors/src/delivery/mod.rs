@@ -8,6 +8,7 @@ pub mod crowds;
 mod gatekeeper;
 pub mod job;
 mod life;
+mod local;
 pub mod parts;
 pub mod pool;
 pub mod presence;

@@ -14,6 +14,7 @@ use crate::{
     metrics::Metrics,
     queue::{Pull, Settle},
     rerouting::Rerouter,
+    store::UnixMailboxes,
 };
 
 /// Parts that every job of every pool needs.
@@ -35,6 +36,8 @@ pub struct JobParts {
     pub securities: Securities,
     /// Programs that mail may be handed to.
     pub programs: Arc<Programs>,
+    /// Mailboxes of this machine's accounts.
+    pub unix_mailboxes: Option<UnixMailboxes>,
     /// Which arbiter a connection runs on.
     pub placement: Arc<Placement>,
     /// Starts jobs.

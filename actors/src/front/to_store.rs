@@ -31,7 +31,7 @@ use crate::{
     in_hand,
     metrics::Metrics,
     router::{RouteCache, internal_ip},
-    store::{AWAY, Deliveries, Refused},
+    store::{AWAY, Mailboxes, Refused},
 };
 
 /// The parts of the store that an LMTP session needs.
@@ -44,7 +44,7 @@ pub struct StoreSide {
     /// The channel mail comes in by.
     pub source_channel: Arc<str>,
     /// The way into the mailboxes.
-    pub deliveries: Deliveries,
+    pub mailboxes: Mailboxes,
     /// The domain of users that are presented without one.
     pub default_domain: Arc<str>,
     /// The client may say how to deliver (XDFLG).
@@ -141,22 +141,23 @@ impl LmtpIntake {
         if !spill.is_file() {
             return Ok(spill.into_memory());
         }
-        let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
+        let dir = self.side.mailboxes.spill_dir().ok_or(AWAY)?;
         let chunk = spill.chunk(&dir);
-        let finished = self.side.deliveries.blocking(|| chunk.finish()).await;
+        let finished = self.side.mailboxes.blocking(|| chunk.finish()).await;
         finished.flatten().map_err(|error| self.refuse_spill(error))
     }
 
     /// The reply to the client; the operator hears of the error from the partition.
     fn refuse_spill(&self, error: io::Error) -> Reply {
         let reply = if is_full(&error) { NO_SPACE } else { IO_ERROR };
-        self.side.deliveries.spill_failed(error, self.content.size);
+        self.side.mailboxes.spill_failed(error, self.content.size);
         reply
     }
 
     async fn deliver(&mut self, recipients: Vec<Rcpt>) -> Result<Vec<Answer>, Reply> {
         let body = self.body().await?;
-        let delivered = self.side.deliveries.deliver(Delivery { body, recipients }).await;
+        let delivery = Delivery { body, recipients };
+        let delivered = self.side.mailboxes.deliver(delivery, &self.sender).await;
         delivered.map_err(Refused::reply)
     }
 
@@ -294,7 +295,7 @@ impl Intake for LmtpIntake {
             }
         });
         self.sender = sender.unwrap_or_default();
-        if self.side.deliveries.spill_dir().is_none() {
+        if self.side.mailboxes.spill_dir().is_none() {
             // A message that will be refused need not be sent first.
             self.sender_refused(&from, &AWAY);
             return Err(AWAY);
@@ -355,9 +356,9 @@ impl Intake for LmtpIntake {
                 let right = self.side.large_messages.begin().await;
                 self.content.right = Some(right.ok_or(TOO_MANY_LARGE)?);
             }
-            let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
+            let dir = self.side.mailboxes.spill_dir().ok_or(AWAY)?;
             let chunk = self.content.spill.chunk(&dir);
-            let written = self.side.deliveries.blocking(|| chunk.write()).await;
+            let written = self.side.mailboxes.blocking(|| chunk.write()).await;
             let chunk = written.flatten().map_err(|error| self.refuse_spill(error))?;
             self.content.spill.written(chunk);
         }
@@ -388,7 +389,7 @@ impl Intake for LmtpIntake {
             stored.map(|((recipient, mailbox), reply)| StoredFor { recipient, mailbox, reply }),
             &self.side.metrics,
         );
-        if self.side.flag_transfer && self.side.deliveries.is_stressed() {
+        if self.side.flag_transfer && self.side.mailboxes.is_stressed() {
             // Relays of ours come by fewer connections for a while.
             let taken = replies.iter_mut().filter(|reply| reply.code == 250);
             taken.for_each(|reply| reply.text.to_mut().push_str(STRESSED));

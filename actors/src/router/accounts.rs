@@ -1,39 +1,47 @@
-//! UNIX accounts of this machine: from a file in the form of passwd(5).
+//! UNIX accounts of this machine: from a file in the form of passwd(5), and from the system.
 
-use std::collections::HashMap;
+use relais_channels::mbox::{Accounts as SystemAccounts, ByAccountName, UnixAccount, accounts_in};
+
+use super::refusal::Refusal;
 
 /// Accounts by name.
 #[derive(Debug, Default)]
-pub(super) struct Accounts(HashMap<Box<str>, Account>);
-
-/// One account.
-#[derive(Debug)]
-pub(super) struct Account {
-    /// The number of its user.
-    pub(super) id: u32,
-    pub(super) home: Box<str>,
+pub(super) struct Accounts {
+    own: ByAccountName,
+    /// Asked for those that are not there.
+    system: Option<SystemAccounts>,
 }
 
 impl Accounts {
     /// Accounts of a text; lines that name none are left out.
     pub(super) fn parse(text: &str) -> Self {
-        let account = |line: &str| {
-            let fields: Vec<_> = line.split(':').collect();
-            let [name, _, id, _, _, home, _] = fields[..] else { return None };
-            let account = Account { id: id.parse().ok()?, home: home.into() };
-            (!name.is_empty()).then(|| (name.into(), account))
-        };
-        Self(text.lines().filter_map(account).collect())
+        Self { own: accounts_in(text), system: None }
+    }
+
+    /// These, and those of the system.
+    pub(super) fn and(self, system: SystemAccounts) -> Self {
+        Self { system: Some(system), ..self }
     }
 
     /// The account of a local part, and what of that is not its name: `+detail`.
-    pub(super) fn find<'a>(&self, local: &'a str, delimiter: &str) -> Option<(&Account, &'a str)> {
-        if let Some(account) = self.0.get(&*local.to_ascii_lowercase()) {
-            return Some((account, ""));
+    pub(super) async fn find<'a>(
+        &self,
+        local: &'a str,
+        delimiter: &str,
+    ) -> Result<Option<(UnixAccount, &'a str)>, Refusal> {
+        if let Some(account) = self.of(local).await? {
+            return Ok(Some((account, "")));
         }
-        let user = user_of(local, delimiter)?;
-        let account = self.0.get(&*user.to_ascii_lowercase())?;
-        Some((account, &local[user.len()..]))
+        let Some(user) = user_of(local, delimiter) else { return Ok(None) };
+        Ok(self.of(user).await?.map(|account| (account, &local[user.len()..])))
+    }
+
+    async fn of(&self, name: &str) -> Result<Option<UnixAccount>, Refusal> {
+        if let Some(account) = self.own.get(&*name.to_ascii_lowercase()) {
+            return Ok(Some(account.clone()));
+        }
+        let Some(system) = &self.system else { return Ok(None) };
+        Ok(system.find(name).await?)
     }
 }
 
@@ -47,8 +55,8 @@ pub(super) fn user_of<'a>(local: &'a str, delimiter: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn accounts_are_found_by_name_and_detail() {
+    #[tokio::test]
+    async fn accounts_are_found_by_name_and_detail() {
         let text = "joe:x:1001:1001:Joe,,,:/home/joe:/bin/sh\n# none\nbad:x:y:1:::\n+::::::\n";
         let accounts = Accounts::parse(text);
         let rows = [
@@ -59,7 +67,8 @@ mod tests {
             ("+joe", None),
         ];
         for (local, want) in rows {
-            let found = accounts.find(local, "+").map(|(account, detail)| (account.id, detail));
+            let found = accounts.find(local, "+").await.unwrap();
+            let found = found.map(|(account, detail)| (account.owner.user, detail));
             assert_eq!(found, want, "{local}");
         }
     }

@@ -406,9 +406,9 @@ impl<L: Lookup> Aliases<'_, L> {
 
 impl Targets {
     /// Addresses that are members themselves, and what operators and accounts may name beside them:
-    /// commands and lists in files, which are ways of the alias's own.
+    /// commands, files, and lists in files, which are ways of the alias's own.
     pub(super) fn of(addresses: Vec<String>) -> Self {
-        let own = |address: &str| address.starts_with('|') || address.starts_with(INCLUDE);
+        let own = |address: &str| address.starts_with(['|', '/']) || address.starts_with(INCLUDE);
         let addresses = addresses.into_iter().map(|address| (own(&address), address));
         let addresses = addresses.map(|(is_way, address)| (address, is_way)).collect();
         Self { addresses, ..Self::default() }

@@ -62,11 +62,11 @@ fn sender_of(recipient: &Recipient) -> Option<Arc<str>> {
     errors_to.is_sender.then(|| Arc::clone(&errors_to.address))
 }
 
-/// How recipients are divided, and how many may share an entry. A program is run for each of them,
-/// and a crash is to run it once more for none that had it.
+/// How recipients are divided, and how many may share an entry. A program is run for each of them, and
+/// each mailbox is appended to by itself: a crash is to do so once more for none that had it.
 fn copies_of(channel: &Channel) -> (Copies, usize) {
     match channel.program {
-        Program::Pipe => (Copies::Single, 1),
+        Program::Pipe | Program::Local => (Copies::Single, 1),
         _ => (channel.copies, channel.addrsperfile),
     }
 }

@@ -15,18 +15,21 @@ use tracing::warn;
 
 use super::{accounts::Accounts, refusal::Refusal, tables::members_in};
 
-/// The targets of the account with this local part; `None`: there is none, or it keeps its mail.
+/// The targets of the account with this local part, under its name; `None`: there is none, or it keeps
+/// its mail.
 pub(super) async fn targets(
     accounts: &Accounts,
     local: &str,
     delimiter: &str,
-) -> Result<Option<Vec<String>>, Refusal> {
-    let Some((account, detail)) = accounts.find(local, delimiter) else { return Ok(None) };
+) -> Result<Option<(Box<str>, Vec<String>)>, Refusal> {
+    let Some((account, detail)) = accounts.find(local, delimiter).await? else {
+        return Ok(None);
+    };
     let mut files = vec![PathBuf::from(&*account.home).join(".forward")];
     if !detail.is_empty() && !detail.contains(['/', '\0']) {
         files.insert(0, PathBuf::from(&*account.home).join(format!(".forward{detail}")));
     }
-    let owner = account.id;
+    let owner = account.owner.user;
     let read = spawn_blocking(move || files.into_iter().find_map(|file| read(file, owner)));
     let text = match read.await {
         Ok(None) => return Ok(None),
@@ -38,7 +41,7 @@ pub(super) async fn targets(
         Err(_) => return Err(Refusal::Forward),
     };
     let members = members_in(&text);
-    Ok(Some(members).filter(|members| !members.is_empty()))
+    Ok((!members.is_empty()).then_some((account.name, members)))
 }
 
 /// `None`: there is no such file, or none that counts.

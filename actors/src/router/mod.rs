@@ -24,6 +24,9 @@ mod list_alias;
 mod list_files;
 mod list_sender;
 mod lists;
+mod native;
+#[cfg(test)]
+mod native_tests;
 mod own_route;
 mod poster_files;
 #[cfg(test)]
@@ -65,6 +68,7 @@ pub use self::{
     cache::{InForce, RouteCache},
     entries::grouped,
     headers::{HeaderForm, HeaderTreatment, RewriteHeader},
+    native::{DEV_NULL, FILES},
     postmaster::own_postmaster,
     resolver::Resolver,
     routes::{

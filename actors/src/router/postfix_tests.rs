@@ -89,23 +89,96 @@ async fn each_transport_of_the_local_channel_takes_its_own() {
         ("pipe", "lmtp unix:/s pipe"),
     ];
     same(&config, &at_once).await;
-    // An account has a mailbox of this machine, which waits.
+    // An account has a mailbox of this machine.
     local(&mut config, 2);
     let last = [
-        ("joe", LATER),
+        ("joe", "l mail.example.org joe"),
         ("ann", "lmtp unix:/s bob"),
-        ("team", "reprocess reprocess-daemon joe\nlmtp unix:/s guest"),
+        ("fred", "l mail.example.org fred\nlmtp unix:/s bob"),
+        ("team", "l mail.example.org joe\nlmtp unix:/s guest"),
         ("ghost", "lmtp unix:/s ghost"),
-        ("joe+ext", LATER),
+        ("joe+ext", "l mail.example.org joe+ext"),
         ("pipe", LATER),
     ];
-    let sorted = [("team", "lmtp unix:/s guest\nreprocess reprocess-daemon joe")];
-    let rows: Vec<_> = last.into_iter().filter(|(name, _)| *name != "team").chain(sorted).collect();
-    same(&config, &rows).await;
+    same(&config, &last).await;
+    // With none of the three, names without an account are unknown.
+    local(&mut config, 3);
+    let none = [
+        ("joe", "l mail.example.org joe"),
+        ("ann", "550 5.1.1 unknown or illegal alias"),
+        ("ghost", "550 5.1.1 unknown or illegal alias"),
+        ("joe+ext", "l mail.example.org joe+ext"),
+    ];
+    same(&config, &none).await;
     // A file that others may write is nobody's own word.
     let forward = folder.path().join("home/ann/.forward");
     fs::set_permissions(&forward, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-    same(&config, &[("ann", LATER)]).await;
+    same(&config, &[("ann", "l mail.example.org ann")]).await;
+}
+
+/// Mail for accounts waits where they have no mailboxes.
+#[tokio::test]
+async fn without_mailboxes_mail_for_accounts_waits() {
+    const LATER: &str = "451 4.3.5 this address cannot be served yet";
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path(), &[("aliases", "team: joe, guest\n")]);
+    config.native = None;
+    config.channels[0].mailbox_transport = None;
+    config.channels[0].fallback_transport = Some("lmtp:unix:/s".to_owned());
+    let waiting = [
+        ("joe", LATER),
+        ("joe+ext", LATER),
+        ("team", "lmtp unix:/s guest\nreprocess reprocess-daemon joe"),
+        ("ghost", "lmtp unix:/s ghost"),
+    ];
+    same(&config, &waiting).await;
+}
+
+/// Files of aliases lie where the operator says, those of accounts in their homes.
+#[tokio::test]
+async fn files_are_the_ends_of_ways_where_they_may_be() {
+    const LATER: &str = "451 4.3.5 this address cannot be served yet";
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("home/ann/mail").display().to_string();
+    let others = own.replace("/ann/", "/joe/");
+    let joes = format!("{others}, \\joe");
+    let aliases = "log: /var/log/mail/x.log, joe\n\
+                   etc: /etc/passwd\n\
+                   up: /var/log/mail/../x\n\
+                   dir: /var/log/mail/\n\
+                   null: /dev/null\n\
+                   two: \"/var/log/mail/a b\"\n";
+    let files = [
+        ("aliases", aliases),
+        ("home/ann/.forward", &*own),
+        ("home/fred/.forward", &*others),
+        ("home/joe/.forward", &*joes),
+    ];
+    let mut config = config(folder.path(), &files);
+    config.channels[0].mailbox_transport = None;
+    let native = config.native.as_mut().unwrap();
+    native.files.folders = vec!["/var/log/mail".into()];
+    let ann = format!("l file:ann +{own}");
+    let joes = format!("l file:joe +{others}\nl mail.example.org joe");
+    let log = format!("l file: +/var/log/mail/x.log\n{joes}");
+    let rows = [
+        ("log", &*log),
+        ("etc", LATER),
+        ("up", LATER),
+        ("dir", LATER),
+        ("null", "l file: +/dev/null"),
+        ("two", "l file: \"+/var/log/mail/a b\""),
+        ("ann", &ann),
+        ("joe", &joes),
+        ("fred", LATER),
+        // No stranger names a file.
+        ("+/var/log/mail/x.log", "550 5.1.1 unknown or illegal alias"),
+        ("\"/var/log/mail/x.log\"", "550 5.1.1 unknown or illegal alias"),
+        ("joe+/var/log/mail/x.log", &joes),
+    ];
+    same(&config, &rows).await;
+    config.native = None;
+    same(&config, &[("null", LATER), ("joe", "550 5.1.1 unknown or illegal alias")]).await;
 }
 
 #[tokio::test]

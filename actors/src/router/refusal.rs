@@ -1,6 +1,9 @@
 //! Why an address leads nowhere.
 
-use relais_channels::mail::{Enhanced, Reply};
+use relais_channels::{
+    mail::{Enhanced, Reply},
+    mbox::AccountsUnanswered,
+};
 use relais_config::rewrite::{ErrorText, MAX_PASSES};
 
 use super::steps::Step;
@@ -55,8 +58,12 @@ pub(super) enum Refusal {
     HeaderUnread,
     #[error("a list asks who posts")]
     PosterUnsaid,
-    #[error("the account's UNIX mailbox is not supported yet")]
+    #[error("there is no section native for the account's UNIX mailbox")]
     Mailbox,
+    #[error("the file {0:?} does not lie where mail may be appended to files")]
+    File(String),
+    #[error(transparent)]
+    Accounts(#[from] AccountsUnanswered),
     #[error("a transport names no channel that there is")]
     NoExit,
     #[error("mail for this address is thrown away, and no channel is for that")]
@@ -77,6 +84,8 @@ impl Refusal {
             | Self::Alias(_)
             | Self::NoProgram(_)
             | Self::Mailbox
+            | Self::File(_)
+            | Self::Accounts(_)
             | Self::NoExit
             | Self::Discard
             | Self::List(_)
@@ -138,8 +147,16 @@ impl Refusal {
             Self::Malformed(_) | Self::NoTarget(_) => {
                 Reply::new(550, Enhanced(5, 1, 3), "malformed address")
             }
-            Self::Alias(_) | Self::NoProgram(_) | Self::Mailbox | Self::NoExit | Self::Discard => {
+            Self::Alias(_)
+            | Self::NoProgram(_)
+            | Self::Mailbox
+            | Self::File(_)
+            | Self::NoExit
+            | Self::Discard => {
                 Reply::new(451, Enhanced(4, 3, 5), "this address cannot be served yet")
+            }
+            Self::Accounts(_) => {
+                Reply::new(451, Enhanced(4, 3, 0), "the accounts cannot be asked now")
             }
             Self::List(_) => {
                 Reply::new(451, Enhanced(4, 3, 5), "the members of this list cannot be read now")
@@ -173,7 +190,7 @@ fn why_unserved(target: &str) -> &'static str {
         Some(b'|') => {
             "programs does not list that command, or no channel of program Pipe is there for it"
         }
-        Some(b'/') => "files to append to are not there yet",
+        Some(b'/') => "there is no section native for files, or none is named there",
         _ => "that is not there yet",
     }
 }

@@ -34,6 +34,7 @@ use super::{
     forwarding::forwarded,
     list_sender::of_nobody,
     lists::{LONG, Lists},
+    native::{FILES, OWN_FILE},
     own_route::without_own_hosts,
     posting::AskedLists,
     postmaster::Postmaster,
@@ -297,6 +298,14 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if let Some(command) = address.strip_prefix('|').filter(|_| *is_way) {
             return self.run(command, lineage, expansion).await;
         }
+        if let Some(file) = address.strip_prefix(OWN_FILE).filter(|_| *is_way)
+            && let Some((account, path)) = file.split_once(':')
+        {
+            return self.file((path, Some(account)), self.routes.local, lineage, expansion).await;
+        }
+        if address.starts_with('/') && *is_way {
+            return self.file((address, None), self.routes.local, lineage, expansion).await;
+        }
         if address.starts_with(SPECIAL) {
             return Err(Refusal::Alias(address.clone()));
         }
@@ -327,6 +336,60 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         }
         let next_hop = answers.then(|| AUTOREPLY.to_owned());
         self.leave(Exit { channel, next_hop }, &rewritten, lineage, expansion).await
+    }
+
+    /// Has mail appended to a file: that of an account, or the operator's.
+    async fn file(
+        &mut self,
+        (path, account): (&str, Option<&str>),
+        channel: Option<usize>,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
+        let routes = self.routes;
+        let unserved = || Refusal::Alias(path.to_owned());
+        let native = routes.native.as_ref().ok_or_else(unserved)?;
+        let channel = channel.ok_or_else(unserved)?;
+        let home = match account {
+            Some(name) => routes.tables.accounts.find(name, "").await?,
+            None => None,
+        };
+        if !native.allows(path, home.as_ref().map(|(account, _)| &*account.home)) {
+            return Err(Refusal::File(path.to_owned()));
+        }
+        let account = account.unwrap_or_default();
+        self.trace.note(|| Step::File { path: path.to_owned(), account: account.to_owned() });
+        let tag = &routes.channels[channel].tag;
+        let local = format!("+{path}");
+        let text = [format!("{local}@{tag}"), format!("{}@{tag}", quote(&local))];
+        let address = text.iter().find_map(|text| Address::parse(text).ok());
+        let rewritten = Rewritten {
+            address: address.ok_or_else(|| Refusal::File(path.to_owned()))?,
+            tag: tag.clone(),
+            channel: Some(channel),
+            error: None,
+            unclaimed: false,
+            comes_once: false,
+        };
+        let exit = Exit { channel, next_hop: Some(format!("{FILES}{account}")) };
+        self.leave(exit, &rewritten, lineage, expansion).await
+    }
+
+    /// Has mail that a delivery option leads to a local channel end there: in the mailbox of a user, or
+    /// in a file, `+/path`.
+    async fn keep(
+        &mut self,
+        rewritten: &Rewritten,
+        channel: usize,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
+        let local = rewritten.address.unquoted_local();
+        if let Some(path) = local.strip_prefix('+').filter(|path| path.starts_with('/')) {
+            return self.file((path, None), Some(channel), lineage, expansion).await;
+        }
+        let exit = self.end(channel, &rewritten.address).await?;
+        self.leave(exit, rewritten, lineage, expansion).await
     }
 
     /// Hands mail of an alias to a program, under the name of the alias.
@@ -406,6 +469,18 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             return Err(rewritten.error.map_or(Refusal::UnknownHost, Refusal::Text));
         };
         if self.routes.is_local(n) {
+            let Channel { tag, local_transport, .. } = &self.routes.channels[n];
+            let domain = rewritten.address.domain();
+            let is_its_own = domain.is_some_and(|its| its.eq_ignore_ascii_case(tag));
+            if self.routes.native.is_some() && is_its_own && local_transport.is_none() {
+                if is_way && !is_routed {
+                    return self.keep(&rewritten, n, lineage, expansion).await;
+                }
+                // The name of a channel that delivery options lead to is no domain of ours.
+                if Some(n) != self.routes.local {
+                    return Err(Refusal::NotByAlias);
+                }
+            }
             return self.take_local(n, (rewritten, is_plain), lineage, expansion).await;
         }
         if self.routes.channels[n].viaaliasrequired && lineage.depth == 0 {
@@ -439,8 +514,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let name = if is_plain { format!("\\{address}") } else { address.to_string() };
         let Some(node) = expansion.enter(&name, lineage) else {
             // A member of its own alias is the user, as in Postfix.
-            if hands_on(channel) && expansion.is_own_member(&name, lineage) {
-                let exit = self.end(channel, address)?;
+            if self.hands_on(channel) && expansion.is_own_member(&name, lineage) {
+                let exit = self.end(n, address).await?;
                 return self.leave(exit, &rewritten, lineage, expansion).await;
             }
             self.trace.note(|| Step::Seen { address: address.to_string() });
@@ -455,7 +530,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if let Some(targets) = targets.as_mut().filter(|targets| targets.is_later) {
             return self.defer(address, targets, lineage, expansion);
         }
-        if targets.is_none() && hands_on(channel) && !is_plain {
+        if targets.is_none() && self.hands_on(channel) && !is_plain {
             targets = self.forward(channel, address).await?;
         }
         if targets.is_none() {
@@ -463,7 +538,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             targets = forwarded.map(|target| Targets::of(vec![target]));
         }
         let Some(mut targets) = targets else {
-            let exit = self.end(channel, address)?;
+            let exit = self.end(n, address).await?;
             return self.leave(exit, &rewritten, lineage, expansion).await;
         };
         expansion.check(&targets)?;
@@ -547,10 +622,15 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     ) -> Result<Option<Targets>, Refusal> {
         let (accounts, local) = (&self.routes.tables.accounts, address.unquoted_local());
         let found = forward::targets(accounts, &local, &channel.recipient_delimiter).await?;
-        if let Some(targets) = &found {
-            self.trace.note(|| Step::Alias { source: ".forward", targets: targets.clone() });
+        let Some((account, targets)) = found else { return Ok(None) };
+        self.trace.note(|| Step::Alias { source: ".forward", targets: targets.clone() });
+        let mut targets = Targets::of(targets);
+        for (target, _) in &mut targets.addresses {
+            if target.starts_with('/') {
+                *target = format!("{OWN_FILE}{account}:{target}");
+            }
         }
-        Ok(found.map(Targets::of))
+        Ok(Some(targets))
     }
 
     /// The entry of the transport table for an address.
@@ -563,19 +643,41 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     }
 
     /// The end for a name that neither the directory nor aliases know, or that is a user's own.
-    fn end(&mut self, channel: &Channel, address: &Address) -> Result<Exit, Refusal> {
-        let Channel { mailbox_transport, fallback_transport, recipient_delimiter, .. } = channel;
-        let accounts = &self.routes.tables.accounts;
-        match (mailbox_transport, fallback_transport) {
-            (Some(transport), _) => self.exit("mailbox_transport", transport),
-            (None, Some(_))
-                if accounts.find(&address.unquoted_local(), recipient_delimiter).is_some() =>
-            {
-                Err(Refusal::Mailbox)
-            }
-            (None, Some(transport)) => self.exit("fallback_transport", transport),
-            (None, None) => Err(Refusal::UnknownAlias),
+    async fn end(&mut self, n: usize, address: &Address) -> Result<Exit, Refusal> {
+        let routes = self.routes;
+        let channel = &routes.channels[n];
+        if let Some(transport) = &channel.mailbox_transport {
+            return self.exit("mailbox_transport", transport);
         }
+        if self.hands_on(channel) {
+            let (local, delimiter) = (address.unquoted_local(), &channel.recipient_delimiter);
+            if let Some((account, _)) = routes.tables.accounts.find(&local, delimiter).await? {
+                if routes.native.is_none() {
+                    return Err(Refusal::Mailbox);
+                }
+                self.note_mailbox(&account.name);
+                return Ok(Exit { channel: n, next_hop: None });
+            }
+        }
+        match &channel.fallback_transport {
+            Some(transport) => self.exit("fallback_transport", transport),
+            None => Err(Refusal::UnknownAlias),
+        }
+    }
+
+    fn note_mailbox(&mut self, account: &str) {
+        let native = self.routes.native.as_ref();
+        self.trace.note(|| Step::File {
+            path: native.map_or_else(String::new, |native| native.mailbox(account)),
+            account: account.to_owned(),
+        });
+    }
+
+    /// Whether a local channel has a place for names that nobody knows.
+    fn hands_on(&self, channel: &Channel) -> bool {
+        channel.mailbox_transport.is_some()
+            || channel.fallback_transport.is_some()
+            || self.routes.native.is_some()
     }
 
     /// The way that a setting of the local channel names.
@@ -858,11 +960,6 @@ struct Arriving {
 /// Whether an address names a way of its own through other hosts.
 fn names_way(address: &Address) -> bool {
     address.route().next().is_some() || address.unquoted_local().contains(['%', '!', '@'])
-}
-
-/// Whether a local channel has a place for names that nobody knows.
-fn hands_on(channel: &Channel) -> bool {
-    channel.mailbox_transport.is_some() || channel.fallback_transport.is_some()
 }
 
 /// A next hop as destinations are told apart: a path keeps its case.

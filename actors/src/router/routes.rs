@@ -23,6 +23,7 @@ use relais_config::{
 
 use super::{
     list_alias::completion,
+    native::NativeWays,
     postmaster::Postmaster,
     refusal::Refusal,
     reversing::Reversing,
@@ -56,6 +57,8 @@ pub struct Routes {
     pub(super) reprocess: Option<usize>,
     /// The local one.
     pub(super) local: Option<usize>,
+    /// UNIX mailboxes and files, where there are any.
+    pub(super) native: Option<NativeWays>,
     by_name: HashMap<Box<str>, usize>,
     by_tag: HashMap<Box<str>, usize>,
     pub(super) policy: Policy,
@@ -350,6 +353,7 @@ impl Routes {
             reprocess: of(Program::Reprocess).or_else(|| of(Program::Process)),
             channels: config.channels.clone(),
             local: of(Program::Local),
+            native: NativeWays::of(config),
             by_name: places.map(|(n, channel)| (channel.name.as_str().into(), n)).collect(),
             by_tag,
             policy,
@@ -545,7 +549,7 @@ impl Routes {
     /// Whether a way leaves by another channel than the local one.
     pub(super) fn leads_out(&self, route: &Route) -> bool {
         let channel = self.channel_by_name(&route.channel);
-        channel.is_some_and(|channel| channel.program != Program::Local)
+        channel.is_some_and(|channel| channel.program != Program::Local || self.native.is_some())
     }
 }
 

@@ -242,6 +242,13 @@ pub enum Step {
         /// Itself and its arguments, as listed.
         command: Vec<String>,
     },
+    /// The UNIX mailbox or file that the mail is appended to.
+    File {
+        /// Its path.
+        path: String,
+        /// The account whose mailbox or file it is; empty where it is the operator's.
+        account: String,
+    },
     /// The address was seen before and is not looked at again.
     Seen {
         /// The address.
@@ -512,6 +519,8 @@ impl fmt::Display for Step {
             Self::Program { program, command } => {
                 write!(f, "  program {program}: {}", command.join(" "))
             }
+            Self::File { path, account } if account.is_empty() => write!(f, "  file {path}"),
+            Self::File { path, account } => write!(f, "  file {path} of {account}"),
             Self::Seen { address } => write!(f, "{address} was looked at before"),
             Self::Connect { address, host } => write!(f, "  connect by {address}: {host}"),
             Self::Routed { channel, host, address } => {

@@ -9,10 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use relais_channels::mail::Address;
+use relais_channels::{mail::Address, mbox};
 use relais_config::{
     Channel, Config, TableOrFile,
     alias_list::{AliasList, without_colon},
+    channel,
     grammar::Transport,
     rewrite::domain_entry,
     text_table::{TextForm, TextTable, TextTableError, TextTableReader, addresses},
@@ -263,12 +264,16 @@ impl MailTables {
         self.remarks.extend(remarks);
     }
 
-    /// Reads the accounts that local channels with a transport ask for.
+    /// Reads the accounts that local channels with a transport, or with mailboxes, ask for.
     fn read_accounts(&mut self, config: &Config) -> Result<(), TableError> {
         let hands_on = |channel: &Channel| {
             channel.mailbox_transport.is_some() || channel.fallback_transport.is_some()
         };
-        if !config.channels.iter().any(hands_on) {
+        let has_mailboxes = || {
+            let local = |channel: &Channel| channel.program == channel::Program::Local;
+            config.native.is_some() && config.channels.iter().any(local)
+        };
+        if !config.channels.iter().any(hands_on) && !has_mailboxes() {
             return Ok(());
         }
         let file = config.path(&config.accounts);
@@ -282,6 +287,10 @@ impl MailTables {
             Ok(text) => text,
         };
         self.accounts = Accounts::parse(&text);
+        let source = mbox::Accounts::of(&file);
+        if source.are_of_the_system() {
+            self.accounts = std::mem::take(&mut self.accounts).and(source);
+        }
         self.files.push(file);
         Ok(())
     }

@@ -4,13 +4,17 @@
 //! delivery blocks; an LMTP session reaches that thread directly through [`Deliveries`], so that a
 //! message costs one crossing of threads and not two. What strangers can flood is bounded there: a
 //! delivery that does not fit is refused as "mailbox busy".
+//!
+//! UNIX mailboxes are no partition, and have threads without an actor: [`UnixMailboxes`].
 
 mod deliveries;
 mod homes;
+mod mailboxes;
 mod partition_side;
 mod request;
 mod stress;
 mod threads;
+mod unix_mailboxes;
 mod writer;
 
 use std::{
@@ -29,10 +33,12 @@ use tokio::sync::mpsc;
 use tracing::error;
 
 pub use deliveries::{Deliveries, Refused};
+pub use mailboxes::Mailboxes;
 pub use partition_side::PartitionStatus;
 use partition_side::{PartitionSide, PartitionState};
 use request::SpillSlot;
 use threads::Threads;
+pub use unix_mailboxes::{Undelivered, UnixMailboxes, UnixMailboxesError};
 pub(crate) use writer::AWAY;
 
 use crate::{

@@ -79,8 +79,8 @@ impl MailboxName {
         &self.domain
     }
 
-    /// The user, without domain.
-    pub(super) fn uid(&self) -> &str {
+    /// The user, in lower case.
+    pub fn uid(&self) -> &str {
         &self.uid
     }
 

@@ -4,7 +4,9 @@
 //! [`Chunk`] to be written elsewhere.
 
 use std::{
+    fs,
     io::{self, Read, Write},
+    path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -28,6 +30,22 @@ struct SpillRoot {
 }
 
 impl SpillDir {
+    /// One below a folder that is no partition. Files that nobody wants any more are removed.
+    pub fn below(folder: &Path) -> io::Result<Self> {
+        let root = Arc::new(Dir::root(folder)?);
+        let path = folder.join(SPILL);
+        for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
+            // One that cannot be removed takes room, and nothing else.
+            let _ = fs::remove_file(entry.path());
+        }
+        Self::open(root)
+    }
+
+    /// Where its files lie, when it is below this folder.
+    pub fn path_below(&self, folder: &Path) -> PathBuf {
+        folder.join(SPILL)
+    }
+
     /// The one of the partition at `root`, made if it is not there.
     pub(super) fn open(root: Arc<Dir>) -> io::Result<Self> {
         let dir = RwLock::new(Arc::new(root.make(SPILL)?));

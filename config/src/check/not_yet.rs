@@ -90,11 +90,6 @@ fn warn_of_services(config: &Config, reader: &mut Reader<'_>) {
     for service in &config.dispatcher.services {
         let name = crate::file::source::shorten(&service.name);
         let path = |field: &str| format!("dispatcher.services[{name:?}].{field}");
-        if service.enable && service.program == dispatcher::Program::LmtpNative {
-            let message = "LMTP into UNIX mailboxes is not there yet: the engine will not start \
-                           with this service";
-            reader.warning_at(&path("program"), message, true);
-        }
         for (field, need) in in_section("dispatcher.services.") {
             if let Need::Behaviour(message) = need
                 && reader.is_given(&path(field))
@@ -205,6 +200,20 @@ fn warn_of_store(config: &Config, reader: &mut Reader<'_>) {
         let message = "no service of program Lmtp delivers into the store: it is not used";
         reader.warning_at("store", message, false);
     }
+    let unix = |service: &Service| service.program == dispatcher::Program::LmtpNative;
+    let local = |channel: &Channel| channel.program == Program::Local;
+    let is_used = config.dispatcher.enabled().any(unix)
+        || takes_mail(config) && config.channels.iter().any(local);
+    if config.native.is_some() && !is_used {
+        let message = "no service of program LmtpNative and no channel of program Local delivers \
+                       into UNIX mailboxes: it is not used";
+        reader.warning_at("native", message, false);
+    } else if reader.is_given("native.files.user")
+        && config.native.as_ref().is_some_and(|native| native.files.folders.is_empty())
+    {
+        let message = "without folders no file is written with the rights of this account";
+        reader.warning_at("native.files.user", message, false);
+    }
 }
 
 /// A certificate that is shown to nobody.
@@ -307,6 +316,12 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
         let message = "there is no channel of program Local: no alias is looked at";
         reader.warning_at("aliases", message, false);
     }
+    let folders = config.native.iter().flat_map(|native| &native.files.folders);
+    let folders: Vec<_> = folders.map(|folder| config.path(folder)).collect();
+    let lists_folder_of = |file: &str| {
+        let inside = |folder: &std::path::PathBuf| std::path::Path::new(file).starts_with(folder);
+        folders.iter().any(inside)
+    };
     for (name, values) in config.aliases.iter() {
         let name = crate::file::source::shorten(name);
         for (i, value) in values.iter().enumerate() {
@@ -317,7 +332,12 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
             let why = match command {
                 Some(command) if !is_listed(command) => "programs does not list this command",
                 Some(_) if !runs => "there is no channel of program Pipe to run it",
-                None if value.starts_with('/') => "aliases to files are not there yet",
+                None if value.starts_with('/')
+                    && value != "/dev/null"
+                    && !lists_folder_of(value) =>
+                {
+                    "native.files lists no folder that this file lies in"
+                }
                 _ => continue,
             };
             let message = format!("{why}: mail for this name is refused for now (451)");
@@ -332,9 +352,10 @@ fn warn_of_accounts(config: &Config, reader: &mut Reader<'_>) {
         let known = channel.mailbox_transport.is_some() || channel.fallback_transport.is_some();
         channel.program == Program::Local && known
     };
-    if reader.is_given("accounts") && !config.channels.iter().any(hands_on) {
-        let message = "no channel of program Local has mailbox_transport or fallback_transport: no \
-                       account is looked for";
+    let is_asked = config.native.is_some() || config.channels.iter().any(hands_on);
+    if reader.is_given("accounts") && !is_asked {
+        let message = "without native, and without a channel of program Local that has \
+                       mailbox_transport or fallback_transport, no account is looked for";
         reader.warning_at("accounts", message, false);
     }
 }

@@ -93,6 +93,16 @@ impl<'a> Roles<'a> {
 
     /// Why a field with this need does nothing for the `i`th channel.
     pub(crate) fn lacks(&self, i: usize, role: Role) -> Option<String> {
+        let keeps =
+            self.config.channels[i].program == Program::Local && self.config.native.is_some();
+        if keeps && matches!(role, Role::Destination | Role::Served | Role::Delivering) {
+            return (!takes_mail(self.config)).then(|| NO_QUEUE.to_owned());
+        }
+        self.lacks_for_others(i, role)
+    }
+
+    /// The same for a channel whose mail other machines, programs or channels have.
+    fn lacks_for_others(&self, i: usize, role: Role) -> Option<String> {
         let (smtp, lmtp) = self.sources[i];
         let program = self.config.channels[i].program;
         let unless = |holds: bool, why: &str| (!holds).then(|| why.to_owned());
@@ -228,7 +238,8 @@ fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
     // Commands of aliases, and those of users' own files.
     let runs = config.aliases.values().flatten().any(|its| its.trim_start().starts_with('|'));
     let forwards = |channel: &Channel| {
-        channel.mailbox_transport.is_some() || channel.fallback_transport.is_some()
+        let keeps = channel.program == Program::Local && config.native.is_some();
+        keeps || channel.mailbox_transport.is_some() || channel.fallback_transport.is_some()
     };
     if !config.programs.is_empty() && (runs || config.channels.iter().any(forwards)) {
         reach(config.channels.iter().position(|channel| channel.program == Program::Pipe));

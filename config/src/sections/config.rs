@@ -99,10 +99,10 @@ section! {
         /// addresses, before anything else is asked. An entry makes the address ours, one for `domain`
         /// alone the whole domain. It may be a file, in the form of virtual(5).
         virtual_alias: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
-        /// Aliases: name to addresses, `:include:/file`, `\\user`, or `|label` or `|command` of one of
-        /// `programs`. They may be a file, in the form of aliases(5) or of the original. Files to append
-        /// to are not there yet. A list of the original has `<file` first, named parameters such as
-        /// `[AUTH_LIST] staff.txt`, and addresses behind them.
+        /// Aliases: name to addresses, `:include:/file`, `\\user`, `|label` or `|command` of one of
+        /// `programs`, or `/file` to append to, in one of the folders of `native.files`. They may be a
+        /// file, in the form of aliases(5) or of the original. A list of the original has `<file`
+        /// first, named parameters such as `[AUTH_LIST] staff.txt`, and addresses behind them.
         aliases: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
         /// Whether aliases are asked before the directory, as Postfix does, and not behind it, as the
         /// original does.
@@ -114,10 +114,11 @@ section! {
         /// Our mailboxes; absent on a relay that keeps none.
         store: Option<Store> = None, Maybe(Nested::new());
         /// UNIX mailboxes of this machine.
-        native: Option<Native> = None, Maybe(Nested::new()),
-            not_yet("UNIX mailboxes are not there yet: nothing is delivered to them");
-        /// UNIX accounts, in the form of passwd(5), for a local channel with `mailbox_transport` or
-        /// `fallback_transport`: their `.forward` is heeded, and the latter is for names without one.
+        native: Option<Native> = None, Maybe(Nested::new());
+        /// UNIX accounts, in the form of passwd(5), for `native` and for a local channel with
+        /// `mailbox_transport` or `fallback_transport`: their `.forward` is heeded, and the latter is for
+        /// names without one. Where it is `/etc/passwd`, the system is asked for names that the file has
+        /// not (NSS: LDAP, SSSD and the like).
         accounts: PathBuf = PathBuf::from("/etc/passwd"), kinds::Path;
         /// How notices to senders are written.
         notary: Notary = Notary::default(), Nested::new();

@@ -48,6 +48,7 @@ complete_by_default!(
     reversal::Forwarding,
     reversal::Reversal,
     spool::Spool,
+    store::NativeFiles,
     store::Quota,
     store::Store,
     tls::SaslSides,

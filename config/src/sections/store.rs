@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::file::{
-    collections::{Maybe, Table},
+    collections::{List, Maybe, Table},
     form::{Nested, Section},
     kinds::{Choice, Count, Path, Size, Time},
+    names::ACCOUNT,
 };
 
 section! {
@@ -95,9 +96,25 @@ impl Copy for Quota {}
 impl Eq for Quota {}
 
 section! {
-    /// UNIX mailboxes of this machine.
+    /// UNIX mailboxes of this machine (mbox), one for each account: for services of program
+    /// `LmtpNative`, and for accounts whose mail a channel of program `Local` hands to nobody else.
     pub struct Native {
-        /// One mbox per user lies here.
-        path: PathBuf = PathBuf::new(), Path, example(r#""store""#);
+        /// The mailbox of an account lies here under its name: `/var/mail`. The folder has to be there.
+        path: PathBuf = PathBuf::new(), Path, example(r#""/var/mail""#);
+        /// Files that mail may be appended to beside mailboxes.
+        files: NativeFiles = NativeFiles::default(), Nested::new();
+    }
+}
+
+section! {
+    /// Files that aliases (`/file`) and the delivery option `file` may name. Those of `.forward` lie in
+    /// the home of their account, or in one of these folders, and are written with its rights.
+    pub struct NativeFiles {
+        /// Folders that hold such files, themselves or in folders of theirs. Without any, no file of an
+        /// alias is written to.
+        folders: Vec<PathBuf> = Vec::new(), List(Path);
+        /// The account whose rights files of aliases are written with, never root. It must be given
+        /// when there are folders and the engine runs as root.
+        user: Option<String> = None, Maybe(ACCOUNT);
     }
 }

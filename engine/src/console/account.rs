@@ -204,12 +204,8 @@ async fn so_far(parts: &Parts, scanned: &ScannedEntry) -> String {
 
 /// Why nothing leaves by a channel that no job serves, and what can be done.
 fn of_unserved(channel: &Channel, id: MessageId) -> String {
-    let reason = match channel.program {
-        Program::Smtp => "this release does not send by SMTP",
-        _ => "nothing is delivered by a channel of program Local",
-    };
     format!(
-        "No job delivers what is in channel {}: {reason}. Let the rewrite rules lead elsewhere (to a \
+        "No job delivers what is in channel {}: this release does not send by SMTP. Let the rewrite rules lead elsewhere (to a \
          channel of program Lmtp, say), then `relais queue reroute {id}`; or `relais queue return \
          {id}`.",
         channel.name

@@ -36,7 +36,7 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 use relais_channels::mail::{Content, MessageId};
-use relais_config::{Config, dispatcher::Program};
+use relais_config::{Config, channel, dispatcher::Program};
 use tokio::{
     io::AsyncReadExt,
     sync::{Notify, mpsc, oneshot},
@@ -151,15 +151,19 @@ impl EngineConsole {
         *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether anything leaves by a channel: jobs serve it, and it is not only there for mail that
-    /// comes in by LMTP.
+    /// Whether anything leaves by a channel: jobs serve it, it is not only there for mail that comes in
+    /// by LMTP, and a local one has mailboxes.
     fn delivers(&self, parts: &Parts, name: &str) -> bool {
-        let served = parts.channels.find(name).map(|id| is_delivered(parts.channels.channel(id)));
         let config = self.config();
+        let served = parts.channels.find(name).is_some_and(|id| {
+            let channel = parts.channels.channel(id);
+            let has_mailboxes = config.native.is_some();
+            is_delivered(channel) && (channel.program != channel::Program::Local || has_mailboxes)
+        });
         let mut services = config.dispatcher.enabled();
-        let takes = services.any(|s| s.program == Program::Lmtp && s.channel == name);
+        let takes = services.any(|s| s.program != Program::Smtp && s.channel == name);
         let has_mail = || parts.spool.counts().get(name).is_some_and(|counts| counts.total() > 0);
-        served == Some(true) && (!takes || has_mail())
+        served && (!takes || has_mail())
     }
 
     fn parts(&self) -> Answer<Arc<Parts>> {

@@ -112,6 +112,9 @@ impl Floors {
         ground.metrics.add(&Labels::of(&ground.config, &ACTORS));
         ground.certificates.follow(&certificates);
         self.delivery.authenticator.adopt(&ground.config);
+        if let Some(mailboxes) = &ground.unix_mailboxes {
+            mailboxes.adopt(&ground.config);
+        }
         ground.metrics.certificates.show(&ground.certificates.certificates());
         self.ground = ground;
         (self.delivery.programs, self.delivery.securities) = (programs, securities);

@@ -150,6 +150,7 @@ fn parts_of_jobs(
         metrics: responder.metrics.clone(),
     };
     JobParts {
+        unix_mailboxes: ground.unix_mailboxes.clone(),
         host: ground.config.host.as_str().into(),
         channels: ground.channels.clone(),
         spool: below.spool.clone(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use relais_actors::{
     delivery::programs::ProgramError, directory::OpenError, front::listening::ListenError,
-    router::RoutesError,
+    router::RoutesError, store::UnixMailboxesError,
 };
 use relais_channels::{
     dns::Unanswered, dsn::TemplateError, mailbox::PartitionError, tls::TlsError,
@@ -62,8 +62,11 @@ pub enum StartError {
     /// The mailboxes cannot be used.
     #[error(transparent)]
     Store(#[from] PartitionError),
+    /// UNIX mailboxes cannot be used.
+    #[error(transparent)]
+    Native(#[from] UnixMailboxesError),
     /// The configuration asks for what this release cannot do.
-    #[error("service {service} speaks LMTP, but there is no store section to deliver into")]
+    #[error("service {service} speaks LMTP, but there is no section of mailboxes to deliver into")]
     NoStore {
         /// Its name.
         service: String,

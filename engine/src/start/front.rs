@@ -18,7 +18,7 @@ use relais_actors::{
         to_store::{RelayLogins, StoreSide},
     },
     metrics::Metrics,
-    store::{Deliveries, Store},
+    store::{Deliveries, Mailboxes, Store},
 };
 use relais_channels::server::{Dialect, Limits, SaslOffer, Setup, Setups, TlsOffer};
 use relais_config::{
@@ -128,12 +128,15 @@ pub(super) struct Makers<'a> {
 impl<'a> Makers<'a> {
     /// The parts of the sessions of a service.
     pub(super) fn session_parts(&self, service: &Service) -> Result<SessionParts, StartError> {
-        let behind = match (service.program, self.deliveries) {
+        let mailboxes = match service.program {
+            Program::Smtp => None,
+            Program::Lmtp => self.deliveries.cloned().map(Mailboxes::Store),
+            Program::LmtpNative => self.ground.unix_mailboxes.clone().map(Mailboxes::Unix),
+        };
+        let behind = match (service.program, mailboxes) {
             (Program::Smtp, _) => Behind::Queue(self.queue_sides(service).into()),
-            (Program::Lmtp, Some(deliveries)) => {
-                Behind::Store(self.store_side(service, deliveries).into())
-            }
-            _ => return Err(StartError::NoStore { service: service.name.clone() }),
+            (_, Some(mailboxes)) => Behind::Store(self.store_side(service, mailboxes).into()),
+            (_, None) => return Err(StartError::NoStore { service: service.name.clone() }),
         };
         let lists = DnsLists::of(&service.clients, &self.ground.config.dns.servers)?;
         let route_cache = self.delivery.router.cache.clone();
@@ -195,14 +198,14 @@ impl<'a> Makers<'a> {
         }
     }
 
-    fn store_side(&self, service: &Service, deliveries: &Deliveries) -> StoreSide {
+    fn store_side(&self, service: &Service, mailboxes: Mailboxes) -> StoreSide {
         let Self { ground, below, delivery, .. } = self;
         let channel = self.channel(&service.channel);
         StoreSide {
             service: service.name.as_str().into(),
             host: ground.config.host.as_str().into(),
             source_channel: service.channel.as_str().into(),
-            deliveries: deliveries.clone(),
+            mailboxes,
             default_domain: ground.config.default_domain.as_str().into(),
             flag_transfer: channel.is_some_and(|channel| channel.flagtransfer),
             trace: channel.is_some_and(Channel::traces),

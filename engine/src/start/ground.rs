@@ -17,7 +17,7 @@ use relais_actors::{
     notary::Notary,
     queue::Queue,
     router::Router,
-    store::Store,
+    store::{Store, UnixMailboxes},
 };
 use relais_channels::tls::ServerTls;
 use relais_config::Config;
@@ -37,6 +37,8 @@ pub(crate) struct GroundFloor {
     /// Recipients that were taken a moment ago.
     pub(crate) recent: Arc<RecentRecipients>,
     pub(crate) large_messages: LargeMessages,
+    /// Mailboxes of this machine's accounts.
+    pub(crate) unix_mailboxes: Option<UnixMailboxes>,
     pub(crate) placement: Arc<Placement>,
     /// Starts actors; `end` is told which of the vital ones died.
     pub(crate) actors: Ground,
@@ -69,6 +71,7 @@ impl GroundFloor {
         let placement = Arc::new(placement);
         let large_messages = LargeMessages::new(descriptors(&config).large_messages);
         let rates = Arc::default();
+        let unix_mailboxes = UnixMailboxes::open(&config)?;
         let floor = Self {
             config,
             channels,
@@ -77,6 +80,7 @@ impl GroundFloor {
             rates,
             recent,
             large_messages,
+            unix_mailboxes,
             placement,
             actors,
         };

@@ -43,6 +43,7 @@ pub(crate) fn find(config: &Config, running: &Running) -> Vec<Obstacle> {
     let mut found = Vec::new();
     found.extend(data(config));
     found.extend(store(config, running));
+    found.extend(native(config));
     for service in config.dispatcher.enabled() {
         found.extend(sockets(config, service, running));
     }
@@ -139,6 +140,18 @@ fn partition(config: &Config, running: &Running, field: &str, root: &Path) -> Op
         return refused(why, "each engine needs a store of its own");
     }
     None
+}
+
+/// The folder of mailboxes is the system's: none is made in its place.
+fn native(config: &Config) -> Option<Obstacle> {
+    let path = config.path(&config.native.as_ref()?.path);
+    let why = if path.exists() {
+        folder(&path).err()?
+    } else {
+        format!("there is no folder {}", path.display())
+    };
+    let accepted = "the folder of mailboxes is expected, which the engine can write to";
+    Some(obstacle("native.path", why, accepted))
 }
 
 fn sockets(config: &Config, service: &Service, running: &Running) -> Vec<Obstacle> {
@@ -270,7 +283,7 @@ const FOLDER: &str =
 /// Of Linux (`PID_MAX_LIMIT`).
 const LARGEST_PROCESS: u32 = 4_194_304;
 /// Of the data directory.
-const DATA_FOLDERS: &[&str] = &["spool", "spool/large", "spool/quarantine"];
+const DATA_FOLDERS: &[&str] = &["spool", "spool/large", "spool/quarantine", "native"];
 const DATA_FILES: &[&str] = &["lock", "stopped", "autoreplies"];
 /// In which no folder of ours can be (`statfs(2)`).
 const KERNEL_FILE_SYSTEMS: &[(u64, &str)] = &[

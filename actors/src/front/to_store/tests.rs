@@ -19,7 +19,7 @@ use crate::{
     actor::{Ground, Meters},
     events::{lines::Lines, transaction},
     metrics::{Event, Labels, Metrics},
-    store::{CreateMailbox, DrainStore, ListMailboxes, MAX_IN_FLIGHT, Store},
+    store::{CreateMailbox, Deliveries, DrainStore, ListMailboxes, MAX_IN_FLIGHT, Store},
 };
 
 fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
@@ -38,7 +38,7 @@ fn intake(deliveries: Deliveries, flag_transfer: bool) -> LmtpIntake {
         service: "LMTPSS".into(),
         host: "store.example".into(),
         source_channel: "tcp_lmtpss".into(),
-        deliveries,
+        mailboxes: Mailboxes::Store(deliveries),
         default_domain: "siroe.com".into(),
         flag_transfer,
         trace: false,

@@ -355,6 +355,14 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
     ("authentication.max_failures", AUTH, &[], AUTH_UNUSED),
     ("authentication.max_user_failures", AUTH, &[], AUTH_UNUSED),
     ("authentication.failure_window", AUTH, &[], AUTH_UNUSED),
+    ("native.path", &[], NO_LOCAL, NATIVE_UNUSED),
+    ("native.files.folders", NATIVE, NO_LOCAL, NATIVE_UNUSED),
+    (
+        "native.files.user",
+        &[("store: (", "native: (path: \"n\", files: (folders: [\"/f\"], VALUE)), store: (")],
+        &[],
+        &[("store: (", "native: (path: \"n\", files: (VALUE)), store: (")],
+    ),
     ("store.path", &[], NO_STORE, STORE_UNUSED),
     ("store.autocreate", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
     ("store.default_quota.size", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
@@ -402,6 +410,10 @@ const AUTH: Edits = &[
     ),
 ];
 const AUTH_UNUSED: Edits = &[("store: (", "VALUE, store: (")];
+const NATIVE: Edits = &[("store: (", "native: (path: \"n\", VALUE), store: (")];
+const NO_LOCAL: Edits = &[("program: Local", "program: Hold")];
+const NATIVE_UNUSED: Edits =
+    &[("program: Local", "program: Hold"), ("store: (", "native: (path: \"n\", VALUE), store: (")];
 const NO_STORE: Edits =
     &[(LMTP, ""), ("store: (path: \"s\"),", ""), ("name: \"store\"", "name: \"in2\"")];
 const STORE_UNUSED: Edits =
@@ -707,7 +719,6 @@ const VALUES: &[(&str, &str)] = &[
     ("virtual_alias", r#"virtual_alias: {"x@y": ["z@y"]},"#),
     ("aliases", r#"aliases: {"x": ["y@a.example"]},"#),
     ("aliases_first", "aliases_first: true,"),
-    ("native", r#"native: (path: "n"),"#),
     ("domain_database", r#"domain_database: {"x.example": "$U@y.example@out"},"#),
     ("reverse.database", r#"reverse: (database: {"x@y.example": "z@y.example"}),"#),
     ("reverse.directory", "reverse: (directory: true),"),
@@ -729,6 +740,9 @@ const VALUES: &[(&str, &str)] = &[
     ("spool.large_message", r#"spool: (large_message: "1MiB"),"#),
     ("spool.min_free", r#"spool: (min_free: "1GiB"),"#),
     ("admin.names", r#"names: ["x.example"]"#),
+    ("native.path", ""),
+    ("native.files.folders", r#"files: (folders: ["/f"])"#),
+    ("native.files.user", r#"user: "nobody""#),
     ("store.path", ""),
     ("store.autocreate", "autocreate: Inbox"),
     ("store.partitions", r#"partitions: {"two": "t"}"#),
