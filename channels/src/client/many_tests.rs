@@ -146,3 +146,25 @@ async fn a_refused_sender_is_not_followed_by_a_thousand_recipients() {
     drop(connection);
     assert_eq!(server.await.expect("the server").messages, [3]);
 }
+
+#[tokio::test]
+async fn as_many_are_announced_as_surely_fit() {
+    let addresses: Vec<String> = (0..1_000).map(address).collect();
+    let to: Vec<_> = addresses.iter().map(|to| OutgoingRcpt::new(to)).collect();
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let server = server(theirs, "PIPELINING");
+    let connection =
+        outbound(settings(false)).greet(Stream::Unix(ours), "s".into(), "s".into()).await;
+    let (mut connection, content) = (connection.expect("a connection"), message());
+    let (one, all) = (delivery(&to[..1], &content), delivery(&to, &content));
+    let first = connection.deliver(&one, &content, Some(&all)).await.expect("it is new");
+    assert_eq!(short(&first.attempt.outcomes[0]), "D 2.0.0");
+    let second = connection.deliver(&all, &content, None).await.expect("it was announced");
+    for (place, outcome) in second.attempt.outcomes.iter().enumerate() {
+        let taken = !matches!(place % 10, 3 | 5 | 7 | 9);
+        assert_eq!(matches!(outcome, Outcome::Delivered(_)), taken, "{place}");
+        assert!(!taken || outcome.reply().text.contains(&addresses[place]), "{place}");
+    }
+    drop(connection);
+    assert_eq!(server.await.expect("the server").messages, [1, 800]);
+}
