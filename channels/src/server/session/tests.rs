@@ -215,7 +215,7 @@ fn smtp(script: &str) -> Engine {
 fn lmtp(script: &str) -> Engine {
     let hello = "S: 220 mx.example LMTP\nC: LHLO client\nS: 250-mx.example\nS: 250-PIPELINING\n\
                  S: 250-SIZE 100\nS: 250-8BITMIME\nS: 250-ENHANCEDSTATUSCODES\nS: 250-CHUNKING\nS: 250-XQUOTA\n\
-                 S: 250-XDFLG\nS: 250 OK\n";
+                 S: 250-XDFLG\nS: 250-XSTRESS\nS: 250 OK\n";
     play(Dialect::Lmtp, &format!("{hello}{script}"))
 }
 
@@ -538,7 +538,7 @@ fn no_wrong_sequence_ends_the_data_and_all_refuse_it() {
             let start = format!("{hello} x\\r\\nMAIL FROM:<a@b>\\r\\nRCPT TO:<c>\\r\\nDATA\\r\\n");
             let replies = match dialect {
                 Dialect::Smtp => "S: 250 mx\n".to_owned(),
-                Dialect::Lmtp => "S: 250-\n".repeat(8) + "S: 250 OK\n",
+                Dialect::Lmtp => "S: 250-\n".repeat(9) + "S: 250 OK\n",
             };
             let engine = play(
                 dialect,
