@@ -411,7 +411,9 @@ mod tests {
         let before = recipients.clone();
         recipients[0].post_check = PostCheck::NotAsked;
         recipients[1].post_check = PostCheck::Passed;
-        recipients.iter_mut().for_each(|to| to.quota = Some(Arc::clone(&quota)));
+        for to in recipients {
+            to.quota = Some(Arc::clone(&quota));
+        }
         let bytes = encoded(&envelope);
         assert_eq!(decode_envelope(&bytes).as_ref(), Some(&envelope));
         // A version that knows none of it reads the rest.
