@@ -301,7 +301,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "program: Lmtp",
         r#"program: Lmtp, daemon: "unix:sock""#,
         &[
-            r#"12:67: channels[2].daemon: "unix:sock" does not fit here; a host name, "[address]", "inet:host:port" or "unix:/path" is expected"#,
+            r#"12:67: channels[2].daemon: "unix:sock" does not fit here; a host name, "[address]", "inet:host:port" or "unix:/path" is expected, or several with commas between them, 16 at most"#,
         ],
     ),
     (
@@ -309,7 +309,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "program: Lmtp",
         r#"program: Lmtp, tls: (credentials: "x")"#,
         &[
-            "12:65: channels[2].tls.credentials: there is no field credentials; the fields here are client, server",
+            "12:65: channels[2].tls.credentials: there is no field credentials; the fields here are client, certificate, server, verify, names, ca, implicit, key",
         ],
     ),
     (

@@ -56,8 +56,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "channels[1].program",
             "channels[1].mx",
             "channels[1].pool",
-            "channels[4].sasl.client",
-            "channels[4].sasl.credentials",
             "aliases[\"mlist\"][0]",
             "job_controller.pools[\"SMTP_POOL\"]",
         ],
@@ -68,7 +66,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "channels[1].program",
             "channels[1].mx",
             "channels[1].maxjobs",
-            "channels[1].tls.client",
             "channels[1].saslswitchchannel",
             "channels[2].program",
             "channels[2].mx",
@@ -164,6 +161,8 @@ fn every_field_of_a_channel_survives_being_printed() {
            headersizelimit: 2000, headerfieldlimit: 30, forbid_nul: false,
            max_rcpt: 5, max_line: "2MiB", downgrade: Bounce, disconnectcommandlimit: 8, disconnectbadcommandlimit: 9,
            command_receive_time: "1500ms", data_receive_time: "2m", connect_time: "3s",
+           proxy_header: true, greeting_time: "6s", data_transmit_time: "7s", transaction_time: "8m",
+           connection_time: "9m", connection_messages: 3,
            command_transmit_time: "4m", status_data_receive_time: "5h", idle_time: "0s"),"#,
     );
     let (config, _) = load("f.ron", &text);

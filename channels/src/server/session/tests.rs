@@ -413,7 +413,7 @@ fn a_message_over_lmtp_has_one_reply_for_each_accepted_recipient() {
 /// The dialogue of section 16.6, letter for letter.
 #[test]
 fn the_dialogue_of_the_original_is_understood() {
-    let hello = "S: 250-\n".repeat(7);
+    let hello = "S: 250-\n".repeat(9);
     let engine = play(
         Dialect::Lmtp,
         &format!(
