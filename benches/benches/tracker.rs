@@ -81,7 +81,13 @@ impl Costs {
 fn take_all(tracker: &mut Tracker, population: &Population, taken: &mut Vec<Tracked>) {
     loop {
         let before = taken.len();
-        taken.extend(population.destinations.iter().filter_map(|to| tracker.take(to)));
+        taken.extend(
+            population
+                .destinations
+                .iter()
+                .filter_map(|to| tracker.take_together(to, 0))
+                .map(|(first, _)| first),
+        );
         if taken.len() == before {
             return;
         }

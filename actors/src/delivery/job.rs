@@ -65,7 +65,7 @@ impl Handle<RunConnection> for Job {
             actix::spawn(async move {
                 let courier = Courier::new(&presence, life, parts);
                 let span = courier.span();
-                meter.timed(with_hand(courier.run()).instrument(span)).await;
+                meter.timed(Box::pin(with_hand(courier.run()).instrument(span))).await;
                 presence.finish();
             });
         });

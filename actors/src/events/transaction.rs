@@ -309,7 +309,7 @@ impl EntrySettled<'_> {
             let record = Record::of(envelope, entry, same, action, outcome.reply());
             let message = Some("attempt ended");
             let peer_id = outcome.reply().delivered_as().unwrap_or_default();
-            Record { delay, attempts, message, protection, peer_id, ..record }.write();
+            Record { delay, attempts, message, peer_id, protection, ..record }.write();
         }
     }
 
