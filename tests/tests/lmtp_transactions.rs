@@ -178,7 +178,7 @@ fn the_name_that_the_next_hop_gave_a_message_is_written_down() {
         history = lines.as_array().cloned().unwrap_or_default();
         history.iter().any(|line| line["attempts"] == 1)
     });
-    let replies = history.iter().flat_map(|line| line["replies"].as_array()).flatten();
+    let replies = history.iter().filter_map(|line| line["replies"].as_array()).flatten();
     let ids: Vec<_> = replies.map(|reply| reply["peer_id"].as_str().unwrap_or("-")).collect();
     assert_eq!(ids, ["q1w2e3+4r:T2:R3", "cyrus-7-8-9", "-"], "{history:?}");
     let log = instance.log();

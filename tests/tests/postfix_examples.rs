@@ -15,7 +15,7 @@ fn send(instance: &Instance, to: &[&str], subject: &str) {
     client.message("sender@elsewhere.test", to, content.as_bytes()).expect(250);
 }
 
-/// Whom each message of the store was for, and its subject, when there are so many.
+/// The recipient of each message of the store, and its subject, when there are so many.
 fn stored(store: &ForeignStore, count: usize) -> Vec<(String, String)> {
     eventually("all are stored", PATIENCE, || store.messages().len() >= count);
     let field = |message: &str, name: &str| {
@@ -41,7 +41,7 @@ fn mailbox_transport_expands_aliases_and_hands_the_rest_to_the_socket() {
         .edit(SOCKET, &store.socket.display().to_string());
     let instance = Instance::new(settings);
     let _running = instance.start();
-    // Who is no account is the server's to know.
+    // Names that are no accounts are the server's to know.
     for (to, subject) in [("root", "1"), ("nobody.here", "2"), ("bob+box", "3")] {
         send(&instance, &[&format!("{to}@example.com")], subject);
     }

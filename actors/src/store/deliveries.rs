@@ -67,12 +67,12 @@ struct Share {
 }
 
 /// A delivery that a partition has been asked for.
-struct Begun {
+struct UnderWay {
     claim: Claim,
     answered: oneshot::Receiver<Vec<Answer>>,
 }
 
-impl Begun {
+impl UnderWay {
     /// Waits for it; takes it back when it has not begun after a while.
     async fn answers(mut self) -> Result<Vec<Answer>, Refused> {
         match timeout(MAX_WAIT, &mut self.answered).await {
@@ -99,13 +99,13 @@ impl Deliveries {
         }
     }
 
-    fn begin(&self, side: &PartitionSide, delivery: Delivery) -> Result<Begun, Refused> {
+    fn begin(&self, side: &PartitionSide, delivery: Delivery) -> Result<UnderWay, Refused> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
         let (answer, answered) = oneshot::channel();
         let claim = Claim::default();
         let deliver = Deliver { delivery, claim: claim.clone(), answer, permit };
         side.send(StoreRequest::Deliver(deliver)).map_err(|_| Refused::Busy)?;
-        Ok(Begun { claim, answered })
+        Ok(UnderWay { claim, answered })
     }
 
     /// To each partition its own recipients, and a file of its own.

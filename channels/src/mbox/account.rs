@@ -32,7 +32,7 @@ pub struct Accounts(Arc<AccountSource>);
 struct AccountSource {
     /// `None`: the system is asked, and its files, directories and daemons (NSS) with it.
     file: Option<PathBuf>,
-    known: Mutex<Known>,
+    known: Mutex<KnownAccount>,
     askers: Arc<Semaphore>,
 }
 
@@ -46,7 +46,7 @@ struct SystemAnswer {
 pub type ByAccountName = HashMap<Box<str>, UnixAccount>;
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownAccount {
     /// Answers of the system.
     answers: HashMap<Box<str>, SystemAnswer>,
     /// The file as it was read last, with the time of its last change and its length.
