@@ -136,8 +136,11 @@ fn a_store_says_what_is_wrong_with_a_message_as_table_16_1_does() {
     let [_, lmtp] = Door::both(&instance);
     let rows: [(&[u8], &str); 3] = [
         (b"Subject: x\r\n\r\nsound\r\n", "250 2.5.0 alice@relais.example OK"),
-        (b"Subject: x\r\n\r\na NUL\0\r\n", "560 5.6.0 message contains null"),
-        (b"Subject: x\r\n\r\nan LF\nhere\r\n", "560 5.6.0 message contains nl"),
+        (b"Subject: x\r\n\r\na NUL\0\r\n", "560 5.6.0 alice@relais.example message contains null"),
+        (
+            b"Subject: x\r\n\r\nan LF\nhere\r\n",
+            "560 5.6.0 alice@relais.example message contains nl",
+        ),
     ];
     for (content, want) in rows {
         lmtp.message(content).expect_start(want);

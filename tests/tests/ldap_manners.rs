@@ -306,6 +306,22 @@ fn what_a_server_leaves_out_or_calls_otherwise_is_not_missed() {
     assert!(crowded.starts_with("451 4.3.5"), "{crowded}");
 }
 
+/// `LDAP_SPARE_1` of the original: an attribute that only a delivery option has a use for is asked for.
+#[test]
+fn a_spare_attribute_is_asked_for_and_inserted() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let slapd = Slapd::start(&user("jdoe", "mail: jdoe@siroe.com\nroomNumber: store7.siroe.com"));
+    let settings = asking(&slapd.section("timeout: \"3s\""))
+        .edit("#*mailbox=@$X.LMTP:", "#*mailbox=@$E.LMTP:")
+        .section("spare_attributes: [\"roomNumber\"]");
+    let instance = Instance::new(settings);
+    let route = instance.relais("route", &["jdoe@siroe.com"]);
+    let told = String::from_utf8_lossy(&route.stdout).into_owned();
+    assert!(told.contains("store7.siroe.com"), "{told}");
+}
+
 /// `ALIAS_URL2` of the original: the user who gets what is for nobody else of a domain.
 #[test]
 fn a_search_for_the_whole_domain_finds_who_gets_the_rest() {

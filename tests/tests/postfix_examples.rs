@@ -34,8 +34,9 @@ fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn mailbox_transport_expands_aliases_and_hands_the_rest_to_the_socket() {
-    needs(&["dovecot"]);
-    needs_root();
+    if !needs_root() || !needs(&["dovecot"]) {
+        return;
+    }
     let store = ForeignStore::dovecot();
     let settings = Settings::after_postfix("mailbox-transport-socket")
         .edit(SOCKET, &store.socket.display().to_string());
@@ -56,8 +57,9 @@ fn mailbox_transport_expands_aliases_and_hands_the_rest_to_the_socket() {
 
 #[test]
 fn local_transport_reads_no_aliases() {
-    needs(&["dovecot"]);
-    needs_root();
+    if !needs_root() || !needs(&["dovecot"]) {
+        return;
+    }
     let store = ForeignStore::dovecot();
     let settings = Settings::after_postfix("local-transport")
         .edit(SOCKET, &store.socket.display().to_string());
@@ -71,8 +73,9 @@ fn local_transport_reads_no_aliases() {
 
 #[test]
 fn a_transport_map_leads_each_domain_to_its_server() {
-    needs(&["dovecot"]);
-    needs_root();
+    if !needs_root() || !needs(&["dovecot"]) {
+        return;
+    }
     let (one, two) = (ForeignStore::dovecot(), ForeignStore::dovecot());
     let settings = Settings::after_postfix("transport-map")
         .edit("/path/name", &one.socket.display().to_string())
@@ -86,8 +89,9 @@ fn a_transport_map_leads_each_domain_to_its_server() {
 
 #[test]
 fn a_virtual_alias_takes_a_list_away_from_the_transport_map() {
-    needs(&["dovecot"]);
-    needs_root();
+    if !needs_root() || !needs(&["dovecot"]) {
+        return;
+    }
     let store = ForeignStore::dovecot();
     let folder = tempfile::Builder::new().prefix("mlm-").tempdir_in("/tmp").expect("a folder");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("our folder");
@@ -108,4 +112,56 @@ fn a_virtual_alias_takes_a_list_away_from_the_transport_map() {
     eventually("the list has its post", PATIENCE, || {
         fs::read_to_string(&posts).is_ok_and(|text| text.contains("Subject: 1\n"))
     });
+}
+
+#[test]
+fn fallback_transport_is_for_names_without_an_account() {
+    if !needs_root() || !needs(&["dovecot"]) {
+        return;
+    }
+    let store = ForeignStore::dovecot();
+    let spool = tempfile::Builder::new().prefix("spool-").tempdir_in("/tmp").expect("a folder");
+    fs::set_permissions(spool.path(), fs::Permissions::from_mode(0o777)).expect("our folder");
+    let settings = Settings::after_postfix("fallback-transport")
+        .edit(SOCKET, &store.socket.display().to_string())
+        .edit("/var/mail\"", &format!("{}\"", spool.path().display()))
+        .edit("\"root\": [\"alice\"]", "\"root\": [\"games\", \"ghost\"]");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    for (to, subject) in [("games", "1"), ("ghost", "2"), ("root", "3"), ("games+ext", "4")] {
+        send(&instance, &[&format!("{to}@example.com")], subject);
+    }
+    let want = [("ghost@example.com", "2"), ("ghost@mail.example.com", "3")];
+    assert_eq!(stored(&store, 2), pairs(&want));
+    let subjects = || {
+        let text = fs::read_to_string(spool.path().join("games")).unwrap_or_default();
+        let mut all: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("Subject: "))
+            .map(str::to_owned)
+            .collect();
+        all.sort();
+        all
+    };
+    eventually("the account has its mail", PATIENCE, || subjects() == ["1", "3", "4"]);
+}
+
+#[test]
+fn mailbox_transport_over_tcp_logs_in_at_cyrus() {
+    let sasldb = "/usr/lib/x86_64-linux-gnu/sasl2/libsasldb.so";
+    if !needs_root() || !needs(&["cyrmaster", sasldb, "/usr/bin/python3"]) {
+        return;
+    }
+    let store = ForeignStore::cyrus_with_passwords("CRAM-MD5 PLAIN", None);
+    let settings = Settings::after_postfix("mailbox-transport-tcp")
+        .edit("lmtp:localhost", &format!("lmtp:localhost:{}", store.port))
+        .edit("/etc/relais/lmtp_sasl_pass", "lmtp_sasl_pass");
+    let instance = Instance::new(settings);
+    fs::create_dir_all(instance.data()).expect("room");
+    let passwords = instance.data().join("lmtp_sasl_pass");
+    fs::write(&passwords, "localhost cyrus:secret\n").expect("room");
+    fs::set_permissions(&passwords, fs::Permissions::from_mode(0o600)).expect("our file");
+    let _running = instance.start();
+    send(&instance, &["root@example.com", "bob@example.com"], "1");
+    eventually("both are stored", PATIENCE, || store.messages().len() == 2);
 }

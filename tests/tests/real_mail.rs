@@ -3,7 +3,7 @@
 //!
 //! Every message of Debian's Python test suite and of the `mail-parser` crate goes to alice, to bob
 //! and to the list team. "As they were sent" means: byte for byte what was on the wire, after
-//! `Received:` and its like have been taken off the front.
+//! `Received:` and its like have been taken off the front, but for a blank line that was missing.
 
 use std::{
     collections::HashMap,
@@ -52,7 +52,7 @@ fn real_messages_arrive_byte_for_byte_and_are_served_over_imap() {
     // alice and bob get each message for themselves and as members of team.
     let mut expected = Expected::new();
     for sample in samples.iter().flat_map(|sample| [sample, sample]).chain(&by_swaks) {
-        *expected.entry(sample.content.clone()).or_default() += 1;
+        *expected.entry(with_a_blank_line(&sample.content)).or_default() += 1;
     }
     let count = expected.values().sum();
     for user in USERS {
@@ -71,6 +71,39 @@ fn real_messages_arrive_byte_for_byte_and_are_served_over_imap() {
     for (user, stored) in mailboxes {
         serves(&dovecot, &instance.path(user), user, &stored);
     }
+}
+
+/// The message as it is queued: a header that no blank line ends gets one, and the line of an mbox in
+/// front of it becomes a field.
+fn with_a_blank_line(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut lines = content.split_inclusive(|c| *c == b'\n').peekable();
+    let is_mbox = |line: &[u8]| {
+        let line = line.iter().skip_while(|c| **c == b'>').copied().take(5).collect::<Vec<_>>();
+        line == b"From "
+    };
+    if lines.peek().is_some_and(|line| is_mbox(line)) {
+        out.extend_from_slice(b"X-Mailbox-Line: ");
+        out.extend_from_slice(lines.next().unwrap_or_default());
+    }
+    let is_field = |line: &[u8]| {
+        let colon = line.iter().position(|c| *c == b':');
+        colon.is_some_and(|at| {
+            let name = line[..at].trim_ascii_end();
+            !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+        })
+    };
+    while let Some(line) = lines.next_if(|line| line.trim_ascii() != b"") {
+        let is_folded = !out.is_empty() && line.starts_with(b" ") || line.starts_with(b"\t");
+        if !is_folded && !is_field(line) {
+            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(line);
+            break;
+        }
+        out.extend_from_slice(line);
+    }
+    lines.for_each(|line| out.extend_from_slice(line));
+    out
 }
 
 /// The peer by itself: if this fails, the other test says nothing about relais.

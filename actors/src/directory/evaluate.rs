@@ -91,6 +91,7 @@ mod tests {
         let own = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
         Policy {
             options: options.iter().map(|text| DeliveryOption::parse(text).unwrap()).collect(),
+            spare_attributes: vec!["l".to_owned(), "roomnumber".to_owned()],
             default_domain: "siroe.com".to_owned(),
             hosts: vec!["relay1.siroe.com".to_owned()],
             lmtp_stores: lmtp_stores(&general.iter().map(own).collect()),
@@ -214,6 +215,23 @@ mod tests {
         for (name, attributes, want) in rows {
             let got = outcome(&policy(&RELAY, &[]), &user(attributes), &Entry::default());
             assert_eq!(got.as_deref(), Ok(want), "{name}");
+        }
+    }
+
+    #[test]
+    fn spare_attributes_are_inserted_by_their_places() {
+        let policy = policy(&["*mailbox=$M%$E@$G.example"], &[]);
+        let uid = ("uid", "jdoe");
+        let rows: [(&[(&str, &str)], _); 2] = [
+            (&[uid, ("l", "paris"), ("roomNumber", "b12")], Ok("jdoe%paris@b12.example")),
+            (&[uid, ("l", "paris")], Err(EntryError::NoDelivery)),
+        ];
+        for (attributes, want) in rows {
+            let mut attributes = attributes.to_vec();
+            attributes.push(("mailHost", "relay1.siroe.com"));
+            let user = entry(&["inetMailUser"], &attributes);
+            let got = outcome(&policy, &user, &Entry::default());
+            assert_eq!(got.as_deref().map_err(Clone::clone), want, "{attributes:?}");
         }
     }
 

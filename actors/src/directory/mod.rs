@@ -225,7 +225,7 @@ impl Source {
             }
             Some(Configured::Ldap(ldap)) => {
                 let directory = LdapDirectory::open(
-                    (ldap, &config.default_domain),
+                    (ldap, &config.default_domain, &config.spare_attributes),
                     |file| config.path(file),
                     meters,
                 )?;

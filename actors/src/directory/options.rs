@@ -238,6 +238,10 @@ fn value_of<'a>(
         Value::MailHost => own("mailhost"),
         Value::Program => own("mailprogramdeliveryinfo"),
         Value::File => own("maildeliveryfileurl"),
+        Value::Spare(nth) => {
+            let name = policy.spare_attributes.get(usize::from(nth).checked_sub(1)?)?;
+            own(name)
+        }
     }
 }
 
@@ -398,6 +402,7 @@ mod tests {
             ("x=$0U$2U@$H.$1H", "", "", "jd@siroe.com"),
             (r"x=$\$M@$J.$^$1J", "Sesta.COM", "", "jdoe@sesta.COM"),
             ("x=$8A$9A@d", "", "", "ro@d"),
+            ("x=$M+$E/$G/$2E/$3g@d", "", "", "jdoe+blue/12/12/x@d"),
         ];
         for (text, hosted, subaddress, want) in rows {
             let OptionTemplate::Address(pieces) = DeliveryOption::parse(text).unwrap().template
@@ -414,6 +419,9 @@ mod tests {
                 Value::Address => some("\"j d\"@siroe.com"),
                 Value::Local => some("j d"),
                 Value::Program => some("procmail"),
+                Value::Spare(1) => some("blue"),
+                Value::Spare(2) => some("12"),
+                Value::Spare(_) => some("x"),
                 Value::Route | Value::File => None,
             };
             assert_eq!(fill(&pieces, value).as_deref(), Ok(want), "{text}");

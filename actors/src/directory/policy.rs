@@ -9,6 +9,8 @@ use relais_config::{Config, DeliveryOption, channel::Program};
 pub struct Policy {
     /// The options in order; the first is the default of users, the second of groups.
     pub options: Vec<DeliveryOption>,
+    /// Attributes that options insert by their place, in lower case.
+    pub spare_attributes: Vec<String>,
     /// In lower case.
     pub default_domain: String,
     /// The names of this machine, in lower case.
@@ -25,6 +27,7 @@ impl Policy {
         hosts.extend(local.map(|channel| channel.tag.to_ascii_lowercase()));
         Self {
             options: config.delivery_options.clone(),
+            spare_attributes: lower(&config.spare_attributes),
             default_domain: config.default_domain.to_ascii_lowercase(),
             hosts,
             lmtp_stores: lmtp_stores(&config.general),
@@ -39,6 +42,10 @@ impl Policy {
     pub(super) fn speaks_lmtp(&self, host: &str) -> bool {
         self.lmtp_stores.as_ref().is_none_or(|stores| stores.contains(&host.to_ascii_lowercase()))
     }
+}
+
+fn lower(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| name.to_ascii_lowercase()).collect()
 }
 
 /// Keys of the general database that are marked `lmtp`. A database without any leaves it open.

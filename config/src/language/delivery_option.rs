@@ -100,6 +100,8 @@ pub enum Value {
     Program,
     /// `$F`: `mailDeliveryFileURL`.
     File,
+    /// `$E`, `$G`, `$nE`, `$nG`: the nth of `spare_attributes`, counted from one.
+    Spare(u8),
 }
 
 impl DeliveryOption {
@@ -130,6 +132,16 @@ impl DeliveryOption {
 }
 
 impl DeliveryOption {
+    /// The last spare attribute that its address has, counted from one; 0: none.
+    pub fn spare_attributes(&self) -> usize {
+        let OptionTemplate::Address(pieces) = &self.template else { return 0 };
+        let spare = |piece: &OptionPiece| match piece {
+            OptionPiece::Value(Value::Spare(nth)) => usize::from(*nth),
+            _ => 0,
+        };
+        pieces.iter().map(spare).max().unwrap_or(0)
+    }
+
     /// Whether its address goes by way of `mailHost`.
     pub fn names_mail_host(&self) -> bool {
         matches!(&self.template, OptionTemplate::Address(pieces)
@@ -266,6 +278,12 @@ fn dollar(scanner: &mut Scanner<'_>) -> Result<Sequence, TemplateError> {
     if let Some(part) = part(letter, number) {
         return part.map_err(|message| TemplateError::new(offset, message, "0 to 255"));
     }
+    if let ('E' | 'G', nth) = (letter, number.unwrap_or(if letter == 'E' { 1 } else { 2 })) {
+        let spare = u8::try_from(nth).ok().filter(|nth| *nth > 0);
+        let spare = spare.map(|nth| Sequence::Value(Value::Spare(nth), 0));
+        let message = || format!("{nth} is not the number of a spare attribute");
+        return spare.ok_or_else(|| TemplateError::new(offset, message(), "1 to 255"));
+    }
     let value = match (letter, number) {
         ('$', None) => return Ok(Sequence::Text('$')),
         ('I', _) => Value::HostedDomain,
@@ -343,14 +361,14 @@ fn push(pieces: &mut Vec<OptionPiece>, c: char) {
 fn refuse(offset: usize, c: char, number: Option<u32>) -> TemplateError {
     let number = number.map(|n| n.to_string()).unwrap_or_default();
     let sequence = format!("${number}{c}");
-    let known = "EG~|BCKNQRV".contains(c.to_ascii_uppercase());
+    let known = "~|BCKNQRV".contains(c.to_ascii_uppercase());
     let what = if known { "is not supported here yet" } else { "means nothing here" };
     TemplateError::new(offset, format!("{sequence:?} {what}"), SEQUENCES)
 }
 
 const FLAGS: &str = "*&#@$^/!";
 const ENTRY: &str = "flags (* & # @ $ ^ / !), a name, \"=\" and a template";
-const SEQUENCES: &str = "*, **, or text with $A $D $U $L $M $X $P $F, $I $S $O with a mode of 0 to \
+const SEQUENCES: &str = "*, **, or text with $A $D $U $L $M $X $P $F, $E $G, $I $S $O with a mode of 0 to \
                          4 before the letter, a number before $A $M $U (a character) or $H $J $X (a label), \
                          $\\ $^ $_ and $$";
 
@@ -465,10 +483,10 @@ mod tests {
             ("x=a$W", 3),
             ("x=a$256M", 3),
             ("x=a$5I", 3),
-            ("x=a$2E", 3),
             ("x=a$1P", 3),
             ("x=a$1D", 3),
-            ("x=a$G", 3),
+            ("x=a$0G", 3),
+            ("x=a$256E", 3),
             ("x=a b", 3),
         ];
         for (text, offset) in rows {

@@ -81,12 +81,16 @@ section! {
         /// flags, a value of `mailDeliveryOption`, `=` and a template: `**` (forwarding addresses), `*`
         /// (members of a group), or an address with `$M` (uid), `$A` `$U` `$D` (address, its parts),
         /// `$S` (subaddress), `$I` (domain, unless it is the default one), `$X` (mail host), `$P`
-        /// (`mailProgramDeliveryInfo`). A number picks a character (`$0M`, `$0U`, `$0A`) or a label (`$0X`;
+        /// (`mailProgramDeliveryInfo`), `$F` (`mailDeliveryFileURL`), `$E` `$G` (the first and the second
+        /// of `spare_attributes`, `$3E` the third). A number picks a character (`$0M`, `$0U`, `$0A`) or a label (`$0X`;
         /// `$0H` of the address's domain, `$0J` of `$I`). `$1S` and `$1I` may be absent, and take with them the character
         /// before (`$2S`), behind (`$3S`) or both (`$4S`). Flags: `*` for users, `&` for groups, `#`
         /// whatever the mail host is, `^` only between `vacationStartDate` and `vacationEndDate`, `!` an
         /// automatic reply, `/` held, `@` or `$` by the reprocess channel.
         delivery_options: Vec<DeliveryOption> = Vec::new(), List(Delivery), queue;
+        /// Attributes of users and groups that nothing else has a use for: delivery options insert their
+        /// values by `$E`, `$G` and a number, as the original does with `LDAP_SPARE_1` and so on.
+        spare_attributes: Vec<String> = Vec::new(), List(Text), queue;
         /// Programs that mail may be handed to, by their labels: by channels of program `Pipe`, for
         /// users whose delivery option leads there, and for `|label` or `|command` in aliases, `.forward`
         /// and lists. What is not listed here is never run.

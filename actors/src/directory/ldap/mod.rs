@@ -77,10 +77,10 @@ pub enum LdapError {
 }
 
 impl LdapDirectory {
-    /// The directory of the configuration, and the domain of those who have no other; its files have
-    /// these paths. Nothing is connected yet.
+    /// The directory of the configuration, the domain of those who have no other, and spare attributes;
+    /// its files have these paths. Nothing is connected yet.
     pub fn open(
-        (settings, default_domain): (&directory::Ldap, &str),
+        (settings, default_domain, spare): (&directory::Ldap, &str, &[String]),
         path: impl Fn(&Path) -> PathBuf,
         meters: &ServerMeters,
     ) -> Result<Self, LdapError> {
@@ -103,7 +103,7 @@ impl LdapDirectory {
         };
         Ok(Self(Arc::new(Tree {
             servers,
-            vocabulary: Vocabulary::of(settings),
+            vocabulary: Vocabulary::of(settings, spare),
             user_base: Dn::known(&settings.user_base),
             domain_root: Dn::known(domain_root),
             settings: settings.clone(),

@@ -26,16 +26,18 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// As the configuration has it.
-    pub(super) fn of(ldap: &Ldap) -> Self {
+    /// As the configuration has it, with attributes beside those that relais knows.
+    pub(super) fn of(ldap: &Ldap, spare: &[String]) -> Self {
         let lower = |text: &str| text.to_ascii_lowercase();
         let theirs: BTreeMap<_, _> =
             ldap.attributes.iter().map(|(ours, theirs)| (lower(ours), theirs.clone())).collect();
         let mut asked = vec!["objectClass".to_owned()];
         let mut ours = HashMap::new();
-        for name in KNOWN {
-            let theirs = theirs.get(*name).cloned().unwrap_or_else(|| (*name).to_owned());
-            ours.insert(lower(&theirs), (*name).to_owned());
+        let spare: Vec<_> = spare.iter().map(|name| lower(name)).collect();
+        let more = spare.iter().map(String::as_str).filter(|name| !KNOWN.contains(name));
+        for name in KNOWN.iter().copied().chain(more) {
+            let theirs = theirs.get(name).cloned().unwrap_or_else(|| name.to_owned());
+            ours.insert(lower(&theirs), name.to_owned());
             asked.push(theirs);
         }
         let others = ldap.address_attributes.iter().filter(|name| !ours.contains_key(&lower(name)));
@@ -168,7 +170,8 @@ mod tests {
         let sample = std::fs::read_to_string(&file).unwrap();
         let (config, _) = relais_config::Config::parse(&file, &sample).unwrap();
         let Some(relais_config::Directory::Ldap(ldap)) = config.directory else { panic!() };
-        let entry = Vocabulary::of(&ldap).entry(ResultEntry::new(entry), &SchemaNames::default());
+        let entry =
+            Vocabulary::of(&ldap, &[]).entry(ResultEntry::new(entry), &SchemaNames::default());
         let mut found = entry.all("mailalternateaddress").to_vec();
         found.sort_unstable();
         assert_eq!(found, ["jane@siroe.com", "jd@siroe.com"]);

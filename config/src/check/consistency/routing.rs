@@ -15,6 +15,7 @@ use crate::{
 pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     options_lead_to_channels(config, known, reader);
     options_have_names(config, reader);
+    options_have_their_attributes(config, reader);
     if !config.delivery_options.is_empty() && config.directory.is_none() {
         let message = "delivery_options need a directory, which is not there";
         let accepted = "directory: Ldif(...) or Ldap(...) is expected beside them";
@@ -122,6 +123,19 @@ fn options_lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Rea
                 let message = format!("{none}: mail for this option would be deferred for ever");
                 reader.mistake_at(&path, &message, &tags);
             }
+        }
+    }
+}
+
+/// A spare attribute that is not named is absent from every entry.
+fn options_have_their_attributes(config: &Config, reader: &mut Reader<'_>) {
+    let named = config.spare_attributes.len();
+    for (i, option) in config.delivery_options.iter().enumerate() {
+        let last = option.spare_attributes();
+        if last > named {
+            let message = format!("${last}E is no attribute: spare_attributes names {named}");
+            let accepted = "spare_attributes: [\"roomNumber\"], as many as there are";
+            reader.mistake_at(&format!("delivery_options[{i}]"), &message, accepted);
         }
     }
 }

@@ -715,6 +715,7 @@ const VALUES: &[(&str, &str)] = &[
         r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", cache: (negative_ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
     ),
     ("delivery_options", r#"directory: Ldif(), delivery_options: ["*mailbox=$M@out"],"#),
+    ("spare_attributes", r#"spare_attributes: ["l"],"#),
     ("transport", r#"transport: {"x": "out:"},"#),
     ("virtual_alias", r#"virtual_alias: {"x@y": ["z@y"]},"#),
     ("aliases", r#"aliases: {"x": ["y@a.example"]},"#),
