@@ -9,12 +9,19 @@
 # "501 5.5.4 undefined error!". `n,,` is taken for SCRAM-SHA-256. So a client whose only binding is
 # tls-exporter has to try again without one.
 #
-# Needs root, cyrus-common, libsasl2-modules, openssl and Debian's own python3. Exit status 0: it is
-# still so.
+# Installs the packages in a temporary folder, needs root, network, apt-get, openssl and Debian's own python3.
+# Exit status 0: it is still so.
 set -uo pipefail
 folder=$(mktemp -d)
 trap 'kill -TERM "${master:-}" 2>/dev/null; sleep 1; rm -rf "$folder"' EXIT
 chmod 755 "$folder"
+packages=(cyrus-common=3.6.1-4+deb12u5 libsasl2-2=2.1.28+dfsg-10 libsasl2-modules=2.1.28+dfsg-10 libsasl2-modules-db libdb5.3 libcom-err2
+  libgssapi-krb5-2 libical3 libicu72 libjansson4 libk5crypto3 libkeyutils1 libkrb5-3 libkrb5support0 libldap-2.5-0
+  libnsl2 libpcre3 libpq5 libsqlite3-0 libtirpc3 libwrap0 libxapian30 libxml2)
+(cd "$folder" && apt-get download -qq "${packages[@]}" 2>/dev/null)
+for package in "$folder"/*.deb; do dpkg -x "$package" "$folder/root"; done
+lib=$folder/root/usr/lib
+export LD_LIBRARY_PATH=$lib/x86_64-linux-gnu:$folder/root/lib/x86_64-linux-gnu SASL_PATH=$lib/x86_64-linux-gnu/sasl2
 mkdir "$folder/lib" "$folder/store"
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$folder/key" -out "$folder/crt" -days 2 \
   -subj /CN=localhost 2>/dev/null
@@ -26,6 +33,7 @@ partition-default: $folder/store
 defaultpartition: default
 servername: localhost
 lmtpsocket: $folder/lmtp
+cyrus_user: daemon
 admins: cyrus
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb
@@ -38,13 +46,13 @@ cat >"$folder/cyrus.conf" <<END
 START {
 }
 SERVICES {
-  lmtp cmd="lmtpd -C $folder/imapd.conf" listen="127.0.0.1:19913" prefork=0
+  lmtp cmd="$lib/cyrus/bin/lmtpd -C $folder/imapd.conf" listen="127.0.0.1:19913" prefork=0
 }
 EVENTS {
 }
 END
-chown -R cyrus:mail "$folder"
-setsid /usr/sbin/cyrmaster -C "$folder/imapd.conf" -M "$folder/cyrus.conf" -p "$folder/pid" </dev/null &
+chown -R daemon "$folder"
+setsid "$folder/root/usr/sbin/cyrmaster" -C "$folder/imapd.conf" -M "$folder/cyrus.conf" -p "$folder/pid" </dev/null &
 master=$!
 sleep 3
 /usr/bin/python3 - <<'END'
