@@ -267,6 +267,12 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     (
+        "days without end",
+        "pool: \"SMTP",
+        r#"notices: [1, 400], pool: "SMTP"#,
+        &["11:76: channels[1].notices[1]: 400 does not fit here; 1 to 366 days are allowed"],
+    ),
+    (
         "empty series",
         r#"pool: "SMTP"#,
         r#"backoff: [], pool: "SMTP"#,

@@ -143,7 +143,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            copies: Multiple, addrsperfile: 3, maxjobs: 4, threaddepth: 5, pool: "SMTP_POOL",
            backoff: ["1s", "PT5M", "P1DT1H"], notices: ["36h"],
            urgentbackoff: ["1m"], normalbackoff: ["2m"], nonurgentbackoff: ["3m"],
-           urgentnotices: ["1d"], normalnotices: ["1d", "2d"], nonurgentnotices: ["9d"],
+           urgentnotices: ["1d"], normalnotices: [1, 2], nonurgentnotices: ["9d"],
            sendpost: Copy, warnpost: Never, holdlimit: 500,
            urgentblocklimit: "1MiB", normalblocklimit: "2MiB", nonurgentblocklimit: "3MiB",
            mailbox_busy_fast_retry: false,
@@ -167,6 +167,9 @@ fn every_field_of_a_channel_survives_being_printed() {
     );
     let (config, _) = load("f.ron", &text);
     let l = &config.channels[0];
+    // As the original's `notices 1 2`: days.
+    let days = [1, 2].map(|days| Duration::from_secs(days * 24 * 3600));
+    assert_eq!(l.normalnotices.as_deref(), Some(&days[..]));
     assert_eq!(l.backoff.as_ref().unwrap()[2], Duration::from_secs(25 * 3600));
     assert_eq!((l.fileinto.as_deref(), l.sourceblocklimit), (Some("a\\b"), 1_000_000_000));
     // Nothing is left at its default, so that nothing can be lost unnoticed.

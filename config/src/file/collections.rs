@@ -9,7 +9,7 @@ use std::{
 use crate::file::{
     document::Document,
     form::{Kind, Section, print_section, read_into},
-    kinds::{Text, WAIT},
+    kinds::{Age, Text, WAIT},
     names::LABEL,
     notation::Notation,
     pieces,
@@ -220,11 +220,17 @@ pub(crate) struct Series {
     pub(crate) most: usize,
     /// Whether two may be equal.
     pub(crate) repeats: bool,
+    /// Whether a bare number is one of days.
+    pub(crate) in_days: bool,
 }
 
 impl Kind<Vec<Duration>> for Series {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Vec<Duration>> {
-        let times = List(WAIT).read(node, reader)?;
+        let times = if self.in_days {
+            List(Age).read(node, reader)?
+        } else {
+            List(WAIT).read(node, reader)?
+        };
         let falls = |pair: &[Duration]| pair[1] < pair[0] || pair[1] == pair[0] && !self.repeats;
         if times.is_empty() || times.len() > self.most {
             let most = self.most;
@@ -245,7 +251,8 @@ impl Kind<Vec<Duration>> for Series {
 
     fn notation(&self) -> Notation {
         let order = if self.repeats { "not shorter" } else { "longer" };
-        let form = format!("1 to {} of them, each {order} than the one before", self.most);
+        let days = if self.in_days { "; a bare number is one of days" } else { "" };
+        let form = format!("1 to {} of them, each {order} than the one before{days}", self.most);
         Notation::formed("list of times", form)
     }
 }

@@ -295,6 +295,30 @@ impl Kind<Duration> for Time {
     }
 }
 
+/// A time; a bare number is one of days, as in the original's `notices 1 2 4 7`.
+pub(crate) struct Age;
+
+impl Kind<Duration> for Age {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Duration> {
+        if node.text.is_empty() || !node.text.bytes().all(|c| c.is_ascii_digit()) {
+            return WAIT.read(node, reader);
+        }
+        let days = node.text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days));
+        if days.is_none() {
+            reader.unfit(node, &format!("1 to {MOST_DAYS} days are allowed"));
+        }
+        days.map(|days| DAY * days)
+    }
+
+    fn print(&self, value: &Duration) -> Document {
+        WAIT.print(value)
+    }
+
+    fn notation(&self) -> Notation {
+        WAIT.notation()
+    }
+}
+
 /// A value that is one of several names: what `choice!` makes.
 pub(crate) trait Choices: Copy + PartialEq + 'static {
     /// Each name, what it stands for, and what that means.
@@ -380,6 +404,9 @@ fn sized(octets: u64) -> Document {
 /// Waiting for something that may take up to months.
 pub(crate) const WAIT: Time =
     Time(Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60));
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MOST_DAYS: u32 = 366;
 
 /// Waiting for a peer.
 pub(crate) const PATIENCE: Time =

@@ -537,11 +537,11 @@ impl Kind<Channel> for Channels {
 }
 
 fn backoff() -> Maybe<Series> {
-    Maybe(Series { most: 8, repeats: true })
+    Maybe(Series { most: 8, repeats: true, in_days: false })
 }
 
 fn ages() -> Maybe<Series> {
-    Maybe(Series { most: 5, repeats: false })
+    Maybe(Series { most: 5, repeats: false, in_days: true })
 }
 
 fn blocks() -> Maybe<Size> {
