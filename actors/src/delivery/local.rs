@@ -28,7 +28,7 @@ pub(super) async fn deliver(
         let recipient = recipients.and_then(|all| all.get(usize::from(index)));
         let outcome = match (mailboxes, recipient) {
             (Some(mailboxes), Some(recipient)) => {
-                let sender = &*envelope.sender;
+                let sender = envelope.sender_of(recipient);
                 deliver_to(mailboxes, (channel, host), (sender, recipient), content).await
             }
             (None, _) => Outcome::Deferred(NO_MAILBOXES),

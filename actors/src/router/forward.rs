@@ -1,15 +1,19 @@
 //! `.forward`: whom an account of this machine has its mail sent on to.
 //!
 //! The file is the account's own: one that others can write, or that belongs to somebody else, is
-//! left alone. Files of accounts are read when they are needed, on a thread that may wait.
+//! left alone. It is opened with the account's rights, wherever its name leads: what the account may not
+//! read is nothing that it can forward by. Files of accounts are read when they are needed, on a thread
+//! that may wait.
 
 use std::{
-    fs::{self, File},
+    fs::OpenOptions,
     io::{self, Read},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::PathBuf,
 };
 
+use relais_channels::mbox::{Owner, with_rights};
+use rustix::fs::OFlags;
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
@@ -29,7 +33,7 @@ pub(super) async fn targets(
     if !detail.is_empty() && !detail.contains(['/', '\0']) {
         files.insert(0, PathBuf::from(&*account.home).join(format!(".forward{detail}")));
     }
-    let owner = account.owner.user;
+    let owner = account.owner;
     let read = spawn_blocking(move || files.into_iter().find_map(|file| read(file, owner)));
     let text = match read.await {
         Ok(None) => return Ok(None),
@@ -45,9 +49,17 @@ pub(super) async fn targets(
 }
 
 /// `None`: there is no such file, or none that counts.
-fn read(file: PathBuf, owner: u32) -> Option<Result<String, (PathBuf, io::Error)>> {
-    let meta = match fs::metadata(&file) {
-        Ok(meta) => meta,
+fn read(file: PathBuf, owner: Owner) -> Option<Result<String, (PathBuf, io::Error)>> {
+    // One look: what is checked is what is read. A pipe in its place makes nobody wait.
+    let open = || {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let opened = options.open(&file)?;
+        let meta = opened.metadata()?;
+        Ok((opened, meta))
+    };
+    let (opened, meta) = match with_rights(owner, open) {
+        Ok(both) => both,
         Err(error) => {
             let absent = [
                 io::ErrorKind::NotFound,
@@ -57,17 +69,21 @@ fn read(file: PathBuf, owner: u32) -> Option<Result<String, (PathBuf, io::Error)
             return (!absent.contains(&error.kind())).then_some(Err((file, error)));
         }
     };
-    let is_safe = meta.is_file() && [0, owner].contains(&meta.uid()) && meta.mode() & 0o022 == 0;
+    let is_safe =
+        meta.is_file() && [0, owner.user].contains(&meta.uid()) && meta.mode() & 0o022 == 0;
     if !is_safe {
         let file = file.display();
         warn!(%file, "a forward file that others may write, or that is none, is left alone");
         return None;
     }
     let mut text = String::new();
-    let read = File::open(&file).and_then(|file| file.take(MAX_FORWARD).read_to_string(&mut text));
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+    match opened.take(MAX_FORWARD + 1).read_to_string(&mut text) {
         Err(error) => Some(Err((file, error))),
+        // A part of it would lead to a part of the recipients.
+        Ok(octets) if octets as u64 > MAX_FORWARD => {
+            let why = format!("it is larger than {MAX_FORWARD} octets");
+            Some(Err((file, io::Error::other(why))))
+        }
         Ok(_) if text.trim().is_empty() => None,
         Ok(_) => Some(Ok(text)),
     }
@@ -75,3 +91,44 @@ fn read(file: PathBuf, owner: u32) -> Option<Result<String, (PathBuf, io::Error)
 
 /// Octets of a forward file.
 const MAX_FORWARD: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::{PermissionsExt, symlink},
+    };
+
+    use rustix::{
+        fs::{CWD, Mode, mkfifoat},
+        process::{getegid, geteuid},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_forward_file_is_what_its_account_may_read_as_a_whole_and_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let own = Owner { user: geteuid().as_raw(), group: getegid().as_raw() };
+        fs::write(at("large"), "a@b.example\n".repeat(6_000)).unwrap();
+        fs::write(at("sound"), "a@b.example\n").unwrap();
+        mkfifoat(CWD, at("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
+        assert!(read(at("large"), own).is_some_and(|read| read.is_err()));
+        assert!(read(at("sound"), own).is_some_and(|read| read.is_ok()));
+        assert!(read(at("pipe"), own).is_none());
+        assert!(read(at("none"), own).is_none());
+        if !geteuid().is_root() {
+            return;
+        }
+        let joe = Owner { user: 20_001, group: 20_001 };
+        symlink(at("sound"), at("link")).unwrap();
+        for (mode, is_read) in [(0o600, false), (0o644, true)] {
+            fs::set_permissions(at("sound"), Permissions::from_mode(mode)).unwrap();
+            for name in ["sound", "link"] {
+                assert_eq!(read(at(name), joe).is_some(), is_read, "{name} {mode:o}");
+            }
+        }
+    }
+}

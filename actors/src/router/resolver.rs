@@ -765,7 +765,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             // Nobody else can make use of it.
             quota: lineage.quota.clone().filter(|_| channel.program == Program::Lmtp),
             headers: lineage.headers.clone(),
-            post_check: lineage.looked_up.unwrap_or(unseen),
+            post_check: lineage.looked_up.filter(|its| *its != PostCheck::Unsaid).unwrap_or(unseen),
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())

@@ -278,8 +278,12 @@ impl MailTables {
         }
         let file = config.path(&config.accounts);
         let text = match read_text(&file, MAX_ACCOUNTS) {
-            // A machine without the file has no accounts.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            // A machine without the system's own file has no accounts; one that is named is there.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && file == Path::new("/etc/passwd") =>
+            {
+                String::new()
+            }
             Err(error) => {
                 let error = TextTableError::from(error).into();
                 return Err(TableError { field: "accounts", file, error });

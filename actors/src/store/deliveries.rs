@@ -100,7 +100,10 @@ impl Deliveries {
     }
 
     fn begin(&self, side: &PartitionSide, delivery: Delivery) -> Result<UnderWay, Refused> {
-        let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
+        let Ok(permit) = self.0.permits.clone().try_acquire_owned() else {
+            side.discard(&delivery.body);
+            return Err(Refused::Busy);
+        };
         let (answer, answered) = oneshot::channel();
         let claim = Claim::default();
         let deliver = Deliver { delivery, claim: claim.clone(), answer, permit };
@@ -115,7 +118,11 @@ impl Deliveries {
         let mut answers: Vec<_> =
             recipients.iter().map(|rcpt| Answer::refused(rcpt, &AWAY)).collect();
         for (place, rcpt) in recipients.iter().enumerate() {
-            let (at, new) = match self.home(&rcpt.mailbox).await.map_err(|_| Refused::Unknown)? {
+            let Ok(home) = self.home(&rcpt.mailbox).await else {
+                self.0.partitions.iter().for_each(|side| side.discard(&body));
+                return Err(Refused::Unknown);
+            };
+            let (at, new) = match home {
                 Home::In(at) => (at, false),
                 Home::New(at) => (at, true),
                 Home::Away => continue,
@@ -233,15 +240,19 @@ impl Deliveries {
                 Home::New(_) => false,
                 Home::Away => return Err(ChangeError::Away),
             };
-            self.0.homes.forget(to);
             if is_taken {
+                self.0.homes.forget(to);
                 return Err(ChangeError::Taken(to.address()));
             }
+            // Its mail is put off where the change is under way, and nowhere else.
+            self.0.homes.assign(to, at);
         }
         let (answer, answered) = oneshot::channel();
         let asked = self.0.partitions[at].send(StoreRequest::Change(change, answer));
-        asked.map_err(|_| ChangeError::Away)?;
-        let changed = answered.await.map_err(|_| ChangeError::Away)?;
+        let changed = match asked {
+            Ok(()) => answered.await.unwrap_or(Err(ChangeError::Away)),
+            Err(_) => Err(ChangeError::Away),
+        };
         for name in [Some(subject), to].into_iter().flatten() {
             self.0.homes.forget(&name);
         }

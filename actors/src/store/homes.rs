@@ -47,7 +47,7 @@ impl Homes {
         if let Some(at) = self.lock().get(&address) {
             return Home::In(at);
         }
-        let (mut found, mut away) = (None, false);
+        let (mut found, mut failed, mut away) = (None, None, false);
         for (at, side) in sides.iter().enumerate() {
             if !side.is_there() {
                 away = true;
@@ -60,20 +60,30 @@ impl Homes {
                     warn!(mailbox = address, %path, "a mailbox lies in two partitions: the first counts");
                 }
                 Ok(true) => found = Some(at),
-                // An obstacle there is the partition's to tell.
-                Err(_) => found = found.or(Some(at)),
+                // Of two that cannot be looked into nobody knows.
+                Err(_) if failed.is_some() => away = true,
+                Err(_) => failed = Some(at),
             }
         }
-        match (found, away) {
-            (Some(at), _) => Home::In(self.lock().decide(&address, at)),
-            (None, true) => Home::Away,
-            (None, false) => {
+        match (found, failed, away) {
+            (Some(at), ..) => Home::In(self.lock().decide(&address, at)),
+            (None, _, true) => Home::Away,
+            // The obstacle there is the partition's to tell; nobody remembers it.
+            (None, Some(at), false) => Home::In(at),
+            (None, None, false) => {
                 let free = |at: &usize| sides[*at].known.free.load(Relaxed);
                 let most = (0..sides.len()).rev().max_by_key(free).unwrap_or_default();
                 // Somebody else may have decided since.
                 Home::New(self.lock().decide(&address, most))
             }
         }
+    }
+
+    /// It is about to lie there, whatever was decided before.
+    pub(super) fn assign(&self, mailbox: &MailboxName, at: usize) {
+        let (address, mut known) = (mailbox.address(), self.lock());
+        known.old.remove(&*address);
+        known.put(address.into(), at);
     }
 
     /// Nobody knows any more where it lies.

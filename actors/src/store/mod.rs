@@ -38,7 +38,7 @@ pub use partition_side::PartitionStatus;
 use partition_side::{PartitionSide, PartitionState};
 use request::SpillSlot;
 use threads::Threads;
-pub use unix_mailboxes::{Undelivered, UnixMailboxes, UnixMailboxesError};
+pub use unix_mailboxes::{Undelivered, UnixMailboxes, UnixMailboxesError, check_files_user};
 pub(crate) use writer::AWAY;
 
 use crate::{

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use relais_channels::mailbox::{self, MailboxName};
+use relais_channels::mailbox::{self, Body, MailboxName};
 
 use super::request::{SpillSlot, StoreRequest};
 use crate::actor::{Meter, Parcel};
@@ -58,6 +58,13 @@ pub struct PartitionStatus {
 pub(super) struct ThreadEnded;
 
 impl PartitionSide {
+    /// A message that waits here is not to be delivered: its file goes.
+    pub(super) fn discard(&self, body: &Body) {
+        if let (Body::File { name, .. }, Some(spill)) = (body, self.spill.get()) {
+            spill.discard(name);
+        }
+    }
+
     /// Asks its thread. `Err`: it has ended, and so has whoever waits for an answer.
     pub(super) fn send(&self, work: StoreRequest) -> Result<(), ThreadEnded> {
         self.writer.send(Parcel::new(work, &self.meter)).map_err(|_| ThreadEnded)

@@ -139,7 +139,8 @@ impl HeaderGap {
     /// front of everything becomes a field.
     pub fn of(message: &[u8]) -> Option<Self> {
         let past = message.iter().position(|c| *c != b'>').unwrap_or_default();
-        if message[past..].starts_with(b"From ") {
+        let is_field = past == 0 && fields(message).next().is_some_and(has_name);
+        if message[past..].starts_with(b"From ") && !is_field {
             return Some(Self { at: 0, octets: MAILBOX_LINE });
         }
         let mut at = 0;
@@ -294,6 +295,7 @@ mod tests {
             (": b\r\n", "\r\n: b\r\n"),
             ("From a now\r\nA: b\r\n\r\n", "X-Mailbox-Line: From a now\r\nA: b\r\n\r\n"),
             (">From a\r\nno field\r\n", "X-Mailbox-Line: >From a\r\n\r\nno field\r\n"),
+            ("From : a\r\nA: b\r\n\r\n", "From : a\r\nA: b\r\n\r\n"),
             ("From: a\r\n>From b\r\n", "From: a\r\n\r\n>From b\r\n"),
         ];
         for (message, want) in rows {

@@ -68,9 +68,14 @@ pub fn each_mailbox(
     })
 }
 
-/// Whether a user has something in the partition at `root`: then his mail goes there.
+/// Whether a user has something in the partition at `root`: then his mail goes there. A partition that is
+/// not mounted says nothing about anybody.
 pub fn is_home(root: &Path, mailbox: &MailboxName) -> io::Result<bool> {
-    match dir::Dir::root(root)?.open(mailbox.domain()) {
+    let root = dir::Dir::root(root)?;
+    if !root.has(MARKER)? {
+        return Err(io::Error::other("the partition is not mounted"));
+    }
+    match root.open(mailbox.domain()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         domain => domain?.has(mailbox.uid()),
     }

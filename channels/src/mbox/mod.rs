@@ -32,6 +32,7 @@ pub use self::{
     content::{MboxMessage, from_date},
     error::AppendError,
     place::{FilePlace, Owner, Rights},
+    rights::with_rights,
 };
 #[cfg(doc)]
 use self::{held::Held, intent::Intent};

@@ -18,6 +18,12 @@ pub(super) fn are_had(owner: Owner) -> bool {
     own.is_root() || own.as_raw() == owner.user
 }
 
+/// Does this with the rights of an account, on this thread.
+pub fn with_rights<T>(owner: Owner, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let _acting = Acting::of(owner)?;
+    work()
+}
+
 /// While this lives, its thread has the rights of an account. An engine that is not root has those of
 /// its own all the time.
 #[derive(Debug)]

@@ -107,9 +107,9 @@ where
             }
             Event::Present(other) => {
                 let answer = intake.present(&other).await;
-                session.excuse_from_auth(intake.needs_no_login());
                 enter(setups.of(intake.channel()), session, &mut clock);
                 session.presented(answer);
+                session.excuse_from_auth(intake.needs_no_login());
             }
             Event::Authenticate(said) => {
                 let answer = Box::pin(intake.authenticate(said)).await;

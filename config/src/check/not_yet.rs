@@ -17,7 +17,7 @@ use crate::{
         consistency,
         known::Known,
         leads::literal_tags,
-        roles::{NO_QUEUE, Roles, in_section, takes_mail},
+        roles::{NO_QUEUE, Roles, in_section, logs_in, takes_mail},
     },
     file::{
         reader::Reader,
@@ -76,7 +76,8 @@ fn warn_of_queue(config: &Config, reader: &mut Reader<'_>) {
     }
     for (field, _) in NEEDS.iter().filter(|(_, need)| matches!(need, Need::Queue)) {
         let section = field.split('.').next().unwrap_or_default();
-        if reader.is_given(section) {
+        let is_for_logins = section == "directory" && logs_in(config);
+        if reader.is_given(section) && !is_for_logins {
             let message = format!(
                 "{NO_QUEUE}: nothing comes of {section}, but for mail that waits in the queue from \
                  before"

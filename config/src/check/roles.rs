@@ -205,6 +205,15 @@ pub(crate) fn takes_mail(config: &Config) -> bool {
         || programs.any(|program| program == dispatcher::Program::Smtp)
 }
 
+/// Whether clients of a service may log in: the directory is there for that, too.
+pub(crate) fn logs_in(config: &Config) -> bool {
+    let mut services = config.dispatcher.enabled();
+    services.any(|service| {
+        let mut own = config.channels.iter().filter(|channel| channel.name == service.channel);
+        own.any(|channel| channel.sasl.server != crate::tls::Insist::No)
+    })
+}
+
 /// The channels that recipients can be routed to.
 fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
     let mut reached = vec![false; config.channels.len()];

@@ -216,6 +216,8 @@ fn of_unserved(channel: &Channel, id: MessageId) -> String {
 fn of_suspended(program: Program, host: &str, suspension: &Suspension, id: MessageId) -> String {
     let ails = if program == Program::Pipe {
         return of_program(host, suspension, id);
+    } else if suspension.reply.text.to_ascii_uppercase().contains("STARTTLS") {
+        "wants TLS before it takes mail: `tls: (client: May)` of the channel does, or `Must`. It"
     } else if suspension.reply.wants_login() {
         "wants relais to log in before it takes mail: `sasl: (client: Must, credentials: \"FILE\")` \
          of the channel does, or let that server trust this host (Cyrus: `lmtpd -a`, or its UNIX \

@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use relais_actors::front::listening::{self, BindError, Ours};
+use relais_actors::{
+    front::listening::{self, BindError, Ours},
+    store::check_files_user,
+};
 use relais_channels::mailbox;
 use relais_config::{Config, Service, Store};
 use rustix::fs::{Access, access, statfs};
@@ -44,6 +47,7 @@ pub(crate) fn find(config: &Config, running: &Running) -> Vec<Obstacle> {
     found.extend(data(config));
     found.extend(store(config, running));
     found.extend(native(config));
+    found.extend(native_files(config));
     for service in config.dispatcher.enabled() {
         found.extend(sockets(config, service, running));
     }
@@ -152,6 +156,13 @@ fn native(config: &Config) -> Option<Obstacle> {
     };
     let accepted = "the folder of mailboxes is expected, which the engine can write to";
     Some(obstacle("native.path", why, accepted))
+}
+
+/// The account whose rights files of aliases are written with.
+fn native_files(config: &Config) -> Option<Obstacle> {
+    let files = &config.native.as_ref()?.files;
+    let error = check_files_user(files.user.as_deref(), &files.folders).err()?;
+    Some(obstacle("native.files.user", error.to_string(), "an account of this machine is expected"))
 }
 
 fn sockets(config: &Config, service: &Service, running: &Running) -> Vec<Obstacle> {

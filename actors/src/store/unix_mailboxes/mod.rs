@@ -303,6 +303,11 @@ fn start_writer(intents: &Path) -> io::Result<Sender<AppendRequest>> {
     Ok(sender)
 }
 
+/// Looks whether files of the operator can be written with the rights of this account.
+pub fn check_files_user(user: Option<&str>, folders: &[PathBuf]) -> Result<(), UnixMailboxesError> {
+    files_owner(user, folders).map(|_| ())
+}
+
 /// The account that files of the operator are written with.
 fn files_owner(
     user: Option<&str>,

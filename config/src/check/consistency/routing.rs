@@ -6,6 +6,7 @@ use crate::{
     check::{
         known::{Known, list},
         leads::literal_tags,
+        roles::logs_in,
     },
     file::reader::{Reader, suggest},
     language::rewrite::{Condition, RewriteTemplate, Rewriting},
@@ -23,7 +24,7 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
             reader.mistake_at("delivery_options", message, accepted);
         }
     }
-    if config.directory.is_some() && config.delivery_options.is_empty() {
+    if config.directory.is_some() && config.delivery_options.is_empty() && !logs_in(config) {
         let message = "without delivery_options the directory's users have no place to deliver to";
         reader.warning_at("directory", message, false);
     }
