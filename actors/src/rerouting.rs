@@ -23,7 +23,7 @@ use crate::{
     channel_table::Channels,
     directory::GivenPassword,
     events::MessageRerouted,
-    forms::{BegunForm, FormedMail, HeaderForms, PASSWORD, header_length},
+    forms::{BegunForm, FormedMail, HeaderForms, PASSWORD, header_octets},
     metrics::Metrics,
     router::{
         HeaderPassword, NoWay, PostProof, Poster, Question, Route, RouterHandle, grouped,
@@ -478,7 +478,7 @@ async fn begin(
     octets: &[u8],
     sender: Option<&Address>,
 ) -> Result<Vec<BegunForm>, Reply> {
-    let end = header_length(octets).unwrap_or(octets.len());
+    let end = header_octets(octets, 0).unwrap_or(octets.len());
     // Lines of a list come behind our own.
     let own = received_length(&octets[..end]);
     let (head, message) = octets.split_at(own);
@@ -487,8 +487,9 @@ async fn begin(
 
 /// The file of a large message, and its beginning with all of its header.
 async fn opened(path: &Path) -> io::Result<(File, Vec<u8>)> {
-    let (mut file, mut seen) = (File::open(path).await?, Vec::new());
-    while header_length(&seen).is_none() && seen.len() < LARGEST_HEADER {
+    let (mut file, mut seen, mut searched) = (File::open(path).await?, Vec::new(), 0);
+    while header_octets(&seen, searched).is_none() && seen.len() < LARGEST_HEADER {
+        searched = seen.len();
         if (&mut file).take(PIECE).read_to_end(&mut seen).await? == 0 {
             break;
         }

@@ -300,12 +300,15 @@ impl HeaderForms {
     }
 }
 
-/// Octets of the header that a message begins with, its blank line included; `None`: it has no end.
-pub fn header_length(message: &[u8]) -> Option<usize> {
+/// Octets of a message's header and of the blank line behind it; the end is looked for from `from` on.
+/// `None`: it has not ended yet.
+pub fn header_octets(message: &[u8], from: usize) -> Option<usize> {
     if message.starts_with(b"\r\n") {
-        return Some(2);
+        return Some(b"\r\n".len());
     }
-    memmem::find(message, b"\r\n\r\n").map(|at| at + 4)
+    let end = b"\r\n\r\n";
+    let start = from.saturating_sub(end.len() - 1).min(message.len());
+    memmem::find(&message[start..], end).map(|at| start + at + end.len())
 }
 
 /// The treatment for a channel, if it has not been given before.

@@ -4,10 +4,10 @@
 use std::{io::Write, time::SystemTime};
 
 use mail_parser::{HeaderName, MessageParser};
-use memchr::memmem;
 use relais_channels::mail::{Enhanced, MessageId, Reply};
 
 use super::{authentication::Identity, received::put_date};
+use crate::forms::header_octets;
 
 /// The lines of a header that a submission has to have.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -69,17 +69,6 @@ impl Author {
         };
         if self.from.iter().all(is_own) { Ok(()) } else { Err(NOT_YOURS) }
     }
-}
-
-/// Octets of a message's header and of the blank line behind it; the end is looked for from `from` on.
-/// `None`: it has not ended yet.
-pub(super) fn header_octets(message: &[u8], from: usize) -> Option<usize> {
-    if message.starts_with(b"\r\n") {
-        return Some(b"\r\n".len());
-    }
-    let end = b"\r\n\r\n";
-    let start = from.saturating_sub(end.len() - 1).min(message.len());
-    memmem::find(&message[start..], end).map(|at| start + at + end.len())
 }
 
 /// The header without lines of blanks alone: whoever reads it goes on behind them, and some parsers

@@ -23,12 +23,12 @@ use super::{
     queue_side::{AuthorPolicy, QueueSide},
     rates::{RateParties, Reached},
     received::Received,
-    submission::{Author, check_sender, header_octets},
+    submission::{Author, check_sender},
     switching::QueueSides,
 };
 use crate::{
     events::{HandshakeEnded, MessageAccepted, RecipientsRefused},
-    forms::{BegunForm, FormedMail, HeaderForms},
+    forms::{BegunForm, FormedMail, HeaderForms, header_octets},
     in_hand,
     router::{
         Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route, Submission, grouped,
