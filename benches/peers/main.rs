@@ -3,16 +3,20 @@
 //! Each server is driven in turn by Postfix's own `smtp-source`, several rounds alternating, and
 //! the clock stops when the last message has arrived: in `smtp-sink -L` behind a relay, in the
 //! Maildir behind a store. CPU is that of all processes of the server, those that have ended too;
-//! source and sink are counted only in the line that shows the two alone ([`floor`]). Disks,
-//! limits and logging are each server's defaults.
+//! source and sink are counted only in the line that shows the two alone ([`floor`]); beside the
+//! stores, a line shows the files alone ([`bare`]). Disks, limits and logging are each server's
+//! defaults.
 //!
 //!     cargo run --release -p relais-benches --bin peers
 //!     cargo run --release -p relais-benches --bin peers -- --lmtp-store
+//!     cargo run --release -p relais-benches --bin peers -- --lmtp-store --recipients 20
+//!     cargo run --release -p relais-benches --bin peers -- --lmtp-store --tls
 //!     cargo run --release -p relais-benches --bin peers -- --tls
 //!     cargo run --release -p relais-benches --bin peers -- --against OLD/relais
 //!
 //! Wants Postfix and, for the store, Dovecot and Cyrus; as root it installs what is missing.
 
+mod bare;
 mod floor;
 mod handshakes;
 mod postfix;
@@ -45,8 +49,12 @@ struct Options {
     /// LMTP in, mailbox out, against Dovecot and Cyrus; else SMTP in, LMTP out, against Postfix.
     #[arg(long)]
     lmtp_store: bool,
-    /// TLS before the greeting, against Postfix: handshakes, and relaying over kept connections.
-    #[arg(long, conflicts_with = "lmtp_store")]
+    /// Recipients of a message for a store, each of which counts as a message.
+    #[arg(long, default_value_t = 1, requires = "lmtp_store")]
+    recipients: usize,
+    /// TLS before the greeting. Against Postfix: handshakes, and relaying over kept connections; with
+    /// `--lmtp-store`, against Dovecot.
+    #[arg(long)]
     tls: bool,
     /// Another build of the program, given the same in each round.
     #[arg(long, value_name = "PROGRAM", visible_alias = "beside")]
@@ -57,6 +65,12 @@ struct Options {
 }
 
 impl Options {
+    /// What the load comes from.
+    fn source(&self, lmtp: bool, keep: bool) -> Source {
+        let Self { size, sessions, recipients, .. } = *self;
+        Source { lmtp, keep, size, sessions, recipients }
+    }
+
     /// The builds of relais that take part, this one first.
     fn builds(&self) -> Vec<Build<'_>> {
         let this = (!self.peer_only).then_some(Build::This);
@@ -68,9 +82,10 @@ fn main() {
     let options = Options::parse();
     packages::install(options.lmtp_store);
     match (options.lmtp_store, options.tls) {
-        (true, _) => stores(&options),
-        (_, true) => over_tls(&options),
-        _ => relays(&options),
+        (true, false) => stores(&options),
+        (true, true) => stores_over_tls(&options),
+        (false, true) => over_tls(&options),
+        (false, false) => relays(&options),
     }
 }
 
@@ -83,7 +98,7 @@ fn relays(options: &Options) {
     }
     let floor = Floor::start();
     for keep in [true, false] {
-        let source = Source { lmtp: false, keep, size: options.size, sessions: options.sessions };
+        let source = options.source(false, keep);
         let title = if keep { "kept connections" } else { "a connection per message" };
         let mut table = Table::new(&format!("SMTP in -> queue -> LMTP out, {title}"));
         for _ in 0..options.rounds {
@@ -116,7 +131,7 @@ fn over_tls(options: &Options) {
         }
     }
     table.print();
-    let source = Source { lmtp: false, keep: true, size: options.size, sessions: options.sessions };
+    let source = options.source(false, true);
     let mut table = Table::new("SMTP in over TLS -> queue -> LMTP out, kept connections");
     let authority = authority.file();
     for _ in 0..options.rounds {
@@ -139,12 +154,46 @@ fn stores(options: &Options) {
     for (place, build) in options.builds().into_iter().enumerate() {
         servers.insert(place, Box::new(relais::Store::start(build)));
     }
-    let source = Source { lmtp: true, keep: true, size: options.size, sessions: options.sessions };
-    let mut table = Table::new("LMTP in -> Maildir, kept connections");
+    let source = options.source(true, true);
+    let each = match options.recipients {
+        1 => String::new(),
+        many => format!(", {many} recipients a message, each of which counts as one"),
+    };
+    for server in &servers {
+        Load { source, messages: 1 }.make_mailboxes(server.as_ref());
+    }
+    let mut table = Table::new(&format!("LMTP in -> Maildir, kept connections{each}"));
+    let files = bare::Files::new();
     for _ in 0..options.rounds {
         for server in &servers {
             let load = Load { source, messages: server.share(options.messages) };
             table.enter(&server.name(), load.until_answered(server.as_ref()));
+        }
+        let load = Load { source, messages: (options.messages / 10).max(1) };
+        table.enter(bare::NAME, files.deliver(&load));
+    }
+    table.print();
+}
+
+/// The same with TLS before the greeting, which Cyrus has not.
+fn stores_over_tls(options: &Options) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path());
+    let certificate = authority.sign("localhost", &["localhost"], 2099);
+    let dovecot = ForeignStore::dovecot_with_certificate(&certificate, "");
+    let (port, dovecots) = (free_port(), dovecot.tls_port);
+    let servers: [(Box<dyn Server>, u16); 2] = [
+        (Box::new(relais::Store::with_tls(&certificate, port)), port),
+        (Box::new(dovecot), dovecots),
+    ];
+    let source = options.source(true, true);
+    let mut table = Table::new("LMTP in over TLS -> Maildir, kept connections");
+    let authority = authority.file();
+    for _ in 0..options.rounds {
+        for (server, port) in &servers {
+            let load = Load { source, messages: server.share(options.messages) };
+            let at = (*port, authority.as_path());
+            table.enter(&server.name(), load.answered_over_tls(at, server.as_ref()));
         }
     }
     table.print();

@@ -34,20 +34,13 @@ impl Relay {
 
 impl Relay {
     /// The same, with TLS before the greeting on `port`.
-    pub(crate) fn with_tls((certificate, key): &(PathBuf, PathBuf), port: u16, sink: u16) -> Self {
+    pub(crate) fn with_tls(certificate: &(PathBuf, PathBuf), port: u16, sink: u16) -> Self {
         let settings = Settings::standalone().deliver_to(sink);
         let smtp = settings.smtp;
-        let tls = format!(
-            "tls: (certificate: {:?}, key: {:?})",
-            certificate.display().to_string(),
-            key.display().to_string()
-        );
-        let ports = format!("ports: [{smtp}], tls_ports: [{port}]");
-        let settings = settings
-            .section(&tls)
-            .channel("tcp_local", "tls: (server: May)")
-            .edit(&format!("ports: [{smtp}]"), &ports);
-        Self(Engine::start(Build::This, settings))
+        Self(Engine::start(
+            Build::This,
+            behind_tls(settings, "tcp_local", smtp, (certificate, port)),
+        ))
     }
 }
 
@@ -55,6 +48,37 @@ impl Store {
     pub(crate) fn start(build: Build<'_>) -> Self {
         Self(Engine::start(build, Settings::standalone()))
     }
+
+    /// The same, with TLS before the greeting on `port`.
+    pub(crate) fn with_tls(certificate: &(PathBuf, PathBuf), port: u16) -> Self {
+        let settings = Settings::standalone();
+        let lmtp = settings.lmtp;
+        let access = ("TCP|*|LMTP|".replace("LMTP", &lmtp.to_string()), format!("TCP|*|{port}|"));
+        let settings = settings.edit(&access.0, &access.1);
+        Self(Engine::start(
+            Build::This,
+            behind_tls(settings, "tcp_lmtpss", lmtp, (certificate, port)),
+        ))
+    }
+}
+
+/// The service on `clear` has `port` besides, with TLS before the greeting; its mail comes in by `channel`.
+fn behind_tls(
+    settings: Settings,
+    channel: &str,
+    clear: u16,
+    ((certificate, key), port): (&(PathBuf, PathBuf), u16),
+) -> Settings {
+    let tls = format!(
+        "tls: (certificate: {:?}, key: {:?})",
+        certificate.display().to_string(),
+        key.display().to_string()
+    );
+    let ports = format!("ports: [{clear}], tls_ports: [{port}]");
+    settings
+        .section(&tls)
+        .channel(channel, "tls: (server: May)")
+        .edit(&format!("ports: [{clear}]"), &ports)
 }
 
 impl Engine {

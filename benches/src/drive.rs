@@ -41,6 +41,8 @@ pub struct Source {
     pub size: usize,
     /// Connections at once.
     pub sessions: usize,
+    /// Recipients of a message.
+    pub recipients: usize,
 }
 
 /// The load that one server is given in one round.
@@ -54,7 +56,7 @@ pub struct Load {
 /// The result of a round.
 #[derive(Clone, Copy)]
 pub struct Measured {
-    /// How many.
+    /// How many; one with several recipients counts once for each.
     pub messages: usize,
     /// Until the last of them.
     pub time: Duration,
@@ -85,8 +87,26 @@ impl Load {
         server: &dyn Server,
         sink: &Sink,
     ) -> Measured {
-        let source = TlsSource::new(port, authority, RECIPIENTS[0], self.source.size);
+        let source = TlsSource::new(port, authority, RECIPIENTS[0], self.source);
         self.until_delivered(server, sink, || source.run(self.source.sessions, self.messages))
+    }
+
+    /// The same until every message was answered; some mailboxes share the load.
+    pub fn answered_over_tls(
+        &self,
+        (port, authority): (u16, &Path),
+        server: &dyn Server,
+    ) -> Measured {
+        let (sessions, messages) =
+            (self.source.sessions / RECIPIENTS.len(), self.messages / RECIPIENTS.len());
+        let sources = RECIPIENTS.map(|to| TlsSource::new(port, authority, to, self.source));
+        self.measure(server, || {
+            thread::scope(|threads| {
+                for source in &sources {
+                    threads.spawn(|| source.run(sessions, messages));
+                }
+            });
+        })
     }
 
     /// The time until the server has taken it all, and the CPU until `sink` has it.
@@ -104,6 +124,14 @@ impl Load {
     pub fn straight_into(&self, server: &dyn Server) -> Measured {
         let Source { sessions, .. } = self.source;
         self.measure(server, || self.run(server.port(), RECIPIENTS[0], sessions, self.messages)())
+    }
+
+    /// One message for each mailbox, one after the other: a store makes it then. Cyrus refuses one of two
+    /// first messages that come at once.
+    pub fn make_mailboxes(&self, server: &dyn Server) {
+        for to in RECIPIENTS {
+            self.run(server.port(), to, 1, 1)();
+        }
     }
 
     /// Until every message was answered; some mailboxes share the load.
@@ -141,7 +169,7 @@ impl Load {
         work();
         let time = start.elapsed();
         let cpu = cpu::time_of(server.pid()).saturating_sub(cpu);
-        Measured { messages: self.messages, time, cpu }
+        Measured { messages: self.messages * self.source.recipients, time, cpu }
     }
 
     /// Starts a source, and returns what waits for it.
@@ -150,7 +178,7 @@ impl Load {
         command.args(self.source.lmtp.then_some("-L")).args(self.source.keep.then_some("-d"));
         let mut child = command
             .args(["-s", &sessions.to_string(), "-m", &messages.to_string()])
-            .args(["-l", &self.source.size.to_string()])
+            .args(["-l", &self.source.size.to_string(), "-r", &self.source.recipients.to_string()])
             .args(["-f", "sender@sender.example", "-t", to])
             .arg(format!("127.0.0.1:{port}"))
             .spawn()

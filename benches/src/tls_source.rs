@@ -1,5 +1,5 @@
 //! A source that speaks TLS before the greeting, which `smtp-source` does not. It says what that says,
-//! a command at a time. Its CPU is nobody's: only the server's is counted.
+//! SMTP or LMTP, a command at a time. Its CPU is nobody's: only the server's is counted.
 
 use std::{
     net::SocketAddr,
@@ -26,24 +26,36 @@ use tokio_rustls::{
     },
 };
 
+use crate::Source;
+
 /// Where messages go, and what they are.
 #[derive(Clone)]
 pub(crate) struct TlsSource {
     server: SocketAddr,
     connector: TlsConnector,
-    recipient: Arc<str>,
+    /// The line of `LHLO` or `HELO`.
+    hello: &'static str,
+    recipients: Arc<[String]>,
+    /// To the dot: one, over LMTP one for each recipient.
+    replies: usize,
     content: Arc<[u8]>,
 }
 
 impl TlsSource {
-    /// To this port of 127.0.0.1, whose certificate this authority has signed; messages of `size`
-    /// octets.
-    pub(crate) fn new(port: u16, authority: &Path, recipient: &str, size: usize) -> Self {
+    /// To this port of 127.0.0.1, whose certificate this authority has signed, called as `source` says.
+    pub(crate) fn new(port: u16, authority: &Path, recipient: &str, source: Source) -> Self {
+        let recipients: Arc<[String]> = match source.recipients {
+            1 => [recipient.to_owned()].into(),
+            // As `smtp-source -r` names them.
+            many => (1..=many).map(|number| format!("{number}{recipient}")).collect(),
+        };
         Self {
             server: SocketAddr::from(([127, 0, 0, 1], port)),
             connector: connector(authority),
-            recipient: recipient.into(),
-            content: [message("tls", size), b".\r\n".to_vec()].concat().into(),
+            hello: if source.lmtp { "LHLO source.example\r\n" } else { "HELO source.example\r\n" },
+            replies: if source.lmtp { recipients.len() } else { 1 },
+            recipients,
+            content: [message("tls", source.size), b".\r\n".to_vec()].concat().into(),
         }
     }
 
@@ -84,15 +96,20 @@ impl Session {
         let stream = source.connector.connect(name, socket).await.expect("a handshake");
         let mut session = Self { peer: BufReader::new(stream), line: String::new() };
         session.reply("2").await;
-        session.say(b"HELO source.example\r\n", "2").await;
+        session.say(source.hello.as_bytes(), "2").await;
         session
     }
 
     async fn send(&mut self, source: &TlsSource) {
         self.say(b"MAIL FROM:<sender@sender.example>\r\n", "2").await;
-        self.say(format!("RCPT TO:<{}>\r\n", source.recipient).as_bytes(), "2").await;
+        for recipient in source.recipients.iter() {
+            self.say(format!("RCPT TO:<{recipient}>\r\n").as_bytes(), "2").await;
+        }
         self.say(b"DATA\r\n", "3").await;
         self.say(&source.content, "2").await;
+        for _ in 1..source.replies {
+            self.reply("2").await;
+        }
     }
 
     async fn say(&mut self, octets: &[u8], want: &str) {
@@ -101,11 +118,16 @@ impl Session {
         self.reply(want).await;
     }
 
-    /// One line: nothing of more is asked for.
+    /// Its last line.
     async fn reply(&mut self, want: &str) {
-        self.line.clear();
-        self.peer.read_line(&mut self.line).await.expect("a reply");
-        assert!(self.line.starts_with(want), "refused: {}", self.line);
+        loop {
+            self.line.clear();
+            self.peer.read_line(&mut self.line).await.expect("a reply");
+            assert!(self.line.starts_with(want), "refused: {}", self.line);
+            if self.line.as_bytes().get(3) != Some(&b'-') {
+                return;
+            }
+        }
     }
 }
 
