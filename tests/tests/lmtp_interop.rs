@@ -22,6 +22,13 @@ fn dovecot_settles_each_of_several_by_itself() {
     let users = [(ann, None), (ben, None), (tight, Some("8K")), (over, Some("8K"))];
     let store = ForeignStore::dovecot_of(&users);
     store.fill("over@one.test", 10_000);
+    // One of them is over quota at RCPT, the other not before the dot; and there is no SIZE.
+    let (mut direct, _) = Dialogue::connect(store.port).expect("a connection");
+    assert!(!direct.ask("LHLO mail.test").text.contains("SIZE"));
+    direct.ask("MAIL FROM:<a@sender.test>").expect(250);
+    direct.ask("RCPT TO:<over@one.test>").expect_start("552 5.2.2");
+    direct.ask("RCPT TO:<tight@one.test>").expect(250);
+    drop(direct);
     let instance = Instance::new(Settings::standalone().stores(store.port));
     let _running = instance.start();
     let to = ["ann@one.test", "nobody@one.test", "tight@one.test", "over@one.test", "ben@one.test"];
