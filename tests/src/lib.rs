@@ -50,7 +50,7 @@ pub use foreign_mta::{Exim, LmtpPlace, Postfix, open_folder, unpacked};
 pub use foreign_store::{ForeignStore, distinct_files};
 pub use http::{Page, fetch};
 pub use imap::Imap;
-pub use instance::{Instance, Running};
+pub use instance::{Instance, Running, due_after};
 pub use ldif::Ldif;
 pub use load::{Load, message};
 pub use mailbox::{dot_stuffed, mailbox, strip_added, wire_form};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relais_tests::{
-    Aiosmtpd, Dialogue, ForeignStore, Instance, Settings, Sink, SmallDisk, eventually, fetch,
-    message, needs, needs_root, within,
+    Aiosmtpd, Dialogue, ForeignStore, Instance, Settings, Sink, SmallDisk, due_after, eventually,
+    fetch, message, needs, needs_root, within,
 };
 
 #[test]
@@ -380,20 +380,6 @@ fn a_busy_mailbox_is_tried_again_within_a_minute_unless_the_channel_says_otherwi
         instance.relais("queue", &["retry", "--all", "--yes"]);
         eventually("it is delivered", PATIENCE, || actions(&instance, "D") == 1);
     }
-}
-
-/// Seconds from the receipt of a delayed message until it is due.
-fn due_after(entry: &serde_json::Value) -> Option<u64> {
-    if entry["state"] != "delayed" {
-        return None;
-    }
-    // Within a day the time of day tells.
-    let second = |name: &str| {
-        let time = entry[name].as_str()?.get(11..19)?;
-        let parts: Vec<u64> = time.split(':').filter_map(|part| part.parse().ok()).collect();
-        Some(parts.iter().fold(0, |seconds, part| seconds * 60 + part))
-    };
-    Some((second("due")? + 86_400 - second("received")?) % 86_400)
 }
 
 /// The store has a small disk of its own, the spool has room.
