@@ -140,7 +140,7 @@ fn every_field_of_a_channel_survives_being_printed() {
         "(name: \"l\",          tag: \"localhost\",       program: Local),",
         r#"(name: "l", tag: "localhost", program: Local, port: Some(26), daemon: "[::1]:24",
            multigate: true, connectcanonical: true, dequeue_removeroute: true, private: false, mx: NoMx,
-           copies: Multiple, addrsperfile: 3, maxjobs: 4, threaddepth: 5, pool: "SMTP_POOL",
+           copies: Multiple, addrsperfile: 3, subdirs: 20, maxjobs: 4, threaddepth: 5, pool: "SMTP_POOL",
            backoff: ["1s", "PT5M", "P1DT1H"], notices: ["36h"],
            urgentbackoff: ["1m"], normalbackoff: ["2m"], nonurgentbackoff: ["3m"],
            urgentnotices: ["1d"], normalnotices: [1, 2], nonurgentnotices: ["9d"],
@@ -203,6 +203,65 @@ fn every_field_of_a_channel_survives_being_printed() {
     let differing: Vec<_> = a.lines().zip(b.lines()).filter(|(a, b)| a != b).take(3).collect();
     assert_eq!(differing, []);
     assert_eq!(format!("{:?}", again.channels[0]), format!("{l:?}"));
+}
+
+/// The channel blocks that the guide of the original shows (chapters 8 and 16, both releases), and the
+/// keywords of each of which nothing comes here.
+const BLOCKS: &[(&str, &[&str])] = &[
+    (
+        r#"(name: "c", tag: "c-daemon", program: Lmtp, defragment: true, multigate: true,
+            connectcanonical: true, fileinto: "@$4O:$U+$S@$D", port: 225, mx: NoDns, copies: SingleSys,
+            subdirs: 20, maxjobs: 7, pool: "SMTP_POOL", dequeue_removeroute: true)"#,
+        &["defragment", "fileinto", "mx", "subdirs"],
+    ),
+    (
+        r#"(name: "c", tag: "c-daemon", program: Smtp, mx: Mx, copies: SingleSys, subdirs: 20,
+            reverse: false, maxjobs: 7, pool: "SMTP_POOL", tls: (server: May), switchchannel: Allow,
+            saslswitchchannel: "tcp_local")"#,
+        &["program", "mx", "subdirs"],
+    ),
+    (r#"(name: "c", tag: "c-daemon", program: Lmtp, flagtransfer: true)"#, &[]),
+    (r#"(name: "c", tag: "c-daemon", program: Lmtp)"#, &[]),
+    (r#"(name: "c", tag: "c-daemon", program: Lmtp, reverse: false, notices: [1, 2, 3])"#, &[]),
+];
+
+#[test]
+fn channels_of_the_original_load_and_say_what_comes_of_nothing() {
+    for (block, idle) in BLOCKS {
+        let text = STANDALONE
+            .replace(
+                "channels: [",
+                &format!("tls: (certificate: \"c\", key: \"k\"), channels: [{block},"),
+            )
+            .replace("rewrite_rules: [", "rewrite_rules: [(\"c.test\", \"$U%$H@c-daemon\"),");
+        let (config, warnings) = load("f.ron", &text);
+        let said = |warning: &&Warning| {
+            let message = warning.to_string();
+            ["is not there yet", "are not there yet", "the spool keeps"]
+                .iter()
+                .any(|words| message.contains(words))
+        };
+        let fields = warnings.iter().filter(said).filter_map(|warning| {
+            let field = warning.field.strip_prefix("channels[0].")?;
+            (!["maxjobs", "pool"].contains(&field)).then(|| field.to_owned())
+        });
+        assert_eq!(fields.collect::<Vec<_>>(), *idle, "{block}");
+        assert_eq!(config.channels[0].name, "c");
+    }
+}
+
+/// Settings of the dispatcher of the original that are about processes and files which are not here.
+#[test]
+fn what_makes_no_sense_here_is_refused_by_its_name() {
+    for field in ["image", "logfile", "stacksize"] {
+        let text =
+            STANDALONE.replace("(program: Lmtp,", &format!("({field}: \"x\", program: Lmtp,"));
+        let mistakes = Config::parse("f.ron", &text).expect_err("it is no field").to_string();
+        assert!(mistakes.contains(&format!("there is no field {field}")), "{mistakes}");
+    }
+    let text = STANDALONE.replace("flagtransfer: true", "charset7: \"usascii\"");
+    let mistakes = Config::parse("f.ron", &text).expect_err("it is no field").to_string();
+    assert!(mistakes.contains("there is no field charset7"), "{mistakes}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{
 use rustix::process::{Signal, getegid, geteuid};
 use tempfile::TempDir;
 
-use crate::{eventually, free_port, is_root, process};
+use crate::{Instance, Running, Settings, eventually, free_port, is_root, process, program};
 
 /// A running instance.
 #[derive(Debug)]
@@ -134,6 +134,25 @@ service imap-login {{
 }}
 {unprivileged}"
     )
+}
+
+/// Starts an engine as the user that Dovecot reads mail as, which is not root: both may write to the same
+/// mailboxes then.
+pub fn start_beside_dovecot(settings: Settings) -> (Instance, Running) {
+    let instance = Instance::new(settings);
+    if !is_root() {
+        let running = instance.start();
+        return (instance, running);
+    }
+    let copy = instance.path("relais");
+    fs::copy(program(), &copy).expect("room");
+    let instance = instance.running(&copy);
+    give_to_nobody(&instance.path(""));
+    let mut wrapper = process::command("setpriv");
+    let running =
+        instance.spawn_by(wrapper.args(["--reuid=65534", "--regid=65534", "--clear-groups"]));
+    eventually("ready", Duration::from_secs(20), || instance.is_ready());
+    (instance, running)
 }
 
 fn give_to_nobody(store: &Path) {

@@ -124,6 +124,11 @@ impl ForeignStore {
         Self::cyrus_with("-a", "", None)
     }
 
+    /// Cyrus whose mailboxes hold so many KiB each.
+    pub fn cyrus_with_quota(kib: u32) -> Self {
+        Self::cyrus_with("-a", &format!("autocreate_quota: {kib}\n"), None)
+    }
+
     /// Cyrus as it is without further ado: whoever delivers over TCP has to log in.
     pub fn cyrus_that_wants_a_login() -> Self {
         Self::cyrus_with("", "", None)
@@ -146,7 +151,10 @@ impl ForeignStore {
         let (folder, port) = (folder(), free_port());
         let (imapd, master) = (folder.path().join("imapd.conf"), folder.path().join("cyrus.conf"));
         let mut lines = imapd_conf(folder.path()) + more;
-        if !more.is_empty() {
+        if !more.contains("autocreate_quota") {
+            lines.push_str("autocreate_quota: 0\n");
+        }
+        if more.contains("sasldb") {
             let users = passwords(folder.path());
             lines = lines + "sasl_sasldb_path: " + &users.display().to_string() + "\n";
         }
@@ -307,7 +315,6 @@ unixhierarchysep: yes
 servername: localhost
 lmtpsocket: {folder}/lmtp
 autocreate_post: yes
-autocreate_quota: 0
 "
     )
 }

@@ -263,3 +263,17 @@ const READY: Duration = Duration::from_secs(20);
 const TAIL_LINES: usize = 40;
 /// The program gathers lines for 10 ms before it writes them.
 const GATHERED: Duration = Duration::from_millis(100);
+
+/// Seconds from the receipt of a delayed message until it is due.
+pub fn due_after(entry: &Value) -> Option<u64> {
+    if entry["state"] != "delayed" {
+        return None;
+    }
+    // Within a day the time of day tells.
+    let second = |name: &str| {
+        let time = entry[name].as_str()?.get(11..19)?;
+        let parts: Vec<u64> = time.split(':').filter_map(|part| part.parse().ok()).collect();
+        Some(parts.iter().fold(0, |seconds, part| seconds * 60 + part))
+    };
+    Some((second("due")? + 86_400 - second("received")?) % 86_400)
+}

@@ -1,6 +1,6 @@
 //! The standalone configuration, with ports of its own and the changes a test asks for.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::{Slapd, build::work_tree, free_port};
 
@@ -53,7 +53,27 @@ impl Settings {
         settings
     }
 
-    /// The same with an LMTP service into UNIX mailboxes in `mail`, below the data directory; accounts
+    /// The shipped back end with all its services, for a relay at 127.0.0.1 and another at 127.0.0.2:
+    /// UNIX mailboxes by LMTP on the port `native`, and a socket `lmtp` in `folder`, where the mailboxes
+    /// lie in `mail`.
+    pub fn whole_store(native: u16, folder: &Path) -> Self {
+        let (smtp, lmtp, admin) = (free_port(), free_port(), free_port());
+        let folder = folder.display();
+        Self { smtp, lmtp, admin, text: example("store") }
+            .edit("ports: [225]", &format!("ports: [{lmtp}]"))
+            .edit("ports: [226]", &format!("ports: [{native}]"))
+            .edit("|225|", &format!("|{lmtp}|"))
+            .edit("|226|", &format!("|{native}|"))
+            .edit("192.18.74.206", "127.0.0.1")
+            .edit("192.18.74.129", "127.0.0.2")
+            .edit("/run/relais/lmtp", &format!("{folder}/lmtp"))
+            .edit("data: \"/var/lib/relais\"", "data: \"relais-data\"")
+            .edit("path: \"/var/spool/relais/store\"", "path: \"store\"")
+            .edit("/var/mail", &format!("{folder}/mail"))
+            .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
+    }
+
+    /// [`Self::store`] with an LMTP service into UNIX mailboxes in `mail`, below the data directory; accounts
     /// are those of its file `accounts`.
     pub fn unix_mailboxes() -> Self {
         let store = Self::store();

@@ -1,7 +1,5 @@
-//! Other MTAs send to our store by LMTP: odd messages of each, all of them stored, none returned.
-//!
-//! Postfix is the installed one, with a configuration of its own. Exim and `OpenSMTPD` cannot
-//! be installed beside it: `tests/run` unpacks their packages into a folder.
+//! Other MTAs send to our store by LMTP, to a port and to a UNIX socket: hundreds of odd messages of
+//! each, all of them stored, none returned.
 
 use std::{
     collections::HashMap,
@@ -13,13 +11,14 @@ use std::{
 };
 
 use relais_tests::{
-    Dialogue, Instance, Running, Settings, free_port, mailbox, needs, needs_root, run_with,
-    succeed, within,
+    Dialogue, Exim, Instance, LmtpPlace, Postfix, Running, Settings, free_port, mailbox, needs,
+    needs_root, open_folder, succeed, unpacked, within,
 };
 use tempfile::TempDir;
 
-const MESSAGES: usize = 100;
-const LIMIT: Duration = Duration::from_secs(180);
+/// To each place of a store.
+const MESSAGES: usize = 200;
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A store as a foreign MTA of this machine finds it: a port and a UNIX socket, on a channel without
 /// `flagtransfer`.
@@ -27,15 +26,13 @@ struct Store {
     instance: Instance,
     port: u16,
     socket: PathBuf,
-    /// For everybody to enter: MTAs work as users of their own.
     folder: TempDir,
     _running: Running,
 }
 
 impl Store {
     fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("mta-").tempdir_in("/tmp").expect("a folder");
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("our folder");
+        let folder = open_folder();
         let (port, socket) = (free_port(), folder.path().join("lmtp"));
         let services = format!(
             "services: {{
@@ -51,14 +48,19 @@ impl Store {
         Self { instance, port, socket, folder, _running: running }
     }
 
+    /// Its port and its socket, and a mailbox for what comes by each.
+    fn places(&self) -> [(LmtpPlace<'_>, &'static str); 2] {
+        [(LmtpPlace::Port(self.port), "alice"), (LmtpPlace::Socket(&self.socket), "bob")]
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// How often each message lies in alice's mailbox, by its number.
-    fn stored(&self) -> HashMap<usize, usize> {
+    /// How often each message lies in a mailbox, by its number.
+    fn stored(&self, user: &str) -> HashMap<usize, usize> {
         let mut stored = HashMap::new();
-        for message in mailbox(&self.instance.store(), "relais.example", "alice") {
+        for message in mailbox(&self.instance.store(), "relais.example", user) {
             let message = String::from_utf8_lossy(&message).into_owned();
             let number = message.split("odd-").nth(1).and_then(|rest| rest.split('-').next());
             let number = number.and_then(|n| n.parse().ok());
@@ -69,21 +71,22 @@ impl Store {
 
     /// Waits for every message, and sees that each is there once.
     #[track_caller]
-    fn has_all_once(&self, mta: &str, log: impl Fn() -> String) {
-        let all = within(LIMIT, || self.stored().len() == MESSAGES);
+    fn has_all_once(&self, user: &str, mta: &str, log: impl Fn() -> String) {
+        let all = within(LIMIT, || self.stored(user).len() == MESSAGES);
         assert!(all, "{mta} has not delivered all:\n{}", log());
-        let twice: Vec<_> = self.stored().into_iter().filter(|(_, times)| *times != 1).collect();
+        let twice: Vec<_> =
+            self.stored(user).into_iter().filter(|(_, times)| *times != 1).collect();
         assert!(twice.is_empty(), "{mta}: {twice:?}");
     }
 }
 
-/// Message `n`, with LF lines, as a local program hands it over. Its kind is one of ten.
+/// Message `n`, with LF lines, as a local program hands it over. Its kind is one of twenty.
 fn odd(n: usize) -> Vec<u8> {
     let head = format!(
         "Message-ID: <odd-{n}-@client.test>\nFrom: a@client.test\nTo: alice\nSubject: odd {n}\n"
     );
     let x = |count: usize| "x".repeat(count);
-    let rest = match n % 10 {
+    let rest: Vec<u8> = match n % 20 {
         0 => format!("\n{}\n", x(999)),
         1 => format!("X-Long: {}\n\nbody\n", x(990)),
         2 => format!("X-Folded:{}\n\nbody\n", format!("\n {}", x(70)).repeat(60)),
@@ -93,90 +96,24 @@ fn odd(n: usize) -> Vec<u8> {
         6 => format!("\n{}\n", format!("{}\n", x(998)).repeat(30)),
         7 => format!("\n{}\n", x(1_900)),
         8 => format!("X-Many: 1\n{}\n\u{e9}\u{fc} 8 bits\n", "X-Many: 2\n".repeat(200)),
-        _ => "\n \n\t\nFrom here\n>From there\n\n\n".to_owned(),
-    };
-    [head.as_bytes(), rest.as_bytes()].concat()
-}
-
-/// Where `tests/run` unpacked a program of a package that cannot be installed.
-fn unpacked(program: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("RELAIS_FOREIGN_MTAS");
-    let folder =
-        folder.map_or_else(|| PathBuf::from("/var/tmp/relais-foreign-mtas"), PathBuf::from);
-    let path = folder.join(program);
-    needs(&[&path.display().to_string()]).then_some(path)
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_default()
-}
-
-/// A Postfix that hands everything to our store's UNIX socket.
-struct Postfix {
-    config: PathBuf,
-    log: PathBuf,
-}
-
-impl Postfix {
-    fn start(store: &Store) -> Self {
-        let [config, queue, data] = ["config", "queue", "data"].map(|name| store.path(name));
-        let log = store.path("log");
-        for folder in [&config, &queue, &data] {
-            fs::create_dir(folder).expect("a fresh folder");
+        9 => "\n \n\t\nFrom here\n>From there\n\n\n".to_owned(),
+        10 => "X-Tabs:\t\ta\t\tb\n\t\tc\n\nbody\n".to_owned(),
+        11 => "X-Empty:\nX-Blank: \nx-odd.name_1: y\n\nbody\n".to_owned(),
+        12 => format!("\n{}", "\n".repeat(3_000)),
+        13 => format!("\n{}", "..\n".repeat(3_000)),
+        14 => format!("Received: by x.test;\n\tnow\n{}\nbody\n", "Received: y\n".repeat(20)),
+        15 => format!("Cc: {}x@y.test\n\nbody\n", "a@b.test,\n ".repeat(80)),
+        16 => "X-Ends: in blanks   \t\n\nso does   \t\n \t \n".to_owned(),
+        17 => format!("\n{}\n", "12345678\n".repeat(40_000)),
+        18 => {
+            "Content-Type: multipart/mixed; boundary=\"b\"\n\n--b\n\n--b\n\nnever ended".to_owned()
         }
-        succeed(Command::new("chown").arg("postfix").arg(&data), b"");
-        let (socket, place) = (store.socket.display(), store.folder.path().display());
-        let main = format!(
-            "compatibility_level = 3.6\nqueue_directory = {}\ndata_directory = {}\n\
-             myhostname = postfix.test\nmydestination =\ninet_interfaces = 127.0.0.1\n\
-             inet_protocols = ipv4\nalias_maps =\nlocal_recipient_maps =\n\
-             default_transport = lmtp:unix:{socket}\nrelay_transport = lmtp:unix:{socket}\n\
-             maillog_file = {}\nmaillog_file_prefixes = {place}\n\
-             lmtp_header_checks = regexp:{}/checks\n",
-            queue.display(),
-            data.display(),
-            log.display(),
-            config.display(),
-        );
-        fs::write(config.join("main.cf"), main).expect("a configuration");
-        fs::write(config.join("checks"), "/^Subject:/ PREPEND X-Prepended: by header_checks\n")
-            .expect("a table");
-        let services = [
-            ("pickup", "unix n - n 60 1 pickup"),
-            ("cleanup", "unix n - n - 0 cleanup"),
-            ("qmgr", "unix n - n 300 1 qmgr"),
-            ("rewrite", "unix - - n - - trivial-rewrite"),
-            ("bounce", "unix - - n - 0 bounce"),
-            ("defer", "unix - - n - 0 bounce"),
-            ("trace", "unix - - n - 0 bounce"),
-            ("flush", "unix n - n 1000? 0 flush"),
-            ("proxymap", "unix - - n - - proxymap"),
-            ("showq", "unix n - n - - showq"),
-            ("error", "unix - - n - - error"),
-            ("retry", "unix - - n - - error"),
-            ("anvil", "unix - - n - 1 anvil"),
-            ("scache", "unix - - n - 1 scache"),
-            ("lmtp", "unix - - n - - lmtp flags=DORX"),
-            ("postlog", "unix-dgram n - n - 1 postlogd"),
-        ];
-        let master = services.map(|(name, rest)| format!("{name} {rest}\n")).concat();
-        fs::write(config.join("master.cf"), master).expect("a configuration");
-        let postfix = Self { config, log };
-        succeed(&mut postfix.command("start"), b"");
-        postfix
+        _ => "\n250 2.0.0 OK\nQUIT\nBDAT 5 LAST\nRSET\n".to_owned(),
     }
-
-    fn command(&self, what: &str) -> Command {
-        let mut command = Command::new("/usr/sbin/postfix");
-        command.arg("-c").arg(&self.config).arg(what);
-        command
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        run_with(&mut self.command("stop"), b"");
-    }
+    .into_bytes();
+    // Octets that are no UTF-8, and controls.
+    let more: &[u8] = if n % 40 == 28 { b"\xff\xfe\x80 \x01\x1b[1m\x7f\n" } else { b"" };
+    [head.as_bytes(), &rest, more].concat()
 }
 
 #[test]
@@ -185,58 +122,42 @@ fn postfix_delivers_odd_messages_and_bounces_none() {
         return;
     }
     let store = Store::start();
-    let postfix = Postfix::start(&store);
-    for n in 0..MESSAGES {
-        let mut sendmail = Command::new("/usr/sbin/sendmail");
-        sendmail.arg("-C").arg(&postfix.config).args([
-            "-f",
-            "a@client.test",
-            "alice@relais.example",
-        ]);
-        succeed(&mut sendmail, &odd(n));
+    for (place, user) in store.places() {
+        let postfix = Postfix::that_adds_fields(place);
+        let to = format!("{user}@relais.example");
+        for n in 0..MESSAGES {
+            postfix.submit(&[&to], &odd(n));
+        }
+        store.has_all_once(user, "Postfix", || postfix.log());
+        let log = postfix.log();
+        assert!(!log.contains("status=bounced") && !log.contains("status=deferred"), "{log}");
+        let messages = mailbox(&store.instance.store(), "relais.example", user);
+        let original_to = format!("X-Original-To: {user}");
+        let added = |message: &Vec<u8>| {
+            let text = String::from_utf8_lossy(message).into_owned();
+            text.contains("X-Prepended: by header_checks") && text.contains(&original_to)
+        };
+        assert!(messages.iter().all(added), "each grew after its size was announced");
     }
-    store.has_all_once("Postfix", || read(&postfix.log));
-    let log = read(&postfix.log);
-    assert!(!log.contains("status=bounced") && !log.contains("status=deferred"), "{log}");
-    let messages = mailbox(&store.instance.store(), "relais.example", "alice");
-    let added = |message: &Vec<u8>| {
-        let text = String::from_utf8_lossy(message).into_owned();
-        text.contains("X-Prepended: by header_checks") && text.contains("X-Original-To: alice")
-    };
-    assert!(messages.iter().all(added), "each grew after its size was announced");
 }
 
 #[test]
 fn exim_delivers_odd_messages_and_bounces_none() {
-    let Some(exim) = unpacked("usr/sbin/exim4").filter(|_| needs_root()) else { return };
-    let store = Store::start();
-    let (spool, config) = (store.path("exim"), store.path("exim.conf"));
-    fs::create_dir(&spool).expect("a fresh folder");
-    succeed(Command::new("chown").arg("nobody:nogroup").arg(&spool), b"");
-    let (port, place) = (store.port, spool.display());
-    let text = format!(
-        "exim_user = nobody\nexim_group = nogroup\nspool_directory = {place}\n\
-         log_file_path = {place}/%slog\nprimary_hostname = exim.test\nlocal_interfaces = 127.0.0.1\n\
-         keep_environment =\ndisable_ipv6 = true\nbegin routers\nstore:\n  driver = manualroute\n\
-         \x20 transport = store\n  route_list = * 127.0.0.1\n  self = send\nbegin transports\nstore:\n\
-         \x20 driver = smtp\n  protocol = lmtp\n  port = {port}\n  message_linelength_limit = 100000\n\
-         begin retry\n* * F,1h,1m\n"
-    );
-    fs::write(&config, text).expect("a configuration");
-    let command = || {
-        let mut command = Command::new(&exim);
-        command.arg("-C").arg(&config);
-        command
-    };
-    for n in 0..MESSAGES {
-        let mut submit = command();
-        submit.args(["-odq", "-f", "a@client.test", "alice@relais.example"]);
-        succeed(&mut submit, &odd(n));
+    if !needs_root() {
+        return;
     }
-    succeed(command().arg("-q"), b"");
-    let log = || read(&spool.join("mainlog"));
-    store.has_all_once("Exim", log);
-    assert!(!log().contains(" ** ") && !log().contains(" == "), "{}", log());
+    let store = Store::start();
+    for (place, user) in store.places() {
+        let Some(exim) = Exim::new(place) else { return };
+        let to = format!("{user}@relais.example");
+        for n in 0..MESSAGES {
+            exim.submit(&[&to], &odd(n));
+        }
+        exim.run_queue();
+        store.has_all_once(user, "Exim", || exim.log());
+        let log = exim.log();
+        assert!(!log.contains(" ** ") && !log.contains(" == "), "{log}");
+    }
 }
 
 /// `smtpd` in a world of its own: its package lies elsewhere, and its users are not of this machine.
@@ -257,6 +178,10 @@ for user in opensmtpd:961 opensmtpq:962; do
     echo "${user%:*}:x:${user#*:}:${user#*:}::/var/lib/opensmtpd/empty:/usr/sbin/nologin" >>/etc/passwd
     echo "${user%:*}:x:${user#*:}:" >>/etc/group
 done
+for user in alice:963 bob:964; do
+    echo "${user%:*}:x:${user#*:}:${user#*:}::/:/bin/sh" >>/etc/passwd
+    echo "${user%:*}:x:${user#*:}:" >>/etc/group
+done
 exec "$1/usr/sbin/smtpd" -d -v -f "$3"
 "#;
 
@@ -270,6 +195,11 @@ impl Drop for Smtpd {
     }
 }
 
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// It connects to a port itself, and has `mail.lmtp` run for a socket.
 #[test]
 fn opensmtpd_relays_odd_messages_and_bounces_none() {
     let Some(package) = unpacked("usr/sbin/smtpd").filter(|_| needs_root()) else { return };
@@ -277,9 +207,11 @@ fn opensmtpd_relays_odd_messages_and_bounces_none() {
     let store = Store::start();
     let (port, config, log) = (free_port(), store.path("smtpd.conf"), store.path("smtpd.log"));
     let text = format!(
-        "action \"store\" relay host \"lmtp://127.0.0.1:{}\"\nlisten on 127.0.0.1 port {port}\n\
-         match from any for any action \"store\"\n",
-        store.port
+        "action \"port\" relay host \"lmtp://127.0.0.1:{}\"\naction \"socket\" lmtp \"{}\" rcpt-to\n\
+         listen on 127.0.0.1 port {port}\nmatch from any for rcpt-to \"bob@relais.example\" action \
+         \"socket\"\nmatch from any for any action \"port\"\n",
+        store.port,
+        store.socket.display(),
     );
     fs::write(&config, text).expect("a configuration");
     fs::set_permissions(&config, Permissions::from_mode(0o600)).expect("our file");
@@ -291,15 +223,27 @@ fn opensmtpd_relays_odd_messages_and_bounces_none() {
     let _smtpd = Smtpd(world.spawn().expect("unshare runs"));
     let up = within(LIMIT, || Dialogue::connect(port).is_ok());
     assert!(up, "smtpd does not listen:\n{}", read(&log));
-    let mut client = Dialogue::open(port);
-    for n in 0..MESSAGES {
-        let content = String::from_utf8(odd(n)).expect("UTF-8").replace('\n', "\r\n");
-        let content = if content.ends_with('\n') { content } else { content + "\r\n" };
-        client.message("a@client.test", &["alice@relais.example"], content.as_bytes()).expect(250);
+    for user in ["alice", "bob"] {
+        let to = format!("{user}@relais.example");
+        let numbers: Vec<_> = (0..MESSAGES).collect();
+        // It takes a hundred in a session.
+        for numbers in numbers.chunks(100) {
+            let mut client = Dialogue::open(port);
+            for n in numbers {
+                client.message("a@client.test", &[&to], &with_crlf(&odd(*n))).expect(250);
+            }
+        }
+        store.has_all_once(user, "OpenSMTPD", || read(&log));
     }
-    store.has_all_once("OpenSMTPD", || read(&log));
     let log = read(&log);
     assert!(!log.contains("stat=\"4") && !log.contains("stat=\"5"), "{log}");
+    assert!(!log.contains("result=\"TempFail") && !log.contains("result=\"PermFail"), "{log}");
+}
+
+/// A message with its lines as SMTP has them, the last one ended.
+fn with_crlf(message: &[u8]) -> Vec<u8> {
+    let lines = message.strip_suffix(b"\n").unwrap_or(message).split(|octet| *octet == b'\n');
+    lines.flat_map(|line| [line, b"\r\n"].concat()).collect()
 }
 
 #[test]
@@ -308,14 +252,20 @@ fn opensmtpds_mail_lmtp_delivers_odd_messages_and_bounces_none() {
         return;
     };
     let store = Store::start();
-    let place = format!("127.0.0.1:{}", store.port);
-    for n in 0..MESSAGES {
-        // As smtpd runs it: one recipient, the message on its input, not as root.
-        let mut deliver = Command::new("setpriv");
-        deliver.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]);
-        deliver.arg(&lmtp).args(["-d", &place, "-f", "a@client.test", "-r"]);
-        deliver.env("RECIPIENT", "alice@relais.example").env("SENDER", "a@client.test");
-        succeed(&mut deliver, &odd(n));
+    let places = [
+        (format!("127.0.0.1:{}", store.port), "alice"),
+        (store.socket.display().to_string(), "bob"),
+    ];
+    for (place, user) in places {
+        for n in 0..MESSAGES {
+            // As smtpd runs it: one recipient, the message on its input, not as root.
+            let mut deliver = Command::new("setpriv");
+            deliver.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]);
+            deliver.arg(&lmtp).args(["-d", &place, "-f", "a@client.test", "-r"]);
+            deliver.env("RECIPIENT", format!("{user}@relais.example"));
+            deliver.env("SENDER", "a@client.test");
+            succeed(&mut deliver, &odd(n));
+        }
+        store.has_all_once(user, "OpenSMTPD", || store.instance.log());
     }
-    store.has_all_once("OpenSMTPD", || store.instance.log());
 }

@@ -10,7 +10,8 @@ use std::{
 };
 
 use relais_tests::{
-    Dialogue, Instance, Settings, Sink, eventually, needs, needs_root, run_with, succeed,
+    Dialogue, Instance, Settings, Sink, due_after, eventually, needs, needs_root, open_folder,
+    run_with, succeed,
 };
 use tempfile::TempDir;
 
@@ -304,6 +305,35 @@ fn mail_that_comes_back_and_mail_that_cannot_be_appended_is_told_of() {
     fs::remove_dir(mail.join("games")).expect("there");
     instance.relais("queue", &["retry", &id]);
     eventually("it is delivered", LIMIT, || mail.join("games").is_file());
+}
+
+/// As at a store: another program has it for a moment, and the usual wait would be an hour.
+#[test]
+fn a_mailbox_that_is_locked_is_tried_again_within_a_minute() {
+    if !needs_root() {
+        return;
+    }
+    let folder = open_folder();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("our folder");
+    let mail = folder.path().display();
+    let settings = Settings::postfix()
+        .edit("mailbox_transport: \"lmtp:unix:/var/imap/socket/lmtp\",", "")
+        .edit("native: (path: \"/var/mail\")", &format!("native: (path: \"{mail}\")"));
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let (lock, mailbox) = (folder.path().join("games.lock"), folder.path().join("games"));
+    fs::write(&lock, "").expect("room");
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@b.test", &["games@mail.example.org"], b"Subject: x\r\n\r\nx\r\n").expect(250);
+    let due = || instance.queue().first().and_then(due_after);
+    eventually("it is put off", LIMIT, || due().is_some());
+    assert!(due().is_some_and(|wait| (1..=75).contains(&wait)), "{:?}", due());
+    let entry = instance.queue().remove(0);
+    let reply = entry["recipients"][0]["last_reply"].to_string();
+    assert!(reply.contains("420 4.2.0 Mailbox Locked"), "{entry}");
+    fs::remove_file(lock).expect("there");
+    instance.relais("queue", &["retry", "--all", "--yes"]);
+    eventually("it is delivered", LIMIT, || mailbox.is_file());
 }
 
 const RECIPIENTS: [&str; 9] =

@@ -43,6 +43,26 @@ fn instance(fields: &str, at: &str, mappings: &str) -> Instance {
 const VERSION_2: &[u8] =
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x09\x7f\0\0\x01\0\x07\0\x19";
 
+/// A whole session behind a header.
+#[track_caller]
+fn say(mut stream: TcpStream, header: &[u8], hello: &str, to: &str) {
+    stream.write_all(header).unwrap();
+    assert!(line(&stream).starts_with("220 "), "{header:?}");
+    stream.write_all(format!("{hello} client.test\r\n").as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    while lines.next().expect("a reply").expect("a line").starts_with("250-") {}
+    for (command, want) in [
+        ("MAIL FROM:<a@b.test>", "250"),
+        (&*format!("RCPT TO:{to}"), "250"),
+        ("DATA", "354"),
+        ("Subject: by a proxy\r\n\r\nhello\r\n.", "250"),
+    ] {
+        stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let reply = lines.next().expect("a reply").expect("a line");
+        assert!(reply.starts_with(want), "{command}: {reply}");
+    }
+}
+
 #[test]
 fn the_client_of_a_listed_proxy_is_the_one_that_it_names() {
     let refused = "(\"TCP|127.0.0.1|25|198.51.100.*|*\", \"$N550 5.7.1 Go away\"),";
@@ -51,22 +71,7 @@ fn the_client_of_a_listed_proxy_is_the_one_that_it_names() {
     let port = instance.settings.smtp;
     let headers: [&[u8]; 2] = [b"PROXY TCP4 192.0.2.9 127.0.0.1 7 25\r\n", VERSION_2];
     for header in headers {
-        let mut stream = from("127.0.0.2", port);
-        stream.write_all(header).unwrap();
-        assert!(line(&stream).starts_with("220 "), "{header:?}");
-        stream.write_all(b"EHLO client.test\r\n").unwrap();
-        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-        while lines.next().expect("a reply").expect("a line").starts_with("250-") {}
-        for (command, want) in [
-            ("MAIL FROM:<a@b.test>", "250"),
-            ("RCPT TO:<alice@relais.example>", "250"),
-            ("DATA", "354"),
-            ("Subject: by a proxy\r\n\r\nhello\r\n.", "250"),
-        ] {
-            stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
-            let reply = lines.next().expect("a reply").expect("a line");
-            assert!(reply.starts_with(want), "{command}: {reply}");
-        }
+        say(from("127.0.0.2", port), header, "EHLO", "<alice@relais.example>");
     }
     eventually("both arrive", Duration::from_secs(20), || {
         relais_tests::mailbox(&instance.store(), "relais.example", "alice").len() == 2
@@ -75,6 +80,12 @@ fn the_client_of_a_listed_proxy_is_the_one_that_it_names() {
         let text = String::from_utf8_lossy(&message).into_owned();
         assert!(text.contains("from client.test ([192.0.2.9])"), "{text}");
     }
+    // So it is at a store.
+    say(from("127.0.0.2", instance.settings.lmtp), headers[0], "LHLO", "<bob>");
+    let is_delivery = |line: &&str| line.contains("\"action\":\"D\"") && line.contains("<bob>");
+    let log = instance.log();
+    let line_of_bob = log.lines().find(is_delivery).unwrap_or_default().to_owned();
+    assert!(line_of_bob.contains("[192.0.2.9]"), "{line_of_bob}");
     // PORT_ACCESS is asked about the client and the address that the client connected to.
     let mut stream = from("127.0.0.2", port);
     stream.write_all(b"PROXY TCP4 198.51.100.1 127.0.0.1 7 25\r\n").unwrap();

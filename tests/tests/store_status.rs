@@ -85,6 +85,12 @@ fn every_row_of_table_16_1_has_its_cause() {
     client.ask("RCPT TO:<alice> XDFLG=2").expect(250);
     client.ask("DATA").expect(354);
     client.finish(text.as_bytes()).expect_start("250 2.5.0 alice OK");
+    // The same, and a folder that the relay knows of is made.
+    client.ask("MAIL FROM:<a@sender.test>").expect(250);
+    client.ask("RCPT TO:<carol+Made> XDFLG=3").expect(250);
+    client.ask("DATA").expect(354);
+    client.finish(text.as_bytes()).expect_start("250 2.5.0 carol+Made OK");
+    assert_eq!(fs::read_dir(at("carol/Maildir/.Made/new")).map_or(0, Iterator::count), 1);
     // No user of this name could be.
     client.ask("MAIL FROM:<a@sender.test>").expect(250);
     client.ask("RCPT TO:<\"a/b\">").expect_start("511 5.1.1 mailbox nonexistent");
@@ -119,6 +125,12 @@ fn an_unknown_user_is_511_and_other_clients_mail_is_stored_as_it_is() {
     assert_eq!(replies, ["511 5.1.1 mailbox nonexistent", "250 2.5.0 alice OK"]);
     let stored = mailbox(&instance.store(), "relais.example", "alice").remove(0);
     assert!(stored.ends_with(odd.as_bytes()), "{}", stored.escape_ascii());
+    // Nobody else says how to deliver.
+    client.ask("MAIL FROM:<a@sender.test>").expect(250);
+    client.ask("RCPT TO:<alice+Made> XDFLG=3").expect(250);
+    client.ask("DATA").expect(354);
+    client.finish(odd.as_bytes()).expect_start("250 2.5.0 alice+Made OK");
+    assert!(!maildir.join(".Made").exists());
     // Parameters of notices are taken and mean nothing here; chunks are answered one by one.
     client.ask("MAIL FROM:<a@sender.test> RET=HDRS ENVID=x BODY=8BITMIME").expect(250);
     client.ask("RCPT TO:<alice> NOTIFY=SUCCESS ORCPT=rfc822;a@b.test").expect(250);

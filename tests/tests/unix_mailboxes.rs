@@ -158,7 +158,7 @@ fn locks_of_other_programs_are_waited_for_and_hold_up_nobody_else() {
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
         locked.join().expect("no panic")
     });
-    assert_eq!(locked, ["421 4.2.1 Mailbox busy", "250 2.5.0 ann OK"]);
+    assert_eq!(locked, ["420 4.2.0 Mailbox Locked", "250 2.5.0 ann OK"]);
     let waited = begun.elapsed();
     assert!((Duration::from_secs(5)..Duration::from_secs(9)).contains(&waited), "{waited:?}");
     // A reader who lets go in time.

@@ -65,6 +65,37 @@ fn why_names_the_limit_that_binds() {
 }
 
 #[test]
+fn why_names_the_stress_of_a_store_that_gets_fewer_connections() {
+    let sink = Sink::start();
+    sink.answer("LHLO", "250-store.test\r\n250 XSTRESS");
+    sink.answer(". RCPT", "250 2.5.0 OK [stress]");
+    let settings = Settings::standalone()
+        .stores(sink.port)
+        .channel("stores", "threaddepth: 1")
+        .edit("private: false", "private: true");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    send(&instance, "a@one.test");
+    eventually("it says so", Duration::from_secs(20), || {
+        instance.metric("relais_stressed_destinations") > 0.5
+    });
+    sink.pause();
+    for _ in 0..4 {
+        send(&instance, "a@one.test");
+    }
+    let want = "it is a store of ours that says it is under stress: it gets one connection for now";
+    eventually("why says so of those that wait", Duration::from_secs(20), || {
+        let queue = instance.queue();
+        let said = queue.iter().filter_map(|entry| entry["id"].as_str()).map(|id| {
+            String::from_utf8_lossy(&instance.relais("queue", &["why", id]).stdout).into_owned()
+        });
+        said.filter(|text| text.contains(want)).count() >= 3
+    });
+    assert_eq!(sink.open_connections(), 1);
+    sink.resume();
+}
+
+#[test]
 fn the_last_slot_is_kept_free_unless_that_is_switched_off() {
     for (field, kept) in [("", true), (", keep_last_slot: false", false)] {
         let sink = Sink::start();

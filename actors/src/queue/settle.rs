@@ -358,9 +358,9 @@ impl After {
         if !waits && !silent {
             return Self { failed, meanwhile, state: EntryState::Done };
         }
-        // Where no peer speaks the words are those of the directory: a user who may not receive.
-        let by_peer = matches!(channel.program, Program::Lmtp | Program::Smtp);
-        let fast = by_peer && channel.mailbox_busy_fast_retry && all_busy && !silent;
+        // Elsewhere the words are those of the directory: a user who may not receive.
+        let by_mailbox = matches!(channel.program, Program::Lmtp | Program::Smtp | Program::Local);
+        let fast = by_mailbox && channel.mailbox_busy_fast_retry && all_busy && !silent;
         let seed = backoff::seed(channel, entry.id, entry.entry);
         let usual = backoff::delay(&backoff::series(channel, entry.priority), attempts, seed);
         let wait = if fast && attempts <= backoff::FAST_RETRIES {

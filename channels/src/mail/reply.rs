@@ -88,10 +88,14 @@ impl Reply {
         }
     }
 
-    /// The mailbox is busy with other mail and free soon, for any reason: 4.2.1, or [too many
-    /// deliveries](Self::is_crowded).
+    /// The mailbox is busy with other mail, or locked, and free soon: 4.2.1, [too many
+    /// deliveries](Self::is_crowded), or the original's `420 4.2.0 Mailbox Locked`.
     pub fn is_busy(&self) -> bool {
-        self.enhanced == Some(Enhanced(4, 2, 1)) || self.is_crowded()
+        let is_locked = || {
+            self.enhanced == Some(Enhanced(4, 2, 0))
+                && self.text.eq_ignore_ascii_case("mailbox locked")
+        };
+        self.enhanced == Some(Enhanced(4, 2, 1)) || is_locked() || self.is_crowded()
     }
 
     /// Too many deliveries to this mailbox are under way at once: Dovecot's `451 4.3.0`, which it says

@@ -361,7 +361,7 @@ impl Partition {
         let mut seen: HashMap<String, usize> = HashMap::new();
         for rcpt in &delivery.recipients {
             let found = if self.changes.bar(&rcpt.mailbox) {
-                plan.ways.push(Way::Settled(CHANGING));
+                plan.ways.push(Way::Settled(LOCKED));
                 continue;
             } else {
                 self.find(rcpt, batch)
@@ -731,7 +731,7 @@ const TOO_LARGE: Reply = Reply::new(
 const NONEXISTENT: Reply = Reply::new(511, Enhanced(5, 1, 1), "mailbox nonexistent");
 const BAD_FORMAT: Reply = Reply::new(420, Enhanced(4, 2, 0), "Mailbox Bad Formats");
 const NOT_SUPPORTED: Reply = Reply::new(420, Enhanced(4, 2, 0), "Mailbox not supported");
-const CHANGING: Reply = Reply::new(421, Enhanced(4, 2, 1), "Mailbox busy");
+const LOCKED: Reply = Reply::new(420, Enhanced(4, 2, 0), "Mailbox Locked");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const NO_INODES: Reply = Reply::new(452, Enhanced(4, 3, 1), "no inodes left for mail");

@@ -572,8 +572,8 @@ fn mail_for_a_mailbox_that_is_being_changed_is_put_off_and_no_other() {
     let again = partition.begin_change(Change::Delete(rcpt("john").mailbox));
     assert!(matches!(again, Err(ChangeError::UnderWay)), "{again:?}");
     let replies = deliver(&mut partition, whole("text", &["jdoe", "john+x", "amy"]));
-    let busy = "421 4.2.1 Mailbox busy";
-    assert_eq!(replies, [busy, busy, "250 2.5.0 amy OK"]);
+    let locked = "420 4.2.0 Mailbox Locked";
+    assert_eq!(replies, [locked, locked, "250 2.5.0 amy OK"]);
     assert!(partition.finish_changes().is_empty());
 }
 

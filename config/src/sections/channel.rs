@@ -66,6 +66,9 @@ section! {
         /// Recipients of one queue entry at most.
         addrsperfile: usize = MAX_ADDRSPERFILE, Count(1..=MAX_ADDRSPERFILE as u64), of(Destination),
             unit("recipients");
+        /// Directories that the original divides the messages of a channel among. Here there are none:
+        /// the messages of all channels lie in segments of the spool.
+        subdirs: Option<u16> = None, Maybe(Count(1..=999)), not_yet(SUBDIRS), unit("directories");
         /// As a client: recipients of one transaction at most; the others follow in the next ones. Full
         /// entries of one message for one host leave together, unless `copies` is `Single` or
         /// `addrsperfile` less than 64. 1 for servers that answer the data once for all.
@@ -562,6 +565,10 @@ const DELIMITER: Formed = Formed {
     },
     expected: "punctuation is expected, such as \"+\"; \"\" for none",
 };
+
+/// Why nothing comes of `subdirs`.
+const SUBDIRS: &str = "the spool keeps messages in segments and finds them by an index, however many \
+                       there are: it has no directories to divide them among";
 
 /// The waits between attempts at urgent messages where no `backoff` is given, in minutes, as in the
 /// original (sun-mta-engine 3.7).

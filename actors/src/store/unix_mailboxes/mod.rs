@@ -264,8 +264,9 @@ impl Undelivered {
     /// The reply to an LMTP client: the codes of the store.
     pub fn reply(&self) -> Reply {
         let (code, enhanced, text) = match self {
-            Self::Busy | Self::Append(AppendError::Busy) => {
-                (421, Enhanced(4, 2, 1), "Mailbox busy".to_owned())
+            Self::Busy => (421, Enhanced(4, 2, 1), "Mailbox busy".to_owned()),
+            Self::Append(AppendError::Busy) => {
+                (420, Enhanced(4, 2, 0), "Mailbox Locked".to_owned())
             }
             Self::NoAccount => (511, Enhanced(5, 1, 1), "mailbox nonexistent".to_owned()),
             Self::NotThere

@@ -466,6 +466,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.mx", "NoMx"),
     ("channels.copies", "Multiple"),
     ("channels.addrsperfile", "3"),
+    ("channels.subdirs", "20"),
     ("channels.max_rcpt", "3"),
     ("channels.maxjobs", "3"),
     ("channels.threaddepth", "3"),
