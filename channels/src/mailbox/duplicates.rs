@@ -1,7 +1,8 @@
 //! Messages that a mailbox has got already, by their Message-ID.
 //!
 //! A delivery is written down here when it is safe, and not before: what a start finds was
-//! delivered. What a power cut takes may be delivered twice.
+//! delivered. What a crash kept from being written down a start finds in the journal; a large
+//! message, which is not there, may be delivered twice then.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -35,7 +35,7 @@ use super::{
     plan::{Batch, Plan, Target, Way, delivered},
     quota::{self, Limit, Refused},
     quota_memory::{self, QuotaMemory},
-    recovery,
+    recovery::{self, Restored},
     room::{Lack, Room},
     spill::SpillDir,
     subscriptions::{FILE as SUBSCRIPTIONS, subscribe},
@@ -113,13 +113,22 @@ impl Partition {
         let fails = |source| PartitionError::Io { path: path.join(WHOLE), source };
         let root = Arc::new(root);
         let spill = SpillDir::open(root.clone()).map_err(fails)?;
-        let mailboxes = Box::new(recovery::Mailboxes::of(root.clone()));
+        let duplicates = store.duplicates.as_ref();
+        let restored = duplicates.map_or_else(Restored::default, |_| Restored::gathered());
+        let mailboxes = Box::new(recovery::Mailboxes::of(root.clone(), restored.clone()));
         let opened = journal::open(disk, path, capacity, mailboxes);
         let Opened { journal, checkpoints } =
             opened.map_err(|source| PartitionError::Journal { path: path.clone(), source })?;
         // Nobody else has the partition, so what lies there belongs to nobody.
         recovery::sweep(&spill.dir()).map_err(fails)?;
-        let delivered = store.duplicates.as_ref().map(|config| Delivered::open(&root, config));
+        let delivered = duplicates.map(|config| {
+            let mut delivered = Delivered::open(&root, config);
+            // The last process may have ended before it remembered them.
+            for (dir, id) in restored.take() {
+                delivered.add(&root, &dir, &id);
+            }
+            delivered
+        });
         let partition = Self {
             root,
             marker,

@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io::{self, Read},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rustix::fs::FileType;
@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::{
     dir::Dir,
+    duplicates::message_id,
     maildir::{Maildir, culprit, existing, is_obstacle},
     open_file::OpenFile,
 };
@@ -58,12 +59,39 @@ pub(super) struct Mailboxes {
     names: usize,
     /// The directories that each message was taken back from.
     void: HashMap<String, HashSet<String>>,
+    restored: Restored,
+}
+
+/// The deliveries that the journal has, by directory and Message-ID, for who remembers deliveries.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Restored(Arc<Mutex<Option<Deliveries>>>);
+
+/// Directories, and Message-IDs of what lies there.
+type Deliveries = Vec<(String, Vec<u8>)>;
+
+impl Restored {
+    /// Deliveries are gathered from now on.
+    pub(super) fn gathered() -> Self {
+        Self(Arc::new(Mutex::new(Some(Vec::new()))))
+    }
+
+    /// The deliveries gathered so far. From now on none are.
+    pub(super) fn take(&self) -> Deliveries {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+
+    fn add(&self, dir: &str, bytes: &[u8]) {
+        let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(gathered), Some(id)) = (gathered.as_mut(), message_id(bytes)) {
+            gathered.push((dir.to_owned(), id));
+        }
+    }
 }
 
 impl Mailboxes {
     /// Of the partition at `root`.
-    pub(super) fn of(root: Arc<Dir>) -> Self {
-        Self { root, seen: HashMap::new(), names: 0, void: HashMap::new() }
+    pub(super) fn of(root: Arc<Dir>, restored: Restored) -> Self {
+        Self { root, seen: HashMap::new(), names: 0, void: HashMap::new(), restored }
     }
 
     fn is_void(&self, dir: &str, name: &str) -> bool {
@@ -168,7 +196,10 @@ impl super::journal::Restorer for Mailboxes {
                     let lost = self.root.make(LOST).and_then(|lost| lost.write(name, bytes));
                     lost.map_err(|error| of(LOST, &error))?;
                 }
-                put => put.map_err(|error| of(dir, &error))?,
+                put => {
+                    put.map_err(|error| of(dir, &error))?;
+                    self.restored.add(dir, bytes);
+                }
             }
         }
         Ok(())
@@ -304,7 +335,7 @@ mod tests {
             .map(|uid| format!("d/{uid}/Maildir"));
         let dirs: Vec<_> = all.iter().map(String::as_str).collect();
         let bytes = record(&dirs, "n", b"text").expect("few").parts().concat();
-        Mailboxes::of(Arc::new(root)).restore(&bytes).expect("room");
+        Mailboxes::of(Arc::new(root), Restored::default()).restore(&bytes).expect("room");
         for path in [
             "d/there/Maildir/new/n",
             "d/seen/Maildir/cur/n:2,S",
@@ -330,11 +361,12 @@ mod tests {
         Maildir::make(&root, dirs[1]).expect("room");
         fs::write(file(dirs[1], "n"), "half").expect("room");
         let records = [
-            record(&dirs, "n", b"text").expect("few").parts().concat(),
+            record(&dirs, "n", b"Message-ID: <n@x>\r\n\r\n").expect("few").parts().concat(),
             record(&dirs, "other", b"text").expect("few").parts().concat(),
             void(&dirs[..2], "n").expect("few"),
         ];
-        let mut mailboxes = Mailboxes::of(Arc::new(root));
+        let restored = Restored::gathered();
+        let mut mailboxes = Mailboxes::of(Arc::new(root), restored.clone());
         for record in &records {
             mailboxes.foresee(record).expect("well formed");
         }
@@ -343,6 +375,12 @@ mod tests {
         }
         let there = |name| dirs.map(|dir| file(dir, name).exists());
         assert_eq!((there("n"), there("other")), ([false, false, true], [true; 3]));
+        let remembered = restored.take();
+        assert_eq!(
+            remembered,
+            [(dirs[2].to_owned(), b"n@x".to_vec())],
+            "where it is, with its name"
+        );
     }
 
     #[test]
