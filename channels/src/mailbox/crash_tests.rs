@@ -50,6 +50,7 @@ fn the_world_may_stop_at_every_write_of_the_store() {
 #[test]
 fn the_world_may_stop_again_while_the_store_recovers() {
     stop_again_at_every_start::<Promised>(SEEDS, 67);
+    stop_again_at_every_start::<Repeated>(2, 7);
 }
 
 #[test]

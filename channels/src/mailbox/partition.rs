@@ -26,7 +26,7 @@ use super::{
     changes::{Change, ChangeError, ChangeId, Changes},
     delivery::{Answer, Body, Delivery, MADE_ALWAYS, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA},
     dir::Dir,
-    duplicates::{Delivered, message_id},
+    duplicates::{Delivered, Restored, message_id},
     error::{Away, PartitionError},
     journal::{self, CAPACITY, Checkpoints, Journal, Opened, record_size},
     kept::KeptMaildirs,
@@ -35,7 +35,7 @@ use super::{
     plan::{Batch, Plan, Target, Way, delivered},
     quota::{self, Limit, Refused},
     quota_memory::{self, QuotaMemory},
-    recovery::{self, Restored},
+    recovery,
     room::{Lack, Room},
     spill::SpillDir,
     subscriptions::{FILE as SUBSCRIPTIONS, subscribe},
@@ -113,22 +113,14 @@ impl Partition {
         let fails = |source| PartitionError::Io { path: path.join(WHOLE), source };
         let root = Arc::new(root);
         let spill = SpillDir::open(root.clone()).map_err(fails)?;
-        let duplicates = store.duplicates.as_ref();
-        let restored = duplicates.map_or_else(Restored::default, |_| Restored::gathered());
+        let restored = Restored::of(store.duplicates.clone());
         let mailboxes = Box::new(recovery::Mailboxes::of(root.clone(), restored.clone()));
         let opened = journal::open(disk, path, capacity, mailboxes);
         let Opened { journal, checkpoints } =
             opened.map_err(|source| PartitionError::Journal { path: path.clone(), source })?;
         // Nobody else has the partition, so what lies there belongs to nobody.
         recovery::sweep(&spill.dir()).map_err(fails)?;
-        let delivered = duplicates.map(|config| {
-            let mut delivered = Delivered::open(&root, config);
-            // The last process may have ended before it remembered them.
-            for (dir, id) in restored.take() {
-                delivered.add(&root, &dir, &id);
-            }
-            delivered
-        });
+        let delivered = restored.take(&root);
         let partition = Self {
             root,
             marker,

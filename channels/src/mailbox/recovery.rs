@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io::{self, Read},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use rustix::fs::FileType;
@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::{
     dir::Dir,
-    duplicates::message_id,
+    duplicates::Restored,
     maildir::{Maildir, culprit, existing, is_obstacle},
     open_file::OpenFile,
 };
@@ -60,32 +60,6 @@ pub(super) struct Mailboxes {
     /// The directories that each message was taken back from.
     void: HashMap<String, HashSet<String>>,
     restored: Restored,
-}
-
-/// The deliveries that the journal has, by directory and Message-ID, for who remembers deliveries.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Restored(Arc<Mutex<Option<Deliveries>>>);
-
-/// Directories, and Message-IDs of what lies there.
-type Deliveries = Vec<(String, Vec<u8>)>;
-
-impl Restored {
-    /// Deliveries are gathered from now on.
-    pub(super) fn gathered() -> Self {
-        Self(Arc::new(Mutex::new(Some(Vec::new()))))
-    }
-
-    /// The deliveries gathered so far. From now on none are.
-    pub(super) fn take(&self) -> Deliveries {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
-    }
-
-    fn add(&self, dir: &str, bytes: &[u8]) {
-        let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(gathered), Some(id)) = (gathered.as_mut(), message_id(bytes)) {
-            gathered.push((dir.to_owned(), id));
-        }
-    }
 }
 
 impl Mailboxes {
@@ -198,7 +172,7 @@ impl super::journal::Restorer for Mailboxes {
                 }
                 put => {
                     put.map_err(|error| of(dir, &error))?;
-                    self.restored.add(dir, bytes);
+                    self.restored.add(&self.root, dir, bytes);
                 }
             }
         }
@@ -313,6 +287,8 @@ pub(super) const LOST: &str = ".lost";
 mod tests {
     use std::{fs, os::unix::fs::symlink};
 
+    use relais_config::store::Duplicates;
+
     use super::{super::journal::Restorer as _, *};
 
     #[test]
@@ -365,8 +341,10 @@ mod tests {
             record(&dirs, "other", b"text").expect("few").parts().concat(),
             void(&dirs[..2], "n").expect("few"),
         ];
-        let restored = Restored::gathered();
-        let mut mailboxes = Mailboxes::of(Arc::new(root), restored.clone());
+        let window = std::time::Duration::from_secs(600);
+        let restored = Restored::of(Some(Duplicates { window, most: 10 }));
+        let root = Arc::new(root);
+        let mut mailboxes = Mailboxes::of(root.clone(), restored.clone());
         for record in &records {
             mailboxes.foresee(record).expect("well formed");
         }
@@ -375,12 +353,8 @@ mod tests {
         }
         let there = |name| dirs.map(|dir| file(dir, name).exists());
         assert_eq!((there("n"), there("other")), ([false, false, true], [true; 3]));
-        let remembered = restored.take();
-        assert_eq!(
-            remembered,
-            [(dirs[2].to_owned(), b"n@x".to_vec())],
-            "where it is, with its name"
-        );
+        let mut remembered = restored.take(&root).expect("it remembers");
+        assert_eq!(dirs.map(|dir| remembered.has(dir, b"n@x")), [false, false, true]);
     }
 
     #[test]
