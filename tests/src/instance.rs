@@ -5,9 +5,10 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
+use mail_parser::DateTime;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,6 +23,7 @@ pub struct Instance {
     program: PathBuf,
     data: PathBuf,
     folder: TempDir,
+    has_hosts: bool,
 }
 
 /// A run of the program. Dropping it is `kill -9`.
@@ -47,7 +49,14 @@ impl Instance {
 
     fn with_data(settings: Settings, folder: TempDir, data: PathBuf) -> Self {
         fs::write(folder.path().join("relais.ron"), settings.text()).expect("a configuration");
-        Self { settings, program: program().to_owned(), data, folder }
+        Self { settings, program: program().to_owned(), data, folder, has_hosts: false }
+    }
+
+    /// Lets its program see this hosts file in place of the system's. Wants root.
+    #[must_use]
+    pub fn with_hosts(self, hosts: &str) -> Self {
+        fs::write(self.path(HOSTS), hosts).expect("a hosts file");
+        Self { has_hosts: true, ..self }
     }
 
     /// Runs another build of the program than [`program()`].
@@ -126,6 +135,14 @@ impl Instance {
         self.json("queue", &["list"])
     }
 
+    /// Entries of the queue that are due later than so many seconds from now.
+    pub fn due_later_than(&self, seconds: i64) -> Vec<Value> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let then = DateTime::from_timestamp(now.as_secs().cast_signed() + seconds).to_rfc3339();
+        let is_later = |entry: &Value| entry["due"].as_str().is_some_and(|due| *due > *then);
+        self.queue().into_iter().filter(is_later).collect()
+    }
+
     /// The sample value of a metric, summed over its labels; 0 when it is not there.
     pub fn metric(&self, name: &str) -> f64 {
         let page = fetch(self.settings.admin, "/metrics").expect("the metrics page");
@@ -169,7 +186,7 @@ impl Instance {
 
     /// `relais SUBCOMMAND ARGS...` on this configuration and data directory, to be run.
     pub fn command(&self, subcommand: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.program_command();
         command
             .arg(subcommand)
             .args(args)
@@ -178,6 +195,20 @@ impl Instance {
             .arg("--data")
             .arg(&self.data)
             .current_dir(self.folder.path());
+        command
+    }
+
+    /// The program, in a mount namespace of its own when it has a hosts file.
+    fn program_command(&self) -> Command {
+        if !self.has_hosts {
+            return Command::new(&self.program);
+        }
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "slave", "sh", "-c"])
+            .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
+            .arg(self.path(HOSTS))
+            .arg(&self.program);
         command
     }
 }
@@ -261,6 +292,7 @@ fn tail(log: &Path) -> String {
 /// Far more than the second that is promised: only `lifecycle.rs` measures that one.
 const READY: Duration = Duration::from_secs(20);
 const TAIL_LINES: usize = 40;
+const HOSTS: &str = "hosts";
 /// The program gathers lines for 10 ms before it writes them.
 const GATHERED: Duration = Duration::from_millis(100);
 

@@ -14,11 +14,12 @@ use std::{
 
 use crate::{Dialogue, dot_stuffed};
 
-/// A load that is running or done. Message-IDs never repeat within one.
+/// A load that is running or done. No Message-ID comes twice in a test program.
 #[derive(Debug)]
 pub struct Load {
     port: u16,
-    recipient: String,
+    number: usize,
+    recipients: Vec<String>,
     size: usize,
     started: AtomicUsize,
     acknowledged: Mutex<Vec<String>>,
@@ -27,9 +28,16 @@ pub struct Load {
 impl Load {
     /// Messages of about `size` octets to one recipient of the server on `port`.
     pub fn new(port: u16, recipient: &str, size: usize) -> Self {
+        Self::to_all(port, &[recipient], size)
+    }
+
+    /// The same to these recipients together.
+    pub fn to_all(port: u16, recipients: &[&str], size: usize) -> Self {
+        static LOADS: AtomicUsize = AtomicUsize::new(0);
         Self {
             port,
-            recipient: recipient.to_owned(),
+            number: LOADS.fetch_add(1, Ordering::Relaxed),
+            recipients: recipients.iter().map(|&to| to.to_owned()).collect(),
             size,
             started: AtomicUsize::new(0),
             acknowledged: Mutex::default(),
@@ -66,9 +74,10 @@ impl Load {
             client.send(self.envelope().as_bytes())?;
         }
         while let Some(name) = next {
-            for code in [250, 250, 354] {
-                wanted(client.reply()?.code, code)?;
+            for _ in 0..=self.recipients.len() {
+                wanted(client.reply()?.code, 250)?;
             }
+            wanted(client.reply()?.code, 354)?;
             let mut octets = dot_stuffed(&message(&name, self.size));
             octets.extend_from_slice(b".\r\n");
             next = self.begin(messages);
@@ -84,11 +93,15 @@ impl Load {
 
     fn begin(&self, messages: usize) -> Option<String> {
         let number = self.started.fetch_add(1, Ordering::AcqRel);
-        (number < messages).then(|| format!("{number}.{}", self.port))
+        (number < messages).then(|| format!("{number}.{}.{}", self.number, self.port))
     }
 
     fn envelope(&self) -> String {
-        format!("MAIL FROM:<load@load.test>\r\nRCPT TO:<{}>\r\nDATA\r\n", self.recipient)
+        let mut octets = "MAIL FROM:<load@load.test>\r\n".to_owned();
+        for to in &self.recipients {
+            octets.extend(["RCPT TO:<", to, ">\r\n"]);
+        }
+        octets + "DATA\r\n"
     }
 }
 

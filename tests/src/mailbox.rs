@@ -14,6 +14,20 @@ pub fn mailbox(store: &Path, domain: &str, user: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// The Message-ID of every message in a folder of a Maildir, in any order. A message that is not
+/// there any more when it is read is left out.
+pub fn message_ids(folder: &Path) -> Vec<String> {
+    let files = ["new", "cur"].iter().filter_map(|sub| fs::read_dir(folder.join(sub)).ok());
+    let texts =
+        files.flatten().filter_map(|entry| fs::read(entry.expect("a folder entry").path()).ok());
+    let id = |text: Vec<u8>| {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix("Message-ID: <"));
+        line.and_then(|line| line.split('>').next()).unwrap_or_default().to_owned()
+    };
+    texts.map(id).collect()
+}
+
 /// Lines ended by CRLF. A file with LF lines and one with CRLF lines hold the same message: bare
 /// CR and LF cannot have been accepted.
 pub fn wire_form(file: Vec<u8>) -> Vec<u8> {

@@ -38,9 +38,14 @@ impl Settings {
     /// The shipped back end without an MTA: LMTP into our store on [`Settings::lmtp`], no queue in
     /// use, no job controller. Its native mailboxes and its fixed socket are left out.
     pub fn store() -> Self {
-        let (smtp, lmtp, admin) = (free_port(), free_port(), free_port());
+        Self::store_at("127.0.0.1", free_port())
+    }
+
+    /// The same on this address of the loopback and this port.
+    pub fn store_at(address: &str, lmtp: u16) -> Self {
+        let (smtp, admin) = (free_port(), free_port());
         let mut settings = Self { smtp, lmtp, admin, text: example("store") }
-            .edit("ports: [225]", &format!("interface_address: \"127.0.0.1\", ports: [{lmtp}]"))
+            .edit("ports: [225]", &format!("interface_address: \"{address}\", ports: [{lmtp}]"))
             .edit("(\"TCP|*|225|192.18.74.206|*\"", &format!("(\"TCP|*|{lmtp}|127.0.0.1|*\""))
             .edit("data: \"/var/lib/relais\"", "data: \"relais-data\"")
             .edit("path: \"/var/spool/relais/store\"", "path: \"store\"")
@@ -89,6 +94,12 @@ impl Settings {
     /// The shipped front end, before a store of ours that listens on the port `store` of this machine
     /// and a directory. Submission is on the free port `submit`.
     pub fn relay(submit: u16, store: u16, directory: &Slapd) -> Self {
+        Self::relay_of_stores(submit, store, directory)
+            .edit("\"store1.siroe.com\"", "\"localhost\"")
+    }
+
+    /// The same before the stores that it names, which listen on the port `store`.
+    pub fn relay_of_stores(submit: u16, store: u16, directory: &Slapd) -> Self {
         let (smtp, admin) = (free_port(), free_port());
         let port = |port| format!("interface_address: \"127.0.0.1\", ports: [{port}]");
         let password = directory.password_file().display().to_string();
@@ -98,7 +109,6 @@ impl Settings {
             .edit("ports: [587], tls_ports: [465]", &port(submit))
             .edit("/etc/relais/relay1.", "relay1.")
             .edit("data: \"/var/lib/relais\"", "data: \"relais-data\"")
-            .edit("\"store1.siroe.com\"", "\"localhost\"")
             .edit("port: 225", &format!("port: {store}"))
             .edit(
                 "[\"ldap://ldap1.siroe.com:389\", \"ldap://ldap2.siroe.com:389\"]",

@@ -33,9 +33,14 @@ impl Dialogue {
 
     /// The same from this address of the loopback: `[127, 0, 2, 1]`.
     pub fn connect_from(client: [u8; 4], port: u16) -> io::Result<(Self, Reply)> {
+        Self::connect_between(client, ([127, 0, 0, 1], port).into())
+    }
+
+    /// The same to this address.
+    pub fn connect_between(client: [u8; 4], server: SocketAddr) -> io::Result<(Self, Reply)> {
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
         bind(&socket, &SocketAddr::from((client, 0)))?;
-        connect(&socket, &SocketAddr::from(([127, 0, 0, 1], port)))?;
+        connect(&socket, &server)?;
         Self::greeted(socket.into())
     }
 

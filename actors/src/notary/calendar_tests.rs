@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use relais_channels::mail::{Enhanced, MessageId, Outcome, Priority, Reply};
+use relais_channels::mail::{Attempt, Enhanced, MessageId, Outcome, Priority, Reply};
 use relais_config::{Channel, channel::Program};
 use relais_spool::{EntryState, Place};
 
@@ -94,7 +94,7 @@ fn live(channel: &Channel, priority: Priority, number: u64) -> Vec<Happened> {
         while let Some((entry, _)) = tracker.take_together(&destination, 0) {
             happened.push(Happened::Attempt(now - began));
             let later = Outcome::Deferred(Reply::new(451, Enhanced(4, 2, 2), "full"));
-            let after = After::of(channel, &entry, &[later], now);
+            let after = After::of(channel, &entry, &Attempt::all(1, &later), now);
             tracker.defer(entry.now(after.state).expect("it waits"), false);
         }
         match timetable::due(ages, id.received_ms(), since, now) {

@@ -55,8 +55,8 @@ pub fn seed(channel: &Channel, id: MessageId, entry: u16) -> u64 {
 }
 
 /// Whether an entry's last attempt ended between `since` and `now`, in milliseconds since 1970, as
-/// its next one tells. Of one that waits for a busy mailbox, or for room, this may be said by mistake, within the
-/// minute before it is tried again.
+/// its next one tells. Of one that waits for a busy mailbox, or for its host, this may be said by mistake,
+/// within the minute before it is tried again.
 pub fn tried_between(channel: &Channel, entry: &Tracked, since: u64, now: u64) -> bool {
     let Tracked { attempts, due, .. } = *entry;
     if attempts == 0 || due == 0 {
@@ -64,10 +64,9 @@ pub fn tried_between(channel: &Channel, entry: &Tracked, since: u64, now: u64) -
     }
     let seed = seed(channel, entry.id, entry.entry);
     let usual = delay(&series(channel, entry.priority), attempts, seed);
-    let is_fast = channel.mailbox_busy_fast_retry && attempts <= FAST_RETRIES;
-    let busy = (is_fast || channel.private).then(|| mailbox_busy(seed, attempts));
+    let soon = mailbox_busy(seed, attempts);
     let ended = |wait: Duration| due.checked_sub(u64::try_from(wait.as_millis()).ok()?);
-    let ended = [Some(usual), busy].into_iter().flatten().filter_map(ended);
+    let ended = [usual, soon].into_iter().filter_map(ended);
     ended.into_iter().any(|at| (since..=now).contains(&at))
 }
 

@@ -98,11 +98,11 @@ impl Handle<ListOrdered> for Queue {
 /// Entries of a channel by state, with those that only the disk knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct WaitingEntries {
-    /// Never tried and not being tried.
+    /// Never tried and not being tried; not what waits in memory for a host in trouble.
     pub ready: u64,
     /// With a job.
     pub active: u64,
-    /// Tried, and not being tried now.
+    /// Tried, and not being tried now; or waiting for a host in trouble.
     pub delayed: u64,
 }
 
@@ -110,10 +110,13 @@ impl Tally {
     /// Puts what memory knows together with what the disk counts.
     pub fn waiting(&self, stored: &Counts) -> WaitingEntries {
         let (active, tried) = (self.active as u64, self.active_tried as u64);
+        let ready = stored.untried.saturating_sub(active - tried);
+        // Resting entries wait for their host, like those that were tried there.
+        let resting = ready.min(self.resting as u64);
         WaitingEntries {
-            ready: stored.untried.saturating_sub(active - tried),
+            ready: ready - resting,
             active,
-            delayed: stored.tried.saturating_sub(tried),
+            delayed: stored.tried.saturating_sub(tried) + resting,
         }
     }
 }

@@ -56,7 +56,7 @@ impl Queue {
         let Settled { entry, attempt, counts, success_notices: reached, .. } = settled;
         let key = entry.key();
         let channel = self.channels.channel(destination.channel);
-        let after = After::of(channel, &entry, &attempt.outcomes, now);
+        let after = After::of(channel, &entry, &attempt, now);
         let stranded = is_stranded(channel, &attempt);
         let consequence = match (self.minds(key), counts) {
             (false, _) => Consequence::Forgotten,
@@ -181,8 +181,8 @@ impl Queue {
         let Some((_, entry)) = self.tracker.state_of(id, number) else { return };
         let channel = self.channels.channel(destination.channel);
         let broke_off = Outcome::Deferred(BROKE_OFF);
-        let outcomes = vec![broke_off.clone(); entry.open.count_ones() as usize];
-        let after = After::of(channel, &entry, &outcomes, now_ms());
+        let attempt = Attempt::all(entry.open.count_ones() as usize, &broke_off);
+        let after = After::of(channel, &entry, &attempt, now_ms());
         let replies = open_recipients(entry.open).map(|index| (index, broke_off.clone())).collect();
         self.amend(destination, &entry, Amendment::new(entry.waiting(), after.state).with(replies));
         self.move_on(destination, entry, after.state, false);
@@ -288,8 +288,26 @@ impl<'a> Said<'a> {
 /// store of ours that fails (430) may do so because its disk is full, which it says of others.
 fn is_stranded(channel: &Channel, attempt: &Attempt) -> bool {
     let fails = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(reply) if reply.is_no_room() || reply.code == 430);
-    let unsure = attempt.peer.as_ref().is_some_and(|peer| peer.unsure);
-    !unsure && (attempt.trouble.is_some() || channel.private && attempt.outcomes.iter().any(fails))
+    let may_be_taken = attempt.peer.as_ref().is_some_and(|peer| peer.unsure);
+    is_by_host(attempt) || !may_be_taken && channel.private && attempt.outcomes.iter().any(fails)
+}
+
+/// Whether the host could not be talked to, and cannot have taken the message.
+fn is_by_host(attempt: &Attempt) -> bool {
+    attempt.trouble.is_some() && !attempt.peer.as_ref().is_some_and(|peer| peer.unsure)
+}
+
+/// Whether the server closed the connection over this message, without a word about all of its
+/// recipients: that is how a store looks that is killed, whatever it had in hand.
+fn is_broken_off(attempt: &Attempt) -> bool {
+    let Some(peer) = attempt.peer.as_ref().filter(|_| attempt.trouble.is_none()) else {
+        return false;
+    };
+    let lost = |(nth, outcome): (usize, &Outcome)| {
+        matches!(outcome, Outcome::Deferred(reply) if reply.enhanced == Some(LOST))
+            && !peer.has_answered(nth)
+    };
+    attempt.outcomes.iter().enumerate().any(lost)
 }
 
 /// The amendment for an entry whose sender could not be told for now.
@@ -337,9 +355,10 @@ pub(crate) struct After {
 }
 
 impl After {
-    pub(crate) fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
+    pub(crate) fn of(channel: &Channel, entry: &Tracked, attempt: &Attempt, now: u64) -> Self {
         let (mut open, mut failed) = (entry.open, 0);
         let (mut waits, mut all_busy, mut no_store) = (false, true, false);
+        let outcomes = &attempt.outcomes;
         for (index, outcome) in open_recipients(entry.open).zip(outcomes) {
             match outcome {
                 Outcome::Delivered(_) => open &= !(1 << index),
@@ -363,10 +382,12 @@ impl After {
         let fast = by_mailbox && channel.mailbox_busy_fast_retry && all_busy && !silent;
         let seed = backoff::seed(channel, entry.id, entry.entry);
         let usual = backoff::delay(&backoff::series(channel, entry.priority), attempts, seed);
+        let broken_off = channel.private && attempts <= BROKEN_OFF && is_broken_off(attempt);
         let wait = if fast && attempts <= backoff::FAST_RETRIES {
             backoff::mailbox_busy(seed, attempts)
-        } else if no_store {
-            // The store is probed all the time, and this one due when it takes mail again.
+        } else if no_store || broken_off || is_by_host(attempt) {
+            // The host is probed all the time, and this one due when it takes mail again: after a
+            // restart, too, which does not remember for whom it waits.
             usual.min(backoff::mailbox_busy(seed, attempts))
         } else {
             usual
@@ -380,6 +401,11 @@ impl After {
 
 const BROKE_OFF: Reply =
     Reply::new(451, Enhanced(4, 3, 0), "the delivery broke off by an error of ours");
+/// Attempts that a store of ours may break off before the message counts as what it dies of: until
+/// then it is tried again within a minute, and each time may be a copy.
+const BROKEN_OFF: u16 = 2;
+/// The connection was lost (RFC 3463 section 3.5).
+const LOST: Enhanced = Enhanced(4, 4, 2);
 /// Why notices are held that nobody has got.
 const NOWHERE: &str = "a notice that has nowhere to go still";
 const DEAD: &str = "a notice that failed itself, and that the postmaster cannot get";
@@ -420,7 +446,8 @@ mod tests {
                 priority: Priority::Normal,
                 size: 1,
             };
-            let after = After::of(&channel, &entry, &outcomes, 1_000);
+            let attempt = Attempt { outcomes: outcomes.into(), trouble: None, peer: None };
+            let after = After::of(&channel, &entry, &attempt, 1_000);
             assert_eq!((after.failed, after.state.open()), (failed, waits), "{name}");
             assert_eq!(after.meanwhile.open(), failed | waits, "{name}");
             let EntryState::Waiting { attempts, due, .. } = after.state else {
@@ -447,8 +474,12 @@ mod tests {
             ("a store of ours that fails", &own, fails(), false, false, true, false),
             ("others say the same of one mailbox", &foreign, no_room(), false, false, false, false),
             ("another one's 430", &foreign, fails(), false, false, false, false),
-            ("an unreachable host", &foreign, closed(), true, false, true, false),
+            ("an unreachable host", &foreign, closed(), true, false, true, true),
             ("a host that hangs behind the dot", &foreign, closed(), true, true, false, false),
+            ("a store of ours that hangs there", &own, closed(), true, true, false, false),
+            ("a store of ours that dies there", &own, closed(), false, true, false, true),
+            ("a store of ours that dies before", &own, closed(), false, false, false, true),
+            ("a host that closes over a message", &foreign, closed(), false, true, false, false),
         ];
         for (name, channel, reply, in_trouble, unsure, stranded, soon) in rows {
             let outcomes = vec![Outcome::Deferred(reply.clone())];
@@ -466,8 +497,7 @@ mod tests {
                 priority: Priority::Normal,
                 size: 1,
             };
-            let EntryState::Waiting { due, .. } =
-                After::of(channel, &entry, &attempt.outcomes, 0).state
+            let EntryState::Waiting { due, .. } = After::of(channel, &entry, &attempt, 0).state
             else {
                 panic!("{name}: it waits");
             };

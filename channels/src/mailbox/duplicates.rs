@@ -1,11 +1,13 @@
 //! Messages that a mailbox has got already, by their Message-ID.
 //!
 //! A delivery is written down here when it is safe, and not before: what a start finds was
-//! delivered. What a power cut takes may be delivered twice.
+//! delivered. What a crash kept from being written down a start finds in the journal; a large
+//! message, which is not there, may be delivered twice then.
 
 use std::{
     collections::{HashMap, VecDeque},
     io::{self, Read, Write},
+    sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -30,6 +32,34 @@ pub(super) struct Delivered {
     /// Records in it.
     written: usize,
     suppressed: u64,
+}
+
+/// The deliveries that a start finds in the journal: remembered before the journal lets them go.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Restored {
+    config: Option<Duplicates>,
+    delivered: Arc<Mutex<Option<Delivered>>>,
+}
+
+impl Restored {
+    /// Without a configuration nothing is remembered.
+    pub(super) fn of(config: Option<Duplicates>) -> Self {
+        Self { config, delivered: Arc::default() }
+    }
+
+    /// The directory has this message. Only for who has locked the partition at `root`.
+    pub(super) fn add(&self, root: &Dir, dir: &str, message: &[u8]) {
+        let (Some(config), Some(id)) = (&self.config, message_id(message)) else { return };
+        let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        delivered.get_or_insert_with(|| Delivered::open(root, config)).add(root, dir, &id);
+    }
+
+    /// All that is remembered, once the journal is open.
+    pub(super) fn take(&self, root: &Dir) -> Option<Delivered> {
+        let config = self.config.as_ref()?;
+        let delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Some(delivered.unwrap_or_else(|| Delivered::open(root, config)))
+    }
 }
 
 /// The beginning of a digest of a directory and a Message-ID.
@@ -137,6 +167,8 @@ impl Delivered {
         self.file = None;
         let records: Vec<u8> = self.order.iter().flat_map(|(key, at)| encode(*key, *at)).collect();
         let file = root.write(DRAFT, &records)?;
+        // A power cut leaves the old file or the new one, never a new name without its records.
+        file.sync_data()?;
         root.rename(DRAFT, root, FILE)?;
         (self.file, self.written) = (Some(file), self.order.len());
         Ok(())

@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct MemoryDir {
     disk: MemoryDisk,
     path: PathBuf,
+    /// There from the start, like the place where a file system is mounted.
+    is_root: bool,
 }
 
 /// A file that it has opened, and where to go on reading or writing.
@@ -28,13 +30,13 @@ pub(super) struct Handle {
 
 impl MemoryDir {
     pub(super) fn root(disk: &MemoryDisk, path: &Path) -> Self {
-        Self { disk: disk.clone(), path: path.to_owned() }
+        Self { disk: disk.clone(), path: path.to_owned(), is_root: true }
     }
 
     pub(super) fn open(&self, path: &str) -> io::Result<Self> {
         let path = self.path.join(path);
         if self.disk.is_dir(&path) {
-            Ok(Self { path, disk: self.disk.clone() })
+            Ok(Self { path, disk: self.disk.clone(), is_root: false })
         } else {
             Err(io::ErrorKind::NotFound.into())
         }
@@ -48,7 +50,7 @@ impl MemoryDir {
                 self.disk.make_dir(&dir)?;
             }
         }
-        Ok(Self { path: dir, disk: self.disk.clone() })
+        Ok(Self { path: dir, disk: self.disk.clone(), is_root: false })
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -112,7 +114,7 @@ impl MemoryDir {
     }
 
     fn is_there(&self) -> bool {
-        self.disk.is_dir(&self.path)
+        self.is_root || self.disk.is_dir(&self.path)
     }
 }
 

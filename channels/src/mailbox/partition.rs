@@ -26,7 +26,7 @@ use super::{
     changes::{Change, ChangeError, ChangeId, Changes},
     delivery::{Answer, Body, Delivery, MADE_ALWAYS, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA},
     dir::Dir,
-    duplicates::{Delivered, message_id},
+    duplicates::{Delivered, Restored, message_id},
     error::{Away, PartitionError},
     journal::{self, CAPACITY, Checkpoints, Journal, Opened, record_size},
     kept::KeptMaildirs,
@@ -113,13 +113,14 @@ impl Partition {
         let fails = |source| PartitionError::Io { path: path.join(WHOLE), source };
         let root = Arc::new(root);
         let spill = SpillDir::open(root.clone()).map_err(fails)?;
-        let mailboxes = Box::new(recovery::Mailboxes::of(root.clone()));
+        let restored = Restored::of(store.duplicates.clone());
+        let mailboxes = Box::new(recovery::Mailboxes::of(root.clone(), restored.clone()));
         let opened = journal::open(disk, path, capacity, mailboxes);
         let Opened { journal, checkpoints } =
             opened.map_err(|source| PartitionError::Journal { path: path.clone(), source })?;
         // Nobody else has the partition, so what lies there belongs to nobody.
         recovery::sweep(&spill.dir()).map_err(fails)?;
-        let delivered = store.duplicates.as_ref().map(|config| Delivered::open(&root, config));
+        let delivered = restored.take(&root);
         let partition = Self {
             root,
             marker,

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::{
     dir::Dir,
+    duplicates::Restored,
     maildir::{Maildir, culprit, existing, is_obstacle},
     open_file::OpenFile,
 };
@@ -58,12 +59,13 @@ pub(super) struct Mailboxes {
     names: usize,
     /// The directories that each message was taken back from.
     void: HashMap<String, HashSet<String>>,
+    restored: Restored,
 }
 
 impl Mailboxes {
     /// Of the partition at `root`.
-    pub(super) fn of(root: Arc<Dir>) -> Self {
-        Self { root, seen: HashMap::new(), names: 0, void: HashMap::new() }
+    pub(super) fn of(root: Arc<Dir>, restored: Restored) -> Self {
+        Self { root, seen: HashMap::new(), names: 0, void: HashMap::new(), restored }
     }
 
     fn is_void(&self, dir: &str, name: &str) -> bool {
@@ -168,7 +170,10 @@ impl super::journal::Restorer for Mailboxes {
                     let lost = self.root.make(LOST).and_then(|lost| lost.write(name, bytes));
                     lost.map_err(|error| of(LOST, &error))?;
                 }
-                put => put.map_err(|error| of(dir, &error))?,
+                put => {
+                    put.map_err(|error| of(dir, &error))?;
+                    self.restored.add(&self.root, dir, bytes);
+                }
             }
         }
         Ok(())
@@ -282,6 +287,8 @@ pub(super) const LOST: &str = ".lost";
 mod tests {
     use std::{fs, os::unix::fs::symlink};
 
+    use relais_config::store::Duplicates;
+
     use super::{super::journal::Restorer as _, *};
 
     #[test]
@@ -304,7 +311,7 @@ mod tests {
             .map(|uid| format!("d/{uid}/Maildir"));
         let dirs: Vec<_> = all.iter().map(String::as_str).collect();
         let bytes = record(&dirs, "n", b"text").expect("few").parts().concat();
-        Mailboxes::of(Arc::new(root)).restore(&bytes).expect("room");
+        Mailboxes::of(Arc::new(root), Restored::default()).restore(&bytes).expect("room");
         for path in [
             "d/there/Maildir/new/n",
             "d/seen/Maildir/cur/n:2,S",
@@ -330,11 +337,14 @@ mod tests {
         Maildir::make(&root, dirs[1]).expect("room");
         fs::write(file(dirs[1], "n"), "half").expect("room");
         let records = [
-            record(&dirs, "n", b"text").expect("few").parts().concat(),
+            record(&dirs, "n", b"Message-ID: <n@x>\r\n\r\n").expect("few").parts().concat(),
             record(&dirs, "other", b"text").expect("few").parts().concat(),
             void(&dirs[..2], "n").expect("few"),
         ];
-        let mut mailboxes = Mailboxes::of(Arc::new(root));
+        let window = std::time::Duration::from_secs(600);
+        let restored = Restored::of(Some(Duplicates { window, most: 10 }));
+        let root = Arc::new(root);
+        let mut mailboxes = Mailboxes::of(root.clone(), restored.clone());
         for record in &records {
             mailboxes.foresee(record).expect("well formed");
         }
@@ -343,6 +353,8 @@ mod tests {
         }
         let there = |name| dirs.map(|dir| file(dir, name).exists());
         assert_eq!((there("n"), there("other")), ([false, false, true], [true; 3]));
+        let mut remembered = restored.take(&root).expect("it remembers");
+        assert_eq!(dirs.map(|dir| remembered.has(dir, b"n@x")), [false, false, true]);
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::{
 };
 
 use relais_actors::{
-    ids::Destination, job_controller::DescribeController, queue::DescribeQueue,
+    ids::Destination,
+    job_controller::DescribeController,
+    queue::{DescribeQueue, tracker::Tally},
     timestamp::Timestamp,
 };
 use relais_channels::mail::MessageId;
@@ -37,7 +39,8 @@ pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
             continue;
         };
         let tally = parts.channels.find(name).and_then(|id| queue.channels.get(&id).copied());
-        let waiting = tally.unwrap_or_default().waiting(counts);
+        // Resting entries are counted below, one by one, beyond memory, too.
+        let waiting = Tally { resting: 0, ..tally.unwrap_or_default() }.waiting(counts);
         let mut line = ChannelSummary {
             channel: name.to_owned(),
             ready: waiting.ready,

@@ -14,6 +14,8 @@ pub(super) struct Line {
     /// Delayed because the host could not be talked to: first when it is probed.
     stranded: BinaryHeap<Reverse<Mark>>,
     pub(super) ready: usize,
+    /// Of those, never tried.
+    pub(super) ready_untried: usize,
     pub(super) active: usize,
     pub(super) active_tried: usize,
     pub(super) delayed: usize,
@@ -30,6 +32,7 @@ impl Line {
             marks: Default::default(),
             stranded: BinaryHeap::new(),
             ready: 0,
+            ready_untried: 0,
             active: 0,
             active_tried: 0,
             delayed: 0,

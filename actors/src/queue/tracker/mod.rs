@@ -102,6 +102,8 @@ pub enum Aside {
 pub struct Tally {
     /// Waiting for a job.
     pub ready: usize,
+    /// Of those, never tried and for a host that could not be talked to.
+    pub resting: usize,
     /// With a job.
     pub active: usize,
     /// Of those, with failed attempts behind them.
@@ -336,6 +338,7 @@ impl Tracker {
             let line = self.line(*line);
             let tally = channels.entry(destination.channel).or_default();
             tally.ready += line.ready;
+            tally.resting += if line.troubled { line.ready_untried } else { 0 };
             tally.active += line.active;
             tally.active_tried += line.active_tried;
             tally.delayed += line.delayed;

@@ -90,7 +90,10 @@ impl Tracker {
         let line = &mut self.lines[number as usize];
         match was {
             State::Free => {}
-            State::Ready => line.ready -= 1,
+            State::Ready => {
+                line.ready -= 1;
+                line.ready_untried -= 1 - tried;
+            }
             State::Active => {
                 line.active -= 1;
                 line.active_tried -= tried;
@@ -103,7 +106,10 @@ impl Tracker {
         }
         match state {
             State::Free => {}
-            State::Ready => line.ready += 1,
+            State::Ready => {
+                line.ready += 1;
+                line.ready_untried += 1 - tried;
+            }
             State::Active => {
                 line.active += 1;
                 line.active_tried += tried;

@@ -48,7 +48,17 @@ fn a_host_in_trouble_is_probed_with_what_is_not_due_and_gets_it_all_when_it_is_b
     assert_eq!((probe.id.0, probe.due), (1, 5_000));
     tracker.defer(probe, true);
     let probe = tracker.take(&a).expect("another probe");
+    tracker.offer(&a, entry(4, 0));
+    tracker.offer(&to(0, "b"), entry(5, 0));
+    let resting = |tracker: &Tracker| {
+        let tally = tracker.tally()[&ChannelId(0)];
+        (tally.ready, tally.resting)
+    };
+    assert_eq!(resting(&tracker), (2, 1), "what came since waits for the host, too");
+    tracker.take(&to(0, "b"));
+    tracker.finish(MessageId(4), 0);
     tracker.recover(&a);
+    assert_eq!(resting(&tracker), (1, 0));
     tracker.finish(probe.id, 0);
     assert_eq!(tracker.ready(&a), 1, "the other one that was stranded, and not the third");
     assert!(tracker.wake(6_000).is_empty());
@@ -645,6 +655,7 @@ proptest! {
             prop_assert_eq!(tally.active, count(|m| *m == Model::Active));
             prop_assert_eq!(tally.delayed, count(|m| matches!(m, Model::Delayed(_))));
             prop_assert_eq!(tracker.active(), tally.active);
+            prop_assert_eq!(tally.resting, 0);
         }
     }
 }
