@@ -2,7 +2,7 @@
 //!
 //! Linear: a line is looked at once, and against at most [`MAX_DEPTH`] delimiters.
 
-use super::header::{Encoding, forbids_encoding};
+use super::header::{Encoding, forbids_encoding, is_global};
 use crate::mail::{ContentType, Multipart};
 
 /// Told what is met, in order; all pieces together are the content.
@@ -12,7 +12,9 @@ pub(super) trait Visitor {
     /// A piece of the body of the last entity, which is a leaf. Each CRLF comes in one piece with what
     /// stands before it, as far as that is in the same piece.
     fn body(&mut self, octets: &[u8]);
-    /// A delimiter, or text that is in no part; or a piece of a line of these.
+    /// A delimiter.
+    fn delimiter(&mut self, line: &[u8]);
+    /// Text that is in no part, or a piece of a line of it.
     fn between(&mut self, octets: &[u8]);
     /// Something was too much; what comes from here on is told as `between`.
     fn lost(&mut self);
@@ -44,6 +46,8 @@ pub(super) struct Walk {
     /// More of the line at hand has passed than may be a delimiter.
     is_long: bool,
     header: Vec<u8>,
+    /// `message/global` is gone into as well.
+    into_global: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,13 +63,14 @@ enum Whereabouts {
 
 impl Walk {
     /// Begins at the header of a message.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(into_global: bool) -> Self {
         Self {
             open: Vec::new(),
             place: Whereabouts::Header { is_message: true, in_digest: false },
             line: Vec::new(),
             is_long: false,
             header: Vec::new(),
+            into_global,
         }
     }
 
@@ -117,7 +122,7 @@ impl Walk {
         {
             self.end_header(visitor);
             self.open.truncate(if closes { depth } else { depth + 1 });
-            visitor.between(line);
+            visitor.delimiter(line);
             self.place = if closes {
                 Whereabouts::Between
             } else {
@@ -157,7 +162,13 @@ impl Walk {
         }
         let encoding = Encoding::of(&header);
         let is_plain = encoding == Encoding::Identity;
-        let (content, place) = match ContentType::of(&header, in_digest) {
+        let kind = match ContentType::of(&header, in_digest) {
+            ContentType::Other if self.into_global && is_plain && is_global(&header) => {
+                ContentType::Message
+            }
+            kind => kind,
+        };
+        let (content, place) = match kind {
             ContentType::Multipart(multipart) if is_plain && self.open.len() < MAX_DEPTH => {
                 self.open.push(multipart);
                 (EntityContent::Entities, Whereabouts::Between)
