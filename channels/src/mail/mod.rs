@@ -9,6 +9,7 @@ mod first_text;
 mod header_addresses;
 mod header_scan;
 mod inner_headers;
+mod lines;
 mod message_id;
 mod notify;
 mod outcome;
@@ -31,6 +32,7 @@ pub use header_scan::{HeaderGap, HeaderScan, HeaderScanner, first_value, peer_id
 pub(crate) use header_scan::{fields, named};
 pub(crate) use inner_headers::{ContentType, Multipart};
 pub use inner_headers::{InnerHeaders, Passing};
+pub(crate) use lines::{LineAssembly, LinePiece, MAX_DEPTH, delimited};
 pub use message_id::{MessageId, MessageIds};
 pub use notify::{Notify, OriginalRecipient, Return};
 pub use outcome::{Attempt, Outcome, Outcomes, Peer, SiteTrouble};
