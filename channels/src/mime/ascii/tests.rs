@@ -1,5 +1,7 @@
 //! Each field in ASCII, by tables; and what was said is said, by the judgement of a plain decoder.
 
+use std::time::{Duration, Instant};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 
@@ -137,6 +139,48 @@ fn long_values_are_in_short_lines() {
     let new = ascii(&format!("To: {to}\r\n"));
     assert!(new.lines().all(|line| line.len() <= 76), "{new}");
     assert_eq!(String::from_utf8(decoded(new.trim_end())).unwrap(), format!("To: {to}"));
+}
+
+#[test]
+fn hostile_headers_take_time_by_their_length() {
+    let names = ["To", "Subject", "Received", "Content-Type", "Keywords", "Date", "ü"];
+    let pieces = [
+        "(",
+        "()",
+        "[",
+        "<",
+        "ü",
+        "ü ",
+        "ü(",
+        "ü()",
+        "(ü",
+        ";ü",
+        ";ü=ü",
+        ";a*0=ü",
+        ":ü;",
+        ",<ü@b>",
+        ":",
+        "\"\"ü",
+        "from ",
+        "from ü ",
+        "from ()",
+        "for <ü@b>",
+        " ",
+        "\\",
+        "=?ü",
+        "a@ü,",
+    ];
+    let begun = Instant::now();
+    for name in names {
+        for piece in pieces {
+            let value = piece.repeat((100 << 10) / piece.len());
+            for front in ["", "ü "] {
+                let new = ascii(&format!("{name}: {front}{value}\r\n\r\n"));
+                assert!(new.is_ascii() && new.ends_with("\r\n\r\n"));
+            }
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
 }
 
 /// The text of a value: encoded words decoded, and the blanks between two of them left out.

@@ -15,8 +15,9 @@ pub(super) fn received(value: &[u8], out: &mut Folding<'_>) -> Option<()> {
     let mut at = 0;
     while let Some(part) = parts.get(at) {
         let clause = Clause::of(part);
-        let word = parts[at + 1..].iter().position(|part| !part[0].is_room());
-        let Some(word) = word.map(|more| at + 1 + more).filter(|_| clause != Clause::Other) else {
+        let next = || parts[at + 1..].iter().position(|part| !part[0].is_room());
+        let Some(word) = (clause != Clause::Other).then(next).flatten().map(|more| at + 1 + more)
+        else {
             as_they_are(part, out)?;
             at += 1;
             continue;
