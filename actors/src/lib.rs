@@ -20,9 +20,9 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, store, timestamp |
+//! | [`front`] | how connections come in, and what stands behind their sessions | accounts, actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, store, timestamp |
 //! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
-//! | [`delivery`] | carries it out: pools, jobs, couriers | actor, autoreply, `channel_table`, directory, events, ids, `in_hand`, metrics, queue, rerouting, router, store |
+//! | [`delivery`] | carries it out: pools, jobs, couriers | accounts, actor, autoreply, `channel_table`, directory, events, ids, `in_hand`, metrics, queue, rerouting, router, store |
 //! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, router, seldom, timestamp |
 //! | [`lint`] | what is wrong with a directory or with aliases | directory, router |
 //! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, queue, router, timestamp |
@@ -35,9 +35,10 @@
 //! | [`directory`] | users, groups, domains | actor, metrics, timestamp |
 //! | [`ids`] | what actors name things by | — |
 //! | [`in_hand`] | the message that a session or a job is busy with | — |
-//! | [`store`] | the mailboxes of this machine | actor, metrics, readiness |
+//! | [`store`] | the mailboxes of this machine | accounts, actor, metrics, readiness |
 //! | [`metrics`] | every number that the engine shows | actor, readiness |
 //! | [`actor`] | what every actor is made of | — |
+//! | `accounts` | accounts of this machine by name or number | — |
 //! | [`readiness`] | why mail is not taken | — |
 //! | [`seldom`] | log lines that would say the same with every message | — |
 //! | [`timestamp`] | points in time | — |
@@ -56,6 +57,7 @@
 //! The [spool](relais_spool) is no actor: its threads (committer, journal, compactor, index) are
 //! called directly, so that a message crosses threads once on its way in.
 
+mod accounts;
 pub mod actor;
 pub mod autoreply;
 pub mod channel_table;

@@ -22,7 +22,7 @@
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
 //! | [`mbox`] | delivers into UNIX mailboxes, and appends to files | disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
-//! | [`mime`] | gives parts of a message another encoding | mail |
+//! | [`mime`] | gives parts of a message another encoding, and headers in ASCII | mail |
 //! | [`backoff`] | pauses that double | — |
 //! | [`wire`] | octets: lines, dots, replies | mail |
 //! | [`mail`] | the nouns, and the only grammar of each | — |

@@ -6,13 +6,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Uid, User};
 use relais_channels::{
     mail::{Address, Attempt, Content, Enhanced, Envelope, Outcome, Recipient, Reply},
     program::{Piped, RunAs, Runner},
 };
 use relais_config::{Config, ListedProgram, channel::Program};
 use relais_spool::open_recipients;
+
+use crate::accounts;
 
 /// Programs by label, in lower case.
 #[derive(Debug, Default)]
@@ -183,21 +185,14 @@ fn account_of(
     Ok(RunAs { ids, name, home })
 }
 
-/// A name first: there are accounts whose names are numbers.
 fn user(name: &str) -> Result<User, AccountProblem> {
-    let by_number = |number: u32| User::from_uid(Uid::from_raw(number));
-    let found = match User::from_name(name) {
-        Ok(None) => name.parse().map_or(Ok(None), by_number),
-        found => found,
-    };
     let unknown = || AccountProblem::Unknown(format!("user {name}"));
-    found.map_err(AccountProblem::Unanswered)?.ok_or_else(unknown)
+    accounts::user(name).map_err(AccountProblem::Unanswered)?.ok_or_else(unknown)
 }
 
 fn group(name: &str) -> Result<Gid, AccountProblem> {
-    let found = Group::from_name(name).map_err(AccountProblem::Unanswered)?.map(|its| its.gid);
-    let by_number = || name.parse().ok().map(Gid::from_raw);
-    found.or_else(by_number).ok_or_else(|| AccountProblem::Unknown(format!("group {name}")))
+    let found = accounts::group_id(name).map_err(AccountProblem::Unanswered)?.map(Gid::from_raw);
+    found.ok_or_else(|| AccountProblem::Unknown(format!("group {name}")))
 }
 
 fn own_name(own: Uid) -> String {

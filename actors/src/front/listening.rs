@@ -16,11 +16,11 @@ use std::{
     },
 };
 
-use nix::unistd::{Group, User};
 use relais_config::dispatcher::Service;
 use rustix::fs::Access;
 
 use super::inherited::Inherited;
+use crate::accounts;
 
 /// A socket that listens. The dispatcher keeps it beyond the life of a service: connections wait in
 /// it while none serves.
@@ -385,23 +385,20 @@ fn gives_files_away() -> bool {
 }
 
 fn owner(service: &Service) -> Result<Option<u32>, BindError> {
-    let by_name = |name: &str| Ok(User::from_name(name)?.map(|user| user.uid.as_raw()));
-    account("user", service.socket_owner.as_deref(), by_name)
+    account("user", service.socket_owner.as_deref(), accounts::user_id)
 }
 
 fn group(service: &Service) -> Result<Option<u32>, BindError> {
-    let by_name = |name: &str| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()));
-    account("group", service.socket_group.as_deref(), by_name)
+    account("group", service.socket_group.as_deref(), accounts::group_id)
 }
 
-/// A name first: there are accounts whose names are numbers.
 fn account(
     kind: &'static str,
     name: Option<&str>,
-    by_name: impl Fn(&str) -> Result<Option<u32>, nix::Error>,
+    find: impl Fn(&str) -> Result<Option<u32>, nix::Error>,
 ) -> Result<Option<u32>, BindError> {
     let Some(name) = name else { return Ok(None) };
-    let id = by_name(name).map_err(io::Error::from)?.or_else(|| name.parse().ok());
+    let id = find(name).map_err(io::Error::from)?;
     id.map(Some).ok_or_else(|| BindError::NoAccount { kind, name: name.to_owned() })
 }
 

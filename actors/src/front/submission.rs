@@ -123,28 +123,6 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_found_however_it_comes() {
-        let rows = [
-            ("", None),
-            ("\r", None),
-            ("\r\n", Some(2)),
-            ("\r\n\r\nbody", Some(2)),
-            ("A: b\r\n", None),
-            ("A: b\r\n\r", None),
-            ("A: b\r\n\r\n", Some(8)),
-            ("A: b\r\n\r\nbody\r\n\r\n", Some(8)),
-            ("A: b\r\n c\r\n\r\n", Some(12)),
-        ];
-        for (message, want) in rows {
-            let octets = message.as_bytes();
-            assert_eq!(header_octets(octets, 0), want, "{message:?}");
-            // Octet by octet the end is found as soon as it is there, and looked for once.
-            let found = (1..=octets.len()).find_map(|n| header_octets(&octets[..n], n - 1));
-            assert_eq!(found, want, "{message:?}");
-        }
-    }
-
-    #[test]
     fn from_has_addresses_of_the_user_only() {
         let identity = Identity {
             user: "alice@a.test".into(),

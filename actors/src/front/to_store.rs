@@ -15,7 +15,9 @@ use relais_channels::{
     mail::{Enhanced, MessageId, MessageIds, Reply, STRESSED, peer_id},
     mailbox::{Answer, Body, Delivery, MADE_ALWAYS, MailboxName, Rcpt, spill::Spill},
     sasl::Mechanism,
-    server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
+    server::{
+        AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, NOT_OFFERED, RcptTo, Verdict, XClient,
+    },
     tls::{ClientCertificate, HandshakeFailure, Secured},
 };
 
@@ -423,7 +425,6 @@ impl Intake for LmtpIntake {
     }
 }
 
-const NOT_OFFERED: Reply = Reply::new(502, Enhanced(5, 5, 1), "not offered here");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
 /// The code of all replies to content that must not be.

@@ -64,7 +64,8 @@ pub(super) async fn render<'c>(
     offer: Offer,
     settings: &Settings,
 ) -> Result<Rendition<'c>, Outcome> {
-    let demand = Demand { seven_bit: !offer.eight_bit, max_line: settings.max_line };
+    let demand =
+        Demand { seven_bit: !offer.eight_bit, max_line: settings.max_line, ascii_header: false };
     match content {
         Content::Whole(octets) => render_whole(octets, demand, settings.downgrade),
         Content::File { path, size } => {
@@ -89,7 +90,7 @@ fn render_whole(
 ) -> Result<Rendition<'_>, Outcome> {
     let eight_bit = !octets.is_ascii();
     let is_long = is_long(line_ends::check_whole(octets, demand.max_line))?;
-    if is_long || eight_bit && demand.seven_bit {
+    if is_long || eight_bit && demand.wants_ascii() {
         allow(downgrade, is_long, demand)?;
         let mut survey = Survey::new(demand);
         survey.feed(octets);
@@ -126,7 +127,7 @@ fn examine(
     })?;
     let is_long = is_long(ends.and_then(|()| line_ends.end()))?;
     let as_it_is = Examined { size, eight_bit, conversion: None };
-    if !(is_long || eight_bit && demand.seven_bit) {
+    if !(is_long || eight_bit && demand.wants_ascii()) {
         return Ok(as_it_is);
     }
     allow(downgrade, is_long, demand)?;

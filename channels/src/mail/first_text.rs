@@ -8,6 +8,7 @@
 use super::{
     header_scan::{fields, named},
     inner_headers::parameter,
+    lines::{LineAssembly, LinePiece, MAX_DEPTH, delimited},
 };
 
 /// Puts text before and behind the first text.
@@ -19,10 +20,7 @@ pub struct FirstText {
     /// Delimiters of multiparts that are open, the outermost first.
     open: Vec<Vec<u8>>,
     place: TextPlace,
-    /// The beginning of the line at hand.
-    line: Vec<u8>,
-    /// The line is longer than what is kept of it, and that has been passed.
-    is_long: bool,
+    lines: LineAssembly,
     /// The header of a part that is being read.
     header: Vec<u8>,
     /// The last octets of the text.
@@ -68,8 +66,7 @@ impl FirstText {
             suffix: suffix.into(),
             open: Vec::new(),
             place: TextPlace::Between,
-            line: Vec::new(),
-            is_long: false,
+            lines: LineAssembly::default(),
             header: Vec::new(),
             tail: Vec::new(),
             front: Vec::new(),
@@ -93,17 +90,18 @@ impl FirstText {
                 self.pass(piece, out);
                 return;
             }
-            let end = memchr::memchr(b'\n', piece).map_or(piece.len(), |at| at + 1);
-            let (now, rest) = piece.split_at(end);
-            piece = rest;
-            self.take(now, out);
+            match self.lines.take(&mut piece) {
+                Some(LinePiece::Whole(line)) => self.end_line(&line, out),
+                Some(LinePiece::Part(octets)) => self.pass_or_keep(&octets, out),
+                None => {}
+            }
         }
     }
 
     /// Passes what is left at the end of the content, and says why no text was put there.
     pub fn finish(mut self, out: &mut Vec<u8>) -> Option<&'static str> {
         out.append(&mut self.front);
-        let line = std::mem::take(&mut self.line);
+        let line = self.lines.rest();
         if !line.is_empty() {
             self.end_line(&line, out);
         }
@@ -122,30 +120,6 @@ impl FirstText {
         }
     }
 
-    /// Takes a line or a piece of one.
-    fn take(&mut self, now: &[u8], out: &mut Vec<u8>) {
-        let ends = now.ends_with(b"\n");
-        if self.is_long {
-            self.pass_or_keep(now, out);
-            self.is_long = !ends;
-            return;
-        }
-        if self.line.is_empty() && ends && now.len() <= LONGEST_LINE {
-            self.end_line(now, out);
-            return;
-        }
-        self.line.extend_from_slice(now);
-        if ends || self.line.len() > LONGEST_LINE {
-            let line = std::mem::take(&mut self.line);
-            self.is_long = !ends;
-            if ends && line.len() <= LONGEST_LINE {
-                self.end_line(&line, out);
-            } else {
-                self.pass_or_keep(&line, out);
-            }
-        }
-    }
-
     /// A line that is no delimiter and ends no header.
     fn pass_or_keep(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         if self.place != TextPlace::PartHeader {
@@ -161,9 +135,8 @@ impl FirstText {
     }
 
     fn end_line(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        if line.starts_with(b"--")
-            && let Some((depth, closes)) = self.delimiter(line)
-        {
+        let open = self.open.iter().map(Vec::as_slice);
+        if let Some((depth, closes)) = delimited(line, open.enumerate()) {
             let header = std::mem::take(&mut self.header);
             self.pass(&header, out);
             if let TextPlace::Text(encoding) = self.place {
@@ -227,15 +200,6 @@ impl FirstText {
             let surplus = self.tail.len().saturating_sub(TAIL);
             self.tail.drain(..surplus);
         }
-    }
-
-    /// The multipart whose delimiter this line is, the outermost first, and whether it ends that.
-    fn delimiter(&self, line: &[u8]) -> Option<(usize, bool)> {
-        let line = line.trim_ascii_end();
-        self.open.iter().enumerate().find_map(|(depth, delimiter)| {
-            let rest = line.strip_prefix(delimiter.as_slice())?;
-            (rest.is_empty() || rest == b"--").then_some((depth, !rest.is_empty()))
-        })
     }
 }
 
@@ -329,10 +293,6 @@ fn put(text: &str, encoding: TextEncoding, out: &mut Vec<u8>) {
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 /// Octets of a line of quoted-printable (RFC 2045 section 6.7).
 const LONGEST_ENCODED: usize = 76;
-/// Multiparts within each other that are looked into.
-const MAX_DEPTH: usize = 20;
-/// Octets of a line that may be a delimiter or end a header.
-const LONGEST_LINE: usize = 256;
 /// Octets of the header of a part.
 const LARGEST_HEADER: usize = 64 << 10;
 /// Octets of the end of a text that matter.

@@ -226,7 +226,7 @@ fn plain(value: &[u8], at: Range<usize>) -> Option<(Range<usize>, String)> {
 }
 
 /// Behind the comment that begins at `i`, those within it included.
-fn comment_end(value: &[u8], mut i: usize) -> Option<usize> {
+pub(crate) fn comment_end(value: &[u8], mut i: usize) -> Option<usize> {
     let mut depth = 0usize;
     loop {
         match value.get(i)? {
@@ -243,7 +243,7 @@ fn comment_end(value: &[u8], mut i: usize) -> Option<usize> {
 }
 
 /// Behind the quoted string that begins at `i`.
-fn quoted_end(value: &[u8], mut i: usize) -> Option<usize> {
+pub(crate) fn quoted_end(value: &[u8], mut i: usize) -> Option<usize> {
     loop {
         i += 1;
         match value.get(i)? {

@@ -8,6 +8,7 @@
 use super::{
     header_addresses::is_signed,
     header_scan::{fields, named},
+    lines::{LineAssembly, LinePiece, MAX_DEPTH, delimited},
 };
 
 /// Finds the headers of messages within a message.
@@ -16,10 +17,7 @@ pub struct InnerHeaders {
     /// Multiparts that are open, the outermost first.
     open: Vec<Multipart>,
     state: Within,
-    /// The beginning of the line at hand.
-    line: Vec<u8>,
-    /// The line is longer than what is kept of it, and that has been passed.
-    is_long: bool,
+    lines: LineAssembly,
     /// The header that is being read.
     header: Vec<u8>,
 }
@@ -71,8 +69,7 @@ impl InnerHeaders {
         let mut all = Self {
             open: Vec::new(),
             state: Within::Done,
-            line: Vec::new(),
-            is_long: false,
+            lines: LineAssembly::default(),
             header: Vec::new(),
         };
         all.enter(header, false);
@@ -86,16 +83,17 @@ impl InnerHeaders {
                 pass(piece, passing);
                 return;
             }
-            let end = memchr::memchr(b'\n', piece).map_or(piece.len(), |at| at + 1);
-            let (now, rest) = piece.split_at(end);
-            piece = rest;
-            self.take(now, passing);
+            match self.lines.take(&mut piece) {
+                Some(LinePiece::Whole(line)) => self.end_line(&line, passing),
+                Some(LinePiece::Part(octets)) => self.pass_or_keep(&octets, passing),
+                None => {}
+            }
         }
     }
 
     /// Passes what is left at the end of the content.
     pub fn finish(mut self, passing: &mut Vec<Passing>) {
-        let line = std::mem::take(&mut self.line);
+        let line = self.lines.rest();
         if !line.is_empty() {
             self.end_line(&line, passing);
         }
@@ -104,30 +102,6 @@ impl InnerHeaders {
             match self.state {
                 Within::MessageHeader => passing.push(Passing::Header(header)),
                 _ => pass(&header, passing),
-            }
-        }
-    }
-
-    /// Takes a line or a piece of one.
-    fn take(&mut self, now: &[u8], passing: &mut Vec<Passing>) {
-        let ends = now.ends_with(b"\n");
-        if self.is_long {
-            self.pass_or_keep(now, passing);
-            self.is_long = !ends;
-            return;
-        }
-        if self.line.is_empty() && ends && now.len() <= LONGEST_LINE {
-            self.end_line(now, passing);
-            return;
-        }
-        self.line.extend_from_slice(now);
-        if ends || self.line.len() > LONGEST_LINE {
-            let line = std::mem::take(&mut self.line);
-            self.is_long = !ends;
-            if ends && line.len() <= LONGEST_LINE {
-                self.end_line(&line, passing);
-            } else {
-                self.pass_or_keep(&line, passing);
             }
         }
     }
@@ -147,9 +121,8 @@ impl InnerHeaders {
     }
 
     fn end_line(&mut self, line: &[u8], passing: &mut Vec<Passing>) {
-        if line.starts_with(b"--")
-            && let Some((depth, closes)) = self.delimiter(line)
-        {
+        let open = self.open.iter().map(|open| open.delimiter.as_slice());
+        if let Some((depth, closes)) = delimited(line, open.enumerate()) {
             let header = std::mem::take(&mut self.header);
             match self.state {
                 Within::MessageHeader if !header.is_empty() => {
@@ -193,15 +166,6 @@ impl InnerHeaders {
             ContentType::Message => Within::MessageHeader,
             ContentType::Multipart(_) | ContentType::Other => nothing,
         };
-    }
-
-    /// The multipart whose delimiter this line is, the outermost first, and whether it ends that.
-    fn delimiter(&self, line: &[u8]) -> Option<(usize, bool)> {
-        let line = line.trim_ascii_end();
-        self.open.iter().enumerate().find_map(|(depth, open)| {
-            let rest = line.strip_prefix(open.delimiter.as_slice())?;
-            (rest.is_empty() || rest == b"--").then_some((depth, !rest.is_empty()))
-        })
     }
 }
 
@@ -265,10 +229,6 @@ fn pass(octets: &[u8], passing: &mut Vec<Passing>) {
     }
 }
 
-/// Multiparts within each other that are looked into.
-const MAX_DEPTH: usize = 20;
-/// Octets of a line that may be a delimiter or end a header.
-const LONGEST_LINE: usize = 256;
 /// Octets of the header of a part.
 const LARGEST_HEADER: usize = 512 << 10;
 

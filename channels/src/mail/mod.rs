@@ -9,6 +9,7 @@ mod first_text;
 mod header_addresses;
 mod header_scan;
 mod inner_headers;
+mod lines;
 mod message_id;
 mod notify;
 mod outcome;
@@ -26,10 +27,12 @@ pub use first_text::FirstText;
 pub use header_addresses::{
     AddressSide, HeaderAddress, has_field, header_addresses, is_signed, replaced, without_fields,
 };
+pub(crate) use header_addresses::{comment_end, quoted_end};
 pub use header_scan::{HeaderGap, HeaderScan, HeaderScanner, first_value, peer_id, star_received};
 pub(crate) use header_scan::{fields, named};
 pub(crate) use inner_headers::{ContentType, Multipart};
 pub use inner_headers::{InnerHeaders, Passing};
+pub(crate) use lines::{LineAssembly, LinePiece, MAX_DEPTH, delimited};
 pub use message_id::{MessageId, MessageIds};
 pub use notify::{Notify, OriginalRecipient, Return};
 pub use outcome::{Attempt, Outcome, Outcomes, Peer, SiteTrouble};

@@ -1,6 +1,9 @@
 //! Gives the parts that a plan names another encoding.
 
+use std::borrow::Cow;
+
 use super::{
+    downgraded,
     header::{Encoding, names_more_than_seven_bit, with_encoding},
     quoted::{Base64Lines, QuotedPrintable},
     survey::Conversion,
@@ -33,7 +36,7 @@ struct Writing<'c, 'p> {
 impl<'p> Converter<'p> {
     /// For the content of which this is the plan.
     pub fn new(plan: &'p Conversion) -> Self {
-        Self { walk: Walk::new(), plan, entities: 0, encoder: None }
+        Self { walk: Walk::new(plan.demand.ascii_header), plan, entities: 0, encoder: None }
     }
 
     /// Takes a piece; appends to `out` what may be sent of it.
@@ -67,7 +70,7 @@ impl Visitor for Writing<'_, '_> {
         *self.entities += 1;
         let new = match entity.content {
             EntityContent::Entities => {
-                (self.plan.seven_bit && names_more_than_seven_bit(header)).then_some("7bit")
+                (self.plan.demand.seven_bit && names_more_than_seven_bit(header)).then_some("7bit")
             }
             EntityContent::Body(_) if !changes => None,
             EntityContent::Body(Encoding::QuotedPrintable) => {
@@ -83,11 +86,12 @@ impl Visitor for Writing<'_, '_> {
                 Some("quoted-printable")
             }
         };
-        match new {
-            Some(encoding) => {
-                self.out.extend(with_encoding(header, encoding, entity.is_message));
-            }
-            None => self.out.extend_from_slice(header),
+        let header = new.map_or(Cow::Borrowed(header), |encoding| {
+            Cow::Owned(with_encoding(header, encoding, entity.is_message))
+        });
+        match downgraded(&header, entity).filter(|_| self.plan.demand.ascii_header) {
+            Some(header) => self.out.extend(header),
+            None => self.out.extend_from_slice(&header),
         }
     }
 
@@ -99,9 +103,17 @@ impl Visitor for Writing<'_, '_> {
         }
     }
 
+    fn delimiter(&mut self, line: &[u8]) {
+        self.end_body();
+        self.out.extend_from_slice(line);
+    }
+
     fn between(&mut self, octets: &[u8]) {
         self.end_body();
-        self.out.extend_from_slice(octets);
+        let seven_bit = self.plan.demand.seven_bit;
+        // No boundary has an asterisk (RFC 2046 section 5.1.1).
+        let ignored = |octet: &u8| if seven_bit && !octet.is_ascii() { b'*' } else { *octet };
+        self.out.extend(octets.iter().map(ignored));
     }
 
     fn lost(&mut self) {}

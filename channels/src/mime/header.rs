@@ -86,6 +86,46 @@ pub(super) fn with_encoding(header: &[u8], encoding: &str, is_message: bool) -> 
     new
 }
 
+/// Whether it announces a message whose header may hold UTF-8 (RFC 6532 section 3.7).
+pub(super) fn is_global(header: &[u8]) -> bool {
+    let mut fields = fields(header).filter_map(named);
+    let own = fields.find(|(name, _)| is_type(name));
+    own.is_some_and(|(_, value)| global_at(value).is_some())
+}
+
+/// The header with `message/rfc822` in the place of `message/global`.
+pub(super) fn without_global(header: &[u8]) -> Vec<u8> {
+    let mut new = Vec::with_capacity(header.len());
+    let mut rest = header;
+    for field in fields(header) {
+        rest = &rest[field.len()..];
+        let value = named(field).filter(|(name, _)| is_type(name)).map(|(_, value)| value);
+        match value.and_then(|value| Some(field.len() - value.len() + global_at(value)?)) {
+            Some(at) => {
+                new.extend_from_slice(&field[..at]);
+                new.extend_from_slice(b"message/rfc822");
+                new.extend_from_slice(&field[at + GLOBAL.len()..]);
+            }
+            None => new.extend_from_slice(field),
+        }
+    }
+    new.extend_from_slice(rest);
+    new
+}
+
+/// Where `message/global` stands in the value of a `Content-Type`.
+fn global_at(value: &[u8]) -> Option<usize> {
+    let kind = value.split(|c| *c == b';').next().unwrap_or_default();
+    let is_it = kind.trim_ascii().eq_ignore_ascii_case(GLOBAL);
+    is_it.then(|| kind.len() - kind.trim_ascii_start().len())
+}
+
+fn is_type(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-type")
+}
+
+const GLOBAL: &[u8] = b"message/global";
+
 fn is_encoding(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content-transfer-encoding")
 }

@@ -5,17 +5,24 @@
 //! [`Converter`] sees it again and changes them. Both take it in whatever pieces; memory is bounded by
 //! a header, the beginning of a line, and a bit for each part. What decides is the octets, not what a
 //! header says of them. A part that needs no change stays as it is to the octet, and so does every
-//! header field but `Content-Transfer-Encoding`, and `MIME-Version` where it was missing. Octets above
-//! 127 in header fields stay: they have no other form that means the same to everybody.
+//! header field but `Content-Transfer-Encoding`, and `MIME-Version` where it was missing.
+//!
+//! Octets above 127 in header fields stay unless [`Demand::ascii_header`] asks for another form; and a
+//! message within one that has to be `message/global` (RFC 6532 section 3.7) becomes `message/rfc822`
+//! with it. Headers that an encoding hides, or that lie too deep, are content like any other.
 
+mod ascii;
 mod convert;
 mod header;
 mod quoted;
 mod survey;
 mod walk;
 
+use ascii::ascii_header;
 pub use convert::Converter;
+use header::{is_global, without_global};
 pub use survey::{Conversion, Survey};
+use walk::{Entity, EntityContent};
 
 /// Content that a server does not take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +31,16 @@ pub struct Demand {
     pub seven_bit: bool,
     /// Lines with more octets, CRLF included.
     pub max_line: usize,
+    /// Octets above 127 in a header, of the message, of its parts, or of messages within it: the server
+    /// has no SMTPUTF8 (RFC 6531). Each field that has some is given a form in ASCII (RFC 6857).
+    pub ascii_header: bool,
+}
+
+impl Demand {
+    /// Whether octets above 127 are not taken somewhere.
+    pub fn wants_ascii(self) -> bool {
+        self.seven_bit || self.ascii_header
+    }
 }
 
 /// Why content cannot be given another form.
@@ -41,6 +58,17 @@ pub enum Unconvertible {
     /// Its encoding is none that is known, or its type allows no other.
     #[error("a part has an encoding or a type that does not allow it")]
     Encoded,
+    /// Octets above 127 in what parts the parts of a multipart.
+    #[error("the boundary of a multipart holds octets above 127")]
+    Boundary,
+}
+
+/// The header of an entity as a server without SMTPUTF8 takes it; `None`: as it is.
+fn downgraded(header: &[u8], entity: Entity) -> Option<Vec<u8>> {
+    if entity.content == EntityContent::Entities && is_global(header) {
+        return Some(ascii_header(&without_global(header)));
+    }
+    (!header.is_ascii()).then(|| ascii_header(header))
 }
 
 #[cfg(test)]

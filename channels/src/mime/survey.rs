@@ -1,7 +1,7 @@
 //! Which parts of a message have to change.
 
 use super::{
-    Demand, Unconvertible,
+    Demand, Unconvertible, downgraded,
     header::Encoding,
     walk::{Entity, EntityContent, Visitor, Walk},
 };
@@ -19,14 +19,15 @@ pub struct Survey {
 pub struct Conversion {
     /// A bit for each entity in the order of their headers.
     changes: Vec<u64>,
-    pub(super) seven_bit: bool,
+    /// A header changes, or text that is in no part.
+    other_changes: bool,
+    pub(super) demand: Demand,
     /// Something in it is signed: a signature over what changes does not hold any more.
     pub is_signed: bool,
 }
 
 #[derive(Debug)]
 struct Seen {
-    demand: Demand,
     plan: Conversion,
     entities: usize,
     /// The body at hand: its encoding, and whether it has to change.
@@ -40,9 +41,9 @@ impl Survey {
     /// For a server that does not take this.
     pub fn new(demand: Demand) -> Self {
         let plan =
-            Conversion { changes: Vec::new(), seven_bit: demand.seven_bit, is_signed: false };
-        let seen = Seen { demand, plan, entities: 0, body: None, column: 0, fault: None };
-        Self { walk: Walk::new(), seen }
+            Conversion { changes: Vec::new(), other_changes: false, demand, is_signed: false };
+        let seen = Seen { plan, entities: 0, body: None, column: 0, fault: None };
+        Self { walk: Walk::new(demand.ascii_header), seen }
     }
 
     /// Takes the next piece of the content, which has no bare CR or LF.
@@ -66,7 +67,7 @@ impl Survey {
 impl Conversion {
     /// Whether anything changes.
     pub fn changes_something(&self) -> bool {
-        self.changes.iter().any(|word| *word != 0)
+        self.other_changes || self.changes.iter().any(|word| *word != 0)
     }
 
     pub(super) fn changes(&self, entity: usize) -> bool {
@@ -79,7 +80,7 @@ impl Seen {
     fn measure(&mut self, octets: &[u8]) -> bool {
         // No more than one line end comes in a piece, and at its end.
         self.column += octets.len();
-        let is_too_long = self.column > self.demand.max_line;
+        let is_too_long = self.column > self.plan.demand.max_line;
         if octets.ends_with(b"\n") {
             self.column = 0;
         }
@@ -108,9 +109,12 @@ impl Visitor for Seen {
             self.fault.get_or_insert(Unconvertible::ManyParts);
         }
         self.plan.is_signed |= is_signed(header);
-        for line in header.split_inclusive(|c| *c == b'\n') {
+        let demand = self.plan.demand;
+        let new = downgraded(header, entity).filter(|_| demand.ascii_header);
+        self.plan.other_changes |= new.is_some();
+        for line in new.as_deref().unwrap_or(header).split_inclusive(|c| *c == b'\n') {
             if self.measure(line) {
-                self.fault.get_or_insert(Unconvertible::LongLine(self.demand.max_line));
+                self.fault.get_or_insert(Unconvertible::LongLine(self.plan.demand.max_line));
             }
         }
         self.body = match entity.content {
@@ -122,12 +126,20 @@ impl Visitor for Seen {
     fn body(&mut self, octets: &[u8]) {
         let is_too_long = self.measure(octets);
         let Some((_, changes)) = &mut self.body else { return };
-        *changes |= is_too_long || self.demand.seven_bit && !octets.is_ascii();
+        *changes |= is_too_long || self.plan.demand.seven_bit && !octets.is_ascii();
+    }
+
+    fn delimiter(&mut self, line: &[u8]) {
+        if self.plan.demand.wants_ascii() && !line.is_ascii() {
+            self.fault.get_or_insert(Unconvertible::Boundary);
+        }
+        self.between(line);
     }
 
     fn between(&mut self, octets: &[u8]) {
+        self.plan.other_changes |= self.plan.demand.seven_bit && !octets.is_ascii();
         if self.measure(octets) {
-            self.fault.get_or_insert(Unconvertible::LongLine(self.demand.max_line));
+            self.fault.get_or_insert(Unconvertible::LongLine(self.plan.demand.max_line));
         }
     }
 

@@ -17,7 +17,17 @@ fn converted(content: &[u8], demand: Demand, piece: usize) -> Result<Vec<u8>, Un
 }
 
 fn seven_bit(content: &str) -> Result<String, Unconvertible> {
-    let demand = Demand { seven_bit: true, max_line: 1_000 };
+    let demand = Demand { seven_bit: true, max_line: 1_000, ascii_header: false };
+    let whole = converted(content.as_bytes(), demand, usize::MAX);
+    for piece in [1, 2, 3, 7, 100] {
+        assert_eq!(converted(content.as_bytes(), demand, piece), whole, "in pieces of {piece}");
+    }
+    whole.map(|out| String::from_utf8(out).expect("no octet is cut"))
+}
+
+/// For a server without SMTPUTF8.
+fn without_utf8(content: &str, seven_bit: bool) -> Result<String, Unconvertible> {
+    let demand = Demand { seven_bit, max_line: 1_000, ascii_header: true };
     let whole = converted(content.as_bytes(), demand, usize::MAX);
     for piece in [1, 2, 3, 7, 100] {
         assert_eq!(converted(content.as_bytes(), demand, piece), whole, "in pieces of {piece}");
@@ -85,6 +95,63 @@ fn a_multipart_is_gone_into() {
 }
 
 #[test]
+fn text_in_no_part_is_ascii_for_a_server_of_seven_bits() {
+    let content = |text: &str, encoding: &str, part: &str| {
+        crlf(&format!(
+            "Content-Type: multipart/mixed; boundary=b\n\npre {text}\n--b {text}\n--b\n{encoding}\n{part}\n--b--\nepi {text}\n"
+        ))
+    };
+    let quoted = "Content-Transfer-Encoding: quoted-printable\n";
+    assert_eq!(
+        seven_bit(&content("ü", "", "ö")),
+        Ok(content("**", quoted, "=C3=B6")),
+        "what has to be ignored needs no encoding"
+    );
+    assert_eq!(seven_bit(&content("ü", "", "o")), Ok(content("**", "", "o")));
+    let lines = Demand { seven_bit: false, max_line: 1_000, ascii_header: true };
+    let eight = content("ü", "", "ö").into_bytes();
+    assert_eq!(converted(&eight, lines, 100), Ok(eight), "it may pass");
+}
+
+#[test]
+fn headers_become_ascii_wherever_they_lie() {
+    let content = |subject: &str, kind: &str, name: &str, encodings: [&str; 3], body: &str| {
+        let [outer, message, leaf] = encodings;
+        crlf(&format!(
+            "Subject: {subject}\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n{outer}\n--b\n\
+             Content-Type: {kind}; x=y\n{message}\nSubject: {subject}\nMIME-Version: 1.0\nX:  plain\n{leaf}\n{body}\n--b\n\
+             Content-Disposition: attachment; {name}\n\nplain\n--b--\n"
+        ))
+    };
+    let (eight, seven) = ("Content-Transfer-Encoding: 8bit\n", "Content-Transfer-Encoding: 7bit\n");
+    let quoted = "Content-Transfer-Encoding: quoted-printable\n";
+    let (subject, code) = ("Grüße", "=?UTF-8?Q?Gr=C3=BC=C3=9Fe?=");
+    let (name, parameter) = ("filename=\"ü\"", "filename*=UTF-8''%C3%BC");
+    for kind in ["message/rfc822", "Message/Global"] {
+        let before = content(subject, kind, name, [eight; 3], "ö");
+        let after = content(code, "message/rfc822", parameter, [eight; 3], "ö");
+        let kept = after.replace("message/rfc822", kind);
+        let want = if kind == "message/rfc822" { kept } else { after };
+        assert_eq!(without_utf8(&before, false), Ok(want), "bodies stay");
+        let want = content(code, "message/rfc822", parameter, [seven, seven, quoted], "=C3=B6");
+        assert_eq!(without_utf8(&before, true), Ok(want), "bodies as well");
+    }
+    let encoded = crlf(
+        "Subject: ü\nContent-Type: message/global\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogw7wNCg0K\n",
+    );
+    let want = encoded.replace("ü", "=?UTF-8?Q?=C3=BC?=");
+    assert_eq!(without_utf8(&encoded, true), Ok(want), "what an encoding hides stays");
+}
+
+#[test]
+fn a_long_field_is_folded_with_its_form_in_ascii() {
+    let long = |word: &str| format!("Subject: {}\r\n\r\nplain\r\n", word.repeat(400));
+    let out = without_utf8(&long("ü x "), false).expect("it can be done");
+    assert!(out.lines().all(|line| line.len() <= 76), "{out}");
+    assert_eq!(without_utf8(&long("xyz "), false), Err(Unconvertible::LongLine(1_000)));
+}
+
+#[test]
 fn what_allows_no_other_encoding_is_said_so() {
     let one = |n| format!("Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n");
     let deep = (0..30).map(one).collect::<Vec<_>>().concat();
@@ -117,6 +184,11 @@ fn what_allows_no_other_encoding_is_said_so() {
             Unconvertible::LargeHeader,
         ),
         (
+            "a boundary",
+            "Content-Type: multipart/mixed; boundary=ü\n\n--ü\n\nx\n--ü--\n".to_owned(),
+            Unconvertible::Boundary,
+        ),
+        (
             "many parts",
             format!(
                 "Content-Type: multipart/mixed; boundary=b\n\n{}ü\n",
@@ -126,7 +198,7 @@ fn what_allows_no_other_encoding_is_said_so() {
         ),
     ];
     for (name, content, want) in rows {
-        let demand = Demand { seven_bit: true, max_line: 1_000 };
+        let demand = Demand { seven_bit: true, max_line: 1_000, ascii_header: false };
         let got = converted(crlf(&content).as_bytes(), demand, 60_000);
         assert_eq!(got.err(), Some(want), "{name}");
     }
@@ -135,7 +207,7 @@ fn what_allows_no_other_encoding_is_said_so() {
 #[test]
 fn long_lines_are_broken_softly() {
     let long = "word ".repeat(400);
-    let demand = Demand { seven_bit: false, max_line: 1_000 };
+    let demand = Demand { seven_bit: false, max_line: 1_000, ascii_header: false };
     for encoding in ["8bit", "quoted-printable", "base64"] {
         let content = crlf(&format!(
             "MIME-Version: 1.0\nContent-Transfer-Encoding: {encoding}\n\nü\n{long}\n"
@@ -160,7 +232,8 @@ fn a_signature_is_noticed() {
         ),
     ];
     for (content, want) in rows {
-        let mut survey = Survey::new(Demand { seven_bit: true, max_line: 1_000 });
+        let mut survey =
+            Survey::new(Demand { seven_bit: true, max_line: 1_000, ascii_header: false });
         survey.feed(crlf(content).as_bytes());
         let plan = survey.finish().expect("it can be done");
         assert!(plan.changes_something() && plan.is_signed == want, "{content}");
@@ -280,7 +353,7 @@ proptest! {
     #[test]
     fn another_program_finds_the_same_text(entity in multipart(leaf())) {
         let content = format!("From: a@b.example\r\nMIME-Version: 1.0\r\n{entity}");
-        let demand = Demand { seven_bit: true, max_line: 1_000 };
+        let demand = Demand { seven_bit: true, max_line: 1_000, ascii_header: false };
         let out = converted(content.as_bytes(), demand, 1_000).expect("it can be done");
         prop_assert_eq!(texts(content.as_bytes()), texts(&out));
     }
@@ -289,10 +362,11 @@ proptest! {
     fn all_that_was_said_is_said_in_another_encoding(
         entity in entity(),
         seven_bit: bool,
+        ascii_header: bool,
         piece in 1usize..2_000,
     ) {
         let content = format!("From: a@b.example\r\nMIME-Version: 1.0\r\n{entity}");
-        let demand = Demand { seven_bit, max_line: 1_000 };
+        let demand = Demand { seven_bit, max_line: 1_000, ascii_header };
         let out = converted(content.as_bytes(), demand, piece).expect("it can be done");
         prop_assert!(!seven_bit || out.is_ascii());
         let rest = String::from_utf8_lossy(&out).replace("\r\n", "");
@@ -308,7 +382,7 @@ proptest! {
         content in prop::collection::vec(prop::sample::select(&b"\r\n\r\n-b= \xfc:aContent-Type"[..]), 0..200),
         piece in 1usize..50,
     ) {
-        let demand = Demand { seven_bit: true, max_line: 20 };
+        let demand = Demand { seven_bit: true, max_line: 20, ascii_header: piece % 2 == 0 };
         let whole = converted(&content, demand, usize::MAX);
         prop_assert_eq!(converted(&content, demand, piece), whole);
     }

@@ -25,6 +25,7 @@ pub use driver::{Farewell, serve};
 pub use intake::{AuthAnswer, AuthSaid, Intake, MailFrom, RcptTo, Verdict};
 pub use path::PathError;
 pub use proxied::forwarded;
+pub use replies::NOT_OFFERED;
 pub use session::{Hello, Reason, Session};
 pub use setup::{BeyondAscii, DataRate, Limits, Opening, SaslOffer, Setup, Setups, TlsOffer};
 pub use stop::Stop;

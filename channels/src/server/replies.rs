@@ -26,7 +26,8 @@ pub(super) const MORE_THAN_ANNOUNCED: Reply =
     Reply { code: 500, enhanced: None, text: Cow::Borrowed("message too big") };
 pub(super) const OUT_OF_TURN: Reply =
     Reply::new(554, Enhanced(5, 5, 0), "wait for the reply before you send more, closing");
-pub(super) const NOT_OFFERED: Reply = Reply::new(502, Enhanced(5, 5, 1), "not offered here");
+/// To a client that asks for something that is not offered.
+pub const NOT_OFFERED: Reply = Reply::new(502, Enhanced(5, 5, 1), "not offered here");
 pub(super) const GO_SECURE: Reply = Reply::new(220, Enhanced(2, 0, 0), "ready to start TLS");
 pub(super) const TLS_FIRST: Reply = Reply::new(530, Enhanced(5, 7, 0), "STARTTLS first");
 pub(super) const TLS_TWICE: Reply = Reply::new(503, Enhanced(5, 5, 1), "TLS is in use already");

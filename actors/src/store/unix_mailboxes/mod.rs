@@ -33,6 +33,7 @@ use relais_config::Config;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{MAX_IN_FLIGHT, Refused, threads::Threads};
+use crate::accounts;
 use writer::{AppendAsker, AppendRequest, SpilledFile, UnixWriter};
 
 /// A handle on the mailboxes; cheap to clone. Bounded: see [`Undelivered::Busy`].
@@ -319,14 +320,7 @@ fn files_owner(
         return Ok(None);
     }
     let found = match user {
-        Some(name) => {
-            let by_number = |number| User::from_uid(Uid::from_raw(number));
-            let found = match User::from_name(name) {
-                Ok(None) => name.parse().map_or(Ok(None), by_number),
-                found => found,
-            };
-            found.map_err(|error| wrong(&error.to_string()))?
-        }
+        Some(name) => accounts::user(name).map_err(|error| wrong(&error.to_string()))?,
         None if own.is_root() => {
             return Err(wrong("the engine runs as root: an account must be named"));
         }
