@@ -87,5 +87,5 @@ fn store(mailboxes: &[&PathBuf], name: &str, content: &[u8]) {
 
 fn cpu_of_this_thread() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    time.try_into().expect("a time since the thread began")
 }
