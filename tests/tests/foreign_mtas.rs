@@ -207,6 +207,31 @@ fn postfix_delivers_odd_messages_and_bounces_none() {
 }
 
 #[test]
+fn postfix_delivers_to_users_beyond_ascii() {
+    if !needs(&["/usr/sbin/postfix"]) || !needs_root() {
+        return;
+    }
+    let store = Store::start();
+    let postfix = Postfix::start(&store);
+    let message = "From: s\u{f8}ren@client.test\nSubject: Gr\u{fc}\u{df}e\n\nx\n";
+    for to in ["j\u{f6}rg@gr\u{fc}\u{df}e.test", "j\u{f6}rg@xn--gre-6ka8l.test"] {
+        let mut sendmail = Command::new("/usr/sbin/sendmail");
+        let config = sendmail.arg("-C").arg(&postfix.config);
+        config.args(["-f", "s\u{f8}ren@client.test", to]);
+        succeed(&mut sendmail, message.as_bytes());
+    }
+    let stored = || mailbox(&store.instance.store(), "xn--gre-6ka8l.test", "j\u{f6}rg");
+    assert!(within(LIMIT, || stored().len() == 2), "{}", read(&postfix.log));
+    for message in stored() {
+        let text = String::from_utf8(message).expect("UTF-8");
+        assert!(text.contains("Return-Path: <s\u{f8}ren@client.test>"), "{text}");
+        assert!(text.contains("\r\nSubject: Gr\u{fc}\u{df}e\r\n"), "{text}");
+    }
+    let log = read(&postfix.log);
+    assert!(!log.contains("status=bounced") && !log.contains("status=deferred"), "{log}");
+}
+
+#[test]
 fn exim_delivers_odd_messages_and_bounces_none() {
     let Some(exim) = unpacked("usr/sbin/exim4").filter(|_| needs_root()) else { return };
     let store = Store::start();

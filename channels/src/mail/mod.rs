@@ -15,6 +15,7 @@ mod outcome;
 mod priority;
 mod recipient_set;
 mod reply;
+pub mod unitext;
 mod xquota;
 pub mod xtext;
 
