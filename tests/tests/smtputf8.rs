@@ -398,3 +398,39 @@ fn users_of_openldap_have_names_beyond_ascii() {
     let folder = instance.store().join(IN_ASCII).join("jörg/Maildir/.Gr&APwA3w-e");
     eventually("it is stored", PATIENCE, || messages(&folder).len() == 1);
 }
+
+#[test]
+fn lists_forwards_and_automatic_replies_know_them_too() {
+    let away = "mailHost: localhost\nmailDeliveryOption: mailbox\nmailDeliveryOption: autoreply\n\
+                mailAutoReplyText: Bin weg.";
+    let on = "mailHost: localhost\nmailDeliveryOption: forward\n\
+              mailForwardingAddress: ann@gru\u{308}ße.test";
+    let member = format!("uniqueMember: {}", users().dn("jörg", "grüße.test"));
+    let users = users().user("ärztin", "grüße.test", away).user("fürst", "grüße.test", on).group(
+        "chör",
+        "grüße.test",
+        &format!("{member}\nmgrpRFC822MailMember: fürst@grüße.test"),
+    );
+    let option = "\"#*forward=**\",\n \"#*^!autoreply=$M+$D@bitbucket\",";
+    let instance = users.instance(settings().edit("\"#*forward=**\",", option));
+    let _running = instance.start();
+    let has = |user: &str| mailbox(&instance.store(), IN_ASCII, user);
+    let to_list = "To: chör@grüße.test\r\nSubject: Grüße\r\nMessage-ID: <l@x>\r\n\r\nx\r\n";
+    send(instance.settings.smtp, "søren@sender.test", &["chör@grüße.test"], to_list);
+    eventually("both members have it", PATIENCE, || {
+        has("jörg").len() == 1 && has("ann").len() == 1
+    });
+    let forwarded = String::from_utf8(has("ann").remove(0)).expect("UTF-8");
+    assert!(forwarded.contains("Subject: Grüße\r\n"), "{forwarded}");
+    let to_her = "From: jörg@grüße.test\r\nTo: ärztin@gru\u{308}ße.test\r\nSubject: Grüße\r\n\
+                  Message-ID: <a@x>\r\n\r\nx\r\n";
+    send(instance.settings.smtp, "jörg@grüße.test", &["ärztin@grüße.test"], to_her);
+    eventually("she has it, and a reply came", PATIENCE, || {
+        has("ärztin").len() == 1 && has("jörg").len() == 2
+    });
+    let all = has("jörg").into_iter().map(|its| String::from_utf8(its).expect("UTF-8"));
+    let reply = all.into_iter().find(|its| its.contains("Auto-Submitted")).expect("a reply");
+    assert!(reply.contains("From: <ärztin@grüße.test>"), "{reply}");
+    assert!(reply.contains("To: <jörg@grüße.test>"), "{reply}");
+    eventually("nothing waits", PATIENCE, || instance.queue().is_empty());
+}
