@@ -120,6 +120,7 @@ impl Filler {
             source_channel: "tcp_local".into(),
             client: "client.example [127.0.0.1]".into(),
             eight_bit: false,
+            smtputf8: false,
             priority: Priority::default(),
             envelope_id: None,
             returned: None,

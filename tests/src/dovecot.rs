@@ -112,6 +112,7 @@ protocols = imap
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
+auth_username_chars =
 first_valid_uid = 1
 first_valid_gid = 0
 mail_location = {location}

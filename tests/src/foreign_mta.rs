@@ -79,8 +79,14 @@ impl Postfix {
     /// Takes a message in, with LF lines, as a local program hands it over.
     #[track_caller]
     pub fn submit(&self, to: &[&str], content: &[u8]) {
+        self.submit_from(SENDER, to, content);
+    }
+
+    /// The same from this sender.
+    #[track_caller]
+    pub fn submit_from(&self, sender: &str, to: &[&str], content: &[u8]) {
         let mut sendmail = Command::new("/usr/sbin/sendmail");
-        sendmail.arg("-C").arg(self.path("config")).args(["-f", SENDER, "--"]).args(to);
+        sendmail.arg("-C").arg(self.path("config")).args(["-f", sender, "--"]).args(to);
         succeed(&mut sendmail, content);
     }
 

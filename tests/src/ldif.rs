@@ -1,6 +1,8 @@
 //! Entries of a directory in LDIF, as tests write them.
 
-use std::fs;
+use std::{borrow::Cow, fs};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use crate::{Instance, Settings};
 
@@ -12,6 +14,16 @@ pub struct Ldif {
     /// Attributes of a class that servers check, beside those of mail.
     is_structural: bool,
     text: String,
+}
+
+/// A line as LDIF has it: a value beyond ASCII stands in base64 (RFC 2849).
+fn encoded(line: &str) -> Cow<'_, str> {
+    match line.trim_end().split_once(": ") {
+        Some((name, value)) if !value.is_ascii() => {
+            format!("{name}:: {}\n", BASE64_STANDARD.encode(value)).into()
+        }
+        _ => line.into(),
+    }
 }
 
 impl Ldif {
@@ -115,6 +127,8 @@ impl Ldif {
     fn add(&mut self, head: &str, more: &str) {
         let more = more.trim_matches('\n');
         let end = if more.is_empty() { "" } else { "\n" };
-        self.text.extend([head, more, end, "\n"]);
+        for line in [head, more, end, "\n"].concat().split_inclusive('\n') {
+            self.text += &encoded(line);
+        }
     }
 }

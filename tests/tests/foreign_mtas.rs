@@ -98,7 +98,7 @@ fn odd(n: usize) -> Vec<u8> {
         8 => format!("X-Many: 1\n{}\n\u{e9}\u{fc} 8 bits\n", "X-Many: 2\n".repeat(200)),
         9 => "\n \n\t\nFrom here\n>From there\n\n\n".to_owned(),
         10 => "X-Tabs:\t\ta\t\tb\n\t\tc\n\nbody\n".to_owned(),
-        11 => "X-Empty:\nX-Blank: \nx-odd.name_1: y\n\nbody\n".to_owned(),
+        11 => "X-Empty:\nX-Blank: \nx-odd.name_1: y\nX-UTF-8: Gr\u{fc}\u{df}e\n\nbody\n".to_owned(),
         12 => format!("\n{}", "\n".repeat(3_000)),
         13 => format!("\n{}", "..\n".repeat(3_000)),
         14 => format!("Received: by x.test;\n\tnow\n{}\nbody\n", "Received: y\n".repeat(20)),
@@ -113,7 +113,8 @@ fn odd(n: usize) -> Vec<u8> {
     .into_bytes();
     // Octets that are no UTF-8, and controls.
     let more: &[u8] = if n % 40 == 28 { b"\xff\xfe\x80 \x01\x1b[1m\x7f\n" } else { b"" };
-    [head.as_bytes(), &rest, more].concat()
+    let latin_1: &[u8] = if n % 40 == 30 { b"X-Latin-1: gr\xfc\xdfe\n" } else { b"" };
+    [head.as_bytes(), latin_1, &rest, more].concat()
 }
 
 #[test]
@@ -139,6 +140,28 @@ fn postfix_delivers_odd_messages_and_bounces_none() {
         };
         assert!(messages.iter().all(added), "each grew after its size was announced");
     }
+}
+
+#[test]
+fn postfix_delivers_to_users_beyond_ascii() {
+    if !needs(&["/usr/sbin/postfix"]) || !needs_root() {
+        return;
+    }
+    let store = Store::start();
+    let postfix = Postfix::start(LmtpPlace::Port(store.port));
+    let message = "From: s\u{f8}ren@client.test\nSubject: Gr\u{fc}\u{df}e\n\nx\n";
+    for to in ["j\u{f6}rg@gr\u{fc}\u{df}e.test", "j\u{f6}rg@xn--gre-6ka8l.test"] {
+        postfix.submit_from("s\u{f8}ren@client.test", &[to], message.as_bytes());
+    }
+    let stored = || mailbox(&store.instance.store(), "xn--gre-6ka8l.test", "j\u{f6}rg");
+    assert!(within(LIMIT, || stored().len() == 2), "{}", postfix.log());
+    for message in stored() {
+        let text = String::from_utf8(message).expect("UTF-8");
+        assert!(text.contains("Return-Path: <s\u{f8}ren@client.test>"), "{text}");
+        assert!(text.contains("\r\nSubject: Gr\u{fc}\u{df}e\r\n"), "{text}");
+    }
+    let log = postfix.log();
+    assert!(!log.contains("status=bounced") && !log.contains("status=deferred"), "{log}");
 }
 
 #[test]

@@ -491,6 +491,7 @@ fn envelope(id: MessageId, entries: u16) -> Envelope {
         source_channel: "tcp_local".into(),
         client: "client [192.0.2.1]".into(),
         eight_bit: false,
+        smtputf8: false,
         priority: Priority::default(),
         envelope_id: None,
         returned: None,

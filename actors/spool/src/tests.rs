@@ -541,6 +541,7 @@ pub(super) fn envelope(id: u64, channels: &[&str]) -> Envelope {
         source_channel: "tcp_local".into(),
         client: "client [192.0.2.1]".into(),
         eight_bit: true,
+        smtputf8: false,
         priority: Priority::default(),
         envelope_id: None,
         returned: None,

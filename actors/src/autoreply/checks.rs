@@ -7,6 +7,7 @@ use relais_channels::{
     autoreply::{FieldSeen, Silence, of_field},
     mail::Address,
 };
+use relais_config::grammar::{folded, table_key};
 
 use crate::directory::{ADDRESSES, Entry};
 
@@ -28,12 +29,12 @@ pub(super) struct Head {
 /// The addresses of an entry, and the one by which the message came.
 pub(super) fn own_addresses(entry: &Entry, member: &str) -> OwnAddresses {
     let all = ADDRESSES.iter().flat_map(|name| entry.all(name)).map(String::as_str);
-    OwnAddresses(all.chain([member]).map(str::to_ascii_lowercase).collect())
+    OwnAddresses(all.chain([member]).map(table_key).collect())
 }
 
 /// The texts by which an address is looked for in a directory, with this domain.
 pub(super) fn probes(address: &Address, domain: &str) -> Vec<String> {
-    let local = address.unquoted_local().to_ascii_lowercase();
+    let local = folded(&address.unquoted_local());
     let plain = local.split_once('+').map(|(user, _)| user).filter(|user| !user.is_empty());
     let mut probes = vec![format!("{local}@{domain}")];
     probes.extend(plain.map(|user| format!("{user}@{domain}")));
@@ -47,15 +48,16 @@ impl OwnAddresses {
         let Ok(parsed) = Address::parse(address) else { return false };
         let domain = parsed.domain().unwrap_or_default().to_ascii_lowercase();
         if domain.is_empty() {
-            return self.0.contains(&address.to_ascii_lowercase());
+            return self.0.contains(&table_key(address));
         }
         probes(&parsed, &domain).iter().any(|probe| self.0.contains(probe))
     }
 
     /// Whether an address is of this domain, or of one of theirs.
     pub(super) fn is_of_domain(&self, address: &str, name: &str) -> bool {
-        let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
-        let is = |own: &str| domain.as_deref() == Some(own);
+        let address = table_key(address);
+        let domain = address.rsplit_once('@').map(|(_, domain)| domain);
+        let is = |own: &str| domain == Some(own);
         is(name) || self.0.iter().any(|own| own.rsplit_once('@').is_some_and(|(_, own)| is(own)))
     }
 }
@@ -92,7 +94,7 @@ impl Head {
             let mut addresses = addresses.filter_map(mail_parser::Addr::address);
             if is_to {
                 let room = MOST_ADDRESSES.saturating_sub(head.to.len());
-                head.to.extend(addresses.take(room).map(str::to_ascii_lowercase));
+                head.to.extend(addresses.take(room).map(table_key));
             } else if field.name == HeaderName::From && head.author.is_none() {
                 head.author = addresses.next().map(str::to_owned);
             }

@@ -21,7 +21,7 @@ use relais_channels::{
         Reply,
     },
 };
-use relais_config::channel::Program;
+use relais_config::{channel::Program, grammar::folded};
 use relais_spool::{NewContent, Spool, SpoolError, open_recipients};
 use tracing::{info, warn};
 
@@ -181,7 +181,10 @@ impl<L: Lookup> Responder<L> {
             now: now_ms() / 1_000,
         }
         .compose();
-        let reply = Envelope { id, eight_bit, ..self.envelope_to(&envelope.sender, &routes) };
+        let smtputf8 = !(envelope.sender.is_ascii() && from.is_none_or(str::is_ascii));
+        let smtputf8 = smtputf8 || from.is_none() && !recipient.member().is_ascii();
+        let reply = self.envelope_to(&envelope.sender, &routes);
+        let reply = Envelope { id, eight_bit, smtputf8, ..reply };
         if let Err(error) = self.append(reply, content.into()).await {
             self.answered.give_back(user);
             self.answered.forget(pair).await;
@@ -214,8 +217,7 @@ impl<L: Lookup> Responder<L> {
             let Some(domain) = self.directory.domain(name).await? else { continue };
             for probe in checks::probes(&address, name) {
                 for entry in self.directory.entries(&domain, &probe).await? {
-                    let is_meant =
-                        entry.first("uid").is_some_and(|its| its.eq_ignore_ascii_case(uid));
+                    let is_meant = entry.first("uid").is_some_and(|its| folded(its) == folded(uid));
                     if !is_meant || !is_away(&routes, &entry, (&address, &domain)) {
                         continue;
                     }
@@ -263,6 +265,7 @@ impl<L: Lookup> Responder<L> {
             source_channel: self.source_channel().into(),
             client: "".into(),
             eight_bit: false,
+            smtputf8: false,
             priority: Priority::Nonurgent,
             envelope_id: None,
             returned: None,

@@ -538,6 +538,7 @@ fn delivery_of<'e>(
         recipients,
         size: envelope.size,
         eight_bit: envelope.eight_bit,
+        smtputf8: envelope.smtputf8,
         envelope_id: envelope.envelope_id.as_deref().filter(|_| is_own),
         returned: envelope.returned,
     }

@@ -4,6 +4,7 @@
 //! options, deferral. An entry that makes no sense is refused with a reason and never guessed at.
 
 use relais_channels::mail::is_domain;
+use relais_config::grammar::{ascii_domain, is_unprintable};
 
 use super::{
     entry::{Entry, Kind},
@@ -27,7 +28,7 @@ pub fn evaluate<'a>(
     } else {
         check_list(entry)?;
     }
-    if let Some(host) = entry.first("mailhost").filter(|host| !is_domain(host)) {
+    if let Some(host) = entry.first("mailhost").filter(|host| !is_host(host)) {
         return Err(EntryError::BadMailHost(host.to_owned()));
     }
     if status == EntryStatus::Active
@@ -49,11 +50,16 @@ pub fn evaluate<'a>(
     options::settled(applied.collect(), entry, request)
 }
 
+fn is_host(host: &str) -> bool {
+    is_domain(host) || ascii_domain(host).is_some()
+}
+
 /// A uid becomes the name of a folder and a part of addresses: no character that means anything
 /// in either, as in the original's `LDAP_UID_INVALID_CHARS`.
 fn check_uid(entry: &Entry) -> Result<(), EntryError> {
     let uid = entry.first("uid").ok_or(EntryError::NoUid)?;
-    let sound = |c: char| c.is_ascii_graphic() && !UID_INVALID.contains(c);
+    let is_beyond_ascii = |c: char| !c.is_ascii() && !is_unprintable(c) && !c.is_whitespace();
+    let sound = |c: char| c.is_ascii_graphic() && !UID_INVALID.contains(c) || is_beyond_ascii(c);
     let reserved = ["anonymous", "anybody", "anyone"];
     if uid.is_empty()
         || uid.len() > 127
@@ -380,13 +386,13 @@ mod tests {
         let none = Entry::default();
         assert_eq!(outcome(&relay, &user(&[]), &none), Err(EntryError::NoUid));
         for uid in
-            ["", "a b", "a@b", "../etc", "a..b", ".", "-x", "a%b", "a+b", "j\u{f6}rg", "Anyone"]
+            ["", "a b", "a@b", "../etc", "a..b", ".", "-x", "a%b", "a+b", "j\u{202e}rg", "Anyone"]
         {
             let got = outcome(&relay, &user(&[("uid", uid)]), &none);
             assert_eq!(got, Err(EntryError::BadUid(uid.to_owned())));
         }
         // Section 2.3: what the store does not take, and what the original does not by default.
-        for c in "?*&/:\\ `$~=#+%!@,{}()<>;\"[]\t\u{7f}\u{e9}".chars() {
+        for c in "?*&/:\\ `$~=#+%!@,{}()<>;\"[]\t\u{7f}\u{85}\u{a0}\u{2028}\u{2066}".chars() {
             for uid in [format!("j{c}doe"), format!("{c}jdoe"), format!("jdoe{c}")] {
                 assert!(outcome(&relay, &user(&[("uid", &uid)]), &none).is_err(), "{uid:?}");
             }
@@ -397,6 +403,8 @@ mod tests {
         let longest = "x".repeat(127);
         let kept = user(&[("uid", &longest), ("mailHost", "store1.siroe.com")]);
         assert!(outcome(&relay, &kept, &none).is_ok());
+        let beyond = user(&[("uid", "j\u{f6}rg"), ("mailHost", "st\u{f6}re.example")]);
+        assert!(outcome(&relay, &beyond, &none).is_ok());
         let long = "x".repeat(128);
         assert!(outcome(&relay, &user(&[("uid", &long)]), &none).is_err());
         let bad = user(&[("uid", "x"), ("mailHost", "a b")]);

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
-use relais_config::{ldap_search::SearchScope, lookup_url::UrlQuery};
+use relais_config::{
+    grammar::{folded, table_key},
+    ldap_search::SearchScope,
+    lookup_url::UrlQuery,
+};
 use tracing::warn;
 
 use super::{
@@ -121,8 +125,8 @@ impl LdifDirectory {
         }
         let named = Arc::new(Named { dn: dn.clone(), entry: Arc::clone(entry) });
         let addresses = ADDRESSES.iter().flat_map(|name| entry.all(name));
-        index(&mut self.addresses, addresses, &named);
-        index(&mut self.uids, entry.all("uid").iter(), &named);
+        index(&mut self.addresses, addresses.map(|its| table_key(its)), &named);
+        index(&mut self.uids, entry.all("uid").iter().map(|its| folded(its)), &named);
         match self.names.insert(dn, Arc::clone(entry)) {
             Some(other) => Err(twice(&entry.dn, &other)),
             None => Ok(()),
@@ -145,7 +149,7 @@ impl LdifDirectory {
     }
 
     pub(super) fn find_users(&self, domain: &Domain, uid: &str) -> Vec<Arc<Entry>> {
-        below(domain, self.uids.get(uid))
+        below(domain, self.uids.get(&folded(uid)))
     }
 
     /// The value that a look-up by URL finds.
@@ -220,7 +224,7 @@ impl LdifDirectory {
         }
         let has_one = |entry: &Entry| {
             let mut own = ADDRESSES.iter().flat_map(|name| entry.all(name));
-            among.is_empty() || own.any(|own| among.contains(&own.to_ascii_lowercase()))
+            among.is_empty() || own.any(|own| among.contains(&table_key(own)))
         };
         let is_there = |dn: &str| match search.scope {
             _ if base.is_empty() => search.scope == MemberScope::Subtree,
@@ -272,14 +276,14 @@ pub(crate) const NOT_YET: [(&str, &str); 1] = [(
     "Sieve is not there yet: mail is delivered as if there were no filter",
 )];
 
-/// Files an entry under each of these values.
-fn index<'a>(
+/// Files an entry under each of these keys.
+fn index(
     entries: &mut HashMap<String, Vec<Arc<Named>>>,
-    values: impl Iterator<Item = &'a String>,
+    values: impl Iterator<Item = String>,
     named: &Arc<Named>,
 ) {
     for value in values {
-        let entries = entries.entry(value.to_ascii_lowercase()).or_default();
+        let entries = entries.entry(value).or_default();
         if !entries.iter().any(|other| Arc::ptr_eq(other, named)) {
             entries.push(Arc::clone(named));
         }
@@ -309,14 +313,14 @@ fn organization(entry: &Arc<Entry>, dn: &str) -> Option<Arc<Domain>> {
     if !entry.has_class("sunManagedOrganization") {
         return None;
     }
-    let name = entry.first("sunpreferreddomain")?.to_ascii_lowercase();
+    let name = table_key(entry.first("sunpreferreddomain")?);
     let base = entry.first("inetdomainbasedn").map_or_else(|| dn.to_owned(), normalize_dn);
     Some(Arc::new(Domain { name, base, entry: Arc::clone(entry) }))
 }
 
 fn domain_names(entry: &Entry) -> Vec<String> {
     let names = ["sunpreferreddomain", "associateddomain"];
-    names.iter().flat_map(|name| entry.all(name)).map(|name| name.to_ascii_lowercase()).collect()
+    names.iter().flat_map(|name| entry.all(name)).map(|name| table_key(name)).collect()
 }
 
 const STANDALONE: &str = include_str!("standalone.ldif");

@@ -55,7 +55,7 @@ fn is_plain(text: &str) -> bool {
 
 /// Whether a character may move, hide or reorder what stands around it.
 pub fn is_hostile(c: char) -> bool {
-    let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let turns = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     c.is_control() || turns
 }
 

@@ -617,6 +617,7 @@ mod tests {
             source_channel: "tcp_local".into(),
             client: "a.example [192.0.2.1]".into(),
             eight_bit: false,
+            smtputf8: false,
             priority: Priority::default(),
             envelope_id: None,
             returned: None,

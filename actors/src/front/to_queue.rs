@@ -239,7 +239,8 @@ impl SmtpIntake {
     ) -> Result<Vec<BegunForm>, Reply> {
         // Without a blank line all of it is header.
         let header = head..self.transaction.header.map_or(octets.len(), |its| head + its);
-        if self.side.asterisks {
+        let smtputf8 = self.transaction.from.as_ref().is_some_and(|from| from.smtputf8);
+        if self.side.asterisks && !smtputf8 {
             star_received(&mut octets[header.clone()]);
         }
         let sender = self.transaction.from.as_ref().and_then(|from| from.path.0.as_ref());
@@ -334,6 +335,7 @@ impl SmtpIntake {
             source_channel: Arc::clone(&self.side.source_channel),
             client: Arc::clone(&self.client_text),
             eight_bit: from.is_some_and(|from| from.eight_bit),
+            smtputf8: from.is_some_and(|from| from.smtputf8),
             priority: transaction.glance.priority.unwrap_or_default(),
             held: self.hold_reason(),
             rerouted: None,
@@ -692,15 +694,15 @@ impl Intake for SmtpIntake {
             [only] => Some(&*only.recipient.original),
             _ => None,
         };
+        let word =
+            Dialect::Smtp.word(self.extended, self.cipher.is_some(), self.identity.is_some());
+        let smtputf8 = self.transaction.from.as_ref().is_some_and(|from| from.smtputf8);
+        let smtputf8 = smtputf8.then(|| Dialect::word_with_smtputf8(word));
         let received = Received {
             hello: &self.hello,
             client: self.ends.client_ip(),
             host: &self.side.host,
-            protocol: Dialect::Smtp.word(
-                self.extended,
-                self.cipher.is_some(),
-                self.identity.is_some(),
-            ),
+            protocol: smtputf8.as_deref().unwrap_or(word),
             cipher: self.cipher,
             id,
             only_recipient,

@@ -92,6 +92,8 @@ pub struct LmtpIntake {
     /// The user that the relay has logged in as.
     user: Option<Arc<str>>,
     sender: String,
+    /// The relay asked for SMTPUTF8.
+    smtputf8: bool,
     recipients: Vec<Rcpt>,
     content: Content,
 }
@@ -128,6 +130,7 @@ impl LmtpIntake {
             exchange: AuthExchange::default(),
             user: None,
             sender: String::new(),
+            smtputf8: false,
             recipients: Vec::new(),
             content: Content::default(),
         }
@@ -202,11 +205,13 @@ impl LmtpIntake {
             header.extend_from_slice(recipient.as_bytes());
             header.extend_from_slice(b"\r\n");
         }
+        let word = Dialect::Lmtp.word(true, self.cipher.is_some(), self.user.is_some());
+        let smtputf8 = self.smtputf8.then(|| Dialect::word_with_smtputf8(word));
         Received {
             hello: &self.hello,
             client: self.client,
             host: &self.side.host,
-            protocol: Dialect::Lmtp.word(true, self.cipher.is_some(), self.user.is_some()),
+            protocol: smtputf8.as_deref().unwrap_or(word),
             cipher: self.cipher,
             id,
             only_recipient: only_recipient.as_deref(),
@@ -297,6 +302,7 @@ impl Intake for LmtpIntake {
             }
         });
         self.sender = sender.unwrap_or_default();
+        self.smtputf8 = from.smtputf8;
         if self.side.mailboxes.spill_dir().is_none() {
             // A message that will be refused need not be sent first.
             self.sender_refused(&from, &AWAY);

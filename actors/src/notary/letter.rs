@@ -279,17 +279,17 @@ impl NotaryParts {
                 Err(reply) => lost.push((self.postmaster.to_string(), reply)),
             }
         }
+        let wants = (notice.eight_bit, notice.smtputf8);
         let body: Bytes = notice.content.into();
         let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
         if !entries.is_empty() {
-            let envelope =
-                envelope_of(id, source_channel(&self.channels), notice.eight_bit, entries);
+            let envelope = envelope_of(id, source_channel(&self.channels), wants, entries);
             self.append(envelope, body.clone(), "a notice to the sender").await?;
             self.metrics.notices.count(NoticeResult::Written);
         }
         if !lost.is_empty() {
             let id = if routes.is_empty() { id } else { self.ids.next() };
-            let envelope = self.held(id, notice.eight_bit, lost);
+            let envelope = self.held(id, wants, lost);
             self.append(envelope, body, "a notice that is held: it has nowhere to go").await?;
             self.metrics.notices.count(NoticeResult::NoWay);
         }
@@ -328,7 +328,7 @@ impl NotaryParts {
 
     /// A notice that has nowhere to go. When it is released, the channel that puts mail through
     /// rewriting again asks once more where its readers live.
-    fn held(&self, id: MessageId, eight_bit: bool, lost: Vec<(String, Reply)>) -> Envelope {
+    fn held(&self, id: MessageId, wants: (bool, bool), lost: Vec<(String, Reply)>) -> Envelope {
         let said: Vec<_> = lost.iter().map(|(to, reply)| format!("<{to}>: {reply}")).collect();
         let reason = format!("{NOWHERE}: {}", said.join("; "));
         error!(%id, %reason, "a notice is held");
@@ -341,7 +341,7 @@ impl NotaryParts {
             host: channel.map_or("process", |its| &its.tag).to_ascii_lowercase().into(),
             recipients,
         };
-        let envelope = envelope_of(id, source_channel(&self.channels), eight_bit, vec![entry]);
+        let envelope = envelope_of(id, source_channel(&self.channels), wants, vec![entry]);
         Envelope { held: Some(reason), ..envelope }
     }
 
@@ -442,7 +442,7 @@ fn goes_to_postmaster(channel: &Channel, kind: Kind, nobody: bool) -> bool {
 fn envelope_of(
     id: MessageId,
     source_channel: &str,
-    eight_bit: bool,
+    (eight_bit, smtputf8): (bool, bool),
     entries: Vec<Entry>,
 ) -> Envelope {
     Envelope {
@@ -452,6 +452,7 @@ fn envelope_of(
         source_channel: source_channel.into(),
         client: "".into(),
         eight_bit,
+        smtputf8,
         priority: Priority::Normal,
         envelope_id: None,
         returned: None,

@@ -181,6 +181,7 @@ pub(crate) fn envelope(
         source_channel: "tcp_local".into(),
         client: "a.example [192.0.2.1]".into(),
         eight_bit: false,
+        smtputf8: false,
         priority: Priority::Normal,
         envelope_id: None,
         returned: None,

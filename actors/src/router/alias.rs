@@ -6,7 +6,7 @@
 use std::{num::NonZeroU64, sync::Arc, time::SystemTime};
 
 use relais_channels::mail::{Address, ErrorsTo, PostCheck, XQuota};
-use relais_config::{Channel, channel::Subaddress};
+use relais_config::{Channel, channel::Subaddress, grammar::folded};
 use tracing::warn;
 
 use super::{
@@ -433,8 +433,8 @@ impl<'a> Names<'a> {
             .filter(|at| *at > 0 && !delimiter.is_empty())
             .map(|at| (&unquoted[..at], &unquoted[at + delimiter.len()..]));
         Self {
-            local: unquoted.to_ascii_lowercase(),
-            name: detail.map(|(name, _)| name.to_ascii_lowercase()),
+            local: folded(unquoted),
+            name: detail.map(|(name, _)| folded(name)),
             subaddress: detail.map(|(_, subaddress)| subaddress).filter(|text| !text.is_empty()),
             domain: address.domain().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase(),
             ways: *ways,

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::SystemTime};
 use relais_channels::mail::{Address, Reply};
 use relais_config::{
     delivery_option::OptionFlags,
+    grammar::folded,
     lookup_url::{LookupUrl, UrlQuery},
     template::TemplateError,
 };
@@ -256,7 +257,7 @@ async fn find(
         found: domain.as_ref().map(|domain| domain.name.clone()),
     });
     let Some(domain) = domain else { return Ok(None) };
-    let sought = format!("{}@{name}", address.unquoted_local().to_ascii_lowercase());
+    let sought = format!("{}@{name}", folded(&address.unquoted_local()));
     let mut entries = lookup.entries(&domain, &sought).await.map_err(failed)?;
     trace.note(|| Step::Entries {
         address: sought,

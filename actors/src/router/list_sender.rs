@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use relais_channels::mail::{Address, ErrorsTo};
+use relais_config::grammar::ascii_domain;
 
 use super::list_alias::EACH;
 use crate::directory::quote;
@@ -36,7 +37,9 @@ pub(super) fn of_nobody(errors_to: &ErrorsTo) -> ErrorsTo {
 
 /// Whether an address is the mailbox that is meant, and none within a route or another domain.
 fn is_whole(address: &Address, domain: &str) -> bool {
-    address.route().next().is_none() && address.domain() == Some(domain)
+    let ascii = ascii_domain(domain);
+    let its = address.domain();
+    address.route().next().is_none() && (its == Some(domain) || its == ascii.as_deref())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::{
 };
 
 use relais_channels::mail::Address;
-use relais_config::mapping::Tables;
+use relais_config::{grammar::table_key, mapping::Tables};
 use tracing::warn;
 
 use super::{
@@ -481,7 +481,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         if let [entry] = &found[..] {
             let own = ADDRESSES.iter().flat_map(|name| entry.all(name));
             // `@domain` is everybody of it.
-            let own = own.filter(|own| !own.starts_with('@')).map(|own| own.to_ascii_lowercase());
+            let own = own.filter(|own| !own.starts_with('@')).map(|own| table_key(own));
             for own in own.take(MOST_ADDRESSES).collect::<Vec<_>>() {
                 if own != given && self.leads_to(&own, entry).await? {
                     author.addresses.push(own);
@@ -619,7 +619,7 @@ impl PostAuthor {
         let address = address.trim();
         let is_own = |other: &str| self.addresses.iter().any(|own| own.eq_ignore_ascii_case(other));
         // Nearly all are written in the one way that needs no look at them.
-        let is_odd = address.contains('"') || address.ends_with('.');
+        let is_odd = address.contains('"') || address.ends_with('.') || !address.is_ascii();
         is_own(address)
             || is_odd && Address::parse(address).is_ok_and(|address| is_own(&spelled(&address)))
     }

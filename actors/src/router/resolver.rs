@@ -511,7 +511,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             let exit = self.exit("local_transport", transport)?;
             return self.leave(exit, &rewritten, lineage, expansion).await;
         }
-        let name = if is_plain { format!("\\{address}") } else { address.to_string() };
+        let form = address.in_one_form();
+        let name = if is_plain { format!("\\{form}") } else { form.to_owned() };
         let Some(node) = expansion.enter(&name, lineage) else {
             // A member of its own alias is the user, as in Postfix.
             if self.hands_on(channel) && expansion.is_own_member(&name, lineage) {
@@ -983,9 +984,9 @@ fn presented(channel: &Channel, address: &Address) -> String {
     let mailbox = if channel.program == Program::Lmtp && address.domain().is_some_and(ours) {
         mailbox(address)
     } else {
-        address.mailbox().to_owned()
+        address.written_mailbox().to_owned()
     };
-    let route = address.as_str().len() - address.mailbox().len();
+    let route = address.as_str().len() - address.written_mailbox().len();
     if channel.dequeue_removeroute || route == 0 {
         return mailbox;
     }

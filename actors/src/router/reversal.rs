@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use relais_channels::mail::Address;
+use relais_config::grammar::{folded, table_key};
 use tracing::warn;
 
 use super::{
@@ -69,7 +70,7 @@ async fn primary(
     let Some(domain) = address.domain() else { return Ok(None) };
     let domain = domain.trim_end_matches('.').to_ascii_lowercase();
     let Some(found) = lookup.domain(&domain).await? else { return Ok(None) };
-    let name = format!("{}@{domain}", address.unquoted_local().to_ascii_lowercase());
+    let name = format!("{}@{domain}", folded(&address.unquoted_local()));
     let mut entries = lookup.entries(&found, &name).await?;
     trace.note(|| Step::Entries {
         address: name.clone(),
@@ -78,11 +79,11 @@ async fn primary(
     entries.retain(|entry| entry.is_mail());
     let [entry] = entries.as_slice() else { return Ok(None) };
     let equivalent = entry.all("mailequivalentaddress");
-    if equivalent.iter().any(|other| other.eq_ignore_ascii_case(&name)) {
+    if equivalent.iter().any(|other| table_key(other) == name) {
         return Ok(None);
     }
     let primary = entry.first("mail").and_then(|mail| Address::parse(mail).ok());
-    Ok(primary.filter(|mail| !mail.as_str().eq_ignore_ascii_case(address.mailbox())))
+    Ok(primary.filter(|mail| table_key(mail.as_str()) != table_key(address.mailbox())))
 }
 
 fn told(by: &'static str, address: Address, trace: &mut Trace) -> Address {

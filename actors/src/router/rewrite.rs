@@ -16,7 +16,7 @@ use relais_channels::mail::Address;
 use relais_config::{
     RewriteRule,
     channel::Program,
-    grammar::untagged,
+    grammar::{table_key, untagged},
     lookup_url::{AddressPart, LookupUrl, UrlResults},
     mapping::Tables,
     rewrite::{
@@ -138,7 +138,18 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
     }
 
     /// Rewrites the address until its channel's tag is known.
-    pub(super) async fn rewrite(mut self, mut address: Address) -> Result<Rewritten, Refusal> {
+    pub(super) async fn rewrite(self, address: Address) -> Result<Rewritten, Refusal> {
+        let written = (!address.as_str().is_ascii()).then(|| address.clone());
+        let mut rewritten = self.until_known(address).await?;
+        // It goes on as it was written, where no rule made another one of it.
+        let is_same = |its: &Address| its.in_one_form() == rewritten.address.in_one_form();
+        if let Some(written) = written.filter(is_same) {
+            rewritten.address = written;
+        }
+        Ok(rewritten)
+    }
+
+    async fn until_known(mut self, mut address: Address) -> Result<Rewritten, Refusal> {
         let order = self.routes.host_order(self.purpose.source);
         for _ in 0..MAX_PASSES {
             self.trace.note(|| Step::Rewriting {
@@ -393,7 +404,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             }
             Condition::Local(pieces) | Condition::NotLocal(pieces) => {
                 let domain = match subject.expand(pieces, &mut Style::default()) {
-                    Ok(domain) => domain.to_ascii_lowercase(),
+                    Ok(domain) => table_key(&domain),
                     Err(reason) => return Ok(Err(reason)),
                 };
                 let ours = self.is_ours(&domain).await?;

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt, net::SocketAddr};
 
+use relais_channels::mail::Address;
+
 /// Both ends of a connection, as the tables see them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TcpEnds {
@@ -42,9 +44,11 @@ impl fmt::Display for TcpEnds {
 }
 
 /// A text of a peer's as one field of a probe: a bar in it would begin another, and who writes one
-/// into an address would choose what the entries behind it see.
+/// into an address would choose what the entries behind it see. An address is in its one form.
 pub(super) fn one_field(text: &str) -> Cow<'_, str> {
-    if text.contains('|') { text.replace('|', "%7C").into() } else { text.into() }
+    let address = if text.is_ascii() { None } else { Address::parse(text).ok() };
+    let text = address.map_or(text.into(), |its| Cow::Owned(its.in_one_form().to_owned()));
+    if text.contains('|') { text.replace('|', "%7C").into() } else { text }
 }
 
 pub(super) const PORT_ACCESS: &str = "PORT_ACCESS";

@@ -14,7 +14,7 @@ use relais_config::{
     Channel, Config, TableOrFile,
     alias_list::{AliasList, without_colon},
     channel,
-    grammar::Transport,
+    grammar::{Transport, table_key},
     rewrite::domain_entry,
     text_table::{TextForm, TextTable, TextTableError, TextTableReader, addresses},
 };
@@ -185,9 +185,10 @@ impl MailTables {
         lists.read_own(&mut tables.aliases.own)?;
         tables.take(lists);
         tables.virtual_alias.own = in_lower_case(&config.virtual_alias);
-        let transports = config.transport.iter().filter_map(|(pattern, transport)| {
-            Some((pattern.to_ascii_lowercase(), transport.parse().ok()?))
-        });
+        let transports = config
+            .transport
+            .iter()
+            .filter_map(|(pattern, transport)| Some((table_key(pattern), transport.parse().ok()?)));
         tables.transport.own = transports.collect();
         tables.read_lists(config);
         tables.read_accounts(config)?;
@@ -487,13 +488,12 @@ fn check_address(_: &str, value: &str) -> Result<(), String> {
 }
 
 fn keys_in_lower_case(table: &TableOrFile<String>) -> HashMap<String, String> {
-    let lower = |(key, value): (&String, &String)| (key.to_ascii_lowercase(), value.clone());
+    let lower = |(key, value): (&String, &String)| (table_key(key), value.clone());
     BTreeMap::iter(table).map(lower).collect()
 }
 
 fn in_lower_case(table: &TableOrFile<Vec<String>>) -> HashMap<String, Vec<String>> {
-    let lower =
-        |(name, targets): (&String, &Vec<String>)| (name.to_ascii_lowercase(), targets.clone());
+    let lower = |(name, targets): (&String, &Vec<String>)| (table_key(name), targets.clone());
     BTreeMap::iter(table).map(lower).collect()
 }
 

@@ -1,7 +1,10 @@
 //! The transport table, in the look-up order of Postfix's transport(5).
 
 use relais_channels::mail::Address;
-use relais_config::{grammar::Transport, rewrite::ErrorText};
+use relais_config::{
+    grammar::{Transport, folded},
+    rewrite::ErrorText,
+};
 
 use super::{accounts::user_of, tables::TransportTable};
 
@@ -19,7 +22,7 @@ impl TransportEntry {
         if table.is_empty() || address.route().next().is_some() {
             return None;
         }
-        let local = address.local().to_ascii_lowercase();
+        let local = folded(address.local());
         let domain = address.domain()?.trim_end_matches('.').to_ascii_lowercase();
         let name = user_of(&local, delimiter).map(|name| format!("{name}@{domain}"));
         let parents = domain.match_indices('.').map(|(at, _)| domain[at..].to_owned());

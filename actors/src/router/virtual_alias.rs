@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use relais_channels::mail::Address;
-use relais_config::channel::Program;
+use relais_config::{channel::Program, grammar::folded};
 
 use super::{
     accounts::user_of,
@@ -76,11 +76,11 @@ impl<L: Lookup> VirtualAliases<'_, L> {
         let Ok(address) = Address::parse(address) else { return Ok(None) };
         let Routes { tables, completion, delimiter, .. } = self.routes;
         let table = &tables.virtual_alias;
-        let (local, lower) = (address.local(), address.local().to_ascii_lowercase());
+        let (local, lower) = (address.local(), folded(address.local()));
         let domain = address.domain().unwrap_or(completion).trim_end_matches('.');
         let domain = domain.to_ascii_lowercase();
         let user = user_of(&lower, delimiter);
-        let detail = user.map_or("", |user| &local[user.len()..]);
+        let detail = user_of(local, delimiter).map_or("", |user| &local[user.len()..]);
         // The pattern, what of the local part it leaves over, and whether only local names have it.
         let probes = [
             (Some(format!("{lower}@{domain}")), "", false),

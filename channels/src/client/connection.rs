@@ -25,7 +25,7 @@ use super::{
     line_ends::LineEnds,
     offer::Offer,
     policy::{Lost, Stage},
-    rendition::{Octets, refused, render, unreadable},
+    rendition::{Octets, Reader, refused, render, unreadable},
     settings::Settings,
     stream::{Nearness, Stream},
 };
@@ -219,13 +219,8 @@ impl Connection {
         self.offer.pipelining && has_room
     }
 
-    /// Hands one message over to recipients that fit into one transaction. Afterwards
-    /// [`Self::is_usable`] says whether it can have another.
-    ///
-    /// `following` is the message that this connection is given next. When the server allows it,
-    /// its commands leave in one piece with this content (RFC 2920 section 3.1), which saves a
-    /// round trip for each message. It is then the only one that may come next.
-    pub async fn deliver(
+    /// Hands over a message whose addresses the server takes.
+    pub(super) async fn transact(
         &mut self,
         delivery: &Outgoing<'_>,
         content: &Content,
@@ -238,7 +233,8 @@ impl Connection {
         self.bound(self.settings.limits.transaction + Duration::from_secs(content.size() >> 10));
         // Should this future be dropped half way, nobody may use what it leaves behind.
         self.broken = true;
-        let rendered = render(content, self.offer, &self.settings).await;
+        let reader = Reader { offer: self.offer, peer: &self.peer, settings: &self.settings };
+        let rendered = render(content, reader, delivery.smtputf8).await;
         let delivery = rendered.as_ref().map_or(*delivery, |it| Outgoing {
             size: it.size,
             eight_bit: it.eight_bit,
@@ -290,6 +286,16 @@ impl Connection {
         let is_worn = self.uses >= limits.messages || self.since.elapsed() >= limits.age;
         // Octets that nobody asked for are a 421, or worse.
         !is_worn && self.replies.is_empty() && self.stream.is_silent()
+    }
+
+    /// Whether the server offers SMTPUTF8.
+    pub(super) fn takes_smtputf8(&self) -> bool {
+        self.offer.smtputf8
+    }
+
+    /// The server, as in [`Peer::host`](crate::mail::Peer::host).
+    pub(super) fn host(&self) -> Arc<str> {
+        Arc::clone(&self.host)
     }
 
     /// Says good-bye, and waits a moment for the answer.
@@ -582,6 +588,10 @@ pub(super) mod tests;
 #[cfg(test)]
 #[path = "rendition_tests.rs"]
 mod rendition_tests;
+
+#[cfg(test)]
+#[path = "beyond_ascii_tests.rs"]
+mod beyond_ascii_tests;
 
 #[cfg(test)]
 #[path = "matrix_tests.rs"]

@@ -7,6 +7,7 @@
 
 use std::{io::Write, sync::Arc};
 
+use relais_config::grammar::is_printable;
 use smallvec::SmallVec;
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::mail::{
     Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, RecipientSet, Reply, Return,
-    STRESSED, SiteTrouble, XQuota, xtext::Xtext,
+    STRESSED, SiteTrouble, XQuota, unitext, xtext::Xtext,
 };
 
 /// A message to be handed over.
@@ -31,6 +32,8 @@ pub struct Outgoing<'a> {
     /// The content holds octets above 127. The message that is handed over is looked at; of the one
     /// that follows it this is believed.
     pub eight_bit: bool,
+    /// The message came with SMTPUTF8: its header may be beyond ASCII.
+    pub smtputf8: bool,
     /// ENVID, decoded. This and the next are sent where DSN is offered.
     pub envelope_id: Option<&'a str>,
     /// RET.
@@ -58,7 +61,27 @@ pub struct OutgoingRcpt<'a> {
 impl<'a> Outgoing<'a> {
     /// One about which nothing else is said.
     pub const fn new(sender: &'a str, recipients: &'a [OutgoingRcpt<'a>], size: u64) -> Self {
-        Self { sender, recipients, size, eight_bit: false, envelope_id: None, returned: None }
+        Self {
+            sender,
+            recipients,
+            size,
+            eight_bit: false,
+            smtputf8: false,
+            envelope_id: None,
+            returned: None,
+        }
+    }
+}
+
+impl Outgoing<'_> {
+    /// Whether the message wants SMTPUTF8 where a server offers it.
+    pub(super) fn wants_smtputf8(&self) -> bool {
+        self.smtputf8 || !self.is_ascii()
+    }
+
+    /// Whether a server takes its addresses that knows nothing beyond ASCII.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.sender.is_ascii() && self.recipients.iter().all(|to| to.address.is_ascii())
     }
 }
 
@@ -217,7 +240,8 @@ impl<'a> Exchange<'a> {
         let mut exchange = Exchange::new(following, self.offer, Before::Kept, false);
         let replies = self.offer.dialect.replies_to_content(self.accepted.len());
         // Converted, it may have another size.
-        let is_converted = following.eight_bit && !self.offer.eight_bit;
+        let is_converted = following.eight_bit && !self.offer.eight_bit
+            || following.wants_smtputf8() && !self.offer.smtputf8;
         let allowed =
             self.offer.pipelining && replies == 1 && self.left.is_empty() && !is_converted;
         let announced = allowed && exchange.begin() == Next::Send;
@@ -411,6 +435,9 @@ impl<'a> Exchange<'a> {
         if self.delivery.eight_bit && self.offer.eight_bit {
             out.extend_from_slice(b" BODY=8BITMIME");
         }
+        if self.offer.smtputf8 && self.delivery.wants_smtputf8() {
+            out.extend_from_slice(b" SMTPUTF8");
+        }
         if self.offer.dsn {
             if let Some(returned) = self.delivery.returned {
                 push(out, format_args!(" RET={returned}"));
@@ -433,7 +460,7 @@ impl<'a> Exchange<'a> {
             push(out, format_args!(" XDFLG={}", to.flags));
         }
         if self.offer.dsn {
-            notify(to, out);
+            notify(to, self.offer, out);
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -672,14 +699,28 @@ impl<'a> Exchange<'a> {
 }
 
 /// NOTIFY and ORCPT (RFC 3461 section 5.2.1).
-fn notify(to: &OutgoingRcpt<'_>, out: &mut Vec<u8>) {
+fn notify(to: &OutgoingRcpt<'_>, offer: Offer, out: &mut Vec<u8>) {
     if to.notify != Notify::Unsaid {
         push(out, format_args!(" NOTIFY={}", to.notify));
     }
-    match to.original_recipient {
-        Some(original) => push(out, format_args!(" ORCPT={original}")),
+    // RFC 6533 section 3: in characters to those who take them, else in ASCII.
+    let written = |address: &str| {
+        if offer.smtputf8 { unitext::keep(address) } else { unitext::encode(address) }
+    };
+    match to.original_recipient.map(|original| (original, original.unicode())) {
+        Some((_, Some(unicode))) if offer.smtputf8 => {
+            push(out, format_args!(" ORCPT=utf-8;{}", written(&unicode)));
+        }
+        Some((original, _)) => push(out, format_args!(" ORCPT={original}")),
         // One that does not fit is left out: what we call the recipient is better than nothing.
-        None if (1..=MAX_ORIGINAL).contains(&to.original.len()) => {
+        None if to.original.is_empty() => {}
+        None if !to.original.is_ascii() => {
+            let original = written(to.original);
+            if original.len() <= MAX_ORIGINAL_UTF8 {
+                push(out, format_args!(" ORCPT=utf-8;{original}"));
+            }
+        }
+        None if to.original.len() <= MAX_ORIGINAL => {
             push(out, format_args!(" ORCPT=rfc822;{}", Xtext(to.original)));
         }
         None => {}
@@ -703,6 +744,7 @@ fn requeued(reply: &Reply) -> Reply {
 /// Whether an address can stand in a command line.
 fn is_sendable(address: &str) -> bool {
     address.bytes().all(|c| (b' '..=b'~').contains(&c))
+        || !address.is_ascii() && is_printable(address)
 }
 
 fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
@@ -717,3 +759,5 @@ const TOO_BIG: u16 = 500;
 const WINDOW: usize = 16 << 10;
 /// Octets. Each may take three in xtext, and a server takes 500 (RFC 3461 section 4.2).
 const MAX_ORIGINAL: usize = 160;
+/// Octets of one that is written in full; a server takes 500 with the type.
+const MAX_ORIGINAL_UTF8: usize = 490;

@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use super::{OutgoingRcpt, Transacted};
-use crate::mail::{Attempt, Outcome, Peer, RecipientSet, SiteTrouble};
+use crate::mail::{Address, Attempt, Outcome, Peer, RecipientSet, SiteTrouble};
 
 /// Most messages have one recipient at a destination.
 type Places = SmallVec<[usize; 2]>;
@@ -115,7 +115,7 @@ impl<'a> Handover<'a> {
         while batch.len() < self.most
             && let Some(place) = waiting.pop()
         {
-            let alike = |other: &usize| address(place).eq_ignore_ascii_case(address(*other));
+            let alike = |other: &usize| is_alike(address(place), address(*other));
             if !self.private && batch.iter().any(alike) {
                 put_off.push(place);
             } else {
@@ -124,6 +124,14 @@ impl<'a> Handover<'a> {
         }
         waiting.extend(put_off.into_iter().rev());
     }
+}
+
+/// Whether servers may take one address for the other.
+fn is_alike(one: &str, other: &str) -> bool {
+    let form = |text: &str| Address::parse(text).map(|its| its.normal().to_lowercase());
+    let is_ascii = one.is_ascii() && other.is_ascii();
+    one.eq_ignore_ascii_case(other)
+        || !is_ascii && form(one).is_ok_and(|its| Ok(its) == form(other))
 }
 
 #[cfg(test)]
@@ -180,6 +188,7 @@ mod tests {
             ("one at a time", "a b c", 1, false, "a|b|c"),
             ("two at a time", "a b c", 2, false, "a b|c"),
             ("spellings", "a@x b@x A@x A@X c@x", 9, false, "a@x b@x c@x|A@x|A@X"),
+            ("spellings beyond ASCII", "a@ü.x A@xn--tda.x b@x", 9, false, "a@ü.x b@x|A@xn--tda.x"),
             ("spellings, two at a time", "a A b B", 2, false, "a b|A B"),
             ("spellings, to a store of ours", "a@x A@x", 9, true, "a@x A@x"),
         ];

@@ -2,6 +2,7 @@
 //! [`Connection`] carries it. What to say is in [`introduction`] and [`exchange`], without sockets; what
 //! a reply means is in [`policy`]; in what the two protocols differ is in [`dialect`].
 
+mod beyond_ascii;
 pub mod connection;
 mod credentials;
 mod dialect;
@@ -9,6 +10,7 @@ mod exchange;
 mod gate;
 mod handover;
 mod introduction;
+mod lacking;
 mod line_ends;
 mod offer;
 mod opening;

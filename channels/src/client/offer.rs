@@ -17,6 +17,8 @@ pub(crate) struct Offer {
     pub(crate) pipelining: bool,
     /// BODY= (RFC 6152).
     pub(crate) eight_bit: bool,
+    /// SMTPUTF8 (RFC 6531).
+    pub(crate) smtputf8: bool,
     /// SIZE= (RFC 1870), and the most octets the server takes; 0 when it does not say.
     pub(crate) size: Option<u64>,
     /// RET= and ENVID= on MAIL, NOTIFY= and ORCPT= on RCPT (RFC 3461).
@@ -105,6 +107,7 @@ impl Offer {
             dialect,
             pipelining: false,
             eight_bit: false,
+            smtputf8: false,
             size: None,
             dsn: false,
             starttls: false,
@@ -127,6 +130,7 @@ impl Offer {
             match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
                 "PIPELINING" => offer.pipelining = true,
                 "8BITMIME" => offer.eight_bit = true,
+                "SMTPUTF8" => offer.smtputf8 = true,
                 "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
                 "DSN" => offer.dsn = true,
                 "STARTTLS" => offer.starttls = true,

@@ -11,6 +11,7 @@ use std::{
 use relais_config::channel::Downgrade;
 
 use super::{
+    lacking,
     line_ends::{self, LineEnds, Unsendable},
     offer::Offer,
     settings::Settings,
@@ -58,20 +59,48 @@ struct Examined {
     conversion: Option<Conversion>,
 }
 
-/// As this server takes it; else the outcome for all of its recipients.
+/// The server that the content is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) offer: Offer,
+    /// Its name for people.
+    pub(super) peer: &'a str,
+    pub(super) settings: &'a Settings,
+}
+
+/// The form in which this server takes content.
+#[derive(Clone, Debug)]
+struct Wants {
+    demand: Demand,
+    downgrade: Downgrade,
+    /// The message was given SMTPUTF8, and the server, of this name, does not know it: octets above 127
+    /// in its header have to go.
+    ascii_header: Option<String>,
+}
+
+/// As this server takes it; else the outcome for all of its recipients. `smtputf8`: it came with
+/// SMTPUTF8.
 pub(super) async fn render<'c>(
     content: &'c Content,
-    offer: Offer,
-    settings: &Settings,
+    Reader { offer, peer, settings }: Reader<'_>,
+    smtputf8: bool,
 ) -> Result<Rendition<'c>, Outcome> {
-    let demand =
-        Demand { seven_bit: !offer.eight_bit, max_line: settings.max_line, ascii_header: false };
+    let lacks_smtputf8 = smtputf8 && !offer.smtputf8;
+    let wants = Wants {
+        demand: Demand {
+            seven_bit: !offer.eight_bit,
+            max_line: settings.max_line,
+            ascii_header: lacks_smtputf8 && settings.downgrade == Downgrade::Convert,
+        },
+        downgrade: settings.downgrade,
+        ascii_header: lacks_smtputf8.then(|| peer.to_owned()),
+    };
     match content {
-        Content::Whole(octets) => render_whole(octets, demand, settings.downgrade),
+        Content::Whole(octets) => render_whole(octets, &wants),
         Content::File { path, size } => {
-            let (file, downgrade) = (path.clone(), settings.downgrade);
+            let file = path.clone();
             let length = *size;
-            let examine = move || examine(&file, length, demand, downgrade);
+            let examine = move || examine(&file, length, &wants);
             let examined = tokio::task::spawn_blocking(examine).await;
             // Ours never panics; and when the runtime ends, nothing more is sent.
             let Examined { size, eight_bit, conversion } =
@@ -83,12 +112,14 @@ pub(super) async fn render<'c>(
     }
 }
 
-fn render_whole(
-    octets: &[u8],
-    demand: Demand,
-    downgrade: Downgrade,
-) -> Result<Rendition<'_>, Outcome> {
+fn render_whole<'c>(octets: &'c [u8], wants: &Wants) -> Result<Rendition<'c>, Outcome> {
+    let Wants { demand, downgrade, .. } = *wants;
     let eight_bit = !octets.is_ascii();
+    if eight_bit && wants.ascii_header.is_some() {
+        let mut header = HeaderOctets::default();
+        header.feed(octets);
+        wants.judge(&header)?;
+    }
     let is_long = is_long(line_ends::check_whole(octets, demand.max_line))?;
     if is_long || eight_bit && demand.wants_ascii() {
         allow(downgrade, is_long, demand)?;
@@ -112,20 +143,18 @@ fn render_whole(
 }
 
 /// Reads a file once, and where it is to be converted twice more: what is converted is not kept.
-fn examine(
-    path: &Path,
-    size: u64,
-    demand: Demand,
-    downgrade: Downgrade,
-) -> Result<Examined, Outcome> {
-    let mut eight_bit = false;
+fn examine(path: &Path, size: u64, wants: &Wants) -> Result<Examined, Outcome> {
+    let Wants { demand, downgrade, .. } = *wants;
+    let (mut eight_bit, mut header) = (false, HeaderOctets::default());
     let mut line_ends = LineEnds::new(demand.max_line);
     let mut ends = Ok(());
     read(path, size, |piece| {
         eight_bit |= !piece.is_ascii();
+        header.feed(piece);
         ends = ends.and_then(|()| line_ends.check(piece));
     })?;
     let is_long = is_long(ends.and_then(|()| line_ends.end()))?;
+    wants.judge(&header)?;
     let as_it_is = Examined { size, eight_bit, conversion: None };
     if !(is_long || eight_bit && demand.wants_ascii()) {
         return Ok(as_it_is);
@@ -151,6 +180,46 @@ fn examine(
     converter.finish(&mut out);
     count(&mut out);
     Ok(Examined { size: new_size, eight_bit, conversion: Some(conversion) })
+}
+
+impl Wants {
+    /// Whether the header may go as it is, or is converted.
+    fn judge(&self, header: &HeaderOctets) -> Result<(), Outcome> {
+        match (&self.ascii_header, self.downgrade) {
+            (Some(peer), Downgrade::Bounce) if header.beyond_ascii => {
+                Err(lacking::smtputf8(peer, "the header"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Looks whether the header of a message holds octets above 127, piece by piece.
+#[derive(Debug, Default)]
+struct HeaderOctets {
+    beyond_ascii: bool,
+    has_ended: bool,
+    /// Octets of the line so far.
+    line: usize,
+}
+
+impl HeaderOctets {
+    fn feed(&mut self, mut piece: &[u8]) {
+        while !self.has_ended && !piece.is_empty() {
+            let (line, rest) = match memchr::memchr(b'\n', piece) {
+                Some(end) => (&piece[..end], &piece[end + 1..]),
+                None => (piece, &piece[piece.len()..]),
+            };
+            self.beyond_ascii |= !line.is_ascii();
+            self.line += line.len();
+            if line.len() < piece.len() {
+                // Nothing but its CR.
+                self.has_ended = self.line <= 1;
+                self.line = 0;
+            }
+            piece = rest;
+        }
+    }
 }
 
 fn read(path: &Path, size: u64, mut each: impl FnMut(&[u8])) -> Result<(), Outcome> {
@@ -213,3 +282,30 @@ const PIECE: usize = 64 << 10;
 const SEVEN_BIT: &str = "the message holds octets above 127, which the server does not take, and it is not \
                          converted (downgrade: Bounce)";
 const NOT_CONVERTED: &str = "the message cannot be converted to what the server takes";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_header_is_found_piece_by_piece() {
+        // content, whether its header is beyond ASCII
+        let rows = [
+            ("Subject: ü\r\n\r\nx\r\n", true),
+            ("Subject: x\r\n\r\nx\r\n", false),
+            ("A: x\r\n\r\nü", false),
+            ("A: x\n\nü", false),
+            ("\r\nü", false),
+            ("A: x\r\n ü", true),
+            ("A: x\r\n \r\n ü\r\n\r\n", true),
+            ("", false),
+        ];
+        for (content, want) in rows {
+            for piece in 1..=content.len().max(1) {
+                let mut header = HeaderOctets::default();
+                content.as_bytes().chunks(piece).for_each(|piece| header.feed(piece));
+                assert_eq!(header.beyond_ascii, want, "{content:?} by {piece}");
+            }
+        }
+    }
+}

@@ -14,11 +14,12 @@ use super::{
     *,
 };
 
-/// Takes everything; returns what the client said.
-fn server(stream: UnixStream, offer: &'static str) -> JoinHandle<Vec<u8>> {
+/// Takes everything, and offers words with blanks between them; returns what the client said.
+pub(super) fn server(stream: UnixStream, offer: &'static str) -> JoinHandle<Vec<u8>> {
     tokio::spawn(async move {
         let (reader, mut writer) = stream.into_split();
         let (mut lines, mut heard, mut content) = (BufReader::new(reader), Vec::new(), false);
+        let mut recipients = 0;
         let mut say = "220 store".to_owned();
         loop {
             if !say.is_empty() && writer.write_all(format!("{say}\r\n").as_bytes()).await.is_err() {
@@ -31,7 +32,8 @@ fn server(stream: UnixStream, offer: &'static str) -> JoinHandle<Vec<u8>> {
             say = match &heard[start..] {
                 b".\r\n" => {
                     content = false;
-                    "250 2.0.0 u1\r\n250 2.0.0 u2".to_owned()
+                    let taken = vec!["250 2.0.0 OK"; std::mem::take(&mut recipients)];
+                    taken.join("\r\n")
                 }
                 _ if content => String::new(),
                 b"DATA\r\n" => {
@@ -39,9 +41,12 @@ fn server(stream: UnixStream, offer: &'static str) -> JoinHandle<Vec<u8>> {
                     "354 go on".to_owned()
                 }
                 line if line.starts_with(b"LHLO") => {
-                    format!("250-store\r\n250-SIZE\r\n250 {offer}")
+                    format!("250-store\r\n250-{}\r\n250 SIZE", offer.replace(' ', "\r\n250-"))
                 }
-                _ => "250 OK".to_owned(),
+                line => {
+                    recipients += usize::from(line.starts_with(b"RCPT"));
+                    "250 OK".to_owned()
+                }
             };
         }
     })

@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use super::lacking::is_of_server;
 use crate::mail::{Attempt, Outcome, Peer, RecipientSet};
 
 /// A message at the first of its servers, and those behind it.
@@ -34,7 +35,9 @@ impl AtServers {
         let was = &mut self.attempt;
         let is_final = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
         // Senders hear who refused; who answered last is of interest to us alone.
-        let keeps_peer = was.outcomes.iter().any(is_final);
+        let is_open_still = |place: usize| self.open.contains(&place);
+        let keeps_peer =
+            (0..).zip(&was.outcomes).any(|(n, its)| is_final(its) && !is_open_still(n));
         let mut answered = RecipientSet::default();
         let mut left = SmallVec::new();
         for (nth, (place, outcome)) in self.open.iter().copied().zip(outcomes).enumerate() {
@@ -84,7 +87,9 @@ impl AtServers {
 /// copy so soon helps nobody.
 fn is_open(outcome: &Outcome, peer: Option<&Peer>, place: usize) -> bool {
     let may_be_there = peer.is_some_and(|peer| peer.unsure && !peer.has_answered(place));
-    matches!(outcome, Outcome::Deferred(_)) && !may_be_there
+    let is_ours = !peer.is_some_and(|peer| peer.has_answered(place));
+    // Another server may offer SMTPUTF8.
+    matches!(outcome, Outcome::Deferred(_)) && !may_be_there || is_ours && is_of_server(outcome)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use memchr::memmem;
 
 use super::{
     Notice, Omission, Report, Returned, Templates,
-    fields::{date, delivery_status, printable},
+    fields::{date, delivery_status, printable, shown},
     returned::{header_block, is_safe, message_id_of, quotable, with_line_ends},
     words::{Word, Words},
 };
@@ -34,24 +34,32 @@ impl Report<'_> {
     fn written(&self, templates: &Templates) -> Notice {
         let words = templates.words(self.languages);
         let text = self.text(words);
-        let status = delivery_status(self);
+        let international = self.is_international();
+        let status = delivery_status(self, international);
         let returned = match self.returned {
             Returned::Full(octets) => with_line_ends(octets),
             Returned::Headers(octets) => quotable(octets, self.omission == Some(Omission::Refused)),
         };
-        let eight_bit = !returned.is_ascii();
+        let eight_bit = !returned.is_ascii() || !status.is_ascii();
         let boundary = self.boundary(&[text.as_bytes(), &status, &returned]);
 
         let mut parts = vec![
             MimePart::new("text/plain", text).language(words.language.as_str()),
-            MimePart::new("message/delivery-status", status).transfer_encoding("7bit"),
+            if international {
+                let encoding = if status.is_ascii() { "7bit" } else { "8bit" };
+                MimePart::new("message/global-delivery-status", status).transfer_encoding(encoding)
+            } else {
+                MimePart::new("message/delivery-status", status).transfer_encoding("7bit")
+            },
         ];
         // A message inside a message stands as it is: base64 is for neither (RFC 2046 section
         // 5.2.1, RFC 6522 section 4).
         let encoding = if eight_bit { "8bit" } else { "7bit" };
         if !returned.is_empty() {
             let content_type = match self.returned {
+                Returned::Full(_) if international => "message/global",
                 Returned::Full(_) => "message/rfc822",
+                Returned::Headers(_) if international => "message/global-headers",
                 Returned::Headers(_) => "text/rfc822-headers",
             };
             let part = MimePart::new(ContentType::new(content_type), returned.as_ref());
@@ -64,7 +72,12 @@ impl Report<'_> {
 
         let mut content = Vec::new();
         self.header(words).body(body).serialize(&mut content);
-        Notice { content, eight_bit }
+        Notice { content, eight_bit: eight_bit || international, smtputf8: international }
+    }
+
+    /// Whether the reader has an address beyond ASCII, and reads what is (RFC 6533).
+    fn is_international(&self) -> bool {
+        !self.to.is_ascii() && Address::parse(self.to).is_ok()
     }
 
     fn header(&self, words: &Words) -> MessageBuilder<'_> {
@@ -98,9 +111,9 @@ impl Report<'_> {
     fn filled(&self, word: Word) -> String {
         match word {
             Word::Recipients => self.recipient_list(),
-            Word::Sender => printable(self.to),
+            Word::Sender => shown(self.to),
             Word::Host => printable(self.host),
-            Word::Postmaster => printable(self.postmaster),
+            Word::Postmaster => shown(self.postmaster),
             Word::Id => self.message.to_string(),
             Word::Arrival => date(self.arrival),
             Word::Age => age(self.now.saturating_sub(self.arrival)),
@@ -116,9 +129,9 @@ impl Report<'_> {
         let mut list = String::new();
         for to in self.recipients {
             // Writing to a string does not fail.
-            let _ = writeln!(list, "  <{}>", printable(to.address));
+            let _ = writeln!(list, "  <{}>", shown(to.address));
             let Some(reply) = to.reply else { continue };
-            let reply = printable(&reply.to_string());
+            let reply = shown(&reply.to_string());
             let _ = match to.remote {
                 Some(host) => writeln!(list, "    {}: {reply}", printable(host)),
                 None => writeln!(list, "    {reply}"),
@@ -144,9 +157,10 @@ impl Report<'_> {
 /// An address for the header. One that cannot stand there becomes an empty group, which is what
 /// RFC 5322 has for "somebody".
 fn mailbox<'a>(name: Option<&'a str>, address: &str) -> Mailbox<'a> {
-    match Address::parse(address) {
-        Ok(address) if address.mailbox().len() <= MAX_MAILBOX => {
-            Mailbox::new_address(name, address.mailbox().to_owned())
+    let address = Address::parse(address).ok();
+    match address.as_ref().map(Address::written_mailbox) {
+        Some(mailbox) if mailbox.len() <= MAX_MAILBOX => {
+            Mailbox::new_address(name, mailbox.to_owned())
         }
         _ => Mailbox::new_group(Some(name.unwrap_or(NOBODY)), Vec::new()),
     }

@@ -1,12 +1,14 @@
 //! The part for programs: `message/delivery-status` (RFC 3464 section 2).
 
 use mail_builder::headers::date::Date;
+use relais_config::grammar::is_unprintable;
 
 use super::{Kind, RecipientReport, Report};
-use crate::mail::{Address, Enhanced, Reply};
+use crate::mail::{Address, Enhanced, Reply, unitext};
 
-/// The fields of the message, and behind a blank line those of each recipient. ASCII.
-pub(super) fn delivery_status(report: &Report<'_>) -> Vec<u8> {
+/// The fields of the message, and behind a blank line those of each recipient. ASCII, unless it is
+/// `international`: `message/global-delivery-status` (RFC 6533 section 4).
+pub(super) fn delivery_status(report: &Report<'_>, international: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(512 * (1 + report.recipients.len()));
     put(&mut out, "Reporting-MTA", &format!("dns; {}", report.host));
     if let Some(id) = report.envelope_id {
@@ -19,7 +21,7 @@ pub(super) fn delivery_status(report: &Report<'_>) -> Vec<u8> {
     }
     for recipient in report.recipients {
         out.extend_from_slice(b"\r\n");
-        put_recipient(&mut out, report.kind, recipient);
+        put_recipient(&mut out, (report.kind, international), recipient);
     }
     out
 }
@@ -34,15 +36,25 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }
 
-fn put_recipient(out: &mut Vec<u8>, kind: Kind, recipient: &RecipientReport<'_>) {
+/// The same in any script.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().map(|c| if is_unprintable(c) { '?' } else { c }).collect()
+}
+
+fn put_recipient(
+    out: &mut Vec<u8>,
+    (kind, international): (Kind, bool),
+    recipient: &RecipientReport<'_>,
+) {
     let RecipientReport { original, address, reply, remote, last_attempt, retry_until } = recipient;
     if let Some(original) = original {
-        let value = format!("{};{}", original.address_type, original.address);
-        put(out, "Original-Recipient", &value);
+        let unicode = original.unicode().filter(|_| international);
+        let address = unicode.as_deref().map_or(original.address.clone(), unitext::keep);
+        let value = format!("{};{address}", original.address_type);
+        put_text(out, "Original-Recipient", &value, international);
     }
     // A list may name a member otherwise, by the name of its entry in a directory.
-    let address_type = if Address::parse(address).is_ok() { "rfc822" } else { "X-relais" };
-    put(out, "Final-Recipient", &format!("{address_type};{address}"));
+    put_text(out, "Final-Recipient", &final_recipient(address, international), international);
     put(out, "Action", kind.action());
     put(out, "Status", &status(kind, *reply).to_string());
     if let Some(host) = remote {
@@ -53,7 +65,8 @@ fn put_recipient(out: &mut Vec<u8>, kind: Kind, recipient: &RecipientReport<'_>)
     if let Some(Reply { code, enhanced, text }) = reply {
         let by = if remote.is_some() { "smtp" } else { "X-relais" };
         let enhanced = enhanced.map_or_else(String::new, |enhanced| format!("{enhanced} "));
-        put(out, "Diagnostic-Code", &format!("{by}; {code} {enhanced}{text}"));
+        let value = format!("{by}; {code} {enhanced}{text}");
+        put_text(out, "Diagnostic-Code", &value, international);
     }
     if let Some(at) = last_attempt {
         put(out, "Last-Attempt-Date", &date(*at));
@@ -62,6 +75,16 @@ fn put_recipient(out: &mut Vec<u8>, kind: Kind, recipient: &RecipientReport<'_>)
         && kind == Kind::Delayed
     {
         put(out, "Will-Retry-Until", &date(*until));
+    }
+}
+
+/// A list may name a member otherwise than by an address: by the name of its entry in a directory.
+fn final_recipient(address: &str, international: bool) -> String {
+    match Address::parse(address) {
+        Ok(_) if address.is_ascii() => format!("rfc822;{address}"),
+        Ok(_) if international => format!("utf-8;{}", unitext::keep(address)),
+        Ok(_) => format!("utf-8;{}", unitext::encode(address)),
+        Err(_) => format!("X-relais;{address}"),
     }
 }
 
@@ -98,11 +121,16 @@ fn from_code(code: u16) -> Option<Enhanced> {
 /// Writes one field: printable ASCII, a fold before whatever would reach beyond [`LINE`] and for
 /// each LF. Runs of blanks become one; a word beyond [`WORD`] is cut.
 fn put(out: &mut Vec<u8>, name: &str, value: &str) {
+    put_text(out, name, value, false);
+}
+
+/// The same; what is beyond ASCII stays where it may.
+fn put_text(out: &mut Vec<u8>, name: &str, value: &str, international: bool) {
     out.extend_from_slice(name.as_bytes());
     out.push(b':');
     let mut column = name.len() + 1;
     for (number, line) in value.lines().enumerate() {
-        let line = printable(line);
+        let line = if international { shown(line) } else { printable(line) };
         let words = line.split(' ').filter(|word| !word.is_empty());
         for (i, word) in words.flat_map(|word| word.as_bytes().chunks(WORD)).enumerate() {
             // The first word stays on the line of the name.

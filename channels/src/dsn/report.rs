@@ -104,6 +104,8 @@ pub struct Notice {
     pub content: Vec<u8>,
     /// It holds octets above 127, and wants `BODY=8BITMIME`.
     pub eight_bit: bool,
+    /// Its header holds an address beyond ASCII, and wants SMTPUTF8.
+    pub smtputf8: bool,
 }
 
 impl Kind {

@@ -380,7 +380,7 @@ proptest! {
                 languages: &[language],
                 ..report(kind, &recipients)
             };
-            let Notice { content, .. } = report.compose(&TEMPLATES);
+            let Notice { content, smtputf8, .. } = report.compose(&TEMPLATES);
             let parsed = MessageParser::new().parse(&content).expect("a message");
             let mut names: Vec<_> = parsed.headers().iter().map(|h| h.name().to_owned()).collect();
             let all = names.len();
@@ -395,11 +395,59 @@ proptest! {
             }
             prop_assert!(is_safe(&content));
             let ours = &content[..parsed.parts[parts[2] as usize].offset_body as usize];
-            prop_assert!(ours.iter().all(|c| matches!(c, b'\r' | b'\n' | b' '..=b'~')));
+            let fits = |c: &u8| matches!(c, b'\r' | b'\n' | b' '..=b'~') || smtputf8 && !c.is_ascii();
+            prop_assert!(ours.iter().all(fits));
+            prop_assert!(std::str::from_utf8(ours).is_ok());
             prop_assert!(matches!(with_line_ends(&content), std::borrow::Cow::Borrowed(_)));
-            let status = status_of(&Notice { content, eight_bit: false });
+            let status = status_of(&Notice { content, eight_bit: false, smtputf8: false });
             prop_assert_eq!(status.split("\r\n\r\n").count(), 3, "{}", status);
             prop_assert_eq!(status.matches("\nStatus: ").count(), 2);
         }
+    }
+}
+
+#[test]
+fn readers_beyond_ascii_get_global_notices_and_others_encoded_addresses() {
+    let original = OriginalRecipient::parse("utf-8;j\\x{F6}rg@x.example".as_bytes());
+    let reply = Reply::with_text(550, Enhanced(5, 1, 1), "no gr\u{fc}\u{df}e here".to_owned());
+    let to = RecipientReport {
+        original: original.as_ref(),
+        address: "gr\u{fc}\u{df}e@\u{fc}.example",
+        reply: Some(&reply),
+        remote: None,
+        last_attempt: None,
+        retry_until: None,
+    };
+    let recipients = [to];
+    let encoded = "Original-Recipient: utf-8;j\\x{F6}rg@x.example\r\n\
+                   Final-Recipient: utf-8;gr\\x{FC}\\x{DF}e@\\x{FC}.example\r\n";
+    let plain = "Original-Recipient: utf-8;j\u{f6}rg@x.example\r\n\
+                 Final-Recipient: utf-8;gr\u{fc}\u{df}e@\u{fc}.example\r\n";
+    // the reader, what comes back, parts, fields
+    let all = Returned::Full(b"Subject: x\r\n\r\nx\r\n");
+    let header = Returned::Headers(b"Subject: x\r\n");
+    let (status, global) = ("message/delivery-status", "message/global-delivery-status");
+    let rows = [
+        ("ann@a.example", all, [status, "message/rfc822"], encoded),
+        ("ann@a.example", header, [status, "text/rfc822-headers"], encoded),
+        ("j\u{f6}rg@a.example", all, [global, "message/global"], plain),
+        ("ann@\u{fc}.example", header, [global, "message/global-headers"], plain),
+    ];
+    for (reader, returned, types, fields) in rows {
+        let report = Report { to: reader, returned, ..report(Kind::Failed, &recipients) };
+        let notice = report.compose(&TEMPLATES);
+        assert_eq!((notice.smtputf8, notice.eight_bit), (!reader.is_ascii(), !reader.is_ascii()));
+        let text = String::from_utf8(notice.content).expect("UTF-8");
+        assert_eq!(text.is_ascii(), reader.is_ascii());
+        assert!(text.contains(&format!("\r\nTo: <{reader}>\r\n")), "{text}");
+        for kind in types {
+            assert!(text.contains(&format!("\r\nContent-Type: {kind}\r\n")), "{kind}: {text}");
+        }
+        assert!(text.contains(fields), "{text}");
+        let said = if reader.is_ascii() { "no gr??e here" } else { "no gr\u{fc}\u{df}e here" };
+        assert!(
+            text.contains(&format!("Diagnostic-Code: X-relais; 550 5.1.1 {said}\r\n")),
+            "{text}"
+        );
     }
 }

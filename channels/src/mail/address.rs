@@ -1,23 +1,38 @@
 //! Mail addresses as they stand between the angle brackets of MAIL and RCPT.
 
-use std::{fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
-use relais_config::grammar::{is_domain, literal, undotted};
+use relais_config::grammar::{ascii_domain, composed, is_domain, is_printable, literal, undotted};
 
 /// A forward path: `user@domain`, `"quoted user"@domain`, `user@[literal]`, `@a,@b:user@domain`,
 /// or a bare `user` (postmaster, and mailboxes over LMTP).
 ///
 /// RFC 5321 section 4.1.2; source routes as in its appendix C. The `%`-hack is left in the local
-/// part: what it means is for rewrite rules to say. Octets above 127 are refused (SMTPUTF8 is
-/// not offered). A local part whose dots stand where none may (`a..b`, `.a`, `abc.`) is taken, as
-/// other MTAs take it, and held in quotes from then on: so it goes out as RFC 5321 wants it.
+/// part: what it means is for rewrite rules to say. A local part whose dots stand where none may (`a..b`,
+/// `.a`, `abc.`) is taken, as other MTAs take it, and held in quotes from then on: so it goes out as RFC
+/// 5321 wants it.
+///
+/// Beyond ASCII (RFC 6531) it is UTF-8 without control characters and marks of direction. Its parts are
+/// those of one form, whichever was written: local parts are composed (normal form C), domains have the
+/// labels that stand for them in ASCII. [`Address::as_str`] is what was written.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Address {
+    /// In the one form.
     text: Box<str>,
+    /// As it was written, where that is not the one form.
+    written: Option<Box<str>>,
     /// Where the mailbox begins, behind the route and its colon.
     mailbox: u16,
     /// Where the `@` before the domain stands.
     at: Option<u16>,
+}
+
+/// Where the parts of a text lie that may be an address.
+struct Parts {
+    mailbox: usize,
+    at: Option<usize>,
+    /// Dots stand in the local part where none may.
+    odd_dots: bool,
 }
 
 /// A reverse path: an address, or nothing for notifications.
@@ -33,8 +48,8 @@ pub enum AddressError {
     /// Longer than [`MAX_PATH`].
     #[error("the address is longer than {MAX_PATH} octets")]
     TooLong,
-    /// Control characters, or octets above 127.
-    #[error("the address holds a character that is not printable ASCII")]
+    /// Control characters, or marks of direction.
+    #[error("the address holds a character that is not printable")]
     Character,
     /// Before the colon of a source route.
     #[error("the source route is malformed")]
@@ -62,24 +77,53 @@ impl Address {
         if text.len() > MAX_PATH {
             return Err(AddressError::TooLong);
         }
-        if !text.bytes().all(|c| (b' '..=b'~').contains(&c)) {
+        let is_ascii = text.is_ascii();
+        let is_control = |c: u8| c < b' ' || c == 0x7f;
+        if text.bytes().any(is_control) || !is_ascii && !is_printable(text) {
             return Err(AddressError::Character);
         }
-        let mailbox = if text.starts_with('@') { end_of_route(text)? } else { 0 };
-        let (local, odd_dots) = end_of_local(&text[mailbox..])?;
-        let after_local = mailbox + local;
-        let at = match text.as_bytes().get(after_local) {
-            None => None,
-            Some(_) if is_domain(&text[after_local + 1..]) => Some(after_local as u16),
-            Some(_) => return Err(AddressError::Domain),
+        let parts = Parts::of(text)?;
+        let address = if is_ascii {
+            Self::new(text.into(), None, &parts)
+        } else {
+            let text_in_form = parts.in_one_form(text).ok_or(AddressError::Domain)?;
+            // Composed, a character may mean something in an address.
+            let its = Parts::of(&text_in_form)?;
+            let written = (text_in_form != text).then(|| text.into());
+            Self::new(text_in_form.into(), written, &its)
         };
-        let address = Self { text: text.into(), mailbox: mailbox as u16, at };
-        if odd_dots { Self::parse(&address.quoted()) } else { Ok(address) }
+        if parts.odd_dots { Self::parse(&address.quoted()) } else { Ok(address) }
+    }
+
+    fn new(text: Box<str>, written: Option<Box<str>>, parts: &Parts) -> Self {
+        Self { text, written, mailbox: parts.mailbox as u16, at: parts.at.map(|at| at as u16) }
     }
 
     /// All of it, as it was written.
     pub fn as_str(&self) -> &str {
+        self.written.as_deref().unwrap_or(&self.text)
+    }
+
+    /// All of it, in the one form of all spellings that are equal by Unicode and IDNA.
+    pub fn in_one_form(&self) -> &str {
         &self.text
+    }
+
+    /// The address as a server takes it that knows nothing beyond ASCII; `None`: it has no such form,
+    /// by its local part.
+    pub fn in_ascii(&self) -> Option<&str> {
+        [self.as_str(), &self.text].into_iter().find(|text| text.is_ascii())
+    }
+
+    /// The address without its source route, as it was written.
+    pub fn written_mailbox(&self) -> &str {
+        match &self.written {
+            None => self.mailbox(),
+            Some(written) if written.starts_with('@') => {
+                end_of_route(written).map_or(written, |mailbox| &written[mailbox..])
+            }
+            Some(written) => written,
+        }
     }
 
     /// The hosts of the source route, from the first to be visited.
@@ -154,8 +198,48 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
+}
+
+impl Parts {
+    fn of(text: &str) -> Result<Self, AddressError> {
+        let mailbox = if text.starts_with('@') { end_of_route(text)? } else { 0 };
+        let (local, odd_dots) = end_of_local(&text[mailbox..])?;
+        let after_local = mailbox + local;
+        let at = match text.as_bytes().get(after_local) {
+            None => None,
+            Some(_) if is_host(&text[after_local + 1..]) => Some(after_local),
+            Some(_) => return Err(AddressError::Domain),
+        };
+        Ok(Self { mailbox, at, odd_dots })
+    }
+
+    /// The text that these are the parts of, in the one form.
+    fn in_one_form(&self, text: &str) -> Option<String> {
+        let (route, mailbox) = text.split_at(self.mailbox);
+        let (local, domain) = mailbox.split_at(self.at.map_or(text.len(), |at| at) - self.mailbox);
+        let mut form = String::with_capacity(text.len());
+        for hop in route.strip_suffix(':').into_iter().flat_map(|route| route.split(',')) {
+            form.push_str(if form.is_empty() { "@" } else { ",@" });
+            form.push_str(&host_in_ascii(hop.strip_prefix('@')?)?);
+        }
+        form.push_str(if form.is_empty() { "" } else { ":" });
+        form.push_str(&composed(local));
+        if let Some(domain) = domain.strip_prefix('@') {
+            form.push('@');
+            form.push_str(&host_in_ascii(domain)?);
+        }
+        Some(form)
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    if text.is_ascii() { is_domain(text) } else { ascii_domain(text).is_some() }
+}
+
+fn host_in_ascii(text: &str) -> Option<Cow<'_, str>> {
+    if text.starts_with('[') { Some(text.into()) } else { ascii_domain(text) }
 }
 
 impl ReversePath {
@@ -191,7 +275,7 @@ fn end_of_route(text: &str) -> Result<usize, AddressError> {
         c == ':' && !in_literal
     });
     let colon = colon.ok_or(AddressError::Route)?;
-    let hop = |hop: &str| hop.strip_prefix('@').is_some_and(is_domain);
+    let hop = |hop: &str| hop.strip_prefix('@').is_some_and(is_host);
     if text[..colon].split(',').all(hop) { Ok(colon + 1) } else { Err(AddressError::Route) }
 }
 
@@ -220,9 +304,9 @@ fn end_of_local(text: &str) -> Result<(usize, bool), AddressError> {
     if quoted || text.is_empty() { Err(AddressError::Local) } else { Ok((text.len(), odd_dots)) }
 }
 
-/// RFC 5322 `atext`.
+/// RFC 5322 `atext`, and as RFC 6531 section 3.3 adds to it, an octet of any character beyond ASCII.
 fn is_atom(c: u8) -> bool {
-    c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&c)
+    c.is_ascii_alphanumeric() || !c.is_ascii() || b"!#$%&'*+-/=?^_`{|}~".contains(&c)
 }
 
 /// Octets of a path without its brackets. RFC 5321 section 4.5.3.1.3 asks for 256; source routes
@@ -290,7 +374,21 @@ mod tests {
             ("a@[IPv6:1.2.3.4]", AddressError::Domain),
             ("a@[x-tag:1.2.3.4]", AddressError::Domain),
             ("a\r\n@c", AddressError::Character),
-            ("j\u{f6}rg@c", AddressError::Character),
+            ("a\u{7f}@c", AddressError::Character),
+            ("j\u{85}rg@c", AddressError::Character),
+            ("j\u{9b}31m@c", AddressError::Character),
+            ("a\u{2028}@c", AddressError::Character),
+            ("a@\u{2029}c", AddressError::Character),
+            ("a\u{202e}b@c", AddressError::Character),
+            ("a\u{2066}b@c", AddressError::Character),
+            ("a\u{200f}b@c", AddressError::Character),
+            ("a@-\u{fc}.test", AddressError::Domain),
+            ("a@\u{301}.test", AddressError::Domain),
+            ("a@\u{fc}..test", AddressError::Domain),
+            ("a@\u{fc}\u{ff0f}b.test", AddressError::Domain),
+            // It composes to a semicolon.
+            ("a\u{37e}b@c", AddressError::Local),
+            ("\u{3c}\u{338}b@c", AddressError::Local),
         ];
         for (text, want) in rows {
             assert_eq!(Address::parse(text), Err(want), "{text}");
@@ -320,6 +418,37 @@ mod tests {
             assert_eq!(normal, want, "{text}");
             assert_eq!(Address::parse(&normal).map(|again| again.normal()), Ok(normal), "{text}");
         }
+    }
+
+    #[test]
+    fn addresses_beyond_ascii_have_one_form_and_keep_what_was_written() {
+        // text, its one form, the form in ASCII
+        let rows = [
+            ("jdoe@gr\u{fc}\u{df}e.test", "jdoe@xn--gre-6ka8l.test", Some(true)),
+            ("jdoe@gru\u{308}\u{df}e.test", "jdoe@xn--gre-6ka8l.test", Some(true)),
+            ("jdoe@xn--gre-6ka8l.test", "jdoe@xn--gre-6ka8l.test", Some(false)),
+            ("j\u{f6}rg@c", "j\u{f6}rg@c", None),
+            ("jo\u{308}rg@\u{fc}.test", "j\u{f6}rg@xn--tda.test", None),
+            ("\"j\u{f6} rg\"@c", "\"j\u{f6} rg\"@c", None),
+            ("@\u{fc}.test,@b:jdoe@c", "@xn--tda.test,@b:jdoe@c", Some(true)),
+            ("@[IPv6:::1]:jdoe@\u{fc}.test", "@[IPv6:::1]:jdoe@xn--tda.test", Some(true)),
+            ("j\u{f6}rg@[192.0.2.1]", "j\u{f6}rg@[192.0.2.1]", None),
+            ("\u{4f8b}\u{3048}", "\u{4f8b}\u{3048}", None),
+            ("jdoe+Gru\u{308}\u{df}e@c", "jdoe+Gr\u{fc}\u{df}e@c", None),
+        ];
+        for (text, form, ascii) in rows {
+            let address = Address::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!((address.as_str(), address.in_one_form()), (text, form));
+            assert_eq!(address.in_ascii(), ascii.map(|by_form| if by_form { form } else { text }));
+            let again = Address::parse(form).unwrap();
+            assert_eq!(again.normal(), address.normal(), "{text}");
+            assert_eq!((again.local(), again.domain()), (address.local(), address.domain()));
+            assert!(text.ends_with(address.written_mailbox()));
+            let mailbox = Address::parse(address.written_mailbox()).unwrap();
+            assert_eq!(mailbox.in_one_form(), address.mailbox());
+        }
+        let dots = Address::parse("j\u{f6}..rg@\u{fc}.test").unwrap();
+        assert_eq!(dots.as_str(), "\"j\u{f6}..rg\"@xn--tda.test");
     }
 
     #[test]

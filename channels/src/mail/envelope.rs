@@ -36,6 +36,10 @@ pub struct Envelope {
     /// The user who had logged in when it came in. Kept beside the envelope.
     #[serde(skip)]
     pub login: Option<Arc<str>>,
+    /// `SMTPUTF8` was said: the header may hold what is beyond ASCII, and addresses may. Kept beside
+    /// the envelope.
+    #[serde(skip)]
+    pub smtputf8: bool,
     /// Octets of content, our own header lines included.
     pub size: u64,
     /// Recipients, grouped by the way they go. Where a message goes on after it was routed again,

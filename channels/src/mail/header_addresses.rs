@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use relais_config::grammar::is_printable;
+
 use super::header_scan::{fields, named};
 
 /// One address of a header.
@@ -184,11 +186,11 @@ impl Scanner<'_> {
 }
 
 /// The address without comments and blanks, and where its first and last octets are. Nothing: blanks
-/// part two words, or an octet is not printable ASCII.
+/// part two words, or it is not printable text.
 fn plain(value: &[u8], at: Range<usize>) -> Option<(Range<usize>, String)> {
     // A literal may hold what ends the address around it, and reach into the next one.
     let value = &value[..at.end];
-    let (mut text, mut parted) = (String::new(), false);
+    let (mut text, mut parted) = (Vec::new(), false);
     let (mut first, mut last) = (None, at.start);
     let mut i = at.start;
     while i < at.end {
@@ -204,24 +206,20 @@ fn plain(value: &[u8], at: Range<usize>) -> Option<(Range<usize>, String)> {
             continue;
         }
         let joins = |c: u8| matches!(c, b'.' | b'@' | b',' | b':');
-        let before = text.bytes().last();
+        let before = text.last().copied();
         if std::mem::take(&mut parted) && before.is_some_and(|before| !joins(before) && !joins(c)) {
             return None;
         }
         let end = match c {
             b'"' => quoted_end(value, i)?,
             b'[' => literal_end(value, i)?,
-            b' '..=b'~' => i + 1,
-            _ => return None,
+            _ => i + 1,
         };
         first.get_or_insert(i);
-        let token = value.get(i..end)?;
-        if !token.iter().all(|c| (b' '..=b'~').contains(c)) {
-            return None;
-        }
-        text.extend(token.iter().map(|c| char::from(*c)));
+        text.extend_from_slice(value.get(i..end)?);
         (i, last) = (end, end);
     }
+    let text = String::from_utf8(text).ok().filter(|text| is_printable(text))?;
     Some((first?..last, text))
 }
 
@@ -317,7 +315,7 @@ mod tests {
             ("To: <a@[x>, b@c, d]>\r\n", &["b@c", "d]>"]),
             ("To: Fred Foo\r\n", &[]),
             ("To: <>\r\n", &[]),
-            ("To: j\u{f6}rg@b.c, x@y\r\n", &["x@y"]),
+            ("To: j\u{f6}rg@b.c, x\u{202e}@y, x@y\r\n", &["j\u{f6}rg@b.c", "x@y"]),
             ("To: \"open, a@b\r\n", &[]),
             ("To: a@b, (open c@d\r\n", &[]),
             ("To: a@b, <c@d\r\nCc: e@f\r\n", &["e@f"]),

@@ -16,6 +16,7 @@ mod outcome;
 mod priority;
 mod recipient_set;
 mod reply;
+pub mod unitext;
 mod xquota;
 pub mod xtext;
 

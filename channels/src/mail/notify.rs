@@ -3,9 +3,13 @@
 
 use std::fmt;
 
+use relais_config::grammar::is_printable;
 use serde::{Deserialize, Serialize};
 
-use super::xtext::{self, Xtext};
+use super::{
+    unitext,
+    xtext::{self, Xtext},
+};
 
 /// Of one recipient: the parameter NOTIFY. The default is what a sender gets who says nothing:
 /// failures and delays, and no successes.
@@ -41,7 +45,8 @@ pub enum Return {
 pub struct OriginalRecipient {
     /// `"rfc822"`, `"utf-8"`, ...; letters, digits and hyphens.
     pub address_type: String,
-    /// Printable ASCII.
+    /// Printable ASCII; of the type `utf-8` as RFC 6533 section 3 writes it for those who know nothing
+    /// else: `j\x{F6}rg@b.example`.
     pub address: String,
 }
 
@@ -128,9 +133,27 @@ impl OriginalRecipient {
             && !address.is_empty();
         fits.then(|| {
             let address_type = String::from_utf8_lossy(address_type).into_owned();
-            xtext::decode(address).map(|address| Self { address_type, address })
+            let address = if address.is_ascii() {
+                xtext::decode(address)?
+            } else {
+                let text = std::str::from_utf8(address).ok().filter(|text| is_unitext(text))?;
+                let is_utf8 = address_type.eq_ignore_ascii_case(UTF8);
+                is_utf8
+                    .then(|| unitext::decode(text))
+                    .flatten()
+                    .map(|text| unitext::encode(&text))?
+            };
+            Some(Self { address_type, address })
         })
         .flatten()
+    }
+
+    /// The address with its characters beyond ASCII, of type `utf-8`; `None`: it has none.
+    pub fn unicode(&self) -> Option<String> {
+        if !self.address_type.eq_ignore_ascii_case(UTF8) {
+            return None;
+        }
+        unitext::decode(&self.address).filter(|text| !text.is_ascii())
     }
 }
 
@@ -141,6 +164,14 @@ impl fmt::Display for OriginalRecipient {
     }
 }
 
+/// Whether this may stand in a parameter beyond ASCII: `utf-8-addr-unitext` (RFC 6533 section 3), and as much of
+/// ASCII as is no blank, for a peer that does not encode what it should.
+fn is_unitext(text: &str) -> bool {
+    is_printable(text) && !text.contains([' ', '='])
+}
+
+/// The address type of RFC 6533.
+const UTF8: &str = "utf-8";
 /// Octets as they stand in the command (RFC 3461 section 4.2).
 const MAX_ORIGINAL_RECIPIENT: usize = 500;
 
@@ -164,6 +195,31 @@ mod tests {
             let original = OriginalRecipient::parse(value.as_bytes()).expect(value);
             assert_eq!(original.to_string(), value);
         }
+    }
+
+    #[test]
+    fn addresses_beyond_ascii_are_kept_in_ascii() {
+        // value, as it is written for those who know only ASCII, and for others
+        let rows = [
+            (
+                "utf-8;j\u{f6}rg@b.example",
+                "utf-8;j\\x{F6}rg@b.example",
+                Some("j\u{f6}rg@b.example"),
+            ),
+            ("UTF-8;j\\x{f6}rg@b", "UTF-8;j\\x{f6}rg@b", Some("j\u{f6}rg@b")),
+            ("utf-8;\u{f6}\\x{2B}a@b", "utf-8;\\x{F6}\\x{2B}a@b", Some("\u{f6}+a@b")),
+            ("utf-8;jdoe@b", "utf-8;jdoe@b", None),
+            ("rfc822;j\\x{F6}rg@b", "rfc822;j\\x{F6}rg@b", None),
+        ];
+        for (value, written, unicode) in rows {
+            let original = OriginalRecipient::parse(value.as_bytes()).expect(value);
+            assert_eq!(original.to_string(), written);
+            assert_eq!(original.unicode().as_deref(), unicode, "{value}");
+        }
+        for value in ["rfc822;\u{f6}", "utf-8;\u{f6}\\x{0A}", "utf-8;\u{202e}a", "utf-8;\u{f6}=a"] {
+            assert_eq!(OriginalRecipient::parse(value.as_bytes()), None, "{value}");
+        }
+        assert_eq!(OriginalRecipient::parse(b"utf-8;\xf6"), None);
     }
 
     #[test]

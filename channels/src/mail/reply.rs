@@ -121,6 +121,8 @@ impl Reply {
             "size limit",
         ];
         match self.enhanced {
+            // It is about addresses.
+            Some(Enhanced(_, 6, 7)) => false,
             Some(Enhanced(_, 6, _) | Enhanced(_, 3, 4) | Enhanced(_, 2, 3)) => true,
             Some(Enhanced(_, 1 | 2 | 4, _)) => false,
             _ => {

@@ -32,7 +32,7 @@ mod subscriptions;
 
 use std::{io, ops::ControlFlow, path::Path};
 
-use relais_config::store::Quota;
+use relais_config::{grammar::table_key, store::Quota};
 
 pub use census::{Census, Depth, Finding, MailboxFault, QuotaFile};
 pub use changes::{Change, ChangeError, ChangeId};
@@ -61,7 +61,7 @@ pub fn each_mailbox(
     domain: Option<&str>,
     mut each: impl FnMut(MailboxName) -> ControlFlow<()>,
 ) -> io::Result<()> {
-    let domain = domain.map(str::to_ascii_lowercase);
+    let domain = domain.map(table_key);
     maildir::each(&dir::Dir::root(root)?, domain.as_deref(), |domain, uid| {
         // A directory that no address leads to is no mailbox.
         MailboxName::new(uid, domain, "").map_or(ControlFlow::Continue(()), &mut each)

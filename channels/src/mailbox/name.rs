@@ -2,18 +2,22 @@
 //!
 //! Guaranteed: the path of a name lies below the root of the partition, whatever a client wrote.
 
-use relais_config::grammar::{is_domain_name, undotted};
+use base64::engine::general_purpose::NO_PAD;
+use base64::{Engine as _, alphabet::IMAP_MUTF7, engine::general_purpose::GeneralPurpose};
+use relais_config::grammar::{
+    ascii_domain, composed, folded, is_printable, is_unprintable, undotted,
+};
 
 use crate::mail::Address;
 
 /// `uid[+folder][@domain]`, checked.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct MailboxName {
-    /// In lower case.
+    /// In lower case, and in ASCII.
     domain: Box<str>,
-    /// In lower case.
+    /// In lower case, composed.
     uid: Box<str>,
-    /// `Work.Projects`; `None` is the INBOX.
+    /// `Work.Projects`, in the modified UTF-7 of IMAP; `None` is the INBOX.
     folder: Option<Box<str>>,
 }
 
@@ -49,12 +53,15 @@ impl MailboxName {
         if !is_uid(uid) {
             return Err(NameError::Uid);
         }
-        if !is_domain_name(domain) {
-            return Err(NameError::Domain);
+        let domain = ascii_domain(domain).ok_or(NameError::Domain)?;
+        let uid = folded(uid);
+        // In lower case a name may be longer.
+        if uid.len() > MAX_UID {
+            return Err(NameError::Uid);
         }
         Ok(Self {
-            domain: undotted(domain).to_ascii_lowercase().into(),
-            uid: uid.to_ascii_lowercase().into(),
+            domain: undotted(&domain).to_ascii_lowercase().into(),
+            uid: uid.into(),
             folder: self::folder(folder),
         })
     }
@@ -86,7 +93,8 @@ impl MailboxName {
 
     /// Whether it is the INBOX, or a folder, of this user.
     pub fn is_of(&self, uid: &str, domain: &str) -> bool {
-        self.uid.eq_ignore_ascii_case(uid) && self.domain.eq_ignore_ascii_case(undotted(domain))
+        let is_domain = |domain: &str| self.domain.eq_ignore_ascii_case(undotted(domain));
+        *self.uid == folded(uid) && ascii_domain(domain).is_some_and(|domain| is_domain(&domain))
     }
 
     /// The folder with dots between its levels; `None` is the INBOX.
@@ -97,24 +105,53 @@ impl MailboxName {
 
 /// Whether the original's store takes `uid` for one.
 fn is_uid(uid: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_graphic() && !b"%?*&/:\\\"".contains(&c);
-    (1..=MAX_UID).contains(&uid.len()) && !uid.starts_with(['.', '-']) && uid.bytes().all(plain)
+    let is_beyond_ascii = |c: char| !c.is_ascii() && !is_unprintable(c) && !c.is_whitespace();
+    let plain = |c: char| c.is_ascii_graphic() && !"%?*&/:\\\"".contains(c) || is_beyond_ascii(c);
+    (1..=MAX_UID).contains(&uid.len()) && !uid.starts_with(['.', '-']) && uid.chars().all(plain)
 }
 
 /// Levels may be separated by dots or slashes. `&` begins the encoding of what is not ASCII,
 /// which has to be right to be shown; `~`, `*` and `%` mean something to IMAP.
 fn folder(folder: &str) -> Option<Box<str>> {
-    let plain = |c: u8| (b' '..=b'~').contains(&c) && !b"&~*%\\\"".contains(&c);
-    if folder.len() > MAX_FOLDER || !folder.bytes().all(plain) {
+    if folder.len() > MAX_FOLDER || folder.contains(['&', '~', '*', '%', '\\', '"']) {
+        return None;
+    }
+    if !is_printable(folder) {
         return None;
     }
     let folder = folder.replace('/', ".");
+    let folder = if folder.is_ascii() { folder } else { in_utf7(&composed(&folder)) };
+    if folder.len() > MAX_FOLDER {
+        return None;
+    }
     let (first, rest) = folder.split_once('.').unwrap_or((&folder, ""));
     let below = if first.eq_ignore_ascii_case("INBOX") { rest } else { &folder };
     let level = |level: &str| !level.is_empty() && level.trim() == level;
     below.split('.').all(level).then(|| below.into())
 }
 
+/// A name of folders beyond ASCII as IMAP, and Maildir++ with it, has it (RFC 3501 section 5.1.3).
+fn in_utf7(name: &str) -> String {
+    let mut encoded = String::with_capacity(name.len() * 2);
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let is_ascii = first.is_ascii();
+        let (run, behind) =
+            rest.split_at(rest.find(|c: char| c.is_ascii() != is_ascii).unwrap_or(rest.len()));
+        if is_ascii {
+            encoded.push_str(run);
+        } else {
+            let octets: Vec<u8> = run.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            encoded.push('&');
+            UTF7.encode_string(octets, &mut encoded);
+            encoded.push('-');
+        }
+        rest = behind;
+    }
+    encoded
+}
+
+const UTF7: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
 /// Bytes; what the original allows.
 const MAX_UID: usize = 127;
 /// Bytes; with its leading dot it is the name of a directory.
@@ -156,6 +193,23 @@ mod tests {
             ("an empty folder", "jdoe+", "siroe.com/jdoe/Maildir"),
             ("a folder that climbs", "\"jdoe+../../x\"", "siroe.com/jdoe/Maildir"),
             ("a folder with empty levels", "\"jdoe+a..b\"", "siroe.com/jdoe/Maildir"),
+            ("a folder beyond ASCII", "jdoe+Grüße", "siroe.com/jdoe/Maildir/.Gr&APwA3w-e"),
+            (
+                "the same in another form",
+                "jdoe+Gru\u{308}\u{df}e@sesta.com",
+                "sesta.com/jdoe/Maildir/.Gr&APwA3w-e",
+            ),
+            (
+                "folders below folders",
+                "jdoe+\u{53f0}\u{5317}/\u{65e5}\u{672c}\u{8a9e}.x",
+                "siroe.com/jdoe/Maildir/.&U,BTFw-.&ZeVnLIqe-.x",
+            ),
+            ("a user beyond ASCII", "JÖRG@x.test", "x.test/jörg/Maildir"),
+            ("in another form", "jo\u{308}rg@x.test", "x.test/jörg/Maildir"),
+            ("a domain", "jdoe@Grüße.test", "xn--gre-6ka8l.test/jdoe/Maildir"),
+            ("the same", "jdoe@XN--GRE-6KA8L.test", "xn--gre-6ka8l.test/jdoe/Maildir"),
+            ("in the original's inner form", "ö%grüße.test+x", "xn--gre-6ka8l.test/ö/Maildir/.x"),
+            ("a folder beyond the BMP", "jdoe+\u{1f4ec}", "siroe.com/jdoe/Maildir/.&2D3c7A-"),
             ("a folder with an encoding", "jdoe+&ZeVnLIqe-", "siroe.com/jdoe/Maildir"),
         ];
         for (name, address, want) in rows {
@@ -166,6 +220,8 @@ mod tests {
     #[test]
     fn what_is_no_mailbox_is_refused() {
         let long = "x".repeat(MAX_UID + 1);
+        // Two octets each, and three in lower case.
+        let wide = "\u{23a}".repeat(60);
         let rows = [
             ("a slash", "\"a/b\"", NameError::Uid),
             ("a parent", "\"..\"", NameError::Uid),
@@ -177,6 +233,9 @@ mod tests {
             ("an address literal", "a@[127.0.0.1]", NameError::Domain),
             ("a domain that climbs", "\"a%../../etc\"", NameError::Domain),
             ("a domain that begins with a hyphen", "a%-x", NameError::Domain),
+            ("a domain that IDNA refuses", "a%-ü.test", NameError::Domain),
+            ("a blank beyond ASCII", "\"a\u{3000}b\"", NameError::Uid),
+            ("too long in composed form", &wide, NameError::Uid),
         ];
         for (name, address, want) in rows {
             assert_eq!(path(address), Err(want), "{name}");
@@ -186,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_address_leaves_the_tree(local in "[ -~]{1,40}", domain in "[a-z./%-]{0,12}") {
+        fn no_address_leaves_the_tree(local in "[ -~\u{e0}-\u{ff}\u{300}-\u{340}]{1,40}", domain in "[a-z./%-]{0,12}") {
             let quoted = local.replace('\\', "\\\\").replace('"', "\\\"");
             for text in [format!("\"{quoted}\"@{domain}"), format!("\"{quoted}\""), local] {
                 let Ok(address) = Address::parse(&text) else { continue };
@@ -196,7 +255,8 @@ mod tests {
                 prop_assert_eq!(parts.len(), 5, "{}", path);
                 prop_assert!(!parts[0].starts_with('.') && !parts[1].starts_with('.'), "{}", path);
                 prop_assert!(!parts[3].starts_with(".."), "{}", path);
-                prop_assert!(path.bytes().all(|c| (b' '..=b'~').contains(&c)));
+                prop_assert!(!path.contains(char::is_control));
+                prop_assert!(parts[0].is_ascii() && parts[3].is_ascii());
             }
         }
     }

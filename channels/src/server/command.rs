@@ -1,5 +1,5 @@
 //! Commands, parsed from one line each (RFC 5321 section 4.1, RFC 2033 section 4, RFC 1870,
-//! RFC 6152, RFC 3030, RFC 3461).
+//! RFC 6152, RFC 3030, RFC 3461, RFC 6531).
 //!
 //! The line comes without its CRLF. Whether a command may come now is the session's business.
 
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::{
     Dialect, MailFrom, RcptTo,
-    path::{Argument, PathError},
+    path::{Argument, PathError, SMTPUTF8},
     xclient::XClient,
 };
 use crate::mail::{
@@ -84,9 +84,6 @@ pub enum CommandError {
     /// A parameter that is not known.
     #[error("parameter {0} is not recognised")]
     Parameter(String),
-    /// SMTPUTF8 (RFC 6531), which is not offered.
-    #[error("SMTPUTF8 is not offered")]
-    SmtpUtf8,
     /// Another protocol, or the header of a message: who says this is not here for mail.
     #[error("this is no mail command, closing")]
     Foreign,
@@ -158,14 +155,12 @@ impl CommandError {
         let (code, enhanced) = match self {
             Self::UnknownVerb | Self::Foreign => (500, Enhanced(5, 5, 1)),
             Self::Nul => (500, Enhanced(5, 5, 2)),
-            Self::Sender(PathError::NotAscii) | Self::Recipient(PathError::NotAscii) => {
-                (553, Enhanced(5, 6, 7))
-            }
+            Self::Sender(PathError::NotAscii | PathError::NotUtf8)
+            | Self::Recipient(PathError::NotAscii | PathError::NotUtf8) => (553, Enhanced(5, 6, 7)),
             Self::Sender(_) => (501, Enhanced(5, 1, 7)),
             Self::Recipient(_) => (501, Enhanced(5, 1, 3)),
             Self::Usage(_) | Self::Bdat | Self::Value(_) => (501, Enhanced(5, 5, 4)),
             Self::Parameter(_) => (555, Enhanced(5, 5, 4)),
-            Self::SmtpUtf8 => (555, Enhanced(5, 6, 7)),
         };
         Reply { code, enhanced: Some(enhanced), text: Cow::Owned(self.to_string()) }
     }
@@ -190,6 +185,11 @@ fn some<'a>(
 fn mail(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<MailFrom, CommandError> {
     let rest = after_keyword(rest, b"FROM:").ok_or(CommandError::Usage("MAIL FROM:<address>"))?;
     let argument = split(rest, dialect, envelopes).map_err(CommandError::Sender)?;
+    let is_asked_for = |name: &[u8]| name.eq_ignore_ascii_case(SMTPUTF8);
+    let smtputf8 = argument.parameters().any(|(name, _)| is_asked_for(name));
+    if !smtputf8 && !argument.path.is_ascii() {
+        return Err(CommandError::Sender(PathError::NotAscii));
+    }
     let path = if argument.path.is_empty() {
         ReversePath(None)
     } else {
@@ -197,7 +197,8 @@ fn mail(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<MailFrom,
         ReversePath(Some(address.map_err(|e| CommandError::Sender(e.into()))?))
     };
     let mut from = MailFrom::new(path);
-    let (mut body, mut author) = (None, None);
+    from.smtputf8 = smtputf8;
+    let (mut body, mut author, mut asked) = (None, None, None);
     for (name, value) in argument.parameters() {
         if name.eq_ignore_ascii_case(b"SIZE") {
             let size = value.and_then(size).ok_or(CommandError::Value("SIZE"))?;
@@ -217,6 +218,9 @@ fn mail(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<MailFrom,
             let is_xtext =
                 value.is_some_and(|value| value == b"<>" || xtext::decode(value).is_some());
             once(&mut author, is_xtext.then_some(()).ok_or(CommandError::Value("AUTH"))?, "AUTH")?;
+        } else if is_asked_for(name) {
+            let alone = value.map_or(Ok(()), |_| Err(CommandError::Value("SMTPUTF8")));
+            once(&mut asked, alone?, "SMTPUTF8")?;
         } else {
             return Err(unknown(name));
         }
@@ -322,9 +326,6 @@ fn once<T>(slot: &mut Option<T>, value: T, name: &'static str) -> Result<(), Com
 }
 
 fn unknown(name: &[u8]) -> CommandError {
-    if name.eq_ignore_ascii_case(b"SMTPUTF8") {
-        return CommandError::SmtpUtf8;
-    }
     let shown = &name[..name.len().min(SHOWN_PARAMETER)];
     CommandError::Parameter(String::from_utf8_lossy(shown).into_owned())
 }
@@ -544,7 +545,17 @@ mod tests {
             (smtp, "MAIL FROM:<a@b>SIZE=1", "501 5.1.7"),
             (smtp, "MAIL FROM:<a@b..c>", "501 5.1.7"),
             (smtp, "MAIL FROM:<j\u{f6}rg@b>", "553 5.6.7"),
-            (smtp, "MAIL FROM:<a@b> SMTPUTF8", "555 5.6.7"),
+            (smtp, "MAIL FROM:<j\u{f6}rg@b> BODY=8BITMIME", "553 5.6.7"),
+            (smtp, "MAIL FROM:<a@\u{fc}.example> SIZE=1", "553 5.6.7"),
+            (smtp, "MAIL FROM:<a@b> SMTPUTF8=", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> SMTPUTF8=YES", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> SMTPUTF8 smtputf8", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@-\u{fc}.example> SMTPUTF8", "501 5.1.7"),
+            (lmtp, "MAIL FROM:<j\u{9b}rg@b> SMTPUTF8", "501 5.1.7"),
+            (lmtp, "RCPT TO:<j\u{202e}rg@b>", "501 5.1.3"),
+            (smtp, "RCPT TO:<a@b> SMTPUTF8", "555 5.5.4"),
+            (smtp, "RCPT TO:<a@b> ORCPT=utf-8;\u{85}", "501 5.5.4"),
+            (smtp, "RCPT TO:<a@b> ORCPT=rfc822;\u{fc}", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> RET=HEADERS", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> RET", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> RET=FULL RET=FULL", "501 5.5.4"),
@@ -566,7 +577,6 @@ mod tests {
             (smtp, "RCPT TO:<a@b> ORCPT=a@b", "501 5.5.4"),
             (smtp, "RCPT TO:<a@b> ORCPT=rfc822;a+zz", "501 5.5.4"),
             (smtp, "RCPT TO:<a@b> ORCPT=x;a ORCPT=x;a", "501 5.5.4"),
-            (smtp, "RCPT TO:<a@\u{fc}.example>", "553 5.6.7"),
             (smtp, "NOOP \0", "500 5.5.2"),
             (smtp, "MAIL FROM:<a\0b@c>", "500 5.5.2"),
             (smtp, "BDAT 3\0", "501 5.5.4"),
@@ -580,6 +590,40 @@ mod tests {
         for (dialect, line, want) in rows {
             let reply = parse(line, dialect).expect_err(line).reply().to_string();
             assert!(reply.starts_with(want), "{line}: {reply}");
+        }
+    }
+
+    #[test]
+    fn addresses_beyond_ascii_are_taken_with_smtputf8() {
+        for envelopes in [Envelopes::Strict, Envelopes::Tolerant] {
+            let line = "MAIL FROM:<j\u{f6}rg@\u{fc}.example> smtputf8 BODY=8BITMIME";
+            match Command::parse(line.as_bytes(), Dialect::Smtp, envelopes) {
+                Ok(Command::Mail(from)) => {
+                    assert_eq!(from.path.as_str(), "j\u{f6}rg@\u{fc}.example");
+                    assert!(from.smtputf8 && from.eight_bit);
+                }
+                other => panic!("{other:?}"),
+            }
+            let line = "RCPT TO:<j\u{f6}rg@\u{fc}.example> ORCPT=utf-8;j\u{f6}rg\\x{2B}a@x";
+            match Command::parse(line.as_bytes(), Dialect::Smtp, envelopes) {
+                Ok(Command::Rcpt(to)) => {
+                    assert_eq!(to.as_given, "j\u{f6}rg@\u{fc}.example");
+                    assert_eq!(to.address.domain(), Some("xn--tda.example"));
+                    let original = to.original_recipient.unwrap().to_string();
+                    assert_eq!(original, "utf-8;j\\x{F6}rg\\x{2B}a@x");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let lines: [&[u8]; 4] = [
+            b"MAIL FROM:<\xff@b> SMTPUTF8",
+            b"RCPT TO:<\xc0\xaf@b>",
+            b"RCPT TO:<\xed\xa0\x80@b>",
+            b"RCPT TO:<a@\xf6.example>",
+        ];
+        for line in lines {
+            let error = Command::parse(line, Dialect::Smtp, Envelopes::Tolerant).unwrap_err();
+            assert!(error.reply().to_string().starts_with("553 5.6.7"), "{}", line.escape_ascii());
         }
     }
 

@@ -19,6 +19,12 @@ impl Dialect {
         Reply::plain(220, format!("{host} {protocol} relais"))
     }
 
+    /// The word for `Received:` of a message that came with SMTPUTF8 (RFC 6531 section 4.3), made of the
+    /// other one.
+    pub fn word_with_smtputf8(word: &str) -> String {
+        format!("UTF8{}", word.strip_prefix('E').unwrap_or(word))
+    }
+
     /// The word for `Received:` (RFC 3848). It has none for HELO behind a handshake.
     pub fn word(self, extended: bool, secured: bool, authenticated: bool) -> &'static str {
         match (self, secured, authenticated) {
@@ -56,12 +62,12 @@ impl Dialect {
             text.push('\n');
         }
         text.push_str(match self {
-            Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nHELP",
+            Self::Smtp => "8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nHELP",
             // Relays of ours are told when the store is slow.
             Self::Lmtp if setup.limits.is_private => {
-                "8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nXQUOTA\nXDFLG\nXSTRESS\nOK"
+                "8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nCHUNKING\nXQUOTA\nXDFLG\nXSTRESS\nOK"
             }
-            Self::Lmtp => "8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nXQUOTA\nOK",
+            Self::Lmtp => "8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nCHUNKING\nXQUOTA\nOK",
         });
         Reply::plain(250, text)
     }

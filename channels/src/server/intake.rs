@@ -128,7 +128,7 @@ pub enum Verdict {
     Each(Vec<Reply>),
 }
 
-/// `MAIL FROM:<path> SIZE=n BODY=b ENVID=xtext RET=r`.
+/// `MAIL FROM:<path> SIZE=n BODY=b ENVID=xtext RET=r SMTPUTF8`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MailFrom {
     /// The sender; null for notifications.
@@ -137,6 +137,8 @@ pub struct MailFrom {
     pub size: Option<u64>,
     /// `BODY=8BITMIME` was said.
     pub eight_bit: bool,
+    /// `SMTPUTF8` was said: addresses and header may hold what is beyond ASCII.
+    pub smtputf8: bool,
     /// `ENVID=xtext`, decoded.
     pub envelope_id: Option<String>,
     /// `RET=FULL` or `RET=HDRS`.
@@ -163,7 +165,14 @@ pub struct RcptTo {
 impl MailFrom {
     /// A sender about which nothing else was said.
     pub fn new(path: ReversePath) -> Self {
-        Self { path, size: None, eight_bit: false, envelope_id: None, returned: None }
+        Self {
+            path,
+            size: None,
+            eight_bit: false,
+            smtputf8: false,
+            envelope_id: None,
+            returned: None,
+        }
     }
 }
 

@@ -8,9 +8,12 @@ pub enum PathError {
     /// No `<`, no `>`, or something stuck to the `>`.
     #[error("the address must stand between < and >")]
     Brackets,
-    /// Octets above 127: SMTPUTF8 is not offered.
-    #[error("the address holds characters beyond ASCII")]
+    /// Octets above 127, where the client did not ask for SMTPUTF8.
+    #[error("the address holds characters beyond ASCII, and SMTPUTF8 was not asked for")]
     NotAscii,
+    /// Octets above 127 that are no characters.
+    #[error("the address is not UTF-8")]
+    NotUtf8,
     /// Between the brackets.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -47,11 +50,7 @@ impl<'a> Argument<'a> {
         if !parameters.is_empty() && parameters[0] != b' ' {
             return Err(PathError::Brackets);
         }
-        if !path.is_ascii() {
-            return Err(PathError::NotAscii);
-        }
-        // ASCII is UTF-8.
-        let path = std::str::from_utf8(path).map_err(|_| PathError::NotAscii)?;
+        let path = std::str::from_utf8(path).map_err(|_| PathError::NotUtf8)?;
         Ok(Self { path, bracketed, parameters })
     }
 
@@ -66,7 +65,8 @@ impl<'a> Argument<'a> {
 }
 
 /// The command with `*` for each octet above 127 in the local part of its path, as the original reads
-/// such addresses where SMTPUTF8 was not agreed on; `None`: there is none. Domains are left alone.
+/// such addresses where SMTPUTF8 was not agreed on; `None`: there is none, or MAIL agrees on it.
+/// Domains are left alone.
 pub(super) fn starred(line: &[u8]) -> Option<Vec<u8>> {
     let is_path = [b"MAIL ".as_slice(), b"RCPT "]
         .iter()
@@ -79,7 +79,10 @@ pub(super) fn starred(line: &[u8]) -> Option<Vec<u8>> {
     let (start, ends) =
         if line.get(start) == Some(&b'<') { (start + 1, b'>') } else { (start, b' ') };
     let rest = &line[start..];
-    let path = &rest[..end_of_path(rest, ends).unwrap_or(rest.len())];
+    let (path, parameters) = rest.split_at(end_of_path(rest, ends).unwrap_or(rest.len()));
+    if parameters.split(|c| *c == b' ').any(|word| word.eq_ignore_ascii_case(SMTPUTF8)) {
+        return None;
+    }
     let local = path.iter().rposition(|c| *c == b'@').unwrap_or(path.len());
     let mut line = line.to_vec();
     for octet in line[start..start + local].iter_mut().filter(|octet| !octet.is_ascii()) {
@@ -87,6 +90,9 @@ pub(super) fn starred(line: &[u8]) -> Option<Vec<u8>> {
     }
     Some(line)
 }
+
+/// The parameter of MAIL (RFC 6531 section 3.4).
+pub(super) const SMTPUTF8: &[u8] = b"SMTPUTF8";
 
 /// Where `end` stands, quoted strings aside.
 fn end_of_path(text: &[u8], end: u8) -> Option<usize> {
@@ -117,6 +123,8 @@ mod tests {
             (b"RCPT TO:<jose@siroe.com>", None),
             (b"EHLO \xe9", None),
             (b"RCPT \xe9", None),
+            (b"MAIL FROM:<\xc3\xa9@a> BODY=8BITMIME smtputf8", None),
+            (b"MAIL FROM:<\xe9@a> XSMTPUTF8", Some(b"MAIL FROM:<*@a> XSMTPUTF8")),
         ];
         for (line, want) in rows {
             assert_eq!(starred(line).as_deref(), *want, "{}", line.escape_ascii());

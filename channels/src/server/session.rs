@@ -12,7 +12,7 @@ use super::{
     AuthSaid, Dialect, MailFrom, RcptTo, Setup, Verdict,
     budget::Budget,
     command::{Command, CommandError, Envelopes},
-    path,
+    path::{self, PathError},
     replies::{
         AUTH_FIRST, BARE_IN_COMMAND, DEFERRED, GO_AHEAD, GO_SECURE, HELLO_FIRST, IN_CHUNKS,
         MAIL_FIRST, MORE_THAN_ANNOUNCED, NESTED_MAIL, NO_CERTIFICATE, NO_RESULT, NOT_OFFERED,
@@ -43,6 +43,8 @@ pub struct Session<'s> {
     lines: Lines,
     phase: Phase,
     hello: Option<Hello>,
+    /// The last MAIL that was taken asked for SMTPUTF8.
+    smtputf8: bool,
     protection: Protection,
     speaks: Speaks,
     /// The peer has proved who it is.
@@ -219,6 +221,7 @@ impl<'s> Session<'s> {
             lines: Lines::new(setup.limits.command_line),
             phase: Phase::Command,
             hello: None,
+            smtputf8: false,
             protection: Protection::None,
             speaks: Speaks::ForItself,
             login: LoginState::Missing,
@@ -515,9 +518,10 @@ impl<'s> Session<'s> {
         let limits = &self.setup.limits;
         let envelopes =
             if limits.strict_envelopes { Envelopes::Strict } else { Envelopes::Tolerant };
+        let smtputf8 = self.transaction.as_ref().is_some_and(|its| its.smtputf8);
         let starred = match limits.beyond_ascii {
-            BeyondAscii::Asterisks => path::starred(line),
-            BeyondAscii::Refused => None,
+            BeyondAscii::Asterisks if !smtputf8 => path::starred(line),
+            _ => None,
         };
         let line = starred.as_deref().unwrap_or(line);
         let command = Command::parse(line, self.setup.dialect, envelopes);
@@ -683,7 +687,8 @@ impl<'s> Session<'s> {
             self.say(reply);
             return Event::SenderRefused(from, reply);
         }
-        self.transaction = Some(Transaction::new(from.size, self.setup.limits.content));
+        self.smtputf8 = from.smtputf8;
+        self.transaction = Some(Transaction::new(&from, self.setup.limits.content));
         Event::Sender(from)
     }
 
@@ -692,6 +697,9 @@ impl<'s> Session<'s> {
         let Some(transaction) = &mut self.transaction else { return self.without_mail() };
         if transaction.chunked.is_some() {
             return self.bad(&IN_CHUNKS);
+        }
+        if !transaction.smtputf8 && !to.as_given.is_ascii() {
+            return self.bad(&CommandError::Recipient(PathError::NotAscii).reply());
         }
         transaction.named += 1;
         self.budget.name_recipient();
@@ -925,7 +933,7 @@ impl<'s> Session<'s> {
     }
 
     fn say(&mut self, reply: &Reply) {
-        put_reply(&mut self.out, reply);
+        put_reply(&mut self.out, reply, self.smtputf8);
     }
 }
 

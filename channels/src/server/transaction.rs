@@ -1,6 +1,6 @@
 //! The message that is coming in, as far as its session knows it.
 
-use super::{Dialect, replies::TOO_BIG};
+use super::{Dialect, MailFrom, replies::TOO_BIG};
 use crate::{
     mail::{Enhanced, Reply},
     wire::{
@@ -14,6 +14,8 @@ use crate::{
 pub(super) struct Transaction {
     /// Octets, as MAIL said.
     pub(super) announced: Option<u64>,
+    /// MAIL asked for SMTPUTF8.
+    pub(super) smtputf8: bool,
     /// Recipients that were named.
     pub(super) named: usize,
     /// Accepted ones.
@@ -29,9 +31,10 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// One whose sender has been named.
-    pub(super) fn new(announced: Option<u64>, limits: ContentLimits) -> Self {
+    pub(super) fn new(from: &MailFrom, limits: ContentLimits) -> Self {
         Self {
-            announced,
+            announced: from.size,
+            smtputf8: from.smtputf8,
             named: 0,
             recipients: 0,
             received: 0,

@@ -1,10 +1,12 @@
 //! The replies of a server, cut out of a stream of octets (RFC 5321 section 4.2).
 //!
 //! No socket in sight: the driver fills [`Replies::room`], and takes out what is complete. What
-//! comes out is safe to log and to store: printable ASCII and LF, of bounded length. Memory is
+//! comes out is safe to log and to store: printable text and LF, of bounded length. Memory is
 //! bounded by [`MAX_LINE`] and [`MAX_TEXT`], whatever the peer sends.
 
 use std::{borrow::Cow, fmt, mem};
+
+use relais_config::grammar::is_unprintable;
 
 use crate::mail::{Enhanced, Reply};
 
@@ -168,7 +170,10 @@ fn enhanced(code: u16, text: &[u8]) -> (Option<Enhanced>, &[u8]) {
 
 /// At most `limit` characters, none of which can do harm in a log or a header.
 fn printable(text: &[u8], limit: usize) -> impl Iterator<Item = char> {
-    text.iter().take(limit).map(|c| if (b' '..=b'~').contains(c) { char::from(*c) } else { '?' })
+    let fit = |c| if is_unprintable(c) { '?' } else { c };
+    text[..text.len().min(limit)].utf8_chunks().flat_map(move |chunk| {
+        chunk.valid().chars().map(fit).chain(chunk.invalid().iter().map(|_| '?'))
+    })
 }
 
 /// Replies that servers give most: Postfix and its tools, Dovecot, Cyrus, and ours.
@@ -203,7 +208,7 @@ mod tests {
 
     #[test]
     fn replies_are_cut_where_they_end() {
-        let rows: [(&str, &[u8], &[&str]); 10] = [
+        let rows: [(&str, &[u8], &[&str]); 11] = [
             ("one line", b"250 2.5.0 jdoe OK\r\n", &["250 2.5.0 jdoe OK"]),
             ("a bare LF ends a line too", b"250 OK\n", &["250 OK"]),
             ("a code alone", b"250\r\n", &["250"]),
@@ -217,6 +222,7 @@ mod tests {
             ("an incomplete line waits", b"250 2.0", &[]),
             ("a code of another class is text", b"550 4.1.1 x\r\n", &["550 4.1.1 x"]),
             ("the codes of the original", b"511 5.1.1 nonexistent\r\n", &["511 5.1.1 nonexistent"]),
+            ("characters", "250 gr\u{fc}\u{df}e\u{202e}\r\n".as_bytes(), &["250 gr\u{fc}\u{df}e?"]),
             ("no control characters", b"250 a\x1b[1m\xff\r\r\n", &["250 a?[1m??"]),
         ];
         for (name, octets, want) in rows {
@@ -290,7 +296,7 @@ mod tests {
             let mut replies = Replies::default();
             replies.room().extend_from_slice(&octets);
             while let Ok(Some(reply)) = replies.take() {
-                prop_assert!(reply.text.bytes().all(|c| c == b'\n' || (b' '..=b'~').contains(&c)));
+                prop_assert!(reply.text.chars().all(|c| c == '\n' || !is_unprintable(c)));
                 prop_assert!(reply.text.len() <= MAX_TEXT);
             }
         }

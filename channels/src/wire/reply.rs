@@ -1,12 +1,16 @@
 //! Replies as octets (RFC 5321 section 4.2).
 //!
-//! Whatever text a reply holds, only printable ASCII goes out: a CR, an LF or a control
-//! character that came with somebody's words cannot make a reply of its own.
+//! Whatever text a reply holds, only printable ASCII goes out, or printable UTF-8 where the client asked
+//! for SMTPUTF8 (RFC 6531 section 3.7.4): a CR, an LF or a control character that came with somebody's
+//! words cannot make a reply of its own.
+
+use relais_config::grammar::is_unprintable;
 
 use crate::mail::{Enhanced, Reply};
 
-/// Appends `reply`: one line for each line of its text, the enhanced code on each (RFC 2034).
-pub fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
+/// Appends `reply`: one line for each line of its text, the enhanced code on each (RFC 2034). `smtputf8`:
+/// the client asked for it.
+pub fn put_reply(out: &mut Vec<u8>, reply: &Reply, smtputf8: bool) {
     let mut lines = reply.text.split('\n').peekable();
     while let Some(line) = lines.next() {
         put_number(out, reply.code);
@@ -14,7 +18,7 @@ pub fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
         if let Some(enhanced) = reply.enhanced {
             put_enhanced(out, enhanced);
         }
-        put_text(out, line);
+        put_text(out, line, smtputf8);
         out.extend_from_slice(b"\r\n");
     }
 }
@@ -36,10 +40,13 @@ fn put_number(out: &mut Vec<u8>, number: u16) {
     out.push(b'0' + (number % 10) as u8);
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+fn put_text(out: &mut Vec<u8>, text: &str, smtputf8: bool) {
     let printable = |c: u8| (b' '..=b'~').contains(&c);
     if text.bytes().all(printable) {
         out.extend_from_slice(text.as_bytes());
+    } else if smtputf8 {
+        let fit = |c| if is_unprintable(c) { '?' } else { c };
+        out.extend_from_slice(text.chars().map(fit).collect::<String>().as_bytes());
     } else {
         out.extend(text.bytes().map(|c| if printable(c) { c } else { b'?' }));
     }
@@ -61,8 +68,18 @@ mod tests {
         ];
         for (reply, want) in rows {
             let mut out = Vec::new();
-            put_reply(&mut out, &reply);
+            put_reply(&mut out, &reply, false);
             assert_eq!(String::from_utf8_lossy(&out), want);
         }
+    }
+
+    #[test]
+    fn replies_to_clients_with_smtputf8_keep_their_characters() {
+        let reply = Reply::plain(550, "gr\u{fc}\u{df}e\r\u{1b}\u{85}\u{202e}\nx");
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        put_reply(&mut with, &reply, true);
+        put_reply(&mut without, &reply, false);
+        assert_eq!(String::from_utf8(with).unwrap(), "550-gr\u{fc}\u{df}e????\r\n550 x\r\n");
+        assert_eq!(without, b"550-gr????e???????\r\n550 x\r\n");
     }
 }

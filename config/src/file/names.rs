@@ -9,11 +9,13 @@ use crate::{
         reader::{Node, Reader},
     },
     grammar::{
-        NextHop, NextHops, Transport, is_channel, is_domain_name, undotted, without_percents,
+        NextHop, NextHops, Transport, ascii_domain, is_channel, is_unprintable, undotted,
+        without_percents,
     },
 };
 
-/// A domain name; the final dot that it may be written with is no part of the value.
+/// A domain name; the final dot that it may be written with is no part of the value, and labels beyond
+/// ASCII are read as those that stand for them.
 pub(crate) struct DomainName {
     /// `a domain name is expected, such as ...`.
     expected: &'static str,
@@ -21,8 +23,10 @@ pub(crate) struct DomainName {
 
 impl Kind<String> for DomainName {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<String> {
-        let form = Formed { is: is_domain_name, expected: self.expected };
-        form.read(node, reader).map(|name| undotted(&name).to_owned())
+        let form = Formed { is: is_host, expected: self.expected };
+        let name = form.read(node, reader)?;
+        let ascii = ascii_domain(&name)?;
+        Some(undotted(&ascii).to_owned())
     }
 
     fn print(&self, value: &String) -> Document {
@@ -30,7 +34,7 @@ impl Kind<String> for DomainName {
     }
 
     fn notation(&self) -> Notation {
-        Formed { is: is_domain_name, expected: self.expected }.notation()
+        Formed { is: is_host, expected: self.expected }.notation()
     }
 }
 
@@ -95,11 +99,18 @@ pub(crate) const CLASSES: Formed = Formed {
 
 /// An address of plain characters: `postmaster@example.org`.
 pub(crate) fn is_mailbox(text: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&c);
+    let plain = |c: char| {
+        let is_atom = c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+        is_atom || !c.is_ascii() && !is_unprintable(c)
+    };
     text.rsplit_once('@').is_some_and(|(user, domain)| {
-        let is_domain = is_domain_name(domain) && !domain.ends_with('.');
-        (1..=64).contains(&user.len()) && user.bytes().all(plain) && is_domain
+        let is_domain = is_host(domain) && !domain.ends_with('.');
+        (1..=64).contains(&user.len()) && user.chars().all(plain) && is_domain
     })
+}
+
+fn is_host(text: &str) -> bool {
+    ascii_domain(text).is_some()
 }
 
 /// Whether useradd takes the name, or it is a number.

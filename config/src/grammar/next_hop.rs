@@ -3,7 +3,8 @@
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
 use super::{
-    domain::{is_domain_name, undotted, untagged},
+    domain::{undotted, untagged},
+    international::ascii_domain,
     services::port_of,
 };
 
@@ -71,8 +72,8 @@ fn inet(text: &str) -> Option<NextHop> {
     if let Ok(address) = name.parse() {
         return Some(NextHop::Ip { address, port });
     }
-    let host = || NextHop::Host { name: undotted(name).to_ascii_lowercase(), port };
-    is_domain_name(name).then(host)
+    let name = undotted(&ascii_domain(name)?).to_ascii_lowercase();
+    Some(NextHop::Host { name, port })
 }
 
 /// Nothing, `":25"` or `":smtp"`.

@@ -18,7 +18,7 @@ pub use self::{
         RewritePiece, RewriteTemplate, Rewriting,
     },
 };
-use crate::language::template::TemplateError;
+use crate::{grammar::table_key, language::template::TemplateError};
 
 /// One rule: a pattern and what becomes of an address whose host matches it.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct RewriteRule {
     pub pattern: String,
     /// As in the file.
     pub template: String,
-    /// The pattern with its tag, in lower case: what probes are compared with.
+    /// The pattern with its tag, in lower case and ASCII: what probes are compared with.
     pub key: String,
     /// The hosts that the pattern matches.
     pub kind: PatternKind,
@@ -50,7 +50,7 @@ impl RewriteRule {
         Ok(Self {
             pattern: pattern.to_owned(),
             template: template.to_owned(),
-            key: pattern.to_ascii_lowercase(),
+            key: table_key(pattern),
             kind: PatternKind::parse(pattern)?,
             parsed: RewriteTemplate::parse(template)?,
             line: None,

@@ -8,6 +8,8 @@
 
 use std::io::{self, BufRead};
 
+use crate::grammar::table_key;
+
 /// The way in which a line is divided into key and value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TextForm {
@@ -64,8 +66,8 @@ impl TextTable {
     /// The value of a key, in any case.
     pub fn get(&self, key: &str) -> Option<&str> {
         let lower;
-        let key = if key.bytes().any(|c| c.is_ascii_uppercase()) {
-            lower = key.to_ascii_lowercase();
+        let key = if key.bytes().any(|c| c.is_ascii_uppercase() || !c.is_ascii()) {
+            lower = table_key(key);
             &lower
         } else {
             key
@@ -235,7 +237,7 @@ fn divided(text: &str, form: TextForm) -> Result<(String, &str), String> {
     if text.contains(|c: char| c.is_control() && c != '\t') {
         return Err("it holds a control character".to_owned());
     }
-    Ok((key.to_ascii_lowercase(), value))
+    Ok((table_key(key), value))
 }
 
 /// The addresses of a list as alias files and virtual(5) have them: between commas or blanks; one in

@@ -264,7 +264,8 @@ section! {
         /// longer one is refused, or leaves as `downgrade` says (RFC 5321 asks for 1,000).
         max_line: usize = 1 << 20, Size(1_000..=16 << 20), of(SourceOrDelivering);
         /// As a client: mail with octets above 127 for a server without 8BITMIME, or with lines longer
-        /// than `max_line`.
+        /// than `max_line`; and mail that came with SMTPUTF8 and has such octets in its header, for a
+        /// server that does not offer it.
         downgrade: Downgrade = Downgrade::default(), Choice, of(Delivering);
         /// As a source: size of a message's header at most; a larger one is refused (552).
         headersizelimit: u64 = 512 << 10, Size(1_000..=16 << 20), of(Source);

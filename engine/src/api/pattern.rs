@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use relais_channels::mail::Address;
-use relais_config::grammar::undotted;
+use relais_config::grammar::{ascii_domain, folded, undotted};
 use serde::{Deserialize, Serialize};
 
 /// Which senders or recipients: `ann@example.org` is that address and no other, `@example.org`
@@ -65,7 +65,8 @@ impl AddressPattern {
             Self::Part(part) => holds(address, part),
             Self::Domain(domain) => {
                 let of_address = address.rsplit_once('@').map(|(_, domain)| undotted(domain));
-                of_address.is_some_and(|of_address| of_address.eq_ignore_ascii_case(domain))
+                let is_it = |its: &str| its.eq_ignore_ascii_case(domain);
+                of_address.is_some_and(|its| is_it(&ascii_domain(its).unwrap_or(its.into())))
             }
             Self::Exact(exact) if may_be_respelled(address) => *exact == normal(address),
             Self::Exact(exact) => match (exact.rsplit_once('@'), address.rsplit_once('@')) {
@@ -116,7 +117,10 @@ impl FromStr for AddressPattern {
             return match domain {
                 "" => Err(PatternError::NoDomain),
                 _ if is_route => Ok(exact(text)),
-                _ => Ok(Self::Domain(undotted(domain).to_owned())),
+                _ => {
+                    let ascii = ascii_domain(domain).unwrap_or(domain.into());
+                    Ok(Self::Domain(undotted(&ascii).to_owned()))
+                }
             };
         }
         match (text.strip_prefix('<'), text.strip_suffix('>')) {
@@ -142,7 +146,11 @@ impl FromStr for NamePattern {
     fn from_str(text: &str) -> Result<Self, PatternError> {
         match text.strip_prefix('~') {
             None if text.is_empty() => Err(PatternError::Empty),
-            None => Ok(Self::Exact(text.to_owned())),
+            None => {
+                // Hosts are known by their names in ASCII.
+                let ascii = ascii_domain(text).filter(|_| !text.is_ascii());
+                Ok(Self::Exact(ascii.map_or(text.to_owned(), Into::into)))
+            }
             Some("") => Err(PatternError::NoText),
             Some(part) => Ok(Self::Part(part.to_owned())),
         }
@@ -202,7 +210,7 @@ impl From<NamePattern> for String {
 
 /// Whether a text holds a part, without regard to case.
 pub(super) fn holds(text: &str, part: &str) -> bool {
-    text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
+    folded(text).contains(&folded(part))
 }
 
 /// The spelling by which addresses compare. What is no address is compared as it is.
@@ -212,7 +220,10 @@ fn normal(address: &str) -> String {
 
 /// Whether more than the case of its domain may keep an address from its normal spelling.
 fn may_be_respelled(address: &str) -> bool {
-    address.starts_with('@') || address.ends_with('.') || address.contains('"')
+    address.starts_with('@')
+        || address.ends_with('.')
+        || address.contains('"')
+        || !address.is_ascii()
 }
 
 fn bare(host: &str) -> &str {
@@ -251,6 +262,15 @@ mod tests {
             ("@a:ann@c", "@A:\"ann\"@c", true),
             ("\"ann\"", "ann", true),
             ("j\u{f6}rg@c", "j\u{f6}rg@C", true),
+            ("jo\u{308}rg@c", "j\u{f6}rg@C", true),
+            ("j\u{f6}rg@c", "j\u{d6}rg@C", false),
+            ("ann@\u{fc}.test", "ann@xn--tda.test", true),
+            ("ann@xn--tda.test", "ann@\u{dc}.test", true),
+            ("@\u{fc}.test", "ann@xn--tda.test", true),
+            ("@xn--tda.test", "ann@u\u{308}.test", true),
+            ("@xn--tda.test", "ann@u.test", false),
+            ("~J\u{d6}RG", "j\u{f6}rg@c", true),
+            ("~jo\u{308}rg", "j\u{f6}rg@c", true),
             ("ann", "ann", true),
             ("ann", "Ann", false),
             ("ann", "ann@example.org", false),
@@ -283,6 +303,7 @@ mod tests {
             ("127.0.0.1", "[127.0.0.11]", false),
             ("A.example", "a.example", true),
             ("store", "store1.example", false),
+            ("\u{fc}.example", "xn--tda.example", true),
             ("~STORE", "store1.example", true),
         ];
         for (typed, host, want) in rows {

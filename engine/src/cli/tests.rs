@@ -270,6 +270,7 @@ fn store_two(dir: &Path) -> relais_spool::Place {
                 source_channel: "tcp_local".into(),
                 client: "client [192.0.2.1]".into(),
                 eight_bit: false,
+                smtputf8: false,
                 priority: Priority::default(),
                 envelope_id: None,
                 returned: None,

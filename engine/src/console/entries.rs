@@ -376,6 +376,7 @@ fn unreadable(scanned: &ScannedEntry) -> Envelope {
         source_channel: "".into(),
         client: "".into(),
         eight_bit: false,
+        smtputf8: false,
         priority: scanned.priority,
         envelope_id: None,
         returned: None,

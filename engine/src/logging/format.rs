@@ -14,6 +14,7 @@ use std::{
 };
 
 use relais_actors::{in_hand, timestamp::Timestamp};
+use relais_config::grammar::is_unprintable;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -218,7 +219,7 @@ impl Write for Escaped<'_> {
                 '\\' => self.0.push_str("\\\\"),
                 '\n' => self.0.push_str("\\n"),
                 '\r' => self.0.push_str("\\r"),
-                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                c if is_unprintable(c) => {
                     write!(self.0, "\\u{:04x}", u32::from(c))?;
                 }
                 c => self.0.push(c),

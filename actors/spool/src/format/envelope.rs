@@ -113,6 +113,7 @@ mod tests {
             source_channel: "tcp_local".into(),
             client: "mx [192.0.2.1]".into(),
             eight_bit: true,
+            smtputf8: true,
             priority: Priority::Nonurgent,
             envelope_id: Some("QQ".to_owned()),
             returned: Some(Return::Headers),

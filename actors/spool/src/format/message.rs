@@ -208,7 +208,8 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         })
         .collect();
     let posting = (envelope.login.as_deref(), form_of(envelope), checks);
-    let has_posting = posting.0.is_some() || posting.1 != 0 || !posting.2.is_empty();
+    let has_posting =
+        posting.0.is_some() || posting.1 != 0 || !posting.2.is_empty() || envelope.smtputf8;
     let has_quotas = !quotas.is_empty() || has_posting;
     if !origins.is_empty() || rerouted.is_some() || has_quotas {
         append_postcard(&(rerouted.map(|rerouted| rerouted.at), origins), out);
@@ -222,6 +223,9 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
     }
     if has_posting {
         append_postcard(&posting, out);
+    }
+    if envelope.smtputf8 {
+        append_postcard(&envelope.smtputf8, out);
     }
 }
 
@@ -274,7 +278,9 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
         let left = postcard::from_bytes::<Left>(rest).ok();
         let (entry, recipients) = left.unwrap_or_default();
         let (quotas, rest) = split_quotas(rest);
-        let (login, form, checks) = postcard::from_bytes::<Posting>(rest).unwrap_or_default();
+        let ((login, form, checks), rest) =
+            postcard::take_from_bytes::<Posting>(rest).unwrap_or_default();
+        envelope.smtputf8 = postcard::from_bytes(rest).unwrap_or_default();
         envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients, form });
         envelope.login = login;
         for (number, index, origin) in origins {
@@ -334,6 +340,7 @@ mod tests {
             source_channel: "tcp_local".into(),
             client: "mx [192.0.2.1]".into(),
             eight_bit: true,
+            smtputf8: false,
             priority: Priority::Normal,
             envelope_id: None,
             returned: None,
@@ -456,6 +463,27 @@ mod tests {
                 rerouted.form = form;
             }
             let bytes = encoded(&envelope);
+            assert_eq!(decode_envelope(&bytes), Some(envelope));
+            assert_eq!(decoded_before_quotas(&bytes), Some(before));
+        }
+    }
+
+    #[test]
+    fn the_wish_for_smtputf8_lies_where_older_versions_do_not_look() {
+        // whether it was routed again, has a list's member, a login
+        for (rerouted, listed, login) in
+            [(true, true, Some("c")), (false, false, None), (true, false, None)]
+        {
+            let mut envelope = envelope();
+            envelope.rerouted = envelope.rerouted.filter(|_| rerouted);
+            let recipients = &mut envelope.entries[1].recipients;
+            recipients[1].origin = recipients[1].origin.take().filter(|_| listed);
+            let before = envelope.clone();
+            envelope.login = login.map(Arc::from);
+            let without = encoded(&envelope);
+            envelope.smtputf8 = true;
+            let bytes = encoded(&envelope);
+            assert!(bytes.starts_with(&without) && bytes.len() > without.len());
             assert_eq!(decode_envelope(&bytes), Some(envelope));
             assert_eq!(decoded_before_quotas(&bytes), Some(before));
         }

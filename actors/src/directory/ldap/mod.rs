@@ -22,6 +22,7 @@ use ldap3::{Scope, SearchEntry};
 use relais_channels::tls::{CertificateError, towards_servers};
 use relais_config::{
     directory::{self, Schema},
+    grammar::{table_key, unicode_domain},
     ldap_search::SearchFilter,
     lookup_url::UrlQuery,
 };
@@ -116,12 +117,27 @@ impl LdapDirectory {
 impl Remote for LdapDirectory {
     fn domain(&self, name: &str) -> LookingUp<Option<Arc<Domain>>> {
         let (tree, name) = (Arc::clone(&self.0), name.to_owned());
-        Box::pin(async move { tree.domain(&name).await })
+        Box::pin(async move {
+            let found = tree.domain(&name).await?;
+            match unicode_domain(&name).filter(|_| found.is_none()) {
+                Some(written_out) => tree.domain(&written_out).await,
+                None => Ok(found),
+            }
+        })
     }
 
     fn entries(&self, domain: &Arc<Domain>, address: &str) -> LookingUp<Vec<Arc<Entry>>> {
         let (tree, domain, address) = (Arc::clone(&self.0), Arc::clone(domain), address.to_owned());
-        Box::pin(async move { tree.entries(&domain, &address).await })
+        Box::pin(async move {
+            let found = tree.entries(&domain, &address).await?;
+            let written_out = address.rsplit_once('@').and_then(|(local, domain)| {
+                unicode_domain(domain).map(|domain| format!("{local}@{domain}"))
+            });
+            match written_out.filter(|_| found.is_empty()) {
+                Some(address) => tree.entries(&domain, &address).await,
+                None => Ok(found),
+            }
+        })
     }
 
     fn users(&self, domain: &Arc<Domain>, uid: &str) -> LookingUp<Vec<Arc<Entry>>> {
@@ -192,7 +208,7 @@ impl Tree {
             ),
         };
         let Some(entry) = self.one_below_root(filter, name).await? else { return Ok(None) };
-        let canonical = entry.first("sunpreferreddomain").unwrap_or(name).to_ascii_lowercase();
+        let canonical = table_key(entry.first("sunpreferreddomain").unwrap_or(name));
         Ok(Some(domain(canonical, entry)))
     }
 
@@ -209,9 +225,9 @@ impl Tree {
             let search = Search { filter, ..Search::entry(at) };
             let Some(entry) = self.search(&search).await?.pop() else { return Ok(None) };
             if let Some(own) = entry.first("inetcanonicaldomainname") {
-                canonical = own.to_ascii_lowercase();
+                canonical = table_key(own);
             } else if let Some(own) = dc_name(&entry.dn) {
-                canonical = own;
+                canonical = table_key(&own);
             }
             if entry.first("inetdomainbasedn").is_some() {
                 return Ok(Some(domain(canonical, entry)));
@@ -229,7 +245,7 @@ impl Tree {
         if self.settings.domains.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             let base = normalize_dn(&self.settings.user_base);
             let entry = Arc::new(Entry::new(&self.settings.user_base));
-            return Ok(Some(Arc::new(Domain { name: name.to_owned(), base, entry })));
+            return Ok(Some(Arc::new(Domain { name: table_key(name), base, entry })));
         }
         let Some(filter) = &self.settings.domain_filter else { return Ok(None) };
         let filter = self.domain_filter(filter, name);
@@ -237,7 +253,7 @@ impl Tree {
         // The entry says that the domain is ours, and nothing of where its users lie.
         let base = entry.first("inetdomainbasedn").unwrap_or(&self.settings.user_base);
         let base = normalize_dn(base);
-        Ok(Some(Arc::new(Domain { name: name.to_owned(), base, entry })))
+        Ok(Some(Arc::new(Domain { name: table_key(name), base, entry })))
     }
 
     async fn one_below_root(

@@ -1,6 +1,8 @@
 //! Fields of addresses, and of phrases (RFC 6857 section 3).
 
-use relais_config::grammar::is_domain;
+use std::borrow::Cow;
+
+use relais_config::grammar::ascii_domain;
 
 use super::{
     folding::Folding,
@@ -59,9 +61,7 @@ pub(super) fn phrases(value: &[u8], out: &mut Folding<'_>) -> Option<()> {
 
 /// The A-labels of a domain (RFC 5890); `None`: it has none, or is no domain.
 pub(super) fn a_labels(domain: &[u8]) -> Option<String> {
-    let domain = idna::domain_to_ascii(std::str::from_utf8(domain).ok()?).ok()?;
-    // Mapping of compatible characters can bring forth any ASCII.
-    is_domain(&domain).then_some(domain)
+    ascii_domain(std::str::from_utf8(domain).ok()?).map(Cow::into_owned)
 }
 
 /// A mailbox or a group.

@@ -214,9 +214,31 @@ fn smtp(script: &str) -> Engine {
 
 fn lmtp(script: &str) -> Engine {
     let hello = "S: 220 mx.example LMTP\nC: LHLO client\nS: 250-mx.example\nS: 250-PIPELINING\n\
-                 S: 250-SIZE 100\nS: 250-8BITMIME\nS: 250-ENHANCEDSTATUSCODES\nS: 250-CHUNKING\nS: 250-XQUOTA\n\
-                 S: 250-XDFLG\nS: 250-XSTRESS\nS: 250 OK\n";
+                 S: 250-SIZE 100\nS: 250-8BITMIME\nS: 250-SMTPUTF8\nS: 250-ENHANCEDSTATUSCODES\n\
+                 S: 250-CHUNKING\nS: 250-XQUOTA\nS: 250-XDFLG\nS: 250-XSTRESS\nS: 250 OK\n";
     play(Dialect::Lmtp, &format!("{hello}{script}"))
+}
+
+#[test]
+fn recipients_beyond_ascii_are_for_transactions_with_smtputf8() {
+    let script = "C: MAIL FROM:<a@sender.test>
+         S: 250
+         C: RCPT TO:<grüße@x.test>
+         S: 553 5.6.7
+         C: RSET
+         S: 250
+         C: MAIL FROM:<jörg@sender.test> SMTPUTF8
+         S: 250
+         C: RCPT TO:<grüße@ü.test>
+         S: 250
+         C: RSET
+         S: 250
+         C: MAIL FROM:<a@sender.test>
+         S: 250
+         C: RCPT TO:<grüße@x.test>
+         S: 553 5.6.7";
+    smtp(script);
+    lmtp(script);
 }
 
 #[test]
@@ -229,6 +251,7 @@ fn a_message_over_smtp() {
          S: 250-PIPELINING
          S: 250-SIZE 100
          S: 250-8BITMIME
+         S: 250-SMTPUTF8
          S: 250-ENHANCEDSTATUSCODES
          S: 250-DSN
          S: 250-CHUNKING
@@ -413,7 +436,7 @@ fn a_message_over_lmtp_has_one_reply_for_each_accepted_recipient() {
 /// The dialogue of section 16.6, letter for letter.
 #[test]
 fn the_dialogue_of_the_original_is_understood() {
-    let hello = "S: 250-\n".repeat(9);
+    let hello = "S: 250-\n".repeat(10);
     let engine = play(
         Dialect::Lmtp,
         &format!(
@@ -538,7 +561,7 @@ fn no_wrong_sequence_ends_the_data_and_all_refuse_it() {
             let start = format!("{hello} x\\r\\nMAIL FROM:<a@b>\\r\\nRCPT TO:<c>\\r\\nDATA\\r\\n");
             let replies = match dialect {
                 Dialect::Smtp => "S: 250 mx\n".to_owned(),
-                Dialect::Lmtp => "S: 250-\n".repeat(9) + "S: 250 OK\n",
+                Dialect::Lmtp => "S: 250-\n".repeat(10) + "S: 250 OK\n",
             };
             let engine = play(
                 dialect,

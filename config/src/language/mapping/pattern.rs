@@ -13,7 +13,7 @@ use super::{
     pattern_parser::Elements,
     result::Overrun,
 };
-use crate::language::template::TemplateError;
+use crate::{grammar::pattern_key, language::template::TemplateError};
 
 /// One pattern.
 #[derive(Clone, Debug)]
@@ -65,7 +65,12 @@ pub(crate) struct Wildcards<'a> {
 
 impl Pattern {
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
-        let Elements { list: elements, wildcards, refers, .. } = Elements::parse(text)?;
+        let key = pattern_key(text);
+        if key != text {
+            // Mistakes are told by their places in what was written.
+            Elements::parse(text)?;
+        }
+        let Elements { list: elements, wildcards, refers, .. } = Elements::parse(&key)?;
         Ok(Self { straight: Straight::of(&elements), elements, wildcards, refers })
     }
 

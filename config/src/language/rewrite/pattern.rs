@@ -1,7 +1,7 @@
 //! Patterns of rewrite rules.
 
 use crate::{
-    grammar::{is_label, literal},
+    grammar::{ascii_domain, is_label, literal},
     language::template::TemplateError,
 };
 
@@ -68,7 +68,11 @@ impl PatternKind {
         let labels = pattern.strip_prefix('.').unwrap_or(pattern);
         let stars = labels.split('.').take_while(|label| *label == "*").count();
         let named = labels.split('.').skip(stars);
-        if !named.clone().all(is_label) {
+        let is_named = |label: &str| {
+            is_label(label)
+                || !label.is_ascii() && ascii_domain(label).is_some_and(|it| is_label(&it))
+        };
+        if !named.clone().all(is_named) {
             return None;
         }
         match (pattern.starts_with('.'), stars, named.count()) {
