@@ -102,6 +102,7 @@ impl Change {
         let header = Header {
             kind: Kind::Change,
             continued: false,
+            grouped: false,
             entries: self.entry,
             id: self.id,
             meta: payload.len() as u32,

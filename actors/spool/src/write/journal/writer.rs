@@ -334,10 +334,16 @@ impl StateWriter {
         let (disk, layout) = (&self.environment.disk, &self.environment.layout);
         let done = mem::take(&mut self.done);
         for id in &done {
-            for path in (0..=u8::MAX).map(|form| layout.blob(*id, form)) {
+            let last = self.feed.live(|ledger| ledger.forms.get(id).copied().unwrap_or(0));
+            for form in 0..=u8::MAX {
+                let path = layout.blob(*id, form);
                 let Err(error) = disk.remove(&path) else { continue };
                 if error.kind() == io::ErrorKind::NotFound {
-                    break;
+                    // A number before the last may be without a file.
+                    if form >= last {
+                        break;
+                    }
+                    continue;
                 }
                 let error = SpoolError::at(&path)(error);
                 self.environment
