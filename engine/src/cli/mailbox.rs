@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
-    api::{MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MailboxOrderKind, Status},
+    api::{
+        MailboxAnswer, MailboxFilter, MailboxLine, MailboxListed, MailboxOrder, MailboxOrderKind,
+        MailboxesMissing, Status,
+    },
     show::{self, Look},
 };
 
@@ -165,7 +168,7 @@ fn check_all(
         for answer in answered {
             let answer = match answer {
                 // It went since it was listed.
-                Err(Refusal::WrongUse(_)) => continue,
+                Err(Refusal::NotFound(_)) => continue,
                 answer => answer?,
             };
             checked += 1;
@@ -227,11 +230,19 @@ impl Keeper {
             Self::Engine(client) => client,
             Self::Files(files) => return files.list(filter, each),
         };
+        let mut missing = None;
         let each = |line: &[u8]| {
             let unusable = |error: serde_json::Error| ClientError::Unusable(error.to_string());
-            each(serde_json::from_slice(line).map_err(unusable)?)
+            match serde_json::from_slice(line).map_err(unusable)? {
+                MailboxLine::Listed(listed) => each(listed),
+                MailboxLine::Missing(its) => {
+                    tell_missing(&mut missing, &its);
+                    Ok(())
+                }
+            }
         };
-        wait(client.lines(&with_query("/api/v1/mailboxes", filter), each))?
+        wait(client.lines(&with_query("/api/v1/mailboxes", filter), each))??;
+        missing.map_or(Ok(()), |missing| Err(Refusal::Because(missing)))
     }
 
     fn order(&mut self, order: &MailboxOrder) -> Result<MailboxAnswer, Refusal> {
@@ -239,6 +250,13 @@ impl Keeper {
             Self::Engine(client) => Ok(wait(client.order("/api/v1/mailboxes", order))??),
             Self::Files(files) => files.order(order),
         }
+    }
+}
+
+/// Mailboxes of a partition are not in a list: the last of them ends the command.
+pub(super) fn tell_missing(last: &mut Option<String>, missing: &MailboxesMissing) {
+    if let Some(earlier) = last.replace(missing.to_string()) {
+        note(Some(&earlier));
     }
 }
 
