@@ -161,7 +161,7 @@ fn a_partition_that_is_away_is_told_of_and_nothing_is_made_beside_it() {
         let listed = ask(how, &["list"]);
         let missing = format!("the mailboxes in {} are missing", two.display());
         expect(&listed, 1, &["alice@relais.example\n", &missing]);
-        assert_eq!(listed.stdout.iter().filter(|octet| **octet == b'\n').count(), 2);
+        assert_eq!(String::from_utf8_lossy(&listed.stdout).lines().count(), 2);
         for args in
             [&["create", "dave"][..], &["rename", "alice", "dave"], &["delete", "bob", "--yes"]]
         {

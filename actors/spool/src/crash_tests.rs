@@ -476,7 +476,21 @@ fn change(id: MessageId, place: Place, entry: u16, was: EntryState, now: EntrySt
     let (channel, host) = ("tcp_local".into(), "example.org".into());
     let (priority, size) = (Priority::Normal, 0);
     let (at, replies, reason) = (1, RecipientReplies::new(), None);
-    Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
+    Change {
+        id,
+        place,
+        entry,
+        channel,
+        host,
+        priority,
+        size,
+        at,
+        was,
+        now,
+        replies,
+        reason,
+        protection: None,
+    }
 }
 
 fn envelope(id: MessageId, entries: u16) -> Envelope {

@@ -318,7 +318,12 @@ async fn a_message_tells_its_history() {
     let other = append(&spool, 2, &["a"], b"").await.unwrap();
     let busy = Reply::new(450, Enhanced(4, 2, 1), "mailbox busy");
     let replies = [(0, Outcome::Deferred(busy))].into();
-    let first = Change { replies, reason: Some("first try".into()), ..later(&stored, 0, 1, 5000) };
+    let first = Change {
+        replies,
+        reason: Some("first try".into()),
+        protection: Some("TLSv1.3".into()),
+        ..later(&stored, 0, 1, 5000)
+    };
     spool.amend(first.clone());
     spool.amend(done(&other, 0));
     let second = Change { was: first.now, ..done(&stored, 0) };
@@ -613,7 +618,21 @@ pub(super) fn change(stored: &Stored, entry: u16, now: EntryState) -> Change {
     let (id, place, was) = (stored.id, stored.place, EntryState::fresh(1));
     let (priority, size) = (stored.priority, stored.size);
     let (at, replies, reason) = (1, RecipientReplies::new(), None);
-    Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
+    Change {
+        id,
+        place,
+        entry,
+        channel,
+        host,
+        priority,
+        size,
+        at,
+        was,
+        now,
+        replies,
+        reason,
+        protection: None,
+    }
 }
 
 /// A change of an entry that was routed again.

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     arguments::{MailboxCommand, MailboxHow, OneMailbox},
-    exchange::{json, note, wait},
+    exchange::{json, note, tell_missing, wait},
     mailbox_files::{MailboxFiles, Router},
     refusal::Refusal,
     source::Source,
@@ -20,7 +20,7 @@ use crate::{
     admin::client::{Client, ClientError, with_query},
     api::{
         MailboxAnswer, MailboxFilter, MailboxLine, MailboxListed, MailboxOrder, MailboxOrderKind,
-        MailboxesMissing, Status,
+        Status,
     },
     show::{self, Look},
 };
@@ -250,13 +250,6 @@ impl Keeper {
             Self::Engine(client) => Ok(wait(client.order("/api/v1/mailboxes", order))??),
             Self::Files(files) => files.order(order),
         }
-    }
-}
-
-/// Mailboxes of a partition are not in a list: the last of them ends the command.
-pub(super) fn tell_missing(last: &mut Option<String>, missing: &MailboxesMissing) {
-    if let Some(earlier) = last.replace(missing.to_string()) {
-        note(Some(&earlier));
     }
 }
 

@@ -13,7 +13,7 @@ use relais_channels::mailbox::{
 };
 use relais_config::{self as config, Config};
 
-use super::{asked::Explained, mailbox::tell_missing, refusal::Refusal};
+use super::{asked::Explained, exchange::tell_missing, refusal::Refusal};
 use crate::{
     admin::RouteQuestion,
     api::{

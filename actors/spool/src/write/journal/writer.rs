@@ -118,7 +118,12 @@ impl StateWriter {
                     continue;
                 }
             }
-            self.unpushed.push(Change { replies: RecipientReplies::new(), reason: None, ..change });
+            self.unpushed.push(Change {
+                replies: RecipientReplies::new(),
+                reason: None,
+                protection: None,
+                ..change
+            });
         }
         self.dirty_since.get_or_insert_with(Instant::now);
         let written = self.write_out();
