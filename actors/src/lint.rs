@@ -14,7 +14,8 @@ use relais_config::{Config, channel::Program};
 use crate::{
     directory::{
         ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET,
-        PostingRules, Source, StoredPassword, VALUES, ignored_dates, ignored_reply_values,
+        PasswordError, PostingRules, Source, StoredPassword, VALUES, ignored_dates,
+        ignored_reply_values,
     },
     router::{Question, Resolver, Routes, Routing, Step},
 };
@@ -76,6 +77,7 @@ impl Lint<'_> {
         self.attributes(entries.values().copied());
         for entry in entries.values() {
             self.allowance(entry);
+            self.stored_password(entry);
         }
         let options: HashSet<&str> =
             config.delivery_options.iter().map(|option| option.name.as_str()).collect();
@@ -92,9 +94,6 @@ impl Lint<'_> {
             self.statuses(entry);
             self.password(config, entry);
             self.vacation(config, entry);
-            for error in StoredPassword::of(entry).filter_map(Result::err) {
-                self.note(FILE, format!("{dn}: nobody can log in with it: {error}"));
-            }
             let addresses: Vec<&String> =
                 ADDRESSES.iter().flat_map(|name| entry.all(name)).collect();
             if addresses.is_empty() {
@@ -184,8 +183,8 @@ impl Lint<'_> {
         self.note(
             "notary.postmaster",
             format!(
-                "mail for the postmaster, {address}, is not taken by whom the directory has: {reply}; \
-                 it goes to {instead}"
+                "the directory has the postmaster, {address}, and no mail is taken there ({reply}): it \
+                 goes to {instead}"
             ),
         );
     }
@@ -286,6 +285,21 @@ impl Lint<'_> {
                     if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
                 self.note(FILE, format!("{first}{more}: {attribute}: {consequence}"));
             }
+        }
+    }
+
+    /// A password that is stored in clear, of anybody, and one that nobody can log in with.
+    fn stored_password(&mut self, entry: &Entry) {
+        let dn = &entry.dn;
+        for error in StoredPassword::of(entry).filter_map(Result::err) {
+            self.note(FILE, match error {
+                PasswordError::InClear => format!(
+                    "{dn}: userPassword is in clear: whoever reads the file has it, and nobody can \
+                     log in with it; a hash is expected, with a scheme such as {{SSHA512}} in front"
+                ),
+                error if entry.is_mail() => format!("{dn}: nobody can log in with it: {error}"),
+                _ => continue,
+            });
         }
     }
 

@@ -4,9 +4,8 @@
 //! [`Rerouter::plan`] asks the router, as things are now, and changes nothing.
 //! [`Rerouter::carry_out`] puts what came of it into the queue: the message goes on under its id, in
 //! a record of its own with more entries, which says whose recipients these are; in several where it
-//! goes on in several forms, of which the last says so. Only when that is safe are the recipients done
-//! where they were; after a crash in between they are found to have gone on, and of those that have
-//! only in part nobody gets a second copy.
+//! goes on in several forms, which are stored together or not at all. Only when that is safe are the
+//! recipients done where they were; after a crash in between they are found to have gone on.
 
 use std::{collections::HashSet, io, path::Path, sync::Arc};
 
@@ -106,6 +105,16 @@ struct GoingOn<'a> {
     entry: &'a Entry,
     rerouted: Rerouted,
     held: Option<String>,
+}
+
+impl GoingOn<'_> {
+    /// The envelope of one form.
+    fn envelope_of(&self, (sender, entries): (Option<Address>, Vec<Entry>)) -> Envelope {
+        let Self { envelope, rerouted, held, .. } = self;
+        let sender = sender.map_or_else(|| envelope.sender.clone(), |sender| sender.to_string());
+        let (held, rerouted) = (held.clone(), Some(*rerouted));
+        Envelope { sender, entries, held, rerouted, ..(*envelope).clone() }
+    }
 }
 
 impl Rerouter {
@@ -220,7 +229,7 @@ impl Rerouter {
         entries: Vec<Entry>,
         ways: &[(u8, Vec<Route>)],
     ) -> Result<(), Reply> {
-        let GoingOn { envelope, content, entry, rerouted, .. } = mail;
+        let GoingOn { envelope, content, entry, .. } = mail;
         let formed = FormedMail {
             router: &self.router,
             source_channel: self.seen_source(envelope, &entry.channel),
@@ -229,9 +238,11 @@ impl Rerouter {
         };
         let all = ways.iter().flat_map(|(_, ways)| ways);
         let Some(mut forms) = HeaderForms::of(formed, all) else {
-            let content = MoreContent::Same(content);
-            let stored = self.store_form(mail, (None, entries), (*rerouted, content)).await;
-            return stored.map_err(|error| not_stored(&error));
+            let (goes_on, same) = (mail.envelope_of((None, entries)), MoreContent::Same(content));
+            let stored = self.spool.append_more(goes_on, envelope.entries.len(), same).await;
+            let (envelope, _) = stored.map_err(|error| not_stored(&error))?;
+            MessageRerouted { envelope: &envelope, left: &entry.channel }.emit(&self.metrics);
+            return Ok(());
         };
         let divided = forms.divided(ways.iter().map(|(_, ways)| &ways[..]));
         let sender = Address::parse(&envelope.sender).ok();
@@ -242,14 +253,13 @@ impl Rerouter {
         };
         let mut forms: Vec<_> = divided.iter().map(entries).zip(contents).collect();
         forms.retain(|(entries, _)| !entries.is_empty());
-        let last = forms.len().saturating_sub(1);
-        for (n, (entries, (sender, content))) in forms.into_iter().enumerate() {
-            // Until the last of them is safe nobody has gone on for good.
-            let recipients = if n == last { rerouted.recipients } else { 0 };
-            let rerouted = Rerouted { recipients, ..*rerouted };
-            let content = MoreContent::New(content);
-            let stored = self.store_form(mail, (sender, entries), (rerouted, content)).await;
-            stored.map_err(|error| not_stored(&error))?;
+        // All of them or none: what was delivered of some could not be told from what was not.
+        let forms = forms
+            .into_iter()
+            .map(|(entries, (sender, content))| (mail.envelope_of((sender, entries)), content));
+        let stored = self.spool.append_forms(forms.collect(), envelope.entries.len()).await;
+        for (envelope, _) in stored.map_err(|error| not_stored(&error))? {
+            MessageRerouted { envelope: &envelope, left: &mail.entry.channel }.emit(&self.metrics);
         }
         Ok(())
     }
@@ -258,27 +268,6 @@ impl Rerouter {
     fn seen_source<'a>(&self, envelope: &'a Envelope, left: &'a Arc<str>) -> &'a Arc<str> {
         let is_invisible = self.program(left) != Some(Program::Process);
         if is_invisible { &envelope.source_channel } else { left }
-    }
-
-    async fn store_form(
-        &self,
-        mail: &GoingOn<'_>,
-        (sender, entries): (Option<Address>, Vec<Entry>),
-        (rerouted, content): (Rerouted, MoreContent<'_>),
-    ) -> Result<(), SpoolError> {
-        let GoingOn { envelope, entry, held, .. } = mail;
-        let own = &envelope.sender;
-        let goes_on = Envelope {
-            sender: sender.map_or_else(|| own.clone(), |sender| sender.to_string()),
-            entries,
-            held: held.clone(),
-            rerouted: Some(rerouted),
-            ..(*envelope).clone()
-        };
-        let known = envelope.entries.len();
-        let (envelope, _stored) = self.spool.append_more(goes_on, known, content).await?;
-        MessageRerouted { envelope: &envelope, left: &entry.channel }.emit(&self.metrics);
-        Ok(())
     }
 
     /// The content of each form, and its sender if that is another one.

@@ -10,31 +10,47 @@ use std::{
 /// Subjects that were told of a while ago. Bounded: with too many of them the newest wait.
 #[derive(Debug, Default)]
 pub struct Seldom {
-    told: Mutex<HashMap<u64, Instant>>,
+    told: Mutex<HashMap<u64, LastTold>>,
     hasher: RandomState,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LastTold {
+    at: Instant,
+    /// How often it was not told since.
+    kept_back: u64,
 }
 
 impl Seldom {
     /// Whether this subject is to be told of now; it counts as told from then on.
     pub fn is_due(&self, subject: &impl Hash) -> bool {
-        self.is_due_at(subject, Instant::now())
+        self.times(subject).is_some()
     }
 
-    fn is_due_at(&self, subject: &impl Hash, now: Instant) -> bool {
+    /// The same, and how often it happened since it was told last, now included.
+    pub fn times(&self, subject: &impl Hash) -> Option<u64> {
+        self.times_at(subject, Instant::now())
+    }
+
+    fn times_at(&self, subject: &impl Hash, now: Instant) -> Option<u64> {
         let subject = self.hasher.hash_one(subject);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |at: &Instant| now.saturating_duration_since(*at) >= AGAIN;
-        if told.get(&subject).is_some_and(|at| !is_over(at)) {
-            return false;
+        let is_over = |told: &LastTold| now.saturating_duration_since(told.at) >= AGAIN;
+        let mut times = 1;
+        if let Some(known) = told.get_mut(&subject) {
+            if !is_over(known) {
+                known.kept_back += 1;
+                return None;
+            }
+            times += known.kept_back;
+        } else if told.len() >= MOST {
+            told.retain(|_, known| !is_over(known));
+            if told.len() >= MOST {
+                return None;
+            }
         }
-        if told.len() >= MOST {
-            told.retain(|_, at| !is_over(at));
-        }
-        if told.len() >= MOST {
-            return false;
-        }
-        told.insert(subject, now);
-        true
+        told.insert(subject, LastTold { at: now, kept_back: 0 });
+        Some(times)
     }
 }
 
@@ -50,26 +66,26 @@ mod tests {
     fn a_subject_is_told_of_once_an_hour() {
         let (seldom, begin) = (Seldom::default(), Instant::now());
         let rows = [
-            ("a", 0, true),
-            ("a", 1, false),
-            ("b", 1, true),
-            ("a", 3_599, false),
-            ("a", 3_600, true),
-            ("a", 3_601, false),
-            ("b", 3_601, true),
+            ("a", 0, Some(1)),
+            ("a", 1, None),
+            ("b", 1, Some(1)),
+            ("a", 3_599, None),
+            ("a", 3_600, Some(3)),
+            ("a", 3_601, None),
+            ("b", 3_601, Some(1)),
         ];
         for (subject, seconds, want) in rows {
             let now = begin + Duration::from_secs(seconds);
-            assert_eq!(seldom.is_due_at(&subject, now), want, "{subject} {seconds}");
+            assert_eq!(seldom.times_at(&subject, now), want, "{subject} {seconds}");
         }
     }
 
     #[test]
     fn many_subjects_need_a_bounded_memory() {
         let (seldom, begin) = (Seldom::default(), Instant::now());
-        let told = (0..2 * MOST).filter(|n| seldom.is_due_at(n, begin)).count();
+        let told = (0..2 * MOST).filter(|n| seldom.times_at(n, begin).is_some()).count();
         assert_eq!((told, seldom.told.lock().unwrap().len()), (MOST, MOST));
-        assert!(seldom.is_due_at(&"new", begin + AGAIN), "those of an hour ago make room");
+        assert!(seldom.times_at(&"new", begin + AGAIN).is_some(), "those of an hour ago make room");
         assert_eq!(seldom.told.lock().unwrap().len(), 1);
     }
 }

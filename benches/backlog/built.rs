@@ -99,6 +99,7 @@ impl Filler {
                 now,
                 replies: [(0, Outcome::Deferred(REFUSED))].into(),
                 reason: None,
+                protection: None,
             });
             was = now;
         }

@@ -65,7 +65,7 @@ struct Options {
 }
 
 impl Options {
-    /// What the load comes from.
+    /// The origin of the load.
     fn source(&self, lmtp: bool, keep: bool) -> Source {
         let Self { size, sessions, recipients, .. } = *self;
         Source { lmtp, keep, size, sessions, recipients }

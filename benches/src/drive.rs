@@ -14,7 +14,7 @@ use std::{
 
 use relais_tests::{free_port, is_root};
 
-use crate::{cpu, tls_source::TlsSource};
+use crate::{cpu, source::Source, tls_source::TlsSource};
 
 /// A server that takes mail on one port; dropping it stops it.
 pub trait Server {
@@ -28,21 +28,6 @@ pub trait Server {
     fn share(&self, messages: usize) -> usize {
         messages
     }
-}
-
-/// How `smtp-source` is called.
-#[derive(Clone, Copy)]
-pub struct Source {
-    /// It speaks LMTP.
-    pub lmtp: bool,
-    /// One connection for many messages.
-    pub keep: bool,
-    /// Octets of a message.
-    pub size: usize,
-    /// Connections at once.
-    pub sessions: usize,
-    /// Recipients of a message.
-    pub recipients: usize,
 }
 
 /// The load that one server is given in one round.

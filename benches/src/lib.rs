@@ -6,9 +6,11 @@
 pub mod cpu;
 mod drive;
 pub mod packages;
+mod source;
 mod stores;
 mod tls_source;
 mod tracked;
 
-pub use drive::{Load, Measured, Server, Sink, Source};
+pub use drive::{Load, Measured, Server, Sink};
+pub use source::Source;
 pub use tracked::Population;

@@ -26,7 +26,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::Source;
+use crate::source::Source;
 
 /// Where messages go, and what they are.
 #[derive(Clone)]

@@ -108,6 +108,26 @@ fn check_says_what_would_go_astray() {
 }
 
 #[test]
+fn check_says_of_a_password_in_clear_whose_it_is() {
+    let instance = Instance::new(standalone("Ldif()", "Ldif(file: \"people.ldif\")"));
+    fs::create_dir_all(instance.data()).unwrap();
+    let person = |name: &str, password: &str| {
+        format!(
+            "dn: uid={name},o=x\nobjectClass: person\nuid: {name}\nuserPassword: {password}\n\n"
+        )
+    };
+    let text = person("ann", "secret") + &person("bob", "{SSHA}rWDqLbuplxZR2jGYHrFFsnK9R9UQX6oU");
+    fs::write(instance.data().join("people.ldif"), text).unwrap();
+    let (found, code) = check(&instance);
+    assert_eq!(code, Some(0), "{found:#?}");
+    let said = |of: &str| {
+        let of = format!("uid={of},o=x: userPassword is in clear");
+        found.iter().any(|its| its["message"].as_str().unwrap().starts_with(&of))
+    };
+    assert!(said("ann") && !said("bob"), "{found:#?}");
+}
+
+#[test]
 fn check_says_of_a_directory_without_entries_that_it_has_none() {
     let instance = Instance::new(standalone("Ldif()", "Ldif(file: \"people.ldif\")"));
     fs::create_dir_all(instance.data()).unwrap();

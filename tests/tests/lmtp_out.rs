@@ -290,6 +290,8 @@ fn a_reload_changes_the_protection_of_what_comes_next() {
     assert!(!edit("client: No", "client: Must, ca: \"none\"").status.success());
     let ca = format!("ca: {:?}", authority.file().display().to_string());
     assert!(edit("ca: \"none\"", &ca).status.success());
+    let shaken = || instance.metric("relais_tls_client_handshakes_total");
+    assert!(shaken() < 0.5, "{}", shaken());
     eventually("the next message is protected", PATIENCE, || {
         send(&instance, "next");
         within(Duration::from_secs(1), || {
@@ -298,6 +300,7 @@ fn a_reload_changes_the_protection_of_what_comes_next() {
                 .is_some_and(|line| line["protection"] != "" && line["protection"].is_string())
         })
     });
+    assert!(shaken() > 0.5, "{}", shaken());
 }
 
 #[test]

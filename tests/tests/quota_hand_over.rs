@@ -113,6 +113,37 @@ fn the_quota_of_a_user_reaches_the_store_with_the_mail() {
     drop(running);
 }
 
+/// A copy elsewhere takes nothing of the limit away, and a list has none of its own.
+#[test]
+fn the_limit_of_a_user_with_a_second_delivery_option_is_shown() {
+    let forward = "mailDeliveryOption: mailbox\nmailDeliveryOption: forward\n\
+                   mailForwardingAddress: away@elsewhere.example\n";
+    let users = [
+        user("one", "mailQuota: 20M\n"),
+        user("two", &format!("mailQuota: 20M\n{forward}")),
+        user(
+            "three",
+            "mailQuota: 20M\nmailDeliveryOption: forward\n\
+             mailForwardingAddress: one@relais.example\nmailForwardingAddress: two@relais.example\n",
+        ),
+    ];
+    let (instance, running) = start(Settings::standalone(), "", &users);
+    let names = ["one", "two", "three"];
+    for name in names {
+        instance.relais("mailbox", &["create", name]);
+    }
+    let shown = |how: &[&str]| {
+        names.map(|name| {
+            let answer = instance.json("mailbox", &[&["quota", name], how].concat()).remove(0);
+            answer["limits"][0]["size"].clone()
+        })
+    };
+    let want = [Value::from(20 << 20), Value::from(20 << 20), Value::Null];
+    assert_eq!(shown(&[]), want);
+    drop(running);
+    assert_eq!(shown(&["--offline"]), want);
+}
+
 #[test]
 fn mail_that_is_routed_again_has_the_quota_of_then() {
     let sink = Sink::start();

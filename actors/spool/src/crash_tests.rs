@@ -29,7 +29,7 @@ use bytes::Bytes;
 use relais_channels::{
     crash_points::{Run, stop_again_at_every_start, stop_at_every_write},
     disk::Disk,
-    mail::{Content, Entry, Envelope, MessageId, Priority, Recipient},
+    mail::{Content, Entry, Envelope, MessageId, Priority, Recipient, Rerouted},
     memory_disk::{Dice, Fate, MemoryDisk},
 };
 use tokio::sync::oneshot;
@@ -51,6 +51,8 @@ use crate::{
     write::committer::Committer,
     write::journal::Journal,
 };
+
+mod forms;
 
 #[test]
 fn the_world_may_stop_at_every_write() {
@@ -457,8 +459,8 @@ fn follow(live: &mut Live, event: &Event) {
 }
 
 fn add(live: &mut Live, stored: &Stored) {
-    for entry in 0..stored.entries.len() {
-        live.insert((stored.id, entry as u16), (stored.place, begun(stored.id)));
+    for (entry, _) in stored.own_entries() {
+        live.insert((stored.id, entry), (stored.place, begun(stored.id)));
     }
 }
 
@@ -474,7 +476,21 @@ fn change(id: MessageId, place: Place, entry: u16, was: EntryState, now: EntrySt
     let (channel, host) = ("tcp_local".into(), "example.org".into());
     let (priority, size) = (Priority::Normal, 0);
     let (at, replies, reason) = (1, RecipientReplies::new(), None);
-    Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
+    Change {
+        id,
+        place,
+        entry,
+        channel,
+        host,
+        priority,
+        size,
+        at,
+        was,
+        now,
+        replies,
+        reason,
+        protection: None,
+    }
 }
 
 fn envelope(id: MessageId, entries: u16) -> Envelope {

@@ -197,7 +197,7 @@ fn the_reserve_is_taken_when_new_mail_does_not_need_the_room() {
     }
 }
 
-fn used(disk: &MemoryDisk) -> u64 {
+pub(crate) fn used(disk: &MemoryDisk) -> u64 {
     disk.paths().iter().filter_map(|path| disk.contents(path)).map(|file| file.len() as u64).sum()
 }
 

@@ -24,7 +24,7 @@ use crate::{
     index::{IndexQueue, Question},
     ledger::feed::Feed,
     ledger::{Counts, Ledger},
-    read::continued::{Continued, Gone, MoreNumbers},
+    read::continued::{Continued, Gone, MoreNumbers, Reserved},
     read::find,
     read::pages::PageReader,
     read::reader::{LastReplies, Reader},
@@ -88,26 +88,13 @@ impl Spool {
                 let (id, size) = (envelope.id, draft.size());
                 let encoded = Encoded::new(envelope, Bytes::new(), Some(size))?;
                 draft.keep(id, 0).await?;
-                self.commit_with_file(encoded, (id, 0)).await
+                let committed = self.commit(encoded).await;
+                if committed.is_err() {
+                    self.remove_files(id, vec![0]).await;
+                }
+                committed
             }
         }
-    }
-
-    /// Commits a record whose content has just got a file; without the record the file goes.
-    async fn commit_with_file(
-        &self,
-        encoded: Encoded,
-        (id, form): (MessageId, u8),
-    ) -> Result<Stored, SpoolError> {
-        let committed = self.commit(encoded).await;
-        if committed.is_err() {
-            let environment = Arc::clone(&self.shared.environment);
-            let path = environment.layout.blob(id, form);
-            // A file that is left over is removed at the next start.
-            let _ = blocking(move || environment.disk.remove(&path).map_err(SpoolError::at(&path)))
-                .await;
-        }
-        committed
     }
 
     /// Lets a message that is in the spool go on to more entries, under its id: those of
@@ -119,42 +106,120 @@ impl Spool {
         known: usize,
         content: MoreContent<'_>,
     ) -> Result<(Arc<Envelope>, Stored), SpoolError> {
-        self.check_backlog()?;
-        let (id, count) = (envelope.id, envelope.entries.len());
-        let shared = Arc::clone(&self.shared);
-        let has_file = matches!(content, MoreContent::New(NewContent::Blob(_)));
-        let (first, form) = blocking(move || {
-            let Shared { reader, feed, continued, .. } = &*shared;
-            continued.reserve(reader, feed, MoreNumbers { id, least: known, count, has_file })
-        })
-        .await?;
-        if let (true, Some(rerouted)) = (has_file, &mut envelope.rerouted) {
-            rerouted.form = form;
-        }
-        let earlier = Entry { channel: "".into(), host: "".into(), recipients: Vec::new() };
-        envelope.entries.splice(0..0, vec![earlier; usize::from(first)]);
-        let mut envelope = Arc::new(envelope);
-        let stored = match content {
-            MoreContent::Same(Content::Whole(bytes)) => {
-                self.commit(Encoded::new(&mut envelope, bytes.clone(), None)?).await?
-            }
+        let (bytes, blob) = match content {
+            MoreContent::Same(Content::Whole(bytes)) => (bytes.clone(), None),
             // The file is there, and goes when the last entry of the message is done.
-            MoreContent::Same(Content::File { size, .. }) => {
-                self.commit(Encoded::new(&mut envelope, Bytes::new(), Some(*size))?).await?
-            }
-            MoreContent::New(NewContent::Whole(bytes)) => {
-                self.commit(Encoded::new(&mut envelope, bytes, None)?).await?
-            }
-            MoreContent::New(NewContent::Blob(draft)) => {
-                let encoded = Encoded::new(&mut envelope, Bytes::new(), Some(draft.size()))?;
-                draft.keep(id, form).await?;
-                self.commit_with_file(encoded, (id, form)).await?
+            MoreContent::Same(Content::File { size, .. }) => (Bytes::new(), Some(*size)),
+            MoreContent::New(content) => {
+                let stored = self.append_forms(vec![(envelope, content)], known).await?;
+                return stored.into_iter().next().ok_or(SpoolError::Closed);
             }
         };
+        self.check_backlog()?;
+        let (id, count) = (envelope.id, envelope.entries.len());
+        let reserved = self.reserve(MoreNumbers { id, least: known, count, files: 0 }).await?;
+        number_from(&mut envelope, reserved.first);
+        let mut envelope = Arc::new(envelope);
+        let stored = self.commit(Encoded::new(&mut envelope, bytes, blob)?).await?;
         if let Some(rerouted) = envelope.rerouted {
             self.shared.continued.went(id, rerouted);
         }
         Ok((envelope, stored))
+    }
+
+    /// The same in one form or several, each with entries and a content of its own: all of them are
+    /// stored, or none, also when the engine or the power ends meanwhile. They are of one message.
+    pub async fn append_forms(
+        &self,
+        forms: Vec<(Envelope, NewContent)>,
+        known: usize,
+    ) -> Result<Vec<(Arc<Envelope>, Stored)>, SpoolError> {
+        let Some(id) = forms.first().map(|(envelope, _)| envelope.id) else {
+            return Ok(Vec::new());
+        };
+        // Before numbers are given, of which there are not many.
+        self.room()?;
+        let count = forms.iter().map(|(envelope, _)| envelope.entries.len()).sum();
+        let files = forms.iter().filter(|(_, new)| matches!(new, NewContent::Blob(_))).count();
+        let reserved = self.reserve(MoreNumbers { id, least: known, count, files }).await?;
+        let mut kept = Vec::new();
+        let group = match self.encode_forms(forms, reserved, &mut kept).await {
+            Ok(group) => group,
+            Err(error) => {
+                self.remove_files(id, kept).await;
+                // Nothing was written that has any of these numbers.
+                self.shared.continued.give_back(reserved);
+                return Err(error);
+            }
+        };
+        let (envelopes, records): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let stored = match self.commit_group(records).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                self.remove_files(id, kept).await;
+                return Err(error);
+            }
+        };
+        for rerouted in envelopes.iter().filter_map(|envelope| envelope.rerouted) {
+            self.shared.continued.went(id, rerouted);
+        }
+        Ok(envelopes.into_iter().zip(stored).collect())
+    }
+
+    async fn reserve(&self, wanted: MoreNumbers) -> Result<Reserved, SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        let reserve = move || {
+            let Shared { reader, feed, continued, .. } = &*shared;
+            continued.reserve(reader, feed, wanted)
+        };
+        blocking(reserve).await
+    }
+
+    /// The records of forms, as a group. Files that were made for them are added to `kept`.
+    async fn encode_forms(
+        &self,
+        forms: Vec<(Envelope, NewContent)>,
+        reserved: Reserved,
+        kept: &mut Vec<u8>,
+    ) -> Result<Vec<(Arc<Envelope>, Encoded)>, SpoolError> {
+        let Reserved { mut first, mut form, .. } = reserved;
+        let (mut envelopes, mut records) = (Vec::new(), Vec::new());
+        for (mut envelope, content) in forms {
+            let (id, count) = (envelope.id, envelope.entries.len());
+            if let (NewContent::Blob(_), Some(rerouted)) = (&content, &mut envelope.rerouted) {
+                rerouted.form = form;
+            }
+            number_from(&mut envelope, first);
+            first = first.saturating_add(count as u16);
+            let mut envelope = Arc::new(envelope);
+            let record = match content {
+                NewContent::Whole(bytes) => Encoded::new(&mut envelope, bytes, None)?,
+                NewContent::Blob(draft) => {
+                    let record = Encoded::new(&mut envelope, Bytes::new(), Some(draft.size()))?;
+                    kept.push(form);
+                    draft.keep(id, form).await?;
+                    form = form.saturating_add(1);
+                    record
+                }
+            };
+            envelopes.push(envelope);
+            records.push(record);
+        }
+        Encoded::group(&mut records)?;
+        Ok(envelopes.into_iter().zip(records).collect())
+    }
+
+    /// Removes files whose records were not stored. What is left over goes at the next start at the
+    /// latest.
+    async fn remove_files(&self, id: MessageId, forms: Vec<u8>) {
+        let environment = Arc::clone(&self.shared.environment);
+        let remove = move || {
+            for form in forms {
+                let _ = environment.disk.remove(&environment.layout.blob(id, form));
+            }
+            Ok::<(), SpoolError>(())
+        };
+        let _ = blocking(remove).await;
     }
 
     /// The recipients of an entry that have gone on to others, a bit each; also when the engine
@@ -346,6 +411,14 @@ impl Spool {
         self.shared.commits.push(encoded)?.await.unwrap_or(Err(SpoolError::Closed))
     }
 
+    async fn commit_group(&self, records: Vec<Encoded>) -> Result<Vec<Stored>, SpoolError> {
+        let mut stored = Vec::new();
+        for answered in self.shared.commits.push_group(records)? {
+            stored.push(answered.await.unwrap_or(Err(SpoolError::Closed))?);
+        }
+        Ok(stored)
+    }
+
     pub(crate) async fn ask<T>(
         &self,
         question: Question,
@@ -359,6 +432,12 @@ impl Spool {
         self.shared.feed.all_told();
         answer.map_err(|_| SpoolError::Index("ask again in a moment".to_owned()))
     }
+}
+
+/// Puts the entries of an envelope behind those that earlier records have.
+fn number_from(envelope: &mut Envelope, first: u16) {
+    let earlier = Entry { channel: "".into(), host: "".into(), recipients: Vec::new() };
+    envelope.entries.splice(0..0, vec![earlier; usize::from(first)]);
 }
 
 impl Shared {

@@ -19,8 +19,8 @@ use relais_channels::{
 };
 
 use crate::{
-    Change, Class, EntryState, MoreContent, NewContent, RecipientReplies, Recovered, Spool,
-    SpoolError, Stored, StoredEntry,
+    Change, Class, EntryState, Gone, MoreContent, NewContent, RecipientReplies, Recovered, Spool,
+    SpoolError, Stored, StoredEntry, full_disk_tests::used,
 };
 
 #[tokio::test]
@@ -236,6 +236,62 @@ async fn a_message_goes_on_in_other_forms_than_it_came_in() {
     }
 }
 
+/// The second form finds no room: the first must not leave alone, for when it had left and its record
+/// was gone nobody would know. The numbers of files that nobody got are given to the next.
+#[tokio::test]
+async fn forms_are_stored_together_or_not_at_all() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let opened = Spool::open(dir.path(), &settings(), Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    let draft = async |octets: usize| {
+        let mut draft = spool.draft();
+        draft.write(&vec![b'x'; octets]).await.unwrap();
+        NewContent::Blob(draft)
+    };
+    let mut original: Arc<Envelope> = envelope(7, &["a"]).into();
+    let first = spool.append(&mut original, draft(5_000).await).await.unwrap();
+    let form = |channel| Envelope {
+        rerouted: Some(Rerouted { at: 9, entry: 0, recipients: 1, form: 0 }),
+        ..envelope(7, &[channel])
+    };
+    let forms = async |octets| {
+        let second = draft(octets).await;
+        let forms = vec![(form("b"), draft(100).await), (form("c"), second)];
+        spool.append_forms(forms, 1).await
+    };
+    let large = dir.path().join("large");
+    let files = || {
+        let is_content = |path: &&PathBuf| path.parent() == Some(&large) && disk.has(path);
+        let paths = disk.paths();
+        paths
+            .iter()
+            .filter(is_content)
+            .filter(|path| !path.to_string_lossy().contains("draft"))
+            .count()
+    };
+    for _ in 0..200 {
+        disk.set_capacity(Some(used(&disk) + 10_000));
+        assert!(matches!(forms(20_000).await, Err(SpoolError::DiskFull { .. })));
+        disk.set_capacity(None);
+        assert_eq!(names(&spool.find(MessageId(7)).await.unwrap()), [(7, 0)]);
+        assert_eq!(spool.gone_on(MessageId(7), 0).await.unwrap(), Gone::default());
+        assert_eq!(files(), 1, "only the file that it came in");
+    }
+    let stored = forms(200).await.unwrap();
+    let numbers: Vec<u8> = stored.iter().map(|(_, stored)| stored.form).collect();
+    assert_eq!(numbers, [1, 2], "none was burnt");
+    assert_eq!(names(&spool.find(MessageId(7)).await.unwrap()), [(7, 0), (7, 1), (7, 2)]);
+    assert_eq!(spool.gone_on(MessageId(7), 0).await.unwrap().recipients, 1);
+    // One that is missing keeps none of the others.
+    disk.remove(&large.join(format!("{}.1", MessageId(7)))).unwrap();
+    spool.amend(done(&first, 0));
+    for (n, (_, stored)) in (1..).zip(&stored) {
+        spool.amend(change_of(stored, n, EntryState::Done));
+    }
+    spool.flush().await.unwrap();
+    eventually(|| files() == 0, "all files go").await;
+}
+
 #[tokio::test]
 async fn a_scan_goes_from_page_to_page_in_order_of_due_time() {
     let dir = tempfile::tempdir().unwrap();
@@ -262,7 +318,12 @@ async fn a_message_tells_its_history() {
     let other = append(&spool, 2, &["a"], b"").await.unwrap();
     let busy = Reply::new(450, Enhanced(4, 2, 1), "mailbox busy");
     let replies = [(0, Outcome::Deferred(busy))].into();
-    let first = Change { replies, reason: Some("first try".into()), ..later(&stored, 0, 1, 5000) };
+    let first = Change {
+        replies,
+        reason: Some("first try".into()),
+        protection: Some("TLSv1.3".into()),
+        ..later(&stored, 0, 1, 5000)
+    };
     spool.amend(first.clone());
     spool.amend(done(&other, 0));
     let second = Change { was: first.now, ..done(&stored, 0) };
@@ -558,7 +619,21 @@ pub(super) fn change(stored: &Stored, entry: u16, now: EntryState) -> Change {
     let (id, place, was) = (stored.id, stored.place, EntryState::fresh(1));
     let (priority, size) = (stored.priority, stored.size);
     let (at, replies, reason) = (1, RecipientReplies::new(), None);
-    Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
+    Change {
+        id,
+        place,
+        entry,
+        channel,
+        host,
+        priority,
+        size,
+        at,
+        was,
+        now,
+        replies,
+        reason,
+        protection: None,
+    }
 }
 
 /// A change of an entry that was routed again.

@@ -210,6 +210,7 @@ impl Courier {
                         attempt,
                         counts: true,
                         success_notices: 0,
+                        protection: None,
                         stressed: false,
                         joined: Vec::new(),
                     }
@@ -275,8 +276,10 @@ impl Courier {
         let program = self.channel().program;
         let reaches = matches!(program, Program::Lmtp | Program::Pipe | Program::Local);
         let success_notices = if reaches { success_notices(&entry, envelope, &attempt) } else { 0 };
+        // Of a message that the server was not told of nothing was protected.
+        let protection = self.protection.clone().filter(|_| attempt.peer.is_some());
         let (stressed, joined) = (false, Vec::new());
-        Settled { entry, attempt, counts, success_notices, stressed, joined }
+        Settled { entry, attempt, counts, success_notices, protection, stressed, joined }
     }
 
     async fn deliver(
@@ -436,6 +439,10 @@ impl Courier {
         };
         let connected = Box::pin(self.outbound.connect_from(next_hops, self.server)).await;
         self.protection = None;
+        let meter = self.parts.metrics.channel(&self.channel().name);
+        for (result, count) in self.outbound.take_handshakes() {
+            meter.handshaken(result, count);
+        }
         let (connection, server) = connected.inspect_err(|_| self.server = next_hops.len())?;
         self.server = server;
         self.protection = connection.protection().cloned();

@@ -225,5 +225,13 @@ async fn deal_with_entry(script: &Script, host: &str, entry: Tracked) -> Settled
     let tells = matches!(deed, Deed::DeliverAndTell | Deed::TellOfFirst);
     let success_notices =
         if tells { reached.fold(0, |all, (index, _)| all | 1 << index) } else { 0 };
-    Settled { entry, attempt, counts, success_notices, stressed: false, joined: Vec::new() }
+    Settled {
+        entry,
+        attempt,
+        counts,
+        success_notices,
+        protection: None,
+        stressed: false,
+        joined: Vec::new(),
+    }
 }

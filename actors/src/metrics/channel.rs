@@ -14,6 +14,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use relais_channels::client::ClientHandshake;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -38,6 +39,7 @@ pub struct ChannelMeter {
     waiting: [Gauge; QueueState::ALL.len()],
     seconds: Histogram,
     results: [Counter; Class::ALL.len()],
+    handshakes: [Counter; ClientHandshake::ALL.len()],
 }
 
 /// How a recipient came out of an attempt; the label `class`.
@@ -83,6 +85,7 @@ pub(super) struct ChannelFamilies {
     job_waiting: Family<ChannelLabels, Gauge>,
     seconds: Family<ChannelLabels, Histogram, fn() -> Histogram>,
     results: Family<ClassLabels, Counter>,
+    handshakes: Family<HandshakeLabels, Counter>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -106,6 +109,12 @@ struct StateLabels {
 struct ClassLabels {
     channel: String,
     class: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct HandshakeLabels {
+    channel: String,
+    result: &'static str,
 }
 
 /// The state in which an entry waits.
@@ -190,6 +199,11 @@ impl ChannelMeter {
         self.results[class as usize].inc_by(recipients as u64);
     }
 
+    /// So many TLS handshakes with servers had this result.
+    pub fn handshaken(&self, result: ClientHandshake, count: u64) {
+        self.handshakes[result as usize].inc_by(count);
+    }
+
     /// A message was delivered this long after it had come.
     pub fn delivered_after(&self, delay: Duration) {
         self.seconds.observe(delay.as_secs_f64());
@@ -252,8 +266,7 @@ impl Class {
 impl ChannelFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self::new();
-        let Self { messages, waiting, stored, work, oldest, job_waiting, seconds, results } =
-            &families;
+        let Self { messages, waiting, stored, work, oldest, job_waiting, seconds, .. } = &families;
         let help = "Queue entries by what became of them; goes on over restarts (relais counters); \
                     stored is what is there now, as channel_stored_messages";
         registry.register("channel_messages", help, messages.clone());
@@ -296,7 +309,9 @@ impl ChannelFamilies {
         registry.register_with_unit("delivery", help, Unit::Seconds, seconds.clone());
         let help =
             "Recipients tried, by outcome; relais queue list --reply TEXT finds the deferred";
-        registry.register("delivery_results", help, results.clone());
+        registry.register("delivery_results", help, families.results.clone());
+        let help = "TLS handshakes with servers, by result; the log has why they failed";
+        registry.register("tls_client_handshakes", help, families.handshakes.clone());
         families
     }
 
@@ -319,6 +334,10 @@ impl ChannelFamilies {
             let labels = ClassLabels { channel: channel.clone(), class: class.name() };
             self.results.get_or_create_owned(&labels)
         };
+        let handshakes = |result: ClientHandshake| {
+            let labels = HandshakeLabels { channel: channel.clone(), result: result.name() };
+            self.handshakes.get_or_create_owned(&labels)
+        };
         Arc::new(ChannelMeter {
             job_waiting: self.job_waiting.get_or_create_owned(&labels),
             oldest: self.oldest.get_or_create_owned(&labels),
@@ -328,6 +347,7 @@ impl ChannelFamilies {
             waiting: QueueState::ALL.map(waiting),
             seconds: self.seconds.get_or_create_owned(&labels),
             results: Class::ALL.map(results),
+            handshakes: ClientHandshake::ALL.map(handshakes),
             name: channel,
         })
     }
@@ -347,6 +367,7 @@ impl ChannelFamilies {
             job_waiting: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(DELIVERY_SECONDS)),
             results: Family::default(),
+            handshakes: Family::default(),
         }
     }
 }

@@ -289,6 +289,7 @@ mod tests {
             "relais_log_lines_lost_total 0",
             r#"relais_delivery_seconds_count{channel="tcp_lmtpcs"} 0"#,
             r#"relais_delivery_results_total{channel="tcp_lmtpcs",class="delivered"} 0"#,
+            r#"relais_tls_client_handshakes_total{channel="tcp_lmtpcs",result="resumed"} 0"#,
             r#"relais_directory_lookups_total{result="found"} 0"#,
             "relais_directory_cache_hits_total 0",
         ] {

@@ -97,6 +97,7 @@ struct Amendment {
     now: EntryState,
     replies: RecipientReplies,
     reason: Option<Arc<str>>,
+    protection: Option<Arc<str>>,
 }
 
 impl Drain {
@@ -123,12 +124,18 @@ impl Drain {
 
 impl Amendment {
     fn new(was: EntryState, now: EntryState) -> Self {
-        Self { was, now, replies: RecipientReplies::new(), reason: None }
+        let replies = RecipientReplies::new();
+        Self { was, now, replies, reason: None, protection: None }
     }
 
     /// With what was said of recipients.
     fn with(self, replies: RecipientReplies) -> Self {
         Self { replies, ..self }
+    }
+
+    /// With TLS and AUTH of the connection, in words.
+    fn over(self, protection: Option<Arc<str>>) -> Self {
+        Self { protection, ..self }
     }
 
     /// With why it is so.
@@ -228,6 +235,7 @@ impl Queue {
             now: amendment.now,
             replies: amendment.replies,
             reason: amendment.reason,
+            protection: amendment.protection,
         });
     }
 

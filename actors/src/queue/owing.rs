@@ -33,10 +33,16 @@ type Portion = (ChannelId, Vec<ScannedEntry>);
 impl Queue {
     /// Writes down of whom the sender is owed `news`, and lets the notary tell. `left` has those
     /// recipients of the entry, which a job had, who still wait, or failed; maybe none.
-    pub(super) fn owe(&mut self, news: Case, left: EntryState, replies: RecipientReplies) {
+    pub(super) fn owe(
+        &mut self,
+        news: Case,
+        left: EntryState,
+        (replies, protection): (RecipientReplies, Option<Arc<str>>),
+    ) {
         let entry = news.entry;
         let was = left.owing(news.recipients);
-        self.amend(&news.destination, &entry, Amendment::new(entry.waiting(), was).with(replies));
+        let amendment = Amendment::new(entry.waiting(), was).with(replies).over(protection);
+        self.amend(&news.destination, &entry, amendment);
         self.tracker.finish(entry.id, entry.entry);
         if was.open() == 0 {
             self.orders.take((entry.id, entry.entry));

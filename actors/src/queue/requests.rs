@@ -97,6 +97,8 @@ pub struct Settled {
     pub counts: bool,
     /// Recipients that were reached and whose sender asked to be told, a bit each.
     pub success_notices: u64,
+    /// TLS and AUTH of the connection to the peer, in words.
+    pub protection: Option<Arc<str>>,
     /// The server is a store of ours, and said that it is slow.
     pub stressed: bool,
     /// Of the entries that were joined to it.

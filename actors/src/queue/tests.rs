@@ -116,6 +116,7 @@ impl Alone {
             attempt,
             counts,
             success_notices: reached,
+            protection: Some(PROTECTION.into()),
             stressed: false,
             joined: Vec::new(),
         };
@@ -274,6 +275,8 @@ async fn what_an_attempt_leaves_and_what_senders_hear_of_it() {
     }
 }
 
+const PROTECTION: &str = "TLSv1.3 TLS_AES_256_GCM_SHA384, verified";
+
 #[actix::test]
 async fn a_host_in_trouble_is_announced_and_its_mail_is_stranded_until_it_is_reached() {
     let mut alone = Alone::new().await;
@@ -289,6 +292,8 @@ async fn a_host_in_trouble_is_announced_and_its_mail_is_stranded_until_it_is_rea
     };
     assert_eq!(alone.event(said).await, reply);
     assert_eq!(alone.state(id).await.attempts(), 1);
+    let history = alone.spool.history(id, work.entry.place).await.unwrap();
+    assert_eq!(history[0].protection.as_deref(), Some(PROTECTION), "it is written down");
     // A probe gets it before its time.
     let work = timeout(PATIENCE, alone.pull(2)).await.unwrap().unwrap();
     assert_eq!(work.entry.id, id);
@@ -390,6 +395,7 @@ async fn entries_of_one_message_are_handed_out_together_and_settled_each_by_itse
         attempt: attempt(outcomes),
         counts: true,
         success_notices: 0,
+        protection: None,
         stressed: false,
         joined: Vec::new(),
     };

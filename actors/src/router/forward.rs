@@ -9,7 +9,8 @@ use std::{
     fs::OpenOptions,
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use relais_channels::mbox::{Owner, with_rights};
@@ -18,6 +19,7 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::{accounts::Accounts, refusal::Refusal, tables::members_in};
+use crate::seldom::Seldom;
 
 /// The targets of the account with this local part, under its name; `None`: there is none, or it keeps
 /// its mail.
@@ -39,7 +41,13 @@ pub(super) async fn targets(
         Ok(None) => return Ok(None),
         Ok(Some(Ok(text))) => text,
         Ok(Some(Err((file, error)))) => {
-            warn!(file = %file.display(), %error, "a forward file cannot be read: mail waits");
+            if let Some(times) = TOLD.times(&owner) {
+                let file = file.display();
+                warn!(
+                    %file, %error, times,
+                    "a forward file cannot be read, mail waits: this is told once an hour"
+                );
+            }
             return Err(Refusal::Forward);
         }
         Err(_) => return Err(Refusal::Forward),
@@ -72,8 +80,7 @@ fn read(file: PathBuf, owner: Owner) -> Option<Result<String, (PathBuf, io::Erro
     let is_safe =
         meta.is_file() && [0, owner.user].contains(&meta.uid()) && meta.mode() & 0o022 == 0;
     if !is_safe {
-        let file = file.display();
-        warn!(%file, "a forward file that others may write, or that is none, is left alone");
+        tell_of_unsafe(&file, owner);
         return None;
     }
     let mut text = String::new();
@@ -89,6 +96,20 @@ fn read(file: PathBuf, owner: Owner) -> Option<Result<String, (PathBuf, io::Erro
     }
 }
 
+/// Users may have as many such files as they like, and mail as often as they like.
+fn tell_of_unsafe(file: &Path, owner: Owner) {
+    if let Some(times) = TOLD.times(&owner) {
+        let file = file.display();
+        warn!(
+            %file, times,
+            "a forward file that others may write, or that is none, is left alone: this is told once \
+             an hour"
+        );
+    }
+}
+
+/// Accounts whose files were told of.
+static TOLD: LazyLock<Seldom> = LazyLock::new(Seldom::default);
 /// Octets of a forward file.
 const MAX_FORWARD: u64 = 64 << 10;
 

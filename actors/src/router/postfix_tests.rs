@@ -46,6 +46,37 @@ async fn same(config: &Config, rows: &[(&str, &str)]) {
     }
 }
 
+#[test]
+fn a_name_by_which_nobody_is_found_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path(), &[]);
+    config.channels[0].mailbox_transport = Some("lmtp:unix:/s".to_owned());
+    assert!(Routes::new(&config).is_ok());
+    fs::write(folder.path().join("accounts"), "ann:x:1:1::/:\njoe.lock:x:2:1::/:\n").unwrap();
+    let error = Routes::new(&config).unwrap_err().to_string();
+    assert!(error.contains("accounts: line 2: no mailbox has the name \"joe.lock\""), "{error}");
+}
+
+#[tokio::test]
+async fn each_name_of_a_next_hop_is_one_destination() {
+    let folder = tempfile::tempdir().unwrap();
+    let transport = "a.example lmtp1:inet:localhost:24\nb.example lmtp1:LOCALHOST:24\n\
+                     c.example lmtp1:inet:[127.0.0.1]:24\nd.example lmtp1:127.0.0.1:24\n\
+                     e.example lmtp1:inet:One.Example, inet:two:25\n";
+    let config = config(folder.path(), &[("transport", transport)]);
+    same(
+        &config,
+        &[
+            ("x@a.example", "lmtp1 localhost:24 x@a.example"),
+            ("x@b.example", "lmtp1 localhost:24 x@b.example"),
+            ("x@c.example", "lmtp1 [127.0.0.1]:24 x@c.example"),
+            ("x@d.example", "lmtp1 [127.0.0.1]:24 x@d.example"),
+            ("x@e.example", "lmtp1 one.example,two:25 x@e.example"),
+        ],
+    )
+    .await;
+}
+
 /// The table of who gets what under each of the three transports; the addresses are Postfix's.
 #[tokio::test]
 async fn each_transport_of_the_local_channel_takes_its_own() {
@@ -269,11 +300,11 @@ async fn transports_are_found_in_the_order_of_transport_5() {
         ("U+X@D.example", "lmtp1 unix:/exact U+X@D.example"),
         ("u+y@d.example", "lmtp1 unix:/user u+y@d.example"),
         ("v@d.example.", "lmtp1 unix:/Domain v@d.example"),
-        ("v@a.d.example", "lmtp2 inet:parent:24 v@a.d.example"),
+        ("v@a.d.example", "lmtp2 parent:24 v@a.d.example"),
         ("v@a.b.example", "lmtp2 a.b.example v@a.b.example"),
-        ("v@keep.example", "tcp_local inet:other:25 v@keep.example"),
+        ("v@keep.example", "tcp_local other:25 v@keep.example"),
         ("v@example.org", "lmtp unix:/s v@example.org"),
-        ("home@example.org", "lmtp2 inet:elsewhere home@example.org"),
+        ("home@example.org", "lmtp2 elsewhere home@example.org"),
         ("mlist@lists.example", "451 4.3.5 this address cannot be served yet"),
         ("v@lists.example", "lmtp unix:/s v@lists.example"),
         ("v@gone.example", "550 5.1.6 moved: ask there"),
@@ -288,7 +319,7 @@ async fn transports_are_found_in_the_order_of_transport_5() {
     same(&config, &rows).await;
     let routes = Routes::new(&config).unwrap();
     let outside = way(&routes, "v@other.test", true, &Source::None).await;
-    assert_eq!(outside, "lmtp inet:any v@other.test");
+    assert_eq!(outside, "lmtp any v@other.test");
     config.transport.own.insert("void.example".to_owned(), "discard:".to_owned());
     same(&config, &[("v@void.example", "451 4.3.5 this address cannot be served yet")]).await;
     config.channels.push(Channel::new("void", "Void-daemon", Program::Bitbucket));

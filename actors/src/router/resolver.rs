@@ -23,6 +23,7 @@ use relais_channels::mail::{Address, Enhanced, PostCheck, Reply};
 use relais_config::{
     Channel,
     channel::{Program, RouteStyle},
+    grammar::NextHop,
 };
 use tracing::warn;
 
@@ -963,17 +964,20 @@ fn names_way(address: &Address) -> bool {
     address.route().next().is_some() || address.unquoted_local().contains(['%', '!', '@'])
 }
 
-/// A next hop as destinations are told apart: a path keeps its case.
+/// A next hop as destinations are told apart: `inet:localhost:24` is `localhost:24`, and a path keeps its
+/// case. Several stay in their order.
 fn spelled(next_hop: &str) -> String {
-    if next_hop.starts_with("unix:") {
-        return next_hop.to_owned();
-    }
-    if !next_hop.contains(',') {
-        return next_hop.to_ascii_lowercase();
-    }
     let one = |text: &str| {
         let text = text.trim();
-        if text.starts_with("unix:") { text.to_owned() } else { text.to_ascii_lowercase() }
+        if text.starts_with("unix:") {
+            return text.to_owned();
+        }
+        let lower = text.to_ascii_lowercase();
+        match lower.parse::<NextHop>() {
+            Ok(hop @ NextHop::Ip { .. }) => hop.to_string(),
+            Ok(hop) if lower.starts_with("inet:") => hop.to_string(),
+            _ => lower,
+        }
     };
     next_hop.split(',').map(one).collect::<Vec<_>>().join(",")
 }

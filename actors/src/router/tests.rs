@@ -596,11 +596,11 @@ async fn channels_choose_their_destination() {
     config.channels[0].daemon = Some("Inet:Host:24".to_owned());
     config.channels[1].daemon = Some("unix:/Run/lmtp".to_owned());
     let routes = Routes::new(&config).unwrap();
-    assert_eq!(way(&routes, "x@d", false, &directory).await, "t inet:host:24 x@D.Example");
+    assert_eq!(way(&routes, "x@d", false, &directory).await, "t host:24 x@D.Example");
     assert_eq!(way(&routes, "x@u", false, &directory).await, "u unix:/Run/lmtp x@u");
     config.channels[0].daemon = Some("A, inet:B:2424 , unix:/Run/lmtp".to_owned());
     let routes = Routes::new(&config).unwrap();
-    let several = "t a,inet:b:2424,unix:/Run/lmtp x@D.Example";
+    let several = "t a,b:2424,unix:/Run/lmtp x@D.Example";
     assert_eq!(way(&routes, "x@d", false, &directory).await, several);
     config.channels[0].daemon = None;
     config.channels[0].viaaliasrequired = true;

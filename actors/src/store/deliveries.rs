@@ -1,12 +1,12 @@
 //! The way into the store for everybody who is not its actor.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use relais_channels::{
     mail::{Enhanced, Reply},
     mailbox::{
-        Answer, Body, Census, Change, ChangeError, Delivery, Depth, MailboxFault, MailboxName,
-        is_home, spill::SpillDir,
+        Answer, Body, Census, Change, ChangeError, Delivery, Depth, Finding, MailboxFault,
+        MailboxName, is_home, spill::SpillDir,
     },
 };
 use relais_config::store::Quota;
@@ -278,18 +278,44 @@ impl Deliveries {
         let look =
             move || relais_channels::mailbox::look_into(&root, &mailbox, depth, Quota::default());
         let found = self.blocking(look).await.flatten()?;
+        let elsewhere = self.elsewhere(at, &name, depth).await?;
+        let with_elsewhere = |census: Option<Census>| {
+            census.map(|mut census| {
+                census.findings.extend(elsewhere);
+                census
+            })
+        };
         let findings = found.iter().flat_map(|census| &census.findings);
         // A delivery in between looks like a sum that is wrong.
         let doubtful = |fault| matches!(fault, MailboxFault::WrongSum(..));
         let is_doubtful = findings.clone().any(|finding| doubtful(finding.fault));
         let is_to_be_mended = depth == Depth::Repair && findings.count() > 0;
         if !is_doubtful && !is_to_be_mended {
-            return Ok(found);
+            return Ok(with_elsewhere(found));
         }
         let (answer, answered) = oneshot::channel();
         let asked = side.send(StoreRequest::Look(name, depth, answer));
         asked.map_err(|_| away())?;
-        answered.await.map_err(io::Error::other)?
+        answered.await.map_err(io::Error::other)?.map(with_elsewhere)
+    }
+
+    /// The partitions, beside the one that counts, that have something of this user.
+    async fn elsewhere(
+        &self,
+        at: usize,
+        name: &MailboxName,
+        depth: Depth,
+    ) -> io::Result<Vec<Finding>> {
+        if depth == Depth::Count || self.0.partitions.len() == 1 {
+            return Ok(Vec::new());
+        }
+        let roots: Vec<_> = self.0.partitions.iter().map(|side| side.root.clone()).collect();
+        let name = name.clone();
+        let look = move || {
+            let others = roots.iter().map(PathBuf::as_path);
+            relais_channels::mailbox::lies_also_in(others, &roots[at], &name)
+        };
+        self.blocking(look).await
     }
 
     /// A message that is coming in could not be written, this many bytes of it.

@@ -51,14 +51,28 @@ use crate::{
 #[rtype(result = "io::Result<bool>")]
 pub struct CreateMailbox(pub MailboxName);
 
-/// Sends all mailboxes, or those of one domain, in pieces, as they lie on the disk; an error ends them.
+/// Sends all mailboxes, or those of one domain, in pieces, as they lie on the disk; and of each partition
+/// whose mailboxes cannot be listed, or not all, why.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ListMailboxes {
     /// Only of this domain.
     pub domain: Option<String>,
     /// Where they go. Who has seen enough drops the other end.
-    pub to: mpsc::Sender<io::Result<Vec<PlacedMailbox>>>,
+    pub to: mpsc::Sender<ListPiece>,
+}
+
+/// A piece of a list of mailboxes.
+pub type ListPiece = Result<Vec<PlacedMailbox>, MissingPartition>;
+
+/// A partition whose mailboxes cannot be listed, or not all.
+#[derive(Debug, thiserror::Error)]
+#[error("the mailboxes in {path} are missing: {error}", path = .path.display())]
+pub struct MissingPartition {
+    /// Its root.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
 }
 
 /// Looks into a mailbox, and mends it if that is wanted; `None`: there is none.
@@ -165,9 +179,9 @@ impl Handle<ListMailboxes> for Store {
         let list = move || {
             for partition in partitions {
                 if let Err(error) = list(&partition, domain.as_deref(), &to) {
-                    // Nobody may be reading any more.
-                    let _ = to.blocking_send(Err(error));
-                    return;
+                    let missing = MissingPartition { path: partition.path, error };
+                    // Nobody may be reading any more; here and below.
+                    let _ = to.blocking_send(Err(missing));
                 }
             }
         };
@@ -181,11 +195,10 @@ impl Handle<ListMailboxes> for Store {
 pub fn list(
     partition: &PartitionStatus,
     domain: Option<&str>,
-    to: &mpsc::Sender<io::Result<Vec<PlacedMailbox>>>,
+    to: &mpsc::Sender<ListPiece>,
 ) -> io::Result<()> {
     if partition.away {
-        let path = partition.path.display();
-        return Err(io::Error::other(format!("the partition {path} is not there")));
+        return Err(io::Error::other("it is away"));
     }
     let mut piece = Vec::new();
     let mut is_read = true;

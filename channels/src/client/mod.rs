@@ -32,7 +32,7 @@ pub use handover::Handover;
 pub use outbound::Outbound;
 pub use progress::{Progress, WaitsFor};
 pub use rendition::Converted;
-pub use security::{Securities, Security};
+pub use security::{ClientHandshake, Securities, Security};
 pub use servers::AtServers;
 pub use settings::{ConnectionLimits, Settings};
 

@@ -16,7 +16,7 @@ use super::{
     policy::{Lost, Stage},
     progress::WaitsFor,
     resolve::canonical_name,
-    security::{LoginPolicy, Security, TlsPolicy},
+    security::{ClientHandshake, LoginPolicy, Security, TlsPolicy},
     settings::Settings,
     stream::Nearness,
 };
@@ -172,7 +172,14 @@ impl FirstWords<'_> {
         let peer = connection.peer().to_owned();
         let limit = connection.limited(self.settings.command_time);
         self.settings.progress.waits(WaitsFor::Handshake);
-        match timeout(limit, connection.secure(&tls.client, &host)).await {
+        let shaken = timeout(limit, connection.secure(&tls.client, &host)).await;
+        self.security.count(match &shaken {
+            Ok(Ok((_, towards))) if towards.resumed => ClientHandshake::Resumed,
+            Ok(Ok(_)) => ClientHandshake::Full,
+            Ok(Err(_)) => ClientHandshake::Failed,
+            Err(_elapsed) => ClientHandshake::Timeout,
+        });
+        match shaken {
             Ok(Ok(secured)) => Ok(secured),
             Ok(Err(refused)) => {
                 Err(deferred(TLS_FAULT, format!("TLS handshake with {peer}: {refused}")))

@@ -27,7 +27,7 @@ use super::{
     policy::{Lost, unreachable},
     progress::WaitsFor,
     resolve::{Unresolved, look_up, unresolved},
-    security::Security,
+    security::{ClientHandshake, Security},
     settings::Settings,
     stream::Stream,
 };
@@ -78,6 +78,11 @@ impl Outbound {
     #[must_use]
     pub fn protected(self, security: Arc<Security>) -> Self {
         Self { security, ..self }
+    }
+
+    /// The TLS handshakes of the channel that have ended since this was last asked.
+    pub fn take_handshakes(&self) -> impl Iterator<Item = (ClientHandshake, u64)> {
+        self.security.take_handshakes()
     }
 
     /// The settings of its connections.

@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,36 @@ pub struct Security {
     pub(super) login: Option<LoginPolicy>,
     /// A header of the PROXY protocol comes first.
     pub(super) proxy_header: bool,
+    /// Since they were taken last; by [`ClientHandshake`].
+    handshakes: [AtomicU64; ClientHandshake::ALL.len()],
+}
+
+/// The result of a TLS handshake with a server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClientHandshake {
+    /// A new session.
+    Full,
+    /// An earlier session goes on.
+    Resumed,
+    /// Nothing came of it.
+    Failed,
+    /// It took too long.
+    Timeout,
+}
+
+impl ClientHandshake {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Full, Self::Resumed, Self::Failed, Self::Timeout];
+
+    /// In lower case; the label of metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+        }
+    }
 }
 
 /// TLS, where it is spoken.
@@ -97,7 +130,19 @@ impl Security {
             must: sasl.client == Insist::Must,
             clear: sasl.clear_passwords,
         });
-        Ok(Self { tls: policy.transpose()?, login, proxy_header: *proxy_header })
+        let (tls, proxy_header) = (policy.transpose()?, *proxy_header);
+        Ok(Self { tls, login, proxy_header, ..Self::default() })
+    }
+
+    /// A handshake has ended.
+    pub(super) fn count(&self, result: ClientHandshake) {
+        self.handshakes[result as usize].fetch_add(1, Relaxed);
+    }
+
+    /// The handshakes that have ended since this was last asked, by any connection of the channel.
+    pub(super) fn take_handshakes(&self) -> impl Iterator<Item = (ClientHandshake, u64)> {
+        let ended = ClientHandshake::ALL.into_iter().zip(&self.handshakes);
+        ended.map(|(result, count)| (result, count.swap(0, Relaxed))).filter(|(_, n)| *n > 0)
     }
 
     fn is_none(&self) -> bool {

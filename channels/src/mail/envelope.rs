@@ -55,8 +55,8 @@ pub struct Rerouted {
     pub at: u64,
     /// The number of the entry that they were in.
     pub entry: u16,
-    /// Which of that entry's recipients, a bit each. None: it is a part of what they come to, and the
-    /// last one says whose.
+    /// Which of that entry's recipients, a bit each. None, of older versions of the program: it is a part
+    /// of what they come to, and another record says whose.
     pub recipients: u64,
     /// The file with its content, of a large message; 0: the one that it came in.
     pub form: u8,

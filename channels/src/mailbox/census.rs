@@ -62,7 +62,7 @@ pub struct QuotaFile {
 /// Something that is wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finding {
-    /// Where, relative to the Maildir.
+    /// Where, relative to the Maildir; of [`MailboxFault::ElsewhereToo`] the other Maildir.
     pub place: String,
     /// What.
     pub fault: MailboxFault,
@@ -91,6 +91,8 @@ pub enum MailboxFault {
     BadQuotaFile,
     /// The sum of the quota file is wrong: its bytes and messages.
     WrongSum(i64, i64),
+    /// The mailbox lies in another partition, too: the first one counts.
+    ElsewhereToo,
 }
 
 impl MailboxFault {
@@ -106,6 +108,7 @@ impl MailboxFault {
             Self::NoFolderMark => "no_folder_mark",
             Self::BadQuotaFile => "bad_quota_file",
             Self::WrongSum(..) => "wrong_sum",
+            Self::ElsewhereToo => "in_two_partitions",
         }
     }
 }
@@ -124,6 +127,10 @@ impl fmt::Display for MailboxFault {
             Self::WrongSum(octets, messages) => {
                 write!(f, "the quota file says {octets} octets in {messages} messages")
             }
+            Self::ElsewhereToo => f.write_str(
+                "the mailbox lies in two partitions: nobody sees what is here; move its mail and \
+                 remove it",
+            ),
         }
     }
 }

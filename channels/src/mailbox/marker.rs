@@ -92,6 +92,23 @@ fn unreachable(root: &Path, error: &io::Error) -> Away {
     Away::Unreachable { path: root.to_owned(), error: error.to_string() }
 }
 
+/// Whether there is a partition at `root`; `false`: there has never been one, and it is made when it is
+/// used. `known` is the file that remembers. Changes nothing.
+pub fn is_there(root: &Path, known: &Path) -> Result<bool, PartitionError> {
+    let fails = |source| PartitionError::Io { path: root.to_owned(), source };
+    let remembered = remembers(known, root)
+        .map_err(|source| PartitionError::Io { path: known.to_owned(), source })?;
+    let marked = match Dir::root(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !remembered => return Ok(false),
+        Err(error) if remembered => return Err(unreachable(root, &error).into()),
+        dir => dir.map_err(fails)?.has(MARKER).map_err(fails)?,
+    };
+    if remembered && !marked {
+        return Err(Away::Unmarked { path: root.to_owned(), known: known.to_owned() }.into());
+    }
+    Ok(marked)
+}
+
 pub(super) fn remembers(known: &Path, root: &Path) -> io::Result<bool> {
     match fs::read(known) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -130,6 +147,10 @@ mod tests {
             self.dir.path().join("store")
         }
 
+        fn is_there(&self) -> Result<bool, PartitionError> {
+            is_there(&self.root(), &self.dir.path().join("known"))
+        }
+
         fn open(&self) -> Result<Marker, Away> {
             let known = self.dir.path().join("known");
             match Marker::open(&self.root(), &known) {
@@ -142,15 +163,19 @@ mod tests {
     #[test]
     fn a_new_root_is_marked_and_one_that_was_marked_before_is_missed() {
         let place = Place::new();
+        assert!(!place.is_there().expect("readable"), "there has never been one");
         let marker = place.open().expect("a new store");
+        assert!(place.is_there().expect("readable"));
         assert!(place.root().join(MARKER).is_file());
         assert_eq!(marker.check(), Ok(()));
         assert!(place.open().is_ok());
         // As if the file system were not mounted.
         fs::rename(place.root(), place.dir.path().join("elsewhere")).expect("allowed");
         assert!(matches!(place.open(), Err(Away::Unreachable { .. })));
+        assert!(matches!(place.is_there(), Err(PartitionError::Away(Away::Unreachable { .. }))));
         fs::create_dir(place.root()).expect("room");
         assert!(matches!(place.open(), Err(Away::Unmarked { .. })));
+        assert!(matches!(place.is_there(), Err(PartitionError::Away(Away::Unmarked { .. }))));
         assert!(matches!(marker.check(), Err(Away::Unmarked { .. })));
         assert_eq!(fs::read_dir(place.root()).expect("readable").count(), 0);
         fs::remove_dir(place.root()).expect("allowed");

@@ -38,6 +38,7 @@ pub use census::{Census, Depth, Finding, MailboxFault, QuotaFile};
 pub use changes::{Change, ChangeError, ChangeId};
 pub use delivery::{Answer, Body, Delivery, MADE_ALWAYS, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA};
 pub use error::{Away, MARKER, PartitionError};
+pub use marker::is_there;
 pub use name::{MailboxName, NameError};
 pub use partition::Partition;
 pub use room::Lack;
@@ -71,14 +72,36 @@ pub fn each_mailbox(
 /// Whether a user has something in the partition at `root`: then his mail goes there. A partition that is
 /// not mounted says nothing about anybody.
 pub fn is_home(root: &Path, mailbox: &MailboxName) -> io::Result<bool> {
-    let root = dir::Dir::root(root)?;
-    if !root.has(MARKER)? {
+    if !dir::Dir::root(root)?.has(MARKER)? {
         return Err(io::Error::other("the partition is not mounted"));
     }
+    lies_below(root, mailbox)
+}
+
+/// Whether a user has something below `root`, partition or not.
+pub fn lies_below(root: &Path, mailbox: &MailboxName) -> io::Result<bool> {
+    let root = dir::Dir::root(root)?;
     match root.open(mailbox.domain()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         domain => domain?.has(mailbox.uid()),
     }
+}
+
+/// The roots, but for the one at `home`, that have something of this user, too: their mail is seen by
+/// nobody. Those that do not answer are left out.
+pub fn lies_also_in<'a>(
+    roots: impl IntoIterator<Item = &'a Path>,
+    home: &Path,
+    mailbox: &MailboxName,
+) -> Vec<Finding> {
+    let others = roots.into_iter().filter(|root| *root != home);
+    let with = others.filter(|root| is_home(root, mailbox).unwrap_or(false));
+    let finding = |root: &Path| Finding {
+        place: root.join(mailbox.maildir()).display().to_string(),
+        fault: MailboxFault::ElsewhereToo,
+        mended: false,
+    };
+    with.map(finding).collect()
 }
 
 /// Looks into a mailbox of the partition at `root`; `None`: there is none. Nobody need have the

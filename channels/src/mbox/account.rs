@@ -11,7 +11,7 @@ use std::{
 use nix::unistd::User;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use super::place::Owner;
+use super::place::{Owner, is_plain_name};
 
 /// One account.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -142,16 +142,34 @@ impl AccountSource {
     }
 }
 
-/// Accounts of a text in the form of passwd(5), by name; lines that name none are left out.
+/// Accounts of a text in the form of passwd(5), by name; lines that name none are left out, and so are
+/// those whose name nobody can be found by.
 pub fn accounts_in(text: &str) -> ByAccountName {
-    let account = |line: &str| {
-        let fields: Vec<_> = line.split(':').collect();
-        let [name, _, user, group, _, home, _] = fields[..] else { return None };
-        let owner = Owner { user: user.parse().ok()?, group: group.parse().ok()? };
-        let account = UnixAccount { name: name.into(), owner, home: home.into() };
-        (!name.is_empty()).then(|| (name.into(), account))
-    };
-    text.lines().filter_map(account).collect()
+    let named = text.lines().filter_map(account_of);
+    named.filter(|its| is_found(&its.name)).map(|its| (its.name.clone(), its)).collect()
+}
+
+/// The first account of such a text that has no mailbox for its name, with the number of its line. One
+/// with capitals is none of them: Debian has such accounts of its own, and nobody asks for them.
+pub fn unfound_account_in(text: &str) -> Option<(usize, Box<str>)> {
+    let mut lines = (1..).zip(text.lines());
+    lines.find_map(|(number, line)| {
+        let name = account_of(line)?.name;
+        (!is_found(&name.to_ascii_lowercase())).then_some((number, name))
+    })
+}
+
+fn account_of(line: &str) -> Option<UnixAccount> {
+    let fields: Vec<_> = line.split(':').collect();
+    let [name, _, user, group, _, home, _] = fields[..] else { return None };
+    let owner = Owner { user: user.parse().ok()?, group: group.parse().ok()? };
+    (!name.is_empty()).then(|| UnixAccount { name: name.into(), owner, home: home.into() })
+}
+
+/// Whether mail may find an account of this name: names are looked up in lower case, and each has a
+/// mailbox of its own.
+fn is_found(name: &str) -> bool {
+    is_account_name(name) && is_plain_name(name) && !name.bytes().any(|c| c.is_ascii_uppercase())
 }
 
 /// Whether an account may have this name: strangers write it, and the system is asked for it.
@@ -194,6 +212,15 @@ mod tests {
         for name in ["bad", "+", "", "joe/x", "ann"] {
             assert_eq!(accounts.find(name).await, Ok(None), "{name}");
         }
+        let text = "joe:x:1:1::/:\n# none\nDebian-exim:x:1:1::/:\na/b:x:1:1::/:\n";
+        assert_eq!(unfound_account_in(text), Some((4, "a/b".into())));
+        assert_eq!(accounts_in(text).len(), 1, "names are looked up in lower case");
+        for name in ["-joe", "joe.lock", "joe$x", "a b", "jö"] {
+            let text = format!("{name}:x:1:1::/:/bin/sh\n");
+            assert_eq!(unfound_account_in(&text), Some((1, name.into())));
+            assert!(accounts_in(&text).is_empty(), "{name}");
+        }
+        assert_eq!(unfound_account_in("joe:x:1:1::/:\n+::::::\nbad:x:y:1:::\n"), None);
         fs::write(&file, "ann:x:1002:7::/home/ann:/bin/sh\n").unwrap();
         assert_eq!(accounts.find("joe").await, Ok(None));
         assert!(accounts.find("ann").await.unwrap().is_some());

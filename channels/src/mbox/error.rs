@@ -19,6 +19,9 @@ pub enum AppendError {
     /// The engine is not root, and neither is it this user.
     #[error("the engine is not root, and has not the rights of user {0}")]
     NoRights(u32),
+    /// The system does not let it be written, with the rights that are had.
+    #[error("{0}: it may not be written")]
+    Denied(&'static str),
     /// The file system is full.
     #[error("no space left for mail")]
     NoSpace,
@@ -38,6 +41,7 @@ impl AppendError {
     pub(super) fn of(step: &'static str, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::QuotaExceeded => Self::Quota,
+            io::ErrorKind::PermissionDenied => Self::Denied(step),
             _ if is_full(error) => Self::NoSpace,
             _ => Self::System(step, error.to_string()),
         }

@@ -27,7 +27,9 @@ mod rights;
 mod undo;
 
 pub use self::{
-    account::{Accounts, AccountsUnanswered, ByAccountName, UnixAccount, accounts_in},
+    account::{
+        Accounts, AccountsUnanswered, ByAccountName, UnixAccount, accounts_in, unfound_account_in,
+    },
     appender::{AppendBatch, AppendOutcomes, Appender, Undone},
     content::{MboxMessage, from_date},
     error::AppendError,

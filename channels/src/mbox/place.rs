@@ -107,7 +107,7 @@ impl FilePlace {
 }
 
 /// Whether a mailbox may have the name of this account: nothing that leads elsewhere, or is hidden.
-fn is_plain_name(name: &str) -> bool {
+pub(super) fn is_plain_name(name: &str) -> bool {
     let plain = |c: u8| c.is_ascii_graphic() && c != b'/';
     (1..=MAX_NAME).contains(&name.len())
         && !name.starts_with(['.', '-', '+'])

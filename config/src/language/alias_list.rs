@@ -10,6 +10,8 @@
 //! A part with commas stands in quotes, a URL with some in angle brackets. Parameters say who may send
 //! to a list: what is not understood here is refused, for an alias without it would be open.
 
+use crate::file::reader::suggest;
+
 use super::text_table::{addresses, split_outside_quotes, unquoted};
 
 /// An alias with parameters.
@@ -62,8 +64,13 @@ pub struct PositionalValue {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AliasListError {
     /// A name that stands for nothing.
-    #[error("no named parameter is called [{0}]")]
-    UnknownParameter(String),
+    #[error("no named parameter is called [{name}]: {known}")]
+    UnknownParameter {
+        /// As it was written.
+        name: String,
+        /// The names that there are, the most similar first, in words.
+        known: String,
+    },
     /// A bracket that is not closed.
     #[error("a named parameter is [NAME] value")]
     Unclosed,
@@ -320,8 +327,12 @@ fn parameter(part: &str) -> Result<(ListParameter, String), AliasListError> {
     let (name, value) = inside.split_once(']').ok_or(AliasListError::Unclosed)?;
     let name = name.trim();
     let known = ListParameter::named(name);
-    let shown = || name.chars().take(80).collect();
-    let parameter = known.ok_or_else(|| AliasListError::UnknownParameter(shown()))?;
+    let unknown = || {
+        let names: Vec<&str> = ListParameter::ALL.iter().map(|(name, _)| *name).collect();
+        let known = suggest(name, &names, "there are");
+        AliasListError::UnknownParameter { name: name.chars().take(80).collect(), known }
+    };
+    let parameter = known.ok_or_else(unknown)?;
     Ok((parameter, without_quotes(value.trim())))
 }
 
@@ -440,7 +451,10 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused() {
         let rows = [
-            ("[AUTH_LISTS] a@x, b@x", "no named parameter is called [AUTH_LISTS]"),
+            (
+                "[AUTH_LISTS] a@x, b@x",
+                "no named parameter is called [AUTH_LISTS]: did you mean AUTH_LIST? there are AUTH_LIST, ",
+            ),
             ("[] a@x, b@x", "no named parameter"),
             ("[AUTH_LIST a@x, b@x", "[NAME] value"),
             ("b@x, [AUTH_LIST] a@x", "before addresses"),

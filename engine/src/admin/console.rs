@@ -149,7 +149,7 @@ pub trait Console: Clone + Send + 'static {
     fn mailbox_order(
         &self,
         order: &MailboxOrder,
-    ) -> impl Future<Output = Answer<Result<MailboxAnswer, Nonsense>>> + Send;
+    ) -> impl Future<Output = Answer<Result<MailboxAnswer, MailboxDenied>>> + Send;
 
     /// Reads the file again, and puts it in force as a whole or not at all.
     fn reload(&self, order: ReloadOrder) -> impl Future<Output = Answer<Reloaded>> + Send;
@@ -183,6 +183,20 @@ pub struct Unavailable(pub String);
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct Nonsense(pub String);
+
+/// Why nothing is done with a mailbox.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum MailboxDenied {
+    /// The order makes no sense.
+    #[error("{0}")]
+    Nonsense(String),
+    /// There is no such mailbox.
+    #[error("{0}")]
+    Missing(String),
+    /// The new name has a mailbox.
+    #[error("{0}")]
+    Taken(String),
+}
 
 /// A piece of a listing.
 #[derive(Clone, Debug)]

@@ -18,8 +18,8 @@ use relais_channels::mail::{Content, MessageId};
 use tokio::sync::mpsc;
 
 use super::{
-    AccessQuestion, Answer, Console, Frozen, JsonLines, MappingQuestion, Nonsense, QueuePage,
-    RouteQuestion, StageQuestion, Unavailable,
+    AccessQuestion, Answer, Console, Frozen, JsonLines, MailboxDenied, MappingQuestion, Nonsense,
+    QueuePage, RouteQuestion, StageQuestion, Unavailable,
 };
 use crate::api::{
     AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostSummary,
@@ -286,9 +286,14 @@ impl Console for Fake {
         Ok(pieces)
     }
 
-    async fn mailbox_order(&self, order: &MailboxOrder) -> Answer<Result<MailboxAnswer, Nonsense>> {
+    async fn mailbox_order(
+        &self,
+        order: &MailboxOrder,
+    ) -> Answer<Result<MailboxAnswer, MailboxDenied>> {
         if order.mailbox == "nobody" {
-            return Ok(Err(Nonsense("there is no mailbox nobody@relais.example".to_owned())));
+            return Ok(Err(MailboxDenied::Missing(
+                "there is no mailbox nobody@relais.example".to_owned(),
+            )));
         }
         let mailbox = format!("{}@relais.example", order.mailbox);
         Ok(Ok(MailboxAnswer { mailbox, changed: true, ..MailboxAnswer::default() }))

@@ -31,8 +31,8 @@ use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Da
 pub use names::HostNames;
 
 pub use console::{
-    AccessQuestion, Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage, RouteQuestion,
-    RoutesQuestion, Stage, StageQuestion, Unavailable,
+    AccessQuestion, Answer, Console, Frozen, MailboxDenied, MappingQuestion, Nonsense, QueuePage,
+    RouteQuestion, RoutesQuestion, Stage, StageQuestion, Unavailable,
 };
 pub use lines::JsonLines;
 

@@ -27,8 +27,8 @@
 //! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
 //! | `POST /api/v1/parts` [`PartOrder`] | [`PartsOrdered`]: services, the job controller | no: 403 |
 //! | `POST /api/v1/reload` [`ReloadOrder`] | [`Reloaded`] | no: 403 |
-//! | `GET /api/v1/mailboxes?domain=&limit=` | a mailbox of the store a line: [`MailboxListed`](crate::api::MailboxListed) | no: 403 |
-//! | `POST /api/v1/mailboxes` [`MailboxOrder`] | [`MailboxAnswer`] | no: 403 |
+//! | `GET /api/v1/mailboxes?domain=&limit=` | a mailbox of the store a line, and a partition whose mailboxes are missing: [`MailboxLine`](crate::api::MailboxLine) | no: 403 |
+//! | `POST /api/v1/mailboxes` [`MailboxOrder`] | [`MailboxAnswer`]; 404: there is no such mailbox; 409: the new name has one | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
 //! HEAD is answered like GET. By TCP only names of ours are answered: 421 for others.
@@ -54,8 +54,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    AccessQuestion, Console, Frozen, MappingQuestion, Nonsense, RouteQuestion, RoutesQuestion,
-    StageQuestion, Unavailable, content,
+    AccessQuestion, Console, Frozen, MailboxDenied, MappingQuestion, Nonsense, RouteQuestion,
+    RoutesQuestion, StageQuestion, Unavailable, content,
     guard::Owner,
     listing,
     patience::{in_time, within},
@@ -411,6 +411,17 @@ impl From<Unavailable> for HttpError {
 impl From<Nonsense> for HttpError {
     fn from(nonsense: Nonsense) -> Self {
         Self::new(StatusCode::BAD_REQUEST, nonsense)
+    }
+}
+
+impl From<MailboxDenied> for HttpError {
+    fn from(denied: MailboxDenied) -> Self {
+        let code = match denied {
+            MailboxDenied::Nonsense(_) => StatusCode::BAD_REQUEST,
+            MailboxDenied::Missing(_) => StatusCode::NOT_FOUND,
+            MailboxDenied::Taken(_) => StatusCode::CONFLICT,
+        };
+        Self::new(code, denied)
     }
 }
 

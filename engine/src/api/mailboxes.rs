@@ -1,11 +1,15 @@
 //! The store's mailboxes.
 
+use std::fmt;
+
 use relais_channels::{
     mail::{Address, XQuota},
     mailbox::{Census, Change, Depth, Finding, MailboxFault, MailboxName, QuotaFile},
 };
 use relais_config::store::Quota;
 use serde::{Deserialize, Serialize};
+
+use super::RouteResult;
 
 /// Which mailboxes are listed.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -26,6 +30,31 @@ pub struct MailboxListed {
     pub mailbox: String,
     /// Its Maildir.
     pub path: String,
+}
+
+/// A partition whose mailboxes are not in the list, or not all: a line among those of the list.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct MailboxesMissing {
+    /// Its root.
+    pub missing: String,
+    /// Why.
+    pub error: String,
+}
+
+/// A line of the engine's list.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum MailboxLine {
+    /// A mailbox.
+    Listed(MailboxListed),
+    /// Some that are missing.
+    Missing(MailboxesMissing),
+}
+
+impl fmt::Display for MailboxesMissing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the mailboxes in {} are missing: {}", self.missing, self.error)
+    }
 }
 
 /// Something that is to be done with a mailbox.
@@ -95,8 +124,25 @@ impl MailboxOrderKind {
 }
 
 impl MailboxLimit {
-    /// The limit that the directory has for a mailbox, by the way that its mail takes.
-    pub fn of_directory(quota: Option<XQuota>) -> Option<Self> {
+    /// The limit that the directory has for a mailbox, by the ways that its mail takes: by the only one,
+    /// or by the one that leads to the mailbox itself. Other ways lead to copies, or to others.
+    pub fn of_ways(
+        ways: &[RouteResult],
+        mailbox: &MailboxName,
+        default_domain: &str,
+    ) -> Option<Self> {
+        if let [only] = ways {
+            return Self::of_directory(only.quota);
+        }
+        let leads_there = |way: &&RouteResult| {
+            let address = Address::parse(&way.address).ok();
+            let name = address.and_then(|its| MailboxName::of(&its, default_domain).ok());
+            name.is_some_and(|name| name.address() == mailbox.address())
+        };
+        ways.iter().filter(leads_there).find_map(|way| Self::of_directory(way.quota))
+    }
+
+    fn of_directory(quota: Option<XQuota>) -> Option<Self> {
         // Below -1 the store's default is meant.
         let quota = quota.filter(|quota| quota.size >= -1 || quota.messages >= -1)?;
         let (size, messages) = (u64::try_from(quota.size).ok(), u64::try_from(quota.messages).ok());
@@ -171,7 +217,8 @@ pub struct MailboxFinding {
     /// Where, relative to its Maildir.
     pub place: String,
     /// A word for it: `no_directory`, `not_a_directory`, `no_message`, `wrong_size`,
-    /// `wrong_wire_size`, `left_over`, `no_folder_mark`, `bad_quota_file`, `wrong_sum`.
+    /// `wrong_wire_size`, `left_over`, `no_folder_mark`, `bad_quota_file`, `wrong_sum`,
+    /// `in_two_partitions`.
     pub fault: String,
     /// In a sentence.
     pub text: String,

@@ -35,8 +35,8 @@ pub use certificate::CertificateShown;
 pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;
 pub use mailboxes::{
-    MailboxAnswer, MailboxFilter, MailboxFinding, MailboxLimit, MailboxListed, MailboxOrder,
-    MailboxOrderKind, MailboxUsage,
+    MailboxAnswer, MailboxFilter, MailboxFinding, MailboxLimit, MailboxLine, MailboxListed,
+    MailboxOrder, MailboxOrderKind, MailboxUsage, MailboxesMissing,
 };
 pub use mapping::{MappingExplained, MappingStepTold};
 pub use order_kind::OrderKind;

@@ -188,6 +188,9 @@ pub struct HistoryLine {
     pub replies: Vec<RecipientReply>,
     /// The operator who changed it, or why, when it was no attempt.
     pub reason: Option<String>,
+    /// TLS and AUTH of the connection by which it was tried, in words; absent when it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<String>,
 }
 
 /// The reply to one recipient.

@@ -353,6 +353,8 @@ pub(super) enum Queue {
 #[derive(Debug, Subcommand)]
 pub(super) enum MailboxCommand {
     /// List mailboxes, as they lie on the disk: domain by domain
+    ///
+    /// Exit status 1: a partition is away, and its mailboxes are missing.
     List {
         /// Only of this domain
         #[arg(long, value_name = "NAME")]
@@ -724,7 +726,7 @@ const MAILBOX_QUOTA_HELP: &str = "\
 The first limit is the one that counts for the next delivery: what the directory says; else what maildirsize holds, the last word of a relay or of the IMAP server; else store.default_quota.";
 
 const MAILBOX_CHECK_HELP: &str = "\
-What is found and mended: missing directories are made, what is no message is moved to .lost below the store, names that tell a wrong size lose it, messages that nobody finished for 36 hours are removed, maildirsize is written anew.
+What is found and mended: missing directories are made, what is no message is moved to .lost below the store, names that tell a wrong size lose it, messages that nobody finished for 36 hours are removed, maildirsize is written anew. A mailbox that lies in two partitions is told of, and not mended.
 Examples:
   relais mailbox check alice@relais.example
   relais mailbox check --all --json | jq 'select(.findings)'

@@ -198,7 +198,7 @@ fn look_at_tables(config: &Config, places: &Places, report: &mut Report) {
             let is_asked =
                 |field: &str| asked.iter().any(|name| field == format!("mappings[{name:?}]"));
             report.warnings.retain(|warning| !is_asked(&warning.field));
-            let warning = |its: &TableRemark| places.warning(&setting_of(its.field), &its.message);
+            let warning = |its: &TableRemark| places.warning(&its.field, &its.message);
             report.warnings.extend(remarks.iter().map(warning));
         }
         Err(TableError { error: TableProblem::Alias { name, problem }, .. }) => {

@@ -8,7 +8,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{refusal::Refusal, source::Source};
-use crate::{admin::client::Client, show::Look};
+use crate::{admin::client::Client, api::MailboxesMissing, show::Look};
 
 /// One object on one line.
 pub(super) fn json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
@@ -33,6 +33,13 @@ pub(super) fn answer<T: DeserializeOwned>(
     let value: T = wait(client.get(path))??;
     let look = Look::of_stdout();
     Ok(out.write_all(look.fit(&show(&value, look)).as_bytes())?)
+}
+
+/// Mailboxes of a partition are not in a list: the last of them ends the command.
+pub(super) fn tell_missing(last: &mut Option<String>, missing: &MailboxesMissing) {
+    if let Some(earlier) = last.replace(missing.to_string()) {
+        note(Some(&earlier));
+    }
 }
 
 /// Runs one exchange with the engine on this thread.

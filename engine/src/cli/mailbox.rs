@@ -11,14 +11,17 @@ use std::{
 
 use super::{
     arguments::{MailboxCommand, MailboxHow, OneMailbox},
-    exchange::{json, note, wait},
+    exchange::{json, note, tell_missing, wait},
     mailbox_files::{MailboxFiles, Router},
     refusal::Refusal,
     source::Source,
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
-    api::{MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MailboxOrderKind, Status},
+    api::{
+        MailboxAnswer, MailboxFilter, MailboxLine, MailboxListed, MailboxOrder, MailboxOrderKind,
+        Status,
+    },
     show::{self, Look},
 };
 
@@ -165,7 +168,7 @@ fn check_all(
         for answer in answered {
             let answer = match answer {
                 // It went since it was listed.
-                Err(Refusal::WrongUse(_)) => continue,
+                Err(Refusal::NotFound(_)) => continue,
                 answer => answer?,
             };
             checked += 1;
@@ -227,11 +230,19 @@ impl Keeper {
             Self::Engine(client) => client,
             Self::Files(files) => return files.list(filter, each),
         };
+        let mut missing = None;
         let each = |line: &[u8]| {
             let unusable = |error: serde_json::Error| ClientError::Unusable(error.to_string());
-            each(serde_json::from_slice(line).map_err(unusable)?)
+            match serde_json::from_slice(line).map_err(unusable)? {
+                MailboxLine::Listed(listed) => each(listed),
+                MailboxLine::Missing(its) => {
+                    tell_missing(&mut missing, &its);
+                    Ok(())
+                }
+            }
         };
-        wait(client.lines(&with_query("/api/v1/mailboxes", filter), each))?
+        wait(client.lines(&with_query("/api/v1/mailboxes", filter), each))??;
+        missing.map_or(Ok(()), |missing| Err(Refusal::Because(missing)))
     }
 
     fn order(&mut self, order: &MailboxOrder) -> Result<MailboxAnswer, Refusal> {

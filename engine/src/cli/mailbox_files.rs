@@ -1,6 +1,7 @@
 //! The mailboxes of a store while no engine has it.
 
 use std::{
+    io,
     ops::ControlFlow,
     path::{Path, PathBuf},
     thread,
@@ -12,11 +13,12 @@ use relais_channels::mailbox::{
 };
 use relais_config::{self as config, Config};
 
-use super::{asked::Explained, refusal::Refusal};
+use super::{asked::Explained, exchange::tell_missing, refusal::Refusal};
 use crate::{
     admin::RouteQuestion,
     api::{
         MailboxAnswer, MailboxFilter, MailboxLimit, MailboxListed, MailboxOrder, MailboxOrderKind,
+        MailboxesMissing,
     },
     start::{KNOWN_STORES, absolute_store},
 };
@@ -50,7 +52,13 @@ impl MailboxFiles {
         each: &mut dyn FnMut(MailboxListed) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let mut left = filter.limit.unwrap_or(u64::MAX);
+        let mut missing = None;
         for root in self.roots() {
+            if let Err(error) = self.is_there(root) {
+                let (root, error) = (root.display().to_string(), error.to_string());
+                tell_missing(&mut missing, &MailboxesMissing { missing: root, error });
+                continue;
+            }
             let mut refused = Ok(());
             let listed = mailbox::each_mailbox(root, filter.domain.as_deref(), |mailbox| {
                 if left == 0 {
@@ -62,9 +70,20 @@ impl MailboxFiles {
                 if refused.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
             refused?;
-            listed.map_err(|error| because(format!("{}: {error}", root.display())))?;
+            // Where nothing has come yet nothing is missing.
+            if let Err(error) = listed
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                let (root, error) = (root.display().to_string(), error.to_string());
+                tell_missing(&mut missing, &MailboxesMissing { missing: root, error });
+            }
         }
-        Ok(())
+        missing.map_or(Ok(()), |missing| Err(because(missing)))
+    }
+
+    /// Whether the partition is there; `false`: it has never been used.
+    fn is_there(&self, root: &Path) -> Result<bool, PartitionError> {
+        mailbox::is_there(root, &self.config.data.join(KNOWN_STORES))
     }
 
     pub(super) fn order(&mut self, order: &MailboxOrder) -> Result<MailboxAnswer, Refusal> {
@@ -77,7 +96,7 @@ impl MailboxFiles {
         };
         let home = self.home(&name)?;
         if let Some(depth) = order.kind.depth() {
-            let missing = || Refusal::WrongUse(format!("there is no mailbox {}", name.address()));
+            let missing = || Refusal::NotFound(format!("there is no mailbox {}", name.address()));
             return self.look(order.kind, &name, depth, home.ok_or_else(missing)?);
         }
         if order.kind == MailboxOrderKind::Create {
@@ -92,9 +111,9 @@ impl MailboxFiles {
         if let Some(to) = &to
             && self.home(to)?.is_some()
         {
-            return Err(Refusal::WrongUse(ChangeError::Taken(to.address()).to_string()));
+            return Err(because(ChangeError::Taken(to.address()).to_string()));
         }
-        let missing = || Refusal::WrongUse(format!("there is no mailbox {}", name.address()));
+        let missing = || Refusal::NotFound(format!("there is no mailbox {}", name.address()));
         let root = home.ok_or_else(missing)?;
         let change = order.kind.change(name.clone(), to).map_err(Refusal::WrongUse)?;
         self.change(&root, change)?;
@@ -109,6 +128,12 @@ impl MailboxFiles {
         root: PathBuf,
     ) -> Result<MailboxAnswer, Refusal> {
         let default = self.store.default_quota;
+        let elsewhere = match depth {
+            Depth::Count => Vec::new(),
+            Depth::Check | Depth::Repair => {
+                mailbox::lies_also_in(self.roots().map(PathBuf::as_path), &root, name)
+            }
+        };
         let census = if depth == Depth::Repair {
             let (partition, checkpoints) = self.open(root)?;
             let census = partition.look_into(name, depth);
@@ -119,27 +144,25 @@ impl MailboxFiles {
             mailbox::look_into(&root, name, depth, default)
         };
         let census = census.map_err(|error| because(error.to_string()))?;
-        let missing = || Refusal::WrongUse(format!("there is no mailbox {}", name.address()));
-        let census = census.ok_or_else(missing)?;
+        let missing = || Refusal::NotFound(format!("there is no mailbox {}", name.address()));
+        let mut census = census.ok_or_else(missing)?;
+        census.findings.extend(elsewhere);
         let limit = match kind {
-            MailboxOrderKind::Quota => self.directory_says(&name.address()),
+            MailboxOrderKind::Quota => self.directory_says(name),
             _ => None,
         };
         Ok(MailboxAnswer::looked(name.address(), kind, census, limit, default))
     }
 
     /// The limits of the mailbox's entry. A directory that cannot be asked says none.
-    fn directory_says(&mut self, mailbox: &str) -> Option<MailboxLimit> {
+    fn directory_says(&mut self, mailbox: &MailboxName) -> Option<MailboxLimit> {
         if self.explained.is_none() {
             self.explained = (self.router)(&self.config).ok();
         }
-        let address = mailbox.to_owned();
+        let address = mailbox.address();
         let question = RouteQuestion { address, vouched: true, ..RouteQuestion::default() };
         let explained = self.explained.as_mut()?(&question).ok()?;
-        match &*explained.results {
-            [only] => MailboxLimit::of_directory(only.quota),
-            _ => None,
-        }
+        MailboxLimit::of_ways(&explained.results, mailbox, &self.config.default_domain)
     }
 
     fn change(&self, root: &Path, change: Change) -> Result<(), Refusal> {
@@ -159,7 +182,7 @@ impl MailboxFiles {
         drop(partition);
         checkpoints.end()?;
         changed.map_err(|error| match error {
-            ChangeError::Missing(_) | ChangeError::Taken(_) => Refusal::WrongUse(error.to_string()),
+            ChangeError::Missing(_) => Refusal::NotFound(error.to_string()),
             error => because(error.to_string()),
         })?;
         if deletes && let (_, Some(error)) = mailbox::remove_deleted(root) {
@@ -168,16 +191,26 @@ impl MailboxFiles {
         Ok(())
     }
 
-    /// The partition that the mailbox lies in.
+    /// The partition that the mailbox lies in. An error where it may lie in one that is away.
     fn home(&self, name: &MailboxName) -> Result<Option<PathBuf>, Refusal> {
+        let mut away = None;
         for root in self.roots() {
-            let failed = |error| because(format!("{}: {error}", root.display()));
-            // A store that has never been used is made when it is.
-            if root.exists() && mailbox::is_home(root, name).map_err(failed)? {
-                return Ok(Some(root.clone()));
+            if let Err(error) = self.is_there(root) {
+                away = away.or(Some(error));
+                continue;
+            }
+            match mailbox::lies_below(root, name) {
+                Ok(true) => return Ok(Some(root.clone())),
+                Ok(false) => {}
+                // A store that has never been used is made when it is.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(because(format!("{}: {error}", root.display()))),
             }
         }
-        Ok(None)
+        let may_lie_there = |error: PartitionError| {
+            Err(because(format!("{} may lie in a partition that is away: {error}", name.address())))
+        };
+        away.map_or(Ok(None), may_lie_there)
     }
 
     /// The partition with most room, where the first has none more.

@@ -14,6 +14,8 @@ pub(super) enum Refusal {
     No,
     /// The answer is "no"; this says why.
     Because(String),
+    /// The answer is "no": there is no such thing, as this says.
+    NotFound(String),
     /// No engine answers where one was looked for.
     NotRunning(String),
     /// The command is wrong; this says why.
@@ -32,7 +34,7 @@ impl Refusal {
                 return ExitCode::SUCCESS;
             }
             Self::Output(error) => (NO, format!("cannot write the answer: {error}")),
-            Self::Because(why) | Self::NotRunning(why) => (NO, why),
+            Self::Because(why) | Self::NotFound(why) | Self::NotRunning(why) => (NO, why),
             Self::WrongUse(why) => (WRONG_USE, why),
         };
         // Where standard error is closed, too, the exit status has to do.
@@ -52,6 +54,8 @@ impl From<ClientError> for Refusal {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused { code: 400, error } => Self::WrongUse(error),
+            ClientError::Refused { code: 409, error } => Self::Because(error),
+            ClientError::NotFound(error) => Self::NotFound(error),
             error @ ClientError::NotRunning { .. } => Self::NotRunning(error.to_string()),
             error => Self::Because(error.to_string()),
         }

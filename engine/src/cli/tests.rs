@@ -67,7 +67,7 @@ fn refusal(arguments: &[&str]) -> String {
     let arguments = ["relais"].iter().chain(arguments);
     let arguments = Arguments::try_parse_from(arguments).unwrap();
     match perform::<Idle>(arguments, FILES, &mut Vec::new()) {
-        Err(Refusal::Because(why) | Refusal::WrongUse(why)) => why,
+        Err(Refusal::Because(why) | Refusal::NotFound(why) | Refusal::WrongUse(why)) => why,
         other => panic!("{other:?}"),
     }
 }

@@ -487,6 +487,7 @@ fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLi
             None if envelope.rerouted.is_some() => "routed again".to_owned(),
             None => "accepted".to_owned(),
         }),
+        protection: None,
     }
 }
 
@@ -522,6 +523,7 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
                 peer_id: outcome.reply().delivered_as().map(str::to_owned),
             })
             .collect(),
+        protection: change.protection.map(|protection| protection.to_string()),
         reason: match change.now {
             EntryState::Owing { .. } => Some("the sender has yet to be told who has it".to_owned()),
             _ => change.reason.map(|reason| reason.to_string()),

@@ -3,7 +3,7 @@
 use std::io;
 
 use relais_actors::store::{
-    ChangeMailbox, CreateMailbox, ListMailboxes, LookIntoMailbox, PlacedMailbox,
+    ChangeMailbox, CreateMailbox, ListMailboxes, LookIntoMailbox, MissingPartition, PlacedMailbox,
 };
 use relais_channels::mailbox::{ChangeError, MailboxName};
 use relais_config::Config;
@@ -15,9 +15,10 @@ use super::{
     parts::{Parts, gone},
 };
 use crate::{
-    admin::{Answer, JsonLines, Nonsense, RouteQuestion, Unavailable},
+    admin::{Answer, JsonLines, MailboxDenied, RouteQuestion, Unavailable},
     api::{
         MailboxAnswer, MailboxFilter, MailboxLimit, MailboxListed, MailboxOrder, MailboxOrderKind,
+        MailboxesMissing,
     },
 };
 
@@ -33,8 +34,11 @@ pub(super) async fn list(
     let mut left = filter.limit.unwrap_or(u64::MAX);
     tokio::spawn(async move {
         while let Some(piece) = pieces.recv().await {
-            let piece = piece.map_err(|error| Unavailable(error.to_string()));
-            let is_end = lines.send(piece.and_then(|piece| lines_of(&piece, &mut left))).await;
+            let piece = match piece {
+                Ok(piece) => lines_of(&piece, &mut left),
+                Err(missing) => line_of(&missing),
+            };
+            let is_end = lines.send(piece).await;
             if is_end.is_err() || left == 0 {
                 return;
             }
@@ -55,16 +59,24 @@ fn lines_of(piece: &[PlacedMailbox], left: &mut u64) -> Answer<JsonLines> {
     Ok(lines)
 }
 
+fn line_of(MissingPartition { path, error }: &MissingPartition) -> Answer<JsonLines> {
+    let missing =
+        MailboxesMissing { missing: path.display().to_string(), error: error.to_string() };
+    let mut lines = JsonLines::with_capacity(1);
+    lines.add(&missing).map_err(|error| Unavailable(error.to_string()))?;
+    Ok(lines)
+}
+
 /// Does what an operator wants done with a mailbox.
 pub(super) async fn order(
     parts: &Parts,
     config: &Config,
     order: &MailboxOrder,
-) -> Answer<Result<MailboxAnswer, Nonsense>> {
+) -> Answer<Result<MailboxAnswer, MailboxDenied>> {
     let store = parts.store.as_ref().ok_or_else(no_store)?;
     let (name, to) = match order.names(&config.default_domain) {
         Ok(names) => names,
-        Err(wrong) => return Ok(Err(Nonsense(wrong))),
+        Err(wrong) => return Ok(Err(MailboxDenied::Nonsense(wrong))),
     };
     let by = if order.by.is_empty() { "an operator" } else { &order.by };
     if !matches!(order.kind, MailboxOrderKind::Quota | MailboxOrderKind::Check) {
@@ -82,28 +94,29 @@ pub(super) async fn order(
         answer.to = to.as_ref().map(MailboxName::address);
         let change = match order.kind.change(name, to) {
             Ok(change) => change,
-            Err(wrong) => return Ok(Err(Nonsense(wrong))),
+            Err(wrong) => return Ok(Err(MailboxDenied::Nonsense(wrong))),
         };
         return match store.ask(ChangeMailbox(change)).await.map_err(gone)? {
             Ok(()) => Ok(Ok(MailboxAnswer { changed: true, ..answer })),
             Err(error) => refused(&error),
         };
     };
-    let looked = LookIntoMailbox { mailbox: name, depth };
+    let looked = LookIntoMailbox { mailbox: name.clone(), depth };
     let Some(census) = store.ask(looked).await.map_err(gone)?.map_err(failed)? else {
-        return Ok(Err(Nonsense(format!("there is no mailbox {mailbox}"))));
+        return Ok(Err(MailboxDenied::Missing(format!("there is no mailbox {mailbox}"))));
     };
     let directory = match order.kind {
-        MailboxOrderKind::Quota => directory_says(parts, config, &mailbox).await?,
+        MailboxOrderKind::Quota => directory_says(parts, config, &name).await?,
         _ => None,
     };
     let default = config.store.as_ref().map(|store| store.default_quota).unwrap_or_default();
     Ok(Ok(MailboxAnswer::looked(mailbox, order.kind, census, directory, default)))
 }
 
-fn refused(error: &ChangeError) -> Answer<Result<MailboxAnswer, Nonsense>> {
+fn refused(error: &ChangeError) -> Answer<Result<MailboxAnswer, MailboxDenied>> {
     match error {
-        ChangeError::Missing(_) | ChangeError::Taken(_) => Ok(Err(Nonsense(error.to_string()))),
+        ChangeError::Missing(_) => Ok(Err(MailboxDenied::Missing(error.to_string()))),
+        ChangeError::Taken(_) => Ok(Err(MailboxDenied::Taken(error.to_string()))),
         error => Err(Unavailable(error.to_string())),
     }
 }
@@ -112,16 +125,14 @@ fn refused(error: &ChangeError) -> Answer<Result<MailboxAnswer, Nonsense>> {
 async fn directory_says(
     parts: &Parts,
     config: &Config,
-    mailbox: &str,
+    mailbox: &MailboxName,
 ) -> Answer<Option<MailboxLimit>> {
-    let address = mailbox.to_owned();
+    let address = mailbox.address();
     let question = RouteQuestion { address, vouched: true, ..RouteQuestion::default() };
     let asked = explain::explain(config, &parts.channels, &parts.router, &question, true).await;
     let explained = asked.map_err(gone)?;
-    Ok(explained.ok().and_then(|explained| match &*explained.results {
-        [only] => MailboxLimit::of_directory(only.quota),
-        // It stands for others.
-        _ => None,
+    Ok(explained.ok().and_then(|explained| {
+        MailboxLimit::of_ways(&explained.results, mailbox, &config.default_domain)
     }))
 }
 

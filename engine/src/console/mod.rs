@@ -54,8 +54,8 @@ use crate::{
     admin::{
         JsonLines,
         console::{
-            AccessQuestion, Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage,
-            RouteQuestion, StageQuestion, Unavailable,
+            AccessQuestion, Answer, Console, Frozen, MailboxDenied, MappingQuestion, Nonsense,
+            QueuePage, RouteQuestion, StageQuestion, Unavailable,
         },
         socket,
     },
@@ -406,7 +406,10 @@ impl Console for EngineConsole {
         mailboxes::list(&*self.parts()?, filter).await
     }
 
-    async fn mailbox_order(&self, order: &MailboxOrder) -> Answer<Result<MailboxAnswer, Nonsense>> {
+    async fn mailbox_order(
+        &self,
+        order: &MailboxOrder,
+    ) -> Answer<Result<MailboxAnswer, MailboxDenied>> {
         mailboxes::order(&*self.parts()?, &self.config(), order).await
     }
 

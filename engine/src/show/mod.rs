@@ -132,7 +132,8 @@ fn stores(status: &Status, page: &mut String) {
         );
     }
     // One that is well and alone is no news.
-    for its in status.partitions.iter().filter(|its| !its.name.is_empty() || its.stressed) {
+    let is_alone = status.partitions.len() == 1;
+    for its in status.partitions.iter().filter(|its| !is_alone || its.stressed || its.away) {
         let stress = if its.stressed { ", under stress: its commits are slow" } else { "" };
         let room = if its.away { "away".to_owned() } else { format!("{} free", Size(its.free)) };
         let _ = writeln!(page, "store {}: {room}{stress}", Printable(&its.path));

@@ -345,6 +345,7 @@ pub fn history(lines: &Vec<HistoryLine>, look: Look) -> String {
         let mut what: Vec<String> = line.reason.clone().into_iter().collect();
         let said = |reply: &RecipientReply| format!("<{}> {}", reply.address, reply.reply);
         what.extend(line.replies.iter().map(said));
+        what.extend(line.protection.as_ref().map(|protection| format!("by {protection}")));
         let first = what.first().cloned().unwrap_or_default();
         table.row([&line.at, &line.channel, &line.host, &state, &line.attempts, &due, &first]);
         for more in what.iter().skip(1) {

@@ -46,7 +46,31 @@ pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
         let field = if place == 0 { "store.path" } else { "store.partitions" };
         told.extend(words(field, &open));
     }
+    told.extend(keys(config));
     told
+}
+
+/// Private keys that every user may read. One that a group may read is meant so: `ssl-cert`, say.
+fn keys(config: &Config) -> Vec<(&'static str, String)> {
+    let own = config.tls.iter().flat_map(|tls| {
+        let more = tls.more_certificates.iter().map(|pair| ("tls.more_certificates", &pair.key));
+        [("tls.key", &tls.key)].into_iter().chain(more)
+    });
+    let clients = config.channels.iter().filter_map(|channel| channel.tls.key.as_ref());
+    let keys = own.chain(clients.map(|key| ("channels", key)));
+    let open = keys.filter_map(|(field, key)| {
+        let path = config.path(key);
+        let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o777;
+        (mode & 0o004 != 0).then(|| {
+            let path = path.display();
+            let message = format!(
+                "every user of this machine may read the private key {path} ({mode:04o}); chmod o-rwx \
+                 closes it, and whoever has read it can stand in for this host"
+            );
+            (field, message)
+        })
+    });
+    open.collect()
 }
 
 /// Paths in a folder, at most so many. A folder that is not there, or may not be read, has nothing
@@ -100,6 +124,23 @@ const MAX_NAMED: usize = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_key_that_every_user_may_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("host.key");
+        fs::write(&key, "").unwrap();
+        let tls = format!("admin: (), tls: (certificate: {key:?}, key: {key:?}),");
+        let text = relais_config::STANDALONE.replace("admin: (listen: \"127.0.0.1:9225\"),", &tls);
+        let mut config = Config::parse("standalone", &text).unwrap().0;
+        config.data = dir.path().join("data");
+        for (mode, is_told) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+            let told = told(&config);
+            let fields: Vec<_> = told.iter().map(|(field, _)| *field).collect();
+            assert_eq!(fields, vec!["tls.key"; usize::from(is_told)], "{mode:o}: {told:?}");
+        }
+    }
 
     #[test]
     fn what_is_open_to_others_is_named_and_what_is_closed_is_not() {

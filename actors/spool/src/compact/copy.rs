@@ -218,7 +218,8 @@ impl<'a> Output<'a> {
 
     fn append(&mut self, header: &Header, payload: &[u8], salt: Salt) {
         let (start, end) = (self.buffer.len(), self.end());
-        let header = Header { durable: self.written as u32, ..*header };
+        // The others of its group may be done: from here on it counts alone.
+        let header = Header { durable: self.written as u32, grouped: false, ..*header };
         self.buffer.resize(start + HEADER, 0);
         header.write(salt, end, &mut self.buffer[start..]);
         self.buffer.extend_from_slice(payload);

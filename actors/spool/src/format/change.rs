@@ -42,6 +42,8 @@ pub struct Change {
     pub replies: RecipientReplies,
     /// Why it is held, or who changed it; kept for the message's history.
     pub reason: Option<Arc<str>>,
+    /// TLS and AUTH of the connection that an attempt was made by, in words; the same.
+    pub protection: Option<Arc<str>>,
 }
 
 /// [`Change`] as written; what is not here stands in the record's header.
@@ -78,6 +80,7 @@ impl Change {
             now: stored_as,
             replies: RecipientReplies::new(),
             reason: None,
+            protection: None,
         }
     }
 
@@ -98,10 +101,15 @@ impl Change {
         };
         append_postcard(&written, out);
         append_postcard(&self.replies, out);
+        // Older versions of the program step over it.
+        if let Some(protection) = self.protection.as_deref() {
+            append_postcard(&protection, out);
+        }
         let payload = &out[start + HEADER..];
         let header = Header {
             kind: Kind::Change,
             continued: false,
+            grouped: false,
             entries: self.entry,
             id: self.id,
             meta: payload.len() as u32,
@@ -115,6 +123,13 @@ impl Change {
     /// Reads it back, the replies only if asked for.
     pub(crate) fn decode(header: &Header, payload: &[u8], replies: bool) -> Option<Self> {
         let (written, rest) = postcard::take_from_bytes::<Written<'_>>(payload).ok()?;
+        let (replies, protection) = if replies {
+            let (replies, rest) = postcard::take_from_bytes(rest).ok()?;
+            let protection: Option<&str> = postcard::from_bytes(rest).ok();
+            (replies, protection)
+        } else {
+            (RecipientReplies::new(), None)
+        };
         Some(Self {
             id: header.id,
             place: written.place,
@@ -126,12 +141,9 @@ impl Change {
             at: written.at,
             was: written.was,
             now: written.now,
-            replies: if replies {
-                postcard::from_bytes(rest).ok()?
-            } else {
-                RecipientReplies::new()
-            },
+            replies,
             reason: written.reason.map(Into::into),
+            protection: protection.map(Into::into),
         })
     }
 

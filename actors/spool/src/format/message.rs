@@ -60,8 +60,11 @@ pub(crate) type Message = (Arc<Envelope>, Content);
 /// A record that lacks only its place.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    /// Room for the header, then the meta part.
+    /// Room for the header, then the meta part. The first of a group has room for the group's header
+    /// before that.
     front: Vec<u8>,
+    /// How many records, this one included, are the group that it is the first of; 0: none.
+    leads: u16,
     envelope: Arc<Envelope>,
     content: Bytes,
     header: Header,
@@ -90,6 +93,7 @@ impl Encoded {
         let header = Header {
             kind: if blob.is_some() { Kind::Blob } else { Kind::Whole },
             continued: envelope.entries[0].recipients.is_empty(),
+            grouped: false,
             entries: envelope.entries.len() as u16,
             id: envelope.id,
             meta: meta as u32,
@@ -98,23 +102,96 @@ impl Encoded {
             payload_crc,
         };
         let entries = entries_of(envelope);
-        Ok(Self { front, envelope: Arc::clone(envelope), content, header, entries })
+        Ok(Self { front, leads: 0, envelope: Arc::clone(envelope), content, header, entries })
     }
 
-    /// Bytes of the record.
+    /// Makes a group of the records of one message: after a crash all of them are there, or none.
+    pub(crate) fn group(records: &mut [Self]) -> Result<(), BadEnvelope> {
+        let length: u64 = records.iter().map(|record| record.header.length()).sum();
+        if length > MAX_RECORD as u64 || records.len() > usize::from(u16::MAX) {
+            return Err(BadEnvelope("its forms are more than 64 MiB"));
+        }
+        let count = records.len() as u16;
+        let [first, _, ..] = &mut *records else { return Ok(()) };
+        first.leads = count;
+        first.front.splice(0..0, [0; HEADER]);
+        for record in records {
+            record.header.grouped = true;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the record, and of the header of the group that it leads.
     pub(crate) fn length(&self) -> u32 {
-        self.header.length() as u32
+        (self.lead() as u64 + self.header.length()) as u32
+    }
+
+    /// Bytes before the record's own header.
+    fn lead(&self) -> usize {
+        if self.leads > 0 { HEADER } else { 0 }
     }
 
     pub(crate) fn is_blob(&self) -> bool {
         self.header.kind == Kind::Blob
     }
 
+    /// Completes the records of a batch that begins at `end` of a segment, of which `durable` bytes
+    /// are safe, and moves `end` on; says what each will be known as.
+    pub(crate) fn place_all(
+        batch: &mut [Self],
+        (salt, segment): (Salt, u32),
+        end: &mut u32,
+        durable: u32,
+    ) -> Vec<Stored> {
+        let mut stored = Vec::with_capacity(batch.len());
+        let mut rest = batch;
+        while let Some(first) = rest.first() {
+            let count = usize::from(first.leads).clamp(1, rest.len());
+            let (records, others) = rest.split_at_mut(count);
+            let at = *end;
+            for record in &mut *records {
+                stored.push(record.place(salt, segment, *end, durable));
+                *end += record.length();
+            }
+            if count > 1 {
+                Self::complete_group(records, salt, at, durable);
+            }
+            rest = others;
+        }
+        stored
+    }
+
+    /// Writes the header of a group whose records are complete.
+    fn complete_group(records: &mut [Self], salt: Salt, at: u32, durable: u32) {
+        let (mut crc, mut length) = (0, 0);
+        for record in &*records {
+            let [front, content] = record.parts();
+            crc = crc32c::crc32c_append(crc, &front[record.lead()..]);
+            crc = crc32c::crc32c_append(crc, content);
+            length += record.header.length();
+        }
+        let first = &mut records[0];
+        let header = Header {
+            kind: Kind::Group,
+            continued: false,
+            grouped: false,
+            entries: first.leads,
+            id: first.header.id,
+            meta: 0,
+            content: length as u32,
+            durable,
+            payload_crc: crc,
+        };
+        header.write(salt, u64::from(at), &mut first.front);
+    }
+
     /// Completes the record for its place and says what it will be known as.
-    pub(crate) fn place(&mut self, salt: Salt, segment: u32, offset: u32, durable: u32) -> Stored {
+    fn place(&mut self, salt: Salt, segment: u32, offset: u32, durable: u32) -> Stored {
+        let lead = self.lead();
+        let offset = offset + lead as u32;
         self.header.durable = durable;
-        self.header.write(salt, u64::from(offset), &mut self.front);
-        let place = Place { segment, offset, length: self.length() };
+        self.header.write(salt, u64::from(offset), &mut self.front[lead..]);
+        let place = Place { segment, offset, length: self.header.length() as u32 };
         let entries = Arc::clone(&self.entries);
         Stored::with(&self.envelope, self.header.kind, place, entries)
     }

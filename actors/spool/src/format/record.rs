@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  0  4  "rSp" and the version of this layout, 1
-//!  4  1  kind                       5  1  1: a message goes on, with more entries; else zero
-//!  6  2  entries of the message, or the entry that changed
+//!  4  1  kind                       5  1  flags: 1: a message goes on, with more entries;
+//!                                         2: it counts in its group only
+//!  6  2  entries of the message, or the entry that changed, or the records of the group
 //!  8  8  message id
 //! 16  4  length of the meta part    20  4  length of the content
 //! 24  4  length of the file that was durable when this was written
@@ -11,6 +12,10 @@
 //! 32  4  CRC-32C of the above, of the place in the file and of the file's secret
 //! 36     meta part (postcard), content (bytes as they are)
 //! ```
+//!
+//! A group is a record whose content is other records, the forms in which one message goes on: its
+//! checksum is over all of them, so that a crash leaves all of them or none. Each of them is read at its
+//! own place, as any other.
 //!
 //! Numbers are little-endian. The two checksums find every flipped byte. The header's own makes
 //! it possible to step over a damaged payload, and to find the next record when a header is
@@ -46,6 +51,8 @@ pub(crate) enum Kind {
     Change = 3,
     /// The end: nothing follows, and everything before is durable.
     Seal = 4,
+    /// Records that are there together or not at all.
+    Group = 5,
 }
 
 /// The fixed part of a record.
@@ -54,7 +61,9 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     /// The message has an earlier record, and has gone on to more entries.
     pub(crate) continued: bool,
-    /// How many entries the message has, or which of them changed.
+    /// It lies in a group, and counts only with the rest of it.
+    pub(crate) grouped: bool,
+    /// How many entries the message has, or which of them changed, or how many records a group has.
     pub(crate) entries: u16,
     pub(crate) id: MessageId,
     pub(crate) meta: u32,
@@ -74,6 +83,7 @@ impl Header {
         Self {
             kind,
             continued: false,
+            grouped: false,
             entries: 0,
             id,
             meta: 0,
@@ -92,7 +102,7 @@ impl Header {
     pub(crate) fn write(&self, salt: Salt, at: u64, out: &mut [u8]) {
         out[..4].copy_from_slice(MAGIC);
         out[4] = self.kind as u8;
-        out[5] = self.continued.into();
+        out[5] = u8::from(self.continued) | u8::from(self.grouped) << 1;
         out[6..8].copy_from_slice(&self.entries.to_le_bytes());
         out[8..16].copy_from_slice(&self.id.0.to_le_bytes());
         out[16..20].copy_from_slice(&self.meta.to_le_bytes());
@@ -117,11 +127,13 @@ impl Header {
             2 => Kind::Blob,
             3 => Kind::Change,
             4 => Kind::Seal,
+            5 => Kind::Group,
             _ => return None,
         };
         Some(Self {
             kind,
-            continued: bytes[5] == 1,
+            continued: bytes[5] & 1 != 0,
+            grouped: bytes[5] & 2 != 0,
             entries: u16::from_le_bytes([bytes[6], bytes[7]]),
             id: MessageId(u64::from(word(8)) | u64::from(word(12)) << 32),
             meta: word(16),
@@ -146,6 +158,8 @@ pub(crate) struct Walker<'a> {
     end: u64,
     window_at: u64,
     window: Vec<u8>,
+    /// The end of the last group that is whole.
+    group_end: u64,
 }
 
 /// A record, or a stretch without one.
@@ -174,7 +188,12 @@ pub(crate) enum Found<'a> {
 impl<'a> Walker<'a> {
     /// A walk over the bytes from `at` to `end`.
     pub(crate) fn new(file: &'a dyn DiskFile, salt: Salt, at: u64, end: u64) -> Self {
-        Self { file, salt, at, end, window_at: at, window: Vec::new() }
+        Self { file, salt, at, end, window_at: at, window: Vec::new(), group_end: 0 }
+    }
+
+    /// Whether more records of a group follow: a walk that begins between them does not find them.
+    pub(crate) fn is_in_group(&self) -> bool {
+        self.at < self.group_end
     }
 
     /// The next record or bad stretch; `None` at the end.
@@ -183,7 +202,8 @@ impl<'a> Walker<'a> {
     }
 
     /// The same among the records that are wanted and stretches without a header. The others are
-    /// stepped over: their payload is neither read, where that can be saved, nor checked.
+    /// stepped over: their payload is neither read, where that can be saved, nor checked. Groups are
+    /// always checked, and never told of where they are whole: their records are.
     pub(crate) fn next_of(
         &mut self,
         wanted: impl Fn(&Header) -> bool,
@@ -199,7 +219,13 @@ impl<'a> Walker<'a> {
                 return Ok(Some(Found::Bad { offset, length: next - offset, id: None }));
             };
             self.at = offset + header.length();
-            if wanted(&header) {
+            if header.kind == Kind::Group {
+                if !self.is_intact(offset, &header)? {
+                    break (offset, header);
+                }
+                self.group_end = self.at;
+                self.at = offset + HEADER as u64;
+            } else if wanted(&header) {
                 break (offset, header);
             }
         };
@@ -211,11 +237,18 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// An intact header whose record fits into the file.
+    fn is_intact(&mut self, offset: u64, header: &Header) -> io::Result<bool> {
+        let payload = self.bytes(offset + HEADER as u64, header.length() - HEADER as u64)?;
+        Ok(header.matches(payload))
+    }
+
+    /// An intact header whose record fits into the file, and into its group if it has one.
     fn header_at(&mut self, at: u64) -> io::Result<Option<Header>> {
-        let (salt, end) = (self.salt, self.end);
+        let (salt, end, group_end) = (self.salt, self.end, self.group_end);
         let bytes = self.bytes(at, HEADER as u64)?;
-        Ok(Header::read(bytes, salt, at).filter(|header| at + header.length() <= end))
+        let fits =
+            |header: &Header| at + header.length() <= if header.grouped { group_end } else { end };
+        Ok(Header::read(bytes, salt, at).filter(fits))
     }
 
     fn next_header(&mut self, mut at: u64) -> io::Result<u64> {
@@ -322,6 +355,39 @@ mod tests {
         assert_eq!(found[2..], [Ok(b"last".to_vec())]);
     }
 
+    /// Records of a group are found in a whole group only, wherever a byte of it is lost.
+    #[test]
+    fn records_of_a_group_are_found_together_or_not_at_all() {
+        let (first, second) = (&b"one form"[..], &b"another"[..]);
+        let group_at = (HEADER + 5) as u64;
+        let mut group = Vec::new();
+        for payload in [first, second] {
+            let at = group_at + (HEADER + group.len()) as u64;
+            let header = Header { grouped: true, ..header_of(at, payload) };
+            group.extend(record_of(header, SALT, at, payload));
+        }
+        let header = Header {
+            kind: Kind::Group,
+            entries: 2,
+            meta: 0,
+            content: group.len() as u32,
+            ..header_of(group_at, &group)
+        };
+        let mut file = file_of(&[b"start"]);
+        file.extend(record_of(header, SALT, group_at, &group));
+        let end = file.len();
+        file.extend(record(SALT, end as u64, b"end"));
+        let all = [&b"start"[..], first, second, b"end"].map(|payload| Ok(payload.to_vec()));
+        assert_eq!(walk(&file), all);
+        let length = (end as u64) - group_at;
+        let none = [Ok(b"start".to_vec()), Err(length), Ok(b"end".to_vec())];
+        for at in group_at as usize..end {
+            let mut torn = file.clone();
+            torn[at] ^= 0x55;
+            assert_eq!(walk(&torn), none, "{at}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_flipped_byte_goes_unnoticed(
@@ -351,21 +417,29 @@ mod tests {
     }
 
     fn record(salt: Salt, at: u64, payload: &[u8]) -> Vec<u8> {
+        record_of(header_of(at, payload), salt, at, payload)
+    }
+
+    fn record_of(header: Header, salt: Salt, at: u64, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; HEADER];
-        let header = Header {
+        header.write(salt, at, &mut bytes);
+        assert_eq!(Header::read(&bytes, salt, at), Some(header));
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn header_of(at: u64, payload: &[u8]) -> Header {
+        Header {
             kind: Kind::Whole,
             continued: false,
+            grouped: false,
             entries: 1,
             id: MessageId(at + 1),
             meta: payload.len() as u32,
             content: 0,
             durable: 0,
             payload_crc: crc32c::crc32c(payload),
-        };
-        header.write(salt, at, &mut bytes);
-        assert_eq!(Header::read(&bytes, salt, at), Some(header));
-        bytes.extend(payload);
-        bytes
+        }
     }
 
     /// Payloads, and for a bad stretch its length.

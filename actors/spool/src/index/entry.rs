@@ -55,6 +55,7 @@ impl Change {
             now,
             replies: RecipientReplies::new(),
             reason,
+            protection: None,
         }
     }
 }

@@ -96,6 +96,10 @@ impl Tables {
                     let id = MessageId(id(key).map_err(Broken::because)?);
                     ledger.blobs.insert(id, decode(&value)?);
                 }
+                b'f' => {
+                    let id = MessageId(id(key).map_err(Broken::because)?);
+                    ledger.forms.insert(id, decode(&value)?);
+                }
                 b'i' => ledger.last_id = decode(&value)?,
                 b'g' => ledger.generation = decode(&value)?,
                 _ => {}
@@ -127,6 +131,14 @@ impl Tables {
         }
         for id in saved.blobs.keys().filter(|id| !ledger.blobs.contains_key(id)) {
             batch.remove(tagged(b'l', &id.0.to_be_bytes()));
+        }
+        for (id, last) in &ledger.forms {
+            if saved.forms.get(id) != Some(last) {
+                batch.insert(tagged(b'f', &id.0.to_be_bytes()), encode(last));
+            }
+        }
+        for id in saved.forms.keys().filter(|id| !ledger.forms.contains_key(id)) {
+            batch.remove(tagged(b'f', &id.0.to_be_bytes()));
         }
         batch.insert(tagged(b'i', b""), encode(&ledger.last_id));
         if ledger.generation != saved.generation {

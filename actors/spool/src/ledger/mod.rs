@@ -46,6 +46,8 @@ pub(crate) struct Ledger {
     pub(crate) counts: HashMap<Arc<str>, Counts>,
     /// Entries left of each message whose content is in a file of its own.
     pub(crate) blobs: HashMap<MessageId, u16>,
+    /// The last file of each of them that has more than one.
+    pub(crate) forms: HashMap<MessageId, u8>,
     /// Closed segments without a live entry.
     pub(crate) empty: BTreeSet<u32>,
 }
@@ -203,6 +205,7 @@ impl Ledger {
             }
             Event::BlobGone { id } => {
                 self.blobs.remove(id);
+                self.forms.remove(id);
             }
         }
     }
@@ -222,6 +225,10 @@ impl Ledger {
         if stored.blob {
             let left = self.blobs.entry(stored.id).or_default();
             *left = left.saturating_add(entries as u16);
+            if stored.form > 0 {
+                let last = self.forms.entry(stored.id).or_default();
+                *last = stored.form.max(*last);
+            }
         }
     }
 

@@ -37,8 +37,20 @@ pub(crate) struct MoreNumbers {
     /// The number of entries of its first record.
     pub(crate) least: usize,
     pub(crate) count: usize,
-    /// It gets a file for its content, too.
-    pub(crate) has_file: bool,
+    /// Files that it gets for its content, too: of a large message one for each form.
+    pub(crate) files: usize,
+}
+
+/// Numbers that were given to a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Reserved {
+    id: MessageId,
+    /// Of its first entry.
+    pub(crate) first: u16,
+    /// Of its first file, if it gets any.
+    pub(crate) form: u8,
+    /// The numbers behind the last.
+    next: (u16, u8),
 }
 
 /// The recipients of an entry that have gone on, as far as that is known.
@@ -69,23 +81,35 @@ impl Continued {
         reader: &Reader,
         feed: &Feed,
         wanted: MoreNumbers,
-    ) -> Result<(u16, u8), SpoolError> {
-        let MoreNumbers { id, least, count, has_file } = wanted;
+    ) -> Result<Reserved, SpoolError> {
+        let MoreNumbers { id, least, count, files } = wanted;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.learn(reader, feed, id)?;
         let first = usize::from(known.next.get(&id).copied().unwrap_or(0)).max(least);
         let next = u16::try_from(first + count);
         let next = next.map_err(|_| SpoolError::Envelope("it was routed again too often"))?;
-        let mut form = 0;
-        if has_file {
-            let last = known.forms.get(&id).copied().unwrap_or(0);
-            let more = SpoolError::Envelope("it has too many forms");
-            form = last.checked_add(1).ok_or(more)?;
-            known.forms.insert(id, form);
+        let last = known.forms.get(&id).copied().unwrap_or(0);
+        let last_now = u8::try_from(usize::from(last) + files);
+        let last_now = last_now.map_err(|_| SpoolError::Envelope("it has too many forms"))?;
+        if files > 0 {
+            known.forms.insert(id, last_now);
         }
         known.next.insert(id, next);
-        // It is not larger than what has just been found to fit.
-        Ok((first as u16, form))
+        // The numbers are not larger than what has just been found to fit.
+        let (first, form) = (first as u16, last.saturating_add(1));
+        Ok(Reserved { id, first, form, next: (next, last_now) })
+    }
+
+    /// Takes back numbers under which nothing was stored, unless higher ones were given since.
+    pub(crate) fn give_back(&self, reserved: Reserved) {
+        let Reserved { id, first, form, next: (next, last) } = reserved;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.next.get(&id) == Some(&next) {
+            known.next.insert(id, first);
+        }
+        if last >= form && known.forms.get(&id) == Some(&last) {
+            known.forms.insert(id, form - 1);
+        }
     }
 
     /// The recipients of an entry that another record has taken over, a bit each. Waits for the

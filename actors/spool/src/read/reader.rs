@@ -322,7 +322,7 @@ impl Reader {
                 path: self.environment.layout.blob(envelope.id, form_of(&envelope)),
                 size: envelope.size,
             },
-            Kind::Change | Kind::Seal => return Err(damaged()),
+            Kind::Change | Kind::Seal | Kind::Group => return Err(damaged()),
         };
         let message = (Arc::new(envelope), content);
         self.lock().cache.keep(place, &message);

@@ -133,7 +133,8 @@ impl<'a> Replay<'a> {
                 Some(stored) => batch.push(stored),
                 None => extent.bad.push((offset, header.length(), Some(header.id))),
             }
-            if batch.len() >= BATCH {
+            // An index that followed so far goes on from there.
+            if batch.len() >= BATCH && !records.is_in_group() {
                 self.tell(head.number, extent.end, &mut batch, &mut states);
             }
         }

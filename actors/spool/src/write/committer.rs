@@ -44,6 +44,8 @@ struct Waiting {
 }
 
 type Answer = oneshot::Sender<Result<Stored, SpoolError>>;
+/// Comes when the batch is safe, or has failed.
+type Answered = oneshot::Receiver<Result<Stored, SpoolError>>;
 
 /// Writes batches; one per spool.
 pub(crate) struct Committer {
@@ -71,19 +73,35 @@ struct Active {
 
 impl CommitQueue {
     /// Lets a message wait for the next batch.
-    pub(crate) fn push(
-        &self,
-        message: Encoded,
-    ) -> Result<oneshot::Receiver<Result<Stored, SpoolError>>, SpoolError> {
+    pub(crate) fn push(&self, message: Encoded) -> Result<Answered, SpoolError> {
         let (answer, answered) = oneshot::channel();
-        let bytes = message.length() as usize;
+        self.push_all(message.length() as usize, std::iter::once((message, answer)))?;
+        Ok(answered)
+    }
+
+    /// Lets the records of a group wait for the same batch.
+    pub(crate) fn push_group(&self, records: Vec<Encoded>) -> Result<Vec<Answered>, SpoolError> {
+        let bytes = records.iter().map(|record| record.length() as usize).sum();
+        let (answers, answered): (Vec<_>, Vec<_>) =
+            records.iter().map(|_| oneshot::channel()).unzip();
+        self.push_all(bytes, records.into_iter().zip(answers))?;
+        Ok(answered)
+    }
+
+    fn push_all(
+        &self,
+        bytes: usize,
+        messages: impl Iterator<Item = (Encoded, Answer)>,
+    ) -> Result<(), SpoolError> {
         let left = self.0.leave_if_open(|waiting| {
-            if waiting.messages.len() >= MAX_WAITING || waiting.bytes + bytes > MAX_BYTES {
+            // One that fills the room alone must not wait for ever.
+            let has_room = waiting.messages.is_empty() || waiting.bytes + bytes <= MAX_BYTES;
+            if waiting.messages.len() >= MAX_WAITING || !has_room {
                 return Err(SpoolError::Busy { waiting: waiting.messages.len() });
             }
             waiting.bytes += bytes;
-            waiting.messages.push((message, answer));
-            Ok(answered)
+            waiting.messages.extend(messages);
+            Ok(())
         });
         left.unwrap_or(Err(SpoolError::Closed))
     }
@@ -278,14 +296,8 @@ impl Committer {
     ) -> io::Result<Vec<Stored>> {
         let head = active.head.to_bytes();
         let mut end = if active.fresh { HEAD as u32 } else { active.durable };
-        let stored = batch
-            .iter_mut()
-            .map(|message| {
-                let stored = message.place(active.salt, active.head.number, end, active.durable);
-                end += stored.place.length;
-                stored
-            })
-            .collect();
+        let place = (active.salt, active.head.number);
+        let stored = Encoded::place_all(batch, place, &mut end, active.durable);
         let mut parts = Vec::with_capacity(1 + 2 * batch.len());
         if active.fresh {
             parts.push(IoSlice::new(&head));

@@ -272,7 +272,10 @@ impl Undelivered {
             Self::NoAccount => (511, Enhanced(5, 1, 1), "mailbox nonexistent".to_owned()),
             Self::NotThere
             | Self::Append(
-                AppendError::Unfit(_) | AppendError::NotOwned(_) | AppendError::NoRights(_),
+                AppendError::Unfit(_)
+                | AppendError::NotOwned(_)
+                | AppendError::NoRights(_)
+                | AppendError::Denied(_),
             ) => (420, Enhanced(4, 2, 0), format!("Mailbox not supported: {self}")),
             Self::Append(AppendError::Quota) => {
                 (422, Enhanced(4, 2, 2), "Quota Exceeded".to_owned())
@@ -281,9 +284,7 @@ impl Undelivered {
             Self::Accounts(_) => {
                 (430, Enhanced(4, 3, 0), "the accounts cannot be asked now".to_owned())
             }
-            Self::Append(_) | Self::Unknown => {
-                (430, Enhanced(4, 3, 0), format!("IMAP IOERROR: {self}"))
-            }
+            Self::Append(_) | Self::Unknown => (430, Enhanced(4, 3, 0), self.to_string()),
         };
         Reply::with_text(code, enhanced, text)
     }

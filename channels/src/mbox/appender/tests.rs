@@ -123,6 +123,21 @@ fn nothing_is_written_into_what_is_no_mailbox() {
     }
 }
 
+/// Root is let into everything: so the file is reached as somebody else.
+#[test]
+fn a_file_that_may_not_be_written_is_said_to_be_one() {
+    let mut scene = Scene::new();
+    let (folder, own) = (scene.folder.path().join("mail"), owner());
+    fs::set_permissions(scene.folder.path(), Permissions::from_mode(0o755)).unwrap();
+    scene.write("read", "");
+    fs::set_permissions(scene.place("read").path(), Permissions::from_mode(0o444)).unwrap();
+    let somebody = if geteuid().is_root() { Owner { user: 20_001, group: 20_001 } } else { own };
+    let place = FilePlace::file(&folder, &folder.join("read"), somebody).unwrap();
+    let batch = AppendBatch { place: &place, messages: &[message("one")] };
+    let outcomes = scene.appender.append(&[batch], NOW).remove(0);
+    assert_eq!(outcomes, AppendOutcomes::Each(vec![Err(AppendError::Denied("open"))]));
+}
+
 #[test]
 fn locks_of_others_are_respected_and_one_is_not_kept_without_the_other() {
     let mut scene = Scene::new();
@@ -209,8 +224,8 @@ fn a_file_is_reached_with_its_owners_rights_alone() {
     assert_eq!(append("new"), Ok(()));
     let meta = fs::metadata(home.join("new")).unwrap();
     assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (joe.user, joe.group, 0o600));
-    assert!(matches!(append("ours"), Err(AppendError::System("open", _))));
-    assert!(matches!(append("closed/new"), Err(AppendError::System("create", _))));
+    assert!(matches!(append("ours"), Err(AppendError::Denied("open"))));
+    assert!(matches!(append("closed/new"), Err(AppendError::Denied("create"))));
     assert!(matches!(append("tmp/new"), Err(AppendError::Unfit(_))));
     // The thread is itself again.
     fs::write(home.join("closed/root"), "").unwrap();

@@ -118,7 +118,12 @@ impl StateWriter {
                     continue;
                 }
             }
-            self.unpushed.push(Change { replies: RecipientReplies::new(), reason: None, ..change });
+            self.unpushed.push(Change {
+                replies: RecipientReplies::new(),
+                reason: None,
+                protection: None,
+                ..change
+            });
         }
         self.dirty_since.get_or_insert_with(Instant::now);
         let written = self.write_out();
@@ -334,10 +339,16 @@ impl StateWriter {
         let (disk, layout) = (&self.environment.disk, &self.environment.layout);
         let done = mem::take(&mut self.done);
         for id in &done {
-            for path in (0..=u8::MAX).map(|form| layout.blob(*id, form)) {
+            let last = self.feed.live(|ledger| ledger.forms.get(id).copied().unwrap_or(0));
+            for form in 0..=u8::MAX {
+                let path = layout.blob(*id, form);
                 let Err(error) = disk.remove(&path) else { continue };
                 if error.kind() == io::ErrorKind::NotFound {
-                    break;
+                    // A number before the last may be without a file.
+                    if form >= last {
+                        break;
+                    }
+                    continue;
                 }
                 let error = SpoolError::at(&path)(error);
                 self.environment
