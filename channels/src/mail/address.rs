@@ -87,6 +87,9 @@ impl Address {
             Self::new(text.into(), None, &parts)
         } else {
             let text_in_form = parts.in_one_form(text).ok_or(AddressError::Domain)?;
+            if text_in_form.len() > MAX_PATH {
+                return Err(AddressError::TooLong);
+            }
             // Composed, a character may mean something in an address.
             let its = Parts::of(&text_in_form)?;
             let written = (text_in_form != text).then(|| text.into());
@@ -394,6 +397,10 @@ mod tests {
             assert_eq!(Address::parse(text), Err(want), "{text}");
         }
         let long = format!("{}@c", "a".repeat(MAX_PATH));
+        assert_eq!(Address::parse(&long), Err(AddressError::TooLong));
+        // So is the form with its domains in ASCII.
+        let long = format!("@{}:a@c", vec!["\u{fc}.\u{fc}"; 120].join(",@"));
+        assert!(long.len() < MAX_PATH);
         assert_eq!(Address::parse(&long), Err(AddressError::TooLong));
     }
 

@@ -88,14 +88,17 @@ impl Reply {
         }
     }
 
-    /// The mailbox is busy with other mail, or locked, and free soon: 4.2.1, [too many
-    /// deliveries](Self::is_crowded), or the original's `420 4.2.0 Mailbox Locked`.
+    /// The mailbox is busy with other mail, locked or being made, and free soon: 4.2.1, [too many
+    /// deliveries](Self::is_crowded), the original's `420 4.2.0 Mailbox Locked`, or Cyrus's `451 4.3.0
+    /// Mailbox already exists`, which the second of two first messages of a user hears.
     pub fn is_busy(&self) -> bool {
-        let is_locked = || {
-            self.enhanced == Some(Enhanced(4, 2, 0))
-                && self.text.eq_ignore_ascii_case("mailbox locked")
-        };
-        self.enhanced == Some(Enhanced(4, 2, 1)) || is_locked() || self.is_crowded()
+        let says = |words: &str| self.text.eq_ignore_ascii_case(words);
+        match self.enhanced {
+            Some(Enhanced(4, 2, 1)) => true,
+            Some(Enhanced(4, 2, 0)) if says("mailbox locked") => true,
+            Some(Enhanced(4, 3, 0)) if says("mailbox already exists") => true,
+            _ => self.is_crowded(),
+        }
     }
 
     /// Too many deliveries to this mailbox are under way at once: Dovecot's `451 4.3.0`, which it says
@@ -163,5 +166,27 @@ impl fmt::Display for Reply {
             f.write_str(line)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_mailboxes_are_known_by_code_and_words() {
+        // code, enhanced code, text, whether the mailbox is busy
+        let rows = [
+            (421, Enhanced(4, 2, 1), "Mailbox busy", true),
+            (420, Enhanced(4, 2, 0), "Mailbox Locked", true),
+            (420, Enhanced(4, 2, 0), "Mailbox Bad Formats", false),
+            (451, Enhanced(4, 3, 0), "<u> Too many concurrent deliveries for user", true),
+            (451, Enhanced(4, 3, 0), "Mailbox already exists", true),
+            (451, Enhanced(4, 3, 0), "System I/O error", false),
+            (550, Enhanced(5, 1, 1), "Mailbox already exists", false),
+        ];
+        for (code, enhanced, text, want) in rows {
+            assert_eq!(Reply::new(code, enhanced, text).is_busy(), want, "{code} {text}");
+        }
     }
 }
