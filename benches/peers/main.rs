@@ -4,7 +4,7 @@
 //! the clock stops when the last message has arrived: in `smtp-sink -L` behind a relay, in the
 //! Maildir behind a store. CPU is that of all processes of the server, those that have ended too;
 //! source and sink are counted only in the line that shows the two alone ([`floor`]); beside the
-//! stores, a line shows the files alone ([`bare`]). Disks, limits and logging are each server's
+//! stores, lines show the files alone ([`bare`]) and the least that a store does ([`least`]). Disks, limits and logging are each server's
 //! defaults.
 //!
 //!     cargo run --release -p relais-benches --bin peers
@@ -19,6 +19,7 @@
 mod bare;
 mod floor;
 mod handshakes;
+mod least;
 mod postfix;
 mod relais;
 mod table;
@@ -29,7 +30,7 @@ use clap::Parser;
 use relais_benches::{Load, Server, Sink, Source, packages};
 use relais_tests::{Authority, ForeignStore, free_port};
 
-use crate::{floor::Floor, postfix::Postfix, relais::Build, table::Table};
+use crate::{floor::Floor, least::Least, postfix::Postfix, relais::Build, table::Table};
 
 /// Compares relais with Postfix as a relay, or with Dovecot and Cyrus as a store.
 #[derive(Debug, Parser)]
@@ -59,6 +60,9 @@ struct Options {
     /// Another build of the program, given the same in each round.
     #[arg(long, value_name = "PROGRAM", visible_alias = "beside")]
     against: Option<PathBuf>,
+    /// Serves as [`least`] on this port, with its files in this folder.
+    #[arg(long, num_args = 2, value_names = ["PORT", "FOLDER"], hide = true)]
+    least: Option<Vec<String>>,
     /// Only the peer: what this machine does without us.
     #[arg(long)]
     peer_only: bool,
@@ -80,6 +84,9 @@ impl Options {
 
 fn main() {
     let options = Options::parse();
+    if let Some([port, folder]) = options.least.as_deref() {
+        return least::serve(port.parse().expect("a port"), folder.into());
+    }
     packages::install(options.lmtp_store);
     match (options.lmtp_store, options.tls) {
         (true, false) => stores(&options),
@@ -151,6 +158,9 @@ const SECONDS: u64 = 5;
 fn stores(options: &Options) {
     let mut servers: Vec<Box<dyn Server>> =
         vec![Box::new(ForeignStore::dovecot()), Box::new(ForeignStore::cyrus())];
+    if options.recipients == 1 {
+        servers.push(Box::new(Least::start()));
+    }
     for (place, build) in options.builds().into_iter().enumerate() {
         servers.insert(place, Box::new(relais::Store::start(build)));
     }
