@@ -305,7 +305,7 @@ with smtplib.SMTP_SSL("localhost", SUBMITS, context=CA) as client:
     assert!(log.contains("userPassword holds no hash"), "{log}");
     let check = engine.instance.relais("check", &[]);
     let text = String::from_utf8_lossy(&check.stdout).into_owned();
-    assert!(text.contains("userPassword holds no hash"), "{text}");
+    assert!(text.contains("userPassword is in clear"), "{text}");
 }
 
 #[test]
