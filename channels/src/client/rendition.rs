@@ -131,6 +131,7 @@ fn render_whole<'c>(octets: &'c [u8], wants: &Wants) -> Result<Rendition<'c>, Ou
             let mut converter = Converter::new(&conversion);
             converter.feed(octets, &mut new);
             converter.finish(&mut new);
+            line_ends::check_whole(&new, demand.max_line).map_err(refused)?;
             let (size, eight_bit) = (new.len() as u64, !new.is_ascii());
             let signed = Converted { is_signed: conversion.is_signed };
             let octets = Octets::Whole(Cow::Owned(new));
@@ -168,9 +169,12 @@ fn examine(path: &Path, size: u64, wants: &Wants) -> Result<Examined, Outcome> {
     }
     let (mut converter, mut out) = (Converter::new(&conversion), Vec::new());
     let (mut new_size, mut eight_bit) = (0, false);
+    let mut line_ends = LineEnds::new(demand.max_line);
+    let mut ends = Ok(());
     let mut count = |out: &mut Vec<u8>| {
         new_size += out.len() as u64;
         eight_bit |= !out.is_ascii();
+        ends = ends.and_then(|()| line_ends.check(out));
         out.clear();
     };
     read(path, size, |piece| {
@@ -179,6 +183,7 @@ fn examine(path: &Path, size: u64, wants: &Wants) -> Result<Examined, Outcome> {
     })?;
     converter.finish(&mut out);
     count(&mut out);
+    ends.and_then(|()| line_ends.end()).map_err(refused)?;
     Ok(Examined { size: new_size, eight_bit, conversion: Some(conversion) })
 }
 
@@ -286,6 +291,20 @@ const NOT_CONVERTED: &str = "the message cannot be converted to what the server 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_converted_has_whole_line_ends() {
+        let demand = Demand { seven_bit: false, max_line: 1_000, ascii_header: true };
+        let ascii_header = Some("mx.example".to_owned());
+        let wants = Wants { demand, downgrade: Downgrade::Convert, ascii_header };
+        let content = "From: a@b.test (ü \\\r\n \\\r\n x)\r\n\r\nx\r\n";
+        let rendition = render_whole(content.as_bytes(), &wants).expect("it can be sent");
+        let Octets::Whole(octets) = rendition.octets else { panic!("no file") };
+        assert_eq!(
+            String::from_utf8_lossy(&octets),
+            "From: a@b.test (=?UTF-8?Q?=C3=BC?=   x)\r\n\r\nx\r\n"
+        );
+    }
 
     #[test]
     fn the_end_of_a_header_is_found_piece_by_piece() {

@@ -68,6 +68,8 @@ fn addresses_and_traces_become_ascii() {
         ("To: a@b＞.evil\r\n", "To: =?UTF-8?Q?a=40b=EF=BC=9E=2Eevil?= :;\r\n"),
         ("To: \"ö, a@b\r\n", "Downgraded-To: =?UTF-8?Q?=22=C3=B6=2C_a=40b?=\r\n"),
         ("Message-ID: <ö@b>\r\n", "Downgraded-Message-ID: =?UTF-8?Q?=3C=C3=B6=40b=3E?=\r\n"),
+        ("From: a@b.test (ü \\\r\n \\\r\n x)\r\n", "From: a@b.test (=?UTF-8?Q?=C3=BC?=   x)\r\n"),
+        ("Date: (ü\\\r\n x) (\\\r\n )\r\n", "Date: (=?UTF-8?Q?=C3=BC?= x) ( )\r\n"),
         ("Date: now (ö)\r\n", "Date: now (=?UTF-8?Q?=C3=B6?=)\r\n"),
         (
             "Received: from ü.example (ü [192.0.2.1]) by b id 1\r\n\tfor <ö@c>; now\r\n",

@@ -108,8 +108,12 @@ pub(super) fn comment(raw: &[u8], out: &mut Folding<'_>) {
     while let Some(octet) = octets.next() {
         let is_bound = is_blank(octet) || matches!(octet, b'(' | b')');
         if !is_bound {
-            word.push(octet);
             let meant = if octet == b'\\' { octets.next() } else { None };
+            // Behind the backslash is a fold: it means nothing, and line ends are made anew.
+            if matches!(meant, Some(b'\r' | b'\n')) {
+                continue;
+            }
+            word.push(octet);
             word.extend(meant);
             text.push(meant.unwrap_or(octet));
             continue;
