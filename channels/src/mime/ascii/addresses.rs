@@ -43,6 +43,13 @@ pub(super) fn addresses(value: &[u8], out: &mut Folding<'_>) -> Option<()> {
     address(&element, out)
 }
 
+/// A blank behind a comma that has none, where A-labels make the line too long.
+fn part(behind: &[Token<'_>], out: &mut Folding<'_>) {
+    if behind.first().is_some_and(|token| token.kind != TokenKind::Blank) {
+        out.part();
+    }
+}
+
 /// A list of phrases (`Keywords`).
 pub(super) fn phrases(value: &[u8], out: &mut Folding<'_>) -> Option<()> {
     let all = tokens(value).collect::<Option<Vec<_>>>()?;
@@ -66,6 +73,7 @@ pub(super) fn a_labels(domain: &[u8]) -> Option<String> {
 
 /// A mailbox or a group.
 fn address(tokens: &[Token<'_>], out: &mut Folding<'_>) -> Option<()> {
+    part(tokens, out);
     let angle = tokens.iter().position(|token| token.is(b'<')).unwrap_or(tokens.len());
     let Some(colon) = tokens[..angle].iter().position(|token| token.is(b':')) else {
         return mailbox(tokens, out);
@@ -86,6 +94,7 @@ fn address(tokens: &[Token<'_>], out: &mut Folding<'_>) -> Option<()> {
     for (n, member) in members().enumerate() {
         if n > 0 {
             out.plain(b",");
+            part(member, out);
         }
         mailbox(member, out)?;
     }

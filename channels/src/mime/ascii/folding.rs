@@ -48,6 +48,13 @@ impl<'o> Folding<'o> {
         }
     }
 
+    /// A blank where one may stand, if the word at hand makes the line too long.
+    pub(super) fn part(&mut self) {
+        if self.column + self.gap.len() + self.word.len() > LINE {
+            self.space();
+        }
+    }
+
     /// Octets that stay as they are, and stay together with those before and behind them.
     pub(super) fn plain(&mut self, octets: &[u8]) {
         self.word.extend_from_slice(octets);
@@ -87,6 +94,7 @@ impl<'o> Folding<'o> {
     /// Ends the field with this line end.
     pub(super) fn finish(mut self, end: &[u8]) {
         self.flush();
+        self.gap.truncate(LONGEST.saturating_sub(self.column));
         self.out.extend_from_slice(&self.gap);
         self.out.extend_from_slice(end);
     }
@@ -111,10 +119,12 @@ impl<'o> Folding<'o> {
         self.column = self.out.len() - start;
     }
 
-    /// Begins another line with the blanks, or with one that was not there.
+    /// Begins another line with the blanks, or with one that was not there. Those of several folds may
+    /// be more than the line has room for: the rest of them is left out.
     fn fold(&mut self) {
         let surplus = self.gap.len().saturating_sub(WIDEST_INDENT);
-        self.out.extend(self.gap.drain(..surplus));
+        let room = LONGEST.saturating_sub(self.column);
+        self.out.extend(self.gap.drain(..surplus).take(room));
         self.out.extend_from_slice(b"\r\n");
         if self.gap.is_empty() {
             self.gap.push(b' ');
@@ -182,6 +192,8 @@ fn q_width(octet: u8) -> usize {
 
 /// Octets of a line with an encoded word, its end left out (RFC 2047 section 2).
 pub(super) const LINE: usize = 76;
+/// Octets of any line, its end left out (RFC 5322 section 2.1.1).
+pub(super) const LONGEST: usize = 998;
 /// Octets of a line that encoded words fill, which have 75 at most (ibid.): a parenthesis may follow.
 const FILLED: usize = LINE - 4;
 /// Blanks at the front of a line.

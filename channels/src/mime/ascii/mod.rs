@@ -13,7 +13,7 @@ mod trace;
 mod words;
 
 use addresses::{addresses, phrases};
-use folding::Folding;
+use folding::{Folding, LONGEST};
 use parameters::parameters;
 use tokens::{tokens, unfolded};
 use words::{as_they_are, unstructured};
@@ -61,7 +61,8 @@ fn ascii_field(field: &[u8], out: &mut Vec<u8>) {
             .try_for_each(|token| token.and_then(|token| as_they_are(&[token], &mut written))),
     };
     written.finish(end);
-    if done.is_none() {
+    // A-labels are longer than the names they stand for, and there may be no place to fold.
+    if done.is_none() || longest_line(&out[start..]) > LONGEST.max(longest_line(field)) {
         out.truncate(start);
         encapsulated(&String::from_utf8_lossy(name), value, end, out);
     }
@@ -73,6 +74,13 @@ fn encapsulated(name: &str, value: &[u8], end: &[u8], out: &mut Vec<u8>) {
     written.space();
     written.encoded(&unfolded(value));
     written.finish(end);
+}
+
+/// Octets of the longest line, its end left out.
+fn longest_line(octets: &[u8]) -> usize {
+    let lines = octets.split(|c| *c == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line).len());
+    lines.max().unwrap_or_default()
 }
 
 /// The structure of a field's value.

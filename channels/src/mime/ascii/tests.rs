@@ -144,6 +144,65 @@ fn long_values_are_in_short_lines() {
 }
 
 #[test]
+fn long_parameters_are_cut_into_sections() {
+    let u = "ü".repeat(300);
+    // what stands there, the octets up to which lines fit
+    let rows = [
+        (format!("filename*=utf-8'de'{u}"), "utf-8'de'", u.clone()),
+        (format!("filename*=UTF-8''a%20%zz{u}"), "UTF-8''", format!("a %zz{u}")),
+        (format!("filename*0={u}; filename*1*={u}%41"), "UTF-8''", format!("{u}{u}A")),
+        (format!("filename*1=\"{u}\"; filename*0*=utf-8''x"), "utf-8''", format!("x{u}")),
+        (format!("filename*0*=utf-8''%C3; filename*1={u}"), "utf-8''", format!("\u{fffd}{u}")),
+        (
+            format!("filename*={}''{u}", "x".repeat(300)),
+            "UTF-8''",
+            format!("{}''{u}", "x".repeat(300)),
+        ),
+    ];
+    for (parameter, front, want) in rows {
+        let new = ascii(&format!("Content-Disposition: attachment; {parameter}; size=1\r\n"));
+        assert!(longest_line(new.as_bytes()) <= 76, "{new}");
+        let line = new.replace("\r\n", "");
+        let (mut code, mut others) = (String::new(), Vec::new());
+        for one in line.split(';').map(str::trim) {
+            match one.strip_prefix("filename*") {
+                Some(section) => {
+                    let (number, value) = section.split_once("*=").expect("a section");
+                    let before = code.matches(' ').count().to_string();
+                    assert_eq!(number, before, "{line}");
+                    code += value;
+                    code += " ";
+                }
+                None => others.push(one),
+            }
+        }
+        assert_eq!(others, ["Content-Disposition: attachment", "size=1"]);
+        let code = code.replace(' ', "");
+        let code = code.strip_prefix(front).expect(front).replace('%', "=");
+        assert_eq!(String::from_utf8_lossy(&unquoted_code(&code.replace('_', "=5F"))), want);
+    }
+}
+
+#[test]
+fn no_line_is_longer_than_a_line_may_be() {
+    let blanks = " ".repeat(900);
+    let rows = [
+        format!("Subject: ü x{blanks}\r\n{blanks}y\r\n"),
+        format!("Subject: ü x{blanks}\r\n{blanks}\\\r\n"),
+        format!("Date: ü ({blanks}\r\n{blanks}) x\r\n"),
+        format!("To: {}x\r\n", "a@ü.x,".repeat(160)),
+        format!("Cc: team:{}x;\r\n", "a@ü.x,".repeat(160)),
+        format!("Received: {}\r\n", "from()ü;".repeat(110)),
+        format!("Content-Type: a/b; {}=ü\r\n", "x".repeat(900)),
+        format!("{}:ü\r\n", "x".repeat(997)),
+    ];
+    for header in rows {
+        let new = ascii(&header);
+        assert!(longest_line(new.as_bytes()) <= 998, "{new}");
+    }
+}
+
+#[test]
 fn hostile_headers_take_time_by_their_length() {
     let names = ["To", "Subject", "Received", "Content-Type", "Keywords", "Date", "ü"];
     let pieces = [
@@ -235,6 +294,44 @@ fn header_end(content: &[u8]) -> usize {
     at
 }
 
+/// Of headers; those of two octets of ASCII come 150 times.
+const PIECES: &[&str] = &[
+    "\\",
+    "\\",
+    "ü",
+    "€ ",
+    "(",
+    ")",
+    "\"",
+    "<",
+    ">",
+    "@",
+    ",",
+    ":",
+    "[",
+    "]",
+    "=?",
+    "xx",
+    "  ",
+    "% ",
+    " ",
+    ";",
+    ";a=",
+    ";a*=",
+    ";a*=utf-8''",
+    ";a*0=",
+    ";a*1=",
+    ";a*1*=",
+    ";a*0*=utf-8''",
+    "%41",
+    "from ",
+    "for <ü@b> ",
+    "id ü",
+    "a@ü.x,",
+    "ü=",
+    "a@b,",
+];
+
 proptest! {
     #[test]
     fn unstructured_text_is_said_again(
@@ -260,6 +357,27 @@ proptest! {
         let value = new.trim_end().strip_prefix("From:").expect("the name");
         let want = format!(" {name} <a@b.c> ({comment})");
         prop_assert_eq!(String::from_utf8(decoded(value)).unwrap(), want);
+    }
+
+    #[test]
+    fn lines_are_whole_and_no_longer_than_before(
+        lines in prop::collection::vec(
+            prop::collection::vec(prop::sample::select(PIECES), 0..12), 1..8),
+        name in prop::sample::select(vec![
+            "To", "Subject", "Content-Type", "Received", "Keywords", "Date", "X-Other",
+        ]),
+    ) {
+        let long = |piece: &&str| if piece.len() == 2 && piece.is_ascii() { 150 } else { 1 };
+        let line = |pieces: &Vec<&str>| {
+            pieces.iter().map(|piece| piece.repeat(long(piece))).collect::<String>()
+        };
+        let value = lines.iter().map(line).collect::<Vec<_>>().join("\r\n ");
+        let content = format!("{name}: {value}\r\n\r\n");
+        let header = &content.as_bytes()[..header_end(content.as_bytes())];
+        let new = ascii_header(header);
+        let rest = String::from_utf8_lossy(&new).replace("\r\n", "");
+        prop_assert!(!rest.contains(['\r', '\n']), "{:?}", rest);
+        prop_assert!(longest_line(&new) <= longest_line(header).max(998), "{}", String::from_utf8_lossy(&new));
     }
 
     #[test]
