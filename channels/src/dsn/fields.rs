@@ -132,7 +132,7 @@ fn put_text(out: &mut Vec<u8>, name: &str, value: &str, international: bool) {
     for (number, line) in value.lines().enumerate() {
         let line = if international { shown(line) } else { printable(line) };
         let words = line.split(' ').filter(|word| !word.is_empty());
-        for (i, word) in words.flat_map(|word| word.as_bytes().chunks(WORD)).enumerate() {
+        for (i, word) in words.flat_map(pieces).enumerate() {
             // The first word stays on the line of the name.
             let next_line = number > 0 && i == 0;
             if next_line || (number, i) != (0, 0) && column + 1 + word.len() > LINE {
@@ -140,11 +140,22 @@ fn put_text(out: &mut Vec<u8>, name: &str, value: &str, international: bool) {
                 column = 0;
             }
             out.push(b' ');
-            out.extend_from_slice(word);
+            out.extend_from_slice(word.as_bytes());
             column += 1 + word.len();
         }
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// A word in pieces of whole characters, of [`WORD`] octets at most.
+fn pieces(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        let mut ends = (0..=rest.len().min(WORD)).rev();
+        let (piece, behind) = rest.split_at(ends.find(|at| rest.is_char_boundary(*at))?);
+        rest = behind;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// Octets of a line without its CRLF: what RFC 5322 section 2.1.1 recommends.
@@ -183,6 +194,16 @@ mod tests {
                 assert_eq!(got, want, "{value:?}");
             }
         }
+    }
+
+    #[test]
+    fn words_beyond_ascii_are_cut_between_characters() {
+        let word = format!("a{}", "ü".repeat(700));
+        let mut out = Vec::new();
+        put_text(&mut out, "A", &word, true);
+        let got = String::from_utf8(out).expect("whole characters");
+        assert!(got.lines().all(|line| line.len() <= 998), "{got}");
+        assert_eq!(got.replace("\r\n ", ""), format!("A: {word}\r\n"));
     }
 
     #[test]
