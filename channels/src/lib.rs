@@ -18,7 +18,7 @@
 //! | [`tls`] | certificates, and handshakes with them | — |
 //! | [`dns`] | questions to name servers, and block lists | — |
 //! | [`autoreply`] | automatic replies of users who are away | dsn |
-//! | [`dsn`] | writes notices to senders | mail |
+//! | [`dsn`] | writes notices to senders | mail, mime |
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
 //! | [`mbox`] | delivers into UNIX mailboxes, and appends to files | disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |

@@ -205,6 +205,7 @@ fn dovecot_and_cyrus_get_what_they_take_and_the_rest_bounces() {
         assert!(messages[0].contains(subject), "{}: {}", store.name, messages[0]);
         let [notice] = notices.as_slice() else { panic!("{}: {notices:?}", store.name) };
         assert!(notice.contains("Status: 5.6.7"), "{notice}");
+        assert!(notice.contains(subject) && !notice.contains("Grüße"), "{notice}");
         assert!(
             notice.contains("Final-Recipient: utf-8;j\\x{F6}rg@gr\\x{FC}\\x{DF}e.test"),
             "{notice}"

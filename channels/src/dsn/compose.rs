@@ -1,6 +1,6 @@
 //! From a report to a message.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use mail_builder::{
     MessageBuilder,
@@ -17,18 +17,47 @@ use super::{
     returned::{header_block, is_safe, message_id_of, quotable, with_line_ends},
     words::{Word, Words},
 };
-use crate::mail::Address;
+use crate::{
+    mail::Address,
+    mime::{ascii_header, with_ascii_headers},
+};
 
 impl Report<'_> {
     /// Makes the notice, in the first of the reader's languages that there are words for.
     pub fn compose(&self, templates: &Templates) -> Notice {
-        match self.returned {
-            Returned::Full(octets) if !is_safe(octets) => {
+        let Returned::Full(octets) = self.returned else { return self.written(templates) };
+        match self.whole(octets) {
+            Ok(whole) => Report { returned: Returned::Full(&whole), ..*self }.written(templates),
+            Err(omission) => {
                 let returned = Returned::Headers(header_block(octets));
-                Self { returned, omission: Some(Omission::LongLines), ..*self }.written(templates)
+                Self { returned, omission: Some(omission), ..*self }.written(templates)
             }
-            _ => self.written(templates),
         }
+    }
+
+    /// The message as it may be sent to this reader.
+    fn whole<'o>(&self, octets: &'o [u8]) -> Result<Cow<'o, [u8]>, Omission> {
+        let whole = with_line_ends(octets);
+        if !is_safe(&whole) {
+            return Err(Omission::LongLines);
+        }
+        if self.is_international() || whole.is_ascii() {
+            return Ok(whole);
+        }
+        let ascii = match whole {
+            Cow::Borrowed(octets) => with_ascii_headers(octets),
+            Cow::Owned(octets) => with_ascii_headers(&octets).map(|it| it.into_owned().into()),
+        };
+        ascii.map_err(|_| Omission::Unconvertible)
+    }
+
+    /// The header as it may be sent to this reader.
+    fn quoted<'o>(&self, header: &'o [u8]) -> Cow<'o, [u8]> {
+        let refused = self.omission == Some(Omission::Refused);
+        if self.is_international() || refused || header.is_ascii() {
+            return quotable(header, refused);
+        }
+        quotable(&ascii_header(&with_line_ends(header)), false).into_owned().into()
     }
 
     fn written(&self, templates: &Templates) -> Notice {
@@ -37,8 +66,8 @@ impl Report<'_> {
         let international = self.is_international();
         let status = delivery_status(self, international);
         let returned = match self.returned {
-            Returned::Full(octets) => with_line_ends(octets),
-            Returned::Headers(octets) => quotable(octets, self.omission == Some(Omission::Refused)),
+            Returned::Full(octets) => Cow::Borrowed(octets),
+            Returned::Headers(octets) => self.quoted(octets),
         };
         let eight_bit = !returned.is_ascii() || !status.is_ascii();
         let boundary = self.boundary(&[text.as_bytes(), &status, &returned]);

@@ -8,7 +8,9 @@
 //! Addresses, replies and the returned message are strangers' words. Whatever they hold, the
 //! notice has each header line once, its lines end in CRLF, and its boundary occurs nowhere else.
 //! The returned part is the message octet for octet, so the notice holds octets above 127 when
-//! the message does ([`Notice::eight_bit`]). But no notice is worse than what a server has to take:
+//! the message does ([`Notice::eight_bit`]). But a reader with an address in ASCII gets its headers in
+//! ASCII, as a server without SMTPUTF8 does (RFC 6533 section 4): nothing says that his server takes
+//! others. And no notice is worse than what a server has to take:
 //! of a message with longer lines, and of one that was refused for its content, the header comes
 //! back, with what is too long in it cut ([`Omission`]).
 //!

@@ -78,7 +78,8 @@ pub struct RecipientReport<'a> {
 /// The part of the message that comes back. Lines end in CRLF; an end of line that does not is made one.
 #[derive(Clone, Copy, Debug)]
 pub enum Returned<'a> {
-    /// All of it, unless it holds what a mail server need not take: [`Omission::LongLines`].
+    /// All of it, unless it holds what a mail server need not take ([`Omission::LongLines`]), or
+    /// [`Omission::Unconvertible`].
     Full(&'a [u8]),
     /// Its header ([`super::header_block`]), as much of it as any mail server takes. Empty: nothing
     /// comes back.
@@ -95,6 +96,9 @@ pub enum Omission {
     Refused,
     /// It is larger than what comes back here.
     TooLarge,
+    /// Its headers are beyond ASCII, its reader's are not, and they have no form in ASCII: a boundary is
+    /// none, or there are too many of them.
+    Unconvertible,
 }
 
 /// A notice ready to be sent.

@@ -241,8 +241,8 @@ fn the_text_is_in_a_language_of_its_reader() {
 
 #[test]
 fn the_returned_part_is_the_message_octet_for_octet() {
-    let eight_bit = "Subject: \u{e9}\r\n\r\n\u{2713} \t \r\n\r\n.\r\nFrom x\r\n";
-    let latin = b"Subject: \xe9\r\n\r\n\xff\xfe\r\n";
+    let eight_bit = "Subject: x\r\n\r\n\u{2713} \t \r\n\r\n.\r\nFrom x\r\n";
+    let latin = b"Subject: x\r\n\r\n\xff\xfe\r\n";
     let boundary = b"Subject: x\r\n\r\n--=_0000000070000\r\n--=_0000000070000_--\r\n";
     let no_end = b"Subject: x\r\n\r\nno end";
     let no = Reply::plain(550, "no");
@@ -281,19 +281,20 @@ fn no_notice_is_worse_than_what_any_server_takes_and_says_what_is_left_out() {
     let no = Reply::plain(550, "message has lines too long for transport");
     let recipients = [to("b@c.example", &no)];
     let x = |count| "x".repeat(count);
-    let header = "Subject: x\r\nFrom: \u{e9}\r\n";
+    let header = "Subject: x\r\nX: \u{e9}\r\n";
+    let ascii = "Subject: x\r\nX: =?UTF-8?Q?=C3=A9?=\r\n";
     let body = format!("{header}\r\nfine\r\n{}\r\n", x(999));
-    let fits = format!("{header}\r\n{}\r\n", x(998));
+    let fits = format!("{ascii}\r\n{}\r\n", x(998));
     let line = format!("Subject: x\r\nX: {}\r\n\r\nbody\r\n", x(3_000));
     let cut = format!("Subject: x\r\nX: {} [...]\r\n", x(897));
     let nul = format!("{header}\r\na\0b\r\n");
     let long = "since the message\r\nhas lines of more than 998 characters";
     let rows: [(&str, Option<Omission>, &str, Option<&str>); 5] = [
-        (&body, None, header, Some(long)),
-        (&nul, None, header, Some(long)),
+        (&body, None, ascii, Some(long)),
+        (&nul, None, ascii, Some(long)),
         (&line, None, &cut, Some(long)),
         (&fits, None, &fits, None),
-        (header, Some(Omission::Refused), "Subject: x\r\nFrom: ??\r\n", Some("what is in it")),
+        (header, Some(Omission::Refused), "Subject: x\r\nX: ??\r\n", Some("what is in it")),
     ];
     for (content, omission, want, words) in rows {
         let full = Returned::Full(content.as_bytes());
@@ -390,8 +391,13 @@ proptest! {
             prop_assert!((9..=11).contains(&all), "{:?}", names);
             let PartType::Multipart(parts) = &parsed.parts[0].body else { panic!("no multipart") };
             prop_assert_eq!(parts.len(), 3);
-            if is_safe(&header) {
-                prop_assert_eq!(part(&parsed, 2), &*with_line_ends(&header));
+            let part = part(&parsed, 2);
+            if is_safe(&header) && (smtputf8 || header.is_ascii()) {
+                prop_assert_eq!(part, &*with_line_ends(&header));
+            } else if is_safe(&header) {
+                let lines = part.split_inclusive(|c| *c == b'\n');
+                let mut header = lines.take_while(|line| !line.trim_ascii().is_empty());
+                prop_assert!(header.all(<[u8]>::is_ascii));
             }
             prop_assert!(is_safe(&content));
             let ours = &content[..parsed.parts[parts[2] as usize].offset_body as usize];
@@ -448,6 +454,51 @@ fn readers_beyond_ascii_get_global_notices_and_others_encoded_addresses() {
         assert!(
             text.contains(&format!("Diagnostic-Code: X-relais; 550 5.1.1 {said}\r\n")),
             "{text}"
+        );
+    }
+}
+
+#[test]
+fn readers_in_ascii_get_back_headers_in_ascii() {
+    let message = |subject: &str, kind: &str, name: &str, boundary: &str| {
+        format!(
+            "Subject: {subject}\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/mixed; boundary=\"{boundary}\"\r\n\r\n--{boundary}\r\n\
+             Content-Type: {kind}\r\n\r\nSubject: {subject}\r\n\r\nbody \u{fc}\r\n--{boundary}\r\n\
+             Content-Disposition: attachment; {name}\r\n\r\n\u{f6}\r\n--{boundary}--\r\n"
+        )
+    };
+    let (filename, parameter) = ("filename=\"\u{fc}\"", "filename*=UTF-8''%C3%BC");
+    let code = "=?UTF-8?Q?Gr=C3=BC=C3=9Fe?=";
+    let before = message("Gr\u{fc}\u{df}e", "message/global", filename, "b");
+    let after = message(code, "message/rfc822", parameter, "b");
+    let odd = message("x", "message/rfc822", "filename=x", "\u{fc}");
+    let odd_header = "Subject: x\r\nMIME-Version: 1.0\r\n\
+                      Content-Type: multipart/mixed; boundary*=UTF-8''%C3%BC\r\n";
+    let cannot = "has characters outside ASCII";
+    let header = |content: &'static str| Returned::Headers(content.as_bytes());
+    let no = Reply::plain(550, "no");
+    let recipients = [to("b@c.example", &no)];
+    // the reader, what comes back, how, whether it is without content
+    let rows = [
+        ("ann@a.example", Returned::Full(before.as_bytes()), &*after, false),
+        ("j\u{f6}rg@a.example", Returned::Full(before.as_bytes()), &before, false),
+        ("ann@a.example", Returned::Full(odd.as_bytes()), odd_header, true),
+        ("j\u{f6}rg@a.example", Returned::Full(odd.as_bytes()), &odd, false),
+        ("ann@a.example", header("Subject: \u{fc}\r\n"), "Subject: =?UTF-8?Q?=C3=BC?=\r\n", false),
+        ("j\u{f6}rg@a.example", header("Subject: \u{fc}\r\n"), "Subject: \u{fc}\r\n", false),
+    ];
+    for (reader, returned, want, is_without) in rows {
+        let report = Report { to: reader, returned, ..report(Kind::Failed, &recipients) };
+        let notice = report.compose(&TEMPLATES);
+        assert_eq!(notice.smtputf8, !reader.is_ascii());
+        assert_eq!(notice.eight_bit, !want.is_ascii() || notice.smtputf8);
+        let text = String::from_utf8(notice.content).expect("UTF-8");
+        assert!(text.contains(&format!("\r\n\r\n{want}")), "{reader}: {text}");
+        assert_eq!(text.contains(cannot), is_without, "{text}");
+        assert_eq!(
+            text.contains("\r\nContent-Type: text/rfc822-headers\r\n"),
+            is_without || matches!(returned, Returned::Headers(_)) && reader.is_ascii()
         );
     }
 }

@@ -20,6 +20,7 @@
 //! | `return_long_lines.txt` | a line of it is longer than mail servers have to take |
 //! | `return_refused.txt` | the message was refused for what is in it, or for its size |
 //! | `return_large.txt` | it is larger than `notary.content_return_limit` |
+//! | `return_unconvertible.txt` | its headers are beyond ASCII, and have no form in ASCII for its reader |
 //!
 //! English, German and French are built in. A file `<templates>/<language>/return_*.txt` stands
 //! in for the built-in one; what a language lacks is taken from the shorter tag (`de` for
@@ -210,6 +211,7 @@ impl Words {
             Omission::LongLines => 0,
             Omission::Refused => 1,
             Omission::TooLarge => 2,
+            Omission::Unconvertible => 3,
         };
         &self.files[1 + Kind::ALL.len() + behind_the_news]
     }
@@ -271,7 +273,7 @@ fn file_name(path: &Path) -> &str {
 }
 
 /// The files of a language, and the news that each is for.
-const FILES: [(&str, Option<Kind>); 12] = [
+const FILES: [(&str, Option<Kind>); 13] = [
     ("return_prefix.txt", None),
     ("return_failed.txt", Some(Kind::Failed)),
     ("return_timedout.txt", Some(Kind::TimedOut)),
@@ -283,6 +285,7 @@ const FILES: [(&str, Option<Kind>); 12] = [
     ("return_long_lines.txt", None),
     ("return_refused.txt", None),
     ("return_large.txt", None),
+    ("return_unconvertible.txt", None),
     ("return_suffix.txt", None),
 ];
 
@@ -303,6 +306,7 @@ macro_rules! built_in {
                 include_str!(concat!("templates/", $language, "/return_long_lines.txt")),
                 include_str!(concat!("templates/", $language, "/return_refused.txt")),
                 include_str!(concat!("templates/", $language, "/return_large.txt")),
+                include_str!(concat!("templates/", $language, "/return_unconvertible.txt")),
                 include_str!(concat!("templates/", $language, "/return_suffix.txt")),
             ],
         )
@@ -347,11 +351,16 @@ mod tests {
             }
             assert!(text(words.prefix()).contains("<Id>"), "{language}");
             assert!(text(words.suffix()).contains("<Postmaster>"), "{language}");
-            let [long, refused, large] =
-                [Omission::LongLines, Omission::Refused, Omission::TooLarge]
-                    .map(|omission| text(words.omission(omission)));
+            let [long, refused, large, unconvertible] = [
+                Omission::LongLines,
+                Omission::Refused,
+                Omission::TooLarge,
+                Omission::Unconvertible,
+            ]
+            .map(|omission| text(words.omission(omission)));
             assert!(long.contains("998") && !refused.is_empty() && !large.is_empty());
             assert!(refused != large && !refused.contains("998") && !large.contains("998"));
+            assert!(unconvertible.contains("ASCII") && !large.contains("ASCII"));
         }
     }
 

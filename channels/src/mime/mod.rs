@@ -18,7 +18,9 @@ mod quoted;
 mod survey;
 mod walk;
 
-use ascii::ascii_header;
+use std::borrow::Cow;
+
+pub(crate) use ascii::ascii_header;
 pub use convert::Converter;
 use header::{is_global, without_global};
 pub use survey::{Conversion, Survey};
@@ -61,6 +63,23 @@ pub enum Unconvertible {
     /// Octets above 127 in what parts the parts of a multipart.
     #[error("the boundary of a multipart holds octets above 127")]
     Boundary,
+}
+
+/// The content with its headers in ASCII, those of its parts and of messages within it as well; bodies
+/// stay. All of it is in memory.
+pub(crate) fn with_ascii_headers(content: &[u8]) -> Result<Cow<'_, [u8]>, Unconvertible> {
+    let mut survey =
+        Survey::new(Demand { seven_bit: false, max_line: usize::MAX, ascii_header: true });
+    survey.feed(content);
+    let conversion = survey.finish()?;
+    if !conversion.changes_something() {
+        return Ok(Cow::Borrowed(content));
+    }
+    let mut new = Vec::with_capacity(content.len() + content.len() / 4);
+    let mut converter = Converter::new(&conversion);
+    converter.feed(content, &mut new);
+    converter.finish(&mut new);
+    Ok(Cow::Owned(new))
 }
 
 /// The header of an entity as a server without SMTPUTF8 takes it; `None`: as it is.

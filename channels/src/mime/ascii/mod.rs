@@ -21,7 +21,7 @@ use words::{as_they_are, unstructured};
 use crate::mail::{fields, named};
 
 /// The header, its blank line included, with every field in ASCII.
-pub(super) fn ascii_header(header: &[u8]) -> Vec<u8> {
+pub(crate) fn ascii_header(header: &[u8]) -> Vec<u8> {
     let (header, blank_line) = header.split_at(blank_line(header));
     let mut new = Vec::with_capacity(header.len() + header.len() / 4);
     for field in fields(header) {
