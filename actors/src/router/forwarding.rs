@@ -8,7 +8,7 @@ use relais_channels::mail::Address;
 use super::{
     routes::{Question, Routes},
     steps::{Step, Trace},
-    submission::{FORWARD, one_field},
+    submission::{FORWARD, address_field},
 };
 
 /// The address that a recipient is to be instead; `None`: it stands for itself.
@@ -27,7 +27,8 @@ pub(super) fn forwarded(
     let by_sender;
     let probe = if routes.forward_probe.by_sender {
         let source = question.earlier.unwrap_or(question.source_channel);
-        by_sender = format!("{source}|{}|{}", one_field(question.sender), one_field(mailbox));
+        by_sender =
+            format!("{source}|{}|{}", address_field(question.sender), address_field(mailbox));
         &by_sender
     } else {
         mailbox

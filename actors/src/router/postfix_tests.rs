@@ -434,7 +434,10 @@ async fn access_tables_are_asked_about_virtual_addresses() {
     let table = relais_config::MappingTable::parse(entries.into()).unwrap();
     config.mappings.insert("ORIG_SEND_ACCESS".to_owned(), table);
     let joe = "lmtp unix:/var/imap/socket/lmtp joe";
-    same(&config, &[("x@v.example", "550 5.7.1 Not you"), ("y@v.example", joe)]).await;
+    let no = "550 5.7.1 Not you";
+    let rows = [("x@v.example", no), ("\"x\"@v.example", no), ("X@v.example.", no)];
+    same(&config, &rows).await;
+    same(&config, &[("y@v.example", joe)]).await;
 }
 
 #[tokio::test]

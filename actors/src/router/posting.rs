@@ -25,7 +25,7 @@ use super::{
     refusal::{MAX_EXPANSION, Refusal},
     routes::{HeaderPassword, Poster, Question, Routes},
     steps::{Step, Trace},
-    submission::one_field,
+    submission::address_field,
     url_asks::UrlAsks,
 };
 use crate::directory::{
@@ -377,7 +377,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
     async fn maps(&mut self, table: &str, name: &str) -> Result<bool, Refusal> {
         let table = table.to_owned();
         let Some(table) = self.routes.mapping(Some(&table)) else { return Ok(false) };
-        let probe = one_field(name);
+        let probe = address_field(name);
         let is_looked_at = self.trace.is_on();
         let said = UrlAsks::answered(self.lookup, |urls| {
             let tables =
