@@ -55,13 +55,12 @@ pub fn folded(text: &str) -> String {
 /// The key of a table under which an address, a part of one, or a pattern for domains is found in any
 /// spelling: folded, its domain in ASCII. What stands alone and has no dot is no domain.
 pub fn table_key(text: &str) -> String {
-    let folded = folded(text);
-    if folded.is_ascii() || !folded.contains(['@', '.', '|']) {
-        return folded;
+    if text.is_ascii() || !text.contains(['@', '.', '|']) {
+        return folded(text);
     }
-    let domain = folded.rfind('@').map_or(0, |at| at + 1);
-    let (local, domain) = folded.split_at(domain);
-    format!("{local}{}", with_labels_in_ascii(domain))
+    // Domains in the case that they have: IDNA does not take the sigma at the end of a word for another.
+    let (local, domain) = text.split_at(text.rfind('@').map_or(0, |at| at + 1));
+    folded(local) + &folded(&with_labels_in_ascii(domain))
 }
 
 /// A pattern with the domains behind each `@` in ASCII, as far as wildcards leave whole labels of them.
@@ -196,6 +195,8 @@ mod tests {
             ("tag|grüße.example", "tag|xn--gre-6ka8l.example"),
             ("@grüße.example", "@xn--gre-6ka8l.example"),
             ("jörg@", "jörg@"),
+            ("ΟΔΟΣ@Dömäin.ΟΔΟΣ", "οδος@xn--dmin-moa0i.xn--pxavbq"),
+            ("Dömäin.ΟΔΟΣ", "xn--dmin-moa0i.xn--pxavbq"),
             ("", ""),
         ];
         for (text, want) in rows {
