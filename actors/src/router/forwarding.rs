@@ -4,6 +4,7 @@
 //! start; an address that is its own result stands for itself.
 
 use relais_channels::mail::Address;
+use relais_config::grammar::table_key;
 
 use super::{
     routes::{Question, Routes},
@@ -41,7 +42,7 @@ pub(super) fn forwarded(
         Some(mapped) => (FORWARD, mapped.text),
         None => ("forward.database", database.get(probe)?.to_owned()),
     };
-    if target.eq_ignore_ascii_case(mailbox) {
+    if table_key(&target) == table_key(mailbox) {
         return None;
     }
     trace.note(|| Step::Alias { source, targets: vec![target.clone()] });

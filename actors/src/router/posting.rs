@@ -338,9 +338,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         let source = self.question.earlier.unwrap_or(self.question.source_channel);
         match &condition.test {
             PostingTest::Channel(list) => Ok(list.has(&source.to_ascii_lowercase())),
-            PostingTest::Login(list) => {
-                Ok(!user.is_empty() && list.has(&user.to_ascii_lowercase()))
-            }
+            PostingTest::Login(list) => Ok(!user.is_empty() && list.has(&table_key(user))),
             PostingTest::Author(list) if author.addresses.iter().any(|own| list.has(own)) => {
                 Ok(true)
             }
@@ -539,7 +537,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
                     }
                 }
                 MemberUrl::Address(address) => {
-                    let found = self.entries(&address.to_ascii_lowercase()).await?;
+                    let found = self.entries(&table_key(address)).await?;
                     lists.extend(found.into_iter().filter(|entry| entry.is_group()));
                 }
             }
@@ -578,7 +576,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             lists.extend(entry.filter(|entry| entry.is_group()));
         }
         for address in addresses {
-            let found = self.entries(&address.to_ascii_lowercase()).await?;
+            let found = self.entries(&table_key(address)).await?;
             lists.extend(found.into_iter().filter(|entry| entry.is_group()));
         }
         Ok(false)
