@@ -4,7 +4,7 @@
 //! options, deferral. An entry that makes no sense is refused with a reason and never guessed at.
 
 use relais_channels::mail::is_domain;
-use relais_config::grammar::{ascii_domain, is_unprintable};
+use relais_config::grammar::{ascii_domain, is_nameable};
 
 use super::{
     entry::{Entry, Kind},
@@ -58,13 +58,14 @@ fn is_host(host: &str) -> bool {
 /// in either, as in the original's `LDAP_UID_INVALID_CHARS`.
 fn check_uid(entry: &Entry) -> Result<(), EntryError> {
     let uid = entry.first("uid").ok_or(EntryError::NoUid)?;
-    let is_beyond_ascii = |c: char| !c.is_ascii() && !is_unprintable(c) && !c.is_whitespace();
+    let is_beyond_ascii = |c: char| !c.is_ascii() && !c.is_whitespace();
     let sound = |c: char| c.is_ascii_graphic() && !UID_INVALID.contains(c) || is_beyond_ascii(c);
     let reserved = ["anonymous", "anybody", "anyone"];
     if uid.is_empty()
         || uid.len() > 127
         || uid.starts_with(['-', '.'])
         || !uid.chars().all(sound)
+        || !is_nameable(uid)
         || uid.contains("..")
         || uid.ends_with('.')
         || reserved.iter().any(|name| uid.eq_ignore_ascii_case(name))

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use relais_channels::mail::Address;
+use relais_config::grammar::{folded, table_key};
 
 use super::{filter::is_like, member_url::MemberSearch};
 
@@ -86,7 +87,7 @@ impl PosterList {
 
     /// Adds a name as it is; asterisks in it stand for anything.
     pub fn add_name(&mut self, name: &str) {
-        let name = name.to_ascii_lowercase();
+        let name = table_key(name);
         if name.contains('*') {
             self.patterns.push(name.split('*').map(Into::into).collect());
         } else {
@@ -108,8 +109,8 @@ impl PosterList {
 /// The one spelling of a mailbox: whom a list bars could come in quotes or with a final dot.
 pub(crate) fn spelled(address: &Address) -> String {
     let normal = address.normal();
-    let route = address.as_str().len() - address.mailbox().len();
-    normal[route..].to_ascii_lowercase()
+    let route = address.in_one_form().len() - address.mailbox().len();
+    folded(&normal[route..])
 }
 
 #[cfg(test)]
@@ -120,12 +121,16 @@ mod tests {
     fn names_are_compared_by_one_spelling() {
         let mut list = PosterList::default();
         list.add_address(&Address::parse("\"Ann\"@X.example.").unwrap());
+        list.add_address(&Address::parse("@a.example:\"JO\u{308}RG\"@Grüße.example.").unwrap());
         list.add_name("*@Y.example");
+        list.add_name("*@Ü.example");
         list.add_name("tcp_*");
         let rows = [
             ("ann@x.example", true),
             ("\"ann\"@x.example", false),
             ("bob@x.example", false),
+            ("jörg@xn--gre-6ka8l.example", true),
+            ("bob@xn--tda.example", true),
             ("bob@y.example", true),
             ("bob@a.y.example", false),
             ("tcp_local", true),
@@ -136,6 +141,6 @@ mod tests {
         for (name, want) in rows {
             assert_eq!(list.has(name), want, "{name}");
         }
-        assert_eq!(list.patterns(), 2);
+        assert_eq!(list.patterns(), 3);
     }
 }

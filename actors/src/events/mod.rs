@@ -13,7 +13,7 @@ mod session;
 pub mod transaction;
 
 pub use life::{DestinationResumed, DestinationSuspended};
-pub use printable::{MAX_CHARS, Printable, is_hostile, printable};
+pub use printable::{MAX_CHARS, Printable, printable};
 pub use session::{
     AuthEnded, ConnectionRefused, HandshakeEnded, SessionEnd, SessionEnded, SessionStarted,
 };

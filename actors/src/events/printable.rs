@@ -2,8 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
-/// Shows text that a peer chose: control characters, line separators and characters that turn
-/// the direction of writing as `?`, and what is longer than [`MAX_CHARS`] cut off with `…`.
+use relais_config::grammar::is_unprintable;
+
+/// Shows text that a peer chose: control characters, line separators, characters that turn the
+/// direction of writing and unseen ones as `?`, and what is longer than [`MAX_CHARS`] cut off with `…`.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<T>(pub T);
 
@@ -39,7 +41,7 @@ impl fmt::Write for Filter<'_, '_> {
             match self.room {
                 0 => return Ok(()),
                 1 => self.inner.write_char('…')?,
-                _ => self.inner.write_char(if is_hostile(c) { '?' } else { c })?,
+                _ => self.inner.write_char(if is_unprintable(c) { '?' } else { c })?,
             }
             self.room -= 1;
         }
@@ -51,12 +53,6 @@ impl fmt::Write for Filter<'_, '_> {
 fn is_plain(text: &str) -> bool {
     let odd = |c: u8| !(b' '..=b'~').contains(&c);
     !text.bytes().fold(false, |found, c| found | odd(c))
-}
-
-/// Whether a character may move, hide or reorder what stands around it.
-pub fn is_hostile(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    c.is_control() || turns
 }
 
 /// Longer than any reply line and any address that is accepted.
@@ -73,6 +69,7 @@ mod tests {
             ("an end of line", "a\r\nb", "a??b"),
             ("an escape sequence", "\u{1b}[2J", "?[2J"),
             ("a change of direction", "a\u{202e}b", "a?b"),
+            ("what is not seen", "a\u{ad}b\u{200d}c\u{e0041}", "a?b?c?"),
             ("letters of other scripts", "Grüße", "Grüße"),
             ("nothing", "", ""),
         ];

@@ -33,7 +33,7 @@ use super::{
     routes::{Question, Routes},
     submission::{
         FROM_ACCESS, INTERNAL_IP, MAIL_ACCESS, ORIG_MAIL_ACCESS, ORIG_SEND_ACCESS, PORT_ACCESS,
-        SEND_ACCESS, Submission, TcpEnds, one_field,
+        SEND_ACCESS, Submission, TcpEnds, address_field,
     },
     url_asks::UrlAsks,
 };
@@ -219,7 +219,7 @@ pub(super) async fn from_access(
         let tables = if is_asked { routes.tables_looked_at() } else { routes.tables() };
         let tables = Tables { urls: urls.map(|urls| urls as &dyn UrlResults), ..tables };
         Ruling::of(FROM_ACCESS, (routes, &tables), || {
-            let (sender, user) = (one_field(sender), one_field(submission.authenticated));
+            let (sender, user) = (address_field(sender), address_field(submission.authenticated));
             format!("{submission}|{source_channel}|{sender}|{user}")
         })
     };

@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 
 use relais_channels::mail::ErrorsTo;
+use relais_config::grammar::table_key;
 
 /// The addresses that were looked up, and who led to whom.
 #[derive(Default)]
 pub(super) struct Circles {
-    /// By address, in lower case.
+    /// By address, in the spelling that keys of tables have.
     known: HashMap<String, usize>,
     nodes: Vec<Node>,
 }
@@ -42,13 +43,13 @@ impl Circles {
         from: Option<usize>,
         errors_to: Option<&ErrorsTo>,
     ) -> Option<usize> {
-        let lower = address.to_ascii_lowercase();
-        if let Some(known) = self.known.get(&lower) {
+        let key = table_key(address);
+        if let Some(known) = self.known.get(&key) {
             self.nodes[*known].from.extend(from);
             return None;
         }
         let node = self.nodes.len();
-        self.known.insert(lower, node);
+        self.known.insert(key, node);
         self.nodes.push(Node {
             address: address.to_owned(),
             errors_to: errors_to.cloned(),
@@ -60,7 +61,7 @@ impl Circles {
 
     /// Whether `address` is that of `from` itself.
     pub(super) fn is_same(&self, address: &str, from: Option<usize>) -> bool {
-        from.is_some() && self.known.get(&address.to_ascii_lowercase()).copied() == from
+        from.is_some() && self.known.get(&table_key(address)).copied() == from
     }
 
     /// It leads where its members lead.
@@ -136,6 +137,10 @@ mod tests {
             [("l", &["p", "x"]), ("p", &["q"]), ("q", &["r"]), ("r", &["p"])];
         assert_eq!(circular(&three, &["x"]), ["p"]);
         assert_eq!(circular(&three, &["x", "r"]), none);
+        // One name in three spellings.
+        let spellings: [(&str, &[&str]); 2] =
+            [("l", &["bö@ü.test", "x"]), ("bö@ü.test", &["BÖ@ü.test", "bo\u{308}@xn--tda.test"])];
+        assert_eq!(circular(&spellings, &["x"]), ["bö@ü.test"]);
         // Nobody leads anywhere: that is the recipient's own refusal.
         assert_eq!(circular(&[("a", &["b"]), ("b", &["a"])], &[]), none);
     }

@@ -21,7 +21,8 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use relais_channels::mail::{ErrorsTo, PostCheck, Reply, XQuota};
+use relais_channels::mail::{Address, ErrorsTo, PostCheck, Reply, XQuota};
+use relais_config::grammar::table_key;
 use tracing::warn;
 
 use super::{
@@ -145,7 +146,7 @@ fn tell_of_failed(routes: &Routes, recipient: &str, failed: &[Failed], trace: &T
         return;
     }
     // The details that a stranger thinks of make no other list.
-    let lower = recipient.to_ascii_lowercase();
+    let lower = table_key(recipient);
     let (local, domain) = lower.split_once('@').unwrap_or((&lower[..], ""));
     let list = (user_of(local, &routes.delimiter).unwrap_or(local), domain);
     if !trace.is_on() && STALE.is_due(&list) {
@@ -353,7 +354,10 @@ impl Expansion {
             host: route.host.to_string(),
             address: route.address.to_string(),
         });
-        let way = (Arc::clone(&route.channel), Arc::clone(&route.host), route.address.clone());
+        let in_form = Some(&route.address).filter(|address| !address.is_ascii());
+        let in_form = in_form.and_then(|address| Address::parse(address).ok());
+        let address = in_form.map_or_else(|| route.address.clone(), |its| its.in_one_form().into());
+        let way = (Arc::clone(&route.channel), Arc::clone(&route.host), address);
         if self.known.insert(way) {
             self.routes.push(route);
         }

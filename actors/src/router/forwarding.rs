@@ -4,11 +4,12 @@
 //! start; an address that is its own result stands for itself.
 
 use relais_channels::mail::Address;
+use relais_config::grammar::table_key;
 
 use super::{
     routes::{Question, Routes},
     steps::{Step, Trace},
-    submission::{FORWARD, one_field},
+    submission::{FORWARD, address_field},
 };
 
 /// The address that a recipient is to be instead; `None`: it stands for itself.
@@ -27,7 +28,8 @@ pub(super) fn forwarded(
     let by_sender;
     let probe = if routes.forward_probe.by_sender {
         let source = question.earlier.unwrap_or(question.source_channel);
-        by_sender = format!("{source}|{}|{}", one_field(question.sender), one_field(mailbox));
+        by_sender =
+            format!("{source}|{}|{}", address_field(question.sender), address_field(mailbox));
         &by_sender
     } else {
         mailbox
@@ -40,7 +42,7 @@ pub(super) fn forwarded(
         Some(mapped) => (FORWARD, mapped.text),
         None => ("forward.database", database.get(probe)?.to_owned()),
     };
-    if target.eq_ignore_ascii_case(mailbox) {
+    if table_key(&target) == table_key(mailbox) {
         return None;
     }
     trace.note(|| Step::Alias { source, targets: vec![target.clone()] });

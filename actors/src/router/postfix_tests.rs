@@ -434,7 +434,46 @@ async fn access_tables_are_asked_about_virtual_addresses() {
     let table = relais_config::MappingTable::parse(entries.into()).unwrap();
     config.mappings.insert("ORIG_SEND_ACCESS".to_owned(), table);
     let joe = "lmtp unix:/var/imap/socket/lmtp joe";
-    same(&config, &[("x@v.example", "550 5.7.1 Not you"), ("y@v.example", joe)]).await;
+    let no = "550 5.7.1 Not you";
+    let rows = [("x@v.example", no), ("\"x\"@v.example", no), ("X@v.example.", no)];
+    same(&config, &rows).await;
+    same(&config, &[("y@v.example", joe)]).await;
+}
+
+#[tokio::test]
+async fn a_name_beyond_ascii_gets_one_copy_in_any_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("virtual", "lü@v.example bö@b.example, BÖ@B.example, bo\u{308}@b.example\n"),
+        ("aliases", "lö.ü: bö, BÖ, bo\u{308}\nout: bö@b.example, bo\u{308}@b.example\n"),
+    ];
+    let mut config = config(folder.path(), &files);
+    config.channels[0].mailbox_transport = Some("lmtp:unix:/s".to_owned());
+    let to = ["bö", "BÖ", "bo\u{308}"].map(str::to_owned);
+    config.aliases.insert("lä.ü".to_owned(), to.into());
+    let (near, far) = ("lmtp unix:/s bö", "tcp_local b.example bö@b.example");
+    let rows = [
+        ("lü@v.example", far),
+        ("LU\u{308}@v.example", far),
+        ("out", far),
+        ("lö.ü", near),
+        ("lä.ü", near),
+        ("LÄ.Ü", near),
+    ];
+    same(&config, &rows).await;
+}
+
+#[tokio::test]
+async fn transports_know_a_domain_by_its_own_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let transport = "Dömäin.ΟΔΟΣ lmtp1:inet:localhost:24\n";
+    let config = config(folder.path(), &[("transport", transport)]);
+    let routes = Routes::new(&config).unwrap();
+    for (domain, is_meant) in [("Dömäin.ΟΔΟΣ", true), ("dömäin.οδοσ", true), ("dömäin.οδος", false)]
+    {
+        let found = way(&routes, &format!("x@{domain}"), false, &Source::None).await;
+        assert_eq!(found.starts_with("lmtp1 "), is_meant, "{domain}: {found}");
+    }
 }
 
 #[tokio::test]

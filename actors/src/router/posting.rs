@@ -25,7 +25,7 @@ use super::{
     refusal::{MAX_EXPANSION, Refusal},
     routes::{HeaderPassword, Poster, Question, Routes},
     steps::{Step, Trace},
-    submission::one_field,
+    submission::address_field,
     url_asks::UrlAsks,
 };
 use crate::directory::{
@@ -338,9 +338,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         let source = self.question.earlier.unwrap_or(self.question.source_channel);
         match &condition.test {
             PostingTest::Channel(list) => Ok(list.has(&source.to_ascii_lowercase())),
-            PostingTest::Login(list) => {
-                Ok(!user.is_empty() && list.has(&user.to_ascii_lowercase()))
-            }
+            PostingTest::Login(list) => Ok(!user.is_empty() && list.has(&table_key(user))),
             PostingTest::Author(list) if author.addresses.iter().any(|own| list.has(own)) => {
                 Ok(true)
             }
@@ -377,7 +375,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
     async fn maps(&mut self, table: &str, name: &str) -> Result<bool, Refusal> {
         let table = table.to_owned();
         let Some(table) = self.routes.mapping(Some(&table)) else { return Ok(false) };
-        let probe = one_field(name);
+        let probe = address_field(name);
         let is_looked_at = self.trace.is_on();
         let said = UrlAsks::answered(self.lookup, |urls| {
             let tables =
@@ -539,7 +537,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
                     }
                 }
                 MemberUrl::Address(address) => {
-                    let found = self.entries(&address.to_ascii_lowercase()).await?;
+                    let found = self.entries(&table_key(address)).await?;
                     lists.extend(found.into_iter().filter(|entry| entry.is_group()));
                 }
             }
@@ -578,7 +576,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             lists.extend(entry.filter(|entry| entry.is_group()));
         }
         for address in addresses {
-            let found = self.entries(&address.to_ascii_lowercase()).await?;
+            let found = self.entries(&table_key(address)).await?;
             lists.extend(found.into_iter().filter(|entry| entry.is_group()));
         }
         Ok(false)

@@ -44,11 +44,19 @@ impl fmt::Display for TcpEnds {
 }
 
 /// A text of a peer's as one field of a probe: a bar in it would begin another, and who writes one
-/// into an address would choose what the entries behind it see. An address is in its one form.
+/// into it would choose what the entries behind it see.
 pub(super) fn one_field(text: &str) -> Cow<'_, str> {
-    let address = if text.is_ascii() { None } else { Address::parse(text).ok() };
-    let text = address.map_or(text.into(), |its| Cow::Owned(its.in_one_form().to_owned()));
-    if text.contains('|') { text.replace('|', "%7C").into() } else { text }
+    if text.contains('|') { text.replace('|', "%7C").into() } else { text.into() }
+}
+
+/// An address as one field of a probe, in its one spelling: needless quotes or a final dot would keep
+/// it from the entry that is about it. What is no address, or names no domain, stays as it is.
+pub(super) fn address_field(text: &str) -> Cow<'_, str> {
+    let address = Address::parse(text).ok().filter(|address| address.domain().is_some());
+    match address {
+        Some(address) => one_field(&address.normal()).into_owned().into(),
+        None => one_field(text),
+    }
 }
 
 pub(super) const PORT_ACCESS: &str = "PORT_ACCESS";

@@ -425,13 +425,13 @@ impl<'a> ListReader<'a> {
 impl AddressTable {
     /// The addresses that a name stands for; the name in lower case.
     pub(super) fn get(&self, name: &str) -> Option<Cow<'_, [String]>> {
-        let own = self.own.get(name).map(|targets| targets.as_slice().into());
+        let own = self.own.get(&*key_of(name)).map(|targets| targets.as_slice().into());
         own.or_else(|| Some(targets(self.file.as_ref()?.get(name)?).into()))
     }
 
     /// The list with parameters that a name stands for, in lower case.
     pub(super) fn list(&self, name: &str) -> Option<&ListAlias> {
-        if self.lists.is_empty() { None } else { self.lists.get(name) }
+        if self.lists.is_empty() { None } else { self.lists.get(&*key_of(name)) }
     }
 
     /// The setting that a name of aliases stands in, or that names its file; the name in lower case.
@@ -445,7 +445,7 @@ impl AddressTable {
 
     /// Whether a name is there, in lower case.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.own.contains_key(name)
+        self.own.contains_key(&*key_of(name))
             || self.file.as_ref().is_some_and(|file| file.get(name).is_some())
     }
 
@@ -466,7 +466,7 @@ impl DatabaseTable {
         if self.is_empty() {
             return None;
         }
-        let own = self.own.get(key).or_else(|| self.own.get(&key.to_ascii_lowercase()));
+        let own = self.own.get(key).or_else(|| self.own.get(&table_key(key)));
         own.map(String::as_str).or_else(|| self.file.as_ref()?.get(key))
     }
 
@@ -487,6 +487,11 @@ impl TransportTable {
     pub(super) fn is_empty(&self) -> bool {
         self.own.is_empty() && self.file.as_ref().is_none_or(TextTable::is_empty)
     }
+}
+
+/// The key of a name in lower case.
+fn key_of(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() { name.into() } else { table_key(name).into() }
 }
 
 /// A word about an entry.

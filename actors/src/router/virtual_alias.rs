@@ -7,7 +7,10 @@
 use std::collections::HashSet;
 
 use relais_channels::mail::Address;
-use relais_config::{channel::Program, grammar::folded};
+use relais_config::{
+    channel::Program,
+    grammar::{folded, table_key},
+};
 
 use super::{
     accounts::user_of,
@@ -45,7 +48,7 @@ impl<L: Lookup> VirtualAliases<'_, L> {
         while at < list.len() {
             for passes in 0.. {
                 let current = list[at].clone();
-                if ends_in_itself.contains(&current.to_ascii_lowercase()) {
+                if ends_in_itself.contains(&table_key(&current)) {
                     break;
                 }
                 let found = match first.take() {
@@ -56,8 +59,9 @@ impl<L: Lookup> VirtualAliases<'_, L> {
                 if passes == MAX_VIRTUAL || list.len() + found.len() > MAX_VIRTUAL {
                     return Err(Refusal::Virtual);
                 }
-                if found.iter().any(|result| result.eq_ignore_ascii_case(&current)) {
-                    ends_in_itself.insert(current.to_ascii_lowercase());
+                let key = table_key(&current);
+                if found.iter().any(|result| table_key(result) == key) {
+                    ends_in_itself.insert(key);
                 }
                 let mut found = found.into_iter();
                 list[at] = found.next().unwrap_or(current);
@@ -66,7 +70,7 @@ impl<L: Lookup> VirtualAliases<'_, L> {
             at += 1;
         }
         let mut seen = HashSet::new();
-        list.retain(|address| seen.insert(address.to_ascii_lowercase()));
+        list.retain(|address| seen.insert(table_key(address)));
         self.trace.note(|| Step::Alias { source: "virtual_alias", targets: list.clone() });
         Ok(Some(list))
     }

@@ -7,7 +7,7 @@
 
 use std::{io::Write, sync::Arc};
 
-use relais_config::grammar::is_printable;
+use relais_config::grammar::is_nameable;
 use smallvec::SmallVec;
 
 use super::{
@@ -744,7 +744,7 @@ fn requeued(reply: &Reply) -> Reply {
 /// Whether an address can stand in a command line.
 fn is_sendable(address: &str) -> bool {
     address.bytes().all(|c| (b' '..=b'~').contains(&c))
-        || !address.is_ascii() && is_printable(address)
+        || !address.is_ascii() && is_nameable(address)
 }
 
 fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, net::IpAddr};
 
-use relais_config::grammar::{ascii_domain, composed, is_domain, is_printable, literal, undotted};
+use relais_config::grammar::{ascii_domain, composed, is_domain, is_nameable, literal, undotted};
 
 /// A forward path: `user@domain`, `"quoted user"@domain`, `user@[literal]`, `@a,@b:user@domain`,
 /// or a bare `user` (postmaster, and mailboxes over LMTP).
@@ -79,7 +79,7 @@ impl Address {
         }
         let is_ascii = text.is_ascii();
         let is_control = |c: u8| c < b' ' || c == 0x7f;
-        if text.bytes().any(is_control) || !is_ascii && !is_printable(text) {
+        if text.bytes().any(is_control) || !is_ascii && !is_nameable(text) {
             return Err(AddressError::Character);
         }
         let parts = Parts::of(text)?;
@@ -385,6 +385,12 @@ mod tests {
             ("a\u{202e}b@c", AddressError::Character),
             ("a\u{2066}b@c", AddressError::Character),
             ("a\u{200f}b@c", AddressError::Character),
+            ("ann\u{200b}@c", AddressError::Character),
+            ("j\u{f6}\u{ad}rg@c", AddressError::Character),
+            ("a\u{200d}b@c", AddressError::Character),
+            ("\u{f6}\u{200c}@c", AddressError::Character),
+            ("ann\u{e0041}@c", AddressError::Character),
+            ("ann@\u{fc}\u{feff}.test", AddressError::Character),
             ("a@-\u{fc}.test", AddressError::Domain),
             ("a@\u{301}.test", AddressError::Domain),
             ("a@\u{fc}..test", AddressError::Domain),
@@ -441,6 +447,7 @@ mod tests {
             ("@[IPv6:::1]:jdoe@\u{fc}.test", "@[IPv6:::1]:jdoe@xn--tda.test", Some(true)),
             ("j\u{f6}rg@[192.0.2.1]", "j\u{f6}rg@[192.0.2.1]", None),
             ("\u{4f8b}\u{3048}", "\u{4f8b}\u{3048}", None),
+            ("\u{645}\u{6cc}\u{200c}\u{62e}@c", "\u{645}\u{6cc}\u{200c}\u{62e}@c", None),
             ("jdoe+Gru\u{308}\u{df}e@c", "jdoe+Gr\u{fc}\u{df}e@c", None),
         ];
         for (text, form, ascii) in rows {

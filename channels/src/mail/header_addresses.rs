@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use relais_config::grammar::is_printable;
+use relais_config::grammar::is_nameable;
 
 use super::header_scan::{fields, named};
 
@@ -219,7 +219,7 @@ fn plain(value: &[u8], at: Range<usize>) -> Option<(Range<usize>, String)> {
         text.extend_from_slice(value.get(i..end)?);
         (i, last) = (end, end);
     }
-    let text = String::from_utf8(text).ok().filter(|text| is_printable(text))?;
+    let text = String::from_utf8(text).ok().filter(|text| is_nameable(text))?;
     Some((first?..last, text))
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use relais_config::grammar::is_printable;
+use relais_config::grammar::is_nameable;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -167,7 +167,7 @@ impl fmt::Display for OriginalRecipient {
 /// Whether this may stand in a parameter beyond ASCII: `utf-8-addr-unitext` (RFC 6533 section 3), and as much of
 /// ASCII as is no blank, for a peer that does not encode what it should.
 fn is_unitext(text: &str) -> bool {
-    is_printable(text) && !text.contains([' ', '='])
+    is_nameable(text) && !text.contains([' ', '='])
 }
 
 /// The address type of RFC 6533.

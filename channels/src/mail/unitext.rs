@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use relais_config::grammar::is_unprintable;
+use relais_config::grammar::{is_nameable, is_unprintable};
 
 /// Writes a text so: `\x{F6}` for a character beyond ASCII, and for those of ASCII that mean something
 /// there.
@@ -39,10 +39,10 @@ pub fn decode(encoded: &str) -> Option<String> {
         let sound =
             (2..=6).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_hexdigit());
         let c = sound.then(|| u32::from_str_radix(digits, 16).ok()).flatten();
-        text.push(c.and_then(char::from_u32).filter(|c| !is_unprintable(*c))?);
+        text.push(c.and_then(char::from_u32)?);
         text.push_str(rest);
     }
-    Some(text)
+    is_nameable(&text).then_some(text)
 }
 
 #[cfg(test)]
@@ -60,6 +60,9 @@ mod tests {
             ("\\x{5C}x{41}", Some("\\x{41}")),
             ("\\x{0A}", None),
             ("\\x{202E}", None),
+            ("a\\x{200B}b", None),
+            ("a\\x{200D}b", None),
+            ("ü\\x{200D}ü@x", Some("ü\u{200d}ü@x")),
             ("\\x{D800}", None),
             ("\\x{110000}", None),
             ("\\x{F}", None),

@@ -4,9 +4,7 @@
 
 use base64::engine::general_purpose::NO_PAD;
 use base64::{Engine as _, alphabet::IMAP_MUTF7, engine::general_purpose::GeneralPurpose};
-use relais_config::grammar::{
-    ascii_domain, composed, folded, is_printable, is_unprintable, undotted,
-};
+use relais_config::grammar::{ascii_domain, composed, folded, is_nameable, undotted};
 
 use crate::mail::Address;
 
@@ -105,9 +103,10 @@ impl MailboxName {
 
 /// Whether the original's store takes `uid` for one.
 fn is_uid(uid: &str) -> bool {
-    let is_beyond_ascii = |c: char| !c.is_ascii() && !is_unprintable(c) && !c.is_whitespace();
+    let is_beyond_ascii = |c: char| !c.is_ascii() && !c.is_whitespace();
     let plain = |c: char| c.is_ascii_graphic() && !"%?*&/:\\\"".contains(c) || is_beyond_ascii(c);
-    (1..=MAX_UID).contains(&uid.len()) && !uid.starts_with(['.', '-']) && uid.chars().all(plain)
+    let is_bounded = (1..=MAX_UID).contains(&uid.len()) && !uid.starts_with(['.', '-']);
+    is_bounded && uid.chars().all(plain) && is_nameable(uid)
 }
 
 /// Levels may be separated by dots or slashes. `&` begins the encoding of what is not ASCII,
@@ -116,7 +115,7 @@ fn folder(folder: &str) -> Option<Box<str>> {
     if folder.len() > MAX_FOLDER || folder.contains(['&', '~', '*', '%', '\\', '"']) {
         return None;
     }
-    if !is_printable(folder) {
+    if !is_nameable(folder) {
         return None;
     }
     let folder = folder.replace('/', ".");
@@ -239,6 +238,9 @@ mod tests {
         ];
         for (name, address, want) in rows {
             assert_eq!(path(address), Err(want), "{name}");
+        }
+        for unseen in ["ü\u{200d}", "ä\u{200b}ü", "a\u{ad}"] {
+            assert_eq!(MailboxName::new(unseen, "a.test", ""), Err(NameError::Uid), "{unseen:?}");
         }
         assert!(path(&long[1..]).is_ok());
     }

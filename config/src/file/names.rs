@@ -9,7 +9,7 @@ use crate::{
         reader::{Node, Reader},
     },
     grammar::{
-        NextHop, NextHops, Transport, ascii_domain, is_channel, is_unprintable, undotted,
+        NextHop, NextHops, Transport, ascii_domain, is_channel, is_nameable, undotted,
         without_percents,
     },
 };
@@ -101,11 +101,11 @@ pub(crate) const CLASSES: Formed = Formed {
 pub(crate) fn is_mailbox(text: &str) -> bool {
     let plain = |c: char| {
         let is_atom = c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-        is_atom || !c.is_ascii() && !is_unprintable(c)
+        is_atom || !c.is_ascii()
     };
     text.rsplit_once('@').is_some_and(|(user, domain)| {
         let is_domain = is_host(domain) && !domain.ends_with('.');
-        (1..=64).contains(&user.len()) && user.chars().all(plain) && is_domain
+        (1..=64).contains(&user.len()) && user.chars().all(plain) && is_nameable(user) && is_domain
     })
 }
 

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_normalization::{
+    IsNormalized, UnicodeNormalization, char::canonical_combining_class, is_nfc_quick,
+};
 
 use super::domain::is_domain_name;
 
@@ -14,7 +16,7 @@ pub fn ascii_domain(name: &str) -> Option<Cow<'_, str>> {
         return is_domain_name(name).then_some(Cow::Borrowed(name));
     }
     // Longer ones than any name, in whatever script, need not be looked at.
-    if name.len() > MAX_UNICODE_NAME || !is_printable(name) {
+    if name.len() > MAX_UNICODE_NAME || !is_nameable(name) {
         return None;
     }
     let (rules, denied) = (Uts46::new(), AsciiDenyList::URL);
@@ -55,13 +57,12 @@ pub fn folded(text: &str) -> String {
 /// The key of a table under which an address, a part of one, or a pattern for domains is found in any
 /// spelling: folded, its domain in ASCII. What stands alone and has no dot is no domain.
 pub fn table_key(text: &str) -> String {
-    let folded = folded(text);
-    if folded.is_ascii() || !folded.contains(['@', '.', '|']) {
-        return folded;
+    if text.is_ascii() || !text.contains(['@', '.', '|']) {
+        return folded(text);
     }
-    let domain = folded.rfind('@').map_or(0, |at| at + 1);
-    let (local, domain) = folded.split_at(domain);
-    format!("{local}{}", with_labels_in_ascii(domain))
+    // Domains in the case that they have: IDNA does not take the sigma at the end of a word for another.
+    let (local, domain) = text.split_at(text.rfind('@').map_or(0, |at| at + 1));
+    folded(local) + &folded(&with_labels_in_ascii(domain))
 }
 
 /// A pattern with the domains behind each `@` in ASCII, as far as wildcards leave whole labels of them.
@@ -91,19 +92,46 @@ fn with_labels_in_ascii(labels: &str) -> String {
     out
 }
 
-/// Whether a text has none of the characters that mean something to a terminal or to the order of what
-/// stands around them: control characters, ends of lines and paragraphs, marks of direction.
+/// Whether a text has none of the characters of [`is_unprintable`].
 pub fn is_printable(text: &str) -> bool {
     !text.chars().any(is_unprintable)
 }
 
-/// Whether a character means something to a terminal, or to the order of what stands around it.
+/// Whether a character means something to a terminal, or to the order of what stands around it, or is not
+/// seen at all: control characters, ends of lines and paragraphs, marks of direction, soft hyphens, joiners,
+/// tags. Selectors of variants are none of these.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether a text has none of these but joiners between letters beyond ASCII, which some scripts are
+/// written with: what may stand in an address or a name of a mailbox.
+pub fn is_nameable(text: &str) -> bool {
+    let mut before = None;
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let is_joined = || {
+            let mut around = [before, rest.clone().next()].into_iter();
+            matches!(c, '\u{200c}' | '\u{200d}') && around.all(|c| c.is_some_and(is_joinable))
+        };
+        if is_unprintable(c) && !is_joined() {
+            return false;
+        }
+        before = Some(c);
+    }
+    true
+}
+
+/// A letter beyond ASCII, or the sign that takes its vowel away (RFC 5892 appendix A.1).
+fn is_joinable(c: char) -> bool {
+    !c.is_ascii() && (c.is_alphabetic() || canonical_combining_class(c) == VIRAMA)
+}
+
+/// The combining class of signs that take a vowel away.
+const VIRAMA: u8 = 9;
 /// Octets of the longest name in UTF-8: 253 of ASCII stand for fewer characters, of 4 octets at most.
 const MAX_UNICODE_NAME: usize = 4 * 253;
 
@@ -137,6 +165,10 @@ mod tests {
             ("ü/b.example", None, None),
             ("\u{301}a.example", None, None),
             ("\u{202e}ü.example", None, None),
+            ("gr\u{ad}üße.example", None, None),
+            ("gr\u{200b}üße.example", None, None),
+            ("ü\u{200d}ü.example", None, None),
+            ("\u{dc1}\u{dca}\u{200d}\u{dbb}.example", Some("xn--10cl1a711o.example"), None),
             ("a\u{2028}ü.example", None, None),
             ("ü\u{7f}.example", None, None),
             ("aא.example", None, None),
@@ -196,6 +228,8 @@ mod tests {
             ("tag|grüße.example", "tag|xn--gre-6ka8l.example"),
             ("@grüße.example", "@xn--gre-6ka8l.example"),
             ("jörg@", "jörg@"),
+            ("ΟΔΟΣ@Dömäin.ΟΔΟΣ", "οδος@xn--dmin-moa0i.xn--pxavbq"),
+            ("Dömäin.ΟΔΟΣ", "xn--dmin-moa0i.xn--pxavbq"),
             ("", ""),
         ];
         for (text, want) in rows {
@@ -219,7 +253,26 @@ mod tests {
     fn what_means_something_to_a_terminal_is_not_printable() {
         for c in ["\u{1b}", "\u{7f}", "\u{9b}", "\u{85}", "\u{2028}", "\u{202e}", "\u{2069}"] {
             assert!(!is_printable(&format!("a{c}b")), "{c:?}");
+            assert!(!is_nameable(&format!("ä{c}ü")), "{c:?}");
         }
-        assert!(is_printable("grüße 例え \u{a0}"));
+        // Unseen characters: between letters beyond ASCII only joiners may stand.
+        let unseen =
+            "\u{ad}\u{180e}\u{200b}\u{200c}\u{200d}\u{2060}\u{2064}\u{feff}\u{e0001}\u{e007f}";
+        for c in unseen.chars() {
+            assert!(!is_printable(&format!("ä{c}ü")), "{c:?}");
+            let is_joiner = matches!(c, '\u{200c}' | '\u{200d}');
+            assert_eq!(is_nameable(&format!("ä{c}ü")), is_joiner, "{c:?}");
+            for text in [
+                format!("a{c}ü"),
+                format!("ü{c}a"),
+                format!("{c}ü"),
+                format!("ü{c}"),
+                format!("ä{c}{c}ü"),
+            ] {
+                assert!(!is_nameable(&text), "{text:?}");
+            }
+        }
+        assert!(is_printable("grüße 例え \u{a0}\u{fe0f}"));
+        assert!(is_nameable("grüße 例え \u{dc1}\u{dca}\u{200d}\u{dbb}\u{dd3}"));
     }
 }

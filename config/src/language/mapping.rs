@@ -8,6 +8,7 @@
 
 mod element;
 mod index;
+mod input;
 mod pattern;
 mod pattern_parser;
 mod probe;

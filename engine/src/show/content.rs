@@ -1,6 +1,6 @@
 //! The content of a message for whoever reads it: as it is for a pipe, harmless for a terminal.
 
-use relais_actors::events::is_hostile;
+use relais_config::grammar::is_unprintable;
 
 /// Takes octets as they come and gives what is to be written.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ fn harmless(octets: &[u8]) -> String {
             '\n' | '\t' => shown.push(c),
             '\0'..='\x1f' => shown.extend(['^', char::from(c as u8 + b'@')]),
             '\x7f' => shown.push_str("^?"),
-            c if is_hostile(c) => shown.push('?'),
+            c if is_unprintable(c) => shown.push('?'),
             c => shown.push(c),
         }
     }

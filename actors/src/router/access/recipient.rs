@@ -18,7 +18,7 @@ use crate::{
         refusal::{Refusal, is_lookup_failure},
         routes::{Admitted, Resolution, Route},
         steps::{Step, Trace},
-        submission::one_field,
+        submission::address_field,
         url_asks::UrlAsks,
     },
 };
@@ -152,7 +152,7 @@ impl Asking<'_> {
         let tables = if self.trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
         let tables = Tables { urls: self.urls.map(|urls| urls as &dyn UrlResults), ..tables };
         let ruling = Ruling::of(table, (routes, &tables), || {
-            let (sender, to) = (one_field(sender), one_field(to));
+            let (sender, to) = (address_field(sender), address_field(to));
             let send = format!("{source_channel}|{sender}|{channel}|{to}");
             match submission {
                 _ if [ORIG_SEND_ACCESS, SEND_ACCESS].contains(&table) => send,

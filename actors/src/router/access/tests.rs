@@ -155,6 +155,37 @@ fn flags_take_their_arguments_in_order() {
 }
 
 #[tokio::test]
+async fn an_address_in_another_spelling_is_the_same() {
+    let entries = [
+        ("*|MAIL|*|x@blocked.test|*", "$Nno"),
+        ("*|MAIL|*|jörg@grüße.test|*", "$Nno"),
+        ("*|MAIL|*|y@blocked。test|*", "$Nno"),
+        ("*|MAIL|*|\"a$ b\"@c.test|*", "$N"),
+    ];
+    let routes = routes("FROM_ACCESS", &entries);
+    let rows = [
+        ("x@blocked.test", Some(0)),
+        ("X@Blocked.test.", Some(0)),
+        ("x@blocked。test。", Some(0)),
+        ("\"x\"@blocked.test", Some(0)),
+        ("\"\\x\"@blocked.test.", Some(0)),
+        ("x.@blocked.test", None),
+        ("JÖRG@GRÜßE.test.", Some(1)),
+        ("\"JO\u{308}RG\"@xn--gre-6ka8l.test", Some(1)),
+        ("jorg@grüße.test", None),
+        ("y@blocked.test", Some(2)),
+        ("\"a b\"@c.test", Some(3)),
+        ("", None),
+    ];
+    for (sender, want) in rows {
+        let asked = (&routes, &LdifDirectory::default());
+        let submission = Submission::default();
+        let ruling = from_access(asked, ("tcp_local", sender), submission, true).await.unwrap();
+        assert_eq!(ruling.expect("the table").entry, want, "{sender}");
+    }
+}
+
+#[tokio::test]
 async fn from_access_sees_the_connection_and_the_name() {
     let entries = [
         ("TCP|127.0.0.1|25|192.0.2.7|*|SMTP/spam*|MAIL|tcp_local|*|", "$Nno"),

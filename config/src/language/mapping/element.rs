@@ -2,7 +2,7 @@
 
 #[derive(Clone, Debug)]
 pub(super) enum Element {
-    /// In lower case.
+    /// In lower case, composed.
     Literal(Box<[u8]>),
     /// `%` and its kin.
     One(Class, Option<usize>),

@@ -16,6 +16,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::{
     element::{Element, in_v4, in_v6, parsed},
+    input::Input,
     pattern::Pattern,
     result::Overrun,
 };
@@ -100,23 +101,23 @@ impl Index {
     /// The entries from `from` on that may match; takes what it costs from `steps`.
     pub(super) fn candidates(
         &self,
-        input: &str,
+        input: Input<'_>,
         from: usize,
         steps: &mut u32,
     ) -> Result<Candidates, Overrun> {
         let cost = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let mut pay =
             |count| steps.checked_sub(cost(count)).map(|left| *steps = left).ok_or(Overrun);
-        pay(1 + input.len() / OCTETS_OF_A_STEP)?;
+        let octets = input.octets();
+        pay(1 + octets.len() / OCTETS_OF_A_STEP)?;
         let mut found = self.others.clone();
         let mut seen = vec![false; self.by_text.len()];
-        for text in self.texts.find_overlapping_iter(input) {
+        for text in self.texts.find_overlapping_iter(octets) {
             pay(1)?;
             if !std::mem::replace(&mut seen[text.pattern().as_usize()], true) {
                 found.extend(&self.by_text[text.pattern().as_usize()]);
             }
         }
-        let octets = input.as_bytes();
         if !self.v4.masks.is_empty() {
             each_address(octets, in_v4, LONGEST_V4, |text| {
                 if let Some(address) = parsed::<Ipv4Addr>(text) {

@@ -1,6 +1,7 @@
 //! Patterns of mapping tables.
 //!
-//! Matching is by octets, blind to ASCII case. A pattern whose wildcards take anything, all greedy
+//! Matching is by octets, blind to case: of what is beyond ASCII by those of its [`Folded`](super::input::Folded)
+//! form. A pattern whose wildcards take anything, all greedy
 //! or all minimal, is matched in one pass over the input. In others the wildcards are tried in the
 //! original's order; what has failed once at a place is not tried there again, so that the time
 //! is bounded by pattern x input. Back references cannot be remembered like that: a pattern that
@@ -10,6 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{
     element::{Class, Element, MAX_WILDCARDS, Star, in_v4, in_v6, parsed},
+    input::Input,
     pattern_parser::Elements,
     result::Overrun,
 };
@@ -59,7 +61,7 @@ pub(crate) enum Field {
 
 /// The texts that the saved wildcards of a pattern stood for.
 pub(crate) struct Wildcards<'a> {
-    input: &'a str,
+    input: Input<'a>,
     spans: Spans,
 }
 
@@ -127,19 +129,19 @@ impl Pattern {
     /// Matches the whole of `input`, and takes what it costs from `fuel`.
     pub(crate) fn match_text<'a>(
         &self,
-        input: &'a str,
+        input: Input<'a>,
         fuel: &mut u32,
     ) -> Result<Option<Wildcards<'a>>, Overrun> {
         if let Some(straight) = &self.straight {
-            let cost = 1 + input.len() / OCTETS_OF_A_STEP;
+            let cost = 1 + input.octets().len() / OCTETS_OF_A_STEP;
             *fuel = fuel.checked_sub(cost as u32).ok_or(Overrun)?;
-            let spans = straight.match_octets(&self.elements, input.as_bytes());
+            let spans = straight.match_octets(&self.elements, input.octets());
             return Ok(spans.map(|spans| Wildcards { input, spans }));
         }
         let stock = if self.refers { MAX_STEPS.min(*fuel) } else { *fuel };
         let mut run = Run {
             elements: &self.elements,
-            input: input.as_bytes(),
+            input: input.octets(),
             spans: Spans::default(),
             failed: Vec::new(),
             steps: stock,
@@ -303,8 +305,8 @@ impl Wildcards<'_> {
     /// Appends what wildcard `n` stood for. A wildcard may have cut a character of several
     /// octets in two; its remains show as replacement characters.
     pub(crate) fn get(&self, n: usize) -> std::borrow::Cow<'_, str> {
-        let (start, end) = self.spans.get(n).copied().unwrap_or_default();
-        String::from_utf8_lossy(&self.input.as_bytes()[start..end])
+        let span = self.spans.get(n).copied().unwrap_or_default();
+        String::from_utf8_lossy(self.input.written(span))
     }
 }
 

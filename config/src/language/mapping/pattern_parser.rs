@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::element::{Class, Element, MAX_WILDCARDS, Star};
+use super::{
+    element::{Class, Element, MAX_WILDCARDS, Star},
+    input::folded,
+};
 use crate::language::template::{Scanner, TemplateError};
 
 /// The elements of a pattern.
@@ -49,7 +52,7 @@ impl PatternParser<'_> {
             '$' => self.dollar(offset),
             _ => {
                 self.scanner.next();
-                self.literal.push(c.to_ascii_lowercase());
+                self.literal.push(c);
                 Ok(())
             }
         }
@@ -159,7 +162,7 @@ impl PatternParser<'_> {
     }
 
     fn flush(&mut self) {
-        let literal = std::mem::take(&mut self.literal);
+        let literal = folded(&std::mem::take(&mut self.literal));
         if !literal.is_empty() {
             self.elements.push(Element::Literal(literal.into_bytes().into()));
         }

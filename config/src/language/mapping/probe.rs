@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    input::{Folded, Input},
     pattern::Wildcards,
     result::{MAX_TEXT, Mapped, MappingFlags, Next, Overrun},
     table::{MappingTable, Tables},
@@ -114,7 +115,9 @@ impl<'a> ProbeRun<'a> {
     ) -> Result<Option<Mapped>, Overrun> {
         let mut found: Option<Mapped> = None;
         let (mut passes, mut again) = (0, false);
-        let mut candidates = table.candidates(input, 0, &mut self.steps)?;
+        let mut folded = Folded::of(input);
+        let mut candidates =
+            table.candidates(Input::new(input, folded.as_ref()), 0, &mut self.steps)?;
         loop {
             let Some(n) = candidates.next() else {
                 if !std::mem::take(&mut again) {
@@ -122,13 +125,15 @@ impl<'a> ProbeRun<'a> {
                 }
                 passes = another(passes)?;
                 let input = found.as_ref().map_or(input, |mapped| &mapped.text);
+                let input = Input::new(input, folded.as_ref());
                 candidates = table.candidates(input, 0, &mut self.steps)?;
                 continue;
             };
             let now = found.as_ref().map_or(input, |mapped| &mapped.text);
             let set = found.as_ref().map_or_else(MappingFlags::default, |mapped| mapped.flags);
             let asked = given.and(set);
-            let Some((text, next)) = self.apply(table, n, now, asked)? else { continue };
+            let subject = Input::new(now, folded.as_ref());
+            let Some((text, next)) = self.apply(table, n, subject, asked)? else { continue };
             let flags = set.and(table.parsed[n].template.flags);
             self.note("result", || result(n, &text, flags, next));
             let changed = next != Next::End && text != now;
@@ -140,9 +145,13 @@ impl<'a> ProbeRun<'a> {
                 Next::Loop => again = true,
                 Next::Restart => (again, passes) = (false, another(passes)?),
             }
+            if changed {
+                folded = Folded::of(now);
+            }
             let from = if next == Next::Restart { 0 } else { n + 1 };
             if changed || next == Next::Restart {
-                candidates = table.candidates(now, from, &mut self.steps)?;
+                let input = Input::new(now, folded.as_ref());
+                candidates = table.candidates(input, from, &mut self.steps)?;
             }
         }
     }
@@ -153,7 +162,7 @@ impl<'a> ProbeRun<'a> {
         &mut self,
         table: &MappingTable,
         n: usize,
-        input: &str,
+        input: Input<'_>,
         flags: MappingFlags,
     ) -> Result<Option<(String, Next)>, Overrun> {
         let entry = &table.parsed[n];

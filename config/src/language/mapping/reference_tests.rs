@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{element::MAX_WILDCARDS, pattern::Pattern, *};
+use super::{element::MAX_WILDCARDS, input::Input, pattern::Pattern, *};
 
 /// A part of a pattern, and how it is written.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ proptest! {
         let pattern = Pattern::parse(&written).unwrap();
         let mut reference = Reference { parts: &parts, input: input.as_bytes(), saved: Vec::new() };
         let matches = reference.from(0, 0);
-        let found = pattern.match_text(&input, &mut 1_000_000).ok().flatten();
+        let found = pattern.match_text(Input::new(&input, None), &mut 1_000_000).ok().flatten();
         prop_assert_eq!(found.is_some(), matches, "{} {}", written, input);
         if let Some(found) = found {
             for (n, (start, end)) in reference.saved.iter().take(MAX_WILDCARDS).enumerate() {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     index::{Candidates, Index},
+    input::Input,
     pattern::{Field, Pattern},
     result::{Calls, Overrun},
     sequence::Sequences,
@@ -111,7 +112,7 @@ impl MappingTable {
     /// Entries that may match, in their order from `from` on.
     pub(super) fn candidates(
         &self,
-        input: &str,
+        input: Input<'_>,
         from: usize,
         steps: &mut u32,
     ) -> Result<Candidates, Overrun> {
