@@ -69,8 +69,7 @@ impl Postfix {
         fs::write(config.join("main.cf"), main).expect("a configuration");
         fs::write(config.join("checks"), "/^Subject:/ PREPEND X-Prepended: by header_checks\n")
             .expect("a table");
-        let master = SERVICES.map(|(name, rest)| format!("{name} {rest}\n")).concat();
-        let master = format!("{master}lmtp unix - - n - - lmtp {flags}\n");
+        let master = postfix_services(&[("lmtp", &format!("unix - - n - - lmtp {flags}"))]);
         fs::write(config.join("master.cf"), master).expect("a configuration");
         succeed(&mut postfix.command("start"), b"");
         postfix
@@ -202,11 +201,18 @@ pub fn open_folder() -> TempDir {
     folder
 }
 
+/// A `master.cf` of these services and those without which no Postfix handles mail, none of them in a
+/// chroot.
+pub fn postfix_services(more: &[(&str, &str)]) -> String {
+    let line = |(name, rest): &(&str, &str)| format!("{name} {rest}\n");
+    SERVICES.iter().chain(more).map(line).collect()
+}
+
 /// The sender of all of it.
 const SENDER: &str = "a@client.test";
 
 const SERVICES: [(&str, &str); 15] = [
-    ("pickup", "unix n - n 60 1 pickup"),
+    ("pickup", "unix n - n 1 1 pickup"),
     ("cleanup", "unix n - n - 0 cleanup"),
     ("qmgr", "unix n - n 300 1 qmgr"),
     ("rewrite", "unix - - n - - trivial-rewrite"),

@@ -110,9 +110,9 @@ fn cyrus_takes_what_it_knows_and_its_session_is_written_down() {
 }
 
 /// It looks at RCPT whether somebody is over quota by then, and takes what no longer fits; of two messages
-/// of one Message-ID it keeps the first, and gives an id to those that have none.
+/// of one Message-ID and one Date it keeps the first, and gives an id to those that have none.
 #[test]
-fn cyrus_puts_off_who_is_over_quota_and_keeps_one_of_a_message_id() {
+fn cyrus_puts_off_who_is_over_quota_and_keeps_one_of_a_message_id_and_date() {
     if !needs_root() || !needs(&["/usr/lib/cyrus/bin/lmtpd"]) {
         return;
     }
@@ -122,25 +122,37 @@ fn cyrus_puts_off_who_is_over_quota_and_keeps_one_of_a_message_id() {
     let (alice, bob) = ("alice@relais.example", "bob@relais.example");
     send(&instance, &[alice], "too much", 20_000);
     eventually("it goes in", PATIENCE, || ended(&instance, alice).len() == 1);
-    send(&instance, &[alice, bob], "both", 200);
+    let dated = |to: &[&str], hour: u32| {
+        let text = format!(
+            "Subject: both\r\nMessage-ID: <both@client.test>\r\n\
+             Date: Mon, 30 Nov 2026 0{hour}:00:00 +0000\r\n\r\nboth\r\n"
+        );
+        let mut client = Dialogue::open(instance.settings.smtp);
+        client.message("a@sender.test", to, text.as_bytes()).expect(250);
+    };
+    dated(&[alice, bob], 1);
     eventually("bob has it", PATIENCE, || ended(&instance, bob).len() == 1);
     eventually("alice waits", PATIENCE, || ended(&instance, alice).len() == 2);
     let refused = &ended(&instance, alice)[1];
     assert!(refused.contains("\"action\":\"Q\"") && refused.contains("\"452 4.2.2"), "{refused}");
     assert_eq!(store.messages().len(), 2);
-    send(&instance, &[bob], "both", 300);
+    // One of another date is another message to it.
+    dated(&[bob], 1);
+    dated(&[bob], 2);
     let without = b"Subject: x\r\n\r\nno id, no date\r\n";
     for _ in 0..2 {
         let mut client = Dialogue::open(instance.settings.smtp);
         client.message("a@sender.test", &[bob], without).expect(250);
     }
-    eventually("it says that it took all", PATIENCE, || ended(&instance, bob).len() == 4);
+    eventually("it says that it took all", PATIENCE, || ended(&instance, bob).len() == 5);
     let all = ended(&instance, bob);
     assert!(all.iter().all(|line| line.contains("\"action\":\"D\"")), "{all:#?}");
     let ids = |message: &String| message.to_lowercase().contains("\nmessage-id: <");
     assert_eq!(
         (store.messages().len(), store.messages().iter().filter(|m| ids(m)).count()),
-        (4, 4)
+        (5, 5),
+        "{:#?}",
+        store.messages()
     );
     assert!(!instance.log().contains("suspended"), "{}", instance.log());
 }
