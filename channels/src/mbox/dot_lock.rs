@@ -8,13 +8,13 @@ use std::{
     fs::{self, File},
     hash::{BuildHasher, Hasher, RandomState},
     io::{Read, Write},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, OwnedFd},
     sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, fstat, openat, statat, unlinkat},
+    fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, linkat, openat, statat, unlinkat},
     io::Errno,
     process::{Pid, getpid, test_kill_process},
 };
@@ -35,16 +35,9 @@ impl DotLock {
         let mut name = mailbox.to_owned();
         name.push(DOT_LOCK);
         let failed = |error: Errno| AppendError::of("lock", &error.into());
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
         for _ in 0..2 {
-            match openat(folder, &name, flags | OFlags::NOFOLLOW, mode) {
-                Ok(lock) => {
-                    let stat = fstat(&lock).map_err(failed)?;
-                    // An empty one locks as well.
-                    let _ = File::from(lock).write_all(OURSELVES.text().as_bytes());
-                    return Ok(Some(Self { name, identity: (stat.st_dev, stat.st_ino) }));
-                }
+            match make(folder, &name) {
+                Ok(stat) => return Ok(Some(Self { name, identity: (stat.st_dev, stat.st_ino) })),
                 Err(Errno::EXIST) if is_stale(folder, &name) => {
                     tracing::warn!(lock = ?name, "a stale dot-lock is removed");
                     // Another one may have done so.
@@ -69,6 +62,35 @@ impl DotLock {
             tracing::warn!(lock = ?name, %error, "a dot-lock of ours cannot be removed");
         }
     }
+}
+
+/// Makes the file. It says whose it is from the moment at which it is there, so that one of a process
+/// that was killed is never empty; where the file system cannot do that, it is written to a moment later.
+fn make(folder: &OwnedFd, name: &OsStr) -> Result<Stat, Errno> {
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let whole = openat(folder, ".", flags | OFlags::TMPFILE, mode).and_then(|lock| {
+        let (stat, lock) = written(lock)?;
+        let path = format!("/proc/self/fd/{}", lock.as_raw_fd());
+        linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)?;
+        Ok(stat)
+    });
+    match whole {
+        Ok(stat) => Ok(stat),
+        Err(Errno::EXIST) => Err(Errno::EXIST),
+        Err(_) => {
+            let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+            openat(folder, name, flags, mode).and_then(written).map(|(stat, _)| stat)
+        }
+    }
+}
+
+fn written(lock: OwnedFd) -> Result<(Stat, File), Errno> {
+    let stat = fstat(&lock)?;
+    let mut lock = File::from(lock);
+    // An empty one locks as well.
+    let _ = lock.write_all(OURSELVES.text().as_bytes());
+    Ok((stat, lock))
 }
 
 /// Whether a program that died left it behind.
@@ -142,7 +164,40 @@ const LONGEST: u64 = 512;
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        thread,
+    };
+
     use super::*;
+
+    #[test]
+    fn a_lock_says_whose_it_is_as_soon_as_it_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OwnedFd::from(File::open(root.path()).unwrap());
+        let (done, path) = (AtomicBool::new(false), root.path().join("joe.lock"));
+        thread::scope(|threads| {
+            let reader = threads.spawn(|| {
+                let mut seen = 0;
+                while !done.load(Relaxed) {
+                    if let Ok(text) = fs::read_to_string(&path) {
+                        assert_eq!(text, OURSELVES.text());
+                        seen += 1;
+                    }
+                }
+                seen
+            });
+            for _ in 0..2_000 {
+                let lock = DotLock::take(&folder, OsStr::new("joe")).unwrap().unwrap();
+                let again = DotLock::take(&folder, OsStr::new("joe"));
+                assert!(matches!(again, Err(AppendError::Busy)), "{again:?}");
+                lock.release(&folder);
+            }
+            done.store(true, Relaxed);
+            assert!(reader.join().unwrap() > 0);
+        });
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn only_a_lock_of_a_process_of_ours_that_has_ended_is_known_for_one() {
