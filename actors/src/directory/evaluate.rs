@@ -3,8 +3,7 @@
 //! Follows the original's order: object classes, status, uid, routing address, mail host, delivery
 //! options, deferral. An entry that makes no sense is refused with a reason and never guessed at.
 
-use relais_channels::mail::is_domain;
-use relais_config::grammar::{ascii_domain, is_nameable};
+use relais_config::grammar::{is_any_domain, is_nameable};
 
 use super::{
     entry::{Entry, Kind},
@@ -28,7 +27,7 @@ pub fn evaluate<'a>(
     } else {
         check_list(entry)?;
     }
-    if let Some(host) = entry.first("mailhost").filter(|host| !is_host(host)) {
+    if let Some(host) = entry.first("mailhost").filter(|host| !is_any_domain(host)) {
         return Err(EntryError::BadMailHost(host.to_owned()));
     }
     if status == EntryStatus::Active
@@ -48,10 +47,6 @@ pub fn evaluate<'a>(
     }
     let applied = active.into_iter().map(|option| options::apply(policy, option, entry, request));
     options::settled(applied.collect(), entry, request)
-}
-
-fn is_host(host: &str) -> bool {
-    is_domain(host) || ascii_domain(host).is_some()
 }
 
 /// A uid becomes the name of a folder and a part of addresses: no character that means anything

@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, fmt, net::IpAddr};
 
-use relais_config::grammar::{ascii_domain, composed, is_domain, is_nameable, literal, undotted};
+use relais_config::grammar::{
+    ascii_domain, composed, is_any_domain, is_nameable, literal, undotted,
+};
 
 /// A forward path: `user@domain`, `"quoted user"@domain`, `user@[literal]`, `@a,@b:user@domain`,
 /// or a bare `user` (postmaster, and mailboxes over LMTP).
@@ -212,7 +214,7 @@ impl Parts {
         let after_local = mailbox + local;
         let at = match text.as_bytes().get(after_local) {
             None => None,
-            Some(_) if is_host(&text[after_local + 1..]) => Some(after_local),
+            Some(_) if is_any_domain(&text[after_local + 1..]) => Some(after_local),
             Some(_) => return Err(AddressError::Domain),
         };
         Ok(Self { mailbox, at, odd_dots })
@@ -235,10 +237,6 @@ impl Parts {
         }
         Some(form)
     }
-}
-
-fn is_host(text: &str) -> bool {
-    if text.is_ascii() { is_domain(text) } else { ascii_domain(text).is_some() }
 }
 
 fn host_in_ascii(text: &str) -> Option<Cow<'_, str>> {
@@ -278,7 +276,7 @@ fn end_of_route(text: &str) -> Result<usize, AddressError> {
         c == ':' && !in_literal
     });
     let colon = colon.ok_or(AddressError::Route)?;
-    let hop = |hop: &str| hop.strip_prefix('@').is_some_and(is_host);
+    let hop = |hop: &str| hop.strip_prefix('@').is_some_and(is_any_domain);
     if text[..colon].split(',').all(hop) { Ok(colon + 1) } else { Err(AddressError::Route) }
 }
 

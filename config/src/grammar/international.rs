@@ -7,7 +7,7 @@ use unicode_normalization::{
     IsNormalized, UnicodeNormalization, char::canonical_combining_class, is_nfc_quick,
 };
 
-use super::domain::is_domain_name;
+use super::domain::{is_domain, is_domain_name};
 
 /// A domain name with each label in ASCII: `xn--gre-6ka8l.example` for `grüße.example`. A name in ASCII
 /// stays as it is written. `None`: it is no domain name, or one that IDNA refuses.
@@ -23,6 +23,11 @@ pub fn ascii_domain(name: &str) -> Option<Cow<'_, str>> {
     let ascii =
         rules.to_ascii(name.as_bytes(), denied, Hyphens::CheckFirstLast, DnsLength::Ignore).ok()?;
     is_domain_name(&ascii).then_some(ascii)
+}
+
+/// Whether `text` is a domain name, in ASCII or beyond, or an address literal.
+pub fn is_any_domain(text: &str) -> bool {
+    if text.is_ascii() { is_domain(text) } else { ascii_domain(text).is_some() }
 }
 
 /// The same name with the labels that stand for others written out: `grüße.example`. `None`: it has no
