@@ -49,7 +49,7 @@ pub(super) struct Courier {
     parts: JobParts,
     outbound: Outbound,
     next_hops: Option<NextHops>,
-    /// Whose choice the first of them is, of the message in hand.
+    /// The one who chose the first of them for the message in hand.
     chosen_by: ChosenBy,
     pub(super) connection: Option<Connection>,
     /// The place among the next hops of the server that was asked last, or is asked next.

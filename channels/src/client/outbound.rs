@@ -45,7 +45,7 @@ pub struct Outbound {
 }
 
 /// A place to say the first words to.
-struct Place<'a> {
+struct Callee<'a> {
     hop: &'a NextHop,
     /// Not of a UNIX socket.
     site: Option<(&'a Site, &'a Server)>,
@@ -182,7 +182,9 @@ impl Outbound {
                     continue;
                 }
             };
-            slower.into_iter().for_each(|address| finder.laggards.note(address));
+            for address in slower {
+                finder.laggards.note(address);
+            }
             match self.connect_tcp(hop, (site, &server), stream).await {
                 Ok(connection) => {
                     finder.laggards.forget(server.address);
@@ -212,7 +214,7 @@ impl Outbound {
         (site, server): (&Site, &Server),
         stream: TcpStream,
     ) -> Result<Connection, Left> {
-        let place = Place { hop, site: Some((site, server)), peer: peer_of(server) };
+        let place = Callee { hop, site: Some((site, server)), peer: peer_of(server) };
         let local = stream.local_addr().map(|its| its.ip()).ok();
         let first = Mutex::new(Some(stream));
         let peer = place.peer.as_str();
@@ -240,7 +242,7 @@ impl Outbound {
         self.settings.progress.waits(WaitsFor::Connect);
         let peer = path.display().to_string();
         let host = peer.as_str().into();
-        let place = Place { hop, site: None, peer };
+        let place = Callee { hop, site: None, peer };
         let open = || async {
             let stream = limited(self.settings.connect_time, UnixStream::connect(path)).await;
             stream.map(Stream::Unix).map_err(|lost| unreachable(&place.peer, &lost))
@@ -253,7 +255,7 @@ impl Outbound {
     /// and need not be.
     async fn opened<Opened>(
         &self,
-        place: &Place<'_>,
+        place: &Callee<'_>,
         host: Arc<str>,
         open: impl Fn() -> Opened,
     ) -> Result<Connection, Left>
@@ -283,13 +285,13 @@ impl Outbound {
         }
     }
 
-    fn opening<'a>(&'a self, place: &Place<'a>, in_clear: bool) -> FirstWords<'a> {
+    fn opening<'a>(&'a self, place: &Callee<'a>, in_clear: bool) -> FirstWords<'a> {
         let Self { dialect, port, settings, security, .. } = self;
-        let Place { hop, site, .. } = *place;
+        let Callee { hop, site, .. } = *place;
         FirstWords { dialect: *dialect, settings, security, hop, site, port: *port, in_clear }
     }
 
-    fn connection(&self, stream: Stream, place: &Place<'_>, host: &Arc<str>) -> Connection {
+    fn connection(&self, stream: Stream, place: &Callee<'_>, host: &Arc<str>) -> Connection {
         let (peer, host) = (place.peer.clone(), Arc::clone(host));
         Connection::new(stream, peer, host, self.dialect, &self.settings)
     }
@@ -303,7 +305,7 @@ impl Outbound {
         host: Arc<str>,
     ) -> Result<Connection, SiteTrouble> {
         let hop = NextHop::Unix("/test".into());
-        let place = Place { hop: &hop, site: None, peer };
+        let place = Callee { hop: &hop, site: None, peer };
         let opened = self.opening(&place, false).open(self.connection(stream, &place, &host)).await;
         opened.map_err(|(NotOpened::Trouble(trouble) | NotOpened::WithoutTls(trouble))| trouble)
     }
