@@ -310,6 +310,59 @@ fn without_dns_the_file_of_hosts_alone_is_asked() {
     eventually("it is delivered, too", PATIENCE, || a.total() == 2);
 }
 
+#[test]
+fn an_operator_sees_where_mail_would_go_and_what_is_in_the_way() {
+    if !needs(&[NameServer::PROGRAM]) {
+        return;
+    }
+    let server = NameServer::start(&[("where.test", ZONE)]);
+    let own = format!("nameservers: [\"127.0.0.1:{}\"]", server.port);
+    let fields = "lastresort: \"c.where.test\", interface_address: [\"192.0.2.1\"]";
+    let allowed = format!("{own}, private_addresses: true, {fields}");
+    let instance = Instance::new(by_dns(&allowed));
+    let port = instance.settings.smtp;
+    let asked = |instance: &Instance, domain: &str| {
+        let address = format!("bob@{domain}.where.test");
+        let ask = [&address, "--dns", "--client", "127.0.0.1"];
+        let shown = instance.relais("route", &ask);
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        (instance.json("route", &ask).remove(0)["results"][0]["dns"].take(), shown)
+    };
+    let (dns, shown) = asked(&instance, "pref");
+    let want = serde_json::json!([
+        {"name": "pref.where.test", "mx": true, "servers": [
+            {"host": "a.where.test", "address": format!("127.0.0.2:{port}"), "preference": 10},
+            {"host": "b.where.test", "address": format!("127.0.0.3:{port}"), "preference": 20},
+        ]},
+        {"name": "c.where.test", "mx": false, "servers": [
+            {"host": "c.where.test", "address": format!("127.0.0.4:{port}")},
+        ]},
+    ]);
+    assert_eq!(dns, want);
+    assert!(shown.contains("pref.where.test by MX records, in the order of attempts"), "{shown}");
+    let (dns, shown) = asked(&instance, "null");
+    assert!(dns[0]["reply"].as_str().unwrap().starts_with("556 5.1.10"), "{dns}");
+    assert!(shown.contains("null.where.test has no server: 556 5.1.10"), "{shown}");
+    let (dns, shown) = asked(&instance, "behind");
+    let left_out = dns[0]["left_out"].as_array().unwrap().iter();
+    let mut who: Vec<_> = left_out.map(|its| its["who"].as_str().unwrap()).collect();
+    who.sort_unstable();
+    assert_eq!(who, ["a.where.test", "b.where.test", "us.where.test"], "{dns}");
+    assert!(shown.contains("this machine is in the list"), "{shown}");
+    // Without being asked nobody asks name servers.
+    let plain = instance.json("route", &["bob@pref.where.test", "--client", "127.0.0.1"]);
+    assert_eq!(plain[0]["results"][0]["dns"], Value::Null);
+    let checked = instance.relais("check", &[]);
+    let checked = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
+    assert!(checked.contains("192.0.2.1 is no address of this machine"), "{checked}");
+    let _running = instance.start();
+    let a = sink(2, port);
+    send(&instance, "plain.where.test");
+    let got = came_to(&instance, "plain.where.test");
+    assert!(got.starts_with("Q 451 4.4.1") && got.contains("interface_address 192.0.2.1"), "{got}");
+    assert_eq!(a.connections(), 0);
+}
+
 /// RFC 1035 section 3.2.2 and RFC 3596.
 const A: u16 = 1;
 const MX: u16 = 15;
