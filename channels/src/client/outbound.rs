@@ -100,6 +100,11 @@ impl Outbound {
         &self.settings
     }
 
+    /// Whether a server gives one reply to the content of a message, however many recipients it has.
+    pub fn replies_once(&self) -> bool {
+        self.dialect == Dialect::Smtp
+    }
+
     /// Connects to the first of the next hops, from this place on, where a server takes messages.
     /// The first of them is `chosen_by` somebody, the others by the configuration. Returns the
     /// connection, and the place.
@@ -219,6 +224,7 @@ impl Outbound {
         let first = Mutex::new(Some(stream));
         let peer = place.peer.as_str();
         let open = || async {
+            self.settings.progress.waits(WaitsFor::Connect);
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
             let stream = match first {
                 Some(stream) => Ok(stream),
@@ -239,11 +245,11 @@ impl Outbound {
     }
 
     async fn connect_unix(&self, hop: &NextHop, path: &Path) -> Result<Connection, SiteTrouble> {
-        self.settings.progress.waits(WaitsFor::Connect);
         let peer = path.display().to_string();
         let host = peer.as_str().into();
         let place = Callee { hop, site: None, peer };
         let open = || async {
+            self.settings.progress.waits(WaitsFor::Connect);
             let stream = limited(self.settings.connect_time, UnixStream::connect(path)).await;
             stream.map(Stream::Unix).map_err(|lost| unreachable(&place.peer, &lost))
         };
