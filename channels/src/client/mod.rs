@@ -23,6 +23,7 @@ mod security;
 mod servers;
 mod settings;
 mod stream;
+mod tokens;
 
 pub use connection::{Connection, Stale};
 pub use credentials::{Credentials, CredentialsError};
