@@ -14,7 +14,7 @@ use std::{
 use relais_config::{Channel, Config, channel::Program, tls::Insist};
 use tokio::time::Instant;
 
-use super::credentials::Credentials;
+use super::{credentials::Credentials, tokens::Tokens};
 use crate::tls::{ClientFiles, ClientTls, TlsError};
 
 /// The protection of one channel's connections. By default there is none.
@@ -70,6 +70,8 @@ pub(super) struct TlsPolicy {
 #[derive(Debug)]
 pub(super) struct LoginPolicy {
     pub(super) credentials: Credentials,
+    /// Access tokens, for servers that take such.
+    pub(super) tokens: Option<Tokens>,
     pub(super) must: bool,
     /// Passwords may be sent without TLS.
     pub(super) clear: bool,
@@ -127,6 +129,11 @@ impl Security {
         let credentials = sasl.credentials.as_deref().filter(|_| sasl.client != Insist::No);
         let login = credentials.map(|file| LoginPolicy {
             credentials: Credentials::of(path(file)),
+            tokens: match &sasl.token_file {
+                Some(file) => Some(Tokens::in_file(path(file))),
+                None if sasl.token_command.is_empty() => None,
+                None => Some(Tokens::by(sasl.token_command.clone(), sasl.token_time)),
+            },
             must: sasl.client == Insist::Must,
             clear: sasl.clear_passwords,
         });
