@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use relais_channels::client::Securities;
+use relais_channels::client::{Finders, Securities};
 use relais_spool::Spool;
 
-use super::{crowds::Crowds, programs::Programs, progress::ConnectionProgress};
+use super::{
+    crowds::Crowds, programs::Programs, progress::ConnectionProgress, unannounced::Unannounced,
+};
 use crate::{
     actor::{Ground, Outlet, Placement},
     autoreply::Responder,
@@ -34,6 +36,8 @@ pub struct JobParts {
     pub responder: Responder<DirectoryHandle>,
     /// TLS and AUTH of each channel's connections.
     pub securities: Securities,
+    /// Where each channel's connections lead.
+    pub finders: Finders,
     /// Programs that mail may be handed to.
     pub programs: Arc<Programs>,
     /// Mailboxes of this machine's accounts.
@@ -46,6 +50,8 @@ pub struct JobParts {
     pub metrics: Arc<Metrics>,
     /// Mailboxes that take few deliveries at once.
     pub crowds: Arc<Crowds>,
+    /// Destinations to whose servers no message is announced.
+    pub unannounced: Arc<Unannounced>,
     /// The step at which each connection waits.
     pub progress: ConnectionProgress,
 }
