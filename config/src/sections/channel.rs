@@ -21,7 +21,10 @@ use crate::{
         },
     },
     language::kinds::FileInto,
-    sections::tls::{SaslSides, TlsSides},
+    sections::{
+        destinations::Destinations,
+        tls::{SaslSides, TlsSides},
+    },
 };
 
 section! {
@@ -147,6 +150,8 @@ section! {
         /// Address form of a Sieve fileinto.
         fileinto: Option<String> = None, Maybe(FileInto),
             not_yet("Sieve is not there yet: no filter files mail into folders by this address");
+        /// How much its destinations get, and what their replies lead to.
+        destinations: Destinations = Destinations::default(), Nested::new();
         /// TLS, in each direction of a channel.
         tls: TlsSides = TlsSides::default(), Nested::new();
         /// SASL, in each direction of a channel.
