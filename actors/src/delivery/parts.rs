@@ -5,14 +5,16 @@ use std::sync::Arc;
 use relais_channels::client::Securities;
 use relais_spool::Spool;
 
-use super::{crowds::Crowds, programs::Programs, progress::ConnectionProgress};
+use super::{
+    crowds::Crowds, programs::Programs, progress::ConnectionProgress, throttle::Throttles,
+};
 use crate::{
     actor::{Ground, Outlet, Placement},
     autoreply::Responder,
     channel_table::Channels,
     directory::DirectoryHandle,
     metrics::Metrics,
-    queue::{Pull, Settle},
+    queue::{Pull, Settle, Throttled},
     rerouting::Rerouter,
     store::UnixMailboxes,
 };
@@ -46,6 +48,8 @@ pub struct JobParts {
     pub metrics: Arc<Metrics>,
     /// Mailboxes that take few deliveries at once.
     pub crowds: Arc<Crowds>,
+    /// Limits of destinations.
+    pub throttles: Arc<Throttles>,
     /// The step at which each connection waits.
     pub progress: ConnectionProgress,
 }
@@ -57,4 +61,6 @@ pub struct WorkSource {
     pub pull: Outlet<Pull>,
     /// Told what became of the last.
     pub settle: Outlet<Settle>,
+    /// Told that a destination may have no more for now.
+    pub throttled: Outlet<Throttled>,
 }

@@ -28,6 +28,7 @@ mod scan;
 mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
+mod throttled;
 pub mod tracker;
 mod wall_clock;
 
@@ -49,6 +50,7 @@ pub use self::{
         EntryStanding, GiveUpJobs, LookAgain, Order, OrderKind, PlaceOrder, Placed, Pull, Reading,
         Reason, Recall, Reserve, SetMaxMessages, Settle, Settled, Work,
     },
+    throttled::{Denial, Denied, MakeRoom, SlowedDown, StoppedByReply, Throttled},
 };
 use self::{
     disk_scan::DiskScan, gauges::Gauges, hand_out::HandOut, news::NewsDesk,

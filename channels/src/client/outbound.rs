@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use relais_config::{Channel, channel::Program};
+use relais_config::{Channel, channel::Program, destinations::DestinationLimits};
 use tokio::{
     net::{TcpStream, UnixStream},
     time::{Instant, timeout},
@@ -80,6 +80,18 @@ impl Outbound {
         Self { security, ..self }
     }
 
+    /// With the limits of its destination, as far as they are about a connection.
+    #[must_use]
+    pub fn limited(mut self, limits: &DestinationLimits) -> Self {
+        if let Some(messages) = limits.messages {
+            self.settings.limits.messages = messages;
+        }
+        if let Some(recipients) = limits.recipients {
+            self.settings.max_rcpt = recipients;
+        }
+        self
+    }
+
     /// The TLS handshakes of the channel that have ended since this was last asked.
     pub fn take_handshakes(&self) -> impl Iterator<Item = (ClientHandshake, u64)> {
         self.security.take_handshakes()
@@ -102,6 +114,7 @@ impl Outbound {
         next_hops: &NextHops,
         from: usize,
     ) -> Result<(Connection, usize), SiteTrouble> {
+        self.meet(next_hops)?;
         let mut trouble = None;
         for (place, next_hop) in next_hops.iter().enumerate().skip(from) {
             match self.connect(next_hop).await {
@@ -117,6 +130,16 @@ impl Outbound {
             }
         }
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
+    }
+
+    /// Tells the gate which servers these are.
+    fn meet(&self, next_hops: &NextHops) -> Result<(), SiteTrouble> {
+        let Some(gate) = &self.gate else { return Ok(()) };
+        let names: Vec<String> = next_hops.iter().map(NextHop::server).collect();
+        match gate.meet(&mut names.iter().map(String::as_str)) {
+            Passage::Refused(reply) | Passage::Later(reply) => Err(refused(reply)),
+            Passage::Open | Passage::Instead(_) | Passage::Skip => Ok(()),
+        }
     }
 
     /// Connects to the first address of the next hop that answers, and introduces us.
@@ -141,6 +164,10 @@ impl Outbound {
                 Passage::Instead(other) => SocketAddr::new(other, address.port()),
                 Passage::Skip => {
                     trouble.get_or_insert_with(|| skipped(name, address.ip()));
+                    continue;
+                }
+                Passage::Later(reply) => {
+                    trouble.get_or_insert_with(|| SiteTrouble::deferred(reply));
                     continue;
                 }
                 Passage::Refused(reply) => return Err(refused(reply)),

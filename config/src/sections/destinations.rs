@@ -112,6 +112,12 @@ impl Destinations {
         }
     }
 
+    /// Connections to the destination of this name.
+    pub fn connections_to(&self, name: &str) -> Option<usize> {
+        let own = self.entry(name).and_then(|(_, limits)| limits.connections);
+        own.or(self.connections)
+    }
+
     /// The narrowest entry for a name, and its key.
     pub fn entry(&self, name: &str) -> Option<(&str, &DestinationLimits)> {
         if self.limits.is_empty() {

@@ -18,6 +18,7 @@ use relais_spool::{Change, EntryState, ScannedEntry, open_recipients};
 
 use super::{
     entries::{Depth, Described, Record, after, describe},
+    hosts::{of_host_order, of_limit},
     parts::{Parts, gone, unavailable},
     untold::is_anybody_told,
 };
@@ -122,6 +123,9 @@ async fn account(
     if let Some(stopped) = of_stopped(&explained, name) {
         return Ok(("stopped", format!("{stopped} {tried}")).into());
     }
+    if let Some(order) = &explained.order {
+        return Ok(("host_suspended", format!("{} {tried}", of_host_order(order))).into());
+    }
     if let Some(suspension) = &explained.standing.suspension {
         let rests = suspension.until > tokio::time::Instant::now();
         let full = explained.job_limit_reached() || explained.maxjobs_reached();
@@ -133,6 +137,12 @@ async fn account(
             of_suspended(parts.channels.channel(channel).program, host, suspension, scanned.id)
         );
         return Ok(("suspended", text).into());
+    }
+    let is_due = due.is_none_or(|due| due <= now);
+    if let Some(rest) = explained.rest.as_ref().filter(|_| is_due) {
+        let (limit, why) = of_limit(parts.channels.channel(channel), host, rest);
+        let text = format!("It is ready, but {why} {tried}");
+        return Ok(Explanation { limit: Some(limit), ..("limited", text).into() });
     }
     if let Some(due) = due {
         let text = format!(
@@ -332,6 +342,8 @@ fn in_line(
                  (keep_last_slot)"
             ),
         ),
+        // The operator's order or the limit came in this moment.
+        Some(Limited::KeptBack) => (None, String::new()),
         Some(Limited::Connections) => {
             (Some("threads"), why_no_connection(explained, host, channel))
         }
@@ -358,6 +370,14 @@ fn why_no_connection(explained: &DestinationExplained, host: &str, channel: &str
     if let Some(most) = host_limit {
         let most = counted(most, "connection");
         return format!("an operator allows it {most} (relais set {channel}@{host}.connections)");
+    }
+    let configured = explained.configured_limit.filter(|most| standing.connections >= *most);
+    if let Some(most) = configured.filter(|_| explained.host_limit.is_none()) {
+        let most = counted(most, "connection");
+        return format!(
+            "channel {channel} allows it {most} (destinations.connections; relais set \
+             {channel}@{host}.connections changes it)"
+        );
     }
     if let Some(relief) = explained.relief.filter(|its| standing.connections >= its.limit) {
         let most = counted(relief.limit, "connection");

@@ -16,17 +16,16 @@ use std::{
 
 use actix::Message;
 use relais_channels::mail::Reply;
-use relais_config::{
-    Destinations,
-    destinations::DestinationLimits,
-    rate::Rate,
-};
+use relais_config::{Destinations, destinations::DestinationLimits, rate::Rate};
 use tokio::{sync::Notify, time::Instant};
 
-pub use self::table::{Denial, Denied, SlowedDown, StoppedByReply};
-pub(super) use self::table::Turn;
 use self::table::Table;
-use crate::{actor::Outlet, ids::Destination};
+pub(super) use self::table::Turn;
+use crate::{
+    actor::Outlet,
+    ids::Destination,
+    queue::{Denial, Denied, SlowedDown, StoppedByReply},
+};
 
 /// The limits of destinations, and how each stands.
 #[derive(Debug, Default)]
@@ -128,10 +127,6 @@ impl Throttles {
         Ok(Place { throttles: Arc::clone(self), counted: counted.clone(), since, wanted })
     }
 
-    pub(super) fn is_wanted(&self, counted: &Destination) -> bool {
-        self.lock().table.is_wanted(counted)
-    }
-
     /// A reply slows a destination down. Returns whether that is news.
     pub(super) fn slow_down(
         &self,
@@ -201,6 +196,13 @@ impl Throttles {
     }
 }
 
+impl Place {
+    /// Whether other hosts than this one wait for it.
+    pub(super) fn is_wanted_beside(&self, own: &Destination) -> bool {
+        self.throttles.lock().table.is_wanted_beside(&self.counted, own)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.throttles.lock();
@@ -225,8 +227,11 @@ mod tests {
         let throttles = Throttles::default();
         let to = |host: &str| Destination { channel: ChannelId(0), host: host.into() };
         let rate = |text: &str| text.parse().ok();
-        let configured =
-            DestinationLimits { connections: Some(9), rate: rate("9/1m"), ..DestinationLimits::none() };
+        let configured = DestinationLimits {
+            connections: Some(9),
+            rate: rate("9/1m"),
+            ..DestinationLimits::none()
+        };
         let now = || throttles.in_force(&to("a"), configured.clone());
         assert!(!throttles.concern(&Destinations::default()));
         assert_eq!(now(), configured);

@@ -7,11 +7,13 @@ use std::{
     time::Duration,
 };
 
-use relais_channels::mail::Reply;
 use relais_config::rate::Rate;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::ids::Destination;
+use crate::{
+    ids::Destination,
+    queue::{Denial, Denied, SlowedDown, StoppedByReply},
+};
 
 /// The destinations that are limited, each by a channel and a name: of a host, a server, or a site.
 #[derive(Debug, Default)]
@@ -31,53 +33,9 @@ struct Throttle {
     wanted: Arc<Notify>,
 }
 
-/// A destination that gets fewer messages for a while, because of a reply.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SlowedDown {
-    /// So many.
-    pub rate: Rate,
-    /// Until then.
-    pub until: Instant,
-    /// The last such reply.
-    pub reply: Arc<Reply>,
-}
-
-/// A destination that gets nothing for a while, because of a reply.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct StoppedByReply {
-    /// Until then.
-    pub until: Instant,
-    /// The reply.
-    pub reply: Arc<Reply>,
-}
-
-/// The limit that keeps a courier from its destination now.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Denied {
-    /// The name that is counted.
-    pub counted: Arc<str>,
-    /// The limit.
-    pub limit: Denial,
-    /// When it is worth another try.
-    pub until: Instant,
-}
-
-/// A limit of a destination.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Denial {
-    /// It has so many connections, and may have no more.
-    Connections(usize),
-    /// It has had its messages.
-    Rate(Rate),
-    /// The same, at a rate to which a reply has led.
-    SlowedDown(SlowedDown),
-    /// A reply stopped it.
-    Stopped(StoppedByReply),
-}
-
 /// When a message may go.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Turn {
+pub(in crate::delivery) enum Turn {
     /// After this time, which it has been given.
     After(Duration),
     /// Not now.
@@ -222,9 +180,10 @@ impl Table {
         next
     }
 
-    /// Whether somebody waits for a place.
-    pub(super) fn is_wanted(&self, counted: &Destination) -> bool {
-        self.0.get(counted).is_some_and(|throttle| !throttle.waiting.is_empty())
+    /// Whether other hosts than this one wait for a place.
+    pub(super) fn is_wanted_beside(&self, counted: &Destination, own: &Destination) -> bool {
+        let others = |throttle: &Throttle| throttle.waiting.iter().any(|other| other != own);
+        self.0.get(counted).is_some_and(others)
     }
 
     /// A reply slows the destination down. Returns whether it was not slowed down before.
@@ -268,7 +227,8 @@ impl Table {
         &self,
         now: Instant,
     ) -> impl Iterator<Item = (&Destination, Option<&SlowedDown>, Option<&StoppedByReply>)> {
-        let those = self.0.iter().map(move |(counted, its)| (counted, its.slowed(now), its.stopped(now)));
+        let those =
+            self.0.iter().map(move |(counted, its)| (counted, its.slowed(now), its.stopped(now)));
         those.filter(|(_, slowed, stopped)| slowed.is_some() || stopped.is_some())
     }
 }
@@ -285,6 +245,7 @@ const MOST_WAITING: usize = 10_000;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use relais_channels::mail::Reply;
 
     use super::*;
     use crate::ids::ChannelId;
@@ -351,7 +312,8 @@ mod tests {
     fn the_slower_rate_holds_and_ends_by_itself() {
         let (mut table, mut now) = (Table::default(), Instant::now());
         let a = to("a");
-        let slowed = |text: &str, until| SlowedDown { rate: rate(text).unwrap(), until, reply: reply() };
+        let slowed =
+            |text: &str, until| SlowedDown { rate: rate(text).unwrap(), until, reply: reply() };
         assert!(table.slow_down(&a, slowed("1/10s", now + 60 * SECOND), now));
         assert!(!table.slow_down(&a, slowed("1/10s", now + 61 * SECOND), now), "no news");
         let first = table.take_turn(&a, rate("10/1s"), SECOND, now);
@@ -379,7 +341,9 @@ mod tests {
         let a = to("a");
         let stopped = StoppedByReply { until: now + SECOND, reply: reply() };
         assert!(table.stop(&a, stopped.clone(), now) && !table.stop(&a, stopped.clone(), now));
-        let Turn::Denied(denied) = table.take_turn(&a, None, SECOND, now) else { panic!("stopped") };
+        let Turn::Denied(denied) = table.take_turn(&a, None, SECOND, now) else {
+            panic!("stopped")
+        };
         assert_eq!((denied.until, denied.limit), (now + SECOND, Denial::Stopped(stopped)));
         assert_eq!(table.take_turn(&a, None, SECOND, now + SECOND), Turn::After(Duration::ZERO));
         assert_eq!(table.take_turn(&to("b"), None, SECOND, now), Turn::After(Duration::ZERO));
@@ -389,14 +353,15 @@ mod tests {
     fn places_are_given_to_those_who_wait_in_turn() {
         let (mut table, now) = (Table::default(), Instant::now());
         let server = to("mx");
-        let mut take = |table: &mut Table, who: &str| {
+        let take = |table: &mut Table, who: &str| {
             table.take_place(&server, Some(2), &to(who), now).map(|_| ()).map_err(|it| it.limit)
         };
         assert_eq!((take(&mut table, "a"), take(&mut table, "b")), (Ok(()), Ok(())));
         for who in ["c", "c", "d"] {
             assert_eq!(take(&mut table, who), Err(Denial::Connections(2)), "{who}");
         }
-        assert!(table.is_wanted(&server));
+        assert!(table.is_wanted_beside(&server, &to("c")));
+        assert!(!table.is_wanted_beside(&to("c"), &server));
         assert_eq!(table.give_back_place(&server, now), Some(to("c")));
         assert_eq!(take(&mut table, "c"), Ok(()));
         assert_eq!(table.give_back_place(&server, now), Some(to("d")));
