@@ -34,6 +34,7 @@ mod wall_clock;
 
 use std::{sync::Arc, time::Duration};
 
+use relais_channels::mail::Trip;
 use relais_config::channel::Program;
 use relais_spool::{Change, EntryState, RecipientReplies, Spool, Stored};
 use tokio::{sync::oneshot, time::Instant};
@@ -99,7 +100,7 @@ struct Amendment {
     now: EntryState,
     replies: RecipientReplies,
     reason: Option<Arc<str>>,
-    protection: Option<Arc<str>>,
+    trip: Option<Arc<Trip>>,
 }
 
 impl Drain {
@@ -127,7 +128,7 @@ impl Drain {
 impl Amendment {
     fn new(was: EntryState, now: EntryState) -> Self {
         let replies = RecipientReplies::new();
-        Self { was, now, replies, reason: None, protection: None }
+        Self { was, now, replies, reason: None, trip: None }
     }
 
     /// With what was said of recipients.
@@ -135,9 +136,9 @@ impl Amendment {
         Self { replies, ..self }
     }
 
-    /// With TLS and AUTH of the connection, in words.
-    fn over(self, protection: Option<Arc<str>>) -> Self {
-        Self { protection, ..self }
+    /// With the way that the attempt took.
+    fn over(self, trip: Option<Arc<Trip>>) -> Self {
+        Self { trip, ..self }
     }
 
     /// With why it is so.
@@ -237,7 +238,7 @@ impl Queue {
             now: amendment.now,
             replies: amendment.replies,
             reason: amendment.reason,
-            protection: amendment.protection,
+            trip: amendment.trip,
         });
     }
 

@@ -144,7 +144,7 @@ impl Outbound {
 
     /// Connects to the first address of the next hop that answers, and introduces us.
     pub async fn connect(&self, next_hop: &NextHop) -> Result<Connection, SiteTrouble> {
-        self.settings.progress.waits(WaitsFor::Connect);
+        self.settings.progress.waits(WaitsFor::LookUp);
         let (name, addresses) = match next_hop {
             NextHop::Unix(path) => return self.connect_unix(next_hop, path).await,
             NextHop::Ip { address, port } => {
@@ -199,6 +199,7 @@ impl Outbound {
         let name = if let NextHop::Host { name, .. } = hop { name.as_str() } else { "" };
         let peer = format!("{name}[{}]:{}", address.ip(), address.port());
         let open = || async {
+            self.settings.progress.waits(WaitsFor::Connect);
             let stream = limited(limit, TcpStream::connect(address)).await;
             let stream = stream.map_err(|lost| unreachable(&peer, &lost))?;
             // Without it, commands and content wait for each other's acknowledgement.
@@ -212,6 +213,7 @@ impl Outbound {
     async fn connect_unix(&self, hop: &NextHop, path: &Path) -> Result<Connection, SiteTrouble> {
         let peer = path.display().to_string();
         let open = || async {
+            self.settings.progress.waits(WaitsFor::Connect);
             let stream = limited(self.settings.connect_time, UnixStream::connect(path)).await;
             stream.map(Stream::Unix).map_err(|lost| unreachable(&peer, &lost))
         };
