@@ -34,13 +34,18 @@ pub(super) struct Admission {
 
 #[derive(Default)]
 struct State {
-    /// What is counted, and by which limits; of several hosts together it is known at the server.
-    counted: Option<Counted>,
+    /// What is counted. Of several hosts together it is known at the servers; while connections to some
+    /// are tried, there may be several.
+    entered: Vec<Entered>,
+    /// The limit that the last attempt to connect met.
+    denied: Option<Denied>,
+}
+
+struct Entered {
+    counted: Counted,
     place: Option<Place>,
     /// Turns that were taken and not used.
     turns: u32,
-    /// The limit that the last attempt to connect met.
-    denied: Option<Denied>,
 }
 
 #[derive(Clone)]
@@ -69,7 +74,7 @@ impl Admission {
             Self { throttles, channels, destination: destination.clone(), state: Mutex::default() };
         if admission.scope() == Scope::Domain {
             let counted = admission.counted_by([&*destination.host]);
-            admission.lock().counted = Some(counted);
+            admission.lock().entered.push(Entered { counted, place: None, turns: 0 });
         }
         admission
     }
@@ -78,10 +83,13 @@ impl Admission {
     /// asked for there.
     pub(super) fn next_message(&self, patience: Duration) -> Admitted {
         let mut state = self.lock();
-        let Some(counted) = self.concerning(&state) else { return Admitted::After(Duration::ZERO) };
-        match self.throttles.take_turn(&counted.key, self.rate_of(&counted), patience) {
+        let Some(its) = self.concerning(&mut state) else {
+            return Admitted::After(Duration::ZERO);
+        };
+        let rate = self.rate_of(&its.counted);
+        match self.throttles.take_turn(&its.counted.key, rate, patience) {
             Turn::After(wait) => {
-                state.turns += 1;
+                its.turns += 1;
                 Admitted::After(wait)
             }
             Turn::Denied(denied) => Admitted::Denied(denied),
@@ -90,27 +98,61 @@ impl Admission {
 
     /// A message was carried out by so many transactions, for one turn of those taken.
     pub(super) fn carried_out(&self, transactions: u32) {
-        let mut state = self.lock();
-        let Some(counted) = self.concerning(&state) else { return };
         if transactions == 0 {
-            drop(state);
             return self.not_used();
         }
-        let paid = state.turns.min(1);
-        state.turns -= paid;
+        let mut state = self.lock();
+        let Some(its) = self.concerning(&mut state) else { return };
+        let paid = its.turns.min(1);
+        its.turns -= paid;
         for _ in paid..transactions {
-            self.throttles.charge(&counted.key, self.rate_of(&counted));
+            self.throttles.charge(&its.counted.key, self.rate_of(&its.counted));
         }
     }
 
     /// A turn that was taken is not used.
     pub(super) fn not_used(&self) {
         let mut state = self.lock();
-        if state.turns > 0
-            && let Some(counted) = self.concerning(&state)
+        if let Some(its) = self.concerning(&mut state)
+            && its.turns > 0
         {
-            state.turns -= 1;
-            self.throttles.give_back_turn(&counted.key, self.rate_of(&counted));
+            its.turns -= 1;
+            self.throttles.give_back_turn(&its.counted.key, self.rate_of(&its.counted));
+        }
+    }
+
+    /// An attempt to connect begins.
+    pub(super) fn connecting(&self) {
+        self.lock().denied = None;
+    }
+
+    /// A connection has come about to the server that is called so: places at others are free.
+    pub(super) fn connected(&self, server: &str) {
+        let mut state = self.lock();
+        state.denied = None;
+        let is_it = |its: &Entered| *its.counted.key.host == *server;
+        let last = state.entered.len().saturating_sub(1);
+        let one = state.entered.iter().position(is_it).unwrap_or(last);
+        if one < state.entered.len() {
+            let kept = state.entered.swap_remove(one);
+            self.leave(&mut state);
+            state.entered.push(kept);
+        }
+    }
+
+    /// No connection has come about.
+    pub(super) fn not_connected(&self) {
+        if self.scope() != Scope::Domain {
+            self.leave(&mut self.lock());
+        }
+    }
+
+    /// Gives back all places, and the turns that are left.
+    fn leave(&self, state: &mut State) {
+        for its in state.entered.drain(..) {
+            for _ in 0..its.turns {
+                self.throttles.give_back_turn(&its.counted.key, self.rate_of(&its.counted));
+            }
         }
     }
 
@@ -128,18 +170,18 @@ impl Admission {
     pub(super) fn gives_way(&self) -> bool {
         let state = self.lock();
         let had_its_time = |place: &&Place| place.since.elapsed() >= TURN;
-        let place = state.place.as_ref().filter(had_its_time);
+        let place = state.place().filter(had_its_time);
         place.is_some_and(|its| its.is_wanted_beside(&self.destination))
     }
 
     /// Until others want the place of this connection, which is idle.
     pub(super) async fn is_wanted(&self) {
-        let wanted = self.lock().place.as_ref().map(|its| Arc::clone(&its.wanted));
+        let wanted = self.lock().place().map(|its| Arc::clone(&its.wanted));
         let Some(wanted) = wanted else { return std::future::pending().await };
         // From here on it hears of everybody who comes.
         let told = wanted.notified();
         let others = |its: &Place| its.is_wanted_beside(&self.destination);
-        let is_wanted = self.lock().place.as_ref().is_some_and(others);
+        let is_wanted = self.lock().place().is_some_and(others);
         if !is_wanted {
             told.await;
         }
@@ -147,7 +189,7 @@ impl Admission {
 
     /// The name that replies of the destination count for.
     pub(super) fn counted(&self) -> Destination {
-        let counted = self.lock().counted.as_ref().map(|its| its.key.clone());
+        let counted = self.lock().entered.last().map(|its| its.counted.key.clone());
         counted.unwrap_or_else(|| self.destination.clone())
     }
 
@@ -163,7 +205,6 @@ impl Admission {
 
     /// The word about servers that stand in for each other.
     pub(super) fn meet(&self, servers: &mut dyn Iterator<Item = &str>) -> Passage {
-        self.lock().denied = None;
         let mut names: Vec<&str> = servers.take(MOST_SERVERS).collect();
         let scope = self.scope();
         let is_one_socket = names.len() == 1 && names[0].starts_with('/');
@@ -193,15 +234,8 @@ impl Admission {
         }
         let mut state = self.lock();
         let counted = self.counted_by(names.iter().copied());
-        if state.place.as_ref().is_some_and(|place| place.counted == counted.key) {
+        if state.entered.iter().any(|its| its.counted.key == counted.key) {
             return Passage::Open;
-        }
-        let before = state.counted.take();
-        state.place = None;
-        if let Some(before) = before.filter(|_| state.turns > 0) {
-            for _ in 0..std::mem::take(&mut state.turns) {
-                self.throttles.give_back_turn(&before.key, self.rate_of(&before));
-            }
         }
         let most = self.throttles.in_force(&counted.key, counted.limits.clone()).connections;
         let entered = self.throttles.take_place(&counted.key, most, &self.destination);
@@ -214,8 +248,7 @@ impl Admission {
         });
         match entered {
             Ok(place) => {
-                (state.place, state.turns, state.denied) = (Some(place), 1, None);
-                state.counted = Some(counted);
+                state.entered.push(Entered { counted, place: Some(place), turns: 1 });
                 Passage::Open
             }
             Err(denied) => {
@@ -229,9 +262,9 @@ impl Admission {
     }
 
     /// What is counted, where anything is limited.
-    fn concerning(&self, state: &State) -> Option<Counted> {
+    fn concerning<'s>(&self, state: &'s mut State) -> Option<&'s mut Entered> {
         let is_limited = self.throttles.concern(&self.channel().destinations);
-        state.counted.clone().filter(|_| is_limited)
+        state.entered.first_mut().filter(|_| is_limited)
     }
 
     fn rate_of(&self, counted: &Counted) -> Option<Rate> {
@@ -268,13 +301,16 @@ impl Admission {
     }
 }
 
+impl State {
+    fn place(&self) -> Option<&Place> {
+        self.entered.first()?.place.as_ref()
+    }
+}
+
 /// A courier that ends gives back what it has not used. Its place is free with it.
 impl Drop for Admission {
     fn drop(&mut self) {
-        let turns = self.lock().turns;
-        for _ in 0..turns {
-            self.not_used();
-        }
+        self.leave(&mut self.lock());
     }
 }
 
@@ -332,7 +368,14 @@ mod tests {
         assert!(is_open(&b.approach(&at("mx2"))) && is_open(&b.approach(&at(""))));
         assert_eq!(&*b.counted().host, "[192.0.2.7]");
         drop(a);
-        assert!(is_open(&b.approach(&at("mx"))) && b.take_denied().is_none());
+        assert!(is_open(&b.approach(&at("mx"))));
+        b.connected("mx2");
+        assert!(b.take_denied().is_none() && *b.counted().host == *"mx2");
+        let c = admission(&throttles, &limits, "c");
+        assert!(is_open(&c.approach(&at("mx"))), "given back");
+        assert!(matches!(c.approach(&at("mx2")), Passage::Later(_)));
+        b.not_connected();
+        assert!(is_open(&c.approach(&at("mx2"))));
     }
 
     #[tokio::test(start_paused = true)]

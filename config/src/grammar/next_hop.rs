@@ -29,17 +29,6 @@ pub enum NextHop {
     Unix(PathBuf),
 }
 
-impl NextHop {
-    /// The server alone, without its port: a name, an address in brackets, or the path of a socket.
-    pub fn server(&self) -> String {
-        match self {
-            Self::Host { name, .. } => name.clone(),
-            Self::Ip { address, .. } => format!("[{address}]"),
-            Self::Unix(path) => path.display().to_string(),
-        }
-    }
-}
-
 /// Not a next hop.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 #[error(

@@ -28,7 +28,7 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 use relais_channels::{
-    client::Securities,
+    client::{Finders, Securities},
     dsn::{TemplateError, Templates},
 };
 use relais_config::{Config, directory::Cache};
@@ -62,6 +62,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) programs: Arc<Programs>,
     /// TLS and AUTH of each channel's connections.
     pub(crate) securities: Securities,
+    /// Where each channel's connections lead.
+    pub(crate) finders: Finders,
     /// The senders that users have answered.
     answered: Answered,
 }
@@ -89,7 +91,8 @@ impl DeliveryFloor {
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
         let throttles = Arc::new(Throttles::default());
-        let own = (&programs, &securities, &throttles);
+        let finders = Finders::of(&ground.config)?;
+        let own = (&programs, &securities, &finders, &throttles);
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
@@ -105,6 +108,7 @@ impl DeliveryFloor {
             rerouter,
             programs,
             securities,
+            finders,
             answered,
         })
     }
@@ -118,7 +122,8 @@ pub(super) fn job_parts(
 ) -> JobParts {
     let DeliveryFloor { queue, rerouter, progress, directory, answered, .. } = delivery;
     let responder = responder(ground, below, rerouter, (directory, answered));
-    let own = (&delivery.programs, &delivery.securities, &delivery.throttles);
+    let DeliveryFloor { programs, securities, finders, throttles, .. } = delivery;
+    let own = (programs, securities, finders, throttles);
     parts_of_jobs(ground, below, (queue, progress, own, responder))
 }
 
@@ -143,7 +148,7 @@ fn responder(
 }
 
 /// Parts of jobs that are made of files of the configuration, and the limits that they share.
-type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, &'a Arc<Throttles>);
+type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, &'a Finders, &'a Arc<Throttles>);
 
 fn parts_of_jobs(
     ground: &GroundFloor,
@@ -174,12 +179,13 @@ fn parts_of_jobs(
         rerouter,
         responder,
         securities: own.1.clone(),
+        finders: own.2.clone(),
         programs: own.0.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),
         metrics: ground.metrics.clone(),
         crowds: Arc::default(),
-        throttles: Arc::clone(own.2),
+        throttles: Arc::clone(own.3),
         progress: progress.clone(),
     }
 }
