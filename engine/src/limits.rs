@@ -477,7 +477,7 @@ mod tests {
             (&host, text("none"), Ok(None)),
             (&host, LimitValue::Number(10_001), Err("or none")),
             (&rate, text("none"), Ok(None)),
-            (&rate, text("100/60s"), Ok(Some(100 << 32 | 60_000))),
+            (&rate, text("100/60s"), Ok(Some((100 << 32) + 60_000))),
             (&rate, text("0/1m"), Err("a rate such as 100/1m does")),
             (&rate, LimitValue::Number(5), Err("a rate such as 100/1m does")),
         ];

@@ -17,33 +17,33 @@ use relais_config::{
     rate::Rate,
 };
 
-use super::throttle::{Place, Throttles, Turn};
+use super::throttle::{ConnectionPlace, Throttles, Turn};
 use crate::{
     channel_table::Channels,
     ids::{ChannelId, Destination},
-    queue::Denied,
+    queue::LimitReached,
 };
 
 /// The limits of one courier's destination.
-pub(super) struct Admission {
+pub(super) struct CourierLimits {
     throttles: Arc<Throttles>,
     channels: Arc<Channels>,
     destination: Destination,
-    state: Mutex<State>,
+    state: Mutex<CourierState>,
 }
 
 #[derive(Default)]
-struct State {
+struct CourierState {
     /// What is counted. Of several hosts together it is known at the servers; while connections to some
     /// are tried, there may be several.
     entered: Vec<Entered>,
     /// The limit that the last attempt to connect met.
-    denied: Option<Denied>,
+    denied: Option<LimitReached>,
 }
 
 struct Entered {
     counted: Counted,
-    place: Option<Place>,
+    place: Option<ConnectionPlace>,
     /// Turns that were taken and not used.
     turns: u32,
 }
@@ -57,14 +57,14 @@ struct Counted {
 
 /// Whether a courier may go on.
 #[derive(Debug)]
-pub(super) enum Admitted {
+pub(super) enum NextTurn {
     /// It may, after this time.
     After(Duration),
     /// Not now.
-    Denied(Denied),
+    Denied(LimitReached),
 }
 
-impl Admission {
+impl CourierLimits {
     pub(super) fn of(
         throttles: Arc<Throttles>,
         channels: Arc<Channels>,
@@ -81,18 +81,18 @@ impl Admission {
 
     /// Asks for the turn of the next message. What is counted at servers that nobody has met yet is
     /// asked for there.
-    pub(super) fn next_message(&self, patience: Duration) -> Admitted {
+    pub(super) fn next_message(&self, patience: Duration) -> NextTurn {
         let mut state = self.lock();
         let Some(its) = self.concerning(&mut state) else {
-            return Admitted::After(Duration::ZERO);
+            return NextTurn::After(Duration::ZERO);
         };
         let rate = self.rate_of(&its.counted);
         match self.throttles.take_turn(&its.counted.key, rate, patience) {
             Turn::After(wait) => {
                 its.turns += 1;
-                Admitted::After(wait)
+                NextTurn::After(wait)
             }
-            Turn::Denied(denied) => Admitted::Denied(denied),
+            Turn::Denied(denied) => NextTurn::Denied(denied),
         }
     }
 
@@ -148,7 +148,7 @@ impl Admission {
     }
 
     /// Gives back all places, and the turns that are left.
-    fn leave(&self, state: &mut State) {
+    fn leave(&self, state: &mut CourierState) {
         for its in state.entered.drain(..) {
             for _ in 0..its.turns {
                 self.throttles.give_back_turn(&its.counted.key, self.rate_of(&its.counted));
@@ -157,7 +157,7 @@ impl Admission {
     }
 
     /// The limit that kept the last attempt to connect from all servers that it could have had.
-    pub(super) fn take_denied(&self) -> Option<Denied> {
+    pub(super) fn take_denied(&self) -> Option<LimitReached> {
         self.lock().denied.take()
     }
 
@@ -169,7 +169,7 @@ impl Admission {
     /// Whether others want the place of this connection, which has had its time.
     pub(super) fn gives_way(&self) -> bool {
         let state = self.lock();
-        let had_its_time = |place: &&Place| place.since.elapsed() >= TURN;
+        let had_its_time = |place: &&ConnectionPlace| place.since.elapsed() >= TURN;
         let place = state.place().filter(had_its_time);
         place.is_some_and(|its| its.is_wanted_beside(&self.destination))
     }
@@ -180,7 +180,7 @@ impl Admission {
         let Some(wanted) = wanted else { return std::future::pending().await };
         // From here on it hears of everybody who comes.
         let told = wanted.notified();
-        let others = |its: &Place| its.is_wanted_beside(&self.destination);
+        let others = |its: &ConnectionPlace| its.is_wanted_beside(&self.destination);
         let is_wanted = self.lock().place().is_some_and(others);
         if !is_wanted {
             told.await;
@@ -252,7 +252,7 @@ impl Admission {
                 Passage::Open
             }
             Err(denied) => {
-                let sooner = |its: &Denied| its.until <= denied.until;
+                let sooner = |its: &LimitReached| its.until <= denied.until;
                 if !state.denied.as_ref().is_some_and(sooner) {
                     state.denied = Some(denied);
                 }
@@ -262,7 +262,7 @@ impl Admission {
     }
 
     /// What is counted, where anything is limited.
-    fn concerning<'s>(&self, state: &'s mut State) -> Option<&'s mut Entered> {
+    fn concerning<'s>(&self, state: &'s mut CourierState) -> Option<&'s mut Entered> {
         let is_limited = self.throttles.concern(&self.channel().destinations);
         state.entered.first_mut().filter(|_| is_limited)
     }
@@ -296,19 +296,19 @@ impl Admission {
         self.destination.channel
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CourierState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn place(&self) -> Option<&Place> {
+impl CourierState {
+    fn place(&self) -> Option<&ConnectionPlace> {
         self.entered.first()?.place.as_ref()
     }
 }
 
 /// A courier that ends gives back what it has not used. Its place is free with it.
-impl Drop for Admission {
+impl Drop for CourierLimits {
     fn drop(&mut self) {
         self.leave(&mut self.lock());
     }
@@ -332,11 +332,15 @@ mod tests {
     use super::*;
     use crate::queue::Denial;
 
-    fn admission(throttles: &Arc<Throttles>, destinations: &Destinations, host: &str) -> Admission {
+    fn admission(
+        throttles: &Arc<Throttles>,
+        destinations: &Destinations,
+        host: &str,
+    ) -> CourierLimits {
         let channel =
             Channel { destinations: destinations.clone(), ..Channel::new("c", "c", Program::Smtp) };
         let destination = Destination { channel: ChannelId(0), host: host.into() };
-        Admission::of(Arc::clone(throttles), Arc::new(vec![channel].into()), &destination)
+        CourierLimits::of(Arc::clone(throttles), Arc::new(vec![channel].into()), &destination)
     }
 
     fn limited(scope: Scope, connections: Option<usize>, rate: Option<&str>) -> Destinations {
@@ -383,14 +387,14 @@ mod tests {
         let throttles = Arc::new(Throttles::default());
         let limits = limited(Scope::Site, Some(1), Some("1/10s"));
         let [a, b, c] = ["a", "b", "c"].map(|host| admission(&throttles, &limits, host));
-        let meet = |its: &Admission, servers: &[&str]| its.meet(&mut servers.iter().copied());
+        let meet = |its: &CourierLimits, servers: &[&str]| its.meet(&mut servers.iter().copied());
         assert!(is_open(&meet(&a, &["mx1", "mx2"])) && is_open(&a.approach(&at("mx1"))));
         assert!(matches!(meet(&b, &["mx2", "mx1"]), Passage::Refused(_)));
         assert_eq!(&*b.take_denied().expect("a limit").counted, "mx1,mx2");
         assert!(is_open(&meet(&c, &["mx1"])), "another site");
         // The turn of the first message came with the place.
         a.carried_out(1);
-        assert!(matches!(a.next_message(Duration::ZERO), Admitted::Denied(_)));
+        assert!(matches!(a.next_message(Duration::ZERO), NextTurn::Denied(_)));
         drop(a);
         let refused = meet(&b, &["mx1", "mx2"]);
         assert!(matches!(refused, Passage::Refused(_)), "there is a place, and no turn");
@@ -404,9 +408,9 @@ mod tests {
         let throttles = Arc::new(Throttles::default());
         let limits = limited(Scope::Domain, None, Some("1/10s"));
         let one = admission(&throttles, &limits, "a");
-        let wait = |its: &Admission| match its.next_message(Duration::from_secs(100)) {
-            Admitted::After(wait) => wait.as_secs(),
-            Admitted::Denied(denied) => panic!("{denied:?}"),
+        let wait = |its: &CourierLimits| match its.next_message(Duration::from_secs(100)) {
+            NextTurn::After(wait) => wait.as_secs(),
+            NextTurn::Denied(denied) => panic!("{denied:?}"),
         };
         assert_eq!(wait(&one), 0);
         one.carried_out(0);

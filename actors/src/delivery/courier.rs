@@ -23,7 +23,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tracing::{Span, info_span};
 
 use super::{
-    admission::Admission,
+    admission::CourierLimits,
     crowds::{Crowded, Delivering},
     gatekeeper::Gatekeeper,
     life::Life,
@@ -64,7 +64,7 @@ pub(super) struct Courier {
     /// The content was converted for a server, and that was not told yet.
     converted: Option<Converted>,
     /// The limits of the destination.
-    pub(super) admission: Arc<Admission>,
+    pub(super) admission: Arc<CourierLimits>,
     /// Transactions of the message in hand.
     transactions: u32,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
@@ -91,7 +91,7 @@ impl Courier {
         let (id, destination) = (presence.connection, presence.destination.clone());
         let channel = parts.channels.channel(destination.channel);
         let (throttles, channels) = (Arc::clone(&parts.throttles), Arc::clone(&parts.channels));
-        let admission = Arc::new(Admission::of(throttles, channels, &destination));
+        let admission = Arc::new(CourierLimits::of(throttles, channels, &destination));
         Self {
             outbound: Outbound::of(&parts.host, channel)
                 .limited(&channel.destinations.limits_of([&*destination.host]))
@@ -131,16 +131,15 @@ impl Courier {
         let mut settled = None;
         let mut following = None;
         loop {
-            let message = match following.take() {
-                Some(message) => message,
-                None => {
-                    if !self.waits_for_its_turn(&mut settled).await {
-                        break;
-                    }
-                    match self.pull(settled.take()).await {
-                        Some(work) => self.load(work).await,
-                        None => break,
-                    }
+            let message = if let Some(message) = following.take() {
+                message
+            } else {
+                if !self.waits_for_its_turn(&mut settled).await {
+                    break;
+                }
+                match self.pull(settled.take()).await {
+                    Some(work) => self.load(work).await,
+                    None => break,
                 }
             };
             following = self.ask_ahead(&message, settled.take()).await;

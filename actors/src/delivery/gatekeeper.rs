@@ -5,14 +5,14 @@ use std::{fmt, sync::Arc};
 
 use relais_channels::client::{Approach, Gate, Passage};
 
-use super::admission::Admission;
+use super::admission::CourierLimits;
 use crate::router::{RouteCache, ip_access};
 
 /// Asks the table for one channel.
 pub(super) struct Gatekeeper {
     pub(super) channel: Box<str>,
     pub(super) routes: Arc<RouteCache>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) admission: Arc<CourierLimits>,
 }
 
 impl Gate for Gatekeeper {

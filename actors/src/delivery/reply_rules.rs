@@ -7,7 +7,7 @@ use relais_config::{
 };
 use tracing::{info, warn};
 
-use super::admission::Admission;
+use super::admission::CourierLimits;
 use crate::{
     events::Printable,
     metrics::{ChannelMeter, RuleAction},
@@ -62,7 +62,7 @@ fn is_own_word(reply: &Reply) -> bool {
 pub(super) fn apply(
     channel: &Channel,
     attempt: &mut Attempt,
-    admission: &Admission,
+    admission: &CourierLimits,
     meter: &ChannelMeter,
 ) {
     let rules = &channel.destinations.replies;
@@ -120,6 +120,9 @@ mod tests {
         if code < 500 { Outcome::Deferred(reply) } else { Outcome::Failed(reply) }
     }
 
+    /// Name, outcomes, whether the server was in trouble, the rules, how outcomes are then.
+    type Row = (&'static str, Vec<Outcome>, bool, &'static [usize], &'static str);
+
     #[test]
     fn the_first_rule_that_means_a_reply_decides() {
         let rules = rules(
@@ -133,8 +136,6 @@ mod tests {
         let gone = || said(450, Enhanced(4, 2, 0), "gone");
         let down = || said(451, Enhanced(4, 4, 1), "connection refused");
         let ok = || Outcome::Delivered(Reply::new(250, Enhanced(2, 0, 0), "blocked 4.7.28"));
-        // name, outcomes, whether the server was in trouble, the rules, how outcomes are then
-        type Row = (&'static str, Vec<Outcome>, bool, &'static [usize], &'static str);
         let rows: Vec<Row> = vec![
             ("by enhanced code", vec![limited()], false, &[0], "d"),
             ("by code and text", vec![busy(), busy()], false, &[1], "dd"),

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use relais_channels::mail::Attempt;
 
-use super::{admission::Admitted, courier::Courier};
+use super::{admission::NextTurn, courier::Courier};
 use crate::{
     channel_table::LiveTimes,
-    queue::{Denied, Settled, Throttled},
+    queue::{LimitReached, Settled, Throttled},
 };
 
 impl Courier {
     /// Waits until the next message may go; `false`: not soon, and the courier ends.
     pub(super) async fn waits_for_its_turn(&self, settled: &mut Option<Settled>) -> bool {
         let wait = match self.admission.next_message(self.patience()) {
-            Admitted::After(Duration::ZERO) => return true,
-            Admitted::After(wait) => Some(wait),
-            Admitted::Denied(denied) => {
+            NextTurn::After(Duration::ZERO) => return true,
+            NextTurn::After(wait) => Some(wait),
+            NextTurn::Denied(denied) => {
                 self.is_throttled(denied);
                 None
             }
@@ -36,18 +36,18 @@ impl Courier {
     /// Whether another message may go at once.
     pub(super) fn has_its_turn(&self) -> bool {
         match self.admission.next_message(Duration::ZERO) {
-            Admitted::After(_) => true,
-            Admitted::Denied(_) => false,
+            NextTurn::After(_) => true,
+            NextTurn::Denied(_) => false,
         }
     }
 
     /// The limit that kept a message from all servers that might have taken it.
-    pub(super) fn denied(&self, attempt: &Attempt) -> Option<Denied> {
+    pub(super) fn denied(&self, attempt: &Attempt) -> Option<LimitReached> {
         self.admission.take_denied().filter(|_| attempt.trouble.is_some())
     }
 
     /// Tells that the destination may have no more for now.
-    pub(super) fn is_throttled(&self, denied: Denied) {
+    pub(super) fn is_throttled(&self, denied: LimitReached) {
         let destination = self.destination.clone();
         self.parts.work.throttled.tell(Throttled { destination, denied });
     }

@@ -6,7 +6,7 @@ use actix::Message;
 use tokio::time::Instant;
 
 use super::{
-    JobController, hosts::SuspendedHost, relief::Relief, rests::Rest,
+    JobController, hosts::SuspendedHost, relief::Relief, rests::DestinationRest,
     schedule::DestinationStanding, slots::Limited, suspension::Suspension,
 };
 use crate::{
@@ -41,7 +41,7 @@ pub struct ControllerDescription {
     /// Limits that an operator has set for what couriers count.
     pub set_limits: Vec<(Destination, SetLimits)>,
     /// Destinations whose limits allow no more for now.
-    pub limited: Vec<(Destination, Rest)>,
+    pub limited: Vec<(Destination, DestinationRest)>,
     /// Hosts that operators have suspended.
     pub suspended_hosts: Vec<SuspendedHost>,
     /// What replies have led to.
@@ -148,7 +148,7 @@ pub struct DestinationExplained {
     /// Connections that the configuration allows it.
     pub configured_limit: Option<usize>,
     /// The limit that allows no more for now.
-    pub rest: Option<Rest>,
+    pub rest: Option<DestinationRest>,
     /// The order by which an operator has suspended it.
     pub order: Option<SuspendedHost>,
     /// It is a store of ours, and slow.

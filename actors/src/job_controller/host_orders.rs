@@ -12,15 +12,15 @@ use crate::{
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct HostOrders(HashMap<Which, HostOrder>);
+pub(super) struct HostOrders(HashMap<HostsMeant, HostSuspension>);
 
 /// The hosts that an order is for: of one channel or of all, one by its name, or all below a name that
 /// begins with a dot.
-pub(super) type Which = (Option<ChannelId>, Box<str>);
+pub(super) type HostsMeant = (Option<ChannelId>, Box<str>);
 
 /// An operator's order that a host gets nothing for a while.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HostOrder {
+pub struct HostSuspension {
     /// When it was given.
     pub since: Timestamp,
     /// When it ends.
@@ -35,9 +35,9 @@ impl HostOrders {
     /// Puts an order in force, in place of one for the same hosts. `Err`: there are too many.
     pub(super) fn suspend(
         &mut self,
-        which: Which,
-        order: HostOrder,
-    ) -> Result<Option<HostOrder>, TooManyOrders> {
+        which: HostsMeant,
+        order: HostSuspension,
+    ) -> Result<Option<HostSuspension>, TooManyOrders> {
         if self.0.len() >= MAX_HOST_ORDERS && !self.0.contains_key(&which) {
             return Err(TooManyOrders);
         }
@@ -45,12 +45,12 @@ impl HostOrders {
     }
 
     /// Ends an order.
-    pub(super) fn resume(&mut self, which: &Which) -> Option<HostOrder> {
+    pub(super) fn resume(&mut self, which: &HostsMeant) -> Option<HostSuspension> {
         self.0.remove(which)
     }
 
     /// The order in force for a host: the narrowest.
-    pub(super) fn of(&self, destination: &Destination) -> Option<(&Which, &HostOrder)> {
+    pub(super) fn of(&self, destination: &Destination) -> Option<(&HostsMeant, &HostSuspension)> {
         if self.0.is_empty() {
             return None;
         }
@@ -65,7 +65,7 @@ impl HostOrders {
     }
 
     /// Orders whose time is over, which end by that.
-    pub(super) fn end(&mut self, now: Instant) -> Vec<(Which, HostOrder)> {
+    pub(super) fn end(&mut self, now: Instant) -> Vec<(HostsMeant, HostSuspension)> {
         let mut ended = Vec::new();
         self.0.retain(|which, order| {
             let goes_on = order.ends > now;
@@ -78,7 +78,7 @@ impl HostOrders {
     }
 
     /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Which, &HostOrder)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&HostsMeant, &HostSuspension)> {
         self.0.iter()
     }
 }
@@ -96,10 +96,10 @@ mod tests {
 
     use super::*;
 
-    fn order(now: Instant, seconds: u64, reason: &str) -> HostOrder {
+    fn order(now: Instant, seconds: u64, reason: &str) -> HostSuspension {
         let since = Timestamp::now();
         let time = Duration::from_secs(seconds);
-        HostOrder { since, until: since.after(time), ends: now + time, reason: reason.into() }
+        HostSuspension { since, until: since.after(time), ends: now + time, reason: reason.into() }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::{
     JobController, TuneError,
-    host_orders::{HostOrder, Which},
+    host_orders::{HostSuspension, HostsMeant},
 };
 use crate::{
     actor::{Ctx, Handle},
@@ -59,16 +59,16 @@ pub struct SuspendedHost {
     /// The hosts.
     pub host: HostName,
     /// The order.
-    pub order: HostOrder,
+    pub order: HostSuspension,
 }
 
 impl JobController {
-    fn which(&self, host: &HostName) -> Result<Which, TuneError> {
+    fn which(&self, host: &HostName) -> Result<HostsMeant, TuneError> {
         let channel = host.channel.as_deref().map(|name| self.find(name)).transpose()?;
         Ok((channel, host.name.as_str().into()))
     }
 
-    pub(super) fn shown(&self, (which, order): (&Which, &HostOrder)) -> SuspendedHost {
+    pub(super) fn shown(&self, (which, order): (&HostsMeant, &HostSuspension)) -> SuspendedHost {
         let (channel, name) = which;
         let channel = channel.map(|id| self.channels.channel(id).name.clone());
         SuspendedHost { host: HostName { name: name.to_string(), channel }, order: order.clone() }
@@ -106,7 +106,7 @@ impl Handle<SuspendHost> for JobController {
         let SuspendHost { host, since, until, reason } = suspend;
         let which = self.which(&host)?;
         let ends = Instant::now() + Timestamp::now().until(until);
-        let order = HostOrder { since, until, ends, reason: Arc::clone(&reason) };
+        let order = HostSuspension { since, until, ends, reason: Arc::clone(&reason) };
         let suspended = self.schedule.suspend(which, order);
         let (before, suspended) = suspended.map_err(|_| TuneError::TooManySuspended)?;
         self.make_room_for_others(suspended.iter());

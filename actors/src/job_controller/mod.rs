@@ -31,10 +31,10 @@ pub use self::{
     tuning::{Freeze, Halt, Limit, Tune, TuneError},
 };
 pub use self::{
-    host_orders::{HostOrder, MAX_HOST_ORDERS},
+    host_orders::{HostSuspension, MAX_HOST_ORDERS},
     hosts::{HostName, LiftReplies, ResumeHost, SuspendHost, SuspendedHost},
     relief::Relief,
-    rests::Rest,
+    rests::DestinationRest,
     slots::Limited,
 };
 use self::{

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::time::Instant;
 
-use crate::{ids::Destination, queue::Denied, timestamp::Timestamp};
+use crate::{ids::Destination, queue::LimitReached, timestamp::Timestamp};
 
 /// All of them. Looking for those whose time has come costs nothing for the others.
 #[derive(Debug, Default)]
 pub(super) struct Rests {
-    of: HashMap<Destination, Rest>,
+    of: HashMap<Destination, DestinationRest>,
     /// When to look at which; one mark for each.
     marks: BTreeMap<(Instant, u64), Destination>,
     next_mark: u64,
@@ -17,9 +17,9 @@ pub(super) struct Rests {
 
 /// One of them.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Rest {
+pub struct DestinationRest {
     /// The limit, and until when.
-    pub denied: Denied,
+    pub denied: LimitReached,
     /// When that was said.
     pub since: Timestamp,
     mark: (Instant, u64),
@@ -27,18 +27,18 @@ pub struct Rest {
 
 impl Rests {
     /// A courier of this destination was denied more. Of two at once the last word counts.
-    pub(super) fn begin(&mut self, destination: &Destination, denied: Denied, now: Instant) {
+    pub(super) fn begin(&mut self, destination: &Destination, denied: LimitReached, now: Instant) {
         let before = self.end(destination);
         let since = before.filter(|its| its.denied.until >= now).map(|its| its.since);
         let since = since.unwrap_or_else(Timestamp::now);
         let mark = (denied.until, self.next_mark);
         self.next_mark += 1;
         self.marks.insert(mark, destination.clone());
-        self.of.insert(destination.clone(), Rest { denied, since, mark });
+        self.of.insert(destination.clone(), DestinationRest { denied, since, mark });
     }
 
     /// It may be tried again.
-    pub(super) fn end(&mut self, destination: &Destination) -> Option<Rest> {
+    pub(super) fn end(&mut self, destination: &Destination) -> Option<DestinationRest> {
         let rest = self.of.remove(destination)?;
         self.marks.remove(&rest.mark);
         Some(rest)
@@ -56,12 +56,12 @@ impl Rests {
     }
 
     /// The limit of this one, if it rests.
-    pub(super) fn of(&self, destination: &Destination) -> Option<&Rest> {
+    pub(super) fn of(&self, destination: &Destination) -> Option<&DestinationRest> {
         if self.of.is_empty() { None } else { self.of.get(destination) }
     }
 
     /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Destination, &Rest)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Destination, &DestinationRest)> {
         self.of.iter()
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         let to = |host: &str| Destination { channel: ChannelId(0), host: host.into() };
         let (now, mut rests) = (Instant::now(), Rests::default());
         let second = |n: u64| now + Duration::from_secs(n);
-        let denied = |until: u64| Denied {
+        let denied = |until: u64| LimitReached {
             counted: "mx".into(),
             limit: Denial::Connections(1),
             until: second(until),

@@ -10,7 +10,9 @@ use relais_config::{
 use tokio::time::Instant;
 use tracing::info;
 
-use super::{JobController, host_orders::MAX_HOST_ORDERS, schedule::MAX_HOST_LIMITS};
+use super::{
+    JobController, host_orders::MAX_HOST_ORDERS, rests::DestinationRest, schedule::MAX_HOST_LIMITS,
+};
 use crate::{
     actor::{Ctx, Handle},
     channel_table::LiveTimes,
@@ -154,7 +156,7 @@ impl Limit {
     /// Values that fit: those that the file takes, too.
     pub fn range(&self) -> RangeInclusive<u64> {
         match self {
-            // What is no rate is found when it is unpacked.
+            // A number that is no rate is found when it is unpacked.
             Self::Rate { .. } => 0..=u64::MAX,
             _ => self.setting().map_or(CONNECTIONS, |setting| setting.range.clone()),
         }
@@ -230,12 +232,25 @@ impl JobController {
     ) -> Result<Option<usize>, TuneError> {
         let set = self.throttles.set(destination, |set| set.connections = value);
         set.map_err(|_| TuneError::TooManyHosts)?;
+        self.free_those_at(destination, now);
         let old = self.schedule.host_limit(destination, value, now);
         old.map_err(|_| TuneError::TooManyHosts)
     }
 
+    /// Destinations that rest by a limit of this name try again.
+    fn free_those_at(&mut self, counted: &Destination, now: Instant) {
+        let is_it = |(to, rest): &(&Destination, &DestinationRest)| {
+            to.channel == counted.channel && rest.denied.counted == counted.host
+        };
+        let resting: Vec<Destination> =
+            self.schedule.rests().filter(is_it).map(|(to, _)| to.clone()).collect();
+        for destination in resting {
+            self.schedule.freed(&destination, now);
+        }
+    }
+
     fn set_rate(
-        &self,
+        &mut self,
         destination: &Destination,
         value: Option<usize>,
     ) -> Result<Option<usize>, TuneError> {
@@ -243,6 +258,7 @@ impl JobController {
         let rate = unpacked.map_err(TuneError::NoRate)?;
         let was = self.throttles.set(destination, |set| set.rate = rate);
         let was = was.map_err(|_| TuneError::TooManyHosts)?.rate;
+        self.free_those_at(destination, Instant::now());
         Ok(was.and_then(|rate| usize::try_from(rate.packed()).ok()))
     }
 

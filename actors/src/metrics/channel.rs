@@ -43,7 +43,7 @@ pub struct ChannelMeter {
     rules: [Counter; RuleAction::ALL.len()],
 }
 
-/// What a rule about replies does; the label `action`.
+/// The action of a rule about replies; the label `action`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RuleAction {
     /// The destination gets fewer messages for a while.

@@ -3,7 +3,7 @@
 use actix::Message;
 use relais_channels::mail::Reply;
 
-use super::throttled::Denied;
+use super::limit_reached::LimitReached;
 use crate::{
     actor::Outlet,
     ids::{ConnectionId, Destination},
@@ -47,7 +47,7 @@ pub enum DestinationEvent {
         /// Which.
         destination: Destination,
         /// Why, and until when.
-        denied: Denied,
+        denied: LimitReached,
     },
     /// An operator wants mail for these tried now: those that are left alone are probed.
     Probe(Vec<Destination>),

@@ -194,7 +194,7 @@ impl Outbound {
         finder: &Finder,
     ) -> Result<Connection, SiteTrouble> {
         self.settings.progress.waits(WaitsFor::Connect);
-        let literals: Vec<String> = site.servers.iter().map(|server| server.called()).collect();
+        let literals: Vec<String> = site.servers.iter().map(Server::called).collect();
         self.meet(literals.iter().map(String::as_str))?;
         let (mut trouble, mut answers) = (None, 0);
         let gate = self.gate.as_deref();

@@ -100,7 +100,7 @@ mod tests {
                 assert_eq!(Rate::unpacked(rate.packed()), Ok(rate));
             }
         }
-        for packed in [0, 5, u64::MAX, 1 << 32, 1 << 32 | 999] {
+        for packed in [0, 5, u64::MAX, 1 << 32, (1 << 32) + 999] {
             assert_eq!(Rate::unpacked(packed), Err(RateError), "{packed}");
         }
     }

@@ -60,7 +60,7 @@ pub struct HostSuspended {
     pub channel: Option<String>,
     /// `operator`, or `reply`.
     pub by: String,
-    /// What it gets still, such as `10/1m`; without it, nothing.
+    /// The rate that it gets still, such as `10/1m`; without it, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
     /// When an operator gave the order.
@@ -79,7 +79,7 @@ pub struct HostLimited {
     pub channel: String,
     /// The host.
     pub host: String,
-    /// What is counted, where several hosts are counted together.
+    /// The name that is counted, where several hosts are counted together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<String>,
     /// `connections`, `rate`, `slow_down` or `suspend`.
@@ -90,11 +90,11 @@ pub struct HostLimited {
     pub since: Timestamp,
     /// When it is tried again.
     pub until: Timestamp,
-    /// What changes it.
+    /// The command that changes it.
     pub change: String,
 }
 
-/// What is wrong with an order.
+/// The mistake in an order.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HostOrderError {
     /// No host.

@@ -17,9 +17,13 @@ use crate::{
 /// Does one of them.
 pub(super) fn host(source: &Source, host: Host, out: &mut dyn Write) -> Result<(), Refusal> {
     match host {
-        Host::List { json: as_json } => {
-            answer::<Vec<HostSuspended>>(source, "/api/v1/hosts", as_json, show::hosts, out)
-        }
+        Host::List { json: as_json } => answer::<Vec<HostSuspended>>(
+            source,
+            "/api/v1/hosts",
+            as_json,
+            |all, look| show::hosts(all, look),
+            out,
+        ),
         Host::Suspend { host, channel, time, reason, json: as_json } => {
             let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
             let by = by.unwrap_or_default();

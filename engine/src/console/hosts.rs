@@ -5,10 +5,10 @@ use std::time::Duration;
 use relais_actors::{
     ids::Destination,
     job_controller::{
-        ControllerDescription, DescribeController, HostName, LiftReplies, Rest, ResumeHost,
-        SuspendHost, SuspendedHost,
+        ControllerDescription, DescribeController, DestinationRest, HostName, LiftReplies,
+        ResumeHost, SuspendHost, SuspendedHost,
     },
-    queue::{Denial, Denied},
+    queue::{Denial, LimitReached},
     timestamp::Timestamp,
 };
 use relais_channels::mail::NextHops;
@@ -70,7 +70,7 @@ pub(super) async fn resume(
     order: &HostResume,
 ) -> Answer<Result<HostOrdered, Nonsense>> {
     let HostResume { host, channel } = order;
-    // What is counted together has a name that no order takes.
+    // Hosts that are counted together have a name that no order takes.
     let host = named(host).unwrap_or_else(|_| host.to_ascii_lowercase());
     if let Err(nonsense) = check_channel(parts, channel.as_deref()) {
         return Ok(Err(nonsense));
@@ -122,7 +122,7 @@ pub(super) fn suspended(parts: &Parts, controller: &ControllerDescription) -> Ve
     all
 }
 
-/// Those whose limits allow no more for now.
+/// Hosts whose limits allow no more for now.
 pub(super) fn limited(parts: &Parts, controller: &ControllerDescription) -> Vec<HostLimited> {
     let mut all: Vec<_> =
         controller.limited.iter().map(|(to, rest)| of_rest(parts, to, rest)).collect();
@@ -143,9 +143,9 @@ fn of_order(suspended: &SuspendedHost) -> HostSuspended {
     }
 }
 
-fn of_rest(parts: &Parts, destination: &Destination, rest: &Rest) -> HostLimited {
+fn of_rest(parts: &Parts, destination: &Destination, rest: &DestinationRest) -> HostLimited {
     let channel = parts.channels.channel(destination.channel);
-    let Denied { counted, limit, until } = &rest.denied;
+    let LimitReached { counted, limit, until } = &rest.denied;
     let (name, value) = limit_words(limit);
     HostLimited {
         channel: channel.name.clone(),
@@ -182,8 +182,12 @@ fn change(channel: &Channel, counted: &str, limit: &Denial) -> String {
 }
 
 /// Why an entry waits for a limit of its host: the limit's name, and a sentence.
-pub(super) fn of_limit(channel: &Channel, host: &str, rest: &Rest) -> (&'static str, String) {
-    let Denied { counted, limit, until } = &rest.denied;
+pub(super) fn of_limit(
+    channel: &Channel,
+    host: &str,
+    rest: &DestinationRest,
+) -> (&'static str, String) {
+    let LimitReached { counted, limit, until } = &rest.denied;
     let (name, _) = limit_words(limit);
     let together = match channel.destinations.scope {
         Scope::Domain => String::new(),

@@ -256,7 +256,7 @@ fn troubles(status: &Status) -> Table {
 }
 
 /// `relais host list`.
-pub fn hosts(hosts: &Vec<HostSuspended>, look: Look) -> String {
+pub fn hosts(hosts: &[HostSuspended], look: Look) -> String {
     if hosts.is_empty() {
         return "no host is suspended\n".to_owned();
     }

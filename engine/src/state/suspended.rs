@@ -26,7 +26,7 @@ pub struct KeptOrder {
     pub since: Timestamp,
     /// When it ends.
     pub until: Timestamp,
-    /// Who gave it, and why.
+    /// The operator who gave it, and why.
     pub reason: String,
 }
 

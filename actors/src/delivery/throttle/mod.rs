@@ -24,19 +24,19 @@ pub(super) use self::table::Turn;
 use crate::{
     actor::Outlet,
     ids::Destination,
-    queue::{Denial, Denied, SlowedDown, StoppedByReply},
+    queue::{Denial, LimitReached, SlowedDown, StoppedByReply},
 };
 
 /// The limits of destinations, and how each stands.
 #[derive(Debug, Default)]
 pub struct Throttles {
-    state: Mutex<State>,
+    state: Mutex<ThrottleState>,
     /// Limits that operators have set, and replies have led to, ever.
     orders: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ThrottleState {
     table: Table,
     /// By operators, in place of what is configured.
     set: HashMap<Destination, SetLimits>,
@@ -63,7 +63,7 @@ pub struct TooManyLimits;
 
 /// The place of a connection. It is free when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     throttles: Arc<Throttles>,
     pub(super) counted: Destination,
     pub(super) since: Instant,
@@ -121,10 +121,10 @@ impl Throttles {
         counted: &Destination,
         most: Option<usize>,
         who: &Destination,
-    ) -> Result<Place, Denied> {
+    ) -> Result<ConnectionPlace, LimitReached> {
         let since = Instant::now();
         let wanted = self.lock().table.take_place(counted, most, who, since)?;
-        Ok(Place { throttles: Arc::clone(self), counted: counted.clone(), since, wanted })
+        Ok(ConnectionPlace { throttles: Arc::clone(self), counted: counted.clone(), since, wanted })
     }
 
     /// A reply slows a destination down. Returns whether that is news.
@@ -187,23 +187,25 @@ impl Throttles {
         } else {
             state.set.insert(counted.clone(), now);
         }
+        // What was given out by the limit before counts no more.
+        state.table.forget_turns(counted);
         self.orders.fetch_add(1, Relaxed);
         Ok(was)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ThrottleState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Whether other hosts than this one wait for it.
     pub(super) fn is_wanted_beside(&self, own: &Destination) -> bool {
         self.throttles.lock().table.is_wanted_beside(&self.counted, own)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut state = self.throttles.lock();
         if let Some(next) = state.table.give_back_place(&self.counted, Instant::now())

@@ -12,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     ids::Destination,
-    queue::{Denial, Denied, SlowedDown, StoppedByReply},
+    queue::{Denial, LimitReached, SlowedDown, StoppedByReply},
 };
 
 /// The destinations that are limited, each by a channel and a name: of a host, a server, or a site.
@@ -39,7 +39,7 @@ pub(in crate::delivery) enum Turn {
     /// After this time, which it has been given.
     After(Duration),
     /// Not now.
-    Denied(Denied),
+    Denied(LimitReached),
 }
 
 impl Throttle {
@@ -102,7 +102,7 @@ impl Table {
         }
         let throttle = self.entry(counted, now);
         let denied = |limit: Denial, until: Instant| {
-            Turn::Denied(Denied { counted: Arc::clone(&counted.host), limit, until })
+            Turn::Denied(LimitReached { counted: Arc::clone(&counted.host), limit, until })
         };
         if let Some(stopped) = throttle.stopped(now) {
             return denied(Denial::Stopped(stopped.clone()), stopped.until);
@@ -141,6 +141,13 @@ impl Table {
         throttle.next = throttle.next.and_then(|next| next.checked_sub(rate.interval()));
     }
 
+    /// The next message may go at once, whatever went before.
+    pub(super) fn forget_turns(&mut self, counted: &Destination) {
+        if let Some(throttle) = self.0.get_mut(counted) {
+            throttle.next = None;
+        }
+    }
+
     /// Asks for a place for a connection; `who` is told when there is one.
     pub(super) fn take_place(
         &mut self,
@@ -148,7 +155,7 @@ impl Table {
         most: Option<usize>,
         who: &Destination,
         now: Instant,
-    ) -> Result<Arc<Notify>, Denied> {
+    ) -> Result<Arc<Notify>, LimitReached> {
         let throttle = self.entry(counted, now);
         if let Some(most) = most.filter(|most| throttle.connections >= *most) {
             let room = throttle.waiting.len() < MOST_WAITING;
@@ -157,7 +164,7 @@ impl Table {
             }
             throttle.wanted.notify_waiters();
             let (counted, limit) = (Arc::clone(&counted.host), Denial::Connections(most));
-            return Err(Denied { counted, limit, until: now + NO_PLACE });
+            return Err(LimitReached { counted, limit, until: now + NO_PLACE });
         }
         throttle.connections += 1;
         throttle.waiting.retain(|other| other != who);
@@ -255,7 +262,7 @@ mod tests {
     }
 
     fn rate(text: &str) -> Option<Rate> {
-        Some(text.parse().expect("a rate"))
+        text.parse().ok()
     }
 
     fn reply() -> Arc<Reply> {
@@ -331,7 +338,7 @@ mod tests {
         table.slow_down(&a, slowed("10/1s", now + 60 * SECOND), now);
         table.take_turn(&a, rate("1/1m"), SECOND, now);
         let denied = table.take_turn(&a, rate("1/1m"), SECOND, now);
-        assert!(matches!(denied, Turn::Denied(Denied { limit: Denial::Rate(_), .. })));
+        assert!(matches!(denied, Turn::Denied(LimitReached { limit: Denial::Rate(_), .. })));
         assert!(table.lift(&a, now) && !table.lift(&a, now));
     }
 

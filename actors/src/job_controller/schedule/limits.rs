@@ -10,10 +10,10 @@ use super::Schedule;
 use crate::{
     ids::Destination,
     job_controller::{
-        host_orders::{HostOrder, TooManyOrders, Which},
-        rests::Rest,
+        host_orders::{HostSuspension, HostsMeant, TooManyOrders},
+        rests::DestinationRest,
     },
-    queue::Denied,
+    queue::LimitReached,
 };
 
 /// As many hosts have a limit of their own as may.
@@ -89,7 +89,7 @@ impl Schedule {
 
     /// A courier was denied more: the destination gets no other one before that time, and one less
     /// from then on until it has shown that it has use for more.
-    pub fn throttled(&mut self, destination: &Destination, denied: Denied, now: Instant) {
+    pub fn throttled(&mut self, destination: &Destination, denied: LimitReached, now: Instant) {
         if let Some(site) = self.sites.get_mut(destination) {
             site.window.troubled(site.connections);
         }
@@ -105,12 +105,12 @@ impl Schedule {
     }
 
     /// The limit for which a destination rests, until its time.
-    pub fn rest_of(&self, destination: &Destination) -> Option<&Rest> {
+    pub fn rest_of(&self, destination: &Destination) -> Option<&DestinationRest> {
         self.rests.of(destination)
     }
 
     /// All that rest.
-    pub fn rests(&self) -> impl Iterator<Item = (&Destination, &Rest)> {
+    pub fn rests(&self) -> impl Iterator<Item = (&Destination, &DestinationRest)> {
         self.rests.iter()
     }
 
@@ -130,9 +130,9 @@ impl Schedule {
     /// one is, and the destinations that it is about now.
     pub(in crate::job_controller) fn suspend(
         &mut self,
-        which: Which,
-        order: HostOrder,
-    ) -> Result<(Option<HostOrder>, Vec<Destination>), TooManyOrders> {
+        which: HostsMeant,
+        order: HostSuspension,
+    ) -> Result<(Option<HostSuspension>, Vec<Destination>), TooManyOrders> {
         let before = self.host_orders.suspend(which, order)?;
         let suspended: Vec<Destination> =
             self.sites.keys().filter(|its| self.host_orders.of(its).is_some()).cloned().collect();
@@ -149,9 +149,9 @@ impl Schedule {
     /// An operator lets hosts go on. Returns the order that is over.
     pub(in crate::job_controller) fn resume(
         &mut self,
-        which: &Which,
+        which: &HostsMeant,
         now: Instant,
-    ) -> Option<HostOrder> {
+    ) -> Option<HostSuspension> {
         let order = self.host_orders.resume(which)?;
         self.serve_all(now);
         Some(order)
@@ -161,7 +161,7 @@ impl Schedule {
     pub(in crate::job_controller) fn end_orders(
         &mut self,
         now: Instant,
-    ) -> Vec<(Which, HostOrder)> {
+    ) -> Vec<(HostsMeant, HostSuspension)> {
         let ended = self.host_orders.end(now);
         if !ended.is_empty() {
             self.serve_all(now);
@@ -173,14 +173,14 @@ impl Schedule {
     pub(in crate::job_controller) fn order_of(
         &self,
         destination: &Destination,
-    ) -> Option<(&Which, &HostOrder)> {
+    ) -> Option<(&HostsMeant, &HostSuspension)> {
         self.host_orders.of(destination)
     }
 
     /// All orders.
     pub(in crate::job_controller) fn host_orders(
         &self,
-    ) -> impl Iterator<Item = (&Which, &HostOrder)> {
+    ) -> impl Iterator<Item = (&HostsMeant, &HostSuspension)> {
         self.host_orders.iter()
     }
 
@@ -235,13 +235,18 @@ mod tests {
         (orders.starts.len(), orders.recalled.len())
     }
 
-    fn denied(until: Instant) -> Denied {
-        Denied { counted: "a".into(), limit: Denial::Connections(1), until }
+    fn denied(until: Instant) -> LimitReached {
+        LimitReached { counted: "a".into(), limit: Denial::Connections(1), until }
     }
 
-    fn order(now: Instant) -> HostOrder {
+    fn order(now: Instant) -> HostSuspension {
         let (since, time) = (Timestamp::now(), Duration::from_secs(60));
-        HostOrder { since, until: since.after(time), ends: now + time, reason: Arc::from("why") }
+        HostSuspension {
+            since,
+            until: since.after(time),
+            ends: now + time,
+            reason: Arc::from("why"),
+        }
     }
 
     #[tokio::test]
@@ -297,7 +302,7 @@ mod tests {
             its.wanted(&to(host), 50, now);
         }
         assert_eq!(orders(&mut its), (10, 0));
-        let which: Which = (None, "a.test".into());
+        let which: HostsMeant = (None, "a.test".into());
         let (before, suspended) = its.suspend(which.clone(), order(now)).unwrap();
         assert_eq!((before, suspended), (None, vec![to("a.test")]));
         assert_eq!(orders(&mut its), (0, 5));
