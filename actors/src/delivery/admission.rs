@@ -34,8 +34,8 @@ pub(super) struct CourierLimits {
 
 #[derive(Default)]
 struct CourierState {
-    /// What is counted. Of several hosts together it is known at the servers; while connections to some
-    /// are tried, there may be several.
+    /// The names that are counted. Of several hosts together they are known at the servers; while
+    /// connections to some are tried, there may be several.
     entered: Vec<Entered>,
     /// The limit that the last attempt to connect met.
     denied: Option<LimitReached>,
@@ -261,7 +261,7 @@ impl CourierLimits {
         }
     }
 
-    /// What is counted, where anything is limited.
+    /// The name that is counted, where anything is limited.
     fn concerning<'s>(&self, state: &'s mut CourierState) -> Option<&'s mut Entered> {
         let is_limited = self.throttles.concern(&self.channel().destinations);
         state.entered.first_mut().filter(|_| is_limited)

@@ -146,7 +146,7 @@ impl Courier {
             let done = self.attempt(message, following.as_ref()).await;
             self.admission.carried_out(std::mem::take(&mut self.transactions));
             if let Some(denied) = self.denied(&done.attempt) {
-                // What it had in hand was not tried: it goes back into line with the connection.
+                // The entries in hand were not tried: they go back into line with the connection.
                 self.is_throttled(denied);
                 break;
             }

@@ -44,7 +44,7 @@ pub struct ControllerDescription {
     pub limited: Vec<(Destination, DestinationRest)>,
     /// Hosts that operators have suspended.
     pub suspended_hosts: Vec<SuspendedHost>,
-    /// What replies have led to.
+    /// Limits to which replies have led.
     pub by_replies: Vec<(Destination, Denial)>,
 }
 

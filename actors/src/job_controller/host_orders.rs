@@ -27,7 +27,7 @@ pub struct HostSuspension {
     pub until: Timestamp,
     /// The same by the clock that does not jump.
     pub ends: Instant,
-    /// Who gave it, and why.
+    /// The operator who gave it, and why.
     pub reason: Arc<str>,
 }
 

@@ -39,7 +39,7 @@ pub struct SuspendHost {
     pub since: Timestamp,
     /// When it ends.
     pub until: Timestamp,
-    /// Who gave it, and why.
+    /// The operator who gave it, and why.
     pub reason: Arc<str>,
 }
 
@@ -74,7 +74,7 @@ impl JobController {
         SuspendedHost { host: HostName { name: name.to_string(), channel }, order: order.clone() }
     }
 
-    /// What waits for hosts that an operator has suspended makes room for the mail of others.
+    /// Mail for hosts that an operator has suspended makes room for that of others.
     pub(super) fn make_room_for_others<'d>(
         &self,
         destinations: impl Iterator<Item = &'d Destination>,
@@ -152,7 +152,7 @@ impl Handle<LiftReplies> for JobController {
         for counted in &lifted {
             info!(host = %Printable(name.as_ref()), channel = self.name(counted), "what replies of a host led to is forgotten");
         }
-        // Those that rest for it may be called otherwise.
+        // Destinations that rest for it may be called otherwise.
         let by_reply = |limit: &Denial| matches!(limit, Denial::SlowedDown(_) | Denial::Stopped(_));
         let resting: Vec<Destination> = self
             .schedule

@@ -44,7 +44,7 @@ impl Rests {
         Some(rest)
     }
 
-    /// Those whose time has come: they rest no longer.
+    /// Destinations whose time has come: they rest no longer.
     pub(super) fn wake(&mut self, now: Instant) -> Vec<Destination> {
         let later = self.marks.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut self.marks, later);

@@ -19,7 +19,7 @@ use crate::{
 section! {
     /// How much the destinations of a channel get. `scope` says what is counted together.
     pub struct Destinations {
-        /// What a destination is: what its limits count together.
+        /// The hosts that are one destination: its limits count them together.
         scope: Scope = Scope::default(), Choice, of(Delivering);
         /// Connections to one destination, of all jobs of the channel. Without it, as many as what
         /// waits for it deserves and as it has shown to bear.
@@ -32,7 +32,7 @@ section! {
         /// is as for all others. With the scope `Domain` a name is that of the host in the queue, with
         /// `Host` that of the server, with `Site` that of one of the servers.
         limits: BTreeMap<String, DestinationLimits> = BTreeMap::new(), Limits, of(Delivering);
-        /// What replies of servers lead to; of each reply the first rule that means it counts.
+        /// Rules about replies of servers; of each reply the first rule that means it counts.
         replies: Vec<ReplyRule> = Vec::new(), Few(List(Nested::new()), 200),
             of(Delivering);
     }
@@ -57,7 +57,7 @@ section! {
 }
 
 section! {
-    /// What a reply leads to. A rule is asked about replies that refuse, in the server's own words.
+    /// A rule about replies. It is asked about those that refuse, in the server's own words.
     pub struct ReplyRule {
         /// The replies: a code (`421`, `4yz`, `5yz`), an enhanced code (`4.7.28`, `4.7.*`), a text with
         /// `*` for any characters, or several of these in this order: `"421 *rate limited*"`.
@@ -75,7 +75,7 @@ section! {
 }
 
 choice! {
-    /// What the limits of destinations count together.
+    /// The hosts that limits of destinations count together.
     pub enum Scope = Domain {
         /// Mail for one host, as the queue has it.
         Domain,

@@ -153,7 +153,7 @@ impl Throttles {
         self.lock().table.lift(counted, Instant::now())
     }
 
-    /// What replies have led to: the destination, and the limit.
+    /// Limits to which replies have led: the destination, and the limit.
     pub fn by_replies(&self) -> Vec<(Destination, Denial)> {
         let state = self.lock();
         let of = state.table.by_replies(Instant::now());
@@ -187,7 +187,7 @@ impl Throttles {
         } else {
             state.set.insert(counted.clone(), now);
         }
-        // What was given out by the limit before counts no more.
+        // Turns that were given by the limit before count no more.
         state.table.forget_turns(counted);
         self.orders.fetch_add(1, Relaxed);
         Ok(was)

@@ -110,7 +110,7 @@ impl Table {
         let Some((rate, limit)) = throttle.rate(configured, now) else {
             return Turn::After(Duration::ZERO);
         };
-        // Who comes a little late makes up for it; who was idle does not.
+        // A courier that comes a little late makes up for it; one that was idle does not.
         let is_late = |next: &Instant| *next + LATE > now;
         let turn = throttle.next.filter(is_late).unwrap_or(now);
         let wait = turn.saturating_duration_since(now);
@@ -202,6 +202,11 @@ impl Table {
     ) -> bool {
         let throttle = self.entry(counted, now);
         let is_new = throttle.slowed(now).is_none_or(|its| its.rate != slowed.rate);
+        if is_new {
+            // The message that was refused is the first one of the new rate.
+            let next = now + slowed.rate.interval();
+            throttle.next = Some(throttle.next.map_or(next, |its| its.max(next)));
+        }
         throttle.slowed = Some(slowed);
         is_new
     }
@@ -219,7 +224,7 @@ impl Table {
         is_new
     }
 
-    /// What replies have led to is forgotten. Returns whether there was anything.
+    /// Forgets the limits to which replies have led. Returns whether there were any.
     pub(super) fn lift(&mut self, counted: &Destination, now: Instant) -> bool {
         let Some(throttle) = self.0.get_mut(counted) else { return false };
         let was = throttle.slowed(now).is_some() || throttle.stopped(now).is_some();
@@ -229,7 +234,7 @@ impl Table {
         was
     }
 
-    /// What replies have led to, of all.
+    /// The limits to which replies have led, of all.
     pub(super) fn by_replies(
         &self,
         now: Instant,
@@ -240,7 +245,7 @@ impl Table {
     }
 }
 
-/// Who comes so much later than its turn is not put off for it.
+/// A courier that comes so much later than its turn is not put off for it.
 const LATE: Duration = Duration::from_millis(100);
 /// Where nobody tells that there is a place, it is asked for again after this time.
 const NO_PLACE: Duration = Duration::from_secs(10);
@@ -323,14 +328,14 @@ mod tests {
             |text: &str, until| SlowedDown { rate: rate(text).unwrap(), until, reply: reply() };
         assert!(table.slow_down(&a, slowed("1/10s", now + 60 * SECOND), now));
         assert!(!table.slow_down(&a, slowed("1/10s", now + 61 * SECOND), now), "no news");
-        let first = table.take_turn(&a, rate("10/1s"), SECOND, now);
-        assert_eq!(first, Turn::After(Duration::ZERO));
         let Turn::Denied(denied) = table.take_turn(&a, rate("10/1s"), SECOND, now) else {
             panic!("ten seconds are too long")
         };
         assert!(matches!(denied.limit, Denial::SlowedDown(_)) && *denied.counted == *"a");
         assert_eq!(denied.until, now + 10 * SECOND - SECOND / 2);
         assert_eq!(table.by_replies(now).count(), 1);
+        let later = table.take_turn(&a, rate("10/1s"), SECOND, now + 10 * SECOND);
+        assert_eq!(later, Turn::After(Duration::ZERO));
         now += 62 * SECOND;
         assert_eq!(table.by_replies(now).count(), 0);
         assert_eq!(table.take_turn(&a, None, SECOND, now), Turn::After(Duration::ZERO));

@@ -89,7 +89,7 @@ struct ChannelRanks {
     turn: u64,
 }
 
-/// What is known of one destination.
+/// The standing of one destination.
 #[derive(Debug, Default)]
 struct Site {
     ready: usize,

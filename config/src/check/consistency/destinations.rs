@@ -42,7 +42,7 @@ pub(super) fn check(channel: &Channel, place: &impl Fn(&str) -> String, reader: 
     }
 }
 
-/// What is wrong with `becomes`, if the replies are that by themselves.
+/// The words about `becomes`, if the replies are that by themselves.
 fn becomes_what_it_is(rule: &ReplyRule) -> Option<&'static str> {
     let class = match rule.becomes {
         Becomes::Itself => return None,
