@@ -659,6 +659,28 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     (
+        "destinations",
+        r#"tag: "lmtp-daemon", program: Lmtp"#,
+        r#"tag: "lmtp-daemon", program: Lmtp, destinations: (rate: "0/1m", limits: {"a b": ()}, replies: [(pattern: "250")])"#,
+        &[
+            r#"12:80: channels[2].destinations.rate: "0/1m" does not fit here; a number of messages and a time is ..."#,
+            r#"12:97: channels[2].destinations.limits["a b"]: "a b" names no destination; "example.com", ..."#,
+            r#"12:129: channels[2].destinations.replies[0].pattern: "250" does not fit here; a code of 4yz or 5yz, ..."#,
+        ],
+    ),
+    (
+        "rules about replies that nothing comes of",
+        r#"tag: "lmtp-daemon", program: Lmtp"#,
+        r#"tag: "lmtp-daemon", program: Lmtp, destinations: (replies: [(pattern: "421"), (pattern: "4yz", suspend: "1m", lasts: "2m"), (pattern: "4yz *x*", slow_down: "1/1m", becomes: Temporary)])"#,
+        &[
+            "12:83: warning: channels[2].destinations.replies: no rule and no option leads to this channel: ...",
+            "12:94: warning: channels[2].destinations.replies[0].pattern: the rule leads to nothing: slow_down, suspend or becomes would",
+            "12:141: warning: channels[2].destinations.replies[1].lasts: without slow_down nothing is slowed down for this time",
+            "12:158: warning: channels[2].destinations.replies[2].pattern: the rule is never reached: all that it means is meant by \"4yz\" before it",
+            "12:197: warning: channels[2].destinations.replies[2].becomes: the replies that are meant are that by their code already",
+        ],
+    ),
+    (
         "no comma",
         r#"data: "/d","#,
         r#"data: "/d""#,

@@ -151,6 +151,9 @@ fn every_field_of_a_channel_survives_being_printed() {
            max_client_threads: 6, filesperjob: 8, max_life_time: "1h", max_life_conns: 300,
            viaaliasrequired: true, bangoverpercent: true, percentonly: true, routelocal: true, rules: false,
            flagtransfer: true, defragment: true, fileinto: r"a\b",
+           destinations: (scope: Site, connections: 3, rate: "60/1m",
+              limits: {"b.test": (connections: 1, rate: "1/1s", messages: 2, recipients: 3), "[192.0.2.0/24]": ()},
+              replies: [(pattern: "421 4.7.* *wait*", slow_down: "1/1m", lasts: "2h", suspend: "3m", becomes: Temporary)]),
            tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true, sender_must_match: false,
            switchchannel: No, directory_away: Queue, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false,
            defaulthost: "a.test", route_style: Percents, asterisk_8bit: false, header_rules: true, inner: true, rewrite_signed: true,
@@ -196,6 +199,7 @@ fn every_field_of_a_channel_survives_being_printed() {
             expected[2],
             expected[3],
             expected[4],
+            "    destinations: Destinations {",
             "    tls: TlsSides {",
             "    sasl: SaslSides {"
         ]

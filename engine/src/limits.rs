@@ -15,7 +15,7 @@ use relais_actors::{
     job_controller::Limit,
 };
 use relais_channels::mail::NextHops;
-use relais_config::{Config, LiveSetting, job_controller::Pool, suggest, units};
+use relais_config::{Config, LiveSetting, job_controller::Pool, rate::Rate, suggest, units};
 
 use crate::{api::LimitValue, state::durable};
 
@@ -40,7 +40,7 @@ pub struct LimitNames<'a> {
 impl<'a> LimitNames<'a> {
     /// The limit of this name: `max_messages` or `job_controller.max_messages`, `P.job_limit` or
     /// `job_controller.pools["P"].job_limit`, `c.maxjobs` or `channels["c"].maxjobs`,
-    /// `c@host.connections`. Else what there is.
+    /// `c@host.connections`, `c@host.rate`. Else what there is.
     pub fn find(self, key: &str) -> Result<Named, String> {
         if let Some((channel, rest)) = key.split_once('@') {
             return self.of_host(channel, rest);
@@ -129,7 +129,13 @@ impl<'a> LimitNames<'a> {
             Named::Tuned(Limit::MaxClientThreads { channel: name }) => {
                 channel(name)?.max_client_threads.get()
             }
-            Named::Tuned(Limit::Connections { .. }) => return None,
+            Named::Tuned(Limit::Connections { channel: name, host }) => {
+                channel(name)?.destinations.connections_to(host)?
+            }
+            Named::Tuned(Limit::Rate { channel: name, host }) => {
+                let limits = channel(name)?.destinations.limits_of([host.as_str()]);
+                return limits.rate.map(Rate::packed);
+            }
             Named::Tuned(Limit::Time { channel: name, which }) => {
                 let time = which.configured(channel(name)?);
                 return u64::try_from(time.as_millis()).ok();
@@ -143,8 +149,10 @@ impl<'a> LimitNames<'a> {
     }
 
     fn of_host(self, channel: &str, rest: &str) -> Result<Named, String> {
-        let Some((host, "connections")) = rest.rsplit_once('.') else {
-            return Err(format!("of a host there is: {channel}@HOST.connections"));
+        let Some((host, field @ ("connections" | "rate"))) = rest.rsplit_once('.') else {
+            return Err(format!(
+                "of a host there are: {channel}@HOST.connections, {channel}@HOST.rate"
+            ));
         };
         self.check_channel(channel)?;
         let host = host.to_ascii_lowercase();
@@ -154,7 +162,11 @@ impl<'a> LimitNames<'a> {
         if !short || host.parse::<NextHops>().is_err() {
             return Err(format!("{host:?} is no host"));
         }
-        Ok(Named::Tuned(Limit::Connections { channel: channel.to_owned(), host }))
+        let channel = channel.to_owned();
+        Ok(Named::Tuned(match field {
+            "rate" => Limit::Rate { channel, host },
+            _ => Limit::Connections { channel, host },
+        }))
     }
 
     fn pool(self, pool: &str) -> Result<Named, String> {
@@ -180,7 +192,8 @@ impl<'a> LimitNames<'a> {
         let of = |owner: &str| {
             let numbers = ["maxjobs", "max_client_threads", "threaddepth"].into_iter();
             let fields = numbers.chain(times()).map(|field| format!("{owner}.{field}"));
-            fields.chain([format!("{owner}@HOST.connections")]).collect::<Vec<_>>()
+            let of_hosts = ["connections", "rate"].map(|field| format!("{owner}@HOST.{field}"));
+            fields.chain(of_hosts).collect::<Vec<_>>()
         };
         let known = match owner {
             Some(owner) if self.channels.find(owner).is_some() => of(owner),
@@ -233,7 +246,12 @@ impl Named {
                 of_channel(channel, "max_client_threads")
             }
             Self::Tuned(Limit::Time { channel, which }) => of_channel(channel, which.name()),
-            Self::Tuned(limit @ Limit::Connections { .. }) => (limit.to_string(), String::new()),
+            Self::Tuned(limit @ Limit::Connections { channel, host }) => {
+                (limit.to_string(), of_destination(channel, host, "connections", &value))
+            }
+            Self::Tuned(limit @ Limit::Rate { channel, host }) => {
+                (limit.to_string(), of_destination(channel, host, "rate", &value))
+            }
         }
     }
 
@@ -241,8 +259,12 @@ impl Named {
     pub fn read(&self, value: &LimitValue) -> Result<Option<u64>, String> {
         let (range, wrong) = (self.range(), || format!("{value} does not fit; {}", self.forms()));
         let number = match (self, value) {
-            (Self::Tuned(Limit::Connections { .. }), LimitValue::Text(text)) if text == NONE => {
-                return Ok(None);
+            (_, LimitValue::Text(text)) if self.is_of_host() && text == NONE => return Ok(None),
+            (Self::Tuned(Limit::Rate { .. }), LimitValue::Text(text)) => {
+                text.parse::<Rate>().map_err(|_| wrong())?.packed()
+            }
+            (Self::Tuned(Limit::Rate { .. }), LimitValue::Number(packed)) => {
+                return Rate::unpacked(*packed).map(|_| Some(*packed)).map_err(|_| wrong());
             }
             (Self::Tuned(Limit::Time { .. }), LimitValue::Text(text)) => {
                 let time = units::parse_duration(text).map_err(|_| wrong())?;
@@ -262,8 +284,15 @@ impl Named {
             Self::Tuned(Limit::Time { .. }) => {
                 LimitValue::Text(units::format_duration(Duration::from_millis(value)))
             }
+            Self::Tuned(Limit::Rate { .. }) => Rate::unpacked(value)
+                .map_or(LimitValue::Number(value), |rate| LimitValue::Text(rate.to_string())),
             _ => LimitValue::Number(value),
         }
+    }
+
+    /// Whether it is one of a single host, which need not be there.
+    pub fn is_of_host(&self) -> bool {
+        matches!(self, Self::Tuned(Limit::Connections { .. } | Limit::Rate { .. }))
     }
 
     fn range(&self) -> RangeInclusive<u64> {
@@ -280,6 +309,9 @@ impl Named {
         match self {
             Self::Tuned(Limit::Connections { .. }) => {
                 format!("{least} to {most} does, or {NONE}, or {DEFAULT}")
+            }
+            Self::Tuned(Limit::Rate { .. }) => {
+                format!("a rate such as 100/1m does, or {NONE}, or {DEFAULT}")
             }
             Self::Tuned(Limit::Time { .. }) => {
                 format!("a time from {least} to {most} does, such as 90s or 5m, or {DEFAULT}")
@@ -338,8 +370,19 @@ fn field(limit: &Limit) -> &'static str {
         Limit::Threaddepth { .. } => "threaddepth",
         // How many connections there may be to a host, of those of a job.
         Limit::MaxClientThreads { .. } | Limit::Connections { .. } => "max_client_threads",
+        Limit::Rate { .. } => "destinations.rate",
         Limit::Time { which, .. } => which.name(),
     }
+}
+
+/// The line for the configuration file that limits a destination.
+fn of_destination(channel: &str, host: &str, field: &str, value: &str) -> String {
+    if value.is_empty() {
+        return String::new();
+    }
+    format!(
+        "channels: [(name: {channel:?}, ..., destinations: (limits: {{{host:?}: ({field}: {value})}})), ...],"
+    )
 }
 
 /// The word for the configuration's value.
@@ -372,7 +415,8 @@ mod tests {
             ("tcp_lmtpcs@Store1.example.connections", Ok("tcp_lmtpcs@store1.example.connections")),
             ("tcp_lmtpcs@192.0.2.1.connections", Ok("tcp_lmtpcs@[192.0.2.1].connections")),
             ("tcp_lmtpcs@[192.0.2.1].connections", Ok("tcp_lmtpcs@[192.0.2.1].connections")),
-            ("tcp_lmtpcs@host.maxjobs", Err("tcp_lmtpcs@HOST.connections")),
+            ("tcp_lmtpcs@a.b.rate", Ok("tcp_lmtpcs@a.b.rate")),
+            ("tcp_lmtpcs@host.maxjobs", Err("tcp_lmtpcs@HOST.connections, tcp_lmtpcs@HOST.rate")),
             ("tcp_lmtpcs@.connections", Err("is no host")),
             ("tcp_lmtpcs@~x.connections", Err("is no host")),
             ("SMTP_POL.job_limit", Err("did you mean SMTP_POOL? there are: SMTP_POOL, DEFAULT")),
@@ -417,6 +461,7 @@ mod tests {
         let time = Named::Tuned(Limit::Time { channel: channel(), which: LiveTimes::IdleTime });
         let jobs = Named::Tuned(Limit::Maxjobs { channel: channel() });
         let host = "h".to_owned();
+        let rate = Named::Tuned(Limit::Rate { channel: channel(), host: host.clone() });
         let host = Named::Tuned(Limit::Connections { channel: channel(), host });
         let text = |text: &str| LimitValue::Text(text.to_owned());
         let rows = [
@@ -431,6 +476,10 @@ mod tests {
             (&jobs, text("none"), Err("1 to 10000 does")),
             (&host, text("none"), Ok(None)),
             (&host, LimitValue::Number(10_001), Err("or none")),
+            (&rate, text("none"), Ok(None)),
+            (&rate, text("100/60s"), Ok(Some((100 << 32) + 60_000))),
+            (&rate, text("0/1m"), Err("a rate such as 100/1m does")),
+            (&rate, LimitValue::Number(5), Err("a rate such as 100/1m does")),
         ];
         for (named, value, want) in rows {
             match (named.read(&value), want) {

@@ -23,6 +23,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tracing::{Span, info_span};
 
 use super::{
+    admission::CourierLimits,
     crowds::{Crowded, Delivering},
     gatekeeper::Gatekeeper,
     life::Life,
@@ -30,6 +31,7 @@ use super::{
     parts::JobParts,
     presence::Presence,
     progress::OnTheWay,
+    reply_rules,
 };
 use crate::{
     autoreply::AUTOREPLY,
@@ -45,9 +47,9 @@ use crate::{
 /// A courier on its way.
 pub(super) struct Courier {
     id: ConnectionId,
-    destination: Destination,
-    life: Arc<Life>,
-    parts: JobParts,
+    pub(super) destination: Destination,
+    pub(super) life: Arc<Life>,
+    pub(super) parts: JobParts,
     outbound: Outbound,
     next_hops: Option<NextHops>,
     /// The one who chose the first of them for the message in hand.
@@ -61,6 +63,10 @@ pub(super) struct Courier {
     stressed: bool,
     /// The content was converted for a server, and that was not told yet.
     converted: Option<Converted>,
+    /// The limits of the destination.
+    pub(super) admission: Arc<CourierLimits>,
+    /// Transactions of the message in hand.
+    transactions: u32,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
 }
@@ -84,13 +90,17 @@ impl Courier {
     pub(super) fn new(presence: &Presence, life: Arc<Life>, parts: JobParts) -> Self {
         let (id, destination) = (presence.connection, presence.destination.clone());
         let channel = parts.channels.channel(destination.channel);
+        let (throttles, channels) = (Arc::clone(&parts.throttles), Arc::clone(&parts.channels));
+        let admission = Arc::new(CourierLimits::of(throttles, channels, &destination));
         Self {
             outbound: Outbound::of(&parts.host, channel)
+                .limited(&channel.destinations.limits_of([&*destination.host]))
                 .protected(parts.securities.of(&channel.name))
                 .finding(parts.finders.of_channel(&channel.name))
                 .behind(Arc::new(Gatekeeper {
                     channel: channel.name.as_str().into(),
                     routes: Arc::clone(&parts.rerouter.router.cache),
+                    admission: Arc::clone(&admission),
                 })),
             next_hops: next_hops(channel, &destination.host),
             chosen_by: ChosenBy::Configuration,
@@ -100,6 +110,8 @@ impl Courier {
             server: 0,
             met: None,
             announces: !parts.unannounced.has(&destination),
+            admission,
+            transactions: 0,
             id,
             destination,
             life,
@@ -119,15 +131,25 @@ impl Courier {
         let mut settled = None;
         let mut following = None;
         loop {
-            let message = match following.take() {
-                Some(message) => message,
-                None => match self.pull(settled.take()).await {
+            let message = if let Some(message) = following.take() {
+                message
+            } else {
+                if !self.waits_for_its_turn(&mut settled).await {
+                    break;
+                }
+                match self.pull(settled.take()).await {
                     Some(work) => self.load(work).await,
                     None => break,
-                },
+                }
             };
             following = self.ask_ahead(&message, settled.take()).await;
             let done = self.attempt(message, following.as_ref()).await;
+            self.admission.carried_out(std::mem::take(&mut self.transactions));
+            if let Some(denied) = self.denied(&done.attempt) {
+                // The entries in hand were not tried: they go back into line with the connection.
+                self.is_throttled(denied);
+                break;
+            }
             if done.attempt.trouble.is_some() {
                 // The destination rests for a while, and this connection with it.
                 self.settle(done);
@@ -142,7 +164,7 @@ impl Courier {
 
     /// Reports the last entry and waits for the next, but not for long.
     async fn pull(&self, settled: Option<Settled>) -> Option<Work> {
-        if self.life.is_over() {
+        if self.life.is_over() || self.admission.gives_way() {
             if let Some(settled) = settled {
                 self.settle(settled);
             }
@@ -154,6 +176,7 @@ impl Courier {
             work = &mut next => return work.ok(),
             () = tokio::time::sleep(self.parts.channels.time(self.destination.channel, LiveTimes::IdleTime)) => {}
             () = self.life.ended() => {}
+            () = self.admission.is_wanted() => {}
         }
         // The queue may have answered in this very moment: what was sent is ours to do.
         next.close();
@@ -171,8 +194,12 @@ impl Courier {
             self.outbound.replies_once() || entry.open.is_power_of_two() && joined.is_empty();
         let announces = self.announces && small && alone;
         let pipelines = || self.connection.as_ref().is_some_and(Connection::pipelines);
-        if *more && announces && pipelines() && !self.life.is_over() {
-            let work = self.ask(settled, true).await.ok()?;
+        let goes_on = || !self.life.is_over() && !self.admission.gives_way();
+        if *more && announces && pipelines() && goes_on() && self.has_its_turn() {
+            let Ok(work) = self.ask(settled, true).await else {
+                self.admission.not_used();
+                return None;
+            };
             return Some(self.load(work).await);
         }
         if let Some(settled) = settled {
@@ -189,7 +216,7 @@ impl Courier {
         next
     }
 
-    fn settle(&self, settled: Settled) {
+    pub(super) fn settle(&self, settled: Settled) {
         let (connection, destination) = (self.id, self.destination.clone());
         self.parts.work.settle.tell(Settle { connection, destination, settled });
     }
@@ -290,15 +317,18 @@ impl Courier {
         (attempt, trip): (Attempt, Option<Arc<Trip>>),
     ) -> Settled {
         let counts = Work::counts(&entry, &attempt);
-        EntrySettled {
+        let is_tried = !self.admission.is_denied() || attempt.trouble.is_none();
+        let settled = EntrySettled {
             envelope,
             entry: usize::from(entry.entry),
             tried: entry.open,
             outcomes: &attempt.outcomes,
             attempts: u32::from(entry.attempts) + u32::from(counts),
             trip: trip.as_deref(),
+        };
+        if is_tried {
+            settled.emit(&self.parts.metrics);
         }
-        .emit(&self.parts.metrics);
         let program = self.channel().program;
         let reaches =
             matches!(program, Program::Lmtp | Program::Smtp | Program::Pipe | Program::Local);
@@ -361,6 +391,8 @@ impl Courier {
         if let Some(converted) = self.converted.take() {
             tell_converted(envelope.id, converted);
         }
+        let meter = self.parts.metrics.channel(&self.channel().name);
+        reply_rules::apply(self.channel(), &mut attempt, &self.admission, &meter);
         attempt
     }
 
@@ -459,6 +491,7 @@ impl Courier {
             if let Ok(transacted) = connection.deliver(delivery, content, following).await {
                 self.connection = connection.is_usable().then_some(connection);
                 self.stressed |= transacted.stressed;
+                self.transactions += 1;
                 return Ok(transacted);
             }
             self.announces = false;
@@ -484,6 +517,7 @@ impl Courier {
         let Some(next_hops) = &self.next_hops else {
             return Err(SiteTrouble::deferred(NO_HOST));
         };
+        self.admission.connecting();
         let connected =
             Box::pin(self.outbound.connect_from(next_hops, self.server, self.chosen_by)).await;
         self.met = None;
@@ -491,8 +525,12 @@ impl Courier {
         for (result, count) in self.outbound.take_handshakes() {
             meter.handshaken(result, count);
         }
-        let (connection, server) = connected.inspect_err(|_| self.server = next_hops.len())?;
+        let (connection, server) = connected.inspect_err(|_| {
+            self.server = next_hops.len();
+            self.admission.not_connected();
+        })?;
         self.server = server;
+        self.admission.connected(&connection.host());
         let (peer, protection) = (connection.peer().into(), connection.protection().cloned());
         self.met = Some(Met { peer, protection });
         Ok(connection)

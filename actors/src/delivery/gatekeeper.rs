@@ -1,20 +1,37 @@
-//! The gate in front of a channel's connections: `IP_ACCESS`, as it is in force at that moment.
+//! The gate in front of a channel's connections: `IP_ACCESS`, as it is in force at that moment, and the
+//! limits of destinations.
 
 use std::{fmt, sync::Arc};
 
 use relais_channels::client::{Approach, Gate, Passage};
 
+use super::admission::CourierLimits;
 use crate::router::{RouteCache, ip_access};
 
 /// Asks the table for one channel.
 pub(super) struct Gatekeeper {
     pub(super) channel: Box<str>,
     pub(super) routes: Arc<RouteCache>,
+    pub(super) admission: Arc<CourierLimits>,
 }
 
 impl Gate for Gatekeeper {
+    fn meet(&self, servers: &mut dyn Iterator<Item = &str>) -> Passage {
+        self.admission.meet(servers)
+    }
+
     fn ask(&self, approach: &Approach<'_>) -> Passage {
-        ip_access(&self.routes.routes(), &self.channel, approach)
+        match ip_access(&self.routes.routes(), &self.channel, approach) {
+            Passage::Open => self.admission.approach(approach),
+            Passage::Instead(address) => {
+                let instead = Approach { address, ..*approach };
+                match self.admission.approach(&instead) {
+                    Passage::Open => Passage::Instead(address),
+                    other => other,
+                }
+            }
+            other => other,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A pool bounds how many jobs run at once; a job ("master program") serves one channel by a
 //! number of couriers, each with a connection of its own.
 
+mod admission;
 mod courier;
 pub mod crowds;
 mod gatekeeper;
@@ -14,5 +15,8 @@ pub mod pool;
 pub mod presence;
 pub mod programs;
 pub mod progress;
+mod reply_rules;
 mod stand_in;
+pub mod throttle;
+mod turns;
 pub mod unannounced;

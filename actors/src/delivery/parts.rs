@@ -6,7 +6,8 @@ use relais_channels::client::{Finders, Securities};
 use relais_spool::Spool;
 
 use super::{
-    crowds::Crowds, programs::Programs, progress::ConnectionProgress, unannounced::Unannounced,
+    crowds::Crowds, programs::Programs, progress::ConnectionProgress, throttle::Throttles,
+    unannounced::Unannounced,
 };
 use crate::{
     actor::{Ground, Outlet, Placement},
@@ -14,7 +15,7 @@ use crate::{
     channel_table::Channels,
     directory::DirectoryHandle,
     metrics::Metrics,
-    queue::{Pull, Settle},
+    queue::{Pull, Settle, Throttled},
     rerouting::Rerouter,
     store::UnixMailboxes,
 };
@@ -52,6 +53,8 @@ pub struct JobParts {
     pub crowds: Arc<Crowds>,
     /// Destinations to whose servers no message is announced.
     pub unannounced: Arc<Unannounced>,
+    /// Limits of destinations.
+    pub throttles: Arc<Throttles>,
     /// The step at which each connection waits.
     pub progress: ConnectionProgress,
 }
@@ -63,4 +66,6 @@ pub struct WorkSource {
     pub pull: Outlet<Pull>,
     /// Told what became of the last.
     pub settle: Outlet<Settle>,
+    /// Told that a destination may have no more for now.
+    pub throttled: Outlet<Throttled>,
 }

@@ -126,6 +126,7 @@ impl House {
             channels: channels.clone(),
             pools: pools.into(),
             queue: QueueOutlets::of(&queue),
+            throttles: Arc::default(),
             metrics: metrics.clone(),
         }));
         let house = Self {

@@ -6,12 +6,14 @@ use actix::Message;
 use tokio::time::Instant;
 
 use super::{
-    JobController, relief::Relief, schedule::DestinationStanding, slots::Limited,
-    suspension::Suspension,
+    JobController, hosts::SuspendedHost, relief::Relief, rests::DestinationRest,
+    schedule::DestinationStanding, slots::Limited, suspension::Suspension,
 };
 use crate::{
     actor::{Ctx, Handle},
+    delivery::throttle::SetLimits,
     ids::{ChannelId, Destination, JobId},
+    queue::Denial,
 };
 
 /// Asks for numbers.
@@ -36,6 +38,14 @@ pub struct ControllerDescription {
     pub relieved: Vec<Relieved>,
     /// Connections that an operator lets single destinations have at most.
     pub host_limits: Vec<(Destination, usize)>,
+    /// Limits that an operator has set for what couriers count.
+    pub set_limits: Vec<(Destination, SetLimits)>,
+    /// Destinations whose limits allow no more for now.
+    pub limited: Vec<(Destination, DestinationRest)>,
+    /// Hosts that operators have suspended.
+    pub suspended_hosts: Vec<SuspendedHost>,
+    /// Limits to which replies have led.
+    pub by_replies: Vec<(Destination, Denial)>,
 }
 
 /// The jobs of a channel.
@@ -135,6 +145,12 @@ pub struct DestinationExplained {
     pub threaddepth: usize,
     /// Connections that an operator allows it.
     pub host_limit: Option<usize>,
+    /// Connections that the configuration allows it.
+    pub configured_limit: Option<usize>,
+    /// The limit that allows no more for now.
+    pub rest: Option<DestinationRest>,
+    /// The order by which an operator has suspended it.
+    pub order: Option<SuspendedHost>,
     /// It is a store of ours, and slow.
     pub relief: Option<Relief>,
     /// The limit that keeps it from another connection, if any does.
@@ -143,8 +159,8 @@ pub struct DestinationExplained {
     pub pool_held_by: Vec<(ChannelId, usize)>,
 }
 
-/// Asks which of these destinations are in trouble, and when each of those is probed: then all
-/// that waits for it goes, or nothing does.
+/// Asks which of these destinations are in trouble, suspended or at the end of a limit, and when each of
+/// those is tried again: then all that waits for it goes, or nothing does.
 #[derive(Message)]
 #[rtype(result = "HashMap<Destination, Instant>")]
 pub struct ProbedAt(pub HashSet<Destination>);
@@ -210,6 +226,10 @@ impl Handle<DescribeController> for JobController {
         ControllerDescription {
             halted: self.schedule.slots().is_halted(),
             host_limits: host_limits.map(|(host, limit)| (host.clone(), limit)).collect(),
+            set_limits: self.throttles.set_limits(),
+            limited: self.schedule.rests().map(|(to, rest)| (to.clone(), rest.clone())).collect(),
+            suspended_hosts: self.schedule.host_orders().map(|its| self.shown(its)).collect(),
+            by_replies: self.throttles.by_replies(),
             pools: pools.map(|pool| (pool.name.clone(), pool.limit, pool.running)).collect(),
             channels: self.describe_channels(),
             jobs: self.describe_jobs(),
@@ -239,7 +259,10 @@ impl Handle<ProbedAt> for JobController {
     ) -> HashMap<Destination, Instant> {
         let suspensions = self.schedule.suspensions();
         let at = |destination: Destination| {
-            let until = suspensions.get(&destination)?.until;
+            let trouble = suspensions.get(&destination).map(|its| its.until);
+            let limit = self.schedule.rest_of(&destination).map(|its| its.denied.until);
+            let order = self.schedule.order_of(&destination).map(|(_, its)| its.ends);
+            let until = [trouble, limit, order].into_iter().flatten().max()?;
             Some((destination, until))
         };
         asked.into_iter().filter_map(at).collect()
@@ -271,6 +294,9 @@ impl Handle<ExplainDestination> for JobController {
             max_client_threads: lane.max_client_threads(),
             threaddepth: lane.threaddepth,
             host_limit: self.schedule.limit_of(&destination),
+            configured_limit: self.schedule.configured_limit(&destination),
+            rest: self.schedule.rest_of(&destination).cloned(),
+            order: self.schedule.order_of(&destination).map(|its| self.shown(its)),
             relief: self.schedule.relief_of(&destination),
             limited: self.schedule.binds(&destination, Instant::now()),
             pool_held_by: jobs.filter(|(_, jobs)| *jobs > 0).collect(),

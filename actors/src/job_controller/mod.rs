@@ -4,8 +4,11 @@
 
 mod adoption;
 mod explain;
+mod host_orders;
+mod hosts;
 mod ranks;
 mod relief;
+mod rests;
 pub mod schedule;
 pub mod slots;
 pub mod suspension;
@@ -27,7 +30,13 @@ pub use self::{
     },
     tuning::{Freeze, Halt, Limit, Tune, TuneError},
 };
-pub use self::{relief::Relief, slots::Limited};
+pub use self::{
+    host_orders::{HostSuspension, MAX_HOST_ORDERS},
+    hosts::{HostName, LiftReplies, ResumeHost, SuspendHost, SuspendedHost},
+    relief::Relief,
+    rests::DestinationRest,
+    slots::Limited,
+};
 use self::{
     schedule::{Orders, Schedule},
     slots::Start,
@@ -35,11 +44,14 @@ use self::{
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox, Outlet},
     channel_table::Channels,
-    delivery::pool::{OfferConnection, Pool, RetireJob, SetJobLimit},
+    delivery::{
+        pool::{OfferConnection, Pool, RetireJob, SetJobLimit},
+        throttle::Throttles,
+    },
     events::{DestinationResumed, DestinationSuspended},
     ids::{ChannelId, Destination},
     metrics::{Metrics, level},
-    queue::{Contend, DestinationEvent, Queue, Recall, Subscribe},
+    queue::{Contend, DestinationEvent, MakeRoom, Queue, Recall, Subscribe},
     timestamp::Timestamp,
 };
 
@@ -56,6 +68,7 @@ pub struct JobController {
     pools: Vec<PoolOutlets>,
     contended: HashSet<ChannelId>,
     stopping: bool,
+    throttles: Arc<Throttles>,
     metrics: Arc<Metrics>,
 }
 
@@ -67,6 +80,8 @@ pub struct ControllerParts {
     pub pools: Vec<PoolPart>,
     /// The queue, which has the entries.
     pub queue: QueueOutlets,
+    /// Limits of destinations that couriers ask about.
+    pub throttles: Arc<Throttles>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -95,6 +110,7 @@ pub struct QueueOutlets {
     pub(crate) subscribe: Outlet<Subscribe>,
     pub(crate) recall: Outlet<Recall>,
     pub(crate) contend: Outlet<Contend>,
+    pub(crate) make_room: Outlet<MakeRoom>,
 }
 
 impl PoolOutlets {
@@ -107,7 +123,12 @@ impl PoolOutlets {
 impl QueueOutlets {
     /// The outlets of this queue.
     pub fn of(queue: &Mailbox<Queue>) -> Self {
-        Self { subscribe: queue.outlet(), recall: queue.outlet(), contend: queue.outlet() }
+        Self {
+            subscribe: queue.outlet(),
+            recall: queue.outlet(),
+            contend: queue.outlet(),
+            make_room: queue.outlet(),
+        }
     }
 }
 
@@ -127,6 +148,7 @@ impl JobController {
             queue: parts.queue,
             pools: parts.pools.into_iter().map(|pool| pool.outlets).collect(),
             stopping: false,
+            throttles: parts.throttles,
             metrics: parts.metrics,
         }
     }
@@ -222,9 +244,11 @@ impl Actor for JobController {
             let now = Instant::now();
             controller.schedule.tick(now);
             controller.climb(now);
+            controller.end_orders(now);
             controller.carry_out(ctx);
             controller.publish();
         });
+        self.throttles.subscribe(ctx.mailbox().downgrade().outlet());
         self.queue.subscribe.tell(Subscribe(ctx.mailbox().downgrade().outlet()));
     }
 }
@@ -234,6 +258,7 @@ impl Handle<DestinationEvent> for JobController {
         let now = Instant::now();
         match event {
             DestinationEvent::Waiting(destinations) => {
+                self.make_room_for_others(destinations.iter().map(|(destination, _)| destination));
                 for (destination, ready) in destinations {
                     self.schedule.wanted(&destination, ready, now);
                 }
@@ -250,6 +275,10 @@ impl Handle<DestinationEvent> for JobController {
                     let (channel, host) = (self.name(&destination), &destination.host);
                     DestinationResumed { channel, host }.emit();
                 }
+            }
+            DestinationEvent::Throttled { destination, denied } => {
+                // Nothing becomes free by this either: its courier ends behind it.
+                return self.schedule.throttled(&destination, denied, now);
             }
             DestinationEvent::Stressed { destination } => self.stressed(&destination, now),
             DestinationEvent::Probe(destinations) => {

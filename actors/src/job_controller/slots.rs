@@ -69,6 +69,8 @@ pub enum Limited {
     Maxjobs,
     /// The last one is kept free for destinations and channels that have none.
     LastSlot,
+    /// Its own limits allow no more now, or an operator has suspended it.
+    KeptBack,
     /// It has as many connections as its waiting entries deserve, or as it has shown to bear.
     Connections,
 }

@@ -89,11 +89,18 @@ impl Suspensions {
         true
     }
 
-    /// Destinations whose time has come; each is named again after the longest suspension.
+    /// Destinations whose time has come, the first ones first; each is named again after the longest
+    /// suspension. Of very many the others come with the next calls: probes of the dead must not take
+    /// the time of the living. Called four times a second, it names each within the longest suspension.
     pub fn wake(&mut self, now: Instant) -> Vec<Destination> {
-        let later = self.marks.split_off(&(now, u64::MAX));
-        let due = std::mem::replace(&mut self.marks, later);
-        let woken: Vec<_> = due.into_values().collect();
+        let most = PROBES_AT_ONCE.max(self.of.len() / CALLS);
+        let mut woken = Vec::new();
+        while woken.len() < most
+            && let Some(first) = self.marks.first_entry()
+            && first.key().0 <= now
+        {
+            woken.push(first.remove());
+        }
         for destination in &woken {
             let mark = self.mark(now + LONGEST, destination);
             if let Some(suspension) = self.of.get_mut(destination) {
@@ -115,6 +122,10 @@ impl Suspensions {
 pub const FIRST: Duration = Duration::from_secs(1);
 /// However long a host is dead, it is probed this often.
 pub const LONGEST: Duration = Duration::from_secs(60);
+/// Destinations that are probed at a time, where there are not very many.
+const PROBES_AT_ONCE: usize = 50;
+/// How often one asks for them within the longest suspension.
+const CALLS: usize = 4 * LONGEST.as_secs() as usize;
 const BACKOFF: Backoff = Backoff::new(FIRST, LONGEST);
 
 #[cfg(test)]
@@ -123,6 +134,27 @@ mod tests {
 
     use super::*;
     use crate::ids::ChannelId;
+
+    #[tokio::test]
+    async fn of_very_many_some_are_probed_at_a_time_and_all_within_the_longest_suspension() {
+        for (count, at_once) in [(40, 40), (60, 50), (24_000, 100)] {
+            let mut suspensions = Suspensions::default();
+            let mut now = Instant::now();
+            for n in 0..count {
+                let dead = Destination { channel: ChannelId(0), host: format!("dead-{n}").into() };
+                let down = Reply::new(451, Enhanced(4, 4, 1), "connection refused");
+                suspensions.troubled(&dead, down, now);
+            }
+            now += FIRST;
+            assert_eq!(suspensions.wake(now).len(), at_once, "{count}");
+            let mut woken = at_once;
+            for _ in 1..CALLS {
+                now += Duration::from_millis(250);
+                woken += suspensions.wake(now).len();
+            }
+            assert_eq!(woken, count);
+        }
+    }
 
     #[tokio::test]
     async fn each_suspension_in_a_row_is_longer_up_to_a_limit() {

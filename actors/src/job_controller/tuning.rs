@@ -3,11 +3,16 @@
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use actix::Message;
-use relais_config::LiveSetting;
+use relais_config::{
+    LiveSetting,
+    rate::{Rate, RateError},
+};
 use tokio::time::Instant;
 use tracing::info;
 
-use super::{JobController, schedule::MAX_HOST_LIMITS};
+use super::{
+    JobController, host_orders::MAX_HOST_ORDERS, rests::DestinationRest, schedule::MAX_HOST_LIMITS,
+};
 use crate::{
     actor::{Ctx, Handle},
     channel_table::LiveTimes,
@@ -57,6 +62,14 @@ pub enum Limit {
         /// As the queue names it, in lower case.
         host: String,
     },
+    /// Messages to one destination in a time, as [`Rate::packed`] has them in one number, or none but
+    /// what is configured.
+    Rate {
+        /// By its name in the file.
+        channel: String,
+        /// As it is counted, in lower case.
+        host: String,
+    },
     /// A time of a channel, in milliseconds.
     Time {
         /// By its name in the file.
@@ -75,6 +88,7 @@ impl Limit {
             | Self::Threaddepth { channel }
             | Self::MaxClientThreads { channel }
             | Self::Connections { channel, .. }
+            | Self::Rate { channel, .. }
             | Self::Time { channel, .. } => Some(channel),
         }
     }
@@ -114,6 +128,12 @@ pub enum TuneError {
         /// Values that fit.
         range: RangeInclusive<u64>,
     },
+    /// A number that stands for no rate.
+    #[error(transparent)]
+    NoRate(RateError),
+    /// Each is looked up whenever a host is served.
+    #[error("{MAX_HOST_ORDERS} hosts are suspended already")]
+    TooManySuspended,
     /// Each is looked up whenever its host is served.
     #[error("{MAX_HOST_LIMITS} hosts have a limit of their own already")]
     TooManyHosts,
@@ -129,13 +149,17 @@ impl Limit {
             Self::MaxClientThreads { .. } => "channels.max_client_threads",
             Self::Time { which: LiveTimes::IdleTime, .. } => "channels.idle_time",
             Self::Time { which: LiveTimes::MaxLifeTime, .. } => "channels.max_life_time",
-            Self::Connections { .. } => return None,
+            Self::Connections { .. } | Self::Rate { .. } => return None,
         })
     }
 
     /// Values that fit: those that the file takes, too.
     pub fn range(&self) -> RangeInclusive<u64> {
-        self.setting().map_or(CONNECTIONS, |setting| setting.range.clone())
+        match self {
+            // A number that is no rate is found when it is unpacked.
+            Self::Rate { .. } => 0..=u64::MAX,
+            _ => self.setting().map_or(CONNECTIONS, |setting| setting.range.clone()),
+        }
     }
 }
 
@@ -151,6 +175,7 @@ impl fmt::Display for Limit {
             Self::Threaddepth { channel } => write!(f, "{channel}.threaddepth"),
             Self::MaxClientThreads { channel } => write!(f, "{channel}.max_client_threads"),
             Self::Connections { channel, host } => write!(f, "{channel}@{host}.connections"),
+            Self::Rate { channel, host } => write!(f, "{channel}@{host}.rate"),
             Self::Time { channel, which } => write!(f, "{channel}.{}", which.name()),
         }
     }
@@ -159,10 +184,15 @@ impl fmt::Display for Limit {
 impl JobController {
     fn tune(&mut self, Tune { limit, value }: Tune) -> Result<Option<usize>, TuneError> {
         let now = Instant::now();
-        if let (Limit::Connections { channel, host }, None) = (&limit, value) {
-            let destination = self.destination(channel, host)?;
-            let lifted = self.schedule.host_limit(&destination, None, now);
-            return lifted.map_err(|_| TuneError::TooManyHosts);
+        match &limit {
+            Limit::Connections { channel, host } if value.is_none() => {
+                let destination = self.destination(channel, host)?;
+                return self.set_connections(&destination, None, now);
+            }
+            Limit::Rate { channel, host } => {
+                return self.set_rate(&self.destination(channel, host)?, value);
+            }
+            _ => {}
         }
         let fits = |value: &usize| limit.range().contains(&(*value as u64));
         let Some(value) = value.filter(fits) else {
@@ -181,9 +211,9 @@ impl JobController {
             }
             Limit::Connections { channel, host } => {
                 let destination = self.destination(&channel, &host)?;
-                let old = self.schedule.host_limit(&destination, Some(value), now);
-                return old.map_err(|_| TuneError::TooManyHosts);
+                return self.set_connections(&destination, Some(value), now);
             }
+            Limit::Rate { .. } => return Ok(None),
             Limit::Time { channel, which } => {
                 let time = Duration::from_millis(value as u64);
                 let old = self.channels.set_time(self.find(&channel)?, which, time);
@@ -191,6 +221,45 @@ impl JobController {
             }
         };
         Ok(Some(old))
+    }
+
+    /// Connections to a host as the queue has it, and to whatever couriers count by this name.
+    fn set_connections(
+        &mut self,
+        destination: &Destination,
+        value: Option<usize>,
+        now: Instant,
+    ) -> Result<Option<usize>, TuneError> {
+        let set = self.throttles.set(destination, |set| set.connections = value);
+        set.map_err(|_| TuneError::TooManyHosts)?;
+        self.free_those_at(destination, now);
+        let old = self.schedule.host_limit(destination, value, now);
+        old.map_err(|_| TuneError::TooManyHosts)
+    }
+
+    /// Destinations that rest by a limit of this name try again.
+    fn free_those_at(&mut self, counted: &Destination, now: Instant) {
+        let is_it = |(to, rest): &(&Destination, &DestinationRest)| {
+            to.channel == counted.channel && rest.denied.counted == counted.host
+        };
+        let resting: Vec<Destination> =
+            self.schedule.rests().filter(is_it).map(|(to, _)| to.clone()).collect();
+        for destination in resting {
+            self.schedule.freed(&destination, now);
+        }
+    }
+
+    fn set_rate(
+        &mut self,
+        destination: &Destination,
+        value: Option<usize>,
+    ) -> Result<Option<usize>, TuneError> {
+        let unpacked = value.map(|value| Rate::unpacked(value as u64)).transpose();
+        let rate = unpacked.map_err(TuneError::NoRate)?;
+        let was = self.throttles.set(destination, |set| set.rate = rate);
+        let was = was.map_err(|_| TuneError::TooManyHosts)?.rate;
+        self.free_those_at(destination, Instant::now());
+        Ok(was.and_then(|rate| usize::try_from(rate.packed()).ok()))
     }
 
     fn destination(&self, channel: &str, host: &str) -> Result<Destination, TuneError> {
@@ -211,7 +280,7 @@ impl JobController {
         Ok(self.schedule.set_limit(index, value, now))
     }
 
-    fn find(&self, channel: &str) -> Result<ChannelId, TuneError> {
+    pub(super) fn find(&self, channel: &str) -> Result<ChannelId, TuneError> {
         self.channels.find(channel).ok_or_else(|| TuneError::NoSuchChannel(channel.to_owned()))
     }
 }
@@ -220,7 +289,12 @@ impl Handle<Tune> for JobController {
     fn handle(&mut self, tune: Tune, ctx: &mut Ctx<Self>) -> Result<Option<usize>, TuneError> {
         let (limit, value) = (tune.limit.clone(), tune.value);
         let old = self.tune(tune)?;
-        let said = |value: Option<usize>| value.map_or("none".to_owned(), |n| n.to_string());
+        let said = |value: Option<usize>| match (value, &limit) {
+            (None, _) => "none".to_owned(),
+            (Some(packed), Limit::Rate { .. }) => Rate::unpacked(packed as u64)
+                .map_or_else(|_| packed.to_string(), |it| it.to_string()),
+            (Some(number), _) => number.to_string(),
+        };
         info!(%limit, old = said(old), new = said(value), "a limit was changed by an operator");
         self.carry_out(ctx);
         Ok(old)

@@ -40,6 +40,20 @@ pub struct ChannelMeter {
     seconds: Histogram,
     results: [Counter; Class::ALL.len()],
     handshakes: [Counter; ClientHandshake::ALL.len()],
+    rules: [Counter; RuleAction::ALL.len()],
+}
+
+/// The action of a rule about replies; the label `action`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RuleAction {
+    /// The destination gets fewer messages for a while.
+    SlowDown,
+    /// It gets none for a while.
+    Suspend,
+    /// A permanent refusal is taken for a temporary one.
+    Temporary,
+    /// A temporary refusal is taken for a permanent one.
+    Permanent,
 }
 
 /// How a recipient came out of an attempt; the label `class`.
@@ -66,6 +80,10 @@ pub struct WorkMeter {
     pub connection_limit: Gauge,
     /// Hosts that could not be talked to.
     pub hosts_suspended: Gauge,
+    /// Hosts that an operator or a reply has suspended.
+    pub hosts_stopped: Gauge,
+    /// Hosts whose limits allow no more for now.
+    pub hosts_limited: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -80,12 +98,13 @@ pub(super) struct ChannelFamilies {
     messages: Family<EventLabels, Counter>,
     waiting: Family<StateLabels, Gauge>,
     stored: [Family<ChannelLabels, Gauge>; 3],
-    work: [Family<ChannelLabels, Gauge>; 5],
+    work: [Family<ChannelLabels, Gauge>; 7],
     oldest: Family<ChannelLabels, Gauge>,
     job_waiting: Family<ChannelLabels, Gauge>,
     seconds: Family<ChannelLabels, Histogram, fn() -> Histogram>,
     results: Family<ClassLabels, Counter>,
     handshakes: Family<HandshakeLabels, Counter>,
+    rules: Family<RuleLabels, Counter>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -109,6 +128,12 @@ struct StateLabels {
 struct ClassLabels {
     channel: String,
     class: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct RuleLabels {
+    channel: String,
+    action: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -145,6 +170,29 @@ impl QueueState {
             Self::Active => "active",
             Self::Delayed => "delayed",
             Self::Held => "held",
+        }
+    }
+}
+
+impl WorkMeter {
+    fn of(gauges: [Gauge; 7]) -> Self {
+        let [
+            jobs,
+            job_limit,
+            connections,
+            connection_limit,
+            hosts_suspended,
+            hosts_stopped,
+            hosts_limited,
+        ] = gauges;
+        Self {
+            jobs,
+            job_limit,
+            connections,
+            connection_limit,
+            hosts_suspended,
+            hosts_stopped,
+            hosts_limited,
         }
     }
 }
@@ -204,6 +252,11 @@ impl ChannelMeter {
         self.handshakes[result as usize].inc_by(count);
     }
 
+    /// A rule about replies did this.
+    pub fn ruled(&self, action: RuleAction) {
+        self.rules[action as usize].inc();
+    }
+
     /// A message was delivered this long after it had come.
     pub fn delivered_after(&self, delay: Duration) {
         self.seconds.observe(delay.as_secs_f64());
@@ -237,6 +290,21 @@ impl ChannelMeter {
         meter.messages.inc();
         meter.recipients.fetch_add(recipients as u64, Relaxed);
         meter.bytes.fetch_add(bytes, Relaxed);
+    }
+}
+
+impl RuleAction {
+    /// Every action.
+    pub const ALL: [Self; 4] = [Self::SlowDown, Self::Suspend, Self::Temporary, Self::Permanent];
+
+    /// In lower case; the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SlowDown => "slow_down",
+            Self::Suspend => "suspend",
+            Self::Temporary => "temporary",
+            Self::Permanent => "permanent",
+        }
     }
 }
 
@@ -295,6 +363,16 @@ impl ChannelFamilies {
                 "channel_hosts_suspended",
                 "Hosts that could not be talked to and are left alone; relais status names them",
             ),
+            (
+                "hosts_suspended",
+                "Hosts that an operator or a rule about replies has suspended; relais host list \
+                 names them",
+            ),
+            (
+                "hosts_limited",
+                "Hosts that wait because their limits allow no more for now; relais status names \
+                 them",
+            ),
         ];
         for ((name, help), family) in helps.into_iter().zip(work) {
             registry.register(name, help, family.clone());
@@ -312,6 +390,8 @@ impl ChannelFamilies {
         registry.register("delivery_results", help, families.results.clone());
         let help = "TLS handshakes with servers, by result; the log has why they failed";
         registry.register("tls_client_handshakes", help, families.handshakes.clone());
+        let help = "What rules about replies did (destinations.replies); the log has the replies";
+        registry.register("reply_rules", help, families.rules.clone());
         families
     }
 
@@ -319,8 +399,7 @@ impl ChannelFamilies {
     pub(super) fn meter(&self, channel: &str) -> Arc<ChannelMeter> {
         let channel = channel.to_owned();
         let labels = ChannelLabels { channel: channel.clone() };
-        let [jobs, job_limit, connections, connection_limit, hosts_suspended] =
-            self.work.each_ref().map(|family| family.get_or_create_owned(&labels));
+        let work = self.work.each_ref().map(|family| family.get_or_create_owned(&labels));
         let messages = |event: Event| {
             let labels = EventLabels { channel: channel.clone(), event: event.name() };
             let messages = self.messages.get_or_create_owned(&labels);
@@ -338,16 +417,21 @@ impl ChannelFamilies {
             let labels = HandshakeLabels { channel: channel.clone(), result: result.name() };
             self.handshakes.get_or_create_owned(&labels)
         };
+        let rules = |action: RuleAction| {
+            let labels = RuleLabels { channel: channel.clone(), action: action.name() };
+            self.rules.get_or_create_owned(&labels)
+        };
         Arc::new(ChannelMeter {
             job_waiting: self.job_waiting.get_or_create_owned(&labels),
             oldest: self.oldest.get_or_create_owned(&labels),
             events: Event::ALL.map(messages),
             stored_now: self.stored.each_ref().map(|family| family.get_or_create_owned(&labels)),
-            work: WorkMeter { jobs, job_limit, connections, connection_limit, hosts_suspended },
+            work: WorkMeter::of(work),
             waiting: QueueState::ALL.map(waiting),
             seconds: self.seconds.get_or_create_owned(&labels),
             results: Class::ALL.map(results),
             handshakes: ClientHandshake::ALL.map(handshakes),
+            rules: RuleAction::ALL.map(rules),
             name: channel,
         })
     }
@@ -368,6 +452,7 @@ impl ChannelFamilies {
             seconds: Family::new_with_constructor(|| Histogram::new(DELIVERY_SECONDS)),
             results: Family::default(),
             handshakes: Family::default(),
+            rules: Family::default(),
         }
     }
 }

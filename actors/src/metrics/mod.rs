@@ -32,7 +32,7 @@ use relais_config::Config;
 
 pub use autoreplies::{AutoreplyMeter, AutoreplyResult};
 pub use certificates::CertificateMeter;
-pub use channel::{ChannelMeter, Class, QueueState, WorkMeter};
+pub use channel::{ChannelMeter, Class, QueueState, RuleAction, WorkMeter};
 pub use counters::{ChannelCounters, Event, Volume};
 pub use delivery::{
     DirectoryMeter, DirectoryStatus, LookUp, Pause, PoolMeter, QueueMeter, SpoolMeter, StoreMeter,
@@ -285,6 +285,9 @@ mod tests {
             r#"relais_channel_jobs{channel="tcp_lmtpcs"} 0"#,
             r#"relais_channel_threads{channel="tcp_lmtpcs"} 0"#,
             r#"relais_channel_hosts_suspended{channel="tcp_lmtpcs"} 0"#,
+            r#"relais_hosts_suspended{channel="tcp_lmtpcs"} 0"#,
+            r#"relais_hosts_limited{channel="tcp_lmtpcs"} 0"#,
+            r#"relais_reply_rules_total{channel="tcp_lmtpcs",action="slow_down"} 0"#,
             r#"relais_notices_total{result="written"} 0"#,
             "relais_log_lines_lost_total 0",
             r#"relais_delivery_seconds_count{channel="tcp_lmtpcs"} 0"#,

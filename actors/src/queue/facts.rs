@@ -3,6 +3,7 @@
 use actix::Message;
 use relais_channels::mail::Reply;
 
+use super::limit_reached::LimitReached;
 use crate::{
     actor::Outlet,
     ids::{ConnectionId, Destination},
@@ -40,6 +41,13 @@ pub enum DestinationEvent {
     Stressed {
         /// Which.
         destination: Destination,
+    },
+    /// A courier found that a destination may have no more for now.
+    Throttled {
+        /// Which.
+        destination: Destination,
+        /// Why, and until when.
+        denied: LimitReached,
     },
     /// An operator wants mail for these tried now: those that are left alone are probed.
     Probe(Vec<Destination>),

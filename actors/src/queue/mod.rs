@@ -15,6 +15,7 @@ mod gauges;
 mod give_up;
 mod hand_out;
 mod intake;
+mod limit_reached;
 mod news;
 mod notice_budget;
 mod orders;
@@ -28,6 +29,7 @@ mod scan;
 mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
+mod throttled;
 pub mod tracker;
 mod wall_clock;
 
@@ -44,12 +46,14 @@ pub use self::{
     entry::{Key, Tracked},
     facts::{DestinationEvent, Subscribe},
     intake::{Committed, Intake},
+    limit_reached::{Denial, LimitReached, SlowedDown, StoppedByReply},
     news::{Case, LastReply, News, Noticed, SubscribeToNews, Told, speaker},
     requests::{
         BeginReading, Begun, ConnectionEnded, Contend, CountOrders, DrainQueue, EndReading,
         EntryStanding, GiveUpJobs, LookAgain, Order, OrderKind, PlaceOrder, Placed, Pull, Reading,
         Reason, Recall, Reserve, SetMaxMessages, Settle, Settled, Work,
     },
+    throttled::{MakeRoom, Throttled},
 };
 use self::{
     disk_scan::DiskScan, gauges::Gauges, hand_out::HandOut, news::NewsDesk,

@@ -304,7 +304,7 @@ impl Connection {
     }
 
     /// The server, as in [`Peer::host`](crate::mail::Peer::host).
-    pub(super) fn host(&self) -> Arc<str> {
+    pub fn host(&self) -> Arc<str> {
         Arc::clone(&self.host)
     }
 

@@ -26,12 +26,20 @@ pub enum Passage {
     Instead(IpAddr),
     /// Go on with the next address.
     Skip,
+    /// Not now: go on with the next address; the mail waits, with this reply, if there is none.
+    Later(Reply),
     /// The mail is returned, or waits, with this reply.
     Refused(Reply),
 }
 
 /// Says where a client may connect to.
 pub trait Gate: fmt::Debug + Send + Sync {
+    /// The word about servers that stand in for each other, before the first of them is asked about: as
+    /// they are called, in the order of the configuration or the DNS. `Refused` ends the attempt.
+    fn meet(&self, _servers: &mut dyn Iterator<Item = &str>) -> Passage {
+        Passage::Open
+    }
+
     /// The word about one address.
     fn ask(&self, approach: &Approach<'_>) -> Passage;
 }

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use relais_config::{Channel, channel::Program};
+use relais_config::{Channel, channel::Program, destinations::DestinationLimits};
 use tokio::{
     net::{TcpStream, UnixStream},
     time::timeout,
@@ -90,6 +90,18 @@ impl Outbound {
         Self { security, ..self }
     }
 
+    /// With the limits of its destination, as far as they are about a connection.
+    #[must_use]
+    pub fn limited(mut self, limits: &DestinationLimits) -> Self {
+        if let Some(messages) = limits.messages {
+            self.settings.limits.messages = messages;
+        }
+        if let Some(recipients) = limits.recipients {
+            self.settings.max_rcpt = recipients;
+        }
+        self
+    }
+
     /// The TLS handshakes of the channel that have ended since this was last asked.
     pub fn take_handshakes(&self) -> impl Iterator<Item = (ClientHandshake, u64)> {
         self.security.take_handshakes()
@@ -130,6 +142,15 @@ impl Outbound {
             }
         }
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
+    }
+
+    /// Tells the gate which servers these are.
+    fn meet<'s>(&self, servers: impl Iterator<Item = &'s str>) -> Result<(), SiteTrouble> {
+        let mut servers = servers;
+        match self.gate.as_ref().map(|gate| gate.meet(&mut servers)) {
+            Some(Passage::Refused(reply) | Passage::Later(reply)) => Err(refused(reply)),
+            _ => Ok(()),
+        }
     }
 
     /// Connects to the first server of a next hop of the configuration that answers, and introduces
@@ -173,6 +194,8 @@ impl Outbound {
         finder: &Finder,
     ) -> Result<Connection, SiteTrouble> {
         self.settings.progress.waits(WaitsFor::Connect);
+        let literals: Vec<String> = site.servers.iter().map(Server::called).collect();
+        self.meet(literals.iter().map(String::as_str))?;
         let (mut trouble, mut answers) = (None, 0);
         let gate = self.gate.as_deref();
         let mut gate = GateKeeper { gate, site, asked: 0, skipped: None, refused: None };
@@ -246,6 +269,7 @@ impl Outbound {
 
     async fn connect_unix(&self, hop: &NextHop, path: &Path) -> Result<Connection, SiteTrouble> {
         let peer = path.display().to_string();
+        self.meet([peer.as_str()].into_iter())?;
         let host = peer.as_str().into();
         let place = Callee { hop, site: None, peer };
         let open = || async {
@@ -341,6 +365,10 @@ impl GateKeeper<'_> {
             Passage::Instead(other) => Some(SocketAddr::new(other, server.address.port())),
             Passage::Skip => {
                 self.skipped.get_or_insert_with(|| skipped(&server.host, address));
+                None
+            }
+            Passage::Later(reply) => {
+                self.skipped.get_or_insert_with(|| SiteTrouble::deferred(reply));
                 None
             }
             Passage::Refused(reply) => {

@@ -35,6 +35,11 @@ impl Network {
         }
     }
 
+    /// How many bits its addresses share.
+    pub fn bits(&self) -> u8 {
+        self.bits
+    }
+
     /// Whether an address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

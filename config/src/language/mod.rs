@@ -8,6 +8,8 @@ pub(crate) mod kinds;
 pub mod ldap_search;
 pub mod lookup_url;
 pub mod mapping;
+pub mod rate;
+pub mod reply_pattern;
 pub mod rewrite;
 pub mod template;
 pub mod text_table;

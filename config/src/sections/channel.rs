@@ -26,6 +26,7 @@ use crate::{
     },
     language::kinds::FileInto,
     sections::{
+        destinations::Destinations,
         dispatcher::IP,
         dns::SERVER,
         tls::{SaslSides, TlsSides},
@@ -168,6 +169,8 @@ section! {
         /// Address form of a Sieve fileinto.
         fileinto: Option<String> = None, Maybe(FileInto),
             not_yet("Sieve is not there yet: no filter files mail into folders by this address");
+        /// How much its destinations get, and what their replies lead to.
+        destinations: Destinations = Destinations::default(), Nested::new();
         /// TLS, in each direction of a channel.
         tls: TlsSides = TlsSides::default(), Nested::new();
         /// SASL, in each direction of a channel.

@@ -8,6 +8,7 @@ pub mod authentication;
 pub(crate) mod autoreply;
 pub mod channel;
 pub(crate) mod config;
+pub mod destinations;
 pub mod directory;
 pub mod dispatcher;
 pub mod dns;
@@ -38,6 +39,7 @@ complete_by_default!(
     admin::Admin,
     authentication::Authentication,
     autoreply::Autoreply,
+    destinations::Destinations,
     directory::Cache,
     directory::UrlCache,
     dispatcher::Clients,

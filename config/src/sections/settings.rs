@@ -16,23 +16,28 @@ use crate::{
 pub(crate) static TABLES: LazyLock<SectionNotation> =
     LazyLock::new(|| SectionNotation::of::<Config>(None));
 
-/// Every setting that holds a value itself, or is not there yet with all that it holds, and when
-/// something comes of it. The elements of lists and maps are left out of the path:
+/// Every setting that holds a value itself, or says for all that it holds when something comes of it,
+/// and when that is. The elements of lists and maps are left out of the path:
 /// `channels.maxjobs`.
 pub(crate) static NEEDS: LazyLock<Vec<(&'static str, Need)>> = LazyLock::new(|| {
     let mut found: Vec<(&'static str, Need)> = Vec::new();
     each(&TABLES, "", &mut |path, row| {
         let whole = |(above, need): &(&str, Need)| {
-            matches!(need, Need::Behaviour(_)) && path.starts_with(&format!("{above}."))
+            says_for_all(*need) && path.starts_with(&format!("{above}."))
         };
         let need = row.setting.need;
-        let holds_value = row.notation.parts.is_empty() || matches!(need, Need::Behaviour(_));
+        let holds_value = row.notation.parts.is_empty() || says_for_all(need);
         if holds_value && !row.is_shared && !found.iter().any(whole) {
             found.push((path.to_owned().leak(), need));
         }
     });
     found
 });
+
+/// Of a setting that holds others: whether they need what it needs.
+fn says_for_all(need: Need) -> bool {
+    matches!(need, Need::Behaviour(_) | Need::Role(_))
+}
 
 /// A setting that `relais set` may change while the engine runs.
 #[derive(Clone, Debug)]

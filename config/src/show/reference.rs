@@ -324,6 +324,13 @@ mod tests {
                     "store.default_quota" => ("store: (default_quota: (", "))".to_owned()),
                     "directory.cache" => ("directory: Ldap(cache: (", "))".to_owned()),
                     "channels.tls" => ("channels: [(tls: (", "))]".to_owned()),
+                    "channels.destinations" => ("channels: [(destinations: (", "))]".to_owned()),
+                    "channels.destinations.limits" => {
+                        ("channels: [(destinations: (limits: {\"a.test\": (", ")}))]".to_owned())
+                    }
+                    "channels.destinations.replies" => {
+                        ("channels: [(destinations: (replies: [(", ")]))]".to_owned())
+                    }
                     "tls.more_certificates" => ("tls: (more_certificates: [(", ")])".to_owned()),
                     "channels.sasl" => ("channels: [(sasl: (", "))]".to_owned()),
                     _ => ("", String::new()),

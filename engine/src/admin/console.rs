@@ -11,10 +11,11 @@ use super::JsonLines;
 #[cfg(doc)]
 use crate::api::QueuedEntry;
 use crate::api::{
-    AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MailboxAnswer,
-    MailboxFilter, MailboxOrder, MappingExplained, OrderProgress, PartOrder, PartsOrdered,
-    QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained,
-    SetLimit, StageExplained, Status, Why,
+    AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
+    HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter, MailboxOrder,
+    MappingExplained, OrderProgress, PartOrder, PartsOrdered, QueueFilter, QueueOrder,
+    QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, StageExplained,
+    Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -78,6 +79,21 @@ pub trait Console: Clone + Send + 'static {
         channel: &str,
         frozen: bool,
     ) -> impl Future<Output = Answer<Result<Frozen, Nonsense>>> + Send;
+
+    /// Suspends a host for a while, restarts of the engine included.
+    fn suspend_host(
+        &self,
+        order: &HostSuspend,
+    ) -> impl Future<Output = Answer<Result<HostOrdered, Nonsense>>> + Send;
+
+    /// Lets a host go on.
+    fn resume_host(
+        &self,
+        order: &HostResume,
+    ) -> impl Future<Output = Answer<Result<HostOrdered, Nonsense>>> + Send;
+
+    /// Hosts that get nothing, or less, by an order or a reply.
+    fn suspended_hosts(&self) -> impl Future<Output = Answer<Vec<HostSuspended>>> + Send;
 
     /// Changes a limit until the engine stops, or for good.
     fn set_limit(

@@ -22,12 +22,12 @@ use super::{
     QueuePage, RouteQuestion, StageQuestion, Unavailable,
 };
 use crate::api::{
-    AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostSummary,
-    LimitSet, LimitShown, LimitValue, MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder,
-    MappingExplained, OrderProgress, PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter,
-    QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
-    ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep, ServiceStatus, SetLimit,
-    StageExplained, Status, Why, WorkerStatus,
+    AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostOrdered,
+    HostResume, HostSummary, HostSuspend, HostSuspended, LimitSet, LimitShown, LimitValue,
+    MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MappingExplained, OrderProgress,
+    PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary,
+    QueuedEntry, QueuedMessage, QueuedRecipient, ReloadOrder, Reloaded, RouteExplained,
+    RouteResult, RouteStep, ServiceStatus, SetLimit, StageExplained, Status, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -131,6 +131,8 @@ impl Console for Fake {
                 refusing: None,
             },
             troubles: vec![],
+            suspended: vec![],
+            limited: vec![],
             stressed: vec![],
             partitions: vec![],
             directory: None,
@@ -227,6 +229,23 @@ impl Console for Fake {
         Ok((channel == "tcp_lmtpcs")
             .then_some(Frozen { was_stopped: false, delivers: true })
             .ok_or_else(unknown))
+    }
+
+    async fn suspend_host(&self, order: &HostSuspend) -> Answer<Result<HostOrdered, Nonsense>> {
+        let HostSuspend { host, channel, .. } = order.clone();
+        Ok(order
+            .check()
+            .map(|()| HostOrdered { host, channel, until: None, was_suspended: false })
+            .map_err(|error| Nonsense(error.to_string())))
+    }
+
+    async fn resume_host(&self, order: &HostResume) -> Answer<Result<HostOrdered, Nonsense>> {
+        let HostResume { host, channel } = order.clone();
+        Ok(Ok(HostOrdered { host, channel, until: None, was_suspended: true }))
+    }
+
+    async fn suspended_hosts(&self) -> Answer<Vec<HostSuspended>> {
+        Ok(Vec::new())
     }
 
     async fn reload(&self, _: ReloadOrder) -> Answer<Reloaded> {

@@ -22,6 +22,8 @@
 //! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
 //! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](crate::api::OrderProgress), a line for each piece | no: 403 |
 //! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
+//! | `GET /api/v1/hosts` | hosts that get nothing, or less, by an order or a reply: [`HostSuspended`] | yes |
+//! | `POST /api/v1/hosts/suspend` [`HostSuspend`], `.../resume` [`HostResume`] | [`HostOrdered`] | no: 403 |
 //! | `GET /api/v1/configuration` | the configuration as the engine read it: `{ron}` | no: 403 |
 //! | `GET /api/v1/limits?key=` | a limit as it is now, or all: [`LimitShown`] | yes |
 //! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
@@ -62,10 +64,11 @@ use super::{
 };
 use crate::{
     api::{
-        AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MAX_REASON,
-        MailboxAnswer, MailboxFilter, MailboxOrder, MappingExplained, PartOrder, PartsOrdered,
-        QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded,
-        RouteExplained, SetLimit, StageExplained, Status, Why,
+        AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
+        HostSuspended, LimitSet, LimitShown, MAX_REASON, MailboxAnswer, MailboxFilter,
+        MailboxOrder, MappingExplained, PartOrder, PartsOrdered, QueueFilter, QueueOrder,
+        QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit,
+        StageExplained, Status, Why,
     },
     show,
 };
@@ -96,6 +99,9 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/queue/{id}/history", get().to(queue_history::<C>))
         .route("/api/v1/channels/{name}/stop", web::post().to(channel_stop::<C>))
         .route("/api/v1/channels/{name}/start", web::post().to(channel_start::<C>))
+        .route("/api/v1/hosts", get().to(hosts::<C>))
+        .route("/api/v1/hosts/suspend", web::post().to(host_suspend::<C>))
+        .route("/api/v1/hosts/resume", web::post().to(host_resume::<C>))
         .route("/api/v1/configuration", get().to(configuration::<C>))
         .route("/api/v1/limits", get().to(show_limits::<C>))
         .route("/api/v1/limits", web::post().to(set_limit::<C>))
@@ -265,6 +271,26 @@ fn frozen(name: &str, stopped: bool, was: Frozen) -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "channel": name, "stopped": stopped, "was_stopped": was_stopped, "delivers": delivers,
     }))
+}
+
+async fn hosts<C: Console>(console: Data<C>) -> Result<Json<Vec<HostSuspended>>, HttpError> {
+    Ok(Json(in_time(console.suspended_hosts()).await?))
+}
+
+async fn host_suspend<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    order: Json<HostSuspend>,
+) -> Result<Json<HostOrdered>, HttpError> {
+    Ok(Json(in_time(console.suspend_host(&order)).await??))
+}
+
+async fn host_resume<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    order: Json<HostResume>,
+) -> Result<Json<HostOrdered>, HttpError> {
+    Ok(Json(in_time(console.resume_host(&order)).await??))
 }
 
 async fn set_limit<C: Console>(

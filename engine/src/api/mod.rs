@@ -13,6 +13,7 @@ mod access;
 mod certificate;
 mod control;
 mod filter;
+mod hosts;
 mod mailboxes;
 mod mapping;
 mod order_kind;
@@ -34,6 +35,7 @@ pub use access::{AccessExplained, AccessStep};
 pub use certificate::CertificateShown;
 pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;
+pub use hosts::{HostLimited, HostOrderError, HostOrdered, HostResume, HostSuspend, HostSuspended};
 pub use mailboxes::{
     MailboxAnswer, MailboxFilter, MailboxFinding, MailboxLimit, MailboxLine, MailboxListed,
     MailboxOrder, MailboxOrderKind, MailboxUsage, MailboxesMissing,
@@ -90,6 +92,12 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Destinations that are left alone for a while.
     pub troubles: Vec<DestinationTrouble>,
+    /// Hosts that get nothing, or less, by an operator's order or a reply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspended: Vec<HostSuspended>,
+    /// Hosts whose limits allow no more for now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limited: Vec<HostLimited>,
     /// Stores of ours that are slow, and get fewer connections for a while.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stressed: Vec<StressedStore>,
@@ -318,6 +326,8 @@ mod tests {
             stressed: vec![],
             partitions: vec![],
             troubles: vec![],
+            suspended: vec![],
+            limited: vec![],
             directory: None,
             directory_servers: vec![],
             log_lines_lost: 0,

@@ -221,11 +221,12 @@ pub struct Why {
     /// Its destination.
     pub host: String,
     /// The thing that it waits for, in a word that scripts may rely upon: `held`, `stopped`,
-    /// `suspended`, `due`, `active`, `notice`, `paused`, `in_line`, `beyond_memory`, `no_program`,
-    /// `ready`.
+    /// `suspended`, `host_suspended`, `limited`, `due`, `active`, `notice`, `paused`, `in_line`,
+    /// `beyond_memory`, `no_program`, `ready`.
     pub waits_for: String,
     /// The limit that keeps it from going now: `job_limit`, `maxjobs`, `threads` (its host has as many
-    /// connections as it deserves), `last_slot`, `max_messages`.
+    /// connections as it deserves), `last_slot`, `max_messages`; of a host `connections`, `rate`,
+    /// `slow_down`, `suspend`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
     /// Since when an active entry waits for what the text says.

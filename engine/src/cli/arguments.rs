@@ -73,6 +73,9 @@ pub(super) enum Command {
     /// List channels; stop one, so that nothing leaves by it, and start it again
     #[command(subcommand)]
     Channel(Channel),
+    /// List hosts that get nothing for a while; suspend one, and let it go on
+    #[command(subcommand)]
+    Host(Host),
     /// Show the limits of the running engine, or change one
     #[command(after_help = SET_HELP)]
     Set(Set),
@@ -452,12 +455,54 @@ pub(super) enum Channel {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum Host {
+    /// List hosts that get nothing, or less, by an operator's order or a reply of theirs
+    List {
+        /// A list of {host, channel, by, rate, since, until, reason}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let mail for a host wait for a time, restarts included
+    ///
+    /// It is taken and kept, its senders are warned and told by its age as always. What its connections have in hand they finish. `relais queue retry` does not end it.
+    Suspend {
+        /// The host as `relais queue summary` names it; `.example.net`: all below example.net
+        #[arg(value_name = "HOST")]
+        host: String,
+        /// Only mail that leaves by this channel
+        #[arg(long, value_name = "CHANNEL")]
+        channel: Option<String>,
+        /// For how long: 1m to 30d
+        #[arg(long = "for", value_name = "TIME", value_parser = age)]
+        time: Duration,
+        /// Why: for the log, the status and whoever asks why mail waits
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        /// One object: {host, channel, until, `was_suspended`}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let mail for a host go again, and forget what its replies led to
+    Resume {
+        /// The host of the order, or as `relais host list` names it
+        #[arg(value_name = "HOST")]
+        host: String,
+        /// The channel of the order
+        #[arg(long, value_name = "CHANNEL")]
+        channel: Option<String>,
+        /// One object: {host, channel, `was_suspended`}
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// A limit, and what it is to be.
 #[derive(Args, Debug)]
 pub(super) struct Set {
-    /// `max_messages`, `POOL.job_limit`, `CHANNEL.maxjobs`, `CHANNEL.max_client_threads`, `CHANNEL.threaddepth`, `CHANNEL.idle_time`, `CHANNEL.max_life_time`, `CHANNEL@HOST.connections`; without one all are shown
+    /// `max_messages`, `POOL.job_limit`, `CHANNEL.maxjobs`, `CHANNEL.max_client_threads`, `CHANNEL.threaddepth`, `CHANNEL.idle_time`, `CHANNEL.max_life_time`, `CHANNEL@HOST.connections`, `CHANNEL@HOST.rate`; without one all are shown
     pub(super) key: Option<String>,
-    /// The new value: a number, a time (90s, 5m), `none` (connections of a host), `default` (as the configuration file says); without one it is shown
+    /// The new value: a number, a time (90s, 5m), a rate (100/1m), `none` (of a host: no limit of its own), `default` (as the configuration file says); without one it is shown
     pub(super) value: Option<String>,
     /// Keep it over restarts, in `DATA/limits.ron`, and print the line for the configuration file
     #[arg(long, requires = "value")]
@@ -749,6 +794,7 @@ Examples:
   relais queue list --older-than 1h --json   for scripts: one object a line
   relais queue why 06C1FJ4V80000             why does it not move?
   relais queue retry --host store1.example
+  relais host suspend mx.example.net --for 2h --reason 'they move house'
   relais channel stop tcp_lmtpcs             what leaves by it waits, over restarts too
   relais queue show 06C1FJ4V80000
   relais spool check                         is everything on the disk as it was written?

@@ -12,6 +12,7 @@ mod compare;
 mod configuration;
 mod control;
 mod exchange;
+mod hosts;
 mod mailbox;
 mod mailbox_files;
 mod mapping;
@@ -99,6 +100,7 @@ fn obey<E: Runnable>(
         Command::Cert { json } => cert::cert(source, json, out),
         Command::Queue(queue) => ask::queue(source, queue, out),
         Command::Channel(channel) => orders::channel(source, channel, out),
+        Command::Host(host) => hosts::host(source, host, out),
         Command::Mailbox(command) => mailbox::mailbox(source, command, files.route, out),
         Command::Set(set) => orders::set(source, set, out),
         Command::Spool(spool) => spool::spool(source, &spool, out),

@@ -18,6 +18,7 @@ use relais_spool::{Change, EntryState, ScannedEntry, open_recipients};
 
 use super::{
     entries::{Depth, Described, Record, after, describe},
+    hosts::{of_host_order, of_limit},
     parts::{Parts, gone, unavailable},
     untold::is_anybody_told,
 };
@@ -122,17 +123,9 @@ async fn account(
     if let Some(stopped) = of_stopped(&explained, name) {
         return Ok(("stopped", format!("{stopped} {tried}")).into());
     }
-    if let Some(suspension) = &explained.standing.suspension {
-        let rests = suspension.until > tokio::time::Instant::now();
-        let full = explained.job_limit_reached() || explained.maxjobs_reached();
-        if !rests && full && explained.standing.connections == 0 {
-            return Ok(in_line(&explained, host, name, &tried));
-        }
-        let text = format!(
-            "{} {tried}",
-            of_suspended(parts.channels.channel(channel).program, host, suspension, scanned.id)
-        );
-        return Ok(("suspended", text).into());
+    let channel = parts.channels.channel(channel);
+    if let Some(kept) = kept_by_host((channel, scanned), &explained, due, &tried) {
+        return Ok(kept);
     }
     if let Some(due) = due {
         let text = format!(
@@ -155,6 +148,33 @@ async fn account(
         return Ok(Explanation { limit: Some("max_messages"), ..("beyond_memory", text).into() });
     }
     Ok(in_line(&explained, host, name, &tried))
+}
+
+/// Why its host keeps an entry: an operator's order, trouble, or a limit.
+fn kept_by_host(
+    (channel, scanned): (&Channel, &ScannedEntry),
+    explained: &DestinationExplained,
+    due: Option<Timestamp>,
+    tried: &str,
+) -> Option<Explanation> {
+    let (host, name) = (&scanned.host, &scanned.channel);
+    if let Some(order) = &explained.order {
+        return Some(("host_suspended", format!("{} {tried}", of_host_order(order))).into());
+    }
+    if let Some(suspension) = &explained.standing.suspension {
+        let rests = suspension.until > tokio::time::Instant::now();
+        let full = explained.job_limit_reached() || explained.maxjobs_reached();
+        if !rests && full && explained.standing.connections == 0 {
+            return Some(in_line(explained, host, name, tried));
+        }
+        let text =
+            format!("{} {tried}", of_suspended(channel.program, host, suspension, scanned.id));
+        return Some(("suspended", text).into());
+    }
+    let rest = explained.rest.as_ref().filter(|_| due.is_none())?;
+    let (limit, why) = of_limit(channel, host, rest);
+    let text = format!("It is ready, but {why} {tried}");
+    Some(Explanation { limit: Some(limit), ..("limited", text).into() })
 }
 
 /// Why no job may have it, whatever its channel does.
@@ -335,7 +355,8 @@ fn in_line(
         Some(Limited::Connections) => {
             (Some("threads"), why_no_connection(explained, host, channel))
         }
-        None => (None, String::new()),
+        // An operator's order, or the limit, came in this moment.
+        Some(Limited::KeptBack) | None => (None, String::new()),
     };
     let text = match (limit, served) {
         (None, true) => format!("{so_far}. {tried}"),
@@ -358,6 +379,14 @@ fn why_no_connection(explained: &DestinationExplained, host: &str, channel: &str
     if let Some(most) = host_limit {
         let most = counted(most, "connection");
         return format!("an operator allows it {most} (relais set {channel}@{host}.connections)");
+    }
+    let configured = explained.configured_limit.filter(|most| standing.connections >= *most);
+    if let Some(most) = configured.filter(|_| explained.host_limit.is_none()) {
+        let most = counted(most, "connection");
+        return format!(
+            "channel {channel} allows it {most} (destinations.connections; relais set \
+             {channel}@{host}.connections changes it)"
+        );
     }
     if let Some(relief) = explained.relief.filter(|its| standing.connections >= its.limit) {
         let most = counted(relief.limit, "connection");

@@ -7,10 +7,10 @@ use relais_actors::{
     front::{
         dispatcher::DescribeDispatcher, service::ServiceDescription, worker_life::WorkerDescription,
     },
-    ids::ChannelId,
+    ids::{ChannelId, Destination},
     job_controller::{ControllerDescription, DescribeController},
     metrics::{WorkerState, level},
-    queue::DescribeQueue,
+    queue::{Denial, DescribeQueue},
 };
 use relais_config::Config;
 use relais_spool::Counts;
@@ -78,6 +78,18 @@ fn work(parts: &Parts, described: &ControllerDescription) {
         meter.work.connection_limit.set(level(jobs.connection_limit));
         let hosts = suspended.get(&jobs.channel).copied().unwrap_or_default();
         meter.work.hosts_suspended.set(level(hosts));
+        let of_channel = |to: &Destination| to.channel == jobs.channel;
+        let by_order = described
+            .suspended_hosts
+            .iter()
+            .filter(|its| its.host.channel.as_ref().is_none_or(|channel| channel == name));
+        let by_reply = described
+            .by_replies
+            .iter()
+            .filter(|(to, limit)| of_channel(to) && matches!(limit, Denial::Stopped(_)));
+        meter.work.hosts_stopped.set(level(by_order.count() + by_reply.count()));
+        let limited = described.limited.iter().filter(|(to, _)| of_channel(to));
+        meter.work.hosts_limited.set(level(limited.count()));
     }
     for (pool, limit, running) in &described.pools {
         if let Some(meter) = parts.metrics.pool(pool) {

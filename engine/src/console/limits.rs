@@ -1,11 +1,12 @@
 //! Limits that operators change while the engine runs, and channels that they stop.
 
 use relais_actors::{
+    delivery::throttle::SetLimits,
     ids::Destination,
     job_controller::{ControllerDescription, DescribeController, Freeze, Limit, Tune, TuneError},
     queue::{DescribeQueue, QueueDescription, SetMaxMessages},
 };
-use relais_config::{Config, suggest};
+use relais_config::{Config, rate::Rate, suggest};
 use relais_spool::Counts;
 
 use super::parts::{Parts, gone};
@@ -30,7 +31,9 @@ pub(super) async fn set(
             return Err(format!("{} would do nothing: {why}", named.key()));
         }
         let configured = known.configured(&named);
-        let value = if by_default { configured } else { named.read(&order.value)? };
+        // A host without a limit of its own has what the configuration says, now and after a reload.
+        let of_file = if named.is_of_host() { None } else { configured };
+        let value = if by_default { of_file } else { named.read(&order.value)? };
         Ok((named, value))
     });
     let (named, value) = match read {
@@ -95,11 +98,13 @@ pub(super) async fn show(
     let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
     let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
     let saved = Saved::new(&config.data).load().unwrap_or_default();
-    let of_hosts = controller.host_limits.iter().map(|(destination, _)| {
-        Named::Tuned(Limit::Connections {
-            channel: parts.channels.channel(destination.channel).name.clone(),
-            host: destination.host.to_string(),
-        })
+    let of_hosts = controller.set_limits.iter().flat_map(|(destination, set)| {
+        let channel = || parts.channels.channel(destination.channel).name.clone();
+        let host = || destination.host.to_string();
+        let connections =
+            set.connections.map(|_| Limit::Connections { channel: channel(), host: host() });
+        let rate = set.rate.map(|_| Limit::Rate { channel: channel(), host: host() });
+        connections.into_iter().chain(rate).map(Named::Tuned)
     });
     let wanted = match key.map(|key| known.find(key)) {
         Some(Ok(named)) => vec![named],
@@ -149,7 +154,19 @@ fn now(
             let is_it = |destination: &Destination| {
                 destination.channel == id && *destination.host == **host
             };
-            controller.host_limits.iter().find(|(destination, _)| is_it(destination))?.1
+            let found = controller.host_limits.iter().find(|(destination, _)| is_it(destination));
+            found
+                .map(|(_, most)| *most)
+                .or_else(|| parts.channels.channel(id).destinations.connections_to(host))?
+        }
+        Named::Tuned(Limit::Rate { channel, host }) => {
+            let id = parts.channels.find(channel)?;
+            let is_it =
+                |(to, _): &&(Destination, SetLimits)| to.channel == id && *to.host == **host;
+            let set = controller.set_limits.iter().find(is_it).and_then(|(_, set)| set.rate);
+            let configured =
+                || parts.channels.channel(id).destinations.limits_of([host.as_str()]).rate;
+            return set.or_else(configured).map(Rate::packed);
         }
         Named::Tuned(Limit::Time { channel, which }) => {
             let time = parts.channels.time(parts.channels.find(channel)?, *which);

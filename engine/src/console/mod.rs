@@ -6,6 +6,7 @@ mod control;
 mod entries;
 pub mod explain;
 mod gauges;
+mod hosts;
 mod limits;
 mod mailboxes;
 mod orders;
@@ -60,14 +61,15 @@ use crate::{
         socket,
     },
     api::{
-        AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MailboxAnswer,
-        MailboxFilter, MailboxOrder, MappingExplained, OrderProgress, PartOrder, PartsOrdered,
-        Phase, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded,
-        RouteExplained, SetLimit, StageExplained, Status, Why,
+        AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
+        HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter, MailboxOrder,
+        MappingExplained, OrderProgress, PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder,
+        QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit,
+        StageExplained, Status, Why,
     },
     logging::Sink,
     start::{Engine, Floors},
-    state::stopped::Stopped,
+    state::{stopped::Stopped, suspended::SuspendedHosts},
 };
 
 /// The engine's console. Made before the engine, so that it can say that it is starting.
@@ -203,6 +205,8 @@ impl Console for EngineConsole {
             job_controller: status::job_controller(&controller),
             queue: status::queue(&parts, &queue),
             troubles: status::troubles(&parts, &controller),
+            suspended: hosts::suspended(&parts, &controller),
+            limited: hosts::limited(&parts, &controller),
             stressed: status::stressed(&parts, &controller),
             partitions: status::partitions(&parts).await?,
             directory: Some(parts.directory()),
@@ -297,6 +301,20 @@ impl Console for EngineConsole {
         let was = limits::freeze(&parts, &Stopped::new(&self.0.data), channel, frozen).await?;
         let delivers = self.delivers(&parts, channel);
         Ok(was.map(|was_stopped| Frozen { was_stopped, delivers }))
+    }
+
+    async fn suspend_host(&self, order: &HostSuspend) -> Answer<Result<HostOrdered, Nonsense>> {
+        let file = SuspendedHosts::new(&self.0.data);
+        hosts::suspend(&*self.parts()?, &file, order).await
+    }
+
+    async fn resume_host(&self, order: &HostResume) -> Answer<Result<HostOrdered, Nonsense>> {
+        let file = SuspendedHosts::new(&self.0.data);
+        hosts::resume(&*self.parts()?, &file, order).await
+    }
+
+    async fn suspended_hosts(&self) -> Answer<Vec<HostSuspended>> {
+        hosts::list(&*self.parts()?).await
     }
 
     async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {

@@ -23,7 +23,9 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 
-use crate::api::{LimitShown, LimitValue, Phase, QueueSummary, ServiceStatus, Status};
+use crate::api::{
+    HostSuspended, LimitShown, LimitValue, Phase, QueueSummary, ServiceStatus, Status,
+};
 
 pub use access::access;
 pub use certificates::certificates;
@@ -112,7 +114,17 @@ pub fn status(status: &Status, look: Look) -> String {
         let _ = writeln!(page, "log: {} lines lost", status.log_lines_lost);
     }
     let _ = writeln!(page, "admin: {}", status.admin.join(", "));
-    for table in [services(&status.services), pools(status), channels(status), troubles(status)] {
+    let hosts = hosts_table(&status.suspended);
+    let limited = limited(status);
+    let tables = [
+        services(&status.services),
+        pools(status),
+        channels(status),
+        troubles(status),
+        hosts,
+        limited,
+    ];
+    for table in tables {
         if !table.is_empty() {
             let _ = write!(page, "\n{}", table.fit(look));
         }
@@ -239,6 +251,38 @@ fn troubles(status: &Status) -> Table {
         let until = Relative { time: Some(trouble.until), now };
         table.row([&trouble.host, &trouble.channel, &until.next(), &trouble.reply]);
         table.mark(0, Colour::Red);
+    }
+    table
+}
+
+/// `relais host list`.
+pub fn hosts(hosts: &[HostSuspended], look: Look) -> String {
+    if hosts.is_empty() {
+        return "no host is suspended\n".to_owned();
+    }
+    hosts_table(hosts).fit(look)
+}
+
+fn hosts_table(hosts: &[HostSuspended]) -> Table {
+    let now = Timestamp::now();
+    let mut table = Table::new(&["=SUSPENDED", "1=CHANNEL", "GETS", "ENDS", "BY", "&REASON"]);
+    for host in hosts {
+        let until = Relative { time: Some(host.until), now };
+        let channel = host.channel.as_deref().unwrap_or("all");
+        let gets = host.rate.as_deref().unwrap_or("nothing");
+        table.row([&host.host, &channel, &gets, &until.next(), &host.by, &host.reason]);
+        table.mark(0, Colour::Yellow);
+    }
+    table
+}
+
+fn limited(status: &Status) -> Table {
+    let now = Timestamp::now();
+    let mut table = Table::new(&["=AT ITS LIMIT", "1=CHANNEL", "LIMIT", "GOES ON", "&CHANGE"]);
+    for host in &status.limited {
+        let until = Relative { time: Some(host.until), now };
+        let limit = format!("{} {}", host.limit, host.value);
+        table.row([&host.host, &host.channel, &limit, &until.next(), &host.change]);
     }
     table
 }

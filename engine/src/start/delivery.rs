@@ -12,15 +12,20 @@ use relais_actors::{
         pool::Pool,
         programs::Programs,
         progress::ConnectionProgress,
+        throttle::Throttles,
     },
     directory::{self, DirectoryHandle, Source},
     front::authentication::Authenticator,
-    job_controller::{self, Freeze, JobController, PoolOutlets, PoolPart, QueueOutlets, Tune},
+    job_controller::{
+        self, Freeze, HostName, JobController, PoolOutlets, PoolPart, QueueOutlets, SuspendHost,
+        Tune,
+    },
     metrics::ServerMeters,
     notary::{self, Notary},
     queue::{Queue, QueueParts, SetMaxMessages},
     rerouting::Rerouter,
     router::{self, RouterHandle, Routes},
+    timestamp::Timestamp,
 };
 use relais_channels::{
     client::{Finders, Securities},
@@ -31,7 +36,10 @@ use relais_config::{Config, directory::Cache};
 use super::{error::StartError, ground::GroundFloor, spool::SpoolFloor};
 use crate::{
     limits::{LimitNames, Named, Saved},
-    state::stopped::Stopped,
+    state::{
+        stopped::Stopped,
+        suspended::{KeptOrder, SuspendedHosts},
+    },
 };
 
 /// The actors that take mail from the spool to the next hop.
@@ -47,6 +55,8 @@ pub(crate) struct DeliveryFloor {
     /// By name.
     pub(crate) pools: Vec<(String, Mailbox<Pool>)>,
     pub(crate) progress: ConnectionProgress,
+    /// Limits of destinations.
+    throttles: Arc<Throttles>,
     pub(crate) rerouter: Rerouter,
     /// Programs that mail may be handed to.
     pub(crate) programs: Arc<Programs>,
@@ -80,8 +90,9 @@ impl DeliveryFloor {
         let securities = Securities::load(&ground.config)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
+        let throttles = Arc::new(Throttles::default());
         let finders = Finders::of(&ground.config)?;
-        let own = (&programs, &securities, &finders);
+        let own = (&programs, &securities, &finders, &throttles);
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
@@ -93,6 +104,7 @@ impl DeliveryFloor {
             controller,
             pools,
             progress,
+            throttles,
             rerouter,
             programs,
             securities,
@@ -110,7 +122,8 @@ pub(super) fn job_parts(
 ) -> JobParts {
     let DeliveryFloor { queue, rerouter, progress, directory, answered, .. } = delivery;
     let responder = responder(ground, below, rerouter, (directory, answered));
-    let own = (&delivery.programs, &delivery.securities, &delivery.finders);
+    let DeliveryFloor { programs, securities, finders, throttles, .. } = delivery;
+    let own = (programs, securities, finders, throttles);
     parts_of_jobs(ground, below, (queue, progress, own, responder))
 }
 
@@ -134,8 +147,8 @@ fn responder(
     }
 }
 
-/// Parts of jobs that are made of files of the configuration.
-type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, &'a Finders);
+/// Parts of jobs that are made of files of the configuration, and the limits that they share.
+type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, &'a Finders, &'a Arc<Throttles>);
 
 fn parts_of_jobs(
     ground: &GroundFloor,
@@ -158,7 +171,11 @@ fn parts_of_jobs(
         host: ground.config.host.as_str().into(),
         channels: ground.channels.clone(),
         spool: below.spool.clone(),
-        work: WorkSource { pull: queue.outlet(), settle: queue.outlet() },
+        work: WorkSource {
+            pull: queue.outlet(),
+            settle: queue.outlet(),
+            throttled: queue.outlet(),
+        },
         rerouter,
         responder,
         securities: own.1.clone(),
@@ -169,6 +186,7 @@ fn parts_of_jobs(
         metrics: ground.metrics.clone(),
         crowds: Arc::default(),
         unannounced: Arc::default(),
+        throttles: Arc::clone(own.3),
         progress: progress.clone(),
     }
 }
@@ -263,6 +281,7 @@ fn start_controller(
         channels: channels.clone(),
         pools: all.collect(),
         queue: QueueOutlets::of(queue),
+        throttles: Arc::clone(&parts.throttles),
         metrics: metrics.clone(),
     });
     let controller = parts.ground.start_vital("job_controller", controller);
@@ -271,8 +290,25 @@ fn start_controller(
         tracing::info!(channel, "the channel is stopped: `relais channel start` lets it go on");
         controller.tell(Freeze { channel, frozen: true });
     }
+    restore_suspended(config, &controller);
     restore_limits(config, channels, queue, &controller);
     Ok((controller, pools))
+}
+
+/// Hosts that an operator has suspended stay so, until their time.
+fn restore_suspended(config: &Config, controller: &Mailbox<JobController>) {
+    let orders = match SuspendedHosts::new(&config.data).load() {
+        Ok(orders) => orders,
+        Err(error) => {
+            return tracing::warn!(%error, "suspended hosts cannot be read: their mail goes");
+        }
+    };
+    let now = Timestamp::now();
+    for order in orders.into_iter().filter(|order| order.until > now) {
+        let KeptOrder { host, channel, since, until, reason } = order;
+        let host = HostName { name: host, channel };
+        controller.tell(SuspendHost { host, since, until, reason: reason.into() });
+    }
 }
 
 /// Limits that an operator saved stand above the configuration file, and are said to.

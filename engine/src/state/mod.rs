@@ -8,4 +8,5 @@ pub mod permissions;
 pub mod recent;
 pub mod rerouting;
 pub mod stopped;
+pub mod suspended;
 pub mod tallies;

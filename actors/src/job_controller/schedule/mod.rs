@@ -10,24 +10,30 @@
 //! One that is slow gives back slowly, so it keeps a tenth of its channel's connections, and its
 //! neighbour loses no more than that.
 
+mod limits;
 mod sharing;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::IpAddr,
     time::Duration,
 };
 
 use relais_channels::mail::Reply;
+use relais_config::Destinations;
 use tokio::time::Instant;
 
-pub use self::sharing::TURN;
+pub use self::{
+    limits::{MAX_HOST_LIMITS, TooMany},
+    sharing::TURN,
+};
 pub use super::slots::{Retire, Slots, Start};
 use super::{
+    host_orders::HostOrders,
     ranks::Ranks,
     relief::{Relief, Reliefs},
+    rests::Rests,
     slots::{Asker, Limited},
     suspension::{Suspension, Suspensions},
     window::Window,
@@ -46,6 +52,12 @@ pub struct Schedule {
     suspensions: Suspensions,
     /// Connections that an operator lets a destination have at most.
     host_limits: HashMap<Destination, usize>,
+    /// The limits of destinations that channels are configured with, by their numbers.
+    configured: Vec<Destinations>,
+    /// Destinations whose limits allow no more for now.
+    rests: Rests,
+    /// Hosts that operators have suspended.
+    host_orders: HostOrders,
     /// Stores of ours that are slow.
     reliefs: Reliefs,
     /// Connections given to those in line, ever.
@@ -77,6 +89,7 @@ struct ChannelRanks {
     turn: u64,
 }
 
+/// The standing of one destination.
 #[derive(Debug, Default)]
 struct Site {
     ready: usize,
@@ -106,10 +119,6 @@ pub struct DestinationStanding {
     pub suspension: Option<Suspension>,
 }
 
-/// As many hosts have a limit of their own as may.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct TooMany;
-
 impl Schedule {
     /// Nothing runs. `pools` are names and limits; a channel whose pool is not among them uses
     /// the first.
@@ -120,6 +129,9 @@ impl Schedule {
             sites: HashMap::new(),
             suspensions: Suspensions::default(),
             host_limits: HashMap::new(),
+            configured: configured(channels),
+            rests: Rests::default(),
+            host_orders: HostOrders::default(),
             reliefs: Reliefs::default(),
             turns: 0,
             orders: Orders::default(),
@@ -131,6 +143,7 @@ impl Schedule {
     pub fn adopt(&mut self, was: &Channels, channels: &Channels, now: Instant) {
         self.slots.adopt(was, channels);
         self.ranks.resize_with(channels.by_number().count(), ChannelRanks::default);
+        self.configured = configured(channels);
         for channel in was.changed_in(channels) {
             while let Some(retire) = self.slots.retire_smallest(channel) {
                 self.orders.retired.push(retire);
@@ -285,6 +298,7 @@ impl Schedule {
             }
             self.serve(&destination, now);
         }
+        self.wake_rested(now);
         for pool in 0..self.slots.pools().len() {
             self.share(pool, now);
             self.take_turns(pool, now);
@@ -329,45 +343,6 @@ impl Schedule {
         old
     }
 
-    /// Limits that operators gave single destinations.
-    pub fn host_limits(&self) -> impl Iterator<Item = (&Destination, usize)> {
-        self.host_limits.iter().map(|(destination, limit)| (destination, *limit))
-    }
-
-    /// Sets how many connections a destination may have, or lets it have what it deserves again;
-    /// returns what was set before. What is too much is asked back. `Err` when so many others have
-    /// a limit that there is no room for one more.
-    pub fn host_limit(
-        &mut self,
-        destination: &Destination,
-        limit: Option<usize>,
-        now: Instant,
-    ) -> Result<Option<usize>, TooMany> {
-        let Some(limit) = limit else {
-            let old = self.host_limits.remove(destination);
-            self.serve(destination, now);
-            if let Some(bare) = without_brackets(destination) {
-                self.serve(&bare, now);
-            }
-            return Ok(old);
-        };
-        if self.host_limits.len() >= MAX_HOST_LIMITS && !self.host_limits.contains_key(destination)
-        {
-            return Err(TooMany);
-        }
-        let old = self.host_limits.insert(destination.clone(), limit);
-        let spellings = [Some(destination.clone()), without_brackets(destination)];
-        for destination in spellings.iter().flatten() {
-            let has =
-                self.sites.get(destination).map_or(0, |site| site.connections - site.recalled);
-            for _ in limit..has {
-                self.ask_back(destination);
-            }
-            self.serve(destination, now);
-        }
-        Ok(old)
-    }
-
     /// The destination, a store of ours, says that it is slow. Its new bound, if it has one: what is
     /// too much is asked back.
     pub(super) fn stressed(&mut self, destination: &Destination, now: Instant) -> Option<Relief> {
@@ -401,20 +376,6 @@ impl Schedule {
         self.reliefs.of(destination)
     }
 
-    /// The limit that an operator gave this destination. An address is in brackets there; a route
-    /// may name it without.
-    pub fn limit_of(&self, destination: &Destination) -> Option<usize> {
-        if self.host_limits.is_empty() {
-            return None;
-        }
-        let found = self.host_limits.get(destination).copied();
-        found.or_else(|| {
-            destination.host.parse::<IpAddr>().ok()?;
-            let host = format!("[{}]", destination.host).into();
-            self.host_limits.get(&Destination { channel: destination.channel, host }).copied()
-        })
-    }
-
     /// Stops a channel, or starts it again; returns whether it was stopped.
     pub fn freeze(&mut self, channel: ChannelId, frozen: bool, now: Instant) -> bool {
         let lane = self.slots.lane_mut(channel);
@@ -446,6 +407,9 @@ impl Schedule {
 
     /// Which limit keeps a destination from another connection now.
     pub fn binds(&self, destination: &Destination, now: Instant) -> Option<Limited> {
+        if self.is_kept_back(destination, now) {
+            return Some(Limited::KeptBack);
+        }
         if self.missing(destination, now) == 0 && self.connections(destination) > 0 {
             return Some(Limited::Connections);
         }
@@ -457,12 +421,15 @@ impl Schedule {
     /// Connections that a destination should have.
     fn deserved(&self, destination: &Destination, now: Instant) -> usize {
         let Some(site) = self.sites.get(destination) else { return 0 };
+        if self.is_kept_back(destination, now) {
+            return 0;
+        }
         if let Some(suspension) = self.suspensions.get(destination) {
             return usize::from(suspension.until <= now && site.ready > 0);
         }
         let lane = self.slots.lane(destination.channel);
         let depth = lane.filesperjob.map_or(lane.threaddepth, |files| files.min(lane.threaddepth));
-        let allowed = self.limit_of(destination).unwrap_or(usize::MAX);
+        let allowed = self.most_connections(destination).unwrap_or(usize::MAX);
         let allowed = self.reliefs.of(destination).map_or(allowed, |its| its.limit.min(allowed));
         let most = site.ready.div_ceil(depth).min(site.window.size()).min(allowed);
         if site.slow { most.min(self.slow_share(destination.channel)) } else { most }
@@ -584,14 +551,9 @@ impl Schedule {
 /// A connection that waits longer for its first answer, connecting included, serves a slow
 /// destination.
 const SLOW: Duration = Duration::from_secs(5);
-/// Hosts with a limit of their own: each is looked up whenever its host is served.
-pub const MAX_HOST_LIMITS: usize = 1_000;
 /// It has one of so many connections.
 const SLOW_SHARE: usize = 10;
 
-/// The same address as a route may also name it.
-fn without_brackets(destination: &Destination) -> Option<Destination> {
-    let bare = destination.host.strip_prefix('[')?.strip_suffix(']')?;
-    bare.parse::<IpAddr>().ok()?;
-    Some(Destination { channel: destination.channel, host: bare.into() })
+fn configured(channels: &Channels) -> Vec<Destinations> {
+    channels.by_number().map(|(_, channel)| channel.destinations.clone()).collect()
 }

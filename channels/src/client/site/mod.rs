@@ -50,6 +50,17 @@ pub struct Server {
     pub canonical: Option<Arc<str>>,
 }
 
+impl Server {
+    /// Its name, or its address in brackets.
+    pub fn called(&self) -> String {
+        if self.host.is_empty() {
+            format!("[{}]", self.address.ip())
+        } else {
+            self.host.to_string()
+        }
+    }
+}
+
 /// A host or an address that no mail is sent to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LeftOut {

@@ -2,6 +2,7 @@
 
 use crate::{
     check::{
+        consistency::destinations,
         known::{Known, list},
         leads::transports,
     },
@@ -39,6 +40,7 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         has_one_source_each(channel, &path("interface_address"), reader);
         has_credentials(config, channel, &path, reader);
         takes_our_own_mail(config, channel, &path("tls.server"), reader);
+        destinations::check(channel, &path, reader);
     }
     for (key, transport) in config.transport.iter() {
         has_transport(config, known, transport, &format!("transport[{key:?}]"), reader);

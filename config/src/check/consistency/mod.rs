@@ -3,6 +3,7 @@
 //! A contradiction is only named when both sides could be read; the mistakes in them come first.
 
 mod channels;
+mod destinations;
 mod directory;
 mod lookups;
 mod loops;

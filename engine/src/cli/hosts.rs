@@ -1,0 +1,60 @@
+//! `relais host ...`.
+
+use std::io::Write;
+
+use super::{
+    arguments::Host,
+    exchange::{answer, json, say, wait},
+    refusal::Refusal,
+    source::Source,
+};
+use crate::{
+    admin::client::Client,
+    api::{HostOrdered, HostResume, HostSuspend, HostSuspended},
+    show,
+};
+
+/// Does one of them.
+pub(super) fn host(source: &Source, host: Host, out: &mut dyn Write) -> Result<(), Refusal> {
+    match host {
+        Host::List { json: as_json } => answer::<Vec<HostSuspended>>(
+            source,
+            "/api/v1/hosts",
+            as_json,
+            |all, look| show::hosts(all, look),
+            out,
+        ),
+        Host::Suspend { host, channel, time, reason, json: as_json } => {
+            let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+            let by = by.unwrap_or_default();
+            let order = HostSuspend { host, channel, seconds: time.as_secs(), reason, by };
+            order.check().map_err(|error| Refusal::WrongUse(error.to_string()))?;
+            let done = put(source, "suspend", &order)?;
+            if as_json {
+                return Ok(json(&done, out)?);
+            }
+            let HostOrdered { host, channel, until, was_suspended } = done;
+            let of = of_channel(channel.as_deref());
+            let until = until.map(|until| until.to_string()).unwrap_or_default();
+            let instead = if was_suspended { ", in place of the order before" } else { "" };
+            say(&format!("mail for {host}{of} waits until {until}{instead}"), out)
+        }
+        Host::Resume { host, channel, json: as_json } => {
+            let done = put(source, "resume", &HostResume { host, channel })?;
+            if as_json {
+                return Ok(json(&done, out)?);
+            }
+            let of = of_channel(done.channel.as_deref());
+            say(&format!("mail for {}{of} goes again", done.host), out)
+        }
+    }
+}
+
+fn put(source: &Source, verb: &str, order: &impl serde::Serialize) -> Result<HostOrdered, Refusal> {
+    let client = Client::new(&source.data()?);
+    Ok(wait(client.order(&format!("/api/v1/hosts/{verb}"), order))??)
+}
+
+fn of_channel(channel: Option<&str>) -> String {
+    channel.map(|name| format!(" (channel {name})")).unwrap_or_default()
+}
