@@ -66,6 +66,7 @@ pub use sections::{
     config::Config,
     directory::{self, Directory},
     dispatcher::{self, Dispatcher, Service},
+    dkim::{self, Dkim, DkimKey},
     dns::{self, Dns},
     entries::TableOrFile,
     job_controller::{self, JobController, Pool},

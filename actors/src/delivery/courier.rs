@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use relais_channels::{
+    authenticity::SignAs,
     client::{
         Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted,
     },
@@ -29,6 +30,7 @@ use super::{
     parts::JobParts,
     presence::Presence,
     progress::OnTheWay,
+    signing::sign_as,
 };
 use crate::{
     autoreply::AUTOREPLY,
@@ -294,6 +296,8 @@ impl Courier {
             return Attempt::all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
         };
         let base = delivery_of(work, envelope, &recipients);
+        let signing = self.sign_as(envelope, base.sender);
+        let base = Outgoing { signing: signing.as_ref(), ..base };
         let following = following.and_then(|message| {
             let (envelope, content) = message.record.as_ref().ok()?;
             // A large one has yet to be looked at, and a round trip is nothing to it.
@@ -307,10 +311,16 @@ impl Courier {
         let following = following
             .as_ref()
             .map(|(its, eight_bit, to)| (its, *eight_bit, self.handover(to).batch()));
-        let following = following.as_ref().map(|((work, envelope), eight_bit, to)| Outgoing {
-            eight_bit: *eight_bit,
-            ..delivery_of(work, envelope, to)
+        let following = following.as_ref().map(|((work, envelope), eight_bit, to)| {
+            let delivery = delivery_of(work, envelope, to);
+            (
+                Outgoing { eight_bit: *eight_bit, ..delivery },
+                self.sign_as(envelope, delivery.sender),
+            )
         });
+        let following = following
+            .as_ref()
+            .map(|(delivery, signing)| Outgoing { signing: signing.as_ref(), ..*delivery });
         if self.connection.is_none() {
             self.server = 0;
         }
@@ -323,6 +333,15 @@ impl Courier {
             tell_converted(envelope.id, converted);
         }
         attempt
+    }
+
+    /// In whose name a message is signed that leaves with this sender.
+    fn sign_as(&self, envelope: &Envelope, sender: &str) -> Option<SignAs> {
+        if !self.channel().dkim_sign {
+            return None;
+        }
+        let routes = self.parts.rerouter.router.cache.routes();
+        sign_as(&self.parts.authenticity.signers, &routes, envelope, sender)
     }
 
     /// Hands a message over to the server that is connected to, or the first that can be.
@@ -548,6 +567,7 @@ fn delivery_of<'e>(
         smtputf8: envelope.smtputf8,
         envelope_id: envelope.envelope_id.as_deref().filter(|_| is_own),
         returned: envelope.returned,
+        signing: None,
     }
 }
 

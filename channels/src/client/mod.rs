@@ -22,6 +22,7 @@ mod resolve;
 mod security;
 mod servers;
 mod settings;
+mod signing;
 mod stream;
 
 pub use connection::{Connection, Stale};

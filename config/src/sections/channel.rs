@@ -151,6 +151,9 @@ section! {
         tls: TlsSides = TlsSides::default(), Nested::new();
         /// SASL, in each direction of a channel.
         sasl: SaslSides = SaslSides::default(), Nested::new();
+        /// As a client: mail is signed by the keys of `dkim` when it is sent, behind whatever else changes
+        /// it.
+        dkim_sign: bool = false, Flag, of(Delivering);
         /// Message submission (RFC 6409): what comes in lacks `Date` or `Message-ID` no longer, and
         /// users send in their own name only.
         submit: bool = false, Flag, of(SmtpSource);

@@ -10,6 +10,7 @@ pub mod channel;
 pub(crate) mod config;
 pub mod directory;
 pub mod dispatcher;
+pub mod dkim;
 pub mod dns;
 pub(crate) mod entries;
 pub mod job_controller;

@@ -11,12 +11,13 @@ use relais_actors::{
     router::{TableError, TableFindings, TableProblem, TableRemark, look_into_tables},
 };
 use relais_channels::{
+    authenticity::{KeyFileFault, Signers},
     client::{Credentials, Securities},
     dsn::Templates,
     tls::{ServerTls, TlsError},
 };
 use relais_config::{
-    Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, tls::Insist,
+    Channel, Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, tls::Insist,
 };
 use serde_json::json;
 
@@ -119,6 +120,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     }
     look_at_certificates(config, places, report);
     look_at_clients(config, places, report);
+    look_at_signing_keys(config, places, report);
     look_at_tables(config, places, report);
     look_at_programs(config, places, report);
     for service in &config.dispatcher.services {
@@ -242,6 +244,27 @@ fn look_at_certificates(config: &Config, places: &Places, report: &mut Report) {
                              that name is shown another"
         );
         report.warnings.push(places.warning("tls.certificate", &words));
+    }
+}
+
+/// Reads the keys that sign, and says whose mail leaves unsigned.
+fn look_at_signing_keys(config: &Config, places: &Places, report: &mut Report) {
+    if let Err(KeyFileFault { field, file, why }) = Signers::load(config) {
+        let mut warning = places.warning(&field, &format!("{}: {why}", file.display()));
+        warning.blocks_run = true;
+        report.warnings.push(warning);
+    }
+    let signs = |channel: &Channel| channel.dkim_sign;
+    match (&config.dkim, config.channels.iter().position(signs)) {
+        (None, Some(place)) => {
+            let words = "there are no keys to sign with: the section dkim is missing";
+            report.warnings.push(places.warning(&format!("channels[{place}].dkim_sign"), words));
+        }
+        (Some(_), None) => {
+            let words = "no channel signs: dkim_sign is true nowhere";
+            report.warnings.push(places.warning("dkim", words));
+        }
+        _ => {}
     }
 }
 

@@ -23,6 +23,7 @@ use relais_actors::{
     router::{self, RouterHandle, Routes},
 };
 use relais_channels::{
+    authenticity::Authenticity,
     client::Securities,
     dsn::{TemplateError, Templates},
 };
@@ -52,6 +53,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) programs: Arc<Programs>,
     /// TLS and AUTH of each channel's connections.
     pub(crate) securities: Securities,
+    /// Keys that sign what leaves.
+    pub(crate) authenticity: Authenticity,
     /// The senders that users have answered.
     answered: Answered,
 }
@@ -76,9 +79,10 @@ impl DeliveryFloor {
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
         let securities = Securities::load(&ground.config)?;
+        let authenticity = Authenticity::load(&ground.config)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
-        let own = (&programs, &securities);
+        let own = (&programs, &securities, &authenticity);
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
@@ -93,6 +97,7 @@ impl DeliveryFloor {
             rerouter,
             programs,
             securities,
+            authenticity,
             answered,
         })
     }
@@ -106,7 +111,7 @@ pub(super) fn job_parts(
 ) -> JobParts {
     let DeliveryFloor { queue, rerouter, progress, directory, answered, .. } = delivery;
     let responder = responder(ground, below, rerouter, (directory, answered));
-    let own = (&delivery.programs, &delivery.securities);
+    let own = (&delivery.programs, &delivery.securities, &delivery.authenticity);
     parts_of_jobs(ground, below, (queue, progress, own, responder))
 }
 
@@ -131,7 +136,7 @@ fn responder(
 }
 
 /// Parts of jobs that are made of files of the configuration.
-type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities);
+type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, &'a Authenticity);
 
 fn parts_of_jobs(
     ground: &GroundFloor,
@@ -158,6 +163,7 @@ fn parts_of_jobs(
         rerouter,
         responder,
         securities: own.1.clone(),
+        authenticity: own.2.clone(),
         programs: own.0.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),

@@ -7,7 +7,8 @@ use relais_actors::{
     router::RoutesError, store::UnixMailboxesError,
 };
 use relais_channels::{
-    dns::Unanswered, dsn::TemplateError, mailbox::PartitionError, tls::TlsError,
+    authenticity::KeyFileFault, dns::Unanswered, dsn::TemplateError, mailbox::PartitionError,
+    tls::TlsError,
 };
 use relais_spool::SpoolError;
 
@@ -37,6 +38,9 @@ pub enum StartError {
     /// A certificate or its key cannot be used.
     #[error("{field}: {0}", field = .0.field)]
     Tls(#[from] TlsError),
+    /// A key that signs cannot be used.
+    #[error("{field}: {0}", field = .0.field)]
+    SigningKey(#[from] KeyFileFault),
     /// Name servers cannot be asked.
     #[error("dns: {0}")]
     Dns(#[from] Unanswered),
