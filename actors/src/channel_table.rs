@@ -170,7 +170,7 @@ fn millis(time: Duration) -> u64 {
 /// what moves. That a channel is only there for mail that comes in is not told by its settings:
 /// nothing is routed to it.
 pub fn is_delivered(channel: &Channel) -> bool {
-    let ends = [Program::Lmtp, Program::Pipe, Program::Bitbucket, Program::Local];
+    let ends = [Program::Lmtp, Program::Smtp, Program::Pipe, Program::Bitbucket, Program::Local];
     ends.contains(&channel.program) || reroutes(channel)
 }
 

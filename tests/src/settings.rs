@@ -178,6 +178,20 @@ impl Settings {
             .edit("program: Local),", &format!("program: Local),\n        {channel}"))
     }
 
+    /// Adds the channel `tcp_out`, which hands mail for `remote.test` to one place by SMTP, with these
+    /// fields.
+    #[must_use]
+    pub fn smtp_out(self, place: &str, fields: &str) -> Self {
+        let rule = "\n        (\"remote.test\", \"$U%remote.test@out-daemon\"),";
+        let channel = format!(
+            "(name: \"tcp_out\", tag: \"out-daemon\", program: Smtp, daemon: \"{place}\", \
+             pool: \"SMTP_POOL\", {fields}),"
+        );
+        self.edit("rewrite_rules: [", &format!("rewrite_rules: [{rule}"))
+            .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
+            .edit("program: Local),", &format!("program: Local),\n        {channel}"))
+    }
+
     /// Adds fields to a channel: `"maxjobs: 1"`.
     #[must_use]
     pub fn channel(self, name: &str, fields: &str) -> Self {

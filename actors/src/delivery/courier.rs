@@ -276,7 +276,8 @@ impl Courier {
         }
         .emit(&self.parts.metrics);
         let program = self.channel().program;
-        let reaches = matches!(program, Program::Lmtp | Program::Pipe | Program::Local);
+        let reaches =
+            matches!(program, Program::Lmtp | Program::Smtp | Program::Pipe | Program::Local);
         let success_notices = if reaches { success_notices(&entry, envelope, &attempt) } else { 0 };
         // Of a message that the server was not told of nothing was protected.
         let protection = self.protection.clone().filter(|_| attempt.peer.is_some());

@@ -116,9 +116,6 @@ fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
                 reader.warning_at(&path(field), message, false);
             }
         }
-        if let Some(message) = program_not_yet(channel.program).filter(|_| roles.destinations[i]) {
-            reader.warning_at(&path("program"), message, false);
-        }
         let runs_none = channel.program == Program::Pipe && roles.config.programs.is_empty();
         if runs_none && roles.destinations[i] {
             let message = "programs lists none: mail for this channel is refused for now (451)";
@@ -358,20 +355,5 @@ fn warn_of_accounts(config: &Config, reader: &mut Reader<'_>) {
         let message = "without native, and without a channel of program Local that has \
                        mailbox_transport or fallback_transport, no account is looked for";
         reader.warning_at("accounts", message, false);
-    }
-}
-
-fn program_not_yet(program: Program) -> Option<&'static str> {
-    match program {
-        Program::Smtp => {
-            Some("outbound SMTP is not there yet: mail for this channel waits in the queue")
-        }
-        Program::Local
-        | Program::Lmtp
-        | Program::Process
-        | Program::Reprocess
-        | Program::Hold
-        | Program::Pipe
-        | Program::Bitbucket => None,
     }
 }

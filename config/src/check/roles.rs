@@ -157,8 +157,7 @@ impl<'a> Roles<'a> {
             }
             Role::Served | Role::Delivering | Role::Connecting | Role::SourceOrDelivering => {
                 match program {
-                    Program::Lmtp => unreached(),
-                    Program::Smtp => Some("outbound SMTP is not there yet".to_owned()),
+                    Program::Lmtp | Program::Smtp => unreached(),
                     program => {
                         Some(format!("a channel of program {program:?} connects to no host"))
                     }
