@@ -17,6 +17,7 @@
 mod aiosmtpd;
 mod build;
 mod certificates;
+mod dkim;
 mod dovecot;
 mod foreign_mta;
 mod foreign_store;
@@ -47,6 +48,7 @@ mod wait;
 pub use aiosmtpd::Aiosmtpd;
 pub use build::program;
 pub use certificates::Authority;
+pub use dkim::{DKIMPY, DkimKey, OPENDKIM, dkimpy_signs, dkimpy_verifies, opendkim_says};
 pub use dovecot::{Dovecot, start_beside_dovecot};
 pub use foreign_mta::{Exim, LmtpPlace, Postfix, open_folder, postfix_services, unpacked};
 pub use foreign_store::{ForeignStore, distinct_files};

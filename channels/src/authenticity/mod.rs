@@ -1,4 +1,4 @@
-//! Who a message is from, and how others can tell: DKIM signatures of what we send (RFC 6376).
+//! Proofs of the origin of a message: DKIM signatures of mail that we send (RFC 6376).
 //!
 //! All that touches the library `mail_auth` lies here. Bodies are hashed by our own
 //! [`body::BodyHash`], piece by piece: the library wants all of a message in memory, and its relaxed

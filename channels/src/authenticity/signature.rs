@@ -6,7 +6,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use mail_auth::{common::crypto::SigningKey, dkim::Signature};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use mail_auth::{
+    common::crypto::{Algorithm, SigningKey},
+    dkim::Canonicalization,
+};
 use ring::digest::{Digest, SHA256};
 
 use super::{
@@ -30,10 +34,10 @@ pub struct SignAs {
 pub struct SignatureHeaders<'a> {
     name: &'a SignAs,
     header: Vec<u8>,
-    body: Option<Body>,
+    body: Option<BodySeen>,
 }
 
-struct Body {
+struct BodySeen {
     hash: BodyHash,
     signers: Vec<Arc<Signer>>,
 }
@@ -121,7 +125,7 @@ impl SignatureHeaders<'_> {
     /// for it.
     pub fn finish(mut self) -> Result<Vec<u8>, Unsigned> {
         self.begin_body();
-        let Some(Body { hash, signers }) = self.body.take() else { return Ok(Vec::new()) };
+        let Some(BodySeen { hash, signers }) = self.body.take() else { return Ok(Vec::new()) };
         let hash = hash.finish();
         let mut fields = Vec::new();
         for signer in signers {
@@ -138,7 +142,7 @@ impl SignatureHeaders<'_> {
         if self.body.is_none() {
             let signers = self.name.signers_of(&self.header);
             let form = signers.first().map_or_else(Default::default, |its| its.manner.body_form);
-            self.body = Some(Body { hash: BodyHash::new(form, &SHA256), signers });
+            self.body = Some(BodySeen { hash: BodyHash::new(form, &SHA256), signers });
         }
     }
 }
@@ -161,33 +165,75 @@ impl Signer {
             };
             // The last of a name is the first that counts (RFC 6376 section 5.4.2).
             for field in all.iter().rev().filter(its) {
-                names.push(signed.name.to_string());
+                names.push(&*signed.name);
                 fields.push(*field);
             }
             if signed.over {
-                names.push(signed.name.to_string());
+                names.push(&*signed.name);
             }
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut signature = Signature {
-            v: 1,
-            a: self.key.algorithm(),
-            d: self.domain.to_string(),
-            s: self.selector.to_string(),
-            bh: body.as_ref().to_vec(),
-            h: names,
-            t: now,
-            x: self.manner.expire.map_or(0, |expire| now + expire.as_secs()),
-            ch: self.manner.header_form,
-            cb: self.manner.body_form,
-            ..Signature::default()
-        };
         let mut signed = Vec::with_capacity(header.len() + 512);
         self.manner.header_form.canonicalize_headers(fields.into_iter(), &mut signed);
-        signature.write(&mut signed, false);
-        signature.b = self.key.sign(&signed[..])?;
-        signature.write(out, true);
+        let value = self.unsigned(&names, body);
+        let own = [(NAME, value.as_bytes())];
+        self.manner.header_form.canonicalize_headers(own.into_iter(), &mut signed);
+        // It is signed without the end of its line.
+        let end = signed.trim_ascii_end().len();
+        let signature = STANDARD.encode(self.key.sign(&signed[..end])?);
+        for part in [NAME, b":", value.as_bytes()] {
+            out.extend_from_slice(part);
+        }
+        fold(signature.as_bytes(), out);
+        out.extend_from_slice(b"\r\n");
         Ok(())
+    }
+
+    /// The value of the field, of which nothing but the signature itself is missing. That is its last
+    /// tag, and nothing follows it, blanks and a semicolon neither: not all who verify leave them out.
+    fn unsigned(&self, names: &[&str], body: &Digest) -> String {
+        let Self { domain, selector, manner, .. } = self;
+        let algorithm = match self.key.algorithm() {
+            Algorithm::Ed25519Sha256 => "ed25519-sha256",
+            _ => "rsa-sha256",
+        };
+        let forms = [manner.header_form, manner.body_form].map(|form| match form {
+            Canonicalization::Relaxed => "relaxed",
+            Canonicalization::Simple => "simple",
+        });
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let expires = manner.expire.map(|expire| format!(" x={};", now + expire.as_secs()));
+        let mut text = format!(
+            " v=1; a={algorithm}; c={}/{};\r\n\td={domain};\r\n\ts={selector}; t={now};{}\r\n\th=",
+            forms[0],
+            forms[1],
+            expires.unwrap_or_default(),
+        );
+        let mut line = 2;
+        for (place, name) in names.iter().enumerate() {
+            if place > 0 {
+                text.push(':');
+                if line + name.len() > LINE {
+                    text += "\r\n\t ";
+                    line = 0;
+                }
+            }
+            text += name;
+            line += name.len() + 1;
+        }
+        text += ";\r\n\tbh=";
+        text += &STANDARD.encode(body);
+        text += ";\r\n\tb=";
+        text
+    }
+}
+
+/// Writes base64 in lines.
+fn fold(text: &[u8], out: &mut Vec<u8>) {
+    for (place, line) in text.chunks(LINE).enumerate() {
+        if place > 0 {
+            out.extend_from_slice(b"\r\n\t ");
+        }
+        out.extend_from_slice(line);
     }
 }
 
@@ -200,6 +246,9 @@ fn first_domain(header: &[u8], name: &str) -> Option<Box<str>> {
     Some(domain.into())
 }
 
+const NAME: &[u8] = b"DKIM-Signature";
+/// Octets of a line of the field, without its tab.
+const LINE: usize = 72;
 /// Of one field.
 const MOST_ADDRESSES: usize = 1_000;
 /// Octets.

@@ -20,9 +20,9 @@ use super::key::{self, KeyFileFault};
 
 /// The keys that sign. Clones are one: what one [adopts](Self::adopt), all have.
 #[derive(Clone)]
-pub struct Signers(Arc<Shared>);
+pub struct Signers(Arc<KeysInForce>);
 
-struct Shared {
+struct KeysInForce {
     keys: RwLock<Arc<Keys>>,
     /// Signatures that are made at once: as many as there are processors.
     turns: Semaphore,
@@ -45,7 +45,7 @@ pub(super) struct Signer {
     pub(super) manner: Arc<Manner>,
 }
 
-/// What is signed, and in which form.
+/// The fields that are signed, and in which form.
 pub(super) struct Manner {
     pub(super) headers: Vec<Signed>,
     pub(super) header_form: Canonicalization,
@@ -92,7 +92,7 @@ impl Signers {
     fn new(keys: Keys) -> Self {
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let keys = RwLock::new(Arc::new(keys));
-        Self(Arc::new(Shared { keys, turns: Semaphore::new(cores) }))
+        Self(Arc::new(KeysInForce { keys, turns: Semaphore::new(cores) }))
     }
 
     pub(super) fn keys(&self) -> Arc<Keys> {

@@ -27,6 +27,7 @@ use super::{
     policy::{Lost, Stage},
     rendition::{Octets, Reader, refused, render, unreadable},
     settings::Settings,
+    signing::signed,
     stream::{Nearness, Stream},
 };
 use crate::{
@@ -234,7 +235,11 @@ impl Connection {
         // Should this future be dropped half way, nobody may use what it leaves behind.
         self.broken = true;
         let reader = Reader { offer: self.offer, peer: &self.peer, settings: &self.settings };
-        let rendered = render(content, reader, delivery).await;
+        let rendered = render(content, reader, delivery.smtputf8).await;
+        let rendered = match (rendered, delivery.signing) {
+            (Ok(rendition), Some(name)) => signed(rendition, content, name).await,
+            (rendered, _) => rendered,
+        };
         let delivery = rendered.as_ref().map_or(*delivery, |it| Outgoing {
             size: it.size,
             eight_bit: it.eight_bit,

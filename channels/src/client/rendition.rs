@@ -11,12 +11,10 @@ use std::{
 use relais_config::channel::Downgrade;
 
 use super::{
-    exchange::Outgoing,
     lacking,
     line_ends::{self, LineEnds, Unsendable},
     offer::Offer,
     settings::Settings,
-    signing::sign,
 };
 use crate::{
     mail::{Content, Enhanced, Outcome, Reply},
@@ -82,21 +80,9 @@ struct Wants {
     ascii_header: Option<String>,
 }
 
-/// As this server takes it, and signed; else the outcome for all of its recipients.
+/// As this server takes it; else the outcome for all of its recipients. `smtputf8`: it came with
+/// SMTPUTF8.
 pub(super) async fn render<'c>(
-    content: &'c Content,
-    reader: Reader<'_>,
-    delivery: &Outgoing<'_>,
-) -> Result<Rendition<'c>, Outcome> {
-    let mut rendition = converted(content, reader, delivery.smtputf8).await?;
-    if let Some(name) = delivery.signing {
-        sign(&mut rendition, content, name).await?;
-    }
-    Ok(rendition)
-}
-
-/// As this server takes it. `smtputf8`: it came with SMTPUTF8.
-async fn converted<'c>(
     content: &'c Content,
     Reader { offer, peer, settings }: Reader<'_>,
     smtputf8: bool,

@@ -11,14 +11,14 @@ use crate::{
     mime::{Conversion, Converter},
 };
 
-/// Puts signatures in front of a rendition of this content, where there is a key for it.
-pub(super) async fn sign(
-    rendition: &mut Rendition<'_>,
+/// The rendition of this content with signatures in front, where there is a key for it.
+pub(super) async fn signed<'c>(
+    mut rendition: Rendition<'c>,
     content: &Content,
     name: &SignAs,
-) -> Result<(), Outcome> {
+) -> Result<Rendition<'c>, Outcome> {
     if name.signers.is_empty() {
-        return Ok(());
+        return Ok(rendition);
     }
     let _turn = name.signers.turn().await;
     let name = name.clone();
@@ -42,7 +42,7 @@ pub(super) async fn sign(
         }
     };
     rendition.head = head;
-    Ok(())
+    Ok(rendition)
 }
 
 async fn in_background<T: Send + 'static>(
@@ -55,8 +55,8 @@ async fn in_background<T: Send + 'static>(
 
 fn whole(octets: &[u8], name: &SignAs) -> Result<Vec<u8>, Outcome> {
     let mut signatures = name.begin();
-    signatures.feed(octets).map_err(unsigned)?;
-    signatures.finish().map_err(unsigned)
+    signatures.feed(octets).map_err(|error| unsigned(&error))?;
+    signatures.finish().map_err(|error| unsigned(&error))
 }
 
 /// Reads a file once more, and converts it once more: neither is kept.
@@ -83,17 +83,17 @@ fn file(
             }
         };
     })?;
-    fed.map_err(unsigned)?;
+    fed.map_err(|error| unsigned(&error))?;
     if let Some(converter) = converter {
         made.clear();
         converter.finish(&mut made);
-        signatures.feed(&made).map_err(unsigned)?;
+        signatures.feed(&made).map_err(|error| unsigned(&error))?;
     }
-    signatures.finish().map_err(unsigned)
+    signatures.finish().map_err(|error| unsigned(&error))
 }
 
-/// What should be signed waits until it can be.
-fn unsigned(error: Unsigned) -> Outcome {
+/// A message that cannot be signed waits until it can be.
+fn unsigned(error: &Unsigned) -> Outcome {
     let text = format!("cannot sign the message: {error}");
     Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), text))
 }

@@ -39,7 +39,7 @@ section! {
 section! {
     /// A key, and whose mail it signs.
     pub struct DkimKey {
-        /// Whose mail it signs; the `d=` of its signatures.
+        /// The domain whose mail it signs; the `d=` of its signatures.
         domain: String = String::new(), DOMAIN, example(r#""example.org""#);
         /// The public key is published as `SELECTOR._domainkey.DOMAIN`.
         selector: String = String::new(), SELECTOR, example(r#""s2026""#);
@@ -52,7 +52,7 @@ section! {
 }
 
 choice! {
-    /// What a signature bears with on the way (RFC 6376 section 3.4).
+    /// Changes on the way that a signature bears with (RFC 6376 section 3.4).
     pub enum Canonicalization = Relaxed {
         /// Other blanks and folds.
         Relaxed,
