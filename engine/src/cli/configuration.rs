@@ -17,7 +17,7 @@ use relais_channels::{
     tls::{ServerTls, TlsError},
 };
 use relais_config::{
-    Channel, Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, tls::Insist,
+    Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, tls::Insist,
 };
 use serde_json::json;
 
@@ -247,24 +247,12 @@ fn look_at_certificates(config: &Config, places: &Places, report: &mut Report) {
     }
 }
 
-/// Reads the keys that sign, and says whose mail leaves unsigned.
+/// Reads the keys that sign.
 fn look_at_signing_keys(config: &Config, places: &Places, report: &mut Report) {
     if let Err(KeyFileFault { field, file, why }) = Signers::load(config) {
         let mut warning = places.warning(&field, &format!("{}: {why}", file.display()));
         warning.blocks_run = true;
         report.warnings.push(warning);
-    }
-    let signs = |channel: &Channel| channel.dkim_sign;
-    match (&config.dkim, config.channels.iter().position(signs)) {
-        (None, Some(place)) => {
-            let words = "there are no keys to sign with: the section dkim is missing";
-            report.warnings.push(places.warning(&format!("channels[{place}].dkim_sign"), words));
-        }
-        (Some(_), None) => {
-            let words = "no channel signs: dkim_sign is true nowhere";
-            report.warnings.push(places.warning("dkim", words));
-        }
-        _ => {}
     }
 }
 

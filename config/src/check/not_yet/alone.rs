@@ -155,6 +155,13 @@ fn warn_of_sockets(config: &Config, reader: &mut Reader<'_>) {
 }
 
 const DEPENDENT: &[Dependent] = &[
+    Dependent {
+        field: "dkim_sign",
+        why: |its, i| {
+            let lacks = its.roles.channel(i).dkim_sign && its.roles.config.dkim.is_none();
+            lacks.then(|| "there is no section dkim, and so no key to sign with".to_owned())
+        },
+    },
     Dependent { field: "tlsswitchchannel", why: |its, i| its.unsecured(i) },
     Dependent { field: "saslswitchchannel", why: |its, i| its.without_logins(i) },
     Dependent {

@@ -10,6 +10,7 @@ const FULL: &str = r#"(
     host: "a.example", data: "/d", default_domain: "a.example",
     dispatcher: (services: {"S": (program: Smtp, channel: "c", ports: [25])}),
     tls: (certificate: "c", key: "k", more_certificates: [(certificate: "d", key: "l")]),
+    dkim: (keys: [(domain: "a.example", selector: "s", key: "k")]),
     channels: [(name: "c", tag: "t", program: Smtp)],
     job_controller: (pools: {"P": ()}),
     directory: DIRECTORY,
@@ -31,7 +32,9 @@ fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
             }
         }
         Document::Variant(_, inner) => walk(path, inner, found),
-        Document::List(items) if ["channels", "tls.more_certificates"].contains(&path) => {
+        Document::List(items)
+            if ["channels", "tls.more_certificates", "dkim.keys"].contains(&path) =>
+        {
             for item in items {
                 walk(path, item, found);
             }
@@ -343,6 +346,15 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
     ("programs.return_path", RUNS, &[], RUNS_NONE),
     ("programs.delivered_to", RUNS, &[], RUNS_NONE),
     ("programs.crlf", RUNS, &[], RUNS_NONE),
+    ("dkim.keys.domain", &[], &[], DKIM_UNUSED),
+    ("dkim.keys.selector", &[], &[], DKIM_UNUSED),
+    ("dkim.keys.key", &[], &[], DKIM_UNUSED),
+    ("dkim.keys.subdomains", &[], &[], DKIM_UNUSED),
+    ("dkim.headers", DKIM, &[], DKIM_UNUSED),
+    ("dkim.oversign", DKIM, &[], DKIM_UNUSED),
+    ("dkim.header_form", DKIM, &[], DKIM_UNUSED),
+    ("dkim.body_form", DKIM, &[], DKIM_UNUSED),
+    ("dkim.expire", DKIM, &[], DKIM_UNUSED),
     ("tls.certificate", &[], &[], TLS_UNUSED),
     ("tls.key", &[], &[], TLS_UNUSED),
     ("tls.more_certificates.certificate", &[], &[], TLS_UNUSED),
@@ -397,6 +409,18 @@ const TLS_UNUSED: Edits = &[(
     "tls: (certificate: \"c\", key: \"k\", more_certificates: [(certificate: \"d\", key: \"l\")], \
      VALUE), store: (",
 )];
+/// Mail that leaves is signed.
+const DKIM: Edits = &[
+    ("name: \"out\", tag: \"out\",", "name: \"out\", tag: \"out\", dkim_sign: true,"),
+    (
+        "store: (",
+        "dkim: (keys: [(domain: \"a.example\", selector: \"s\", key: \"k\")], VALUE), store: (",
+    ),
+];
+const DKIM_UNUSED: Edits = &[(
+    "store: (",
+    "dkim: (keys: [(domain: \"a.example\", selector: \"s\", key: \"k\")], VALUE), store: (",
+)];
 /// Somebody may log in.
 const AUTH: Edits = &[
     ("ports: [25]", "tls_ports: [465]"),
@@ -426,6 +450,11 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("channels.sasl.client", r#"credentials: "c","#, ""),
     ("channels.sasl.credentials", "client: May,", ""),
     ("channels.sasl.clear_passwords", r#"client: May, credentials: "c","#, ""),
+    (
+        "channels.dkim_sign",
+        "",
+        r#"dkim: (keys: [(domain: "a.example", selector: "s", key: "k")]),"#,
+    ),
     ("channels.tls.implicit", "client: Must,", ""),
     ("channels.tls.verify", "client: Must,", ""),
     ("channels.tls.names", "client: Must,", ""),
@@ -447,6 +476,16 @@ const BESIDE: &[(&str, &str, &str)] = &[
 /// section that it stands in.
 const VALUES: &[(&str, &str)] = &[
     ("channels.port", "2225"),
+    ("channels.dkim_sign", "true"),
+    ("dkim.keys.domain", ""),
+    ("dkim.keys.selector", ""),
+    ("dkim.keys.key", ""),
+    ("dkim.keys.subdomains", ""),
+    ("dkim.headers", "headers: [\"From\"]"),
+    ("dkim.oversign", "oversign: []"),
+    ("dkim.header_form", "header_form: Simple"),
+    ("dkim.body_form", "body_form: Simple"),
+    ("dkim.expire", "expire: \"7d\""),
     ("programs.command", "command: [\"/p\"]"),
     ("programs.user", "user: \"mail\""),
     ("programs.group", "group: \"mail\""),
