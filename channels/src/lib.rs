@@ -14,7 +14,7 @@
 //! | [`client`] | hands messages to other hosts | authenticity, mail, mime, sasl, tls, wire |
 //! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
-//! | [`authenticity`] | signs messages | mail |
+//! | [`authenticity`] | signs messages, and checks whose they are | dns, mail |
 //! | [`sasl`] | proofs of who a client is | — |
 //! | [`tls`] | certificates, and handshakes with them | — |
 //! | [`dns`] | questions to name servers, and block lists | — |

@@ -77,6 +77,7 @@ pub use sections::{
     spool::{self, Spool},
     store::{self, Native, NativeFiles, Store},
     tls,
+    verify::{self, Verify},
 };
 pub use show::{Shown, reference, reference_of};
 

@@ -101,9 +101,15 @@ pub fn dkimpy_signs(file: &Path, key: &DkimKey, forms: (&str, &str)) -> Vec<u8> 
     let signed = file.with_extension("signed");
     let (header, body) = forms;
     let script = format!(
-        "import dkim\n\
+        "import base64, dkim\n\
          m = open({:?}, 'rb').read()\n\
-         s = dkim.sign(m, b'{}', b'{}', open({:?}, 'rb').read(), canonicalize=(b'{header}', b'{body}'))\n\
+         selector, domain, key = b'{}', b'{}', open({:?}, 'rb').read()\n\
+         kind = b'rsa-sha256'\n\
+         if len(key) < 200:\n\
+         \x20   kind = b'ed25519-sha256'\n\
+         \x20   key = base64.b64encode(base64.b64decode(key.split(b'-----')[2])[-32:])\n\
+         forms = (b'{header}', b'{body}')\n\
+         s = dkim.sign(m, selector, domain, key, canonicalize=forms, signature_algorithm=kind)\n\
          open({:?}, 'wb').write(s + m)\n",
         file.display().to_string(),
         key.selector,

@@ -66,7 +66,7 @@ pub use process::{Memory, python, run_with, succeed};
 pub use random::Random;
 pub use receiver::Receiver;
 pub use relay::one_delivered_and_one;
-pub use samples::{Sample, python_samples, rust_samples};
+pub use samples::{Sample, mail_auth_resources, python_samples, rust_samples};
 pub use settings::{Settings, example};
 pub use sink::Sink;
 pub use slapd::Slapd;

@@ -1,4 +1,5 @@
-//! Proofs of the origin of a message: DKIM signatures of mail that we send (RFC 6376).
+//! Proofs of the origin of a message: DKIM signatures of mail that we send (RFC 6376); SPF, DKIM and
+//! DMARC of mail that we get, and the field that tells of them.
 //!
 //! All that touches the library `mail_auth` lies here. Bodies are hashed by our own
 //! [`body::BodyHash`], piece by piece: the library wants all of a message in memory, and its relaxed
@@ -6,26 +7,60 @@
 
 mod body;
 mod key;
+mod results;
+mod reverse_names;
 mod signature;
 mod signers;
+mod verdict;
+mod verifier;
 
 pub use key::{KeyFault, KeyFileFault};
+pub use results::{room, without_own};
 pub use signature::{SignAs, SignatureHeaders, Unsigned};
 pub use signers::Signers;
+pub use verdict::AuthResult;
+pub use verifier::{
+    DmarcFound, DmarcPolicy, SignatureFound, SignedContent, SpfFound, Verified, Verifier,
+};
 
-use relais_config::Config;
+use std::sync::Arc;
+
+use relais_config::{Channel, Config};
+
+use crate::dns::{Dns, Unanswered};
 
 /// The parts that a configuration asks for. Clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct Authenticity {
     /// Keys that sign what leaves.
     pub signers: Signers,
+    /// Checks what comes in, where some channel asks for it.
+    pub verifier: Option<Arc<Verifier>>,
+}
+
+/// A part that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticityFault {
+    /// A key that signs cannot be used.
+    #[error("{field}: {0}", field = .0.field)]
+    Key(#[from] KeyFileFault),
+    /// Name servers cannot be asked.
+    #[error("dns: {0}")]
+    Dns(#[from] Unanswered),
 }
 
 impl Authenticity {
     /// As configured. Keys are read, which takes a while.
-    pub fn load(config: &Config) -> Result<Self, KeyFileFault> {
-        Ok(Self { signers: Signers::load(config)? })
+    pub fn load(config: &Config) -> Result<Self, AuthenticityFault> {
+        let signers = Signers::load(config)?;
+        let is_asked = |channel: &Channel| channel.verify.is_on();
+        let verifier = if config.channels.iter().any(is_asked) {
+            let dns = Dns::shared(&config.dns.servers)?;
+            Some(Arc::new(Verifier::new(dns, &config.host)))
+        } else {
+            None
+        };
+        Ok(Self { signers, verifier })
     }
 
     /// Reads the files again; after an error those of before are in force.

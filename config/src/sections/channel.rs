@@ -21,7 +21,10 @@ use crate::{
         },
     },
     language::kinds::FileInto,
-    sections::tls::{SaslSides, TlsSides},
+    sections::{
+        tls::{SaslSides, TlsSides},
+        verify::Verify,
+    },
 };
 
 section! {
@@ -154,6 +157,8 @@ section! {
         /// As a client: mail is signed by the keys of `dkim` when it is sent, behind whatever else changes
         /// it.
         dkim_sign: bool = false, Flag, of(Delivering);
+        /// As a source: checks of the origin of mail that strangers bring.
+        verify: Verify = Verify::default(), Nested::new();
         /// Message submission (RFC 6409): what comes in lacks `Date` or `Message-ID` no longer, and
         /// users send in their own name only.
         submit: bool = false, Flag, of(SmtpSource);

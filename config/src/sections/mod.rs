@@ -21,6 +21,7 @@ pub(crate) mod settings;
 pub mod spool;
 pub mod store;
 pub mod tls;
+pub mod verify;
 
 use crate::file::form::Section;
 
@@ -53,5 +54,6 @@ complete_by_default!(
     store::Quota,
     store::Store,
     tls::SaslSides,
-    tls::TlsSides
+    tls::TlsSides,
+    verify::Verify
 );

@@ -7,7 +7,7 @@ use relais_actors::{
     router::RoutesError, store::UnixMailboxesError,
 };
 use relais_channels::{
-    authenticity::KeyFileFault, dns::Unanswered, dsn::TemplateError, mailbox::PartitionError,
+    authenticity::AuthenticityFault, dns::Unanswered, dsn::TemplateError, mailbox::PartitionError,
     tls::TlsError,
 };
 use relais_spool::SpoolError;
@@ -38,9 +38,9 @@ pub enum StartError {
     /// A certificate or its key cannot be used.
     #[error("{field}: {0}", field = .0.field)]
     Tls(#[from] TlsError),
-    /// A key that signs cannot be used.
-    #[error("{field}: {0}", field = .0.field)]
-    SigningKey(#[from] KeyFileFault),
+    /// Mail cannot be signed, or its origin not be checked.
+    #[error(transparent)]
+    Authenticity(#[from] AuthenticityFault),
     /// Name servers cannot be asked.
     #[error("dns: {0}")]
     Dns(#[from] Unanswered),

@@ -477,6 +477,11 @@ const BESIDE: &[(&str, &str, &str)] = &[
 const VALUES: &[(&str, &str)] = &[
     ("channels.port", "2225"),
     ("channels.dkim_sign", "true"),
+    ("channels.verify.spf", "Record"),
+    ("channels.verify.dkim", "true"),
+    ("channels.verify.dmarc", "Record"),
+    ("channels.verify.max_signatures", "3"),
+    ("channels.verify.time", r#""3s""#),
     ("dkim.keys.domain", ""),
     ("dkim.keys.selector", ""),
     ("dkim.keys.key", ""),
