@@ -75,6 +75,7 @@ pub use sections::{
     reversal::{Forwarding, Reversal},
     settings::LiveSetting,
     spool::{self, Spool},
+    srs::{self, Srs},
     store::{self, Native, NativeFiles, Store},
     tls,
     verify::{self, Verify},

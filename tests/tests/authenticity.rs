@@ -320,3 +320,38 @@ fn mail_is_taken_where_nobody_can_tell() {
     let (said, _) = results(&stored(&instance, "unknown"));
     assert!(said.contains("spf=temperror") && said.contains("dmarc=temperror"), "{said}");
 }
+
+#[test]
+fn a_table_decides_by_what_was_found_out() {
+    if !needs(&[NameServer::PROGRAM]) {
+        return;
+    }
+    let server = serving(&[("good.test", GOOD), ("lax.test", LAX)]);
+    let settings = checking(&server, "spf: Record, dmarc: Enforce").edit(
+        "mappings: {",
+        "mappings: {\n        \"ORIGIN_ACCESS\": [\
+         (\"tcp_local|*@lax.test|lax.test|*|*|fail|*\", \"$Y\"), \
+         (\"*|*|*|softfail|none|*|*\", \"$N550$ a$ sender$ nobody$ knows\"), \
+         (\"*|*|*|none|*|*|*\", \"$Hno$ SPF\")],",
+    );
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let content = |from: &str, mark: &str| format!("From: {from}\r\nSubject: {mark}\r\n\r\nx\r\n");
+    // sender, From, reply
+    let rows = [
+        ("a@lax.test", "a@lax.test", "250 "),
+        ("a@soft.good.test", "a@else.invalid", "550 5.7.1 a sender nobody knows"),
+        ("a@none.invalid", "a@none.invalid", "250 "),
+        ("a@lax.test", "a@good.test", "550 5.7.1 nothing proves that it is from good.test"),
+    ];
+    for (n, (sender, from, want)) in rows.into_iter().enumerate() {
+        let reply = send(&instance, 8, sender, content(from, &format!("mark-{n}")).as_bytes());
+        assert!(reply.starts_with(want), "{sender} {from}: {reply}");
+    }
+    stored(&instance, "mark-0");
+    let held = || instance.queue().iter().any(|entry| entry.to_string().contains("none.invalid"));
+    eventually("it is held", PATIENCE, held);
+    let output = instance.relais("check", &[]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!said.contains("ORIGIN_ACCESS"), "{said}");
+}

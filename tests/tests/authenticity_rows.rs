@@ -47,9 +47,9 @@ impl Records {
     /// A zone for each last label, so that what is not there does not exist; and some beside them.
     fn serve(&self, beside: &[&str]) -> NameServer {
         let mut zones: BTreeMap<&str, String> = BTreeMap::new();
-        beside.iter().for_each(|zone| {
+        for zone in beside {
             zones.entry(zone).or_default();
-        });
+        }
         for ((name, kind), all) in &self.0 {
             let zone = zones.entry(name.rsplit('.').next().unwrap_or(name)).or_default();
             for data in all {
@@ -134,7 +134,8 @@ fn reversed(ip: IpAddr) -> String {
         }
         IpAddr::V6(ip) => {
             let nibbles = ip.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
-            nibbles.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa"
+            let nibbles = nibbles.map(|nibble| format!("{nibble:x}"));
+            nibbles.chain(["ip6.arpa".to_owned()]).collect::<Vec<_>>().join(".")
         }
     }
 }

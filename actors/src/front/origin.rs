@@ -78,14 +78,15 @@ impl OriginPolicy {
         }
     }
 
-    /// The results of all checks.
-    pub(super) async fn finish(&self, checks: OriginChecks) -> Verified {
+    /// The results of all checks of a message from this sender.
+    pub(super) async fn finish(&self, checks: OriginChecks, sender: &str) -> Verified {
         let OriginChecks { spf, content } = checks;
         let limits = (self.verify.dmarc != DmarcCheck::No, self.verify.time);
-        match content {
+        let verified = match content {
             Some(content) => self.verifier.message(content, spf, limits).await,
             None => Verified { spf, ..Verified::default() },
-        }
+        };
+        Verified { sender: sender.into(), ..verified }
     }
 
     /// The field of the results.
@@ -143,11 +144,11 @@ pub(super) fn tell(id: Option<MessageId>, client: &str, verified: &Verified) {
     info!(
         id = id.map(|id| id.to_string()).unwrap_or_default(),
         client,
-        from = spf.as_ref().map_or("", |its| &*its.sender),
+        from = &*verified.sender,
         author = dmarc.as_ref().map_or("", |its| &*its.domain),
         spf = name(spf.as_ref().map(|its| its.verdict)),
         helo = name(spf.as_ref().map(|its| its.helo)),
-        dkim = name(verified.dkim_verdict()),
+        dkim = name(verified.dkim_result()),
         signed_by = signed_by.join(" "),
         dmarc = name(dmarc.as_ref().map(|its| its.verdict)),
         policy = dmarc.as_ref().map_or("", |its| its.policy.name()),

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use relais_channels::mail::{MessageIds, is_domain};
+use relais_channels::{
+    authenticity::Srs,
+    mail::{MessageIds, is_domain},
+};
 use relais_config::{Channel, channel::Switch};
 use relais_spool::Spool;
 
@@ -45,6 +48,8 @@ pub struct QueueSide {
     pub submission: Option<AuthorPolicy>,
     /// Checks of the origin of mail that strangers bring.
     pub origin: Option<OriginPolicy>,
+    /// Takes back the addresses that senders of forwarded mail were given.
+    pub srs: Option<Arc<Srs>>,
     /// The domain of addresses in headers that have none.
     pub default_host: DefaultHost,
     /// Octets above 127 in `Received` lines become `*`.

@@ -33,8 +33,8 @@ use crate::{
     forms::{BegunForm, FormedMail, HeaderForms, header_octets},
     in_hand,
     router::{
-        Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route, Submission, grouped,
-        internal_ip, too_large_for_all,
+        Access, Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route, Submission, grouped,
+        internal_ip, origin_access, too_large_for_all,
     },
     timestamp::now_ms,
 };
@@ -204,9 +204,18 @@ impl SmtpIntake {
 
     /// The results of the checks of origin, told and judged.
     async fn finish_origin(&mut self, policy: &OriginPolicy) -> Result<Verified, Reply> {
-        let verified = policy.finish(std::mem::take(&mut self.transaction.origin)).await;
+        let checks = std::mem::take(&mut self.transaction.origin);
+        let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
+        let verified = policy.finish(checks, sender).await;
         tell(self.transaction.id, &self.client_text, &verified);
-        let held = policy.judge(&verified)?;
+        let routes = self.side.router.cache.routes();
+        let ruling = origin_access(&routes, &self.side.source_channel, &verified);
+        if let Some(reply) = ruling.as_ref().and_then(|its| its.access.reply()) {
+            return Err(reply);
+        }
+        let accepts = ruling.as_ref().is_some_and(|its| its.access == Access::Accept);
+        let wanted = if accepts { None } else { policy.judge(&verified)? };
+        let held = ruling.and_then(|its| its.held).or(wanted);
         self.transaction.held = self.transaction.held.take().or(held);
         Ok(verified)
     }
@@ -465,6 +474,15 @@ impl SmtpIntake {
         Ok(())
     }
 
+    /// The sender that an address of ours stands for, which forwarded mail left with.
+    fn restored(&self, to: &Address) -> Result<Option<Address>, Reply> {
+        let Some(srs) = &self.side.srs else { return Ok(None) };
+        let Some(sender) = srs.unwrapped(to.as_str(), SystemTime::now()) else { return Ok(None) };
+        let refusal = |why: String| Reply::with_text(550, Enhanced(5, 1, 1), why);
+        let sender = sender.map_err(|fault| refusal(fault.to_string()))?;
+        Address::parse(&sender).map(Some).map_err(|error| refusal(error.to_string()))
+    }
+
     fn refuse(&self, to: &RcptTo, reply: &Reply) {
         self.tell_refused_of(self.transaction.from.as_ref(), &[&to.as_given], 0, reply);
     }
@@ -687,13 +705,14 @@ impl Intake for SmtpIntake {
         if let Some(reached) = self.side.rates.reached(&self.metered, so_far) {
             self.exceed(reached).inspect_err(|reply| self.refuse(to, reply))?;
         }
+        let restored = self.restored(&to.address).inspect_err(|reply| self.refuse(to, reply))?;
         let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
         let own_postmaster = own_postmaster(&to.address, self.ends.local_ip());
         let question = Question {
-            address: own_postmaster.as_ref().unwrap_or(&to.address),
+            address: restored.as_ref().or(own_postmaster.as_ref()).unwrap_or(&to.address),
             sender,
             source_channel: &self.side.source_channel,
-            may_relay: self.may_relay(),
+            may_relay: self.may_relay() || restored.is_some(),
             header: false,
             released: false,
             submission: Some(self.submission()),
@@ -723,7 +742,7 @@ impl Intake for SmtpIntake {
                 let recipient = Recipient {
                     notify: to.notify,
                     original_recipient: to.original_recipient.clone(),
-                    ..Recipient::new("", to.address.as_str())
+                    ..Recipient::new("", restored.as_ref().unwrap_or(&to.address).as_str())
                 };
                 let QueueSide { recent, source_channel, .. } = &*self.side;
                 recent.note(&recipient.original, source_channel, self.may_relay());

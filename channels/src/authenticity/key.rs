@@ -43,6 +43,9 @@ pub enum KeyFault {
     /// A key that receivers do not trust any more (RFC 8301).
     #[error("the RSA key is too short: 2048 bits at least are expected")]
     Short,
+    /// A file of secrets without a line.
+    #[error("it holds no secret: a line of text is expected")]
+    NoSecret,
     /// A kind of key that does not sign mail.
     #[error("this kind of key signs no mail: RSA or Ed25519 is expected ({0})")]
     Unsupported(String),

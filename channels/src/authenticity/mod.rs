@@ -11,6 +11,7 @@ mod results;
 mod reverse_names;
 mod signature;
 mod signers;
+mod srs;
 mod verdict;
 mod verifier;
 
@@ -18,14 +19,18 @@ pub use key::{KeyFault, KeyFileFault};
 pub use results::{room, without_own};
 pub use signature::{SignAs, SignatureHeaders, Unsigned};
 pub use signers::Signers;
+pub use srs::{Srs, SrsFault};
 pub use verdict::AuthResult;
 pub use verifier::{
     DmarcFound, DmarcPolicy, SignatureFound, SignedContent, SpfFound, Verified, Verifier,
 };
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use relais_config::{Channel, Config};
+use relais_config::{Channel, Config, srs::SrsUse};
 
 use crate::dns::{Dns, Unanswered};
 
@@ -36,6 +41,8 @@ pub struct Authenticity {
     pub signers: Signers,
     /// Checks what comes in, where some channel asks for it.
     pub verifier: Option<Arc<Verifier>>,
+    /// Gives senders of forwarded mail addresses of ours, and takes them back.
+    pub srs: Option<Arc<Srs>>,
 }
 
 /// A part that cannot be had.
@@ -53,18 +60,52 @@ impl Authenticity {
     /// As configured. Keys are read, which takes a while.
     pub fn load(config: &Config) -> Result<Self, AuthenticityFault> {
         let signers = Signers::load(config)?;
-        let is_asked = |channel: &Channel| channel.verify.is_on();
+        let srs = Srs::load(config)?.map(Arc::new);
+        let is_asked = |its: &Channel| its.verify.is_on() || its.srs == SrsUse::Needed;
         let verifier = if config.channels.iter().any(is_asked) {
             let dns = Dns::shared(&config.dns.servers)?;
             Some(Arc::new(Verifier::new(dns, &config.host)))
         } else {
             None
         };
-        Ok(Self { signers, verifier })
+        Ok(Self { signers, verifier, srs })
+    }
+
+    /// The sender that mail which is forwarded leaves with in the place of its own. `None`: its own
+    /// does. `host`: who we are.
+    pub async fn forwarding_sender(
+        &self,
+        srs_use: SrsUse,
+        (host, sender): (&str, &str),
+    ) -> Option<String> {
+        let srs = self.srs.as_ref()?;
+        if !srs.wraps(srs_use, sender)
+            || srs_use == SrsUse::Needed && self.lets_us(host, sender).await
+        {
+            return None;
+        }
+        srs.wrapped(sender, SystemTime::now())
+    }
+
+    /// Whether a sender's domain lets all of our addresses send, or says nothing. When nobody can tell,
+    /// it does not.
+    async fn lets_us(&self, host: &str, sender: &str) -> bool {
+        let (Some(verifier), Some(srs)) = (&self.verifier, &self.srs) else { return false };
+        for address in srs.addresses() {
+            let found = verifier.spf(*address, (host, sender), SPF_TIME).await;
+            if !matches!(found.verdict, AuthResult::Pass | AuthResult::None) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Reads the files again; after an error those of before are in force.
     pub fn adopt(&self, config: &Config) -> Result<(), KeyFileFault> {
-        self.signers.adopt(config)
+        self.signers.adopt(config)?;
+        self.srs.as_ref().map_or(Ok(()), |srs| srs.adopt(config))
     }
 }
+
+/// For one address of ours.
+const SPF_TIME: Duration = Duration::from_secs(10);

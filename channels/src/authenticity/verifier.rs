@@ -85,6 +85,8 @@ pub enum DmarcPolicy {
 /// The results of all checks of a message.
 #[derive(Clone, Debug, Default)]
 pub struct Verified {
+    /// The sender of the envelope; empty for the null sender.
+    pub sender: Box<str>,
     /// SPF, where it was checked.
     pub spf: Option<SpfFound>,
     /// DKIM, where it was checked: the signatures, the uppermost first.
@@ -207,7 +209,7 @@ impl Verifier {
         };
         let trusted: Vec<_> = signatures.iter().filter(|its| !is_weak(its)).cloned().collect();
         let dkim = Some(signatures.iter().map(found).collect());
-        let mut verified = Verified { spf, dkim, has_more_signatures, dmarc: None };
+        let mut verified = Verified { spf, dkim, has_more_signatures, ..Verified::default() };
         if dmarc {
             let spf = verified.spf.as_ref();
             let none = SpfOutput::default();
@@ -235,7 +237,7 @@ impl Verifier {
 
 impl Verified {
     /// The best result of the signatures.
-    pub fn dkim_verdict(&self) -> Option<AuthResult> {
+    pub fn dkim_result(&self) -> Option<AuthResult> {
         let all = self.dkim.as_ref()?;
         let passed = all.iter().find(|its| its.verdict == AuthResult::Pass);
         Some(passed.or(all.first()).map_or(AuthResult::None, |its| its.verdict))

@@ -28,6 +28,7 @@ use crate::{
         config::Config,
         dispatcher::{self, Service},
         settings::NEEDS,
+        srs::SrsUse,
         tls::Insist,
     },
 };
@@ -50,6 +51,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);
     warn_of_signing(&roles, reader);
+    warn_of_srs(&roles, reader);
     warn_of_authentication(&roles, reader);
     warn_of_options(config, reader);
     consistency::mappings::warn(config, reader);
@@ -236,6 +238,19 @@ fn warn_of_signing(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     if roles.config.dkim.is_some() && !(0..roles.config.channels.len()).any(signs) {
         let message = "no channel that mail leaves by has dkim_sign: true: nothing is signed";
         reader.warning_at("dkim", message, false);
+    }
+}
+
+/// Addresses of ours that no sender is given.
+fn warn_of_srs(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let wraps = |i: usize| {
+        let is_asked = roles.config.channels[i].srs != SrsUse::Never;
+        is_asked && roles.lacks(i, Role::Delivering).is_none()
+    };
+    if roles.config.srs.is_some() && !(0..roles.config.channels.len()).any(wraps) {
+        let message = "no channel that mail leaves by has srs: Needed or Always: no sender becomes \
+                       another, though what comes back is still taken";
+        reader.warning_at("srs", message, false);
     }
 }
 

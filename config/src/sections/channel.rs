@@ -22,6 +22,7 @@ use crate::{
     },
     language::kinds::FileInto,
     sections::{
+        srs::SrsUse,
         tls::{SaslSides, TlsSides},
         verify::Verify,
     },
@@ -157,6 +158,9 @@ section! {
         /// As a client: mail is signed by the keys of `dkim` when it is sent, behind whatever else changes
         /// it.
         dkim_sign: bool = false, Flag, of(Delivering);
+        /// As a client: senders of mail that aliases, the directory or a `.forward` send on to another
+        /// place become addresses of ours, as the section `srs` says.
+        srs: SrsUse = SrsUse::default(), Choice, of(Delivering);
         /// As a source: checks of the origin of mail that strangers bring.
         verify: Verify = Verify::default(), Nested::new();
         /// Message submission (RFC 6409): what comes in lacks `Date` or `Message-ID` no longer, and

@@ -34,6 +34,7 @@ use crate::{
         programs::{ListedProgram, programs},
         reversal::{Forwarding, Reversal},
         spool::Spool,
+        srs::Srs,
         store::{Native, Store},
         tls::{Insist, Tls},
     },
@@ -58,6 +59,8 @@ section! {
         tls: Option<Tls> = None, Maybe(Nested::new());
         /// Keys that sign mail which leaves, and what they sign.
         dkim: Option<Dkim> = None, Maybe(Nested::new());
+        /// Addresses of ours that stand for senders of mail which is forwarded.
+        srs: Option<Srs> = None, Maybe(Nested::new());
         /// The cost of failures of AUTH.
         authentication: Authentication = Authentication::default(), Nested::new();
         /// Mapping tables by name: `PORT_ACCESS`, `INTERNAL_IP`, ...

@@ -19,6 +19,7 @@ pub(crate) mod programs;
 pub(crate) mod reversal;
 pub(crate) mod settings;
 pub mod spool;
+pub mod srs;
 pub mod store;
 pub mod tls;
 pub mod verify;

@@ -11,7 +11,7 @@ use relais_actors::{
     router::{TableError, TableFindings, TableProblem, TableRemark, look_into_tables},
 };
 use relais_channels::{
-    authenticity::{KeyFileFault, Signers},
+    authenticity::{KeyFileFault, Signers, Srs},
     client::{Credentials, Securities},
     dsn::Templates,
     tls::{ServerTls, TlsError},
@@ -247,9 +247,11 @@ fn look_at_certificates(config: &Config, places: &Places, report: &mut Report) {
     }
 }
 
-/// Reads the keys that sign.
+/// Reads the keys that sign, and the secrets of SRS.
 fn look_at_signing_keys(config: &Config, places: &Places, report: &mut Report) {
-    if let Err(KeyFileFault { field, file, why }) = Signers::load(config) {
+    let srs = Srs::load(config).map(drop);
+    for fault in [Signers::load(config).map(drop), srs].into_iter().filter_map(Result::err) {
+        let KeyFileFault { field, file, why } = fault;
         let mut warning = places.warning(&field, &format!("{}: {why}", file.display()));
         warning.blocks_run = true;
         report.warnings.push(warning);

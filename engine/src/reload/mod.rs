@@ -46,7 +46,7 @@ pub struct Reloader {
 struct WatchedFiles {
     directory: Watched,
     certificates: Vec<Watched>,
-    /// Keys that sign what leaves.
+    /// Keys that sign what leaves, and the secrets of SRS.
     signing_keys: Vec<Watched>,
     /// Files of aliases, transports and the like, and of lists that they name.
     tables: Vec<Watched>,
@@ -285,7 +285,9 @@ impl WatchedFiles {
         let certificates = certificates.map(|file| Watched::of(Some(config.path(file))));
         let (directory, certificates) = (Watched::of(directory), certificates.collect());
         let keys = config.dkim.iter().flat_map(|dkim| &dkim.keys);
-        let signing_keys = keys.map(|its| Watched::of(Some(config.path(&its.key)))).collect();
+        let secrets = config.srs.iter().map(|srs| &srs.secrets);
+        let files = keys.map(|its| &its.key).chain(secrets);
+        let signing_keys = files.map(|file| Watched::of(Some(config.path(file)))).collect();
         Self { directory, certificates, signing_keys, tables: tables(floors) }
     }
 }

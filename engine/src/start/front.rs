@@ -192,6 +192,7 @@ impl<'a> Makers<'a> {
             submission: submits
                 .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
             origin: self.origin_policy(its),
+            srs: delivery.authenticity.srs.clone(),
             default_host: its.map(DefaultHost::new).unwrap_or_default(),
             asterisks: its.is_some_and(|channel| channel.asterisk_8bit),
             switches: its.map(ChannelSwitches::of).unwrap_or_default(),

@@ -11,6 +11,7 @@ const FULL: &str = r#"(
     dispatcher: (services: {"S": (program: Smtp, channel: "c", ports: [25])}),
     tls: (certificate: "c", key: "k", more_certificates: [(certificate: "d", key: "l")]),
     dkim: (keys: [(domain: "a.example", selector: "s", key: "k")]),
+    srs: (domain: "a.example", secrets: "s"),
     channels: [(name: "c", tag: "t", program: Smtp)],
     job_controller: (pools: {"P": ()}),
     directory: DIRECTORY,
@@ -346,6 +347,11 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
     ("programs.return_path", RUNS, &[], RUNS_NONE),
     ("programs.delivered_to", RUNS, &[], RUNS_NONE),
     ("programs.crlf", RUNS, &[], RUNS_NONE),
+    ("srs.domain", &[], &[], SRS_UNUSED),
+    ("srs.secrets", &[], &[], SRS_UNUSED),
+    ("srs.max_age", SRS, &[], SRS_UNUSED),
+    ("srs.own_domains", SRS, &[], SRS_UNUSED),
+    ("srs.addresses", SRS, &[], SRS_UNUSED),
     ("dkim.keys.domain", &[], &[], DKIM_UNUSED),
     ("dkim.keys.selector", &[], &[], DKIM_UNUSED),
     ("dkim.keys.key", &[], &[], DKIM_UNUSED),
@@ -409,6 +415,13 @@ const TLS_UNUSED: Edits = &[(
     "tls: (certificate: \"c\", key: \"k\", more_certificates: [(certificate: \"d\", key: \"l\")], \
      VALUE), store: (",
 )];
+/// Senders become addresses of ours.
+const SRS: Edits = &[
+    ("name: \"out\", tag: \"out\",", "name: \"out\", tag: \"out\", srs: Needed,"),
+    ("store: (", "srs: (domain: \"a.example\", secrets: \"s\", VALUE), store: ("),
+];
+const SRS_UNUSED: Edits =
+    &[("store: (", "srs: (domain: \"a.example\", secrets: \"s\", VALUE), store: (")];
 /// Mail that leaves is signed.
 const DKIM: Edits = &[
     ("name: \"out\", tag: \"out\",", "name: \"out\", tag: \"out\", dkim_sign: true,"),
@@ -455,6 +468,7 @@ const BESIDE: &[(&str, &str, &str)] = &[
         "",
         r#"dkim: (keys: [(domain: "a.example", selector: "s", key: "k")]),"#,
     ),
+    ("channels.srs", "", r#"srs: (domain: "a.example", secrets: "s"),"#),
     ("channels.tls.implicit", "client: Must,", ""),
     ("channels.tls.verify", "client: Must,", ""),
     ("channels.tls.names", "client: Must,", ""),
@@ -477,6 +491,12 @@ const BESIDE: &[(&str, &str, &str)] = &[
 const VALUES: &[(&str, &str)] = &[
     ("channels.port", "2225"),
     ("channels.dkim_sign", "true"),
+    ("channels.srs", "Needed"),
+    ("srs.domain", ""),
+    ("srs.secrets", ""),
+    ("srs.max_age", "max_age: \"30d\""),
+    ("srs.own_domains", "own_domains: [\"b.example\"]"),
+    ("srs.addresses", "addresses: [\"192.0.2.1\"]"),
     ("channels.verify.spf", "Record"),
     ("channels.verify.dkim", "true"),
     ("channels.verify.dmarc", "Record"),
