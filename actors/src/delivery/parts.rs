@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use relais_channels::{authenticity::Authenticity, client::Securities};
+use relais_channels::{
+    authenticity::Authenticity,
+    client::{Finders, Securities},
+};
 use relais_spool::Spool;
 
 use super::{crowds::Crowds, programs::Programs, progress::ConnectionProgress};
@@ -36,6 +39,8 @@ pub struct JobParts {
     pub securities: Securities,
     /// Keys that sign what leaves.
     pub authenticity: Authenticity,
+    /// Where each channel's connections lead.
+    pub finders: Finders,
     /// Programs that mail may be handed to.
     pub programs: Arc<Programs>,
     /// Mailboxes of this machine's accounts.

@@ -18,11 +18,11 @@ pub mod outbound;
 mod policy;
 mod progress;
 mod rendition;
-mod resolve;
 mod security;
 mod servers;
 mod settings;
 mod signing;
+mod site;
 mod stream;
 
 pub use connection::{Connection, Stale};
@@ -36,6 +36,7 @@ pub use rendition::Converted;
 pub use security::{ClientHandshake, Securities, Security};
 pub use servers::AtServers;
 pub use settings::{ConnectionLimits, Settings};
+pub use site::{ChosenBy, Finder, Finders, LeftOut, NoSite, Server, Site, is_of_this_machine};
 
 #[cfg(test)]
 mod dialect_tests;

@@ -29,7 +29,7 @@ use tokio::{
     time::timeout,
 };
 
-pub use answer::{Addresses, Answer, MailExchanger, NoAnswer, Unanswered};
+pub use answer::{Addresses, MailExchanger, NoAnswer, Records, Unanswered};
 pub use block_list::reversed;
 pub use hosts::Hosts;
 use servers::NameServers;
@@ -61,8 +61,8 @@ impl Dns {
         Ok(Self { servers, sockets: Semaphore::new(AT_ONCE) })
     }
 
-    /// The mail exchangers of a domain, as they came. A domain without any is an error.
-    pub async fn mx(&self, domain: &str) -> Result<Answer<MailExchanger>, NoAnswer> {
+    /// The mail exchangers of a domain, the best first. A domain without any is an error.
+    pub async fn mx(&self, domain: &str) -> Result<Records<MailExchanger>, NoAnswer> {
         let found = self.look_up(domain, RecordType::MX).await?;
         let exchanger = |data: &RData| match data {
             RData::MX(mx) => {
@@ -71,7 +71,12 @@ impl Dns {
             }
             _ => None,
         };
-        Ok(answer(&found, exchanger))
+        // Servers turn the order about: the best may stand at the end of a long list.
+        let mut records: Vec<_> =
+            found.answers().iter().filter_map(|its| exchanger(&its.data)).collect();
+        records.sort_by_key(|its| its.preference);
+        records.truncate(MOST_ANSWERS);
+        Ok(Records { records, secure: false })
     }
 
     /// The addresses of a host, of both families. That it has none is final only when both
@@ -160,9 +165,9 @@ impl Dns {
 }
 
 /// The records of one kind, within bounds.
-fn answer<T>(found: &Lookup, record: impl Fn(&RData) -> Option<T>) -> Answer<T> {
+fn answer<T>(found: &Lookup, record: impl Fn(&RData) -> Option<T>) -> Records<T> {
     let records = found.answers().iter().filter_map(|its| record(&its.data));
-    Answer { records: records.take(MOST_ANSWERS).collect(), secure: false }
+    Records { records: records.take(MOST_ANSWERS).collect(), secure: false }
 }
 
 fn alias(data: &RData) -> Option<String> {
@@ -206,9 +211,9 @@ fn passing(error: &dyn std::fmt::Display) -> NoAnswer {
 }
 
 /// By their servers.
-type Shared = HashMap<Box<[SocketAddr]>, Weak<Dns>>;
+type ByServers = HashMap<Box<[SocketAddr]>, Weak<Dns>>;
 
-static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
+static SHARED: Mutex<Option<ByServers>> = Mutex::new(None);
 
 /// Questions in flight; each takes a socket.
 const AT_ONCE: usize = 200;

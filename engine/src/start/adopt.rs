@@ -16,7 +16,7 @@ use relais_actors::{
 };
 use relais_channels::{
     authenticity::{Authenticity, KeyFileFault},
-    client::Securities,
+    client::{Finders, Securities},
     dsn::Templates,
     tls::{ServerTls, TlsError},
 };
@@ -52,6 +52,7 @@ pub struct NewConfig {
     programs: Arc<Programs>,
     securities: Securities,
     authenticity: Authenticity,
+    finders: Finders,
 }
 
 /// Why a configuration is not put in force. The one before it still is.
@@ -75,6 +76,7 @@ impl NewConfig {
         let programs = Arc::new(Programs::open(&config).map_err(StartError::from)?);
         let securities = Securities::load(&config)?;
         let authenticity = Authenticity::load(&config)?;
+        let finders = Finders::of(&config).map_err(StartError::from)?;
         Ok(Self {
             config,
             routes,
@@ -84,6 +86,7 @@ impl NewConfig {
             programs,
             securities,
             authenticity,
+            finders,
         })
     }
 }
@@ -112,7 +115,7 @@ impl Floors {
     /// Puts a configuration in force, or leaves all as it is. Called on the system's own thread.
     pub async fn adopt(&mut self, prepared: NewConfig) -> Result<(), AdoptError> {
         let NewConfig { config, routes, directory, templates, certificates, .. } = prepared;
-        let NewConfig { programs, securities, authenticity, .. } = prepared;
+        let NewConfig { programs, securities, authenticity, finders, .. } = prepared;
         let was = self.ground.config.clone();
         let channels = Arc::new(self.ground.channels.replaced_by(&config));
         let ground = GroundFloor { config, channels, ..self.ground.clone() };
@@ -131,6 +134,7 @@ impl Floors {
         self.ground = ground;
         (self.delivery.programs, self.delivery.securities) = (programs, securities);
         self.delivery.authenticity = authenticity;
+        self.delivery.finders = finders;
         self.adopt_queue(&was).await?;
         let parts = notary_parts(&self.ground, &self.spool, &self.delivery.router, templates);
         self.delivery.notary.ask(Adopt(parts)).await?;

@@ -24,7 +24,7 @@ use relais_actors::{
 };
 use relais_channels::{
     authenticity::Authenticity,
-    client::Securities,
+    client::{Finders, Securities},
     dsn::{TemplateError, Templates},
 };
 use relais_config::{Config, directory::Cache};
@@ -55,6 +55,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) securities: Securities,
     /// Keys that sign what leaves.
     pub(crate) authenticity: Authenticity,
+    /// Where each channel's connections lead.
+    pub(crate) finders: Finders,
     /// The senders that users have answered.
     answered: Answered,
 }
@@ -82,7 +84,8 @@ impl DeliveryFloor {
         let authenticity = Authenticity::load(&ground.config)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
-        let own = (&programs, &securities, &authenticity);
+        let finders = Finders::of(&ground.config)?;
+        let own = (&programs, &securities, (&authenticity, &finders));
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
@@ -98,6 +101,7 @@ impl DeliveryFloor {
             programs,
             securities,
             authenticity,
+            finders,
             answered,
         })
     }
@@ -111,7 +115,8 @@ pub(super) fn job_parts(
 ) -> JobParts {
     let DeliveryFloor { queue, rerouter, progress, directory, answered, .. } = delivery;
     let responder = responder(ground, below, rerouter, (directory, answered));
-    let own = (&delivery.programs, &delivery.securities, &delivery.authenticity);
+    let out = (&delivery.authenticity, &delivery.finders);
+    let own = (&delivery.programs, &delivery.securities, out);
     parts_of_jobs(ground, below, (queue, progress, own, responder))
 }
 
@@ -136,7 +141,7 @@ fn responder(
 }
 
 /// Parts of jobs that are made of files of the configuration.
-type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, &'a Authenticity);
+type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, (&'a Authenticity, &'a Finders));
 
 fn parts_of_jobs(
     ground: &GroundFloor,
@@ -163,7 +168,8 @@ fn parts_of_jobs(
         rerouter,
         responder,
         securities: own.1.clone(),
-        authenticity: own.2.clone(),
+        authenticity: own.2.0.clone(),
+        finders: own.2.1.clone(),
         programs: own.0.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),
