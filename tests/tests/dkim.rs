@@ -7,8 +7,8 @@ use std::{
 };
 
 use relais_tests::{
-    DKIMPY, Dialogue, DkimKey, Instance, NameServer, OPENDKIM, Settings, Sink, dkimpy_verifies,
-    eventually, mailbox, needs, opendkim_says, strip_added,
+    DKIMPY, Dialogue, DkimKey, Instance, NameServer, OPENDKIM, Receiver, Settings, Sink,
+    dkimpy_verifies, eventually, mailbox, needs, needs_root, opendkim_says, strip_added, wire_form,
 };
 use tempfile::TempDir;
 
@@ -237,14 +237,13 @@ fn a_key_that_cannot_sign_is_told_with_its_file_and_a_worse_one_leaves_the_old_i
         assert!(!output.status.success() && said.contains(want) && said.contains(&file), "{said}");
     }
     let instance = Instance::new(signing(std::slice::from_ref(&good), ""));
-    let running = instance.start();
+    let _running = instance.start();
     send(&instance, 1, ("", "a@relais.example", "first"));
     assert_eq!(signed_by(&wait_for(&instance, "bob", "first")), ["relais.example good"]);
     fs::write(&good.file, "no key").expect("a file");
     eventually("it is told", PATIENCE, || {
         instance.log().contains("keys that sign have changed and cannot be used")
     });
-    running.hang_up();
     send(&instance, 1, ("", "a@relais.example", "second"));
     assert_eq!(signed_by(&wait_for(&instance, "bob", "second")), ["relais.example good"]);
     fs::copy(&other.file, &good.file).expect("a copy");
@@ -270,5 +269,62 @@ fn check_tells_of_keys_without_a_channel_and_of_channels_without_a_key() {
         "{text}"
     );
     let text = said(Settings::standalone().channel("tcp_lmtpcs", "dkim_sign: true"));
-    assert!(text.contains("there is no section dkim, and so no key to sign with"), "{text}");
+    assert!(text.contains("there is no section dkim: nothing comes of dkim_sign"), "{text}");
+}
+
+#[test]
+fn what_leaves_by_smtp_to_a_real_server_verifies_there() {
+    if !needs(&[NameServer::PROGRAM, DKIMPY, "/usr/sbin/postfix"]) || !needs_root() {
+        return;
+    }
+    let (folder, keys, server) = keys();
+    let postfix = Receiver::postfix("");
+    let entries = keys.iter().map(DkimKey::entry).collect::<Vec<_>>().join(", ");
+    let settings = Settings::standalone()
+        .smtp_out(&format!("[127.0.0.1]:{}", postfix.port), "dkim_sign: true")
+        .section(&format!("dkim: (keys: [{entries}])"));
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    let large = "A line of a large message.\t   .\r\n".repeat(40_000);
+    for body in ["x\r\n", ".\r\n..\r\n \r\n\r\n", &large] {
+        let message = format!("From: a@relais.example\r\nSubject: x\r\n\r\n{body}");
+        client.message("a@relais.example", &["bob@remote.test"], message.as_bytes()).expect(250);
+    }
+    eventually("Postfix has them", PATIENCE, || postfix.messages().len() == 3);
+    for message in postfix.messages() {
+        let message = String::from_utf8_lossy(&wire_form(message)).into_owned();
+        let begin = message.find("DKIM-Signature: ").expect("a signature");
+        let file = write(folder.path(), &message.as_bytes()[begin..]);
+        assert_eq!(dkimpy_verifies(&file, &server), ["True", "True"], "{message:.2000}");
+    }
+}
+
+/// A message that is announced behind the one before it says how large it will be with its signatures.
+#[test]
+fn messages_that_are_signed_are_announced_as_they_are_sent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = DkimKey::ed25519(folder.path(), "relais.example", "a");
+    let sink = Sink::start();
+    sink.answer("LHLO", "250-sink\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250 8BITMIME");
+    sink.keep_contents();
+    let settings = signing(&[key], "").deliver_to(sink.port).channel("tcp_lmtpcs", "maxjobs: 1");
+    let instance = Instance::new(settings.edit("maxjobs: 7, ", ""));
+    let _running = instance.start();
+    sink.pause();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    for n in 0..40 {
+        let header = format!("From: a@relais.example\r\nMessage-ID: <m{n}@relais.example>\r\n");
+        let message = header + "Subject: x\r\n\r\nx\r\n";
+        client.message("a@relais.example", &["bob@relais.example"], message.as_bytes()).expect(250);
+    }
+    sink.resume();
+    eventually("all have come", PATIENCE, || sink.total() == 40);
+    assert!(sink.announced() > 0, "none was announced");
+    assert!(sink.connections() <= 10, "{} connections", sink.connections());
+    for n in 0..40 {
+        let got = sink.content_of(&format!("m{n}@relais.example"));
+        assert_eq!(signed_by(got.as_bytes()), ["relais.example a"], "{got}");
+    }
+    assert!(sink.repeated().is_empty(), "{:?}", sink.repeated());
 }

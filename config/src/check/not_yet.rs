@@ -53,7 +53,6 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);
     warn_of_signing(&roles, reader);
-    warn_of_srs(&roles, reader);
     warn_of_authentication(&roles, reader);
     warn_of_options(config, reader);
     consistency::mappings::warn(config, reader);
@@ -233,28 +232,34 @@ fn warn_of_tls(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     }
 }
 
-/// Keys that sign nothing.
+/// Keys that sign nothing, and channels without a key; addresses of ours that no sender is given, and
+/// channels without such.
 fn warn_of_signing(roles: &Roles<'_>, reader: &mut Reader<'_>) {
-    let signs =
-        |i: usize| roles.config.channels[i].dkim_sign && roles.lacks(i, Role::Delivering).is_none();
-    if roles.config.dkim.is_some() && !(0..roles.config.channels.len()).any(signs) {
-        let message = "no channel that mail leaves by has dkim_sign: true: nothing is signed";
-        reader.warning_at("dkim", message, false);
+    let config = roles.config;
+    let leaving = |is_asked: fn(&Channel) -> bool| {
+        let leaves = |i: &usize| roles.lacks(*i, Role::Delivering).is_none();
+        let all = (0..config.channels.len()).filter(leaves);
+        all.filter(|i| is_asked(&config.channels[*i])).collect::<Vec<_>>()
+    };
+    let signing = leaving(|channel| channel.dkim_sign);
+    let wrapping = leaving(|channel| channel.srs != SrsUse::Never);
+    for (section, is_there, field, channels, idle) in [
+        ("dkim", config.dkim.is_some(), "dkim_sign", signing, UNSIGNED),
+        ("srs", config.srs.is_some(), "srs", wrapping, UNWRAPPED),
+    ] {
+        if is_there && channels.is_empty() {
+            reader.warning_at(section, idle, false);
+        }
+        for i in channels.into_iter().filter(|_| !is_there) {
+            let message = format!("there is no section {section}: nothing comes of {field}");
+            reader.warning_at(&format!("channels[{i}].{field}"), &message, false);
+        }
     }
 }
 
-/// Addresses of ours that no sender is given.
-fn warn_of_srs(roles: &Roles<'_>, reader: &mut Reader<'_>) {
-    let wraps = |i: usize| {
-        let is_asked = roles.config.channels[i].srs != SrsUse::Never;
-        is_asked && roles.lacks(i, Role::Delivering).is_none()
-    };
-    if roles.config.srs.is_some() && !(0..roles.config.channels.len()).any(wraps) {
-        let message = "no channel that mail leaves by has srs: Needed or Always: no sender becomes \
-                       another, though what comes back is still taken";
-        reader.warning_at("srs", message, false);
-    }
-}
+const UNSIGNED: &str = "no channel that mail leaves by has dkim_sign: true: nothing is signed";
+const UNWRAPPED: &str = "no channel that mail leaves by has srs: Needed or Always: no sender becomes \
+                         another, though mail that comes back is still taken";
 
 /// Passwords that nobody has, that nobody is asked for, or that pass in clear.
 fn warn_of_authentication(roles: &Roles<'_>, reader: &mut Reader<'_>) {
