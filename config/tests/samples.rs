@@ -154,7 +154,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            destinations: (scope: Site, connections: 3, rate: "60/1m",
               limits: {"b.test": (connections: 1, rate: "1/1s", messages: 2, recipients: 3), "[192.0.2.0/24]": ()},
               replies: [(pattern: "421 4.7.* *wait*", slow_down: "1/1m", lasts: "2h", suspend: "3m", becomes: Temporary)]),
-           tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true, sender_must_match: false,
+           tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true, sender_must_match: false, dkim_sign: true, srs: Needed, verify: (spf: Record),
            switchchannel: No, directory_away: Queue, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false,
            defaulthost: "a.test", route_style: Percents, asterisk_8bit: false, header_rules: true, inner: true, rewrite_signed: true,
            mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold", subaddress: Wild, aliaswild: true,
@@ -201,7 +201,8 @@ fn every_field_of_a_channel_survives_being_printed() {
             expected[4],
             "    destinations: Destinations {",
             "    tls: TlsSides {",
-            "    sasl: SaslSides {"
+            "    sasl: SaslSides {",
+            "    verify: Verify {"
         ]
     );
     let (again, _) = load("printed", &config.to_ron());

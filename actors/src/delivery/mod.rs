@@ -16,6 +16,7 @@ pub mod presence;
 pub mod programs;
 pub mod progress;
 mod reply_rules;
+mod signing;
 mod stand_in;
 pub mod throttle;
 mod turns;

@@ -29,6 +29,7 @@ use crate::{
         config::Config,
         dispatcher::{self, Service},
         settings::NEEDS,
+        srs::SrsUse,
         tls::Insist,
     },
 };
@@ -51,6 +52,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     }
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);
+    warn_of_signing(&roles, reader);
     warn_of_authentication(&roles, reader);
     warn_of_options(config, reader);
     consistency::mappings::warn(config, reader);
@@ -229,6 +231,35 @@ fn warn_of_tls(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         reader.warning_at("tls", message, false);
     }
 }
+
+/// Keys that sign nothing, and channels without a key; addresses of ours that no sender is given, and
+/// channels without such.
+fn warn_of_signing(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let config = roles.config;
+    let leaving = |is_asked: fn(&Channel) -> bool| {
+        let leaves = |i: &usize| roles.lacks(*i, Role::Delivering).is_none();
+        let all = (0..config.channels.len()).filter(leaves);
+        all.filter(|i| is_asked(&config.channels[*i])).collect::<Vec<_>>()
+    };
+    let signing = leaving(|channel| channel.dkim_sign);
+    let wrapping = leaving(|channel| channel.srs != SrsUse::Never);
+    for (section, is_there, field, channels, idle) in [
+        ("dkim", config.dkim.is_some(), "dkim_sign", signing, UNSIGNED),
+        ("srs", config.srs.is_some(), "srs", wrapping, UNWRAPPED),
+    ] {
+        if is_there && channels.is_empty() {
+            reader.warning_at(section, idle, false);
+        }
+        for i in channels.into_iter().filter(|_| !is_there) {
+            let message = format!("there is no section {section}: nothing comes of {field}");
+            reader.warning_at(&format!("channels[{i}].{field}"), &message, false);
+        }
+    }
+}
+
+const UNSIGNED: &str = "no channel that mail leaves by has dkim_sign: true: nothing is signed";
+const UNWRAPPED: &str = "no channel that mail leaves by has srs: Needed or Always: no sender becomes \
+                         another, though mail that comes back is still taken";
 
 /// Passwords that nobody has, that nobody is asked for, or that pass in clear.
 fn warn_of_authentication(roles: &Roles<'_>, reader: &mut Reader<'_>) {

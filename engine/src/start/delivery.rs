@@ -28,6 +28,7 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 use relais_channels::{
+    authenticity::Authenticity,
     client::{Finders, Securities},
     dsn::{TemplateError, Templates},
 };
@@ -62,6 +63,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) programs: Arc<Programs>,
     /// TLS and AUTH of each channel's connections.
     pub(crate) securities: Securities,
+    /// Keys that sign what leaves.
+    pub(crate) authenticity: Authenticity,
     /// Where each channel's connections lead.
     pub(crate) finders: Finders,
     /// The senders that users have answered.
@@ -88,11 +91,18 @@ impl DeliveryFloor {
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
         let securities = Securities::load(&ground.config)?;
+        let authenticity = Authenticity::load(&ground.config)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
         let throttles = Arc::new(Throttles::default());
         let finders = Finders::of(&ground.config)?;
-        let own = (&programs, &securities, &finders, &throttles);
+        let own = OwnParts {
+            programs: &programs,
+            securities: &securities,
+            authenticity: &authenticity,
+            finders: &finders,
+            throttles: &throttles,
+        };
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
@@ -108,6 +118,7 @@ impl DeliveryFloor {
             rerouter,
             programs,
             securities,
+            authenticity,
             finders,
             answered,
         })
@@ -122,8 +133,8 @@ pub(super) fn job_parts(
 ) -> JobParts {
     let DeliveryFloor { queue, rerouter, progress, directory, answered, .. } = delivery;
     let responder = responder(ground, below, rerouter, (directory, answered));
-    let DeliveryFloor { programs, securities, finders, throttles, .. } = delivery;
-    let own = (programs, securities, finders, throttles);
+    let DeliveryFloor { programs, securities, authenticity, finders, throttles, .. } = delivery;
+    let own = OwnParts { programs, securities, authenticity, finders, throttles };
     parts_of_jobs(ground, below, (queue, progress, own, responder))
 }
 
@@ -148,7 +159,13 @@ fn responder(
 }
 
 /// Parts of jobs that are made of files of the configuration, and the limits that they share.
-type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, &'a Finders, &'a Arc<Throttles>);
+struct OwnParts<'a> {
+    programs: &'a Arc<Programs>,
+    securities: &'a Securities,
+    authenticity: &'a Authenticity,
+    finders: &'a Finders,
+    throttles: &'a Arc<Throttles>,
+}
 
 fn parts_of_jobs(
     ground: &GroundFloor,
@@ -156,7 +173,7 @@ fn parts_of_jobs(
     (queue, progress, own, responder): (
         &Mailbox<Queue>,
         &ConnectionProgress,
-        OwnFiles<'_>,
+        OwnParts<'_>,
         Responder<DirectoryHandle>,
     ),
 ) -> JobParts {
@@ -178,15 +195,16 @@ fn parts_of_jobs(
         },
         rerouter,
         responder,
-        securities: own.1.clone(),
-        finders: own.2.clone(),
-        programs: own.0.clone(),
+        securities: own.securities.clone(),
+        authenticity: own.authenticity.clone(),
+        finders: own.finders.clone(),
+        programs: own.programs.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),
         metrics: ground.metrics.clone(),
         crowds: Arc::default(),
         unannounced: Arc::default(),
-        throttles: Arc::clone(own.3),
+        throttles: Arc::clone(own.throttles),
         progress: progress.clone(),
     }
 }

@@ -11,6 +11,7 @@ use relais_actors::{
         dns_lists::DnsLists,
         inherited::Inherited,
         listening::{ListenError, Listening},
+        origin::OriginPolicy,
         queue_side::{AuthorPolicy, ChannelSwitches, DefaultHost, HoldLimits, QueueSide},
         rates::RateLimits,
         session::{Behind, SessionParts},
@@ -190,12 +191,20 @@ impl<'a> Makers<'a> {
             authenticator: Arc::clone(&delivery.authenticator),
             submission: submits
                 .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
+            origin: self.origin_policy(its),
+            srs: delivery.authenticity.srs.clone(),
             default_host: its.map(DefaultHost::new).unwrap_or_default(),
             asterisks: its.is_some_and(|channel| channel.asterisk_8bit),
             switches: its.map(ChannelSwitches::of).unwrap_or_default(),
             recent: Arc::clone(&ground.recent),
             metrics: ground.metrics.clone(),
         }
+    }
+
+    fn origin_policy(&self, channel: Option<&Channel>) -> Option<OriginPolicy> {
+        let verify = channel.filter(|channel| channel.verify.is_on())?.verify.clone();
+        let verifier = self.delivery.authenticity.verifier.clone()?;
+        Some(OriginPolicy { verifier, verify, host: self.ground.config.host.as_str().into() })
     }
 
     fn store_side(&self, service: &Service, mailboxes: Mailboxes) -> StoreSide {
