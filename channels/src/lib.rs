@@ -15,7 +15,8 @@
 //! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`sasl`] | proofs of who a client is | — |
-//! | [`tls`] | certificates, and handshakes with them | — |
+//! | [`tls_policy`] | which TLS a destination is owed | dns, mail, tls |
+//! | [`tls`] | certificates, and handshakes with them | dns |
 //! | [`dns`] | questions to name servers, and block lists | — |
 //! | [`autoreply`] | automatic replies of users who are away | dsn |
 //! | [`dsn`] | writes notices to senders | mail, mime |
@@ -47,4 +48,5 @@ pub mod program;
 pub mod sasl;
 pub mod server;
 pub mod tls;
+pub mod tls_policy;
 pub mod wire;

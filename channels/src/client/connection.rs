@@ -32,7 +32,7 @@ use super::{
 use crate::{
     mail::{Content, Dialect, Outcome, Reply, SiteTrouble},
     mime::{Conversion, Converter},
-    tls::{ClientTls, HandshakeRefused, Towards},
+    tls::{ClientTls, Demand, HandshakeRefused, Towards},
     wire::{proxy, replies::Replies, stuff::Stuffer},
 };
 
@@ -174,10 +174,10 @@ impl Connection {
     pub(super) async fn secure(
         self,
         tls: &ClientTls,
-        host: &str,
+        towards: (&str, &Demand),
     ) -> Result<(Self, Towards), HandshakeRefused> {
         let Self { stream, .. } = self;
-        let (stream, towards) = stream.secure(tls, host).await?;
+        let (stream, towards) = stream.secure(tls, towards).await?;
         Ok((Self { stream, ..self }, towards))
     }
 

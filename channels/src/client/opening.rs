@@ -23,7 +23,7 @@ use super::{
 use crate::{
     mail::{Dialect, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
     sasl::{Login, Mechanism, Proof, ProofFault},
-    tls::Towards,
+    tls::{Demand, Towards},
 };
 
 /// A connection that is about to be opened.
@@ -172,7 +172,7 @@ impl FirstWords<'_> {
         let peer = connection.peer().to_owned();
         let limit = connection.limited(self.settings.command_time);
         self.settings.progress.waits(WaitsFor::Handshake);
-        let shaken = timeout(limit, connection.secure(&tls.client, &host)).await;
+        let shaken = timeout(limit, connection.secure(&tls.client, (&host, &Demand::default()))).await;
         self.security.count(match &shaken {
             Ok(Ok((_, towards))) if towards.resumed => ClientHandshake::Resumed,
             Ok(Ok(_)) => ClientHandshake::Full,

@@ -120,6 +120,7 @@ impl Security {
                 names: tls.names.clone(),
                 ca: tls.ca.as_deref().map(&path),
                 own: own.map(|(certificate, key)| (path(certificate), path(key))),
+                more: Vec::new(),
             };
             let client = ClientTls::load(files)?;
             Ok(TlsPolicy { client, must, implicit: tls.implicit, failed: Mutex::default() })

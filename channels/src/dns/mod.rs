@@ -4,6 +4,8 @@
 //! as they say, within bounds. Each question in flight takes a socket, so only so many are.
 
 mod block_list;
+mod dnssec;
+mod tlsa;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -19,6 +21,8 @@ use hickory_resolver::{
 use tokio::sync::Semaphore;
 
 pub use block_list::reversed;
+pub use dnssec::{Exchangers, SecureDns, SecureHost};
+pub use tlsa::Tlsa;
 
 /// The way to name servers.
 pub struct Dns {
@@ -63,6 +67,25 @@ impl Dns {
                 };
                 let answers = found.answers().iter().take(MOST_ANSWERS);
                 Ok(answers.filter_map(|record| address(&record.data)).collect())
+            }
+            Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+            Err(error) => Err(unanswered(error)),
+        }
+    }
+
+    /// The texts of a name; none when name servers say so.
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, Unanswered> {
+        let _socket = self.sockets.acquire().await.map_err(unanswered)?;
+        match self.resolver.txt_lookup(absolute(name)?).await {
+            Ok(found) => {
+                let text = |data: &RData| match data {
+                    RData::TXT(text) => {
+                        Some(String::from_utf8_lossy(&text.txt_data.concat()).into_owned())
+                    }
+                    _ => None,
+                };
+                let answers = found.answers().iter().take(MOST_ANSWERS);
+                Ok(answers.filter_map(|record| text(&record.data)).collect())
             }
             Err(error) if error.is_no_records_found() => Ok(Vec::new()),
             Err(error) => Err(unanswered(error)),

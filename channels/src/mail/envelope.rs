@@ -47,6 +47,18 @@ pub struct Envelope {
     pub entries: Vec<Entry>,
 }
 
+/// What a message asks of TLS on its way.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum TlsWish {
+    /// What destinations and operators say.
+    #[default]
+    Usual,
+    /// `REQUIRETLS` was said (RFC 8689): no server gets it that does not show who it is.
+    Required,
+    /// Its header says `TLS-Required: No`: rather in clear than not at all.
+    NotRequired,
+}
+
 /// Where a message that was routed again comes from. Its recipients are here as soon as this is on
 /// the disk, whatever the old entry still says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

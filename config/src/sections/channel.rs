@@ -21,7 +21,7 @@ use crate::{
         },
     },
     language::kinds::FileInto,
-    sections::tls::{SaslSides, TlsSides},
+    sections::tls::{Insist, SaslSides, TlsSides},
 };
 
 section! {
@@ -527,6 +527,10 @@ impl Kind<Channel> for Channels {
         channel.fields(&mut fields);
         if !fields.finish().contains(&"private") && !given.contains(&"private") {
             channel.private = channel.multigate;
+        }
+        // RFC 8461 and RFC 7672 build upon it, and so does everybody's custom.
+        if channel.program == Program::Smtp && !reader.is_given(&format!("{}.tls.client", node.path)) {
+            channel.tls.client = Insist::May;
         }
         Some(channel)
     }

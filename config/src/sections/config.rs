@@ -34,7 +34,7 @@ use crate::{
         reversal::{Forwarding, Reversal},
         spool::Spool,
         store::{Native, Store},
-        tls::{Insist, Tls},
+        tls::{Insist, MtaSts, Tls},
     },
 };
 
@@ -55,6 +55,8 @@ section! {
         dns: Dns = Dns::default(), Nested::new();
         /// Certificate and key for every service that offers TLS.
         tls: Option<Tls> = None, Maybe(Nested::new());
+        /// Policies of MTA-STS, as a client of other mail servers.
+        mta_sts: MtaSts = MtaSts::default(), Nested::new();
         /// The cost of failures of AUTH.
         authentication: Authentication = Authentication::default(), Nested::new();
         /// Mapping tables by name: `PORT_ACCESS`, `INTERNAL_IP`, ...

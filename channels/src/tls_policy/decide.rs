@@ -1,0 +1,275 @@
+//! The decision: what is asked of TLS with one host of a destination, and why.
+//!
+//! The operator's word stands first, then DANE, then MTA-STS, then what the channel says. A message may
+//! ask for more (REQUIRETLS) or for less (`TLS-Required: No`, RFC 8689), and the latter sets aside
+//! what the destination publishes but never what the operator says.
+
+use std::{fmt, sync::Arc};
+
+use relais_config::tls::{Insist, TlsLevel};
+
+use super::{
+    sts::{StsMode, StsPolicy},
+    table::TableEntry,
+};
+use crate::{
+    dns::Tlsa,
+    mail::TlsWish,
+    tls::{Assurance, Demand},
+};
+
+/// What is known of a host and its destination.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// What the channel says of all destinations.
+    pub channel: Insist,
+    /// The operator's word on this one.
+    pub entry: Option<&'a TableEntry>,
+    /// What DNSSEC says of the host.
+    pub dane: &'a DaneFound,
+    /// What the destination says in MTA-STS.
+    pub sts: Option<&'a Arc<StsPolicy>>,
+    /// The host that is connected to, in lower case.
+    pub host: &'a str,
+    /// What the message asks for.
+    pub wish: TlsWish,
+}
+
+/// What DNSSEC says of a host.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum DaneFound {
+    /// Nobody asked.
+    #[default]
+    NotAsked,
+    /// Its mail exchanger record or its addresses are not proved, or it publishes no records; in words.
+    None(&'static str),
+    /// It publishes these, proved.
+    Records {
+        /// All of them, the unusable ones too.
+        records: Arc<[Tlsa]>,
+        /// Names that a certificate of usage 2 may be for: the host's own first.
+        names: Vec<String>,
+    },
+    /// The look-up failed, or the answer is bogus: somebody may be in the way.
+    Failed(String),
+}
+
+/// What is asked of TLS with one host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Requirement {
+    /// How far TLS is needed.
+    pub need: TlsNeed,
+    /// What the handshake asks for.
+    pub demand: Demand,
+    /// Why.
+    pub basis: Basis,
+}
+
+/// How far TLS is needed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsNeed {
+    /// It is not begun.
+    No,
+    /// It is begun where it is offered; in clear where it fails.
+    May,
+    /// No mail without it.
+    Must,
+}
+
+/// Where a requirement comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Basis {
+    /// The channel's own setting.
+    Channel,
+    /// An entry of the channel's table.
+    Operator(String),
+    /// TLSA records.
+    Dane,
+    /// A policy of the destination in this mode.
+    MtaSts(StsMode),
+    /// The message said that it need not be protected.
+    NotRequired,
+}
+
+/// Why a host is handed no mail.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Barred {
+    /// DANE was asked for and nobody can tell.
+    #[error("DANE: {0}")]
+    DaneUnknown(String),
+    /// The operator wants DANE, and the host has none.
+    #[error("the policy for {pattern} asks for DANE, and {why}")]
+    NoDane {
+        /// The key of the entry.
+        pattern: String,
+        /// What is missing.
+        why: &'static str,
+    },
+    /// MTA-STS does not name the host.
+    #[error("the destination's MTA-STS policy does not allow this host")]
+    StsHost,
+}
+
+impl Facts<'_> {
+    /// The requirement, or why the host is left out.
+    pub fn decide(&self) -> Result<Requirement, Barred> {
+        let decided = self.by_operator().unwrap_or_else(|| self.by_destination());
+        let mut requirement = decided?;
+        requirement.demand.newest_only = self.entry.is_some_and(|entry| entry.newest_only);
+        if self.wish == TlsWish::Required {
+            requirement = self.verified(requirement);
+        }
+        Ok(requirement)
+    }
+
+    fn by_operator(&self) -> Option<Result<Requirement, Barred>> {
+        let entry = self.entry?;
+        let basis = Basis::Operator(entry.pattern.clone());
+        let with = |need, assurance| {
+            Ok(Requirement { need, demand: Demand::of(assurance), basis: basis.clone() })
+        };
+        Some(match entry.level? {
+            TlsLevel::No => with(TlsNeed::No, Assurance::Any),
+            TlsLevel::May => with(TlsNeed::May, Assurance::Any),
+            TlsLevel::Encrypt => with(TlsNeed::Must, Assurance::Any),
+            TlsLevel::Verify => with(TlsNeed::Must, self.names_of(entry)),
+            TlsLevel::Dane => match self.dane {
+                DaneFound::Records { .. } => self.by_records(basis.clone(), Some(entry)),
+                DaneFound::None(why) => {
+                    Err(Barred::NoDane { pattern: entry.pattern.clone(), why: *why })
+                }
+                DaneFound::Failed(why) => Err(Barred::DaneUnknown(why.clone())),
+                DaneFound::NotAsked => Err(Barred::NoDane {
+                    pattern: entry.pattern.clone(),
+                    why: "it is an address, which has no records",
+                }),
+            },
+        })
+    }
+
+    fn names_of(&self, entry: &TableEntry) -> Assurance {
+        let names =
+            if entry.names.is_empty() { vec![self.host.to_owned()] } else { entry.names.clone() };
+        Assurance::Names { names, ca: entry.ca.clone() }
+    }
+
+    fn by_destination(&self) -> Result<Requirement, Barred> {
+        let usual = |basis| {
+            let need = match self.channel {
+                Insist::No => TlsNeed::No,
+                Insist::May => TlsNeed::May,
+                Insist::Must => TlsNeed::Must,
+            };
+            Ok(Requirement { need, demand: Demand::default(), basis })
+        };
+        if self.wish == TlsWish::NotRequired {
+            return usual(Basis::NotRequired);
+        }
+        match self.dane {
+            DaneFound::Failed(why) => return Err(Barred::DaneUnknown(why.clone())),
+            DaneFound::Records { .. } => return self.by_records(Basis::Dane, None),
+            DaneFound::None(_) | DaneFound::NotAsked => {}
+        }
+        match self.sts {
+            Some(policy) if policy.mode == StsMode::Enforce => {
+                if !policy.allows(self.host) {
+                    return Err(Barred::StsHost);
+                }
+                let assurance = Assurance::Names { names: vec![self.host.to_owned()], ca: None };
+                let demand = Demand::of(assurance);
+                Ok(Requirement { need: TlsNeed::Must, demand, basis: Basis::MtaSts(policy.mode) })
+            }
+            Some(policy) => usual(Basis::MtaSts(policy.mode)),
+            None => usual(Basis::Channel),
+        }
+    }
+
+    /// RFC 7672 section 2.2: records of which none is usable ask for TLS and no more; an operator who
+    /// wants DANE wants one that is.
+    fn by_records(&self, basis: Basis, entry: Option<&TableEntry>) -> Result<Requirement, Barred> {
+        let DaneFound::Records { records, names } = self.dane else {
+            return Err(Barred::DaneUnknown("nobody asked".to_owned()));
+        };
+        let usable: Arc<[Tlsa]> = records.iter().filter(|its| its.is_usable()).cloned().collect();
+        let assurance = match (usable.is_empty(), entry) {
+            (false, _) => Assurance::Records { records: usable, names: names.clone() },
+            (true, None) => Assurance::Any,
+            (true, Some(entry)) => {
+                let why = "none of its TLSA records is usable";
+                return Err(Barred::NoDane { pattern: entry.pattern.clone(), why });
+            }
+        };
+        Ok(Requirement { need: TlsNeed::Must, demand: Demand::of(assurance), basis })
+    }
+
+    /// REQUIRETLS: the server shows who it is, by DANE or by an authority (RFC 8689 section 4.2.1).
+    fn verified(&self, requirement: Requirement) -> Requirement {
+        let is_shown = |assurance: &Assurance| {
+            matches!(assurance, Assurance::Names { .. } | Assurance::Records { .. })
+        };
+        let Requirement { mut demand, basis, .. } = requirement;
+        if !is_shown(&demand.assurance) {
+            let names = match self.entry {
+                Some(entry) => self.names_of(entry),
+                None => Assurance::Names { names: vec![self.host.to_owned()], ca: None },
+            };
+            demand.assurance = names;
+        }
+        Requirement { need: TlsNeed::Must, demand, basis }
+    }
+}
+
+impl Requirement {
+    /// Whether a handshake that succeeds shows who the server is.
+    pub fn verifies(&self) -> bool {
+        matches!(self.demand.assurance, Assurance::Names { .. } | Assurance::Records { .. })
+    }
+}
+
+impl Basis {
+    /// In one word; the label of metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Operator(_) => "operator",
+            Self::Dane => "dane",
+            Self::MtaSts(_) => "mta-sts",
+            Self::NotRequired => "not-required",
+        }
+    }
+}
+
+/// `MTA-STS enforce`.
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel => f.write_str("channel"),
+            Self::Operator(pattern) => write!(f, "policy for {pattern}"),
+            Self::Dane => f.write_str("DANE"),
+            Self::MtaSts(mode) => write!(f, "MTA-STS {mode}"),
+            Self::NotRequired => f.write_str("TLS-Required: No"),
+        }
+    }
+}
+
+/// `must, by TLSA records (DANE)`.
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let need = match self.need {
+            TlsNeed::No => "no TLS",
+            TlsNeed::May => "TLS if offered",
+            TlsNeed::Must => "TLS or no mail",
+        };
+        let how = match &self.demand.assurance {
+            Assurance::Usual => "",
+            Assurance::Any => ", any certificate",
+            Assurance::Names { .. } => ", certificate by name",
+            Assurance::Records { .. } => ", certificate by TLSA records",
+        };
+        write!(f, "{need}{how} ({})", self.basis)
+    }
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

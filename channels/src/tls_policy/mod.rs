@@ -1,0 +1,230 @@
+//! Which TLS a destination is owed: what the operator, DANE (RFC 7672) and MTA-STS (RFC 8461) say of it,
+//! and how it went.
+//!
+//! [`Facts::decide`] is the brain, without sockets; [`TlsPolicies`] gathers the facts. Nothing here opens
+//! a connection to a mail server.
+
+mod decide;
+mod guard;
+mod sts;
+mod sts_cache;
+mod sts_fetch;
+mod table;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use relais_config::{
+    Config,
+    tls::{Insist, TlsLevel, TlsSides},
+};
+
+pub use decide::{Barred, Basis, DaneFound, Facts, Requirement, TlsNeed};
+pub use sts::{NoPolicy, StsMode, StsPolicy, id_of};
+pub use sts_cache::{FetchFault, StsCache, StsFound, StsSource, tidy};
+pub use sts_fetch::Web;
+pub use table::{DestinationTable, TableEntry};
+
+use crate::{
+    dns::{Dns, SecureDns, Unanswered},
+    mail::TlsWish,
+    tls::CertificateError,
+};
+
+/// What is known of destinations, for the whole engine.
+#[derive(Default)]
+pub struct TlsPolicies {
+    secure: Option<SecureDns>,
+    sts: Option<StsCache<Web>>,
+}
+
+/// Why policies cannot be found out.
+#[derive(Debug, thiserror::Error)]
+pub enum PoliciesError {
+    /// The trust anchor, or the system's list of name servers.
+    #[error("dns: {0}")]
+    Dns(#[from] Unanswered),
+    /// The authorities of policies' servers.
+    #[error("mta_sts: {0}")]
+    Authorities(#[from] CertificateError),
+}
+
+/// What one channel looks for.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelRules {
+    /// What the channel says of all destinations.
+    pub client: Insist,
+    /// DANE is looked for.
+    pub dane: bool,
+    /// MTA-STS is looked for.
+    pub mta_sts: bool,
+    /// The operator's word on single ones.
+    pub table: DestinationTable,
+}
+
+/// A destination, and what it says itself.
+#[derive(Clone, Debug, Default)]
+pub struct DestinationFacts {
+    /// Its domain, in lower case.
+    pub domain: String,
+    /// What it says in MTA-STS.
+    pub sts: StsFound,
+    /// Its mail exchangers, where DANE is looked for and they matter.
+    exchangers: Option<Result<crate::dns::Exchangers, String>>,
+    /// Its hosts are mail exchangers, or the domain itself.
+    is_by_mx: bool,
+}
+
+impl TlsPolicies {
+    /// As configured: what no channel looks for is not set up. `data`: the folder of data.
+    pub fn of(config: &Config, data: &Path) -> Result<Self, PoliciesError> {
+        let channels: Vec<_> =
+            config.channels.iter().map(|channel| ChannelRules::of(&channel.tls, |file| config.path(file))).collect();
+        let servers: &[SocketAddr] = &config.dns.servers;
+        let anchor = config.dns.trust_anchor.as_deref().map(|file| config.path(file));
+        let has_dane = channels.iter().any(|rules| rules.dane || rules.table.has_dane());
+        let secure = has_dane.then(|| SecureDns::new(servers, anchor.as_deref())).transpose()?;
+        let has_sts = channels.iter().any(|rules| rules.mta_sts || rules.table.has_mta_sts());
+        let sts = has_sts.then(|| {
+            let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
+            let dns = Arc::new(Dns::new(servers)?);
+            let web = Web::new(dns, ca.as_deref(), config.mta_sts.private_addresses)?;
+            Ok::<_, PoliciesError>(StsCache::new(web, Some(data.join(STS_FOLDER))))
+        });
+        Ok(Self { secure, sts: sts.transpose()? })
+    }
+
+    /// What a destination says of itself. `is_by_mx`: mail goes to its mail exchangers, and not to a
+    /// host that the configuration names.
+    pub async fn destination(
+        &self,
+        rules: &ChannelRules,
+        domain: &str,
+        is_by_mx: bool,
+    ) -> DestinationFacts {
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+        let entry = rules.table.find(&domain);
+        let wants_sts = is_by_mx && rules.wants_sts(entry) && sts::is_host(&domain);
+        let sts = match &self.sts {
+            Some(cache) if wants_sts => cache.find(&domain, now()).await,
+            _ => StsFound::default(),
+        };
+        let exchangers = match &self.secure {
+            Some(secure) if is_by_mx && rules.wants_dane(entry) => {
+                Some(secure.exchangers(&domain).await.map_err(|error| error.to_string()))
+            }
+            _ => None,
+        };
+        DestinationFacts { domain, sts, exchangers, is_by_mx }
+    }
+
+    /// What is asked of one host of a destination; or why it is handed no mail.
+    pub async fn requirement(
+        &self,
+        rules: &ChannelRules,
+        destination: &DestinationFacts,
+        (host, port): (&str, u16),
+        wish: TlsWish,
+    ) -> Result<Requirement, Barred> {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let entry = rules.table.find(&destination.domain);
+        let dane = match &self.secure {
+            Some(secure) if rules.wants_dane(entry) => {
+                destination.dane(secure, (&host, port)).await
+            }
+            _ => DaneFound::NotAsked,
+        };
+        let sts = destination.sts.policy.as_ref();
+        Facts { channel: rules.client, entry, dane: &dane, sts, host: &host, wish }.decide()
+    }
+}
+
+impl ChannelRules {
+    /// As configured; `path` says where a file lies.
+    pub fn of(tls: &TlsSides, path: impl Fn(&Path) -> PathBuf) -> Self {
+        Self {
+            client: tls.client,
+            dane: tls.dane,
+            mta_sts: tls.mta_sts,
+            table: DestinationTable::of(tls, path),
+        }
+    }
+
+    /// Whether DANE has a say, given the entry of the destination.
+    fn wants_dane(&self, entry: Option<&TableEntry>) -> bool {
+        let level = entry.and_then(|entry| entry.level);
+        match level {
+            Some(level) => level == TlsLevel::Dane,
+            None => entry.and_then(|entry| entry.dane).unwrap_or(self.dane),
+        }
+    }
+
+    fn wants_sts(&self, entry: Option<&TableEntry>) -> bool {
+        match entry {
+            Some(TableEntry { level: Some(_), .. }) => false,
+            Some(entry) => entry.mta_sts.unwrap_or(self.mta_sts),
+            None => self.mta_sts,
+        }
+    }
+}
+
+impl DestinationFacts {
+    /// RFC 7672 section 2.2: records count where the way to the host is proved.
+    async fn dane(&self, secure: &SecureDns, (host, port): (&str, u16)) -> DaneFound {
+        match &self.exchangers {
+            Some(Err(why)) => return DaneFound::Failed(why.clone()),
+            Some(Ok(found)) if !found.names.is_empty() => {
+                if !found.secure {
+                    return DaneFound::None("its MX records are not proved by DNSSEC");
+                }
+                if !found.names.iter().any(|(_, name)| name == host) {
+                    let why = format!("{host} is no mail exchanger that DNSSEC proves");
+                    return DaneFound::Failed(why);
+                }
+            }
+            // Without MX records the domain is its own exchanger.
+            Some(Ok(_)) | None => {}
+        }
+        let found = match secure.host(host).await {
+            Ok(found) => found,
+            Err(why) => return DaneFound::Failed(why.to_string()),
+        };
+        if found.bases.is_empty() {
+            return DaneFound::None("its addresses are not proved by DNSSEC");
+        }
+        for base in &found.bases {
+            match secure.tlsa(port, base).await {
+                Ok(records) if records.is_empty() => {}
+                Ok(records) => {
+                    let mut names = vec![base.clone()];
+                    let more = self.is_by_mx.then_some(self.domain.as_str());
+                    for name in [host].into_iter().chain(more) {
+                        if !names.iter().any(|known| known == name) {
+                            names.push(name.to_owned());
+                        }
+                    }
+                    return DaneFound::Records { records: records.into(), names };
+                }
+                Err(why) => return DaneFound::Failed(why.to_string()),
+            }
+        }
+        DaneFound::None("it has no TLSA records")
+    }
+}
+
+/// Forgets the policies on disk that hold no more.
+pub fn tidy_policies(data: &Path) -> io::Result<usize> {
+    tidy(&data.join(STS_FOLDER), now())
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+const STS_FOLDER: &str = "mta-sts";
