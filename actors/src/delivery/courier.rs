@@ -153,7 +153,8 @@ impl Courier {
         // A message that is not announced would wait for nothing; and with a large message a round
         // trip is no gain.
         let small = matches!(message.record, Ok((_, Content::Whole(_))));
-        let alone = entry.open.is_power_of_two() && joined.is_empty();
+        let alone =
+            self.outbound.replies_once() || entry.open.is_power_of_two() && joined.is_empty();
         let announces = self.announces && small && alone;
         let pipelines = || self.connection.as_ref().is_some_and(Connection::pipelines);
         if *more && announces && pipelines() && !self.life.is_over() {
@@ -342,6 +343,8 @@ impl Courier {
         while goes_on {
             let batch = handover.batch();
             let delivery = Outgoing { recipients: &batch, ..base };
+            // The next message comes behind all of this one.
+            let following = following.filter(|_| handover.is_last());
             match self.transact(&delivery, content, following).await {
                 Ok(transacted) => {
                     self.converted = transacted.converted.or(self.converted.take());

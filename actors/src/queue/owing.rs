@@ -7,7 +7,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use relais_channels::dsn::Kind;
 use relais_spool::{Class, EntryState, RecipientReplies, ScannedEntry, Spool, SpoolError};
 use tokio::time::Instant;
 use tracing::warn;
@@ -17,6 +16,7 @@ use super::{
     entry::Tracked,
     news::{Case, Told},
     notice_budget::Position,
+    settle::success,
     tracker::{Aside, Ticket},
 };
 use crate::{
@@ -56,7 +56,7 @@ impl Queue {
 
     /// The sender knows who has it, or cannot be told now.
     pub(super) fn settle_told(&mut self, case: Case, told: Told) {
-        let Case { entry, destination, was, then, behind, .. } = case;
+        let Case { entry, destination, kind, was, then, behind, .. } = case;
         self.notices.end_success();
         if !self.minds((entry.id, entry.entry)) {
             return;
@@ -74,7 +74,7 @@ impl Queue {
                 return self.tracker.done_aside(entry.id, entry.entry);
             }
             Told::Later | Told::Unreadable | Told::Kept | Told::Dead => {
-                warn!(id = %entry.id, kind = ?Kind::Delivered, "given up: its sender is not told");
+                warn!(id = %entry.id, ?kind, "given up: its sender is not told");
                 self.metrics.notices.count(NoticeResult::GivenUp);
                 "its sender could not be told"
             }
@@ -152,7 +152,7 @@ impl Queue {
             cases.push(Case {
                 entry: Tracked { priority, ..Tracked::of(scanned) },
                 destination: Destination { channel, host: Arc::clone(&scanned.host) },
-                kind: Kind::Delivered,
+                kind: success(its),
                 recipients: was.reached(),
                 replies: Vec::new(),
                 until: None,

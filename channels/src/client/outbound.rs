@@ -90,6 +90,11 @@ impl Outbound {
         &self.settings
     }
 
+    /// Whether a server gives one reply to the content of a message, however many recipients it has.
+    pub fn replies_once(&self) -> bool {
+        self.dialect == Dialect::Smtp
+    }
+
     /// Connects to the first of the next hops, from this place on, where a server takes messages.
     /// Returns the connection, and the place.
     pub async fn connect_from(

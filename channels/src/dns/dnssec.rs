@@ -4,27 +4,22 @@
 //! does neither, and an upstream server without DNSSEC would fail all of its questions. Data whose proof
 //! is bogus is no answer at all.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use hickory_resolver::{
-    TokioResolver,
-    config::{ResolveHosts, ResolverConfig},
-    net::{NetError, runtime::TokioRuntimeProvider},
-    proto::{
-        dnssec::{Proof as Validity, TrustAnchors},
-        rr::{Name, RData, Record, RecordType},
-    },
+use hickory_resolver::proto::{
+    dnssec::{Proof as Validity, TrustAnchors},
+    rr::{RData, Record, RecordType},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    AT_ONCE, LONGEST, MOST_ANSWERS, PATIENCE, REMEMBERED, Tlsa, Unanswered, absolute, server,
-    unanswered,
+    AT_ONCE, MOST_ANSWERS, NoAnswer, Tlsa, Unanswered, absolute, no_answer, passing,
+    servers::NameServers, undotted,
 };
 
 /// The way to name servers for answers that are proved.
 pub struct SecureDns {
-    resolver: TokioResolver,
+    servers: NameServers,
     sockets: Semaphore,
 }
 
@@ -56,23 +51,8 @@ impl SecureDns {
             Some(file) => TrustAnchors::from_file(file)
                 .map_err(|error| Unanswered(format!("{}: {error}", file.display())))?,
         };
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(unanswered)?
-        } else {
-            let servers = servers.iter().map(server).collect();
-            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let options = builder.options_mut();
-        options.timeout = PATIENCE;
-        options.attempts = 1;
-        options.cache_size = REMEMBERED;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.positive_max_ttl = Some(LONGEST);
-        options.negative_max_ttl = Some(LONGEST);
-        options.validate = true;
-        let resolver = builder.with_trust_anchor(Arc::new(anchors)).build().map_err(unanswered)?;
-        Ok(Self { resolver, sockets: Semaphore::new(AT_ONCE) })
+        let servers = NameServers::new(servers, Some(Arc::new(anchors)))?;
+        Ok(Self { servers, sockets: Semaphore::new(AT_ONCE) })
     }
 
     /// The mail exchangers of a domain.
@@ -83,7 +63,7 @@ impl SecureDns {
         for record in &records {
             if let RData::MX(mx) = &record.data {
                 secure &= is_proved(record);
-                names.push((mx.preference, text_of(&mx.exchange)));
+                names.push((mx.preference, undotted(&mx.exchange)));
             }
         }
         secure &= !names.is_empty();
@@ -110,17 +90,21 @@ impl SecureDns {
 
     /// The answers of one kind and the aliases that lead there, each with its proof.
     async fn records(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, Unanswered> {
-        let _socket = self.sockets.acquire().await.map_err(unanswered)?;
-        match self.resolver.lookup(absolute(name)?, kind).await {
-            Ok(found) => {
+        let asked = async {
+            let _socket = self.sockets.acquire().await.map_err(|gone| passing(&gone))?;
+            self.servers.resolver().lookup(absolute(name)?, kind).await.map_err(no_answer)
+        };
+        match timeout(LIMIT, asked).await {
+            Ok(Ok(found)) => {
                 // Signatures stand beside what they sign.
                 let wanted = |record: &&Record| {
                     record.record_type() == kind || record.record_type() == RecordType::CNAME
                 };
                 Ok(found.answers().iter().filter(wanted).take(MOST_ANSWERS).cloned().collect())
             }
-            Err(error) if error.is_no_records_found() => Ok(Vec::new()),
-            Err(error) => Err(in_words(name, kind, &error)),
+            Ok(Err(NoAnswer::NoSuchName | NoAnswer::NoRecords)) => Ok(Vec::new()),
+            Ok(Err(none)) => Err(Unanswered(format!("{kind} of {name}: {none}"))),
+            Err(_) => Err(Unanswered(format!("{kind} of {name}: name servers do not answer in time"))),
         }
     }
 }
@@ -132,10 +116,10 @@ fn bases_of(name: &str, found: &[Record]) -> SecureHost {
         return SecureHost::default();
     };
     let first = name.trim_end_matches('.').to_ascii_lowercase();
-    let last = text_of(&address.name);
+    let last = undotted(&address.name);
     let mut aliases = found.iter().filter(|record| record.record_type() == RecordType::CNAME);
     let all_proved = found.iter().all(is_proved);
-    let first_proved = match aliases.find(|record| text_of(&record.name) == first) {
+    let first_proved = match aliases.find(|record| undotted(&record.name) == first) {
         Some(alias) => is_proved(alias),
         None => all_proved,
     };
@@ -172,13 +156,8 @@ fn is_proved(record: &Record) -> bool {
     record.proof == Validity::Secure
 }
 
-fn text_of(name: &Name) -> String {
-    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
-}
-
-fn in_words(name: &str, kind: RecordType, error: &NetError) -> Unanswered {
-    Unanswered(format!("{kind} of {name}: {error}"))
-}
+/// For one question, all those that prove its answer included.
+const LIMIT: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,6 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
     time::SystemTime,
 };
 
@@ -92,8 +91,7 @@ impl TlsPolicies {
         let has_sts = channels.iter().any(|rules| rules.mta_sts || rules.table.has_mta_sts());
         let sts = has_sts.then(|| {
             let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
-            let dns = Arc::new(Dns::new(servers)?);
-            let web = Web::new(dns, ca.as_deref(), config.mta_sts.private_addresses)?;
+            let web = Web::new(Dns::shared(servers)?, ca.as_deref(), config.mta_sts.private_addresses)?;
             Ok::<_, PoliciesError>(StsCache::new(web, Some(data.join(STS_FOLDER))))
         });
         Ok(Self { secure, sts: sts.transpose()? })

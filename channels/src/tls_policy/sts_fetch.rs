@@ -1,6 +1,6 @@
 //! Policies of MTA-STS from the servers of their domains, over HTTPS (RFC 8461 section 3.3).
 
-use std::{net::{IpAddr, SocketAddr}, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
@@ -38,9 +38,8 @@ impl Web {
     }
 
     async fn get(&self, host: &str, path: &str) -> Result<Vec<u8>, FetchFault> {
-        let addresses = self.dns.ipv4(host).await;
-        let addresses = addresses.map_err(|error| failed(format!("{host}: {error}")))?;
-        let addresses: Vec<IpAddr> = addresses.into_iter().map(IpAddr::V4).collect();
+        let addresses = self.dns.addresses(host).await;
+        let addresses = addresses.map_err(|error| failed(format!("{host}: {error}")))?.records;
         let mut fault = failed(format!("{host} has no address that may be asked"));
         let allowed = addresses.into_iter().filter(|its| self.private || is_public(*its));
         for address in allowed.take(MOST_ADDRESSES) {
