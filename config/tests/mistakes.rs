@@ -315,7 +315,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "program: Lmtp",
         r#"program: Lmtp, tls: (credentials: "x")"#,
         &[
-            "12:65: channels[2].tls.credentials: there is no field credentials; the fields here are client, certificate, server, verify, names, ca, implicit, key",
+            "12:65: channels[2].tls.credentials: there is no field credentials; the fields here are client, certificate, server, verify, names, ca, dane, mta_sts, ...",
         ],
     ),
     (

@@ -172,7 +172,8 @@ impl FirstWords<'_> {
         let peer = connection.peer().to_owned();
         let limit = connection.limited(self.settings.command_time);
         self.settings.progress.waits(WaitsFor::Handshake);
-        let shaken = timeout(limit, connection.secure(&tls.client, (&host, &Demand::default()))).await;
+        let shaken =
+            timeout(limit, connection.secure(&tls.client, (&host, &Demand::default()))).await;
         self.security.count(match &shaken {
             Ok(Ok((_, towards))) if towards.resumed => ClientHandshake::Resumed,
             Ok(Ok(_)) => ClientHandshake::Full,

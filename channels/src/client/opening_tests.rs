@@ -245,7 +245,8 @@ async fn a_session_is_resumed_by_the_next_connection() {
             last.push(char::from(stream.read_u8().await.unwrap()));
         }
         stream.read_exact(&mut [0; 2]).await.unwrap();
-        let (mut stream, towards) = client.connect("localhost", &Demand::default(), stream).await.unwrap();
+        let (mut stream, towards) =
+            client.connect("localhost", &Demand::default(), stream).await.unwrap();
         assert_eq!(towards.doubt, None);
         resumed.push(towards.resumed);
         // The tickets come behind the handshake.

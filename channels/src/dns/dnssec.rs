@@ -104,7 +104,9 @@ impl SecureDns {
             }
             Ok(Err(NoAnswer::NoSuchName | NoAnswer::NoRecords)) => Ok(Vec::new()),
             Ok(Err(none)) => Err(Unanswered(format!("{kind} of {name}: {none}"))),
-            Err(_) => Err(Unanswered(format!("{kind} of {name}: name servers do not answer in time"))),
+            Err(_) => {
+                Err(Unanswered(format!("{kind} of {name}: name servers do not answer in time")))
+            }
         }
     }
 }
@@ -175,7 +177,8 @@ mod tests {
     fn tlsa_records_lie_below_names_that_are_proved() {
         const YES: Validity = Validity::Secure;
         const NO: Validity = Validity::Insecure;
-        let alias = |proof| record("MX.a.test", RData::CNAME(CNAME(absolute("h.b.test").unwrap())), proof);
+        let alias =
+            |proof| record("MX.a.test", RData::CNAME(CNAME(absolute("h.b.test").unwrap())), proof);
         let address = |name: &str, proof| record(name, RData::A(A([127, 0, 0, 1].into())), proof);
         let rows: [(Vec<Record>, &[&str]); 7] = [
             (vec![], &[]),

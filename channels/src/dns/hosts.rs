@@ -137,7 +137,10 @@ mod tests {
         assert_eq!(found("localhost"), ["::1", "127.0.0.1"]);
         fs::write(&path, "10.0.0.1 a\n127.0.0.9 localhost\n").unwrap();
         sleep(LOOKED_AFTER);
-        assert_eq!((found("A."), found("localhost")), (vec!["10.0.0.1".into()], vec!["127.0.0.9".into()]));
+        assert_eq!(
+            (found("A."), found("localhost")),
+            (vec!["10.0.0.1".into()], vec!["127.0.0.9".into()])
+        );
         fs::write(&path, "10.0.0.22 a\n").unwrap();
         sleep(LOOKED_AFTER);
         assert_eq!(found("a"), ["10.0.0.22"]);

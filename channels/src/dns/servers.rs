@@ -78,8 +78,7 @@ fn resolver(
     anchors: Option<Arc<TrustAnchors>>,
 ) -> Result<TokioResolver, Unanswered> {
     let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-    let mut builder =
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
     options.timeout = PATIENCE;
     options.attempts = 1;

@@ -154,8 +154,9 @@ impl ClientTls {
         let Prepared { config, judge } =
             self.prepared(demand).map_err(|error| HandshakeRefused::because(error.to_string()))?;
         let name = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let name = ServerName::try_from(name.to_owned())
-            .map_err(|_| HandshakeRefused::because(format!("there is no certificate for {host}")))?;
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+            HandshakeRefused::because(format!("there is no certificate for {host}"))
+        })?;
         let handshake = TlsConnector::from(config).connect(name.clone(), stream).await;
         let stream = handshake.map_err(|error| HandshakeRefused::of(&error))?;
         let connection = stream.get_ref().1;
@@ -290,10 +291,10 @@ fn of(field: &str, file: &Path) -> impl FnOnce(CertificateError) -> TlsError {
     move |why| TlsError { field, file, why }
 }
 
-
 fn said(error: &Error) -> String {
     use rustls::CertificateError::{
-        ApplicationVerificationFailure, BadSignature, NotValidForName, NotValidForNameContext, UnknownIssuer,
+        ApplicationVerificationFailure, BadSignature, NotValidForName, NotValidForNameContext,
+        UnknownIssuer,
     };
     match error {
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => {

@@ -91,8 +91,7 @@ fn an_authority_that_another_chain_names_does_not_vouch_for_this_one() {
     let provider = default_provider();
     let others = [good.authority.clone(), other.authority.clone()];
     let names = [ServerName::try_from("mx.test").unwrap()];
-    let judged =
-        verify(&[record], (&good.own, &others), &names, (&provider, UnixTime::now()));
+    let judged = verify(&[record], (&good.own, &others), &names, (&provider, UnixTime::now()));
     assert!(judged.is_err());
 }
 

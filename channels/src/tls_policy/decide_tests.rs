@@ -56,11 +56,25 @@ fn the_operator_stands_before_dane_and_dane_before_mta_sts() {
         (Some(Some(No)), &good, &enforce, "no TLS, any certificate (policy for a.test)"),
         (Some(Some(May)), &failed, &other, "TLS if offered, any certificate (policy for a.test)"),
         (Some(Some(Encrypt)), &good, &other, "TLS or no mail, any certificate (policy for a.test)"),
-        (Some(Some(Verify)), &good, &other, "TLS or no mail, certificate by name (policy for a.test)"),
-        (Some(Some(Dane)), &good, &other, "TLS or no mail, certificate by TLSA records (policy for a.test)"),
+        (
+            Some(Some(Verify)),
+            &good,
+            &other,
+            "TLS or no mail, certificate by name (policy for a.test)",
+        ),
+        (
+            Some(Some(Dane)),
+            &good,
+            &other,
+            "TLS or no mail, certificate by TLSA records (policy for a.test)",
+        ),
         (Some(Some(Dane)), &none, &enforce, "the policy for a.test asks for DANE, and it has none"),
-        (Some(Some(Dane)), &dane(&[1]), &enforce,
-            "the policy for a.test asks for DANE, and none of its TLSA records is usable"),
+        (
+            Some(Some(Dane)),
+            &dane(&[1]),
+            &enforce,
+            "the policy for a.test asks for DANE, and none of its TLSA records is usable",
+        ),
         (Some(Some(Dane)), &failed, &None, "DANE: bogus"),
     ];
     for (level, dane, sts, want) in rows {
@@ -84,7 +98,13 @@ fn a_message_may_ask_for_more_or_for_less_but_not_against_the_operator() {
         (required, None, &good, &None, "TLS or no mail, certificate by TLSA records (DANE)"),
         (required, None, &dane(&[0]), &None, "TLS or no mail, certificate by name (DANE)"),
         (required, None, &failed, &None, "DANE: bogus"),
-        (required, Some(No), &none, &None, "TLS or no mail, certificate by name (policy for a.test)"),
+        (
+            required,
+            Some(No),
+            &none,
+            &None,
+            "TLS or no mail, certificate by name (policy for a.test)",
+        ),
     ];
     for (wish, level, dane, sts, want) in rows {
         let entry = level.map(|level| entry(Some(level)));
@@ -119,7 +139,9 @@ fn unusable_records_are_left_out_and_names_of_the_table_stand_for_the_hosts() {
     };
     let mixed = dane(&[1, 3, 2]);
     let decided = facts(None, &mixed).decide().unwrap();
-    let Assurance::Records { records, names } = &decided.demand.assurance else { panic!("{decided}") };
+    let Assurance::Records { records, names } = &decided.demand.assurance else {
+        panic!("{decided}")
+    };
     assert_eq!((&**records, names.len()), (&[record(3), record(2)][..], 2));
     let ca: std::path::PathBuf = "/ca".into();
     let named = TableEntry {

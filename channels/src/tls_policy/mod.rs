@@ -82,8 +82,11 @@ pub struct DestinationFacts {
 impl TlsPolicies {
     /// As configured: what no channel looks for is not set up. `data`: the folder of data.
     pub fn of(config: &Config, data: &Path) -> Result<Self, PoliciesError> {
-        let channels: Vec<_> =
-            config.channels.iter().map(|channel| ChannelRules::of(&channel.tls, |file| config.path(file))).collect();
+        let channels: Vec<_> = config
+            .channels
+            .iter()
+            .map(|channel| ChannelRules::of(&channel.tls, |file| config.path(file)))
+            .collect();
         let servers: &[SocketAddr] = &config.dns.servers;
         let anchor = config.dns.trust_anchor.as_deref().map(|file| config.path(file));
         let has_dane = channels.iter().any(|rules| rules.dane || rules.table.has_dane());
@@ -91,7 +94,8 @@ impl TlsPolicies {
         let has_sts = channels.iter().any(|rules| rules.mta_sts || rules.table.has_mta_sts());
         let sts = has_sts.then(|| {
             let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
-            let web = Web::new(Dns::shared(servers)?, ca.as_deref(), config.mta_sts.private_addresses)?;
+            let web =
+                Web::new(Dns::shared(servers)?, ca.as_deref(), config.mta_sts.private_addresses)?;
             Ok::<_, PoliciesError>(StsCache::new(web, Some(data.join(STS_FOLDER))))
         });
         Ok(Self { secure, sts: sts.transpose()? })

@@ -90,7 +90,8 @@ impl StsPolicy {
             Some("none") => StsMode::None,
             _ => return Err(NoPolicy::Mode),
         };
-        let digits = max_age.filter(|text| text.bytes().all(|c| c.is_ascii_digit()) && text.len() <= 10);
+        let digits =
+            max_age.filter(|text| text.bytes().all(|c| c.is_ascii_digit()) && text.len() <= 10);
         let seconds: u64 = digits.and_then(|text| text.parse().ok()).ok_or(NoPolicy::MaxAge)?;
         if mx.is_empty() && mode != StsMode::None {
             return Err(NoPolicy::NoMx);
@@ -106,9 +107,9 @@ impl StsPolicy {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         self.mx.iter().any(|pattern| match pattern.strip_prefix("*.") {
             None => *pattern == host,
-            Some(parent) => host.split_once('.').is_some_and(|(label, rest)| {
-                !label.is_empty() && rest == parent
-            }),
+            Some(parent) => host
+                .split_once('.')
+                .is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
         })
     }
 }
@@ -163,7 +164,11 @@ mod tests {
             ("mode: enforce", "mode: testing\r\nmode: enforce", ok(StsMode::Testing, 604_800)),
             ("604800", "99999999", ok(StsMode::Enforce, LONGEST_AGE)),
             ("604800\r\n", "604800", ok(StsMode::Enforce, 604_800)),
-            ("mode: enforce", "mode: enforce\r\nx-other: 1\r\nno line", ok(StsMode::Enforce, 604_800)),
+            (
+                "mode: enforce",
+                "mode: enforce\r\nx-other: 1\r\nno line",
+                ok(StsMode::Enforce, 604_800),
+            ),
             ("STSv1", "STSv2", Err(NoPolicy::Version)),
             ("version", "Version", Err(NoPolicy::Version)),
             ("enforce", "Enforce", Err(NoPolicy::Mode)),

@@ -93,7 +93,8 @@ impl<S: StsSource> StsCache<S> {
         if !known.is_read {
             known.is_read = true;
             let (folder, domain) = (self.folder.clone(), domain.to_owned());
-            let read = tokio::task::spawn_blocking(move || folder.and_then(|its| read(&its, &domain)));
+            let read =
+                tokio::task::spawn_blocking(move || folder.and_then(|its| read(&its, &domain)));
             known.kept = read.await.ok().flatten();
         }
         known.kept.take_if(|kept| !kept.holds(now));
@@ -118,7 +119,8 @@ impl<S: StsSource> StsCache<S> {
                 known.kept = Some(kept.clone());
                 let Some(folder) = self.folder.clone() else { return };
                 let name = domain.to_owned();
-                let written = tokio::task::spawn_blocking(move || write(&folder, &name, &kept)).await;
+                let written =
+                    tokio::task::spawn_blocking(move || write(&folder, &name, &kept)).await;
                 if let Ok(Err(error)) = written {
                     tracing::warn!(domain, %error, "an MTA-STS policy cannot be kept on disk");
                 }
@@ -146,7 +148,8 @@ impl<S: StsSource> StsCache<S> {
 impl Known {
     /// Whether a fetch is due, with this id in the record, if there is one.
     fn wants(&self, id: Option<&str>, now: u64) -> bool {
-        let failed_lately = self.failed.as_ref().is_some_and(|(at, _)| now.abs_diff(*at) < FAILED_FOR);
+        let failed_lately =
+            self.failed.as_ref().is_some_and(|(at, _)| now.abs_diff(*at) < FAILED_FOR);
         let is_due = match (&self.kept, id) {
             (None, id) => id.is_some(),
             // Without a record there is nothing to compare, and the policy holds.

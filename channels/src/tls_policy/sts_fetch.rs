@@ -54,8 +54,9 @@ impl Web {
     async fn ask(&self, stream: TcpStream, host: &str, path: &str) -> Result<Vec<u8>, FetchFault> {
         let secured = secured_towards(&self.tls, host, stream).await;
         let stream = secured.map_err(|error| FetchFault::Certificate(error.to_string()))?;
-        let (mut sender, connection) =
-            handshake(TokioIo::new(stream)).await.map_err(|error| failed(format!("{host}: {error}")))?;
+        let (mut sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(format!("{host}: {error}")))?;
         let request = Request::get(path)
             .header(HOST, host)
             .header(USER_AGENT, "relais")
@@ -68,7 +69,8 @@ impl Web {
             if response.status() != StatusCode::OK {
                 return Err(failed(format!("{host} says {}", response.status())));
             }
-            let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+            let kind =
+                response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
             if !is_plain_text(kind) {
                 return Err(failed(format!("{host} sends no text/plain")));
             }

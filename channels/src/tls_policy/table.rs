@@ -47,7 +47,8 @@ impl DestinationTable {
     /// The entry of a destination, in lower case: its own, else that of the nearest parent.
     pub fn find(&self, domain: &str) -> Option<&TableEntry> {
         let exact = |pattern: &str| {
-            let place = self.0.binary_search_by(|entry| entry.pattern.as_str().cmp(pattern)).ok()?;
+            let place =
+                self.0.binary_search_by(|entry| entry.pattern.as_str().cmp(pattern)).ok()?;
             self.0.get(place)
         };
         let dots = domain.match_indices('.').map(|(at, _)| &domain[at..]);
@@ -61,7 +62,8 @@ impl DestinationTable {
 
     /// Whether any entry looks for DANE.
     pub fn has_dane(&self) -> bool {
-        let has = |entry: &TableEntry| entry.dane == Some(true) || entry.level == Some(TlsLevel::Dane);
+        let has =
+            |entry: &TableEntry| entry.dane == Some(true) || entry.level == Some(TlsLevel::Dane);
         self.0.iter().any(has)
     }
 
@@ -77,9 +79,12 @@ mod tests {
 
     #[test]
     fn a_destination_has_its_own_entry_or_that_of_its_nearest_parent() {
-        let entry = |pattern: &str| TableEntry { pattern: pattern.to_owned(), ..TableEntry::default() };
+        let entry =
+            |pattern: &str| TableEntry { pattern: pattern.to_owned(), ..TableEntry::default() };
         let mut entries: Vec<_> =
-            ["example.com", ".example.com", ".a.example.com", "b.a.example.com", ".net"].map(entry).into();
+            ["example.com", ".example.com", ".a.example.com", "b.a.example.com", ".net"]
+                .map(entry)
+                .into();
         entries.sort_by(|one, other| one.pattern.cmp(&other.pattern));
         let table = DestinationTable(entries);
         let rows = [

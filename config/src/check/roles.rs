@@ -155,6 +155,10 @@ impl<'a> Roles<'a> {
             {
                 unreached()
             }
+            Role::SmtpDelivering if program == Program::Lmtp => {
+                Some("a channel of program Lmtp delivers by LMTP".to_owned())
+            }
+            Role::SmtpDelivering => self.lacks_for_others(i, Role::Delivering),
             Role::Served | Role::Delivering | Role::Connecting | Role::SourceOrDelivering => {
                 match program {
                     Program::Lmtp | Program::Smtp => unreached(),

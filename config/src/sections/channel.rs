@@ -529,7 +529,9 @@ impl Kind<Channel> for Channels {
             channel.private = channel.multigate;
         }
         // RFC 8461 and RFC 7672 build upon it, and so does everybody's custom.
-        if channel.program == Program::Smtp && !reader.is_given(&format!("{}.tls.client", node.path)) {
+        if channel.program == Program::Smtp
+            && !reader.is_given(&format!("{}.tls.client", node.path))
+        {
             channel.tls.client = Insist::May;
         }
         Some(channel)

@@ -11,7 +11,7 @@ use crate::{
         names::DOMAIN,
         notation::Notation,
         reader::{Node, Reader},
-        setting::Role::{Delivering, Source},
+        setting::Role::{Delivering, SmtpDelivering, Source},
         source::shorten,
     },
     grammar::{ascii_domain, undotted},
@@ -105,10 +105,10 @@ section! {
         dane: bool = false, Flag, of(Delivering);
         /// As a client: the policies that domains publish by MTA-STS (RFC 8461) are fetched, kept in
         /// `mta-sts` below the data folder, and obeyed; those in mode `testing` are only reported.
-        mta_sts: bool = false, Flag, of(Delivering);
+        mta_sts: bool = false, Flag, of(SmtpDelivering);
         /// As a client: single destinations, by the domain that mail is for or the host that the channel
         /// connects to: `"example.com"`, or `".example.com"` for all below it. The nearest holds.
-        policies: BTreeMap<String, DestinationTls> = BTreeMap::new(), Destinations, of(Delivering);
+        policies: BTreeMap<String, DestinationTls> = BTreeMap::new(), Destinations;
     }
 }
 
@@ -159,6 +159,16 @@ section! {
     }
 }
 
+impl DestinationTls {
+    /// Whether TLSA records are looked for because of it.
+    pub fn wants_dane(&self) -> bool {
+        match self.level {
+            Some(level) => level == TlsLevel::Dane,
+            None => self.dane == Some(true),
+        }
+    }
+}
+
 /// `{"example.com": (...), ".example.com": (...)}`.
 struct Destinations;
 
@@ -177,7 +187,11 @@ impl Kind<BTreeMap<String, DestinationTls>> for Destinations {
                 None => {
                     let path = node.entry(&key, node.text).path;
                     let message = format!("{:?} is no domain", shorten(&key));
-                    reader.mistake_at(&path, &message, "\"example.com\" or \".example.com\" is expected");
+                    reader.mistake_at(
+                        &path,
+                        &message,
+                        "\"example.com\" or \".example.com\" is expected",
+                    );
                 }
             }
         }

@@ -174,10 +174,6 @@ fn has_credentials(
         reader.mistake_at(&path("tls.server"), "there is no certificate for TLS", accepted);
     }
     protects_its_connections(&channel.tls, path, reader);
-    if channel.tls.mta_sts && channel.program != Program::Smtp {
-        let message = "MTA-STS is about SMTP: nothing comes of mta_sts in a channel of another program";
-        reader.warning_at(&path("tls.mta_sts"), message, false);
-    }
     judges_destinations(&channel.tls, path, reader);
     let SaslSides { client, credentials, clear_passwords, .. } = &channel.sasl;
     if *client != Insist::No && credentials.is_none() {
@@ -216,9 +212,7 @@ fn protects_its_connections(
     let said: Vec<_> = said.iter().filter(|(_, is_said)| *is_said).map(|(name, _)| *name).collect();
     // What destinations publish, and what is said of single ones, stands above it.
     let is_spoken = *client != Insist::No || tls.dane || tls.mta_sts || !tls.policies.is_empty();
-    if !is_spoken
-        && let Some(first) = said.first()
-    {
+    if !is_spoken && let Some(first) = said.first() {
         let message =
             format!("no TLS is spoken, client is No: nothing comes of {}", said.join(", "));
         reader.warning_at(&path(&format!("tls.{first}")), &message, false);
