@@ -40,6 +40,9 @@ pub struct Envelope {
     /// the envelope.
     #[serde(skip)]
     pub smtputf8: bool,
+    /// What it asks of TLS on its way. Kept beside the envelope.
+    #[serde(skip)]
+    pub tls: TlsWish,
     /// Octets of content, our own header lines included.
     pub size: u64,
     /// Recipients, grouped by the way they go. Where a message goes on after it was routed again,

@@ -440,8 +440,10 @@ const TLS_UNUSED: Edits = &[(
     "tls: (certificate: \"c\", key: \"k\", more_certificates: [(certificate: \"d\", key: \"l\")], \
      VALUE), store: (",
 )];
-const DANE: Edits =
-    &[("tag: \"out\", program: Lmtp, ", "tag: \"out\", program: Lmtp, tls: (dane: true), "), ("store: (", "VALUE, store: (")];
+const DANE: Edits = &[
+    ("tag: \"out\", program: Lmtp, ", "tag: \"out\", program: Lmtp, tls: (dane: true), "),
+    ("store: (", "VALUE, store: ("),
+];
 const MTA_STS: Edits = &[
     ("tag: \"out\", program: Lmtp, ", "tag: \"out\", program: Smtp, tls: (mta_sts: true), "),
     ("store: (", "VALUE, store: ("),
