@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use relais_channels::{
     client::{
-        Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted,
+        ChosenBy, Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings,
+        Transacted,
     },
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Notify, Outcome, Recipient,
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     autoreply::AUTOREPLY,
-    channel_table::{LiveTimes, next_hops, reroutes},
+    channel_table::{LiveTimes, chosen_by, next_hops, reroutes},
     events::EntrySettled,
     ids::{ConnectionId, Destination},
     in_hand,
@@ -48,6 +49,8 @@ pub(super) struct Courier {
     parts: JobParts,
     outbound: Outbound,
     next_hops: Option<NextHops>,
+    /// Whose choice the first of them is, of the message in hand.
+    chosen_by: ChosenBy,
     pub(super) connection: Option<Connection>,
     /// The place among the next hops of the server that was asked last, or is asked next.
     pub(super) server: usize,
@@ -75,11 +78,13 @@ impl Courier {
         Self {
             outbound: Outbound::of(&parts.host, channel)
                 .protected(parts.securities.of(&channel.name))
+                .finding(parts.finders.of_channel(&channel.name))
                 .behind(Arc::new(Gatekeeper {
                     channel: channel.name.as_str().into(),
                     routes: Arc::clone(&parts.rerouter.router.cache),
                 })),
             next_hops: next_hops(channel, &destination.host),
+            chosen_by: ChosenBy::Configuration,
             connection: None,
             stressed: false,
             converted: None,
@@ -316,6 +321,8 @@ impl Courier {
         if self.connection.is_none() {
             self.server = 0;
         }
+        let first = recipients.first().map_or("", |to| to.address);
+        self.chosen_by = chosen_by(self.channel(), &self.destination.host, first);
         let mut attempt = self.hand_over(&recipients, base, content, following.as_ref()).await;
         if self.next_hops.as_ref().is_some_and(|hops| hops.len() > 1) {
             let message = (base, content);
@@ -357,7 +364,9 @@ impl Courier {
             }
         }
         drop(under_way);
-        let attempt = handover.finish();
+        let mut attempt = handover.finish();
+        // Nobody there is in trouble: the others for the same place end as soon as this one.
+        attempt.trouble = attempt.trouble.filter(|trouble| !trouble.is_nowhere());
         self.note_crowds(recipients, &attempt);
         attempt
     }
@@ -441,7 +450,8 @@ impl Courier {
         let Some(next_hops) = &self.next_hops else {
             return Err(SiteTrouble::deferred(NO_HOST));
         };
-        let connected = Box::pin(self.outbound.connect_from(next_hops, self.server)).await;
+        let connected =
+            Box::pin(self.outbound.connect_from(next_hops, self.server, self.chosen_by)).await;
         self.protection = None;
         let meter = self.parts.metrics.channel(&self.channel().name);
         for (result, count) in self.outbound.take_handshakes() {

@@ -24,6 +24,8 @@ struct Place {
 /// A wait of a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WaitsFor {
+    /// The addresses of the server.
+    LookUp,
     /// The connection.
     Connect,
     /// The greeting.
@@ -55,7 +57,8 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
+        Self::LookUp,
         Self::Connect,
         Self::Greeting,
         Self::Lhlo,
@@ -75,6 +78,7 @@ impl WaitsFor {
     /// In words, behind "waits for".
     pub const fn words(self) -> &'static str {
         match self {
+            Self::LookUp => "the addresses of the server",
             Self::Connect => "the connection",
             Self::Greeting => "the greeting",
             Self::Lhlo => "the reply to LHLO",

@@ -61,7 +61,7 @@ impl Dns {
         Ok(Self { servers, sockets: Semaphore::new(AT_ONCE) })
     }
 
-    /// The mail exchangers of a domain, as they came. A domain without any is an error.
+    /// The mail exchangers of a domain, the best first. A domain without any is an error.
     pub async fn mx(&self, domain: &str) -> Result<Answer<MailExchanger>, NoAnswer> {
         let found = self.look_up(domain, RecordType::MX).await?;
         let exchanger = |data: &RData| match data {
@@ -71,7 +71,12 @@ impl Dns {
             }
             _ => None,
         };
-        Ok(answer(&found, exchanger))
+        // Servers turn the order about: the best may stand at the end of a long list.
+        let mut records: Vec<_> =
+            found.answers().iter().filter_map(|its| exchanger(&its.data)).collect();
+        records.sort_by_key(|its| its.preference);
+        records.truncate(MOST_ANSWERS);
+        Ok(Answer { records, secure: false })
     }
 
     /// The addresses of a host, of both families. That it has none is final only when both
