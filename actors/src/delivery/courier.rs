@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use relais_channels::{
     client::{
-        ChosenBy, Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings,
-        Transacted,
+        ChosenBy, Connection, Converted, Errand, Handover, Outbound, Outgoing, OutgoingRcpt,
+        Settings, Transacted,
     },
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Notify, Outcome, Recipient,
-        Reply, SiteTrouble,
+        Reply, SiteTrouble, TlsWish,
     },
 };
 use relais_config::{Channel, channel::Program};
@@ -306,7 +306,8 @@ impl Courier {
             // A large one has yet to be looked at, and a round trip is nothing to it.
             let Content::Whole(octets) = content else { return None };
             let work = &message.work;
-            if !has_one_sender(work, envelope) {
+            // What asks something else of TLS may need another connection.
+            if !has_one_sender(work, envelope) || envelope.tls != TlsWish::Usual {
                 return None;
             }
             Some(((work, envelope), !octets.is_ascii(), recipients_of(work, envelope)?))
@@ -421,10 +422,15 @@ impl Courier {
     ) -> Result<Transacted, SiteTrouble> {
         // A kept connection may have been closed while it was idle: that is no failed attempt.
         for _ in 0..2 {
+            let unfit = |kept: &mut Connection| !kept.suits(delivery.tls);
+            if let Some(lax) = self.connection.take_if(unfit) {
+                lax.quit().await;
+            }
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => self.connect().await?,
+                None => self.connect(delivery.tls).await?,
             };
+            let following = following.filter(|its| connection.suits(its.tls));
             if let Ok(transacted) = connection.deliver(delivery, content, following).await {
                 self.connection = connection.is_usable().then_some(connection);
                 self.stressed |= transacted.stressed;
@@ -446,12 +452,12 @@ impl Courier {
         Attempt { outcomes, trouble: None, peer: None }
     }
 
-    async fn connect(&mut self) -> Result<Connection, SiteTrouble> {
+    async fn connect(&mut self, wish: TlsWish) -> Result<Connection, SiteTrouble> {
         let Some(next_hops) = &self.next_hops else {
             return Err(SiteTrouble::deferred(NO_HOST));
         };
-        let connected =
-            Box::pin(self.outbound.connect_from(next_hops, self.server, self.chosen_by)).await;
+        let errand = Errand { chosen_by: self.chosen_by, wish };
+        let connected = Box::pin(self.outbound.connect_from(next_hops, self.server, errand)).await;
         self.protection = None;
         let meter = self.parts.metrics.channel(&self.channel().name);
         for (result, count) in self.outbound.take_handshakes() {
@@ -560,6 +566,7 @@ fn delivery_of<'e>(
         size: envelope.size,
         eight_bit: envelope.eight_bit,
         smtputf8: envelope.smtputf8,
+        tls: envelope.tls,
         envelope_id: envelope.envelope_id.as_deref().filter(|_| is_own),
         returned: envelope.returned,
     }

@@ -30,9 +30,9 @@ use super::{
     stream::{Nearness, Stream},
 };
 use crate::{
-    mail::{Content, Dialect, Outcome, Reply, SiteTrouble},
+    mail::{Content, Dialect, Outcome, Reply, SiteTrouble, TlsWish},
     mime::{Conversion, Converter},
-    tls::{ClientTls, Demand, HandshakeRefused, Towards},
+    tls::{ClientTls, HandshakeRefused, TlsDemand, Towards},
     wire::{proxy, replies::Replies, stuff::Stuffer},
 };
 
@@ -64,6 +64,9 @@ pub struct Connection {
     expected: Vec<u8>,
     /// When the dot of the last message was sent.
     dot_at: Instant,
+    /// It is less protected than the destination is owed, since its first message said that it need
+    /// not be: no other goes this way.
+    pub(super) is_lax: bool,
 }
 
 /// A kept connection is not good for this message, and none of its content has been sent: the peer
@@ -134,6 +137,7 @@ impl Connection {
             spare: Vec::new(),
             expected: Vec::new(),
             dot_at: Instant::now(),
+            is_lax: false,
         }
     }
 
@@ -174,7 +178,7 @@ impl Connection {
     pub(super) async fn secure(
         self,
         tls: &ClientTls,
-        towards: (&str, &Demand),
+        towards: (&str, &TlsDemand),
     ) -> Result<(Self, Towards), HandshakeRefused> {
         let Self { stream, .. } = self;
         let (stream, towards) = stream.secure(tls, towards).await?;
@@ -209,6 +213,11 @@ impl Connection {
     /// The server takes messages, and offers this.
     pub(super) fn offered(&mut self, offer: Offer) {
         self.offer = offer;
+    }
+
+    /// Whether a message that asks this of TLS may go this way.
+    pub fn suits(&self, wish: TlsWish) -> bool {
+        !self.is_lax || wish == TlsWish::NotRequired
     }
 
     /// Whether a message may be announced while another is handed over.

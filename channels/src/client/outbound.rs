@@ -24,6 +24,7 @@ use super::{
     connection::Connection,
     gate::{Approach, Gate, Passage},
     opening::{FirstWords, NotOpened},
+    owed::{self, DestinationTls, Errand},
     policy::{Lost, unreachable},
     progress::WaitsFor,
     security::{ClientHandshake, Security},
@@ -31,7 +32,10 @@ use super::{
     site::{ChosenBy, Finder, Pace, Race, Reached, Server, Site, connect},
     stream::Stream,
 };
-use crate::mail::{Dialect, Enhanced, NextHop, NextHops, Outcome, Reply, SiteTrouble};
+use crate::{
+    mail::{Dialect, Enhanced, NextHop, NextHops, Outcome, Reply, SiteTrouble},
+    tls_policy::{Barred, Requirement, TlsNeed},
+};
 
 /// How the mail of one channel leaves.
 #[derive(Clone, Debug)]
@@ -51,6 +55,7 @@ struct Place<'a> {
     site: Option<(&'a Site, &'a Server)>,
     /// As the log has it.
     peer: String,
+    tls: &'a DestinationTls,
 }
 
 /// Why an address is left for the next.
@@ -112,12 +117,13 @@ impl Outbound {
         &self,
         next_hops: &NextHops,
         from: usize,
-        chosen_by: ChosenBy,
+        errand: Errand,
     ) -> Result<(Connection, usize), SiteTrouble> {
         let mut trouble = None;
         for (place, next_hop) in next_hops.iter().enumerate().skip(from) {
-            let chosen_by = if place == 0 { chosen_by } else { ChosenBy::Configuration };
-            match self.connect_chosen(next_hop, chosen_by).await {
+            let first = errand.chosen_by;
+            let chosen_by = if place == 0 { first } else { ChosenBy::Configuration };
+            match self.connect_chosen(next_hop, Errand { chosen_by, ..errand }).await {
                 Ok(connection) => return Ok((connection, place)),
                 // A refusal of our introduction is meant; anything else, another server may do better.
                 Err(refused) if refused.is_final() => return Err(refused),
@@ -135,13 +141,13 @@ impl Outbound {
     /// Connects to the first server of a next hop of the configuration that answers, and introduces
     /// us.
     pub async fn connect(&self, next_hop: &NextHop) -> Result<Connection, SiteTrouble> {
-        self.connect_chosen(next_hop, ChosenBy::Configuration).await
+        self.connect_chosen(next_hop, Errand::USUAL).await
     }
 
     async fn connect_chosen(
         &self,
         next_hop: &NextHop,
-        chosen_by: ChosenBy,
+        errand: Errand,
     ) -> Result<Connection, SiteTrouble> {
         let finder = match &self.finder {
             Some(finder) => Arc::clone(finder),
@@ -156,20 +162,24 @@ impl Outbound {
                 self.settings.progress.waits(WaitsFor::LookUp);
                 // LMTP has no domains of strangers: its hosts are those of the configuration.
                 let by_lmtp = self.dialect == Dialect::Lmtp;
-                let chosen_by = if by_lmtp { ChosenBy::Configuration } else { chosen_by };
+                let chosen_by = if by_lmtp { ChosenBy::Configuration } else { errand.chosen_by };
                 let (port, limit) = (port.unwrap_or(self.port), self.settings.connect_time);
                 let found = finder.find(name, port, chosen_by, limit).await;
                 found.map_err(|none| none.trouble(name, chosen_by))?
             }
         };
-        self.connect_site(next_hop, &site, &finder).await
+        let tls = match &self.security.tls {
+            Some(tls) => tls.destination(&site, errand).await,
+            None => DestinationTls::default(),
+        };
+        self.connect_site(next_hop, (&site, &tls), &finder).await
     }
 
     /// Connects to the servers of a site, one after the other, until one takes messages.
     async fn connect_site(
         &self,
         hop: &NextHop,
-        site: &Site,
+        (site, tls): (&Site, &DestinationTls),
         finder: &Finder,
     ) -> Result<Connection, SiteTrouble> {
         self.settings.progress.waits(WaitsFor::Connect);
@@ -188,7 +198,7 @@ impl Outbound {
                 }
             };
             slower.into_iter().for_each(|address| finder.laggards.note(address));
-            match self.connect_tcp(hop, (site, &server), stream).await {
+            match self.connect_tcp(hop, (site, &server, tls), stream).await {
                 Ok(connection) => {
                     finder.laggards.forget(server.address);
                     return Ok(connection);
@@ -214,10 +224,10 @@ impl Outbound {
     async fn connect_tcp(
         &self,
         hop: &NextHop,
-        (site, server): (&Site, &Server),
+        (site, server, tls): (&Site, &Server, &DestinationTls),
         stream: TcpStream,
     ) -> Result<Connection, Left> {
-        let place = Place { hop, site: Some((site, server)), peer: peer_of(server) };
+        let place = Place { hop, site: Some((site, server)), peer: peer_of(server), tls };
         let local = stream.local_addr().map(|its| its.ip()).ok();
         let first = Mutex::new(Some(stream));
         let peer = place.peer.as_str();
@@ -245,7 +255,8 @@ impl Outbound {
         self.settings.progress.waits(WaitsFor::Connect);
         let peer = path.display().to_string();
         let host = peer.as_str().into();
-        let place = Place { hop, site: None, peer };
+        let tls = &DestinationTls::default();
+        let place = Place { hop, site: None, peer, tls };
         let open = || async {
             let stream = limited(self.settings.connect_time, UnixStream::connect(path)).await;
             stream.map(Stream::Unix).map_err(|lost| unreachable(&place.peer, &lost))
@@ -267,9 +278,12 @@ impl Outbound {
     {
         let peer = place.peer.as_str();
         let tls = self.security.tls.as_ref();
-        let in_clear = tls.is_some_and(|tls| !tls.must && tls.failed_lately(peer));
+        let owed = self.owed(place).await;
+        let owed = owed.map_err(|why| Left::Unreachable(owed::barred(peer, &why)))?;
+        let is_needed = owed.need == TlsNeed::Must;
+        let in_clear = tls.is_some_and(|tls| !is_needed && tls.failed_lately(peer));
         let stream = open().await.map_err(Left::Unreachable)?;
-        let opening = self.opening(place, in_clear);
+        let opening = self.opening(place, (&owed, in_clear));
         match opening.open(self.connection(stream, place, &host)).await {
             Ok(connection) => Ok(connection),
             Err(NotOpened::Trouble(trouble)) => Err(Left::Answered(trouble)),
@@ -279,7 +293,7 @@ impl Outbound {
                     tls.has_failed(peer);
                 }
                 let stream = open().await.map_err(Left::Unreachable)?;
-                let opening = self.opening(place, true);
+                let opening = self.opening(place, (&owed, true));
                 let opened = opening.open(self.connection(stream, place, &host)).await;
                 opened.map_err(|(NotOpened::Trouble(trouble) | NotOpened::WithoutTls(trouble))| {
                     Left::Answered(trouble)
@@ -288,10 +302,23 @@ impl Outbound {
         }
     }
 
-    fn opening<'a>(&'a self, place: &Place<'a>, in_clear: bool) -> FirstWords<'a> {
+    /// What the server at this place is owed.
+    async fn owed(&self, place: &Place<'_>) -> Result<Requirement, Barred> {
+        match &self.security.tls {
+            Some(tls) => tls.requirement(place.tls, place.site.map(|(_, server)| server)).await,
+            None => Ok(owed::nothing()),
+        }
+    }
+
+    fn opening<'a>(
+        &'a self,
+        place: &Place<'a>,
+        (owed, in_clear): (&'a Requirement, bool),
+    ) -> FirstWords<'a> {
         let Self { dialect, port, settings, security, .. } = self;
         let Place { hop, site, .. } = *place;
-        FirstWords { dialect: *dialect, settings, security, hop, site, port: *port, in_clear }
+        let (dialect, port) = (*dialect, *port);
+        FirstWords { dialect, settings, security, hop, site, port, owed, in_clear }
     }
 
     fn connection(&self, stream: Stream, place: &Place<'_>, host: &Arc<str>) -> Connection {
@@ -308,8 +335,10 @@ impl Outbound {
         host: Arc<str>,
     ) -> Result<Connection, SiteTrouble> {
         let hop = NextHop::Unix("/test".into());
-        let place = Place { hop: &hop, site: None, peer };
-        let opened = self.opening(&place, false).open(self.connection(stream, &place, &host)).await;
+        let place = Place { hop: &hop, site: None, peer, tls: &DestinationTls::default() };
+        let owed = self.owed(&place).await.unwrap();
+        let opened =
+            self.opening(&place, (&owed, false)).open(self.connection(stream, &place, &host)).await;
         opened.map_err(|(NotOpened::Trouble(trouble) | NotOpened::WithoutTls(trouble))| trouble)
     }
 }

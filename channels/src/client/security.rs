@@ -15,7 +15,10 @@ use relais_config::{Channel, Config, channel::Program, tls::Insist};
 use tokio::time::Instant;
 
 use super::credentials::Credentials;
-use crate::tls::{ClientFiles, ClientTls, TlsError};
+use crate::{
+    tls::{ClientFiles, ClientTls, TlsError},
+    tls_policy::{ChannelRules, TlsPolicies},
+};
 
 /// The protection of one channel's connections. By default there is none.
 #[derive(Debug, Default)]
@@ -60,7 +63,9 @@ impl ClientHandshake {
 #[derive(Debug)]
 pub(super) struct TlsPolicy {
     pub(super) client: ClientTls,
-    pub(super) must: bool,
+    pub(super) rules: ChannelRules,
+    /// What destinations publish.
+    pub(super) policies: Arc<TlsPolicies>,
     /// From the first octet on.
     pub(super) implicit: bool,
     failed: Mutex<HashMap<Box<str>, Instant>>,
@@ -84,13 +89,13 @@ pub struct Securities {
 
 impl Securities {
     /// As configured. Certificates are read; passwords when they are needed.
-    pub fn load(config: &Config) -> Result<Self, TlsError> {
+    pub fn load(config: &Config, policies: &Arc<TlsPolicies>) -> Result<Self, TlsError> {
         let mut by_name = HashMap::new();
         for (place, channel) in config.channels.iter().enumerate() {
             if !matches!(channel.program, Program::Lmtp | Program::Smtp) {
                 continue;
             }
-            let security = Security::load(channel, |file| config.path(file));
+            let security = Security::load(channel, policies, |file| config.path(file));
             let security = security.map_err(|error| TlsError {
                 field: format!("channels[{place}].{}", error.field),
                 ..error
@@ -110,20 +115,26 @@ impl Securities {
 
 impl Security {
     /// As configured; `path` says where a file lies.
-    pub fn load(channel: &Channel, path: impl Fn(&Path) -> PathBuf) -> Result<Self, TlsError> {
+    pub fn load(
+        channel: &Channel,
+        policies: &Arc<TlsPolicies>,
+        path: impl Fn(&Path) -> PathBuf,
+    ) -> Result<Self, TlsError> {
         let Channel { tls, sasl, proxy_header, .. } = channel;
         let must = tls.client == Insist::Must;
         let own = tls.certificate.as_deref().zip(tls.key.as_deref());
-        let policy = (tls.client != Insist::No).then(|| {
+        let rules = ChannelRules::of(tls, &path);
+        let policy = rules.speak_tls().then(|| {
             let files = ClientFiles {
                 insists: must && tls.verify,
                 names: tls.names.clone(),
                 ca: tls.ca.as_deref().map(&path),
                 own: own.map(|(certificate, key)| (path(certificate), path(key))),
-                more: Vec::new(),
+                more: rules.table.authorities().collect(),
             };
             let client = ClientTls::load(files)?;
-            Ok(TlsPolicy { client, must, implicit: tls.implicit, failed: Mutex::default() })
+            let (policies, failed) = (Arc::clone(policies), Mutex::default());
+            Ok(TlsPolicy { client, rules, policies, implicit: tls.implicit, failed })
         });
         let credentials = sasl.credentials.as_deref().filter(|_| sasl.client != Insist::No);
         let login = credentials.map(|file| LoginPolicy {

@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::tls::{ClientStream, ClientTls, Demand, HandshakeRefused, Towards};
+use crate::tls::{ClientStream, ClientTls, HandshakeRefused, TlsDemand, Towards};
 
 /// Connected to a server.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Stream {
     pub(super) async fn secure(
         self,
         tls: &ClientTls,
-        (host, demand): (&str, &Demand),
+        (host, demand): (&str, &TlsDemand),
     ) -> Result<(Self, Towards), HandshakeRefused> {
         Ok(match self {
             Self::Tcp(stream) => {

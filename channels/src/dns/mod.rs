@@ -11,6 +11,7 @@ mod block_list;
 mod dnssec;
 mod hosts;
 mod servers;
+mod special;
 mod tlsa;
 
 use std::{
@@ -32,6 +33,7 @@ pub use block_list::reversed;
 pub use dnssec::{Exchangers, SecureDns, SecureHost};
 pub use hosts::Hosts;
 use servers::NameServers;
+pub use special::special;
 pub use tlsa::Tlsa;
 
 /// The way to name servers, shared by all who ask the same ones.

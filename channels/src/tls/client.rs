@@ -27,7 +27,7 @@ use super::{
     authorities::{read_authorities, system_authorities},
     certificate::{Part, load},
     client_stream::ClientStream,
-    demand::{Assurance, Demand},
+    demand::{Assurance, TlsDemand},
     error::{CertificateError, TlsError},
     judge::Judge,
     towards::Towards,
@@ -57,7 +57,7 @@ pub struct ClientFiles {
 struct ClientInForce {
     usual: Prepared,
     /// For connections that ask for something else.
-    others: HashMap<Demand, Prepared>,
+    others: HashMap<TlsDemand, Prepared>,
     /// The files that these were read from.
     stamps: Vec<Option<SystemTime>>,
 }
@@ -145,7 +145,7 @@ impl ClientTls {
     pub(crate) async fn connect<S>(
         &self,
         host: &str,
-        demand: &Demand,
+        demand: &TlsDemand,
         stream: S,
     ) -> Result<(ClientStream<S>, Towards), HandshakeRefused>
     where
@@ -166,7 +166,7 @@ impl ClientTls {
     }
 
     /// The settings in force for this demand; read anew where a file has changed and can be read.
-    fn prepared(&self, demand: &Demand) -> Result<Prepared, TlsError> {
+    fn prepared(&self, demand: &TlsDemand) -> Result<Prepared, TlsError> {
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = self.files.stamps();
         if in_force.stamps != stamps {
@@ -181,7 +181,7 @@ impl ClientTls {
                 }
             }
         }
-        if *demand == Demand::default() {
+        if *demand == TlsDemand::default() {
             return Ok(in_force.usual.clone());
         }
         if let Some(known) = in_force.others.get(demand) {
@@ -213,13 +213,13 @@ impl ClientFiles {
 impl ClientInForce {
     fn read(files: &ClientFiles) -> Result<Self, TlsError> {
         let stamps = files.stamps();
-        let usual = Prepared::read(files, &Demand::default())?;
+        let usual = Prepared::read(files, &TlsDemand::default())?;
         Ok(Self { usual, others: HashMap::new(), stamps })
     }
 }
 
 impl Prepared {
-    fn read(files: &ClientFiles, demand: &Demand) -> Result<Self, TlsError> {
+    fn read(files: &ClientFiles, demand: &TlsDemand) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let judge = Arc::new(files.judge(&provider, &demand.assurance)?);
         let versions = if demand.newest_only { &[&TLS13][..] } else { &[&TLS13, &TLS12] };
@@ -240,7 +240,7 @@ impl Prepared {
                 config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
             }
         };
-        if *demand != Demand::default() {
+        if *demand != TlsDemand::default() {
             config.resumption = Resumption::in_memory_sessions(SESSIONS_OF_DEMAND);
         }
         Ok(Self { config: Arc::new(config), judge })

@@ -7,7 +7,7 @@ use crate::dns::Tlsa;
 /// What a connection asks of the handshake. Sessions are resumed by connections of the same demand
 /// alone: what one was content with says nothing to another.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub struct Demand {
+pub struct TlsDemand {
     /// How the server shows who it is.
     pub assurance: Assurance,
     /// TLS 1.3 or none.
@@ -39,9 +39,17 @@ pub enum Assurance {
     },
 }
 
-impl Demand {
+impl TlsDemand {
     /// Asked of the handshake.
     pub fn of(assurance: Assurance) -> Self {
         Self { assurance, newest_only: false }
+    }
+
+    /// The name under which the records are that a certificate is judged by.
+    pub fn base(&self) -> Option<&str> {
+        match &self.assurance {
+            Assurance::Records { names, .. } => names.first().map(String::as_str),
+            _ => None,
+        }
     }
 }

@@ -27,7 +27,7 @@ pub use certificate::Certificate;
 pub use client::{ClientFiles, ClientTls, HandshakeRefused, RefusalKind};
 pub(crate) use client_stream::ClientStream;
 pub use clients::ClientCertificate;
-pub use demand::{Assurance, Demand};
+pub use demand::{Assurance, TlsDemand};
 pub use error::{CertificateError, TlsError};
 pub use failure::{FailureReason, HandshakeFailure};
 pub use secured::Secured;

@@ -1,28 +1,30 @@
 //! The decision: what is asked of TLS with one host of a destination, and why.
 //!
-//! The operator's word stands first, then DANE, then MTA-STS, then what the channel says. A message may
-//! ask for more (REQUIRETLS) or for less (`TLS-Required: No`, RFC 8689), and the latter sets aside
-//! what the destination publishes but never what the operator says.
+//! The operator's word stands first, then DANE, then MTA-STS, then what the channel says. A message whose
+//! header says `TLS-Required: No` (RFC 8689) sets aside what the destination publishes, but never what
+//! the operator says. One that came with REQUIRETLS changes nothing here: it is not handed over by a
+//! connection that does not show who the server is.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use relais_config::tls::{Insist, TlsLevel};
+use relais_config::tls::TlsLevel;
 
 use super::{
+    ChannelRules,
     sts::{StsMode, StsPolicy},
     table::TableEntry,
 };
 use crate::{
     dns::Tlsa,
     mail::TlsWish,
-    tls::{Assurance, Demand},
+    tls::{Assurance, TlsDemand},
 };
 
 /// What is known of a host and its destination.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// What the channel says of all destinations.
-    pub channel: Insist,
+    pub rules: &'a ChannelRules,
     /// The operator's word on this one.
     pub entry: Option<&'a TableEntry>,
     /// What DNSSEC says of the host.
@@ -60,7 +62,7 @@ pub struct Requirement {
     /// How far TLS is needed.
     pub need: TlsNeed,
     /// What the handshake asks for.
-    pub demand: Demand,
+    pub demand: TlsDemand,
     /// Why.
     pub basis: Basis,
 }
@@ -116,9 +118,6 @@ impl Facts<'_> {
         let decided = self.by_operator().unwrap_or_else(|| self.by_destination());
         let mut requirement = decided?;
         requirement.demand.newest_only = self.entry.is_some_and(|entry| entry.newest_only);
-        if self.wish == TlsWish::Required {
-            requirement = self.verified(requirement);
-        }
         Ok(requirement)
     }
 
@@ -126,7 +125,7 @@ impl Facts<'_> {
         let entry = self.entry?;
         let basis = Basis::Operator(entry.pattern.clone());
         let with = |need, assurance| {
-            Ok(Requirement { need, demand: Demand::of(assurance), basis: basis.clone() })
+            Ok(Requirement { need, demand: TlsDemand::of(assurance), basis: basis.clone() })
         };
         Some(match entry.level? {
             TlsLevel::No => with(TlsNeed::No, Assurance::Any),
@@ -154,14 +153,7 @@ impl Facts<'_> {
     }
 
     fn by_destination(&self) -> Result<Requirement, Barred> {
-        let usual = |basis| {
-            let need = match self.channel {
-                Insist::No => TlsNeed::No,
-                Insist::May => TlsNeed::May,
-                Insist::Must => TlsNeed::Must,
-            };
-            Ok(Requirement { need, demand: Demand::default(), basis })
-        };
+        let usual = |basis| Ok(self.rules.usual(basis));
         if self.wish == TlsWish::NotRequired {
             return usual(Basis::NotRequired);
         }
@@ -176,7 +168,7 @@ impl Facts<'_> {
                     return Err(Barred::StsHost);
                 }
                 let assurance = Assurance::Names { names: vec![self.host.to_owned()], ca: None };
-                let demand = Demand::of(assurance);
+                let demand = TlsDemand::of(assurance);
                 Ok(Requirement { need: TlsNeed::Must, demand, basis: Basis::MtaSts(policy.mode) })
             }
             Some(policy) => usual(Basis::MtaSts(policy.mode)),
@@ -199,23 +191,7 @@ impl Facts<'_> {
                 return Err(Barred::NoDane { pattern: entry.pattern.clone(), why });
             }
         };
-        Ok(Requirement { need: TlsNeed::Must, demand: Demand::of(assurance), basis })
-    }
-
-    /// REQUIRETLS: the server shows who it is, by DANE or by an authority (RFC 8689 section 4.2.1).
-    fn verified(&self, requirement: Requirement) -> Requirement {
-        let is_shown = |assurance: &Assurance| {
-            matches!(assurance, Assurance::Names { .. } | Assurance::Records { .. })
-        };
-        let Requirement { mut demand, basis, .. } = requirement;
-        if !is_shown(&demand.assurance) {
-            let names = match self.entry {
-                Some(entry) => self.names_of(entry),
-                None => Assurance::Names { names: vec![self.host.to_owned()], ca: None },
-            };
-            demand.assurance = names;
-        }
-        Requirement { need: TlsNeed::Must, demand, basis }
+        Ok(Requirement { need: TlsNeed::Must, demand: TlsDemand::of(assurance), basis })
     }
 }
 
@@ -227,6 +203,16 @@ impl Requirement {
 }
 
 impl Basis {
+    /// Who asks, in a sentence.
+    pub fn asks(&self) -> Cow<'static, str> {
+        match self {
+            Self::Channel | Self::NotRequired => "tls.client".into(),
+            Self::Operator(pattern) => format!("the policy for {pattern}").into(),
+            Self::Dane => "DANE".into(),
+            Self::MtaSts(_) => "MTA-STS".into(),
+        }
+    }
+
     /// In one word; the label of metrics.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
 //! What is asked of TLS, by everything that has a say in it.
 
+use relais_config::tls::Insist;
+
 use super::*;
 
 const HOST: &str = "mx.a.test";
@@ -30,7 +32,8 @@ fn decide(
     sts: Option<&Arc<StsPolicy>>,
     wish: TlsWish,
 ) -> String {
-    let facts = Facts { channel, entry, dane, sts, host: HOST, wish };
+    let rules = ChannelRules { client: channel, ..ChannelRules::default() };
+    let facts = Facts { rules: &rules, entry, dane, sts, host: HOST, wish };
     facts.decide().map_or_else(|barred| barred.to_string(), |its| its.to_string())
 }
 
@@ -85,7 +88,7 @@ fn the_operator_stands_before_dane_and_dane_before_mta_sts() {
 }
 
 #[test]
-fn a_message_may_ask_for_more_or_for_less_but_not_against_the_operator() {
+fn a_message_may_ask_for_less_but_not_against_the_operator() {
     use TlsLevel::{Encrypt, No};
     let (none, failed) = (DaneFound::None("it has none"), DaneFound::Failed("bogus".to_owned()));
     let (good, enforce) = (dane(&[3, 1]), sts("enforce", "mx.b.test"));
@@ -94,17 +97,9 @@ fn a_message_may_ask_for_more_or_for_less_but_not_against_the_operator() {
         (not, None, &good, &None, "TLS if offered (TLS-Required: No)"),
         (not, None, &failed, &enforce, "TLS if offered (TLS-Required: No)"),
         (not, Some(Encrypt), &none, &None, "TLS or no mail, any certificate (policy for a.test)"),
-        (required, None, &none, &None, "TLS or no mail, certificate by name (channel)"),
+        (required, None, &none, &None, "TLS if offered (channel)"),
         (required, None, &good, &None, "TLS or no mail, certificate by TLSA records (DANE)"),
-        (required, None, &dane(&[0]), &None, "TLS or no mail, certificate by name (DANE)"),
-        (required, None, &failed, &None, "DANE: bogus"),
-        (
-            required,
-            Some(No),
-            &none,
-            &None,
-            "TLS or no mail, certificate by name (policy for a.test)",
-        ),
+        (required, Some(No), &good, &None, "no TLS, any certificate (policy for a.test)"),
     ];
     for (wish, level, dane, sts, want) in rows {
         let entry = level.map(|level| entry(Some(level)));
@@ -129,8 +124,9 @@ fn a_destination_that_publishes_a_policy_gets_tls_from_a_channel_without() {
 
 #[test]
 fn unusable_records_are_left_out_and_names_of_the_table_stand_for_the_hosts() {
+    let rules = ChannelRules::default();
     let facts = |entry, dane| Facts {
-        channel: Insist::May,
+        rules: &rules,
         entry,
         dane,
         sts: None,
@@ -152,5 +148,5 @@ fn unusable_records_are_left_out_and_names_of_the_table_stand_for_the_hosts() {
     };
     let decided = facts(Some(&named), &mixed).decide().unwrap();
     let names = Assurance::Names { names: vec!["other.test".to_owned()], ca: Some(ca) };
-    assert_eq!(decided.demand, Demand { assurance: names, newest_only: true });
+    assert_eq!(decided.demand, TlsDemand { assurance: names, newest_only: true });
 }

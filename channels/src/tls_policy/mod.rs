@@ -5,14 +5,13 @@
 //! a connection to a mail server.
 
 mod decide;
-mod guard;
 mod sts;
 mod sts_cache;
 mod sts_fetch;
 mod table;
 
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -32,10 +31,10 @@ pub use table::{DestinationTable, TableEntry};
 use crate::{
     dns::{Dns, SecureDns, Unanswered},
     mail::TlsWish,
-    tls::CertificateError,
+    tls::{CertificateError, TlsDemand},
 };
 
-/// What is known of destinations, for the whole engine.
+/// What is known of destinations, for the whole engine. By default nothing is looked for.
 #[derive(Default)]
 pub struct TlsPolicies {
     secure: Option<SecureDns>,
@@ -46,11 +45,21 @@ pub struct TlsPolicies {
 #[derive(Debug, thiserror::Error)]
 pub enum PoliciesError {
     /// The trust anchor, or the system's list of name servers.
-    #[error("dns: {0}")]
+    #[error("{0}")]
     Dns(#[from] Unanswered),
     /// The authorities of policies' servers.
-    #[error("mta_sts: {0}")]
+    #[error("authorities of policies' servers: {0}")]
     Authorities(#[from] CertificateError),
+}
+
+impl PoliciesError {
+    /// The setting to look at.
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Dns(_) => "dns.trust_anchor",
+            Self::Authorities(_) => "mta_sts.ca",
+        }
+    }
 }
 
 /// What one channel looks for.
@@ -79,9 +88,16 @@ pub struct DestinationFacts {
     is_by_mx: bool,
 }
 
+impl fmt::Debug for TlsPolicies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (dane, mta_sts) = (self.secure.is_some(), self.sts.is_some());
+        f.debug_struct("TlsPolicies").field("dane", &dane).field("mta_sts", &mta_sts).finish()
+    }
+}
+
 impl TlsPolicies {
-    /// As configured: what no channel looks for is not set up. `data`: the folder of data.
-    pub fn of(config: &Config, data: &Path) -> Result<Self, PoliciesError> {
+    /// As configured: what no channel looks for is not set up.
+    pub fn of(config: &Config) -> Result<Self, PoliciesError> {
         let channels: Vec<_> = config
             .channels
             .iter()
@@ -96,7 +112,7 @@ impl TlsPolicies {
             let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
             let web =
                 Web::new(Dns::shared(servers)?, ca.as_deref(), config.mta_sts.private_addresses)?;
-            Ok::<_, PoliciesError>(StsCache::new(web, Some(data.join(STS_FOLDER))))
+            Ok::<_, PoliciesError>(StsCache::new(web, Some(config.data.join(STS_FOLDER))))
         });
         Ok(Self { secure, sts: sts.transpose()? })
     }
@@ -142,7 +158,7 @@ impl TlsPolicies {
             _ => DaneFound::NotAsked,
         };
         let sts = destination.sts.policy.as_ref();
-        Facts { channel: rules.client, entry, dane: &dane, sts, host: &host, wish }.decide()
+        Facts { rules, entry, dane: &dane, sts, host: &host, wish }.decide()
     }
 }
 
@@ -155,6 +171,22 @@ impl ChannelRules {
             mta_sts: tls.mta_sts,
             table: DestinationTable::of(tls, path),
         }
+    }
+
+    /// Whether TLS may be spoken because of them.
+    pub fn speak_tls(&self) -> bool {
+        let has_say = self.dane || self.mta_sts || !self.table.is_empty();
+        self.client != Insist::No || has_say
+    }
+
+    /// What the channel asks of every server.
+    pub fn usual(&self, basis: Basis) -> Requirement {
+        let need = match self.client {
+            Insist::No => TlsNeed::No,
+            Insist::May => TlsNeed::May,
+            Insist::Must => TlsNeed::Must,
+        };
+        Requirement { need, demand: TlsDemand::default(), basis }
     }
 
     /// Whether DANE has a say, given the entry of the destination.

@@ -12,12 +12,9 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{
-    guard::is_public,
-    sts_cache::{FETCH_TIME, FetchFault, StsSource},
-};
+use super::sts_cache::{FETCH_TIME, FetchFault, StsSource};
 use crate::{
-    dns::Dns,
+    dns::{Dns, special},
     tls::{CertificateError, WebTls, secured_towards, towards_servers},
 };
 
@@ -41,7 +38,7 @@ impl Web {
         let addresses = self.dns.addresses(host).await;
         let addresses = addresses.map_err(|error| failed(format!("{host}: {error}")))?.records;
         let mut fault = failed(format!("{host} has no address that may be asked"));
-        let allowed = addresses.into_iter().filter(|its| self.private || is_public(*its));
+        let allowed = addresses.into_iter().filter(|its| self.private || special(*its).is_none());
         for address in allowed.take(MOST_ADDRESSES) {
             match TcpStream::connect(SocketAddr::new(address, self.port)).await {
                 Ok(stream) => return self.ask(stream, host, path).await,

@@ -55,6 +55,11 @@ impl DestinationTable {
         exact(domain).or_else(|| dots.into_iter().find_map(exact))
     }
 
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The files of authorities that it names.
     pub fn authorities(&self) -> impl Iterator<Item = PathBuf> {
         self.0.iter().filter_map(|entry| entry.ca.clone())

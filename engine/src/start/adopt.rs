@@ -18,6 +18,7 @@ use relais_channels::{
     client::{Finders, Securities},
     dsn::Templates,
     tls::{ServerTls, TlsError},
+    tls_policy::TlsPolicies,
 };
 use relais_config::{Config, dispatcher::Service};
 
@@ -72,7 +73,8 @@ impl NewConfig {
         let templates = Arc::new(notice_templates(&config)?);
         let certificates = ServerTls::load(config.tls.as_ref(), &config.data)?;
         let programs = Arc::new(Programs::open(&config).map_err(StartError::from)?);
-        let securities = Securities::load(&config)?;
+        let policies = Arc::new(TlsPolicies::of(&config)?);
+        let securities = Securities::load(&config, &policies)?;
         let finders = Finders::of(&config).map_err(StartError::from)?;
         Ok(Self {
             config,

@@ -25,6 +25,7 @@ use relais_actors::{
 use relais_channels::{
     client::{Finders, Securities},
     dsn::{TemplateError, Templates},
+    tls_policy::TlsPolicies,
 };
 use relais_config::{Config, directory::Cache};
 
@@ -77,7 +78,8 @@ impl DeliveryFloor {
         };
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
-        let securities = Securities::load(&ground.config)?;
+        let policies = Arc::new(TlsPolicies::of(&ground.config)?);
+        let securities = Securities::load(&ground.config, &policies)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
         let finders = Finders::of(&ground.config)?;

@@ -8,6 +8,7 @@ use relais_actors::{
 };
 use relais_channels::{
     dns::Unanswered, dsn::TemplateError, mailbox::PartitionError, tls::TlsError,
+    tls_policy::PoliciesError,
 };
 use relais_spool::SpoolError;
 
@@ -37,6 +38,9 @@ pub enum StartError {
     /// A certificate or its key cannot be used.
     #[error("{field}: {0}", field = .0.field)]
     Tls(#[from] TlsError),
+    /// What destinations publish about TLS cannot be found out.
+    #[error("{field}: {0}", field = .0.field())]
+    TlsPolicies(#[from] PoliciesError),
     /// Name servers cannot be asked.
     #[error("dns: {0}")]
     Dns(#[from] Unanswered),
