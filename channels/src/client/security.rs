@@ -123,7 +123,7 @@ impl Security {
         let Channel { tls, sasl, proxy_header, .. } = channel;
         let must = tls.client == Insist::Must;
         let own = tls.certificate.as_deref().zip(tls.key.as_deref());
-        let rules = ChannelRules::of(tls, &path);
+        let rules = ChannelRules::of(channel, &path);
         let policy = rules.speak_tls().then(|| {
             let files = ClientFiles {
                 insists: must && tls.verify,

@@ -4,7 +4,7 @@
 //! does neither, and an upstream server without DNSSEC would fail all of its questions. Data whose proof
 //! is bogus is no answer at all.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use hickory_resolver::proto::{
     dnssec::{Proof as Validity, TrustAnchors},
@@ -48,8 +48,12 @@ impl SecureDns {
     pub fn new(servers: &[SocketAddr], trust_anchor: Option<&Path>) -> Result<Self, Unanswered> {
         let anchors = match trust_anchor {
             None => TrustAnchors::default(),
-            Some(file) => TrustAnchors::from_file(file)
-                .map_err(|error| Unanswered(format!("{}: {error}", file.display())))?,
+            Some(file) => {
+                let text = fs::read_to_string(file)
+                    .map_err(|error| Unanswered(format!("{}: {error}", file.display())))?;
+                let keys = anchors_of(&text);
+                keys.map_err(|error| Unanswered(format!("{}: {error}", file.display())))?
+            }
         };
         let servers = NameServers::new(servers, Some(Arc::new(anchors)))?;
         Ok(Self { servers, sockets: Semaphore::new(AT_ONCE) })
@@ -109,6 +113,29 @@ impl SecureDns {
             }
         }
     }
+}
+
+/// DNSKEY records as zone files have them, where class and time to live may be absent.
+fn anchors_of(text: &str) -> Result<TrustAnchors, String> {
+    let mut whole = String::with_capacity(text.len());
+    for line in text.lines() {
+        let line = line.split(';').next().unwrap_or_default();
+        let words: Vec<_> = line.split_ascii_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            [_, rest @ ..] if rest.iter().any(|word| word.eq_ignore_ascii_case("DS")) => {
+                return Err("a DS record is no key: DNSKEY records are expected".to_owned());
+            }
+            [name, kind, rest @ ..] if kind.eq_ignore_ascii_case("DNSKEY") => {
+                whole += &format!("{name} IN DNSKEY {}\n", rest.join(" "));
+            }
+            words => whole += &format!("{}\n", words.join(" ")),
+        }
+    }
+    if whole.is_empty() {
+        return Err("it holds no DNSKEY record".to_owned());
+    }
+    whole.parse().map_err(|error| format!("it is no list of DNSKEY records: {error}"))
 }
 
 /// RFC 7672 section 2.2.2: the name at the end of a chain of aliases that is proved as a whole, then
@@ -171,6 +198,23 @@ mod tests {
         let mut record = Record::from_rdata(absolute(name).unwrap(), 60, data);
         record.proof = proof;
         record
+    }
+
+    #[test]
+    fn trust_anchors_are_read_as_the_tools_write_them() {
+        const KEY: &str = "257 3 13 orp9Ik6tjkgV5h5a6Qa6PipYdAwLJpGyH7m/JpA0iAF5UwvAYhtseKRhvdmf\
+                           gWsuo39TqsiuiOqMGciB/cWfig==";
+        for text in [
+            format!(". DNSKEY {KEY}"),
+            format!("\n; by hand\n. 172800 IN DNSKEY {KEY} ;{{id = 1532 (ksk)}}\n"),
+            format!(".\tIN\tDNSKEY\t{KEY}\n"),
+        ] {
+            assert_eq!(anchors_of(&text).map(|its| its.len()), Ok(1), "{text}");
+        }
+        assert!(anchors_of(&format!("a.test. dnskey {KEY}")).is_ok());
+        for text in ["", "; nothing", ". IN DS 1532 13 2 8d5d", "nonsense", ". DNSKEY 257 3 13 !"] {
+            assert!(anchors_of(text).is_err(), "{text}");
+        }
     }
 
     #[test]

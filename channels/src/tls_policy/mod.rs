@@ -11,6 +11,7 @@ mod sts_fetch;
 mod table;
 
 use std::{
+    collections::HashMap,
     fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -18,8 +19,8 @@ use std::{
 };
 
 use relais_config::{
-    Config,
-    tls::{Insist, TlsLevel, TlsSides},
+    Channel, Config,
+    tls::{Insist, TlsLevel},
 };
 
 pub use decide::{Barred, Basis, DaneFound, Facts, Requirement, TlsNeed};
@@ -37,7 +38,8 @@ use crate::{
 /// What is known of destinations, for the whole engine. By default nothing is looked for.
 #[derive(Default)]
 pub struct TlsPolicies {
-    secure: Option<SecureDns>,
+    /// By the name servers of channels; none: those of the section `dns`.
+    secure: HashMap<Box<[SocketAddr]>, SecureDns>,
     sts: Option<StsCache<Web>>,
 }
 
@@ -73,6 +75,8 @@ pub struct ChannelRules {
     pub mta_sts: bool,
     /// The operator's word on single ones.
     pub table: DestinationTable,
+    /// Name servers of its own.
+    pub nameservers: Box<[SocketAddr]>,
 }
 
 /// A destination, and what it says itself.
@@ -90,7 +94,7 @@ pub struct DestinationFacts {
 
 impl fmt::Debug for TlsPolicies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dane, mta_sts) = (self.secure.is_some(), self.sts.is_some());
+        let (dane, mta_sts) = (!self.secure.is_empty(), self.sts.is_some());
         f.debug_struct("TlsPolicies").field("dane", &dane).field("mta_sts", &mta_sts).finish()
     }
 }
@@ -98,15 +102,18 @@ impl fmt::Debug for TlsPolicies {
 impl TlsPolicies {
     /// As configured: what no channel looks for is not set up.
     pub fn of(config: &Config) -> Result<Self, PoliciesError> {
-        let channels: Vec<_> = config
-            .channels
-            .iter()
-            .map(|channel| ChannelRules::of(&channel.tls, |file| config.path(file)))
-            .collect();
+        let rules = |channel| ChannelRules::of(channel, |file| config.path(file));
+        let channels: Vec<_> = config.channels.iter().map(rules).collect();
         let servers: &[SocketAddr] = &config.dns.servers;
         let anchor = config.dns.trust_anchor.as_deref().map(|file| config.path(file));
-        let has_dane = channels.iter().any(|rules| rules.dane || rules.table.has_dane());
-        let secure = has_dane.then(|| SecureDns::new(servers, anchor.as_deref())).transpose()?;
+        let mut secure = HashMap::new();
+        for rules in channels.iter().filter(|rules| rules.dane || rules.table.has_dane()) {
+            let own = &rules.nameservers;
+            if !secure.contains_key(own) {
+                let asked = if own.is_empty() { servers } else { own };
+                secure.insert(own.clone(), SecureDns::new(asked, anchor.as_deref())?);
+            }
+        }
         let has_sts = channels.iter().any(|rules| rules.mta_sts || rules.table.has_mta_sts());
         let sts = has_sts.then(|| {
             let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
@@ -132,7 +139,7 @@ impl TlsPolicies {
             Some(cache) if wants_sts => cache.find(&domain, now()).await,
             _ => StsFound::default(),
         };
-        let exchangers = match &self.secure {
+        let exchangers = match self.secure.get(&rules.nameservers) {
             Some(secure) if is_by_mx && rules.wants_dane(entry) => {
                 Some(secure.exchangers(&domain).await.map_err(|error| error.to_string()))
             }
@@ -151,7 +158,7 @@ impl TlsPolicies {
     ) -> Result<Requirement, Barred> {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let entry = rules.table.find(&destination.domain);
-        let dane = match &self.secure {
+        let dane = match self.secure.get(&rules.nameservers) {
             Some(secure) if rules.wants_dane(entry) => {
                 destination.dane(secure, (&host, port)).await
             }
@@ -164,12 +171,14 @@ impl TlsPolicies {
 
 impl ChannelRules {
     /// As configured; `path` says where a file lies.
-    pub fn of(tls: &TlsSides, path: impl Fn(&Path) -> PathBuf) -> Self {
+    pub fn of(channel: &Channel, path: impl Fn(&Path) -> PathBuf) -> Self {
+        let tls = &channel.tls;
         Self {
             client: tls.client,
             dane: tls.dane,
             mta_sts: tls.mta_sts,
             table: DestinationTable::of(tls, path),
+            nameservers: channel.nameservers.as_slice().into(),
         }
     }
 
