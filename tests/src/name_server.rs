@@ -30,7 +30,8 @@ impl NameServer {
         Self::serve(|folder, port| {
             let mut config = server_section(folder, port) + "zone:\n";
             for (zone, records) in zones {
-                config += &format!("  - domain: {zone}\n    file: {}\n", write(folder, zone, records));
+                config +=
+                    &format!("  - domain: {zone}\n    file: {}\n", write(folder, zone, records));
             }
             (config, zones.first().map_or("", |(zone, _)| zone).to_owned())
         })

@@ -4,13 +4,13 @@
 use std::{
     fs,
     path::Path,
-    process::Command,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use relais_tests::{
     Authority, Dialogue, Instance, NameServer, Receiver, Settings, Signed, eventually, message,
-    needs, needs_root, succeed,
+    needs, needs_root, succeed, within,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -34,7 +34,8 @@ impl World {
         let authority = Authority::new(&folder.path().join("ca"));
         let (certificate, key) = authority.sign("mx", &HOSTS, 2090);
         let chain = folder.path().join("chain.pem");
-        let all = [&certificate, &authority.file()].map(|file| fs::read_to_string(file).expect("PEM"));
+        let all =
+            [&certificate, &authority.file()].map(|file| fs::read_to_string(file).expect("PEM"));
         fs::write(&chain, all.concat()).expect("a file");
         let postfix = Receiver::postfix(&format!(
             "virtual_mailbox_domains = static:all\nsmtpd_tls_security_level = may\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}",
@@ -44,7 +45,8 @@ impl World {
         let own = digest(&certificate, "-pubkey | openssl pkey -pubin");
         let anchor = digest(&authority.file(), "| openssl x509");
         let zones = zones(postfix.port, &own, &anchor);
-        let zones = zones.each_ref().map(|(zone, records, signed)| (*zone, records.as_str(), *signed));
+        let zones =
+            zones.each_ref().map(|(zone, records, signed)| (*zone, records.as_str(), *signed));
         let names = NameServer::signed(&zones, &folder.path().join("anchor"));
         Self { postfix, names, authority, folder }
     }
@@ -95,7 +97,9 @@ fn came_to(instance: &Instance, host: &str) -> String {
         let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         found = lines.find(|line| {
             let action = line["action"].as_str().unwrap_or_default();
-            line["channel"] == "tcp_out" && line["host"] == host && ["D", "Q", "R"].contains(&action)
+            line["channel"] == "tcp_out"
+                && line["host"] == host
+                && ["D", "Q", "R"].contains(&action)
         });
         found.is_some()
     });
@@ -135,7 +139,8 @@ fn dane_is_kept_to() {
             ("plain.test", host("x", &format!("3 1 1 {wrong}")), Signed::No),
         ]
     });
-    let policies = "policies: {\"none.secure.test\": (level: Dane), \"wrong.secure.test\": (level: Encrypt)}";
+    let policies =
+        "policies: {\"none.secure.test\": (level: Dane), \"wrong.secure.test\": (level: Encrypt)}";
     let instance = Instance::new(world.settings("dane: true", ""));
     let running = instance.start();
     let rows = [
@@ -147,7 +152,11 @@ fn dane_is_kept_to() {
         ("none.secure.test", "D 250", "not verified"),
         ("x.plain.test", "D 250", "not verified"),
         ("tahost.secure.test", "Q 451 4.7.5", "TLS handshake with"),
-        ("wrong.secure.test", "Q 451 4.7.5", "none of the domain's TLSA records is about its certificate"),
+        (
+            "wrong.secure.test",
+            "Q 451 4.7.5",
+            "none of the domain's TLSA records is about its certificate",
+        ),
         ("x.bogus.test", "Q 451 4.7.5", "is handed no mail: DANE"),
     ];
     for (host, ..) in rows {
@@ -168,6 +177,153 @@ fn dane_is_kept_to() {
     assert!(came.starts_with("Q 451 4.7.5") && came.contains("asks for DANE, and"), "{came}");
     let came = came_to(&instance, "wrong.secure.test");
     assert!(came.starts_with("D 250") && came.contains("policy for wrong.secure.test"), "{came}");
+}
+
+/// A server of HTTPS that has the policies of domains as files `mta-sts.DOMAIN` in a folder: of Python's
+/// library, on port 443. `moved.` names are sent elsewhere.
+struct PolicyServer {
+    python: Child,
+    folder: TempDir,
+}
+
+impl PolicyServer {
+    fn start(authority: &Authority, hosts: &[&str]) -> Self {
+        let (certificate, key) = authority.sign("web", hosts, 2090);
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = format!(
+            r#"
+import http.server, os, ssl
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        host = self.headers["Host"]
+        if "moved" in host:
+            self.send_response(301)
+            self.send_header("Location", "https://mta-sts.enforce.plain.test" + self.path)
+            self.end_headers()
+            return
+        name = os.path.join({folder:?}, os.path.basename(host))
+        if self.path != "/.well-known/mta-sts.txt" or not os.path.exists(name):
+            self.send_error(404)
+            return
+        text = open(name, "rb").read()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html" if "html" in host else "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 443), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain({certificate:?}, {key:?})
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"#,
+            folder = folder.path().display().to_string(),
+            certificate = certificate.display().to_string(),
+            key = key.display().to_string(),
+        );
+        let python = Command::new("python3")
+            .args(["-c", &script])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Python runs");
+        let server = Self { python, folder };
+        let is_up = || std::net::TcpStream::connect(("127.0.0.1", 443)).is_ok();
+        assert!(within(PATIENCE, is_up), "no server of HTTPS");
+        server
+    }
+
+    fn publishes(&self, domain: &str, policy: &str) {
+        let file = self.folder.path().join(format!("mta-sts.{domain}"));
+        fs::write(file, policy).expect("a file");
+    }
+}
+
+impl Drop for PolicyServer {
+    fn drop(&mut self) {
+        let _ = self.python.kill();
+        let _ = self.python.wait();
+    }
+}
+
+fn policy(mode: &str, mx: &str) -> String {
+    format!("version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: 86400\r\n")
+}
+
+#[test]
+fn mta_sts_is_kept_to() {
+    if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl", "python3"]) || !needs_root() {
+        return;
+    }
+    if std::net::TcpListener::bind(("127.0.0.1", 443)).is_err() {
+        println!("skipped: port 443 is taken");
+        return;
+    }
+    let domains = ["enforce", "testing", "other", "named", "mismatch", "moved", "html", "none"];
+    let world = World::new(|_, _, _| {
+        let records = |domain: &&str| {
+            format!(
+                "{domain} MX 10 mx.{domain}\nmx.{domain} A 127.0.0.1\n\
+                 _mta-sts.{domain} TXT \"v=STSv1; id=1;\"\nmta-sts.{domain} A 127.0.0.1\n"
+            )
+        };
+        let plain: String = domains.iter().map(records).collect();
+        let without = "norecord MX 10 mx.norecord\nmx.norecord A 127.0.0.1\n";
+        [
+            ("secure.test", String::new(), Signed::No),
+            ("bogus.test", String::new(), Signed::No),
+            ("plain.test", plain + without, Signed::No),
+        ]
+    });
+    let hosts: Vec<_> =
+        domains.iter().map(|domain| format!("mta-sts.{domain}.plain.test")).collect();
+    let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+    let web = PolicyServer::start(&world.authority, &hosts);
+    let own = |domain: &str, mode| web.publishes(domain, &policy(mode, &format!("mx.{domain}")));
+    own("enforce.plain.test", "enforce");
+    own("testing.plain.test", "testing");
+    own("mismatch.plain.test", "enforce");
+    own("html.plain.test", "enforce");
+    own("none.plain.test", "none");
+    web.publishes("named.plain.test", &policy("enforce", "*.named.plain.test"));
+    web.publishes("other.plain.test", &policy("enforce", "mx.elsewhere.test"));
+    let ca = world.authority.file();
+    let sections = format!(", mta_sts: (ca: {ca:?}, private_addresses: true)");
+    let instance = Instance::new(world.settings("mta_sts: true", &sections));
+    let running = instance.start();
+    let rows = [
+        ("enforce.plain.test", "D 250", "verified; MTA-STS enforce"),
+        ("named.plain.test", "D 250", "verified; MTA-STS enforce"),
+        ("testing.plain.test", "D 250", "verified; MTA-STS testing"),
+        // The certificate is for other names.
+        ("mismatch.plain.test", "Q 451 4.7.5", "its certificate is for other names"),
+        ("other.plain.test", "Q 451 4.7.5", "MTA-STS policy does not allow this host"),
+        // Without a policy that can be fetched it is as if there were none.
+        ("moved.plain.test", "D 250", "not verified"),
+        ("html.plain.test", "D 250", "not verified"),
+        ("none.plain.test", "D 250", "not verified"),
+        ("norecord.plain.test", "D 250", "not verified"),
+    ];
+    for (host, ..) in rows {
+        send(&instance, host);
+    }
+    for (host, begins, has) in rows {
+        let came = came_to(&instance, host);
+        assert!(came.starts_with(begins) && came.contains(has), "{host}: {came}");
+    }
+    drop(running);
+    // The policy is known after a restart, whatever has become of the server: no mail leaves for a host
+    // that it does not allow.
+    drop(web);
+    let kept = instance.data().join("mta-sts/other.plain.test");
+    assert!(kept.exists(), "{kept:?}");
+    let _running = instance.start();
+    send(&instance, "other.plain.test");
+    let refused = || {
+        let log = instance.log();
+        log.lines().filter(|line| line.contains("does not allow this host")).count() >= 2
+    };
+    eventually("the policy is obeyed again", PATIENCE, refused);
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
