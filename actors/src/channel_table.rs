@@ -230,7 +230,7 @@ pub fn next_hops(channel: &Channel, host: &str) -> Option<NextHops> {
     })
 }
 
-/// Whose choice the first next hop is, for mail to this address: the sender's, where the channel
+/// The one who chose the first next hop of mail to this address: the sender, where the channel
 /// goes by the host and that is the address's own domain.
 pub fn chosen_by(channel: &Channel, host: &str, address: &str) -> ChosenBy {
     let follows = channel.multigate || channel.daemon.is_none();

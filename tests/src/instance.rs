@@ -219,7 +219,11 @@ impl Instance {
         for (has, file) in [(self.has_hosts, HOSTS), (self.has_name_servers, RESOLV)] {
             if has {
                 let path = self.path(file).display().to_string();
-                mounts += &format!("mount --bind '{path}' /etc/{file} && ");
+                mounts += "mount --bind '";
+                mounts += &path;
+                mounts += "' /etc/";
+                mounts += file;
+                mounts += " && ";
             }
         }
         if mounts.is_empty() {

@@ -21,7 +21,7 @@ pub struct OddNames {
 }
 
 /// An answer of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum OddAnswer {
     /// None at all.
     Silence,

@@ -278,7 +278,7 @@ fn the_last_resort_takes_what_no_other_server_takes() {
     eventually("three are delivered", PATIENCE, || a.total() + c.total() == 3);
     assert!(a.seen().contains_key("plain.where.test@load.test"));
     assert_eq!(c.total(), 2, "{:?}", c.seen());
-    // What is nowhere for good comes back all the same.
+    // Mail for a place that is nowhere comes back all the same.
     for host in ["gone", "null"] {
         let got = came_to(&instance, &format!("{host}.where.test"));
         assert!(got.starts_with('R'), "{got}");
@@ -310,6 +310,59 @@ fn without_dns_the_file_of_hosts_alone_is_asked() {
     eventually("it is delivered, too", PATIENCE, || a.total() == 2);
 }
 
+#[test]
+fn an_operator_sees_where_mail_would_go_and_what_is_in_the_way() {
+    if !needs(&[NameServer::PROGRAM]) {
+        return;
+    }
+    let server = NameServer::start(&[("where.test", ZONE)]);
+    let own = format!("nameservers: [\"127.0.0.1:{}\"]", server.port);
+    let fields = "lastresort: \"c.where.test\", interface_address: [\"192.0.2.1\"]";
+    let allowed = format!("{own}, private_addresses: true, {fields}");
+    let instance = Instance::new(by_dns(&allowed));
+    let port = instance.settings.smtp;
+    let asked = |instance: &Instance, domain: &str| {
+        let address = format!("bob@{domain}.where.test");
+        let ask = [&address, "--dns", "--client", "127.0.0.1"];
+        let shown = instance.relais("route", &ask);
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        (instance.json("route", &ask).remove(0)["results"][0]["dns"].take(), shown)
+    };
+    let (dns, shown) = asked(&instance, "pref");
+    let want = serde_json::json!([
+        {"name": "pref.where.test", "mx": true, "servers": [
+            {"host": "a.where.test", "address": format!("127.0.0.2:{port}"), "preference": 10},
+            {"host": "b.where.test", "address": format!("127.0.0.3:{port}"), "preference": 20},
+        ]},
+        {"name": "c.where.test", "mx": false, "servers": [
+            {"host": "c.where.test", "address": format!("127.0.0.4:{port}")},
+        ]},
+    ]);
+    assert_eq!(dns, want);
+    assert!(shown.contains("pref.where.test by MX records, in the order of attempts"), "{shown}");
+    let (dns, shown) = asked(&instance, "null");
+    assert!(dns[0]["reply"].as_str().unwrap().starts_with("556 5.1.10"), "{dns}");
+    assert!(shown.contains("null.where.test has no server: 556 5.1.10"), "{shown}");
+    let (dns, shown) = asked(&instance, "behind");
+    let left_out = dns[0]["left_out"].as_array().unwrap().iter();
+    let mut who: Vec<_> = left_out.map(|its| its["who"].as_str().unwrap()).collect();
+    who.sort_unstable();
+    assert_eq!(who, ["a.where.test", "b.where.test", "us.where.test"], "{dns}");
+    assert!(shown.contains("this machine is in the list"), "{shown}");
+    // Without being asked nobody asks name servers.
+    let plain = instance.json("route", &["bob@pref.where.test", "--client", "127.0.0.1"]);
+    assert_eq!(plain[0]["results"][0]["dns"], Value::Null);
+    let checked = instance.relais("check", &[]);
+    let checked = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
+    assert!(checked.contains("192.0.2.1 is no address of this machine"), "{checked}");
+    let _running = instance.start();
+    let a = sink(2, port);
+    send(&instance, "plain.where.test");
+    let got = came_to(&instance, "plain.where.test");
+    assert!(got.starts_with("Q 451 4.4.1") && got.contains("interface_address 192.0.2.1"), "{got}");
+    assert_eq!(a.connections(), 0);
+}
+
 /// RFC 1035 section 3.2.2 and RFC 3596.
 const A: u16 = 1;
 const MX: u16 = 15;
@@ -320,19 +373,15 @@ const REFUSED: u8 = 5;
 
 #[test]
 fn faults_that_pass_keep_mail_waiting_and_never_read_as_nobody() {
-    let names = OddNames::start(|name, kind| match (name.split('.').next(), kind) {
-        // The address record fails for a moment; there is none of the other family.
-        (Some("a"), A) | (Some("six"), AAAA) => OddAnswer::Code(SERVFAIL),
-        (Some("refused"), A | AAAA) => OddAnswer::Code(REFUSED),
-        // Address records never stand in for MX records that nobody could tell.
-        (Some("mx"), MX) => OddAnswer::Code(SERVFAIL),
-        (Some("mx"), A) => OddAnswer::Address([127, 0, 0, 2]),
-        // Servers deny the name where it has no address of one family.
-        (Some("denied"), AAAA) => OddAnswer::Code(NXDOMAIN),
-        (Some("denied"), A) => OddAnswer::Address([127, 0, 0, 2]),
-        (Some("half"), AAAA) => OddAnswer::Code(SERVFAIL),
-        (Some("half"), A) => OddAnswer::Address([127, 0, 0, 2]),
-        (Some("silent"), _) => OddAnswer::Silence,
+    let names = OddNames::start(|name, kind| match (name.split('.').next().unwrap_or(""), kind) {
+        // The address records of one family fail for a moment, and there are none of the other; address
+        // records never stand in for MX records that nobody could tell.
+        ("a", A) | ("six" | "half", AAAA) | ("mx", MX) => OddAnswer::Code(SERVFAIL),
+        ("refused", A | AAAA) => OddAnswer::Code(REFUSED),
+        // Servers deny a name where it has no address of one family.
+        ("denied", AAAA) => OddAnswer::Code(NXDOMAIN),
+        ("mx" | "denied" | "half", A) => OddAnswer::Address([127, 0, 0, 2]),
+        ("silent", _) => OddAnswer::Silence,
         _ => OddAnswer::Code(0),
     });
     let instance = Instance::new(asking(&[names.port], ""));

@@ -7,6 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use relais_channels::mail::Trip;
 use relais_spool::{Class, EntryState, RecipientReplies, ScannedEntry, Spool, SpoolError};
 use tokio::time::Instant;
 use tracing::warn;
@@ -37,11 +38,11 @@ impl Queue {
         &mut self,
         news: Case,
         left: EntryState,
-        (replies, protection): (RecipientReplies, Option<Arc<str>>),
+        (replies, trip): (RecipientReplies, Option<Arc<Trip>>),
     ) {
         let entry = news.entry;
         let was = left.owing(news.recipients);
-        let amendment = Amendment::new(entry.waiting(), was).with(replies).over(protection);
+        let amendment = Amendment::new(entry.waiting(), was).with(replies).over(trip);
         self.amend(&news.destination, &entry, amendment);
         self.tracker.finish(entry.id, entry.entry);
         if was.open() == 0 {

@@ -53,7 +53,7 @@ impl Queue {
     }
 
     fn settle_entry(&mut self, destination: &Destination, settled: Settled, now: u64) {
-        let Settled { entry, attempt, counts, success_notices: reached, protection, .. } = settled;
+        let Settled { entry, attempt, counts, success_notices: reached, trip, .. } = settled;
         let key = entry.key();
         let channel = self.channels.channel(destination.channel);
         let after = After::of(channel, &entry, &attempt, now);
@@ -79,7 +79,7 @@ impl Queue {
                 let news = Case { behind: failed.map(Box::new), ..case(success(channel), reached) };
                 let waits = after.failed == 0 && after.state != EntryState::Done;
                 let left = if waits { after.state } else { after.meanwhile };
-                self.owe(news, left, (said.replies, protection));
+                self.owe(news, left, (said.replies, trip));
             }
             Consequence::OwesFailure => {
                 let then = Some(after.state);
@@ -87,12 +87,12 @@ impl Queue {
                 self.notices.begin_failure(key);
                 self.news.tell(vec![case]);
                 let amendment = Amendment::new(entry.waiting(), after.meanwhile).with(said.replies);
-                let amendment = amendment.over(protection);
+                let amendment = amendment.over(trip);
                 self.amend(destination, &entry, amendment);
             }
             Consequence::OwesNothing => {
                 let amendment = Amendment::new(entry.waiting(), after.state).with(said.replies);
-                let amendment = amendment.over(protection);
+                let amendment = amendment.over(trip);
                 self.amend(destination, &entry, amendment);
                 self.move_on(destination, entry, after.state, stranded);
             }

@@ -336,7 +336,7 @@ const OF_SMTP: [(At, [&str; 8]); 4] = [
     (At::Dot2, ["D 2.0.0, D 2.0.0"; 8]),
 ];
 
-/// What comes of each cell that is not as it should be.
+/// The cells whose outcomes are not as they should be.
 async fn differing(dialect: Dialect, rows: impl Iterator<Item = (At, [&str; 8])>) -> String {
     let mut wrong = String::new();
     for (at, wanted) in rows {

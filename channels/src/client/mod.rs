@@ -37,7 +37,7 @@ pub use rendition::Converted;
 pub use security::{ClientHandshake, Securities, Security};
 pub use servers::AtServers;
 pub use settings::{ConnectionLimits, Settings};
-pub use site::{ChosenBy, Finder, Finders, LeftOut, NoSite, Server, Site};
+pub use site::{ChosenBy, Finder, Finders, LeftOut, NoSite, Server, Site, is_of_this_machine};
 
 #[cfg(test)]
 mod dialect_tests;

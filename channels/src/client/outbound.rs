@@ -49,7 +49,7 @@ pub struct Outbound {
 }
 
 /// A place to say the first words to.
-struct Place<'a> {
+struct Callee<'a> {
     hop: &'a NextHop,
     /// Not of a UNIX socket.
     site: Option<(&'a Site, &'a Server)>,
@@ -197,7 +197,9 @@ impl Outbound {
                     continue;
                 }
             };
-            slower.into_iter().for_each(|address| finder.laggards.note(address));
+            for address in slower {
+                finder.laggards.note(address);
+            }
             match self.connect_tcp(hop, (site, &server, tls), stream).await {
                 Ok(connection) => {
                     finder.laggards.forget(server.address);
@@ -227,11 +229,12 @@ impl Outbound {
         (site, server, tls): (&Site, &Server, &DestinationTls),
         stream: TcpStream,
     ) -> Result<Connection, Left> {
-        let place = Place { hop, site: Some((site, server)), peer: peer_of(server), tls };
+        let place = Callee { hop, site: Some((site, server)), peer: peer_of(server), tls };
         let local = stream.local_addr().map(|its| its.ip()).ok();
         let first = Mutex::new(Some(stream));
         let peer = place.peer.as_str();
         let open = || async {
+            self.settings.progress.waits(WaitsFor::Connect);
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
             let stream = match first {
                 Some(stream) => Ok(stream),
@@ -252,12 +255,12 @@ impl Outbound {
     }
 
     async fn connect_unix(&self, hop: &NextHop, path: &Path) -> Result<Connection, SiteTrouble> {
-        self.settings.progress.waits(WaitsFor::Connect);
         let peer = path.display().to_string();
         let host = peer.as_str().into();
         let tls = &DestinationTls::default();
-        let place = Place { hop, site: None, peer, tls };
+        let place = Callee { hop, site: None, peer, tls };
         let open = || async {
+            self.settings.progress.waits(WaitsFor::Connect);
             let stream = limited(self.settings.connect_time, UnixStream::connect(path)).await;
             stream.map(Stream::Unix).map_err(|lost| unreachable(&place.peer, &lost))
         };
@@ -269,7 +272,7 @@ impl Outbound {
     /// and need not be.
     async fn opened<Opened>(
         &self,
-        place: &Place<'_>,
+        place: &Callee<'_>,
         host: Arc<str>,
         open: impl Fn() -> Opened,
     ) -> Result<Connection, Left>
@@ -303,7 +306,7 @@ impl Outbound {
     }
 
     /// What the server at this place is owed.
-    async fn owed(&self, place: &Place<'_>) -> Result<Requirement, Barred> {
+    async fn owed(&self, place: &Callee<'_>) -> Result<Requirement, Barred> {
         match &self.security.tls {
             Some(tls) => tls.requirement(place.tls, place.site.map(|(_, server)| server)).await,
             None => Ok(owed::nothing()),
@@ -312,16 +315,16 @@ impl Outbound {
 
     fn opening<'a>(
         &'a self,
-        place: &Place<'a>,
+        place: &Callee<'a>,
         (owed, in_clear): (&'a Requirement, bool),
     ) -> FirstWords<'a> {
         let Self { dialect, port, settings, security, .. } = self;
-        let Place { hop, site, .. } = *place;
+        let Callee { hop, site, .. } = *place;
         let (dialect, port) = (*dialect, *port);
         FirstWords { dialect, settings, security, hop, site, port, owed, in_clear }
     }
 
-    fn connection(&self, stream: Stream, place: &Place<'_>, host: &Arc<str>) -> Connection {
+    fn connection(&self, stream: Stream, place: &Callee<'_>, host: &Arc<str>) -> Connection {
         let (peer, host) = (place.peer.clone(), Arc::clone(host));
         Connection::new(stream, peer, host, self.dialect, &self.settings)
     }
@@ -335,7 +338,7 @@ impl Outbound {
         host: Arc<str>,
     ) -> Result<Connection, SiteTrouble> {
         let hop = NextHop::Unix("/test".into());
-        let place = Place { hop: &hop, site: None, peer, tls: &DestinationTls::default() };
+        let place = Callee { hop: &hop, site: None, peer, tls: &DestinationTls::default() };
         let owed = self.owed(&place).await.unwrap();
         let opened =
             self.opening(&place, (&owed, false)).open(self.connection(stream, &place, &host)).await;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// Records of one kind; at least one.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Answer<T> {
+pub struct Records<T> {
     /// In the order of the wire.
     pub records: Vec<T>,
     /// DNSSEC proves all of them.
@@ -61,10 +61,10 @@ impl NoAnswer {
 }
 
 impl Addresses {
-    /// What the two questions, each for one family, come to.
+    /// Both families together, each asked for by itself.
     pub(super) fn of(
-        v4: Result<Answer<IpAddr>, NoAnswer>,
-        v6: Result<Answer<IpAddr>, NoAnswer>,
+        v4: Result<Records<IpAddr>, NoAnswer>,
+        v6: Result<Records<IpAddr>, NoAnswer>,
         canonical: Option<String>,
     ) -> Result<Self, NoAnswer> {
         match (v4, v6) {
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_host_has_no_address_only_when_both_families_say_so() {
-        let one = |ip: &str| Ok(Answer { records: vec![ip.parse().unwrap()], secure: true });
+        let one = |ip: &str| Ok(Records { records: vec![ip.parse().unwrap()], secure: true });
         let none = |name: &str| {
             Err(match name {
                 "nx" => NoAnswer::NoSuchName,

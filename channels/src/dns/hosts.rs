@@ -14,11 +14,11 @@ use std::{
 #[derive(Debug)]
 pub struct Hosts {
     path: PathBuf,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<KeptHosts>>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptHosts {
     /// When it changed, and its octets.
     stamp: Option<(SystemTime, u64)>,
     looked: Instant,
@@ -73,7 +73,7 @@ impl Hosts {
             file.take(LARGEST).read_to_end(&mut text)?;
         }
         let names = Arc::new(names_of(&String::from_utf8_lossy(&text)));
-        *kept = Some(Kept { stamp, looked: Instant::now(), names: Arc::clone(&names) });
+        *kept = Some(KeptHosts { stamp, looked: Instant::now(), names: Arc::clone(&names) });
         Ok(names)
     }
 }

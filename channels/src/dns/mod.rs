@@ -28,7 +28,7 @@ use hickory_resolver::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 
-pub use answer::{Addresses, Answer, MailExchanger, NoAnswer, Unanswered};
+pub use answer::{Addresses, MailExchanger, NoAnswer, Records, Unanswered};
 pub use block_list::reversed;
 pub use dnssec::{Exchangers, SecureDns, SecureHost};
 pub use hosts::Hosts;
@@ -64,7 +64,7 @@ impl Dns {
     }
 
     /// The mail exchangers of a domain, the best first. A domain without any is an error.
-    pub async fn mx(&self, domain: &str) -> Result<Answer<MailExchanger>, NoAnswer> {
+    pub async fn mx(&self, domain: &str) -> Result<Records<MailExchanger>, NoAnswer> {
         let found = self.look_up(domain, RecordType::MX).await?;
         let exchanger = |data: &RData| match data {
             RData::MX(mx) => {
@@ -78,7 +78,7 @@ impl Dns {
             found.answers().iter().filter_map(|its| exchanger(&its.data)).collect();
         records.sort_by_key(|its| its.preference);
         records.truncate(MOST_ANSWERS);
-        Ok(Answer { records, secure: false })
+        Ok(Records { records, secure: false })
     }
 
     /// The addresses of a host, of both families. That it has none is final only when both
@@ -163,9 +163,9 @@ impl Dns {
 }
 
 /// The records of one kind, within bounds.
-fn answer<T>(found: &Lookup, record: impl Fn(&RData) -> Option<T>) -> Answer<T> {
+fn answer<T>(found: &Lookup, record: impl Fn(&RData) -> Option<T>) -> Records<T> {
     let records = found.answers().iter().filter_map(|its| record(&its.data));
-    Answer { records: records.take(MOST_ANSWERS).collect(), secure: false }
+    Records { records: records.take(MOST_ANSWERS).collect(), secure: false }
 }
 
 fn text_of(data: &RData) -> Option<String> {
@@ -216,9 +216,9 @@ fn passing(error: &dyn std::fmt::Display) -> NoAnswer {
 }
 
 /// By their servers.
-type Shared = HashMap<Box<[SocketAddr]>, Weak<Dns>>;
+type ByServers = HashMap<Box<[SocketAddr]>, Weak<Dns>>;
 
-static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
+static SHARED: Mutex<Option<ByServers>> = Mutex::new(None);
 
 /// Questions in flight; each takes a socket.
 const AT_ONCE: usize = 200;

@@ -28,10 +28,10 @@ pub(super) struct NameServers {
     anchors: Option<Arc<TrustAnchors>>,
     /// None: the system's.
     configured: bool,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptResolver>,
 }
 
-struct Kept {
+struct KeptResolver {
     resolver: TokioResolver,
     /// Of the system's file, when it was read.
     changed: Option<SystemTime>,
@@ -47,7 +47,7 @@ impl NameServers {
         let changed = if configured { None } else { system_changed() };
         let servers = if configured { servers.iter().map(server).collect() } else { of_system() };
         let resolver = resolver(servers, anchors.clone())?;
-        let kept = Kept { resolver, changed, looked: Instant::now() };
+        let kept = KeptResolver { resolver, changed, looked: Instant::now() };
         Ok(Self { anchors, configured, kept: Mutex::new(kept) })
     }
 
@@ -60,7 +60,7 @@ impl NameServers {
                 && let Ok(other) = resolver(of_system(), self.anchors.clone())
             {
                 tracing::info!("{SYSTEM} has changed: its name servers are asked from now on");
-                *kept = Kept { resolver: other, changed, looked: Instant::now() };
+                *kept = KeptResolver { resolver: other, changed, looked: Instant::now() };
             }
         }
         kept.resolver.clone()
@@ -121,5 +121,5 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Answers that are remembered, and how long at most.
 const REMEMBERED: u64 = 20_000;
 const LONGEST: Duration = Duration::from_secs(3_600);
-/// That there is no such name: a domain that has just been made is not refused for long.
+/// Of answers without records: a domain that has just been made is not refused for long.
 const LONGEST_NEGATIVE: Duration = Duration::from_secs(15 * 60);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What kind of address it is, if no server of the Internet is to be found there
+/// The kind of an address, if no server of the Internet is to be found there
 /// (IANA's registries of special-purpose addresses, RFC 6890).
 pub fn special(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {

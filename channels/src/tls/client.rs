@@ -161,7 +161,10 @@ impl ClientTls {
         let stream = handshake.map_err(|error| HandshakeRefused::of(&error))?;
         let connection = stream.get_ref().1;
         let verdict = judge.verdict(connection.peer_certificates().unwrap_or_default(), &name);
-        let towards = Towards::of(connection, verdict.map_err(|error| said(&error)));
+        let towards = Towards::of(
+            connection,
+            verdict.map_err(|error| (said(&error), RefusalKind::of(&error))),
+        );
         Ok((ClientStream(stream), towards))
     }
 

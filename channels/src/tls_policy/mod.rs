@@ -5,6 +5,7 @@
 //! a connection to a mail server.
 
 mod decide;
+mod report;
 mod sts;
 mod sts_cache;
 mod sts_fetch;
@@ -24,6 +25,7 @@ use relais_config::{
 };
 
 pub use decide::{Barred, Basis, DaneFound, Facts, Requirement, TlsNeed};
+pub use report::{PublishedPolicy, Reporter, TlsReports, TlsResult, TlsSession};
 pub use sts::{NoPolicy, StsMode, StsPolicy, id_of};
 pub use sts_cache::{FetchFault, StsCache, StsFound, StsSource, tidy};
 pub use sts_fetch::Web;

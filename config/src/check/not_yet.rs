@@ -6,6 +6,7 @@
 
 mod alone;
 mod headers;
+mod names;
 mod shadowed;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         shadowed::warn(config, reader);
         alone::warn(&roles, reader);
         headers::warn(&roles, reader);
+        names::warn(&roles, reader);
     }
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);

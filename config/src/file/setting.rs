@@ -57,7 +57,7 @@ pub(crate) enum Role {
     Connecting,
     /// Its jobs connect to hosts and deliver there.
     Delivering,
-    /// They deliver by SMTP.
+    /// Its jobs deliver by SMTP.
     SmtpDelivering,
     /// A service takes mail in by it, or its jobs deliver.
     SourceOrDelivering,

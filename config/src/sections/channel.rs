@@ -18,8 +18,8 @@ use crate::{
         setting::{
             Role::{
                 Connecting, Delivering, Destination, DestinationOrLocal, LmtpSource, Local,
-                Rewriting, RewritingOrDestination, Served, SmtpSource, Source, SourceOrDelivering,
-                Switching,
+                Rewriting, RewritingOrDestination, Served, SmtpDelivering, SmtpSource, Source,
+                SourceOrDelivering, Switching,
             },
             Setting,
         },
@@ -75,7 +75,7 @@ section! {
         /// Mail for a recipient's domain may be sent to loopback, private and other addresses where no
         /// server of the Internet is. Hosts that the configuration names, addresses in brackets and
         /// those of `mx: NoDns` are never refused.
-        private_addresses: bool = false, Flag, of(Delivering);
+        private_addresses: bool = false, Flag, of(SmtpDelivering);
         /// A host that takes what no other server of the destination takes for now, or that are not
         /// reached: `"host"` or `"[127.0.0.1]:2525"`.
         lastresort: Option<String> = None, Maybe(NEXT_HOPS), of(Delivering);

@@ -20,7 +20,7 @@ use super::{
     own::Ourselves,
     plan::{Host, Rules, plan},
 };
-use crate::dns::{Addresses, Answer, Dns, Hosts, MailExchanger, NoAnswer, Unanswered};
+use crate::dns::{Addresses, Dns, Hosts, MailExchanger, NoAnswer, Records, Unanswered};
 
 /// The way from names to servers, of one channel.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Finder {
         let (guarded, finds_us) = (!by_us && !self.private_addresses, !by_us);
         if self.uses_mx(port) {
             match self.dns.mx(name).await {
-                Ok(Answer { records, secure }) => {
+                Ok(Records { records, secure }) => {
                     if records.iter().all(|its| its.host.is_empty()) {
                         return Err(NoSite::NullMx);
                     }

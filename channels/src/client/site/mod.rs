@@ -15,6 +15,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 pub use finder::{Finder, Finders};
 pub(super) use laggards::Laggards;
+pub use own::is_of_this_machine;
 pub(super) use race::{Pace, Race, Reached, connect};
 pub use verdict::NoSite;
 
@@ -23,13 +24,13 @@ pub use verdict::NoSite;
 pub struct Site {
     /// The domain or host that was looked for; empty for an address.
     pub name: Arc<str>,
-    /// They were found by MX records.
+    /// MX records name its servers.
     pub by_mx: bool,
     /// DNSSEC proves the MX records.
     pub secure: bool,
     /// In the order in which they are asked; never empty.
     pub servers: Vec<Server>,
-    /// Those that are not asked, and why.
+    /// Hosts and addresses that are not asked, and why.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -57,7 +58,7 @@ pub struct LeftOut {
     pub why: String,
 }
 
-/// Whose choice a next hop is. A recipient's domain that does not exist is a slip of the sender, who
+/// The one who chose a next hop. A recipient's domain that does not exist is a slip of the sender, who
 /// is told at once; a host of the configuration that does not is a slip of ours, and mail waits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ChosenBy {

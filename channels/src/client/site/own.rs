@@ -7,7 +7,7 @@ use std::{
 
 use relais_config::{Config, channel::Program, dispatcher};
 
-/// What is ours.
+/// Names and places of this machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ourselves {
     /// In lower case.
@@ -48,8 +48,8 @@ impl Ourselves {
     }
 }
 
-/// Nobody can bind to an address of another machine.
-pub(super) fn is_of_this_machine(address: IpAddr) -> bool {
+/// Whether an address is of this machine: nobody can bind to that of another.
+pub fn is_of_this_machine(address: IpAddr) -> bool {
     UdpSocket::bind((address, 0)).is_ok()
 }
 

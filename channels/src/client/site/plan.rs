@@ -1,4 +1,4 @@
-//! What is made of the answers of name servers, without asking anybody: the order of servers, where
+//! Decisions about the answers of name servers, without asking anybody: the order of servers, where
 //! the list ends because it leads back to us, and which addresses are left alone.
 
 use std::{net::SocketAddr, sync::Arc};
@@ -14,7 +14,7 @@ pub(super) struct Host {
     pub(super) found: Result<Addresses, NoAnswer>,
 }
 
-/// What is known of this machine, and what the channel allows.
+/// Facts of this machine, and what the channel allows.
 pub(super) struct Rules<'a> {
     pub(super) port: u16,
     pub(super) is_own_name: &'a dyn Fn(&str) -> bool,
@@ -27,13 +27,13 @@ pub(super) struct Rules<'a> {
 
 /// The servers of a site.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct SitePlan {
     pub(super) servers: Vec<Server>,
     pub(super) left_out: Vec<LeftOut>,
 }
 
 /// The servers of these hosts in the order in which they are asked, or why there are none.
-pub(super) fn plan(mut hosts: Vec<Host>, mut rules: Rules<'_>) -> Result<Plan, NoSite> {
+pub(super) fn plan(mut hosts: Vec<Host>, mut rules: Rules<'_>) -> Result<SitePlan, NoSite> {
     let mut left_out = Vec::new();
     let best = hosts.iter().map(|host| host.preference).min().unwrap_or_default();
     let ours = hosts.iter().filter(|host| is_ours(host, &rules)).map(|host| host.preference).min();
@@ -75,7 +75,7 @@ pub(super) fn plan(mut hosts: Vec<Host>, mut rules: Rules<'_>) -> Result<Plan, N
     }
     servers.truncate(MOST_SERVERS);
     if !servers.is_empty() {
-        return Ok(Plan { servers, left_out });
+        return Ok(SitePlan { servers, left_out });
     }
     Err(match (passing, ours, guarded) {
         (Some(passing), ..) => passing,
@@ -150,7 +150,7 @@ mod tests {
         text.split(';').filter(|text| !text.is_empty()).map(host).collect()
     }
 
-    fn planned(text: &str, guarded: bool) -> Result<Plan, NoSite> {
+    fn planned(text: &str, guarded: bool) -> Result<SitePlan, NoSite> {
         // 1.1.1.1 and relay.test are ours; chance leaves everything where it is.
         let rules = Rules {
             port: 25,
@@ -162,7 +162,7 @@ mod tests {
         plan(hosts(text), rules)
     }
 
-    fn shown(planned: Result<Plan, NoSite>) -> String {
+    fn shown(planned: Result<SitePlan, NoSite>) -> String {
         let server = |its: &Server| format!("{}[{}]", its.host, its.address.ip());
         match planned {
             Ok(plan) => plan.servers.iter().map(server).collect::<Vec<_>>().join(" "),

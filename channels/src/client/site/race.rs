@@ -39,7 +39,7 @@ pub(in crate::client) struct Race<'a> {
     sources: &'a [IpAddr],
 }
 
-/// What became of a call.
+/// A call that has ended.
 type Call = (Server, Result<TcpStream, Lost>);
 
 /// One that has come about.

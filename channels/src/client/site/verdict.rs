@@ -17,7 +17,7 @@ pub enum NoSite {
     /// The name, or a host of its list, could not be looked up now.
     #[error("look up {name}: {why}")]
     Unanswered {
-        /// That name.
+        /// The name that was asked for.
         name: Arc<str>,
         /// In words.
         why: String,
@@ -63,7 +63,7 @@ impl NoSite {
 
     /// The trouble of mail for this name. RFC 3463 tells apart: 1.2 there is no such destination,
     /// 1.10 it takes no mail (RFC 7505), 4.3 name servers fail, 4.4 unable to route, 4.6 a loop.
-    pub(in crate::client) fn trouble(&self, name: &str, chosen_by: ChosenBy) -> SiteTrouble {
+    pub fn trouble(&self, name: &str, chosen_by: ChosenBy) -> SiteTrouble {
         let (code, subject, detail) = match self {
             Self::Name(NoAnswer::NoSuchName | NoAnswer::NotAName) => (550, 1, 2),
             Self::Name(_) | Self::NoAddress | Self::Guarded { .. } => (550, 4, 4),
