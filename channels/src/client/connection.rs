@@ -8,6 +8,7 @@ use std::{
     future::Future,
     io::{self, IoSlice},
     mem,
+    net::IpAddr,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -155,6 +156,11 @@ impl Connection {
     pub(super) fn limited(&self, limit: Duration) -> Duration {
         let left = |end: Instant| end.saturating_duration_since(Instant::now());
         self.deadline.map_or(limit, |end| limit.min(left(end)))
+    }
+
+    /// Our end of a connection over TCP that is still in clear.
+    pub(super) fn own_address(&self) -> Option<IpAddr> {
+        self.stream.ends().map(|(own, _)| own.ip())
     }
 
     /// How far away the server is.

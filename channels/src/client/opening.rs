@@ -13,6 +13,7 @@ use super::{
     connection::Connection,
     introduction::{Introduced, Introduction},
     offer::{Mechanisms, Offer},
+    owed::{DestinationTls, Met},
     policy::{Lost, Stage},
     progress::WaitsFor,
     security::{ClientHandshake, LoginPolicy, Security, TlsPolicy},
@@ -24,7 +25,7 @@ use crate::{
     mail::{Dialect, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
     sasl::{Login, Mechanism, Proof, ProofFault},
     tls::Towards,
-    tls_policy::{Basis, Requirement, TlsNeed},
+    tls_policy::{Basis, Requirement, TlsNeed, TlsResult},
 };
 
 /// A connection that is about to be opened.
@@ -41,6 +42,8 @@ pub(super) struct FirstWords<'a> {
     pub(super) port: u16,
     /// What TLS the server is owed.
     pub(super) owed: &'a Requirement,
+    /// Of the destination that the server is of.
+    pub(super) destination: &'a DestinationTls,
     /// TLS has failed here, and mail may leave in clear.
     pub(super) in_clear: bool,
 }
@@ -177,7 +180,14 @@ impl FirstWords<'_> {
     ) -> Result<bool, SiteTrouble> {
         let peer = connection.peer().to_owned();
         let must = self.owed.need == TlsNeed::Must;
+        let lacks = || {
+            if let Some(met) = self.met(connection) {
+                let words = format!("{} does not offer STARTTLS", connection.peer());
+                met.note(Some((TlsResult::StartTlsNotSupported, words)));
+            }
+        };
         if !offer.starttls {
+            lacks();
             let basis = self.owed.basis.asks();
             let text = || format!("{peer} does not offer STARTTLS, which {basis} asks for");
             return if must { Err(deferred(NO_TLS, text())) } else { Ok(false) };
@@ -213,6 +223,7 @@ impl FirstWords<'_> {
         let host = self.owed.demand.base().map_or(host, str::to_owned);
         let peer = connection.peer().to_owned();
         let limit = connection.limited(self.settings.command_time);
+        let met = self.met(&connection);
         self.settings.progress.waits(WaitsFor::Handshake);
         let shaken =
             timeout(limit, connection.secure(&tls.client, (&host, &self.owed.demand))).await;
@@ -223,8 +234,12 @@ impl FirstWords<'_> {
             Err(_elapsed) => ClientHandshake::Timeout,
         });
         match shaken {
-            Ok(Ok(secured)) => Ok(secured),
+            Ok(Ok(secured)) => {
+                met.inspect(|met| met.shaken(&secured.1));
+                Ok(secured)
+            }
             Ok(Err(refused)) => {
+                met.inspect(|met| met.refused(&refused));
                 Err(deferred(TLS_FAULT, format!("TLS handshake with {peer}: {refused}")))
             }
             Err(_elapsed) => {
@@ -233,6 +248,15 @@ impl FirstWords<'_> {
                 Err(deferred(Enhanced(4, 4, 2), text))
             }
         }
+    }
+
+    /// What is counted of a server that is found by MX records.
+    fn met(&self, connection: &Connection) -> Option<Met<'_>> {
+        let (tls, (_, server)) = (self.security.tls.as_ref()?, self.site?);
+        let from = connection.own_address();
+        let is_smtp = self.dialect == Dialect::Smtp;
+        let Self { destination, owed, .. } = *self;
+        is_smtp.then_some(Met { tls, destination, server, owed, from })
     }
 
     fn shows_certificate(&self, towards: Option<&Towards>) -> bool {

@@ -321,7 +321,8 @@ impl Outbound {
         let Self { dialect, port, settings, security, .. } = self;
         let Callee { hop, site, .. } = *place;
         let (dialect, port) = (*dialect, *port);
-        FirstWords { dialect, settings, security, hop, site, port, owed, in_clear }
+        let destination = place.tls;
+        FirstWords { dialect, settings, security, hop, site, port, owed, destination, in_clear }
     }
 
     fn connection(&self, stream: Stream, place: &Callee<'_>, host: &Arc<str>) -> Connection {

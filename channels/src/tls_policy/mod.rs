@@ -6,6 +6,7 @@
 
 mod decide;
 mod report;
+mod report_mail;
 mod sts;
 mod sts_cache;
 mod sts_fetch;
@@ -14,8 +15,9 @@ mod table;
 use std::{
     collections::HashMap,
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -25,7 +27,8 @@ use relais_config::{
 };
 
 pub use decide::{Barred, Basis, DaneFound, Facts, Requirement, TlsNeed};
-pub use report::{PublishedPolicy, Reporter, TlsReports, TlsResult, TlsSession};
+pub use report::{PublishedPolicy, Reporter, TlsReport, TlsReports, TlsResult, TlsSession};
+pub use report_mail::{ReportMail, ReportReaders};
 pub use sts::{NoPolicy, StsMode, StsPolicy, id_of};
 pub use sts_cache::{FetchFault, StsCache, StsFound, StsSource, tidy};
 pub use sts_fetch::Web;
@@ -34,7 +37,7 @@ pub use table::{DestinationTable, TableEntry};
 use crate::{
     dns::{Dns, SecureDns, Unanswered},
     mail::TlsWish,
-    tls::{CertificateError, TlsDemand},
+    tls::{Assurance, CertificateError, TlsDemand},
 };
 
 /// What is known of destinations, for the whole engine. By default nothing is looked for.
@@ -43,6 +46,7 @@ pub struct TlsPolicies {
     /// By the name servers of channels; none: those of the section `dns`.
     secure: HashMap<Box<[SocketAddr]>, SecureDns>,
     sts: Option<StsCache<Web>>,
+    reports: Arc<TlsReports>,
 }
 
 /// Why policies cannot be found out.
@@ -102,8 +106,8 @@ impl fmt::Debug for TlsPolicies {
 }
 
 impl TlsPolicies {
-    /// As configured: what no channel looks for is not set up.
-    pub fn of(config: &Config) -> Result<Self, PoliciesError> {
+    /// As configured: what no channel looks for is not set up. Results are counted for `reports`.
+    pub fn of(config: &Config, reports: &Arc<TlsReports>) -> Result<Self, PoliciesError> {
         let rules = |channel| ChannelRules::of(channel, |file| config.path(file));
         let channels: Vec<_> = config.channels.iter().map(rules).collect();
         let servers: &[SocketAddr] = &config.dns.servers;
@@ -123,7 +127,23 @@ impl TlsPolicies {
                 Web::new(Dns::shared(servers)?, ca.as_deref(), config.mta_sts.private_addresses)?;
             Ok::<_, PoliciesError>(StsCache::new(web, Some(config.data.join(STS_FOLDER))))
         });
-        Ok(Self { secure, sts: sts.transpose()? })
+        Ok(Self { secure, sts: sts.transpose()?, reports: Arc::clone(reports) })
+    }
+
+    /// Counts a session with a server of this destination.
+    pub fn note(
+        &self,
+        destination: &DestinationFacts,
+        (basis, demand): (Option<&Basis>, &TlsDemand),
+        (mx, from): ((&str, Option<IpAddr>), Option<IpAddr>),
+        failure: Option<(TlsResult, String)>,
+    ) {
+        if !destination.is_by_mx || destination.domain.is_empty() {
+            return;
+        }
+        let policy = destination.published(basis, demand);
+        let domain = &destination.domain;
+        self.reports.note(TlsSession { domain, policy, mx, from, failure }, now());
     }
 
     /// What a destination says of itself. `is_by_mx`: mail goes to its mail exchangers, and not to a
@@ -219,6 +239,43 @@ impl ChannelRules {
 }
 
 impl DestinationFacts {
+    /// Why there is no policy of MTA-STS though there is a record of one.
+    pub fn fault(&self) -> Option<(TlsResult, String)> {
+        let fault = self.sts.fault.as_ref().filter(|_| self.sts.policy.is_none())?;
+        let result = match fault {
+            FetchFault::Certificate(_) => TlsResult::StsWebpkiInvalid,
+            FetchFault::Failed(_) => TlsResult::StsPolicyFetchError,
+            FetchFault::Invalid(_) => TlsResult::StsPolicyInvalid,
+        };
+        Some((result, fault.to_string()))
+    }
+
+    /// Whether a host that shows who it is is also one of those that the policy names.
+    pub fn allows(&self, host: &str) -> bool {
+        self.sts.policy.as_ref().is_none_or(|policy| policy.allows(host))
+    }
+
+    /// The policy that a session is counted under (RFC 8460 section 4.4).
+    fn published(&self, basis: Option<&Basis>, demand: &TlsDemand) -> PublishedPolicy {
+        let mut published = PublishedPolicy::default();
+        let sts = self.sts.policy.as_ref();
+        if let Assurance::Records { records, .. } = &demand.assurance {
+            published.lines = records.iter().map(ToString::to_string).collect();
+        }
+        published.kind = match (basis, sts) {
+            (Some(Basis::Dane), _) => "tlsa",
+            (_, Some(policy)) => {
+                published.lines = policy.lines();
+                published.mx.clone_from(&policy.mx);
+                "sts"
+            }
+            (_, None) if self.sts.fault.is_some() => "sts",
+            (_, None) => "no-policy-found",
+        }
+        .to_owned();
+        published
+    }
+
     /// RFC 7672 section 2.2: records count where the way to the host is proved.
     async fn dane(&self, secure: &SecureDns, (host, port): (&str, u16)) -> DaneFound {
         match &self.exchangers {

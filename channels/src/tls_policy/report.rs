@@ -102,6 +102,15 @@ struct Detail {
     reason: String,
 }
 
+/// The report of a day about one domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsReport {
+    /// The domain.
+    pub domain: String,
+    /// The object of RFC 8460 section 4.4.
+    pub(super) body: Value,
+}
+
 /// Who reports.
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter<'a> {
@@ -131,6 +140,13 @@ impl TlsResult {
     }
 }
 
+/// Kept nowhere.
+impl Default for TlsReports {
+    fn default() -> Self {
+        Self::open(None)
+    }
+}
+
 impl TlsReports {
     /// Goes on with what this folder has of the day; nothing is kept without one.
     pub fn open(folder: Option<PathBuf>) -> Self {
@@ -150,8 +166,8 @@ impl TlsReports {
     }
 
     /// Writes down what was counted; the reports of a day that is over go to their own file, and are
-    /// returned, each with its domain.
-    pub fn settle(&self, reporter: Reporter<'_>, now: u64) -> io::Result<Vec<(String, Value)>> {
+    /// returned.
+    pub fn settle(&self, reporter: Reporter<'_>, now: u64) -> io::Result<Vec<TlsReport>> {
         let Some(folder) = &self.folder else { return Ok(Vec::new()) };
         let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
         if day.domains.is_empty() {
@@ -163,7 +179,7 @@ impl TlsReports {
             return Ok(Vec::new());
         }
         let reports: Vec<_> = day.reports(reporter);
-        let all: Vec<_> = reports.iter().map(|(_, report)| report).collect();
+        let all: Vec<_> = reports.iter().map(|report| &report.body).collect();
         write(
             &folder.join(format!("{}.json", date(day.number))),
             &serde_json::to_vec_pretty(&all)?,
@@ -218,11 +234,11 @@ impl Day {
         }
     }
 
-    fn reports(&self, reporter: Reporter<'_>) -> Vec<(String, Value)> {
+    fn reports(&self, reporter: Reporter<'_>) -> Vec<TlsReport> {
         let report = |(domain, tallies): (&String, &Vec<Tally>)| {
             let day = date(self.number);
             let policies: Vec<_> = tallies.iter().map(|tally| tally.report(domain)).collect();
-            let report = json!({
+            let body = json!({
                 "organization-name": reporter.organization,
                 "date-range": {
                     "start-datetime": format!("{day}T00:00:00Z"),
@@ -232,7 +248,7 @@ impl Day {
                 "report-id": format!("{day}!{domain}@{}", reporter.host),
                 "policies": policies,
             });
-            (domain.clone(), report)
+            TlsReport { domain: domain.clone(), body }
         };
         self.domains.iter().map(report).collect()
     }

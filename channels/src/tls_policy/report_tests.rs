@@ -41,7 +41,7 @@ fn a_day_is_reported_as_rfc_8460_has_it_once_it_is_over() {
     reports.note(session("b.test", None), NOON + 1);
     let told = reports.settle(US, NOON + DAY).unwrap();
     assert_eq!(
-        told.iter().map(|(domain, _)| domain.as_str()).collect::<Vec<_>>(),
+        told.iter().map(|its| its.domain.as_str()).collect::<Vec<_>>(),
         ["a.test", "b.test"]
     );
     let want = json!({
@@ -95,8 +95,8 @@ fn a_day_is_reported_as_rfc_8460_has_it_once_it_is_over() {
             },
         ],
     });
-    assert_eq!(told[0].1, want);
-    assert_eq!(told[1].1["policies"][0]["summary"]["total-successful-session-count"], 2);
+    assert_eq!(told[0].body, want);
+    assert_eq!(told[1].body["policies"][0]["summary"]["total-successful-session-count"], 2);
     let file = folder.path().join("tlsrpt/2024-10-04.json");
     let written: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     assert_eq!(written[0], want);

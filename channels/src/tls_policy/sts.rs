@@ -102,6 +102,14 @@ impl StsPolicy {
         Ok(Self { mode, max_age: Duration::from_secs(seconds.min(LONGEST_AGE)), mx })
     }
 
+    /// The lines of it, as reports have them.
+    pub fn lines(&self) -> Vec<String> {
+        let head = ["version: STSv1".to_owned(), format!("mode: {}", self.mode)];
+        let mx = self.mx.iter().map(|pattern| format!("mx: {pattern}"));
+        let age = format!("max_age: {}", self.max_age.as_secs());
+        head.into_iter().chain(mx).chain([age]).collect()
+    }
+
     /// Whether a mail exchanger is one of its own (RFC 8461 section 4.1): `*` is one label.
     pub fn allows(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();

@@ -34,7 +34,7 @@ use crate::{
         reversal::{Forwarding, Reversal},
         spool::Spool,
         store::{Native, Store},
-        tls::{Insist, MtaSts, Tls},
+        tls::{Insist, MtaSts, Tls, TlsReporting},
     },
 };
 
@@ -57,6 +57,8 @@ section! {
         tls: Option<Tls> = None, Maybe(Nested::new());
         /// Policies of MTA-STS, as a client of other mail servers.
         mta_sts: MtaSts = MtaSts::default(), Nested::new();
+        /// Reports of TLS to others; without it none is sent.
+        tls_reports: Option<TlsReporting> = None, Maybe(Nested::new());
         /// The cost of failures of AUTH.
         authentication: Authentication = Authentication::default(), Nested::new();
         /// Mapping tables by name: `PORT_ACCESS`, `INTERNAL_IP`, ...

@@ -7,7 +7,7 @@ use crate::{
         collections::{Few, List, Maybe, Table},
         document::Document,
         form::{Kind, Nested},
-        kinds::{Choice, Count, Flag, PATIENCE, Path},
+        kinds::{Choice, Count, Flag, PATIENCE, Path, Text},
         names::DOMAIN,
         notation::Notation,
         reader::{Node, Reader},
@@ -15,6 +15,7 @@ use crate::{
         source::shorten,
     },
     grammar::{ascii_domain, undotted},
+    sections::notary::MAILBOX,
 };
 
 section! {
@@ -166,6 +167,19 @@ impl DestinationTls {
             Some(level) => level == TlsLevel::Dane,
             None => self.dane == Some(true),
         }
+    }
+}
+
+section! {
+    /// Reports of TLS (RFC 8460) to domains that mail was sent to and that want them. Whatever stands here,
+    /// the results of each day of UTC are written to `tlsrpt` below the data folder.
+    pub struct TlsReporting {
+        /// The address that reports are from. DKIM should sign for its domain.
+        sender: String = String::new(), MAILBOX, example(r#""tls-reports@example.org""#), queue;
+        /// Who reports. Without it, `host`.
+        organization: Option<String> = None, Maybe(Text), queue;
+        /// Who is asked about reports. Without it, `sender`.
+        contact: Option<String> = None, Maybe(MAILBOX), queue;
     }
 }
 

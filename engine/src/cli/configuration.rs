@@ -248,7 +248,7 @@ fn look_at_certificates(config: &Config, places: &Places, report: &mut Report) {
 
 /// Reads what channels need as clients: certificates, and files of passwords.
 fn look_at_clients(config: &Config, places: &Places, report: &mut Report) {
-    let policies = TlsPolicies::of(config).map_err(|error| {
+    let policies = TlsPolicies::of(config, &Arc::default()).map_err(|error| {
         let mut warning = places.warning(error.field(), &error.to_string());
         warning.blocks_run = true;
         report.warnings.push(warning);

@@ -21,13 +21,16 @@ use relais_actors::{
     queue::{Queue, QueueParts, SetMaxMessages},
     rerouting::Rerouter,
     router::{self, RouterHandle, Routes},
+    tls_reporter::TlsReporter,
 };
 use relais_channels::{
     client::{Finders, Securities},
+    dns::Dns,
     dsn::{TemplateError, Templates},
     tls_policy::TlsPolicies,
 };
 use relais_config::{Config, directory::Cache};
+use tokio::task::JoinHandle;
 
 use super::{error::StartError, ground::GroundFloor, spool::SpoolFloor};
 use crate::{
@@ -55,6 +58,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) securities: Securities,
     /// Where each channel's connections lead.
     pub(crate) finders: Finders,
+    /// Reports how TLS with others went.
+    reporter: Arc<JoinHandle<()>>,
     /// The senders that users have answered.
     answered: Answered,
 }
@@ -78,7 +83,7 @@ impl DeliveryFloor {
         };
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
-        let policies = Arc::new(TlsPolicies::of(&ground.config)?);
+        let policies = Arc::new(TlsPolicies::of(&ground.config, &ground.tls_reports)?);
         let securities = Securities::load(&ground.config, &policies)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
@@ -86,7 +91,9 @@ impl DeliveryFloor {
         let own = (&programs, &securities, &finders);
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
+        let reporter = Arc::new(actix::spawn(tls_reporter(ground, below, &router).go_on()));
         Ok(Self {
+            reporter,
             router,
             authenticator: Arc::new(authenticator),
             directory,
@@ -101,6 +108,37 @@ impl DeliveryFloor {
             finders,
             answered,
         })
+    }
+}
+
+impl DeliveryFloor {
+    /// Reports TLS as the configuration has it by now.
+    pub(super) fn report_tls(&mut self, ground: &GroundFloor, below: &SpoolFloor) {
+        self.reporter.abort();
+        let reporter = tls_reporter(ground, below, &self.router);
+        self.reporter = Arc::new(actix::spawn(reporter.go_on()));
+    }
+}
+
+fn tls_reporter(ground: &GroundFloor, below: &SpoolFloor, router: &RouterHandle) -> TlsReporter {
+    let GroundFloor { config, channels, metrics, tls_reports, .. } = ground;
+    let section = config.tls_reports.as_ref();
+    let organization = section.and_then(|its| its.organization.as_deref());
+    let sender = section.map(|its| its.sender.as_str());
+    let contact = section.and_then(|its| its.contact.as_deref()).or(sender);
+    TlsReporter {
+        host: config.host.as_str().into(),
+        organization: organization.unwrap_or(&config.host).into(),
+        contact: contact.map_or_else(|| postmaster(config), str::to_owned).into(),
+        sender: sender.map(Arc::from),
+        reports: Arc::clone(tls_reports),
+        // What cannot be asked is told of where mail is sent.
+        dns: Dns::shared(&config.dns.servers).ok(),
+        channels: channels.clone(),
+        spool: below.spool.clone(),
+        router: router.clone(),
+        ids: below.ids.clone(),
+        metrics: metrics.clone(),
     }
 }
 

@@ -17,6 +17,7 @@ const FULL: &str = r#"(
     store: (path: "s", partitions: {"two": "t"}, duplicates: ()),
     native: (path: "n"),
     programs: {"p": (command: ["/p"])},
+    tls_reports: (sender: "a@a.example"),
 )"#;
 
 fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
@@ -670,6 +671,9 @@ const VALUES: &[(&str, &str)] = &[
     ("tls.session_tickets", "session_tickets: 0"),
     ("tls.handshake_time", r#"handshake_time: "5s""#),
     ("tls.client_ca", r#"client_ca: "ca.crt""#),
+    ("tls_reports.sender", r#"tls_reports: (sender: "a@a.example")"#),
+    ("tls_reports.organization", r#"tls_reports: (sender: "a@a.example", organization: "A")"#),
+    ("tls_reports.contact", r#"tls_reports: (sender: "a@a.example", contact: "b@a.example")"#),
     ("dns.trust_anchor", r#"dns: (trust_anchor: "k")"#),
     ("mta_sts.ca", r#"mta_sts: (ca: "ca.crt")"#),
     ("mta_sts.private_addresses", "mta_sts: (private_addresses: true)"),
