@@ -40,10 +40,10 @@ use crate::{
 /// How the mail of one channel leaves.
 #[derive(Clone, Debug)]
 pub struct Outbound {
-    dialect: Dialect,
+    pub(super) dialect: Dialect,
     port: u16,
-    settings: Settings,
-    security: Arc<Security>,
+    pub(super) settings: Settings,
+    pub(super) security: Arc<Security>,
     gate: Option<Arc<dyn Gate>>,
     finder: Option<Arc<Finder>>,
 }
@@ -59,7 +59,7 @@ struct Callee<'a> {
 }
 
 /// Why an address is left for the next.
-enum Left {
+pub(super) enum Left {
     /// Nothing was said there.
     Unreachable(SiteTrouble),
     /// A server was there.
@@ -149,30 +149,50 @@ impl Outbound {
         next_hop: &NextHop,
         errand: Errand,
     ) -> Result<Connection, SiteTrouble> {
-        let finder = match &self.finder {
-            Some(finder) => Arc::clone(finder),
-            None => Arc::new(Finder::plain().map_err(|error| no_finder(&error))?),
-        };
-        let site = match next_hop {
-            NextHop::Unix(path) => return self.connect_unix(next_hop, path).await,
-            NextHop::Ip { address, port } => {
-                Site::at(SocketAddr::new(*address, port.unwrap_or(self.port)))
-            }
-            NextHop::Host { name, port } => {
-                self.settings.progress.waits(WaitsFor::LookUp);
-                // LMTP has no domains of strangers: its hosts are those of the configuration.
-                let by_lmtp = self.dialect == Dialect::Lmtp;
-                let chosen_by = if by_lmtp { ChosenBy::Configuration } else { errand.chosen_by };
-                let (port, limit) = (port.unwrap_or(self.port), self.settings.connect_time);
-                let found = finder.find(name, port, chosen_by, limit).await;
-                found.map_err(|none| none.trouble(name, chosen_by))?
-            }
-        };
+        if let NextHop::Unix(path) = next_hop {
+            return self.connect_unix(next_hop, path).await;
+        }
+        // LMTP has no domains of strangers: its hosts are those of the configuration.
+        let by_lmtp = self.dialect == Dialect::Lmtp;
+        let chosen_by = if by_lmtp { ChosenBy::Configuration } else { errand.chosen_by };
+        let finder = self.finder()?;
+        self.settings.progress.waits(WaitsFor::LookUp);
+        let site = self.site(next_hop, chosen_by, &finder).await?;
         let tls = match &self.security.tls {
-            Some(tls) => tls.destination(&site, errand).await,
+            Some(tls) => tls.destination(&site, Errand { chosen_by, ..errand }).await,
             None => DestinationTls::default(),
         };
         self.connect_site(next_hop, (&site, &tls), &finder).await
+    }
+
+    pub(super) fn finder(&self) -> Result<Arc<Finder>, SiteTrouble> {
+        match &self.finder {
+            Some(finder) => Ok(Arc::clone(finder)),
+            None => Finder::plain().map(Arc::new).map_err(|error| no_finder(&error)),
+        }
+    }
+
+    /// The servers of a next hop that is no UNIX socket.
+    pub(super) async fn site(
+        &self,
+        next_hop: &NextHop,
+        chosen_by: ChosenBy,
+        finder: &Finder,
+    ) -> Result<Site, SiteTrouble> {
+        match next_hop {
+            NextHop::Unix(path) => {
+                let path = path.display();
+                Err(unreachable(&path.to_string(), &Lost::Io(io::ErrorKind::Unsupported.into())))
+            }
+            NextHop::Ip { address, port } => {
+                Ok(Site::at(SocketAddr::new(*address, port.unwrap_or(self.port))))
+            }
+            NextHop::Host { name, port } => {
+                let (port, limit) = (port.unwrap_or(self.port), self.settings.connect_time);
+                let found = finder.find(name, port, chosen_by, limit).await;
+                found.map_err(|none| none.trouble(name, chosen_by))
+            }
+        }
     }
 
     /// Connects to the servers of a site, one after the other, until one takes messages.
@@ -223,7 +243,7 @@ impl Outbound {
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
     }
 
-    async fn connect_tcp(
+    pub(super) async fn connect_tcp(
         &self,
         hop: &NextHop,
         (site, server, tls): (&Site, &Server, &DestinationTls),

@@ -24,7 +24,7 @@ pub struct Errand {
 /// A destination, and what is known of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DestinationTls {
-    facts: DestinationFacts,
+    pub(super) facts: DestinationFacts,
     wish: TlsWish,
 }
 

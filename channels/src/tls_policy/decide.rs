@@ -56,6 +56,18 @@ pub enum DaneFound {
     Failed(String),
 }
 
+impl DaneFound {
+    /// Its records as a zone has them, or why there are none; nothing where nobody asked.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            Self::NotAsked => Vec::new(),
+            Self::None(why) => vec![(*why).to_owned()],
+            Self::Failed(why) => vec![why.clone()],
+            Self::Records { records, .. } => records.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
 /// What is asked of TLS with one host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Requirement {

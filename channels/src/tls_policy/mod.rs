@@ -25,6 +25,7 @@ use relais_config::{
     Channel, Config,
     tls::{Insist, TlsLevel},
 };
+use serde::Serialize;
 
 pub use decide::{Barred, Basis, DaneFound, Facts, Requirement, TlsNeed};
 pub use report::{PublishedPolicy, Reporter, TlsReport, TlsReports, TlsResult, TlsSession};
@@ -125,9 +126,16 @@ impl TlsPolicies {
             let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
             let web =
                 Web::new(Dns::shared(servers)?, ca.as_deref(), config.mta_sts.private_addresses)?;
-            Ok::<_, PoliciesError>(StsCache::new(web, Some(config.data.join(STS_FOLDER))))
+            let folder = config.data.join(STS_FOLDER);
+            Ok::<_, PoliciesError>(StsCache::new(web, Some(folder)))
         });
         Ok(Self { secure, sts: sts.transpose()?, reports: Arc::clone(reports) })
+    }
+
+    /// Leaves what is kept on disk as it is.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { sts: self.sts.map(StsCache::read_only), ..self }
     }
 
     /// Counts a session with a server of this destination.
@@ -180,15 +188,42 @@ impl TlsPolicies {
     ) -> Result<Requirement, Barred> {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let entry = rules.table.find(&destination.domain);
-        let dane = match self.secure.get(&rules.nameservers) {
+        let dane = self.dane(rules, destination, (&host, port)).await;
+        let sts = destination.sts.policy.as_ref();
+        Facts { rules, entry, dane: &dane, sts, host: &host, wish }.decide()
+    }
+}
+
+impl TlsPolicies {
+    /// What DNSSEC says of one host of a destination.
+    pub async fn dane(
+        &self,
+        rules: &ChannelRules,
+        destination: &DestinationFacts,
+        (host, port): (&str, u16),
+    ) -> DaneFound {
+        let entry = rules.table.find(&destination.domain);
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        match self.secure.get(&rules.nameservers) {
             Some(secure) if rules.wants_dane(entry) => {
                 destination.dane(secure, (&host, port)).await
             }
             _ => DaneFound::NotAsked,
-        };
-        let sts = destination.sts.policy.as_ref();
-        Facts { rules, entry, dane: &dane, sts, host: &host, wish }.decide()
+        }
     }
+}
+
+/// What a destination publishes, in words.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct PublishedWords {
+    /// Whether DNSSEC proves its MX records; absent where nobody looks for DANE.
+    pub mx_proof: Option<String>,
+    /// Its policy of MTA-STS, line by line.
+    pub mta_sts: Vec<String>,
+    /// The id by which that was fetched.
+    pub mta_sts_id: Option<String>,
+    /// Why none, or no newer one, could be fetched.
+    pub mta_sts_fault: Option<String>,
 }
 
 impl ChannelRules {
@@ -253,6 +288,22 @@ impl DestinationFacts {
     /// Whether a host that shows who it is is also one of those that the policy names.
     pub fn allows(&self, host: &str) -> bool {
         self.sts.policy.as_ref().is_none_or(|policy| policy.allows(host))
+    }
+
+    /// What it says, in words.
+    pub fn published_words(&self) -> PublishedWords {
+        let mx_proof = self.exchangers.as_ref().map(|found| match found {
+            Ok(found) if found.names.is_empty() => "there are no MX records".to_owned(),
+            Ok(found) if found.secure => "DNSSEC proves the MX records".to_owned(),
+            Ok(_) => "DNSSEC does not prove the MX records".to_owned(),
+            Err(why) => why.clone(),
+        });
+        PublishedWords {
+            mx_proof,
+            mta_sts: self.sts.policy.as_ref().map(|policy| policy.lines()).unwrap_or_default(),
+            mta_sts_id: self.sts.id.clone(),
+            mta_sts_fault: self.sts.fault.as_ref().map(ToString::to_string),
+        }
     }
 
     /// The policy that a session is counted under (RFC 8460 section 4.4).

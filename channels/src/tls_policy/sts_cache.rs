@@ -56,6 +56,8 @@ pub struct StsFound {
 pub struct StsCache<S> {
     source: S,
     folder: Option<PathBuf>,
+    /// What is fetched is written down.
+    writes: bool,
     domains: Mutex<HashMap<Box<str>, Arc<Turn<Known>>>>,
 }
 
@@ -82,7 +84,13 @@ struct Kept {
 impl<S: StsSource> StsCache<S> {
     /// Keeps policies in this folder, below the data folder; nowhere without one.
     pub fn new(source: S, folder: Option<PathBuf>) -> Self {
-        Self { source, folder, domains: Mutex::default() }
+        Self { source, folder, writes: true, domains: Mutex::default() }
+    }
+
+    /// Leaves the folder as it is.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { writes: false, ..self }
     }
 
     /// The policy of a domain, in lower case, at this time, in seconds since 1970.
@@ -117,7 +125,7 @@ impl<S: StsSource> StsCache<S> {
                 tracing::info!(domain, id, mode = %kept.policy.mode, "MTA-STS policy fetched");
                 known.failed = None;
                 known.kept = Some(kept.clone());
-                let Some(folder) = self.folder.clone() else { return };
+                let Some(folder) = self.folder.clone().filter(|_| self.writes) else { return };
                 let name = domain.to_owned();
                 let written =
                     tokio::task::spawn_blocking(move || write(&folder, &name, &kept)).await;
