@@ -10,7 +10,7 @@ use std::{
 
 use relais_tests::{
     Authority, Dialogue, Instance, NameServer, Receiver, Settings, Signed, eventually, message,
-    needs, needs_root, succeed, within,
+    needs, needs_root, python, succeed, within,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -87,6 +87,12 @@ fn send(instance: &Instance, to: &str) {
     let mut client = Dialogue::open(instance.settings.smtp);
     let sent = client.message("ann@sender.test", &[&format!("bob@{to}")], &message(to, 300));
     sent.expect(250);
+}
+
+/// What `relais tls` says of a domain.
+fn tls(instance: &Instance, domain: &str) -> Value {
+    let said = instance.relais("tls", &[domain, "--json"]);
+    serde_json::from_slice(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"))
 }
 
 /// What came of the mail for a domain: `D`, `Q` or `R`, the reply, and the protection.
@@ -169,6 +175,16 @@ fn dane_is_kept_to() {
     let taken = rows.iter().filter(|(_, begins, _)| begins.starts_with('D')).count();
     eventually("Postfix has the others", PATIENCE, || world.postfix.messages().len() == taken);
     drop(running);
+    let told = tls(&instance, "ee.secure.test");
+    assert_eq!(told["mx_proof"], "DNSSEC proves the MX records");
+    let server = &told["servers"][0];
+    let record = server["dane"][0].as_str().unwrap_or_default();
+    assert!(record.starts_with("3 1 1 ") && server["is_met"] == true, "{told}");
+    assert_eq!(server["owed"], "TLS or no mail, certificate by TLSA records (DANE)");
+    let told = tls(&instance, "wrong.secure.test");
+    assert_eq!(told["servers"][0]["is_met"], false, "{told}");
+    let told = tls(&instance, "x.bogus.test");
+    assert!(told["servers"][0]["owed"].is_null(), "{told}");
     let instance = Instance::new(world.settings(&format!("dane: true, {policies}"), ""));
     let _running = instance.start();
     send(&instance, "none.secure.test");
@@ -311,6 +327,10 @@ fn mta_sts_is_kept_to() {
         let came = came_to(&instance, host);
         assert!(came.starts_with(begins) && came.contains(has), "{host}: {came}");
     }
+    let told = tls(&instance, "enforce.plain.test");
+    assert_eq!((&told["mta_sts_id"], &told["mta_sts"][1]), (&"1".into(), &"mode: enforce".into()));
+    assert_eq!(told["servers"][0]["is_met"], true, "{told}");
+    assert_eq!(tls(&instance, "other.plain.test")["servers"][0]["is_met"], false);
     drop(running);
     // The policy is known after a restart, whatever has become of the server: no mail leaves for a host
     // that it does not allow.
@@ -324,6 +344,121 @@ fn mta_sts_is_kept_to() {
         log.lines().filter(|line| line.contains("does not allow this host")).count() >= 2
     };
     eventually("the policy is obeyed again", PATIENCE, refused);
+}
+
+#[test]
+fn results_are_reported_even_to_those_whose_tls_fails() {
+    if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
+        return;
+    }
+    let world = World::new(|port, _, _| {
+        let wrong = "00".repeat(32);
+        let records = format!(
+            "wrong MX 10 mx.wrong\nmx.wrong A 127.0.0.1\n_{port}._tcp.mx.wrong TLSA 3 1 1 {wrong}\n\
+             _smtp._tls.wrong TXT \"v=TLSRPTv1; rua=mailto:tls@wrong.secure.test\"\n"
+        );
+        [
+            ("secure.test", records, Signed::Yes),
+            ("bogus.test", String::new(), Signed::No),
+            ("plain.test", String::new(), Signed::No),
+        ]
+    });
+    let sections = ", tls_reports: (sender: \"tls@relay.test\", organization: \"Relay\")";
+    let instance = Instance::new(world.settings("dane: true", sections));
+    let running = instance.start();
+    send(&instance, "wrong.secure.test");
+    let came = came_to(&instance, "wrong.secure.test");
+    assert!(came.starts_with("Q 451 4.7.5"), "{came}");
+    let current = instance.data().join("tlsrpt/current.json");
+    eventually("it is counted", PATIENCE, || current.exists());
+    drop(running);
+    // A day later.
+    let text = fs::read_to_string(&current).expect("a file");
+    let mut counted: Value = serde_json::from_str(&text).expect("an object");
+    let number = counted["number"].as_i64().expect("a day");
+    counted["number"] = (number - 1).into();
+    fs::write(&current, counted.to_string()).expect("a file");
+    let _running = instance.start();
+    eventually("the report is there", PATIENCE, || !world.postfix.messages().is_empty());
+    let message = String::from_utf8(world.postfix.messages().remove(0)).expect("ASCII");
+    for has in [
+        "TLS-Report-Domain: wrong.secure.test",
+        "TLS-Required: No",
+        "report-type=\"tlsrpt\"",
+        "application/tlsrpt+gzip",
+    ] {
+        assert!(message.contains(has), "{has}: {message}");
+    }
+    let mut days = fs::read_dir(instance.data().join("tlsrpt")).expect("a folder");
+    let day = days.find_map(|file| {
+        let name = file.expect("a file").path();
+        name.to_str()
+            .is_some_and(|name| name.ends_with(".json") && !name.contains("current"))
+            .then_some(name)
+    });
+    let day = fs::read_to_string(day.expect("the reports of a day")).expect("text");
+    let reports: Value = serde_json::from_str(&day).expect("a list");
+    let details = &reports[0]["policies"][0]["failure-details"][0];
+    assert_eq!(details["result-type"], "tlsa-invalid", "{reports}");
+    assert_eq!(details["receiving-mx-hostname"], "mx.wrong.secure.test", "{reports}");
+}
+
+#[test]
+fn requiretls_leaves_to_servers_that_promise_it_and_bounces_elsewhere() {
+    if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl", "python3"]) || !needs_root() {
+        return;
+    }
+    let postfix = Receiver::postfix("");
+    let place = |port: u16| format!("[127.0.0.1]:{port}");
+    // The next relay is one of ours, which offers it; behind it is one that does not.
+    let next_smtp = Settings::standalone();
+    let port = next_smtp.smtp;
+    let next = Instance::new(
+        next_smtp
+            .smtp_out(&place(postfix.port), "")
+            .section("tls: (certificate: \"mx.crt\", key: \"mx.key\")")
+            .channel("tcp_local", "tls: (server: May)"),
+    );
+    let authority = Authority::new(next.data());
+    authority.sign("mx", &["localhost"], 2099);
+    let _next = next.start();
+    let ca = authority.file();
+    for (daemon, names, want) in [
+        (place(port), "localhost", "D 250"),
+        (place(port), "other.test", "R 550 5.7.30"),
+        (place(postfix.port), "localhost", "R 550 5.7.30"),
+    ] {
+        let tls = format!("tls: (ca: {ca:?}, names: [{names:?}]), backoff: [\"1h\"]");
+        let settings = Settings::standalone()
+            .smtp_out(&daemon, &tls)
+            .section("tls: (certificate: \"mx.crt\", key: \"mx.key\")")
+            .channel("tcp_local", "tls: (server: May)");
+        let instance = Instance::new(settings);
+        for file in ["mx.crt", "mx.key"] {
+            fs::create_dir_all(instance.data()).expect("a folder");
+            fs::copy(next.data().join(file), instance.data().join(file)).expect("a copy");
+        }
+        let _running = instance.start();
+        let mut clear = Dialogue::open(instance.settings.smtp);
+        clear.ask("EHLO x").expect(250);
+        clear.ask("MAIL FROM:<ann@sender.test> REQUIRETLS").expect(530);
+        let said = python(&format!(
+            "import smtplib, ssl\n\
+             s = smtplib.SMTP('127.0.0.1', {})\n\
+             s.starttls(context=ssl._create_unverified_context())\n\
+             s.ehlo()\n\
+             assert s.has_extn('requiretls')\n\
+             s.sendmail('ann@sender.test', ['bob@remote.test'], 'Subject: x\\r\\n\\r\\nsecret\\r\\n', \
+             mail_options=['REQUIRETLS'])\n",
+            instance.settings.smtp
+        ));
+        assert!(said.is_empty(), "{said}");
+        let came = came_to(&instance, &daemon);
+        assert!(came.starts_with(want), "{daemon} {names}: {came}");
+    }
+    let came = came_to(&next, &place(postfix.port));
+    assert!(came.starts_with("R 550 5.7.30"), "{came}");
+    assert_eq!(postfix.messages().len(), 0);
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);

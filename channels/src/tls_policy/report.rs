@@ -1,6 +1,6 @@
 //! Results of TLS with the servers of destinations, counted for a day of UTC (RFC 8460).
 //!
-//! Kept in memory, and on disk so that a restart loses a minute at most. When a day is over, its
+//! Kept in memory, and on disk so that a restart loses a few seconds. When a day is over, its
 //! reports are written to a file of their own: one object by RFC 8460 section 4.4 for each domain.
 
 use std::{
@@ -9,7 +9,10 @@ use std::{
     io::{self, Write},
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -22,6 +25,8 @@ pub struct TlsReports {
     /// Below the data folder.
     folder: Option<PathBuf>,
     day: Mutex<Day>,
+    /// Something was counted since that was written down.
+    has_news: AtomicBool,
 }
 
 /// One session with a server, as far as it came.
@@ -152,7 +157,7 @@ impl TlsReports {
     pub fn open(folder: Option<PathBuf>) -> Self {
         let kept = folder.as_deref().and_then(|folder| fs::read(folder.join(CURRENT)).ok());
         let day = kept.and_then(|octets| serde_json::from_slice(&octets).ok());
-        Self { folder, day: Mutex::new(day.unwrap_or_default()) }
+        Self { folder, day: Mutex::new(day.unwrap_or_default()), has_news: AtomicBool::new(false) }
     }
 
     /// Counts a session, at this time in seconds since 1970.
@@ -163,6 +168,7 @@ impl TlsReports {
             day.number = day_of(now);
         }
         day.note(session);
+        self.has_news.store(true, Relaxed);
     }
 
     /// Writes down what was counted; the reports of a day that is over go to their own file, and are
@@ -175,6 +181,9 @@ impl TlsReports {
         }
         fs::create_dir_all(folder)?;
         if day.number == day_of(now) {
+            if !self.has_news.swap(false, Relaxed) {
+                return Ok(Vec::new());
+            }
             write(&folder.join(CURRENT), &serde_json::to_vec(&*day)?)?;
             return Ok(Vec::new());
         }
