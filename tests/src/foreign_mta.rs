@@ -194,6 +194,15 @@ pub fn unpacked(program: &str) -> Option<PathBuf> {
     needs(&[&path.display().to_string()]).then_some(path)
 }
 
+/// The command that runs `OpenSMTPD` in a world of its own: the unpacked package, a folder of ours, the
+/// configuration. Its users alice and bob are there.
+pub fn smtpd(package: &Path, folder: &Path, config: &Path) -> Command {
+    let mut world = Command::new("unshare");
+    world.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SMTPD, "smtpd"]);
+    world.arg(package).arg(folder).arg(config);
+    world
+}
+
 /// For everybody to enter: MTAs work as users of their own.
 pub fn open_folder() -> TempDir {
     let folder = tempfile::Builder::new().prefix("mta-").tempdir_in("/tmp").expect("a folder");
@@ -228,3 +237,28 @@ const SERVICES: [(&str, &str); 15] = [
     ("scache", "unix - - n - 1 scache"),
     ("postlog", "unix-dgram n - n - 1 postlogd"),
 ];
+
+/// `smtpd` in a world of its own: its package lies elsewhere, and its users are not of this machine.
+/// Arguments: the unpacked package, a folder of ours, the configuration.
+const SMTPD: &str = r#"
+set -e
+mount --make-rprivate /
+for place in /var/spool /var/lib /run; do mount -t tmpfs none $place; done
+mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd
+chmod 711 /var/spool/smtpd
+[ -L /var/run ] || mount -t tmpfs none /var/run
+mount --bind "$1/usr/libexec" /usr/libexec
+for file in passwd group; do
+    cp /etc/$file "$2/$file"
+    mount --bind "$2/$file" /etc/$file
+done
+for user in opensmtpd:961 opensmtpq:962; do
+    echo "${user%:*}:x:${user#*:}:${user#*:}::/var/lib/opensmtpd/empty:/usr/sbin/nologin" >>/etc/passwd
+    echo "${user%:*}:x:${user#*:}:" >>/etc/group
+done
+for user in alice:963 bob:964; do
+    echo "${user%:*}:x:${user#*:}:${user#*:}::/:/bin/sh" >>/etc/passwd
+    echo "${user%:*}:x:${user#*:}:" >>/etc/group
+done
+exec "$1/usr/sbin/smtpd" -d -v -f "$3"
+"#;

@@ -50,7 +50,7 @@ pub use aiosmtpd::Aiosmtpd;
 pub use build::program;
 pub use certificates::Authority;
 pub use dovecot::{Dovecot, start_beside_dovecot};
-pub use foreign_mta::{Exim, LmtpPlace, Postfix, open_folder, postfix_services, unpacked};
+pub use foreign_mta::{Exim, LmtpPlace, Postfix, open_folder, postfix_services, smtpd, unpacked};
 pub use foreign_store::{ForeignStore, distinct_files};
 pub use http::{Page, fetch};
 pub use imap::Imap;

@@ -12,7 +12,7 @@ use std::{
 
 use relais_tests::{
     Dialogue, Exim, Instance, LmtpPlace, Postfix, Running, Settings, free_port, mailbox, needs,
-    needs_root, open_folder, succeed, unpacked, within,
+    needs_root, open_folder, smtpd, succeed, unpacked, within,
 };
 use tempfile::TempDir;
 
@@ -183,31 +183,6 @@ fn exim_delivers_odd_messages_and_bounces_none() {
     }
 }
 
-/// `smtpd` in a world of its own: its package lies elsewhere, and its users are not of this machine.
-/// Arguments: the unpacked package, a folder of ours, the configuration.
-const SMTPD: &str = r#"
-set -e
-mount --make-rprivate /
-for place in /var/spool /var/lib /run; do mount -t tmpfs none $place; done
-mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd
-chmod 711 /var/spool/smtpd
-[ -L /var/run ] || mount -t tmpfs none /var/run
-mount --bind "$1/usr/libexec" /usr/libexec
-for file in passwd group; do
-    cp /etc/$file "$2/$file"
-    mount --bind "$2/$file" /etc/$file
-done
-for user in opensmtpd:961 opensmtpq:962; do
-    echo "${user%:*}:x:${user#*:}:${user#*:}::/var/lib/opensmtpd/empty:/usr/sbin/nologin" >>/etc/passwd
-    echo "${user%:*}:x:${user#*:}:" >>/etc/group
-done
-for user in alice:963 bob:964; do
-    echo "${user%:*}:x:${user#*:}:${user#*:}::/:/bin/sh" >>/etc/passwd
-    echo "${user%:*}:x:${user#*:}:" >>/etc/group
-done
-exec "$1/usr/sbin/smtpd" -d -v -f "$3"
-"#;
-
 /// Ends with everything that it started.
 struct Smtpd(Child);
 
@@ -239,9 +214,7 @@ fn opensmtpd_relays_odd_messages_and_bounces_none() {
     fs::write(&config, text).expect("a configuration");
     fs::set_permissions(&config, Permissions::from_mode(0o600)).expect("our file");
     let output = fs::File::create(&log).expect("a fresh file");
-    let mut world = Command::new("unshare");
-    world.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SMTPD, "smtpd"]);
-    world.arg(package).arg(store.folder.path()).arg(&config);
+    let mut world = smtpd(package, store.folder.path(), &config);
     world.stdin(Stdio::null()).stdout(output.try_clone().expect("a second one")).stderr(output);
     let _smtpd = Smtpd(world.spawn().expect("unshare runs"));
     let up = within(LIMIT, || Dialogue::connect(port).is_ok());

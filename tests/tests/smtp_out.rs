@@ -1,13 +1,16 @@
 //! SMTP out to real servers: what they take, what they refuse at every stage, and what senders hear of it.
 
 use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use relais_tests::{
-    Dialogue, Instance, Notice, Receiver, Settings, eventually, free_port, mailbox, message, needs,
-    needs_root,
+    Authority, Dialogue, Instance, Notice, Receiver, Settings, eventually, free_port, mailbox,
+    message, needs, needs_root,
 };
 use serde_json::Value;
 
@@ -144,6 +147,104 @@ fn success_is_told_as_relayed_where_the_server_tells_nobody() {
             eventually("nothing is left", PATIENCE, || instance.queue().is_empty());
             assert!(mailbox(&instance.store(), "relais.example", "alice").is_empty());
         }
+    }
+}
+
+/// Sends a message by TLS and AUTH; the protection that the log tells.
+#[track_caller]
+fn delivered_by(receiver: &Receiver, ca: &Path, sasl: &str) -> String {
+    let ca = ca.display().to_string();
+    let fields = format!(
+        "tls: (client: Must, ca: {ca:?}), sasl: (client: Must, credentials: \"passwords\", {sasl})"
+    );
+    let place = format!("localhost:{}", receiver.port);
+    let instance = Instance::new(Settings::standalone().smtp_out(&place, &fields));
+    fs::create_dir_all(instance.data()).expect("a folder");
+    let password = if sasl.is_empty() { "secret" } else { "" };
+    let file = instance.data().join("passwords");
+    fs::write(&file, format!("localhost tim:{password}\n")).expect("a file");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("our file");
+    let before = receiver.messages().len();
+    let _running = instance.start();
+    send(&instance, &["bob@remote.test"], "one");
+    eventually("an attempt", PATIENCE, || !lines_of(&instance, "tcp_out").is_empty());
+    let line = lines_of(&instance, "tcp_out").remove(0);
+    assert_eq!(line["action"], "D", "{line}\n{}", receiver.log());
+    eventually("it is there", PATIENCE, || receiver.messages().len() == before + 1);
+    assert!(!instance.log().contains("secret"), "{}", instance.log());
+    line["protection"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn postfix_lets_us_in_behind_tls_by_each_mechanism_of_dovecot() {
+    if !needs(&["/usr/sbin/postfix", "dovecot", "/usr/bin/python3"]) || !needs_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path());
+    let certificate = authority.sign("localhost", &["localhost"], 2099);
+    // mechanisms of the server, whether a token is shown, the mechanism
+    let rows = [
+        ("plain login cram-md5 scram-sha-256", false, "SCRAM-SHA-256"),
+        ("plain login cram-md5", false, "CRAM-MD5"),
+        ("plain login", false, "PLAIN"),
+        ("login", false, "LOGIN"),
+        ("plain oauthbearer xoauth2", true, "OAUTHBEARER"),
+        ("plain xoauth2", true, "XOAUTH2"),
+    ];
+    for (mechanisms, by_token, want) in rows {
+        let postfix = Receiver::postfix_with_auth(&certificate, mechanisms);
+        let script = postfix.token_script().display().to_string();
+        let command = format!("token_command: [\"/usr/bin/python3\", {script:?}]");
+        let sasl = if by_token { command.as_str() } else { "" };
+        let protection = delivered_by(&postfix, &authority.file(), sasl);
+        let want = format!("TLSv1.3 TLS_AES_256_GCM_SHA384, verified; AUTH {want} as tim");
+        assert_eq!(protection, want, "{mechanisms}");
+    }
+}
+
+#[test]
+fn exim_lets_us_in_behind_tls() {
+    if !needs_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path());
+    let certificate = authority.sign("localhost", &["localhost"], 2099);
+    for (mechanisms, want) in [
+        (&["PLAIN", "LOGIN", "CRAM-MD5"][..], "CRAM-MD5"),
+        (&["PLAIN", "LOGIN"], "PLAIN"),
+        (&["LOGIN"], "LOGIN"),
+    ] {
+        let Some(exim) = Receiver::exim(&certificate, mechanisms) else { return };
+        let protection = delivered_by(&exim, &authority.file(), "");
+        assert!(protection.ends_with(&format!(", verified; AUTH {want} as tim")), "{protection}");
+    }
+}
+
+/// `OpenSMTPD` 6.8.0p2 of Debian 12 offers STARTTLS, and ends every handshake: its keys are not with the
+/// process that OpenSSL 3 asks for them.
+#[test]
+fn opensmtpd_takes_mail_though_its_handshakes_fail() {
+    if !needs_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path());
+    let certificate = authority.sign("localhost", &["localhost"], 2099);
+    let Some(smtpd) = Receiver::smtpd(&certificate) else { return };
+    let fields = format!("tls: (client: May, ca: {:?})", authority.file().display().to_string());
+    let place = format!("localhost:{}", smtpd.port);
+    let instance = Instance::new(Settings::standalone().smtp_out(&place, &fields));
+    let _running = instance.start();
+    send(&instance, &["bob@remote.test", "carol@remote.test"], "one");
+    eventually("it is delivered", PATIENCE, || !lines(&instance, "D").is_empty());
+    eventually("it is there", PATIENCE, || smtpd.messages().len() == 2);
+    let line = lines(&instance, "D").remove(0);
+    if line["protection"].is_null() {
+        let failed = smtpd.log().contains("SSL library error");
+        let told = instance.log().contains("TLS fails: mail leaves in clear for a while");
+        assert!(failed && told, "in clear for no reason: {line}\n{}", smtpd.log());
     }
 }
 

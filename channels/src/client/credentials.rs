@@ -31,8 +31,9 @@ struct Known {
 
 type Logins = HashMap<Box<str>, Login>;
 
+/// A file as it was when it was read.
 #[derive(Debug, Eq, PartialEq)]
-struct Stamp {
+pub(super) struct Stamp {
     changed: Option<SystemTime>,
     inode: u64,
     size: u64,
@@ -120,7 +121,8 @@ impl Credentials {
 }
 
 impl Stamp {
-    fn of(file: &Path) -> Option<Self> {
+    /// `None`: it cannot be looked at.
+    pub(super) fn of(file: &Path) -> Option<Self> {
         let data = std::fs::metadata(file).ok()?;
         Some(Self { changed: data.modified().ok(), inode: data.ino(), size: data.len() })
     }

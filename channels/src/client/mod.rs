@@ -25,6 +25,7 @@ mod servers;
 mod settings;
 mod site;
 mod stream;
+mod tokens;
 
 pub use connection::{Connection, Stale};
 pub use credentials::{Credentials, CredentialsError};

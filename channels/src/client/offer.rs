@@ -95,13 +95,15 @@ fn bit(mechanism: Mechanism) -> u8 {
     1 << mechanism as u8
 }
 
-const KNOWN: [Mechanism; 6] = [
+const KNOWN: [Mechanism; 8] = [
     Mechanism::External,
     Mechanism::ScramSha256Plus,
     Mechanism::ScramSha256,
     Mechanism::CramMd5,
     Mechanism::Plain,
     Mechanism::Login,
+    Mechanism::OauthBearer,
+    Mechanism::Xoauth2,
 ];
 
 impl Offer {

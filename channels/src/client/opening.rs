@@ -59,6 +59,7 @@ enum Proven {
 #[allow(clippy::struct_excessive_bools)] // a table of facts, each so or not
 struct Circumstances {
     has_password: bool,
+    has_token: bool,
     /// Nobody listens on the way, or nobody minds.
     is_safe: bool,
     /// The server knows who we are without a password.
@@ -301,7 +302,8 @@ impl FirstWords<'_> {
         }
         let circumstances = Circumstances {
             has_password: login.has_password(),
-            is_safe: towards.is_some()
+            has_token: policy.tokens.is_some(),
+            is_safe: hides_passwords(self.dialect, towards)
                 || connection.nearness() != Nearness::Elsewhere
                 || policy.clear,
             is_known: connection.nearness() == Nearness::Unix || self.shows_certificate(towards),
@@ -309,11 +311,22 @@ impl FirstWords<'_> {
         };
         let mechanism = circumstances.choose(offer.auth);
         let Some(mechanism) = mechanism else {
-            let hint =
-                if circumstances.is_safe { "" } else { "; passwords are not sent without TLS" };
+            let hint = match (circumstances.is_safe, towards) {
+                (true, _) => "",
+                (false, None) => "; passwords are not sent without TLS",
+                (false, Some(_)) => "; passwords are not sent to a server that may be another",
+            };
             let text =
                 format!("{peer} offers no mechanism that may be used ({}){hint}", offer.auth);
             return Err(deferred(AUTH_FAULT, text));
+        };
+        let (login, token) = match policy.tokens.as_ref().filter(|_| mechanism.shows_token()) {
+            None => (login, None),
+            Some(tokens) => {
+                let unknown = |error| deferred(AUTH_FAULT, format!("{}: {error}", tokens.origin()));
+                let token = tokens.current().await.map_err(unknown)?;
+                (login.with_token(token.clone()), Some((tokens, token)))
+            }
         };
         let binding = towards.and_then(|towards| towards.binding);
         let proven = prove(connection, mechanism, login.clone(), binding).await?;
@@ -328,6 +341,9 @@ impl FirstWords<'_> {
             }
             proven => (mechanism, proven),
         };
+        if let (Proven::Refused(_), Some((tokens, token))) = (&proven, token) {
+            tokens.is_refused(&token).await;
+        }
         match proven {
             Proven::LetIn => Ok(Some(format!("{} as {}", mechanism.name(), login.user))),
             Proven::Refused(reply) => Err(SiteTrouble::deferred(softened(reply))),
@@ -343,10 +359,17 @@ impl Circumstances {
             Mechanism::ScramSha256Plus => self.is_bound,
             its => self.is_safe || !its.sends_password(),
         };
-        let known: &[Mechanism] =
+        let by_token = Mechanism::WITH_TOKEN.iter().filter(|_| self.has_token);
+        let others: &[Mechanism] =
             if self.has_password { &Mechanism::WITH_PASSWORD } else { &[Mechanism::External] };
-        known.iter().copied().find(|its| offered.has(*its) && fits(its))
+        by_token.chain(others).copied().find(|its| offered.has(*its) && fits(its))
     }
+}
+
+/// Whether TLS keeps a password from all but the server that it is for. Over SMTP, whose servers are
+/// strangers, that takes a good certificate: whoever sits on the way can have one of his own.
+fn hides_passwords(dialect: Dialect, towards: Option<&Towards>) -> bool {
+    towards.is_some_and(|towards| dialect == Dialect::Lmtp || towards.doubt.is_none())
 }
 
 /// The dialogue of AUTH (RFC 4954).

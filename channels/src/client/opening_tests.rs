@@ -353,9 +353,80 @@ fn the_strongest_mechanism_that_fits_is_chosen() {
         ("", [true, true, true, true], None),
     ];
     for (offered, [has_password, is_safe, is_known, is_bound], want) in rows {
-        let its = Circumstances { has_password, is_safe, is_known, is_bound };
+        let its = Circumstances { has_password, has_token: false, is_safe, is_known, is_bound };
         assert_eq!(its.choose(Mechanisms::of(offered)), want, "{offered} {its:?}");
     }
+}
+
+#[test]
+fn a_token_goes_before_a_password_and_nowhere_in_clear() {
+    // offered, a password, a safe way, the mechanism
+    let rows = [
+        ("PLAIN XOAUTH2 OAUTHBEARER", true, true, Some(Mechanism::OauthBearer)),
+        ("PLAIN xoauth2", true, true, Some(Mechanism::Xoauth2)),
+        ("PLAIN XOAUTH2", false, false, None),
+        ("CRAM-MD5 XOAUTH2", true, false, Some(Mechanism::CramMd5)),
+        ("PLAIN", true, true, Some(Mechanism::Plain)),
+        ("PLAIN", false, true, None),
+    ];
+    for (offered, has_password, is_safe, want) in rows {
+        let (is_known, is_bound) = (false, false);
+        let its = Circumstances { has_password, has_token: true, is_safe, is_known, is_bound };
+        assert_eq!(its.choose(Mechanisms::of(offered)), want, "{offered} {its:?}");
+    }
+}
+
+#[test]
+fn passwords_need_a_good_certificate_over_smtp() {
+    let towards = |doubt: Option<&str>| Towards {
+        version: "TLSv1.3",
+        cipher: "",
+        resumed: false,
+        doubt: doubt.map(str::to_owned),
+        doubt_kind: None,
+        binding: None,
+    };
+    let (good, doubted) = (towards(None), towards(Some("it is signed by no authority")));
+    // dialect, in clear, a doubtful certificate, a good one
+    for (dialect, want) in
+        [(Dialect::Lmtp, [false, true, true]), (Dialect::Smtp, [false, false, true])]
+    {
+        let got = [None, Some(&doubted), Some(&good)].map(|its| hides_passwords(dialect, its));
+        assert_eq!(got, want, "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_shown_and_a_refusal_heard_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("passwords"), "[127.0.0.1] tim@a.test:\n").unwrap();
+    std::fs::write(folder.path().join("token"), "{\"access_token\": \"secret\"}\n").unwrap();
+    let mut channel = channel(Insist::No, Insist::Must);
+    channel.sasl.token_file = Some("token".into());
+    // `user=tim@a.test^Aauth=Bearer secret^A^A`, and the same as the RFC has it.
+    let older = BASE64_STANDARD.encode("user=tim@a.test\x01auth=Bearer secret\x01\x01");
+    let newer = BASE64_STANDARD.encode("n,a=tim@a.test,\x01auth=Bearer secret\x01\x01");
+    let refused = "334 eyJzdGF0dXMiOiI0MDEifQ==\n535 5.7.8 bad token\n221 bye";
+    // offered, the rest of the script, what comes of it, what is said
+    let rows = [
+        ("XOAUTH2", "235 in", "AUTH XOAUTH2 as tim@a.test", format!("AUTH XOAUTH2 {older}|")),
+        ("OAUTHBEARER", "235 in", "AUTH OAUTHBEARER as", format!("AUTH OAUTHBEARER {newer}|")),
+        ("XOAUTH2", refused, "T 4.7.8 bad token", format!("{older}||")),
+        ("OAUTHBEARER", refused, "T 4.7.8 bad token", format!("{newer}|AQ==|")),
+    ];
+    for (offered, rest, want, said) in rows {
+        let script = format!("220 s\n250-s|250 AUTH {offered}\n{rest}");
+        let (shown, heard) = heard_by(folder.path(), &channel, &script).await;
+        assert!(shown.starts_with(want), "{offered} {rest}: {shown}");
+        let heard = heard.replace("\r\n", "|");
+        assert!(heard.contains(&said), "{offered} {rest}: {heard}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+    std::fs::write(folder.path().join("token"), "").unwrap();
+    let script = "220 s\n250-s|250 AUTH XOAUTH2\n235 in";
+    let (shown, heard) = heard_by(folder.path(), &channel, script).await;
+    assert!(shown.ends_with("/token: it holds no token"), "{shown}");
+    assert!(!heard.contains("AUTH"), "{heard}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::{
 use relais_config::{Channel, Config, channel::Program, tls::Insist};
 use tokio::time::Instant;
 
-use super::credentials::Credentials;
+use super::{credentials::Credentials, tokens::Tokens};
 use crate::{
     tls::{ClientFiles, ClientTls, TlsError},
     tls_policy::{ChannelRules, TlsPolicies},
@@ -75,6 +75,8 @@ pub(super) struct TlsPolicy {
 #[derive(Debug)]
 pub(super) struct LoginPolicy {
     pub(super) credentials: Credentials,
+    /// Access tokens, for servers that take such.
+    pub(super) tokens: Option<Tokens>,
     pub(super) must: bool,
     /// Passwords may be sent without TLS.
     pub(super) clear: bool,
@@ -139,6 +141,11 @@ impl Security {
         let credentials = sasl.credentials.as_deref().filter(|_| sasl.client != Insist::No);
         let login = credentials.map(|file| LoginPolicy {
             credentials: Credentials::of(path(file)),
+            tokens: match &sasl.token_file {
+                Some(file) => Some(Tokens::in_file(path(file))),
+                None if sasl.token_command.is_empty() => None,
+                None => Some(Tokens::by(sasl.token_command.clone(), sasl.token_time)),
+            },
             must: sasl.client == Insist::Must,
             clear: sasl.clear_passwords,
         });

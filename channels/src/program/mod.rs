@@ -16,6 +16,7 @@ mod run;
 mod tests;
 mod verdict;
 
+pub(crate) use self::run::{Group, PATH};
 pub use self::{
     invocation::{Invocation, Piped, Unfit},
     run::{RunAs, Runner},

@@ -158,10 +158,11 @@ impl Runner {
 }
 
 /// The process group of a program, which ends when this is dropped.
-struct Group(Option<Pid>);
+pub(crate) struct Group(Option<Pid>);
 
 impl Group {
-    fn of(child: &Child) -> Self {
+    /// The group of a child that leads one.
+    pub(crate) fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
     }
 }
@@ -205,4 +206,4 @@ fn refused(unfit: &Unfit) -> Reply {
 /// How long what a program printed last is waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// As Postfix's.
-const PATH: &str = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin";
+pub(crate) const PATH: &str = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin";

@@ -78,7 +78,7 @@ impl SaslExchange {
             Mechanism::ScramSha256Plus => (State::Scram { plus: true, binding }, b""),
             Mechanism::Plain => (State::Plain, b""),
             // Its names are not looked for: whoever begins it fails.
-            Mechanism::CramMd5 => (State::Over, b""),
+            Mechanism::CramMd5 | Mechanism::OauthBearer | Mechanism::Xoauth2 => (State::Over, b""),
         };
         let mut exchange = Self(state);
         let step = match initial {

@@ -10,15 +10,28 @@ pub struct Login {
     /// May be empty where there is no password: the server knows from the certificate.
     pub user: String,
     password: Zeroizing<String>,
+    /// Of OAuth 2.0.
+    token: Option<Zeroizing<String>>,
 }
 
 impl Login {
     /// With a password, or an empty one where none is needed.
     pub fn new(user: &str, password: &str) -> Self {
-        Self { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) }
+        Self { user: user.to_owned(), password: Zeroizing::new(password.to_owned()), token: None }
     }
 
-    /// Whether there is one.
+    /// The same user with an access token.
+    #[must_use]
+    pub fn with_token(self, token: Zeroizing<String>) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    /// The access token, for the wire, and for nothing else.
+    pub(super) fn token(&self) -> &str {
+        self.token.as_ref().map_or("", |token| token)
+    }
+
+    /// Whether there is a password.
     pub fn has_password(&self) -> bool {
         !self.password.is_empty()
     }

@@ -15,6 +15,10 @@ pub enum Mechanism {
     ScramSha256Plus,
     /// The certificate that the client has shown (RFC 4422 appendix A).
     External,
+    /// An access token of OAuth 2.0 (RFC 7628); as a client alone.
+    OauthBearer,
+    /// The same in the form that came before the RFC; as a client alone.
+    Xoauth2,
 }
 
 impl Mechanism {
@@ -25,6 +29,9 @@ impl Mechanism {
     /// Every mechanism of ours as a client that has a password, the best first.
     pub const WITH_PASSWORD: [Self; 5] =
         [Self::ScramSha256Plus, Self::ScramSha256, Self::CramMd5, Self::Plain, Self::Login];
+
+    /// Every mechanism of ours as a client that has an access token, the best first.
+    pub const WITH_TOKEN: [Self; 2] = [Self::OauthBearer, Self::Xoauth2];
 
     /// By its name, in whatever case.
     pub fn parse(name: &[u8]) -> Option<Self> {
@@ -40,11 +47,18 @@ impl Mechanism {
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
             Self::External => "EXTERNAL",
+            Self::OauthBearer => "OAUTHBEARER",
+            Self::Xoauth2 => "XOAUTH2",
         }
     }
 
-    /// Whether the server is sent the password itself.
+    /// Whether it is an access token that the server is shown.
+    pub const fn shows_token(self) -> bool {
+        matches!(self, Self::OauthBearer | Self::Xoauth2)
+    }
+
+    /// Whether the server is sent the password, or the token, itself.
     pub const fn sends_password(self) -> bool {
-        matches!(self, Self::Plain | Self::Login)
+        matches!(self, Self::Plain | Self::Login | Self::OauthBearer | Self::Xoauth2)
     }
 }

@@ -25,6 +25,10 @@ enum ProofState {
     CramMd5,
     ScramOpened(ScramOpened),
     ScramProven(ScramProven),
+    /// A token was shown; a challenge says what is wrong with it, and this is the answer to it.
+    Bearer(&'static [u8]),
+    /// It was not wanted.
+    BearerRefused,
     /// We have said everything, and the server has proved what it had to.
     Over,
 }
@@ -43,6 +47,16 @@ impl Proof {
                 (ProofState::Over, Some(first.concat()))
             }
             Mechanism::External => (ProofState::Over, Some(login.user.clone().into_bytes())),
+            Mechanism::OauthBearer => {
+                // RFC 5801 section 4: the two characters that the header of GSS-API gives a meaning.
+                let user = login.user.replace('=', "=3D").replace(',', "=2C");
+                let first = format!("n,a={user},\x01auth=Bearer {}\x01\x01", login.token());
+                (ProofState::Bearer(b"\x01"), Some(first.into_bytes()))
+            }
+            Mechanism::Xoauth2 => {
+                let first = format!("user={}\x01auth=Bearer {}\x01\x01", login.user, login.token());
+                (ProofState::Bearer(b""), Some(first.into_bytes()))
+            }
             Mechanism::Login => (ProofState::LoginUser, None),
             Mechanism::CramMd5 => (ProofState::CramMd5, None),
             Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
@@ -74,7 +88,8 @@ impl Proof {
                 proven.judge(challenge)?;
                 (ProofState::Over, Vec::new())
             }
-            ProofState::Over => return Err(ProofFault::Malformed),
+            ProofState::Bearer(answer) => (ProofState::BearerRefused, answer.to_vec()),
+            ProofState::BearerRefused | ProofState::Over => return Err(ProofFault::Malformed),
         };
         self.state = state;
         Ok(response)
@@ -83,11 +98,12 @@ impl Proof {
     /// The server lets us in: whether it may be believed.
     pub fn end(&self) -> Result<(), ProofFault> {
         match self.state {
-            ProofState::Over => Ok(()),
+            ProofState::Over | ProofState::Bearer(_) => Ok(()),
             ProofState::ScramOpened(_) | ProofState::ScramProven(_) => Err(ProofFault::Server),
-            ProofState::LoginUser | ProofState::LoginPassword | ProofState::CramMd5 => {
-                Err(ProofFault::Malformed)
-            }
+            ProofState::LoginUser
+            | ProofState::LoginPassword
+            | ProofState::CramMd5
+            | ProofState::BearerRefused => Err(ProofFault::Malformed),
         }
     }
 }
@@ -141,6 +157,25 @@ mod tests {
             }
             assert_eq!(proof.end(), Ok(()));
             assert_eq!(proof.answer(b"more"), Err(ProofFault::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_token_is_shown_in_the_form_of_either_mechanism() {
+        // RFC 7628 section 4.1 and what Google documents; the answers to a refusal.
+        let rows = [
+            (Mechanism::OauthBearer, "n,a=tim=2Ca=3Db,\x01auth=Bearer t-1\x01\x01", "\x01"),
+            (Mechanism::Xoauth2, "user=tim,a=b\x01auth=Bearer t-1\x01\x01", ""),
+        ];
+        for (mechanism, want, answer) in rows {
+            let login = Login::new("tim,a=b", "").with_token("t-1".to_owned().into());
+            let (mut proof, first) = Proof::begin(mechanism, login, None).unwrap();
+            assert_eq!(first.as_deref(), Some(want.as_bytes()));
+            assert_eq!(proof.end(), Ok(()));
+            assert_eq!(proof.answer(b"{\"status\":\"401\"}").unwrap(), answer.as_bytes());
+            assert_eq!(proof.end(), Err(ProofFault::Malformed), "it did not want it");
+            assert_eq!(proof.answer(b""), Err(ProofFault::Malformed));
+            assert!(!format!("{proof:?}").contains("t-1"));
         }
     }
 

@@ -241,8 +241,20 @@ section! {
         /// `HOST[:PORT] USER:PASSWORD`, as Postfix has it; without a password it is for the
         /// certificate that we show (EXTERNAL). It is read again when it changes.
         credentials: Option<PathBuf> = None, Maybe(Path), of(Delivering);
-        /// As a client: a server may be sent the password itself (PLAIN, LOGIN) without TLS, too. It
-        /// always may on this machine.
+        /// As a client: a file with an access token of OAuth 2.0, for servers that offer OAUTHBEARER or
+        /// XOAUTH2: the token alone, or a JSON object with `access_token`. `credentials` has the user. It
+        /// is read again when it changes.
+        token_file: Option<PathBuf> = None, Maybe(Path), of(Delivering);
+        /// As a client: a command that prints such a token, the program by its absolute path and its
+        /// arguments (`["/usr/local/bin/token", "mail"]`); no shell is asked. It runs as the engine's own user, once for all connections, and
+        /// again before the token ends, as `expires_in` beside `access_token` says; without that, after a
+        /// minute, and when a server refused the token.
+        token_command: Vec<String> = Vec::new(), Few(List(Text), 100), of(Delivering);
+        /// As a client: a token command that takes longer is killed.
+        token_time: Duration = Duration::from_secs(30), PATIENCE, of(Delivering);
+        /// As a client: a server may be sent the password or the token itself (PLAIN, LOGIN, OAUTHBEARER,
+        /// XOAUTH2) without TLS, too, and by SMTP behind TLS whose certificate is not good. It always may
+        /// on this machine.
         clear_passwords: bool = false, Flag, of(Delivering);
     }
 }

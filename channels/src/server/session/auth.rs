@@ -58,7 +58,7 @@ impl Session<'_> {
             }
             Mechanism::ScramSha256 => offer.scram,
             Mechanism::Plain | Mechanism::Login => true,
-            Mechanism::CramMd5 => false,
+            Mechanism::CramMd5 | Mechanism::OauthBearer | Mechanism::Xoauth2 => false,
         };
         Mechanism::ALL.into_iter().filter(fits).collect()
     }

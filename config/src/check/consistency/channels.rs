@@ -195,6 +195,7 @@ fn has_credentials(
         let message = "the credentials are not used: client is No";
         reader.warning_at(&path("sasl.credentials"), message, false);
     }
+    has_tokens(&channel.sasl, path, reader);
     if *clear_passwords {
         let message = if *client == Insist::No {
             "nobody logs in: client is No"
@@ -202,6 +203,32 @@ fn has_credentials(
             "passwords may pass in clear: clear_passwords is for trusted networks"
         };
         reader.warning_at(&path("sasl.clear_passwords"), message, false);
+    }
+}
+
+/// Access tokens, from one place.
+fn has_tokens(sasl: &SaslSides, path: &impl Fn(&str) -> String, reader: &mut Reader<'_>) {
+    let SaslSides { client, token_file, token_command, .. } = sasl;
+    let program = token_command.first();
+    if program.is_some_and(|program| !program.starts_with('/')) {
+        let accepted = "a program by its absolute path is expected, and its arguments behind it";
+        let message = "the command does not begin with an absolute path";
+        reader.mistake_at(&path("sasl.token_command"), message, accepted);
+    }
+    if token_file.is_some() && program.is_some() {
+        let accepted = "one of token_file and token_command is expected";
+        reader.mistake_at(&path("sasl.token_command"), "tokens come from the file", accepted);
+    }
+    for (field, is_given) in
+        [("sasl.token_file", token_file.is_some()), ("sasl.token_command", program.is_some())]
+    {
+        if *client == Insist::No && is_given {
+            reader.warning_at(&path(field), "nobody logs in: client is No", false);
+        }
+    }
+    if reader.is_given_itself(&path("sasl.token_time")) && program.is_none() {
+        let message = "without token_command nothing is run";
+        reader.warning_at(&path("sasl.token_time"), message, false);
     }
 }
 
