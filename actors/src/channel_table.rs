@@ -13,11 +13,12 @@ use std::{
 
 use relais_channels::{
     client::ChosenBy,
-    mail::{NextHop, NextHops, Priority},
+    mail::{NextHops, Priority},
 };
 use relais_config::{
     Channel, Config,
     channel::{Copies, MAX_ADDRSPERFILE, Program},
+    grammar::ascii_domain,
 };
 
 use crate::ids::ChannelId;
@@ -230,17 +231,21 @@ pub fn next_hops(channel: &Channel, host: &str) -> Option<NextHops> {
     })
 }
 
-/// The one who chose the first next hop of mail to this address: the sender, where the channel
-/// goes by the host and that is the address's own domain.
-pub fn chosen_by(channel: &Channel, host: &str, address: &str) -> ChosenBy {
+/// The one who chose the first next hop of mail to these addresses: the sender, where the channel
+/// goes by the host and that is the domain of all of them.
+pub fn chosen_by<'a>(
+    channel: &Channel,
+    host: &str,
+    mut addresses: impl Iterator<Item = &'a str>,
+) -> ChosenBy {
+    let is_host = |domain: &str| {
+        domain.eq_ignore_ascii_case(host)
+            || !domain.is_ascii() && ascii_domain(domain).is_some_and(|its| its == host)
+    };
+    let is_at_host =
+        |address: &str| address.rsplit_once('@').is_some_and(|(_, domain)| is_host(domain));
     let follows = channel.multigate || channel.daemon.is_none();
-    let its = |text: &str| text.parse::<NextHop>().ok();
-    let domain = address.rsplit_once('@').and_then(|(_, domain)| its(domain));
-    if follows && domain.is_some() && domain == its(host) {
-        ChosenBy::Recipient
-    } else {
-        ChosenBy::Configuration
-    }
+    if follows && addresses.all(is_at_host) { ChosenBy::Recipient } else { ChosenBy::Configuration }
 }
 
 impl From<Vec<Channel>> for Channels {
@@ -265,8 +270,9 @@ mod tests {
         let daemon = Channel { daemon: Some("hub.test".into()), ..plain.clone() };
         let multigate = Channel { multigate: true, ..daemon.clone() };
         // channel, host, recipient, chosen by the recipient
-        let rows = [
+        let rows: [(_, _, &str, _); 10] = [
             (&plain, "a.test", "u@a.test", true),
+            (&plain, "a.test", "u@a.test v@b.test", false),
             (&plain, "a.test", "u@A.Test", true),
             (&plain, "xn--tda.test", "u@ü.test", true),
             (&plain, "[192.0.2.1]", "u@[192.0.2.1]", true),
@@ -277,8 +283,8 @@ mod tests {
             (&multigate, "store.test", "u@a.test", false),
         ];
         for (channel, host, address, of_recipient) in rows {
-            let is_recipients = chosen_by(channel, host, address) == ChosenBy::Recipient;
-            assert_eq!(is_recipients, of_recipient, "{host} {address}");
+            let its = chosen_by(channel, host, address.split(' '));
+            assert_eq!(its == ChosenBy::Recipient, of_recipient, "{host} {address}");
         }
     }
 

@@ -352,8 +352,8 @@ impl Courier {
         if self.connection.is_none() {
             self.server = 0;
         }
-        let first = recipients.first().map_or("", |to| to.address);
-        self.chosen_by = chosen_by(self.channel(), &self.destination.host, first);
+        let addresses = recipients.iter().map(|to| to.address);
+        self.chosen_by = chosen_by(self.channel(), &self.destination.host, addresses);
         let mut attempt = self.hand_over(&recipients, base, content, following.as_ref()).await;
         if self.next_hops.as_ref().is_some_and(|hops| hops.len() > 1) {
             let message = (base, content);

@@ -38,7 +38,7 @@ impl RouteSites {
     async fn sites(&self, channel: &Channel, result: &RouteResult) -> Vec<RouteSite> {
         let finder = self.finders.of_channel(&channel.name);
         let first = match channel.program {
-            Program::Smtp => chosen_by(channel, &result.host, &result.address),
+            Program::Smtp => chosen_by(channel, &result.host, [&*result.address].into_iter()),
             _ => ChosenBy::Configuration,
         };
         let hops = next_hops(channel, &result.host);
