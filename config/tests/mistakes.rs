@@ -319,6 +319,14 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     (
+        "a destination that is no domain",
+        "program: Lmtp",
+        r#"program: Lmtp, tls: (policies: {"a b": (level: Verify)})"#,
+        &[
+            r#"12:76: channels[2].tls.policies["a b"]: "a b" is no domain; "example.com" or ".example.com" is expected"#,
+        ],
+    ),
+    (
         "in the defaults",
         "    channels: [",
         "    channel_defaults: (maxjobs: 0),\n    channels: [",

@@ -1,6 +1,7 @@
 //! Debian's knot, serving the zones of a test.
 
 use std::{
+    fmt::Write,
     fs,
     net::UdpSocket,
     path::Path,
@@ -30,8 +31,8 @@ impl NameServer {
         Self::serve(|folder, port| {
             let mut config = server_section(folder, port) + "zone:\n";
             for (zone, records) in zones {
-                config +=
-                    &format!("  - domain: {zone}\n    file: {}\n", write(folder, zone, records));
+                let file = write_zone(folder, zone, records);
+                let _ = writeln!(config, "  - domain: {zone}\n    file: {file}");
             }
             (config, zones.first().map_or("", |(zone, _)| zone).to_owned())
         })
@@ -63,8 +64,8 @@ impl NameServer {
             let generate = ["generate", "algorithm=ECDSAP256SHA256", "ksk=yes", "zsk=yes"];
             let mut root = String::new();
             for (zone, records, signed) in zones {
-                write(folder, zone, records);
-                root += &format!("{zone}. NS ns.{zone}.\nns.{zone}. A 127.0.0.1\n");
+                write_zone(folder, zone, records);
+                let _ = writeln!(root, "{zone}. NS ns.{zone}.\nns.{zone}. A 127.0.0.1");
                 if *signed != Signed::No {
                     keymgr(zone, &generate);
                     let digests = keymgr(zone, &["ds"]);
@@ -76,7 +77,7 @@ impl NameServer {
                     root.push('\n');
                 }
             }
-            write(folder, ".", &root);
+            write_zone(folder, ".", &root);
             keymgr(".", &generate);
             fs::write(anchor, keymgr(".", &["dnskey"])).expect("a key");
             (config, zones.first().map_or("", |(zone, ..)| zone).to_owned())
@@ -128,7 +129,7 @@ fn file_of(zone: &str) -> &str {
 }
 
 /// Writes a zone file, and says where.
-fn write(folder: &Path, zone: &str, records: &str) -> String {
+fn write_zone(folder: &Path, zone: &str, records: &str) -> String {
     let origin = if zone == "." { ".".to_owned() } else { format!("{zone}.") };
     let head = format!(
         "$ORIGIN {origin}\n$TTL 60\n@ SOA ns root 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n"

@@ -23,13 +23,16 @@ struct World {
     folder: TempDir,
 }
 
+/// Zones, their records, and whether they are signed.
+type Zones = [(&'static str, String, Signed); 3];
+
 /// Hosts that the receiver's certificate is for.
 const HOSTS: [&str; 4] =
     ["mx.ta.secure.test", "mx.enforce.plain.test", "mx.testing.plain.test", "mx.named.plain.test"];
 
 impl World {
     /// `zones`: made of the port, and of the digests of the receiver's key and of its authority.
-    fn new(zones: impl FnOnce(u16, &str, &str) -> [(&'static str, String, Signed); 3]) -> Self {
+    fn new(zones: impl FnOnce(u16, &str, &str) -> Zones) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let authority = Authority::new(&folder.path().join("ca"));
         let (certificate, key) = authority.sign("mx", &HOSTS, 2090);
@@ -54,7 +57,7 @@ impl World {
     /// Mail for these zones goes where MX records say, to the receiver's port.
     fn settings(&self, tls: &str, sections: &str) -> Settings {
         let (port, names) = (self.postfix.port, self.names.port);
-        let ca = self.authority.file();
+        let ca = self.authority.file().display().to_string();
         let rules = ["secure", "bogus", "plain"]
             .map(|zone| format!("\n        (\".{zone}.test\", \"$U%$H$D@out-daemon\"),"));
         let channel = format!(
@@ -62,7 +65,7 @@ impl World {
              pool: \"SMTP_POOL\", private_addresses: true, backoff: [\"1h\"], \
              tls: (ca: {ca:?}, {tls})),"
         );
-        let anchor = self.folder.path().join("anchor");
+        let anchor = self.folder.path().join("anchor").display().to_string();
         Settings::standalone()
             .edit("rewrite_rules: [", &format!("rewrite_rules: [{}", rules.concat()))
             .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
@@ -89,13 +92,13 @@ fn send(instance: &Instance, to: &str) {
     sent.expect(250);
 }
 
-/// What `relais tls` says of a domain.
+/// The answer of `relais tls` about a domain.
 fn tls(instance: &Instance, domain: &str) -> Value {
     let said = instance.relais("tls", &[domain, "--json"]);
     serde_json::from_slice(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"))
 }
 
-/// What came of the mail for a domain: `D`, `Q` or `R`, the reply, and the protection.
+/// The end of the mail for a domain: `D`, `Q` or `R`, the reply, and the protection.
 fn came_to(instance: &Instance, host: &str) -> String {
     let mut found = None;
     eventually(&format!("{host} is tried"), PATIENCE, || {
@@ -114,37 +117,40 @@ fn came_to(instance: &Instance, host: &str) -> String {
     format!("{} {} | {}", text("action"), text("reply"), text("protection"))
 }
 
+/// Zones with records of every kind, by the receiver's port and the digests of its key and authority.
+fn dane_zones(port: u16, own: &str, authority: &str) -> Zones {
+    let wrong = "00".repeat(32);
+    let host = |name: &str, tlsa: &str| {
+        let tlsa = if tlsa.is_empty() {
+            String::new()
+        } else {
+            format!("_{port}._tcp.mx.{name} TLSA {tlsa}\n")
+        };
+        format!("{name} MX 10 mx.{name}\nmx.{name} A 127.0.0.1\n{tlsa}")
+    };
+    let secure = [
+        host("ee", &format!("3 1 1 {own}")),
+        host("ta", &format!("2 0 1 {authority}")),
+        host("tahost", &format!("2 0 1 {authority}")),
+        host("wrong", &format!("3 1 1 {wrong}")),
+        host("unusable", &format!("1 1 1 {wrong}")),
+        host("none", ""),
+        "alias MX 10 other.alias\nother.alias CNAME mx.ee\n".to_owned(),
+        format!("direct A 127.0.0.1\n_{port}._tcp.direct TLSA 3 1 1 {own}\n"),
+    ];
+    [
+        ("secure.test", secure.concat(), Signed::Yes),
+        ("bogus.test", host("x", &format!("3 1 1 {own}")), Signed::Bogus),
+        ("plain.test", host("x", &format!("3 1 1 {wrong}")), Signed::No),
+    ]
+}
+
 #[test]
 fn dane_is_kept_to() {
     if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
         return;
     }
-    let world = World::new(|port, own, authority| {
-        let wrong = "00".repeat(32);
-        let host = |name: &str, tlsa: &str| {
-            let tlsa = if tlsa.is_empty() {
-                String::new()
-            } else {
-                format!("_{port}._tcp.mx.{name} TLSA {tlsa}\n")
-            };
-            format!("{name} MX 10 mx.{name}\nmx.{name} A 127.0.0.1\n{tlsa}")
-        };
-        let secure = [
-            host("ee", &format!("3 1 1 {own}")),
-            host("ta", &format!("2 0 1 {authority}")),
-            host("tahost", &format!("2 0 1 {authority}")),
-            host("wrong", &format!("3 1 1 {wrong}")),
-            host("unusable", &format!("1 1 1 {wrong}")),
-            host("none", ""),
-            "alias MX 10 other.alias\nother.alias CNAME mx.ee\n".to_owned(),
-            format!("direct A 127.0.0.1\n_{port}._tcp.direct TLSA 3 1 1 {own}\n"),
-        ];
-        [
-            ("secure.test", secure.concat(), Signed::Yes),
-            ("bogus.test", host("x", &format!("3 1 1 {own}")), Signed::Bogus),
-            ("plain.test", host("x", &format!("3 1 1 {wrong}")), Signed::No),
-        ]
-    });
+    let world = World::new(dane_zones);
     let policies =
         "policies: {\"none.secure.test\": (level: Dane), \"wrong.secure.test\": (level: Encrypt)}";
     let instance = Instance::new(world.settings("dane: true", ""));
@@ -266,6 +272,26 @@ fn policy(mode: &str, mx: &str) -> String {
     format!("version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: 86400\r\n")
 }
 
+/// A record of MTA-STS for each of the domains but one.
+fn sts_zones() -> Zones {
+    let records = |domain: &&str| {
+        format!(
+            "{domain} MX 10 mx.{domain}\nmx.{domain} A 127.0.0.1\n\
+             _mta-sts.{domain} TXT \"v=STSv1; id=1;\"\nmta-sts.{domain} A 127.0.0.1\n"
+        )
+    };
+    let plain: String = STS_DOMAINS.iter().map(records).collect();
+    let without = "norecord MX 10 mx.norecord\nmx.norecord A 127.0.0.1\n";
+    [
+        ("secure.test", String::new(), Signed::No),
+        ("bogus.test", String::new(), Signed::No),
+        ("plain.test", plain + without, Signed::No),
+    ]
+}
+
+const STS_DOMAINS: [&str; 8] =
+    ["enforce", "testing", "other", "named", "mismatch", "moved", "html", "none"];
+
 #[test]
 fn mta_sts_is_kept_to() {
     if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl", "python3"]) || !needs_root() {
@@ -275,24 +301,9 @@ fn mta_sts_is_kept_to() {
         println!("skipped: port 443 is taken");
         return;
     }
-    let domains = ["enforce", "testing", "other", "named", "mismatch", "moved", "html", "none"];
-    let world = World::new(|_, _, _| {
-        let records = |domain: &&str| {
-            format!(
-                "{domain} MX 10 mx.{domain}\nmx.{domain} A 127.0.0.1\n\
-                 _mta-sts.{domain} TXT \"v=STSv1; id=1;\"\nmta-sts.{domain} A 127.0.0.1\n"
-            )
-        };
-        let plain: String = domains.iter().map(records).collect();
-        let without = "norecord MX 10 mx.norecord\nmx.norecord A 127.0.0.1\n";
-        [
-            ("secure.test", String::new(), Signed::No),
-            ("bogus.test", String::new(), Signed::No),
-            ("plain.test", plain + without, Signed::No),
-        ]
-    });
+    let world = World::new(|_, _, _| sts_zones());
     let hosts: Vec<_> =
-        domains.iter().map(|domain| format!("mta-sts.{domain}.plain.test")).collect();
+        STS_DOMAINS.iter().map(|domain| format!("mta-sts.{domain}.plain.test")).collect();
     let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
     let web = PolicyServer::start(&world.authority, &hosts);
     let own = |domain: &str, mode| web.publishes(domain, &policy(mode, &format!("mx.{domain}")));
@@ -392,9 +403,7 @@ fn results_are_reported_even_to_those_whose_tls_fails() {
     let mut days = fs::read_dir(instance.data().join("tlsrpt")).expect("a folder");
     let day = days.find_map(|file| {
         let name = file.expect("a file").path();
-        name.to_str()
-            .is_some_and(|name| name.ends_with(".json") && !name.contains("current"))
-            .then_some(name)
+        name.to_str().is_some_and(|name| name.contains("tlsrpt/20")).then_some(name)
     });
     let day = fs::read_to_string(day.expect("the reports of a day")).expect("text");
     let reports: Value = serde_json::from_str(&day).expect("a list");

@@ -336,7 +336,7 @@ impl Courier {
             // A large one has yet to be looked at, and a round trip is nothing to it.
             let Content::Whole(octets) = content else { return None };
             let work = &message.work;
-            // What asks something else of TLS may need another connection.
+            // A message with another demand on TLS may need another connection.
             if !has_one_sender(work, envelope) || envelope.tls != TlsWish::Usual {
                 return None;
             }

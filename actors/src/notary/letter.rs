@@ -171,7 +171,7 @@ impl NotaryParts {
         languages.push(&self.language);
         // RET is about failures; with other news the header comes back (RFC 3461 section 4.3).
         let is_failure = matches!(first.kind, Kind::Failed | Kind::TimedOut | Kind::Bounced);
-        // What must stay behind TLS does not come back (RFC 8689 section 5).
+        // Mail that must stay behind TLS does not come back (RFC 8689 section 5).
         let is_open = envelope.tls != TlsWish::Required;
         let wants_all = is_failure && is_open && envelope.returned != Some(Return::Headers);
         let mut replies = cases.iter().flat_map(|case| &case.replies);
@@ -447,7 +447,7 @@ fn goes_to_postmaster(channel: &Channel, kind: Kind, nobody: bool) -> bool {
     }
 }
 
-/// What the way of a notice must bear.
+/// Things that the way of a notice must bear.
 #[derive(Clone, Copy)]
 struct Wants {
     eight_bit: bool,

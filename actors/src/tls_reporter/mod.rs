@@ -28,13 +28,13 @@ use crate::{
 pub struct TlsReporter {
     /// Our official name.
     pub host: Arc<str>,
-    /// Who reports, as reports have it.
+    /// The reporting organization.
     pub organization: Arc<str>,
-    /// Who is asked about them.
+    /// The address for questions about them.
     pub contact: Arc<str>,
     /// The address that they are from; without one none is sent.
     pub sender: Option<Arc<str>>,
-    /// What was counted.
+    /// The results that were counted.
     pub reports: Arc<TlsReports>,
     /// Says who wants them.
     pub dns: Option<Arc<Dns>>,

@@ -35,7 +35,7 @@ pub struct Outgoing<'a> {
     pub eight_bit: bool,
     /// The message came with SMTPUTF8: its header may be beyond ASCII.
     pub smtputf8: bool,
-    /// What it asks of TLS.
+    /// The message's demand on TLS.
     pub tls: TlsWish,
     /// ENVID, decoded. This and the next are sent where DSN is offered.
     pub envelope_id: Option<&'a str>,

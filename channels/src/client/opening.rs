@@ -40,7 +40,7 @@ pub(super) struct FirstWords<'a> {
     pub(super) site: Option<(&'a Site, &'a Server)>,
     /// The port where the hop names none.
     pub(super) port: u16,
-    /// What TLS the server is owed.
+    /// The TLS that the server is owed.
     pub(super) owed: &'a Requirement,
     /// Of the destination that the server is of.
     pub(super) destination: &'a DestinationTls,
@@ -251,7 +251,7 @@ impl FirstWords<'_> {
         }
     }
 
-    /// What is counted of a server that is found by MX records.
+    /// The session that is counted, of a server that is found by MX records.
     fn met(&self, connection: &Connection) -> Option<Met<'_>> {
         let (tls, (_, server)) = (self.security.tls.as_ref()?, self.site?);
         let from = connection.own_address();

@@ -325,7 +325,7 @@ impl Outbound {
         }
     }
 
-    /// What the server at this place is owed.
+    /// The TLS that the server at this place is owed.
     async fn owed(&self, place: &Callee<'_>) -> Result<Requirement, Barred> {
         match &self.security.tls {
             Some(tls) => tls.requirement(place.tls, place.site.map(|(_, server)| server)).await,

@@ -1,4 +1,4 @@
-//! What TLS the servers of a destination are owed, while one after the other is tried.
+//! The TLS that the servers of a destination are owed, while one after the other is tried.
 
 use std::net::IpAddr;
 
@@ -12,12 +12,12 @@ use crate::{
     tls_policy::{Barred, Basis, DestinationFacts, Requirement, StsMode, TlsNeed, TlsResult},
 };
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Errand {
-    /// Whose choice the first of its next hops is.
+    /// The one who chose the first of its next hops.
     pub chosen_by: ChosenBy,
-    /// What the message asks of TLS.
+    /// The message's demand on TLS.
     pub wish: TlsWish,
 }
 
@@ -96,7 +96,7 @@ impl TlsPolicy {
         DestinationTls { facts, wish }
     }
 
-    /// What is asked of one of its servers; or why it gets no mail.
+    /// The requirement for one of its servers; or why it gets no mail.
     pub(super) async fn requirement(
         &self,
         destination: &DestinationTls,

@@ -16,7 +16,7 @@ use crate::{
     tls_policy::PublishedWords,
 };
 
-/// What a destination is owed, and how its servers keep to it.
+/// A destination, what it is owed, and how its servers keep to it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbedDestination {
     /// Its domain, or the host of the configuration.
@@ -27,12 +27,12 @@ pub struct ProbedDestination {
     pub trouble: Option<String>,
     /// The key of the operator's entry.
     pub entry: Option<String>,
-    /// What it publishes, as far as the channel looks for it.
+    /// Its policies, as far as the channel looks for them.
     #[serde(flatten)]
     pub published: PublishedWords,
     /// In the order in which they are asked.
     pub servers: Vec<ProbedServer>,
-    /// Those that are not asked, and why.
+    /// Servers that are not asked, and why.
     pub left_out: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ pub struct ProbedServer {
     pub address: SocketAddr,
     /// Its TLSA records that are proved, or why there are none, where DANE is looked for.
     pub dane: Vec<String>,
-    /// What is asked of TLS, and why; absent where it gets no mail.
+    /// The requirement, and why; absent where it gets no mail.
     pub owed: Option<String>,
     /// Mail would be handed over.
     pub is_met: bool,

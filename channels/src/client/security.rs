@@ -64,7 +64,7 @@ impl ClientHandshake {
 pub(super) struct TlsPolicy {
     pub(super) client: ClientTls,
     pub(super) rules: ChannelRules,
-    /// What destinations publish.
+    /// The policies that destinations publish.
     pub(super) policies: Arc<TlsPolicies>,
     /// From the first octet on.
     pub(super) implicit: bool,

@@ -127,9 +127,9 @@ fn anchors_of(text: &str) -> Result<TrustAnchors, String> {
                 return Err("a DS record is no key: DNSKEY records are expected".to_owned());
             }
             [name, kind, rest @ ..] if kind.eq_ignore_ascii_case("DNSKEY") => {
-                whole += &format!("{name} IN DNSKEY {}\n", rest.join(" "));
+                whole = whole + name + " IN DNSKEY " + &rest.join(" ") + "\n";
             }
-            words => whole += &format!("{}\n", words.join(" ")),
+            words => whole = whole + &words.join(" ") + "\n",
         }
     }
     if whole.is_empty() {

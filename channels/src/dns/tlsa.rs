@@ -12,7 +12,7 @@ pub struct Tlsa {
     pub selector: u8,
     /// 0: as it is, 1: SHA-256, 2: SHA-512.
     pub matching: u8,
-    /// What is compared.
+    /// The octets that are compared.
     pub data: Box<[u8]>,
 }
 

@@ -40,7 +40,7 @@ pub struct Envelope {
     /// the envelope.
     #[serde(skip)]
     pub smtputf8: bool,
-    /// What it asks of TLS on its way. Kept beside the envelope.
+    /// Its demand on TLS along the way. Kept beside the envelope.
     #[serde(skip)]
     pub tls: TlsWish,
     /// Octets of content, our own header lines included.
@@ -50,10 +50,10 @@ pub struct Envelope {
     pub entries: Vec<Entry>,
 }
 
-/// What a message asks of TLS on its way.
+/// The demand of a message on TLS along its way.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum TlsWish {
-    /// What destinations and operators say.
+    /// As destinations and operators say.
     #[default]
     Usual,
     /// `REQUIRETLS` was said (RFC 8689): no server gets it that does not show who it is.

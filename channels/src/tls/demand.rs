@@ -1,10 +1,10 @@
-//! What one connection asks of TLS.
+//! The demand of one connection on TLS.
 
 use std::{path::PathBuf, sync::Arc};
 
 use crate::dns::Tlsa;
 
-/// What a connection asks of the handshake. Sessions are resumed by connections of the same demand
+/// The demand of a connection on its handshake. Sessions are resumed by connections of the same demand
 /// alone: what one was content with says nothing to another.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct TlsDemand {

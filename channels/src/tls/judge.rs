@@ -24,7 +24,7 @@ pub(super) struct Judge {
     insists: bool,
 }
 
-/// What a certificate is judged by.
+/// The ground on which a certificate is judged.
 #[derive(Debug)]
 enum By {
     Authorities {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustls::{HandshakeKind, client::ClientConnection};
 
-use super::client::RefusalKind;
+use super::refused::RefusalKind;
 use super::secured::{binding_of, cipher_of, version_of};
 
 /// A connection to a server that TLS protects.

@@ -20,24 +20,24 @@ use crate::{
     tls::{Assurance, TlsDemand},
 };
 
-/// What is known of a host and its destination.
+/// Everything that is known of a host and its destination.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// What the channel says of all destinations.
+    /// The channel's word on all destinations.
     pub rules: &'a ChannelRules,
     /// The operator's word on this one.
     pub entry: Option<&'a TableEntry>,
-    /// What DNSSEC says of the host.
+    /// The word of DNSSEC on the host.
     pub dane: &'a DaneFound,
-    /// What the destination says in MTA-STS.
+    /// The destination's policy of MTA-STS.
     pub sts: Option<&'a Arc<StsPolicy>>,
     /// The host that is connected to, in lower case.
     pub host: &'a str,
-    /// What the message asks for.
+    /// The message's demand.
     pub wish: TlsWish,
 }
 
-/// What DNSSEC says of a host.
+/// The word of DNSSEC on a host.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum DaneFound {
     /// Nobody asked.
@@ -68,12 +68,12 @@ impl DaneFound {
     }
 }
 
-/// What is asked of TLS with one host.
+/// The requirement for TLS with one host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Requirement {
     /// How far TLS is needed.
     pub need: TlsNeed,
-    /// What the handshake asks for.
+    /// The demand on the handshake.
     pub demand: TlsDemand,
     /// Why.
     pub basis: Basis,
@@ -116,7 +116,7 @@ pub enum Barred {
     NoDane {
         /// The key of the entry.
         pattern: String,
-        /// What is missing.
+        /// The missing thing.
         why: &'static str,
     },
     /// MTA-STS does not name the host.
@@ -146,9 +146,7 @@ impl Facts<'_> {
             TlsLevel::Verify => with(TlsNeed::Must, self.names_of(entry)),
             TlsLevel::Dane => match self.dane {
                 DaneFound::Records { .. } => self.by_records(basis.clone(), Some(entry)),
-                DaneFound::None(why) => {
-                    Err(Barred::NoDane { pattern: entry.pattern.clone(), why: *why })
-                }
+                DaneFound::None(why) => Err(Barred::NoDane { pattern: entry.pattern.clone(), why }),
                 DaneFound::Failed(why) => Err(Barred::DaneUnknown(why.clone())),
                 DaneFound::NotAsked => Err(Barred::NoDane {
                     pattern: entry.pattern.clone(),
@@ -207,15 +205,8 @@ impl Facts<'_> {
     }
 }
 
-impl Requirement {
-    /// Whether a handshake that succeeds shows who the server is.
-    pub fn verifies(&self) -> bool {
-        matches!(self.demand.assurance, Assurance::Names { .. } | Assurance::Records { .. })
-    }
-}
-
 impl Basis {
-    /// Who asks, in a sentence.
+    /// The one that asks, in a sentence.
     pub fn asks(&self) -> Cow<'static, str> {
         match self {
             Self::Channel | Self::NotRequired => "tls.client".into(),

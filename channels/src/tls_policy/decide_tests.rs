@@ -1,4 +1,4 @@
-//! What is asked of TLS, by everything that has a say in it.
+//! Requirements for TLS, by everything that has a say in them.
 
 use relais_config::tls::Insist;
 
@@ -21,7 +21,7 @@ fn dane(usages: &[u8]) -> DaneFound {
 
 fn sts(mode: &str, mx: &str) -> Option<Arc<StsPolicy>> {
     let text = format!("version: STSv1\nmode: {mode}\nmx: {mx}\nmax_age: 9\n");
-    Some(Arc::new(StsPolicy::parse(text.as_bytes()).unwrap()))
+    StsPolicy::parse(text.as_bytes()).ok().map(Arc::new)
 }
 
 /// The requirement in words, or why there is none.
@@ -140,13 +140,13 @@ fn unusable_records_are_left_out_and_names_of_the_table_stand_for_the_hosts() {
     };
     assert_eq!((&**records, names.len()), (&[record(3), record(2)][..], 2));
     let ca: std::path::PathBuf = "/ca".into();
-    let named = TableEntry {
+    let own = TableEntry {
         names: vec!["other.test".to_owned()],
         ca: Some(ca.clone()),
         newest_only: true,
         ..entry(Some(TlsLevel::Verify))
     };
-    let decided = facts(Some(&named), &mixed).decide().unwrap();
+    let decided = facts(Some(&own), &mixed).decide().unwrap();
     let names = Assurance::Names { names: vec!["other.test".to_owned()], ca: Some(ca) };
     assert_eq!(decided.demand, TlsDemand { assurance: names, newest_only: true });
 }

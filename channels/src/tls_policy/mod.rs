@@ -31,7 +31,8 @@ pub use decide::{Barred, Basis, DaneFound, Facts, Requirement, TlsNeed};
 pub use report::{PublishedPolicy, Reporter, TlsReport, TlsReports, TlsResult, TlsSession};
 pub use report_mail::{ReportMail, ReportReaders};
 pub use sts::{NoPolicy, StsMode, StsPolicy, id_of};
-pub use sts_cache::{FetchFault, StsCache, StsFound, StsSource, tidy};
+use sts_cache::tidy;
+pub use sts_cache::{FetchFault, StsCache, StsFound, StsSource};
 pub use sts_fetch::Web;
 pub use table::{DestinationTable, TableEntry};
 
@@ -41,7 +42,7 @@ use crate::{
     tls::{Assurance, CertificateError, TlsDemand},
 };
 
-/// What is known of destinations, for the whole engine. By default nothing is looked for.
+/// The knowledge of destinations, for the whole engine. By default nothing is looked for.
 #[derive(Default)]
 pub struct TlsPolicies {
     /// By the name servers of channels; none: those of the section `dns`.
@@ -71,10 +72,10 @@ impl PoliciesError {
     }
 }
 
-/// What one channel looks for.
+/// The rules of one channel.
 #[derive(Clone, Debug, Default)]
 pub struct ChannelRules {
-    /// What the channel says of all destinations.
+    /// The channel's word on all destinations.
     pub client: Insist,
     /// DANE is looked for.
     pub dane: bool,
@@ -91,7 +92,7 @@ pub struct ChannelRules {
 pub struct DestinationFacts {
     /// Its domain, in lower case.
     pub domain: String,
-    /// What it says in MTA-STS.
+    /// Its policy of MTA-STS.
     pub sts: StsFound,
     /// Its mail exchangers, where DANE is looked for and they matter.
     exchangers: Option<Result<crate::dns::Exchangers, String>>,
@@ -102,7 +103,10 @@ pub struct DestinationFacts {
 impl fmt::Debug for TlsPolicies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (dane, mta_sts) = (!self.secure.is_empty(), self.sts.is_some());
-        f.debug_struct("TlsPolicies").field("dane", &dane).field("mta_sts", &mta_sts).finish()
+        f.debug_struct("TlsPolicies")
+            .field("dane", &dane)
+            .field("mta_sts", &mta_sts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,7 +158,7 @@ impl TlsPolicies {
         self.reports.note(TlsSession { domain, policy, mx, from, failure }, now());
     }
 
-    /// What a destination says of itself. `is_by_mx`: mail goes to its mail exchangers, and not to a
+    /// Gathers the policies of a destination. `is_by_mx`: mail goes to its mail exchangers, and not to a
     /// host that the configuration names.
     pub async fn destination(
         &self,
@@ -178,7 +182,7 @@ impl TlsPolicies {
         DestinationFacts { domain, sts, exchangers, is_by_mx }
     }
 
-    /// What is asked of one host of a destination; or why it is handed no mail.
+    /// The requirement for one host of a destination; or why it is handed no mail.
     pub async fn requirement(
         &self,
         rules: &ChannelRules,
@@ -195,7 +199,7 @@ impl TlsPolicies {
 }
 
 impl TlsPolicies {
-    /// What DNSSEC says of one host of a destination.
+    /// The word of DNSSEC on one host of a destination.
     pub async fn dane(
         &self,
         rules: &ChannelRules,
@@ -213,7 +217,7 @@ impl TlsPolicies {
     }
 }
 
-/// What a destination publishes, in words.
+/// The policies of a destination, in words.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct PublishedWords {
     /// Whether DNSSEC proves its MX records; absent where nobody looks for DANE.
@@ -245,7 +249,7 @@ impl ChannelRules {
         self.client != Insist::No || has_say
     }
 
-    /// What the channel asks of every server.
+    /// The requirement of the channel for every server.
     pub fn usual(&self, basis: Basis) -> Requirement {
         let need = match self.client {
             Insist::No => TlsNeed::No,
@@ -290,7 +294,7 @@ impl DestinationFacts {
         self.sts.policy.as_ref().is_none_or(|policy| policy.allows(host))
     }
 
-    /// What it says, in words.
+    /// Its policies, in words.
     pub fn published_words(&self) -> PublishedWords {
         let mx_proof = self.exchangers.as_ref().map(|found| match found {
             Ok(found) if found.names.is_empty() => "there are no MX records".to_owned(),
@@ -308,23 +312,17 @@ impl DestinationFacts {
 
     /// The policy that a session is counted under (RFC 8460 section 4.4).
     fn published(&self, basis: Option<&Basis>, demand: &TlsDemand) -> PublishedPolicy {
-        let mut published = PublishedPolicy::default();
         let sts = self.sts.policy.as_ref();
+        let (kind, mut lines, mx) = match (basis, sts) {
+            (Some(Basis::Dane), _) => ("tlsa", Vec::new(), Vec::new()),
+            (_, Some(policy)) => ("sts", policy.lines(), policy.mx.clone()),
+            (_, None) if self.sts.fault.is_some() => ("sts", Vec::new(), Vec::new()),
+            (_, None) => ("no-policy-found", Vec::new(), Vec::new()),
+        };
         if let Assurance::Records { records, .. } = &demand.assurance {
-            published.lines = records.iter().map(ToString::to_string).collect();
+            lines = records.iter().map(ToString::to_string).collect();
         }
-        published.kind = match (basis, sts) {
-            (Some(Basis::Dane), _) => "tlsa",
-            (_, Some(policy)) => {
-                published.lines = policy.lines();
-                published.mx.clone_from(&policy.mx);
-                "sts"
-            }
-            (_, None) if self.sts.fault.is_some() => "sts",
-            (_, None) => "no-policy-found",
-        }
-        .to_owned();
-        published
+        PublishedPolicy { kind: kind.to_owned(), lines, mx }
     }
 
     /// RFC 7672 section 2.2: records count where the way to the host is proved.
@@ -371,8 +369,11 @@ impl DestinationFacts {
 }
 
 /// Forgets the policies on disk that hold no more.
-pub fn tidy_policies(data: &Path) -> io::Result<usize> {
-    tidy(&data.join(STS_FOLDER), now())
+pub fn tidy_policies(data: &Path) -> io::Result<()> {
+    match tidy(&data.join(STS_FOLDER), now()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Seconds since 1970.

@@ -34,13 +34,13 @@ pub struct TlsReports {
 pub struct TlsSession<'a> {
     /// The destination, in lower case.
     pub domain: &'a str,
-    /// What the destination publishes.
+    /// The destination's policy.
     pub policy: PublishedPolicy,
     /// The server's name, and its address.
     pub mx: (&'a str, Option<IpAddr>),
     /// Our own address.
     pub from: Option<IpAddr>,
-    /// What went wrong, and in words.
+    /// The failure, and in words.
     pub failure: Option<(TlsResult, String)>,
 }
 
@@ -74,7 +74,7 @@ pub enum TlsResult {
     DnssecInvalid,
     /// The policy of MTA-STS cannot be fetched.
     StsPolicyFetchError,
-    /// What was fetched is no policy.
+    /// The text that was fetched is no policy.
     StsPolicyInvalid,
     /// The server of the policy has no good certificate.
     StsWebpkiInvalid,
@@ -116,7 +116,7 @@ pub struct TlsReport {
     pub(super) body: Value,
 }
 
-/// Who reports.
+/// The reporting side.
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter<'a> {
     /// `organization-name`.
@@ -163,7 +163,7 @@ impl TlsReports {
     /// Counts a session, at this time in seconds since 1970.
     pub fn note(&self, session: TlsSession<'_>, now: u64) {
         let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is left of a day that is over waits for its reports.
+        // The rest of a day that is over waits for its reports.
         if day.domains.is_empty() {
             day.number = day_of(now);
         }
@@ -309,8 +309,7 @@ impl Detail {
 fn forget_old(folder: &Path) -> io::Result<()> {
     let mut days: Vec<_> = fs::read_dir(folder)?
         .filter_map(|file| file.ok()?.file_name().into_string().ok())
-        .filter(|name| name.len() == "2026-11-30.json".len() && name.ends_with(".json"))
-        .filter(|name| name != CURRENT)
+        .filter(|name| name.len() == "2026-11-30.json".len() && name.starts_with("20"))
         .collect();
     days.sort();
     let old = days.len().saturating_sub(DAYS_KEPT);
@@ -335,7 +334,7 @@ fn day_of(now: u64) -> i64 {
 
 /// `2026-11-30`.
 fn date(day: i64) -> String {
-    let start = Timestamp::from_second(day.saturating_mul(DAY as i64)).unwrap_or_default();
+    let start = Timestamp::from_second(day.saturating_mul(DAY.cast_signed())).unwrap_or_default();
     start.to_zoned(TimeZone::UTC).date().to_string()
 }
 

@@ -26,7 +26,7 @@ pub struct ReportMail<'a> {
     pub submitter: &'a str,
     /// The address that it is from.
     pub from: &'a str,
-    /// Whom it goes to.
+    /// Its readers.
     pub to: &'a [String],
     /// The queue id, as text.
     pub id: &'a str,
@@ -96,7 +96,7 @@ impl ReportMail<'_> {
             message.push_str(&String::from_utf8_lossy(line));
             message.push_str("\r\n");
         }
-        message.push_str(&format!("--{boundary}--\r\n"));
+        message = message + "--" + &boundary + "--\r\n";
         message.into_bytes()
     }
 }

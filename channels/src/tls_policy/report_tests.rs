@@ -14,7 +14,7 @@ fn policy(kind: &str) -> PublishedPolicy {
     }
 }
 
-fn session<'a>(domain: &'a str, failure: Option<TlsResult>) -> TlsSession<'a> {
+fn session(domain: &str, failure: Option<TlsResult>) -> TlsSession<'_> {
     TlsSession {
         domain,
         policy: policy("sts"),
@@ -44,7 +44,19 @@ fn a_day_is_reported_as_rfc_8460_has_it_once_it_is_over() {
         told.iter().map(|its| its.domain.as_str()).collect::<Vec<_>>(),
         ["a.test", "b.test"]
     );
-    let want = json!({
+    let want = report_of_a();
+    assert_eq!(told[0].body, want);
+    assert_eq!(told[1].body["policies"][0]["summary"]["total-successful-session-count"], 2);
+    let file = folder.path().join("tlsrpt/2024-10-04.json");
+    let written: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    assert_eq!(written[0], want);
+    assert!(!folder.path().join("tlsrpt/current.json").exists());
+    assert_eq!(reports.settle(US, NOON + DAY).unwrap(), []);
+}
+
+/// Two sessions that went well and three that did not, and one by another policy.
+fn report_of_a() -> Value {
+    json!({
         "organization-name": "Example",
         "date-range": {
             "start-datetime": "2024-10-04T00:00:00Z",
@@ -94,14 +106,7 @@ fn a_day_is_reported_as_rfc_8460_has_it_once_it_is_over() {
                 },
             },
         ],
-    });
-    assert_eq!(told[0].body, want);
-    assert_eq!(told[1].body["policies"][0]["summary"]["total-successful-session-count"], 2);
-    let file = folder.path().join("tlsrpt/2024-10-04.json");
-    let written: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
-    assert_eq!(written[0], want);
-    assert!(!folder.path().join("tlsrpt/current.json").exists());
-    assert_eq!(reports.settle(US, NOON + DAY).unwrap(), []);
+    })
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 /// A policy, as its domain publishes it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StsPolicy {
-    /// What senders are to do.
+    /// The duty of senders.
     pub mode: StsMode,
     /// How long it holds, from when it was fetched: a year at most.
     pub max_age: Duration,
@@ -14,7 +14,7 @@ pub struct StsPolicy {
     pub mx: Vec<String>,
 }
 
-/// What senders are to do about servers that the policy does not allow.
+/// The duty of senders towards servers that the policy does not allow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StsMode {
     /// Hand them no mail.
@@ -155,6 +155,9 @@ mod tests {
     const EXAMPLE: &str = "version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\n\
                            mx: *.example.net\r\nmx: backupmx.example.com\r\nmax_age: 604800\r\n";
 
+    /// Mode and age in seconds, or why there is no policy.
+    type Read = Result<(StsMode, u64), NoPolicy>;
+
     #[test]
     fn policies_are_read_as_rfc_8461_has_them() {
         let policy = StsPolicy::parse(EXAMPLE.as_bytes()).unwrap();
@@ -163,8 +166,8 @@ mod tests {
         let whole = |change: &dyn Fn(String) -> String| {
             StsPolicy::parse(change(EXAMPLE.to_owned()).as_bytes())
         };
-        let ok = |mode, age| Ok((mode, age));
-        let rows: [(&str, &str, Result<(StsMode, u64), NoPolicy>); 15] = [
+        let ok = |mode, age| -> Read { Ok((mode, age)) };
+        let rows: [(&str, &str, Read); 15] = [
             ("\r\n", "\n", ok(StsMode::Enforce, 604_800)),
             (": ", ":", ok(StsMode::Enforce, 604_800)),
             (": ", ":\t ", ok(StsMode::Enforce, 604_800)),

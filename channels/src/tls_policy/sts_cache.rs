@@ -36,12 +36,12 @@ pub enum FetchFault {
     /// No answer, or not one with a policy.
     #[error("{0}")]
     Failed(String),
-    /// What came is no policy.
+    /// The text is no policy.
     #[error("what came is no policy: {0}")]
     Invalid(#[from] NoPolicy),
 }
 
-/// What is known of a domain.
+/// The knowledge of a domain.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct StsFound {
     /// Its policy that holds, unless its mode is `none`.
@@ -56,24 +56,24 @@ pub struct StsFound {
 pub struct StsCache<S> {
     source: S,
     folder: Option<PathBuf>,
-    /// What is fetched is written down.
+    /// Policies that are fetched are written down.
     writes: bool,
-    domains: Mutex<HashMap<Box<str>, Arc<Turn<Known>>>>,
+    domains: Mutex<HashMap<Box<str>, Arc<Turn<KnownDomain>>>>,
 }
 
 /// Of one domain.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownDomain {
     /// The disk has been looked at.
     is_read: bool,
-    kept: Option<Kept>,
+    kept: Option<KeptPolicy>,
     /// The fetch that failed last, and when, in seconds since 1970.
     failed: Option<(u64, FetchFault)>,
 }
 
 /// A policy, as it was fetched.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Kept {
+struct KeptPolicy {
     id: String,
     /// Seconds since 1970.
     fetched: u64,
@@ -115,9 +115,9 @@ impl<S: StsSource> StsCache<S> {
         known.found()
     }
 
-    async fn renew(&self, known: &mut Known, domain: &str, id: &str, now: u64) {
+    async fn renew(&self, known: &mut KnownDomain, domain: &str, id: &str, now: u64) {
         let fetched = match self.source.policy(domain).await {
-            Ok(text) => Kept::of(id, now, text),
+            Ok(text) => KeptPolicy::of(id, now, text),
             Err(fault) => Err(fault),
         };
         match fetched {
@@ -140,20 +140,20 @@ impl<S: StsSource> StsCache<S> {
         }
     }
 
-    fn of(&self, domain: &str) -> Arc<Turn<Known>> {
+    fn of(&self, domain: &str) -> Arc<Turn<KnownDomain>> {
         let mut domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = domains.get(domain) {
             return Arc::clone(known);
         }
         if domains.len() >= MOST_DOMAINS {
-            // What is on disk is read again; what somebody waits for stays.
+            // Policies on disk are read again; those that somebody waits for stay.
             domains.retain(|_, known| Arc::strong_count(known) > 1);
         }
         Arc::clone(domains.entry(domain.into()).or_default())
     }
 }
 
-impl Known {
+impl KnownDomain {
     /// Whether a fetch is due, with this id in the record, if there is one.
     fn wants(&self, id: Option<&str>, now: u64) -> bool {
         let failed_lately =
@@ -175,7 +175,7 @@ impl Known {
     }
 }
 
-impl Kept {
+impl KeptPolicy {
     fn of(id: &str, fetched: u64, text: Vec<u8>) -> Result<Self, FetchFault> {
         let policy = Arc::new(StsPolicy::parse(&text)?);
         Ok(Self { id: id.to_owned(), fetched, text, policy })
@@ -193,16 +193,16 @@ impl Kept {
 }
 
 /// The policy of a domain as it lies on disk: two lines, an empty one, and the text as it came.
-fn read(folder: &Path, domain: &str) -> Option<Kept> {
+fn read(folder: &Path, domain: &str) -> Option<KeptPolicy> {
     let bytes = std::fs::read(folder.join(domain)).ok()?;
     let line = |text: &[u8]| Some(String::from_utf8(text.to_vec()).ok()?.trim_end().to_owned());
     let mut parts = bytes.splitn(3, |octet| *octet == b'\n');
     let fetched = line(parts.next()?)?.strip_prefix("fetched: ")?.parse().ok()?;
     let id = line(parts.next()?)?.strip_prefix("id: ")?.to_owned();
-    Kept::of(&id, fetched, parts.next()?.to_vec()).ok()
+    KeptPolicy::of(&id, fetched, parts.next()?.to_vec()).ok()
 }
 
-fn write(folder: &Path, domain: &str, kept: &Kept) -> io::Result<()> {
+fn write(folder: &Path, domain: &str, kept: &KeptPolicy) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut bytes = format!("fetched: {}\nid: {}\n", kept.fetched, kept.id).into_bytes();
     bytes.extend_from_slice(&kept.text);
@@ -214,7 +214,7 @@ fn write(folder: &Path, domain: &str, kept: &Kept) -> io::Result<()> {
 }
 
 /// Forgets the policies on disk that hold no more; returns how many are left.
-pub fn tidy(folder: &Path, now: u64) -> io::Result<usize> {
+pub(super) fn tidy(folder: &Path, now: u64) -> io::Result<usize> {
     let mut left = 0;
     for file in std::fs::read_dir(folder)? {
         let name = file?.file_name();

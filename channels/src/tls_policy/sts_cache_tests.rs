@@ -1,4 +1,4 @@
-//! What is known of a domain, as records and policies come and go.
+//! The knowledge of a domain, as records and policies come and go.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 

@@ -1,6 +1,6 @@
 //! Policies of MTA-STS from the servers of their domains, over HTTPS (RFC 8461 section 3.3).
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{fmt::Display, net::SocketAddr, path::Path, sync::Arc};
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
@@ -36,13 +36,13 @@ impl Web {
 
     async fn get(&self, host: &str, path: &str) -> Result<Vec<u8>, FetchFault> {
         let addresses = self.dns.addresses(host).await;
-        let addresses = addresses.map_err(|error| failed(format!("{host}: {error}")))?.records;
-        let mut fault = failed(format!("{host} has no address that may be asked"));
+        let addresses = addresses.map_err(|error| failed(&format!("{host}: {error}")))?.records;
+        let mut fault = failed(&format!("{host} has no address that may be asked"));
         let allowed = addresses.into_iter().filter(|its| self.private || special(*its).is_none());
         for address in allowed.take(MOST_ADDRESSES) {
             match TcpStream::connect(SocketAddr::new(address, self.port)).await {
                 Ok(stream) => return self.ask(stream, host, path).await,
-                Err(error) => fault = failed(format!("connect to {host}[{address}]: {error}")),
+                Err(error) => fault = failed(&format!("connect to {host}[{address}]: {error}")),
             }
         }
         Err(fault)
@@ -53,31 +53,31 @@ impl Web {
         let stream = secured.map_err(|error| FetchFault::Certificate(error.to_string()))?;
         let (mut sender, connection) = handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| failed(format!("{host}: {error}")))?;
+            .map_err(|error| failed(&format!("{host}: {error}")))?;
         let request = Request::get(path)
             .header(HOST, host)
             .header(USER_AGENT, "relais")
             .header(ACCEPT, "text/plain")
             .body(Empty::<Bytes>::new())
-            .map_err(failed)?;
+            .map_err(|error| failed(&error))?;
         let answered = async {
-            let response = sender.send_request(request).await.map_err(failed)?;
+            let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
             // Redirects are none of a policy's server (RFC 8461 section 3.3).
             if response.status() != StatusCode::OK {
-                return Err(failed(format!("{host} says {}", response.status())));
+                return Err(failed(&format!("{host} says {}", response.status())));
             }
             let kind =
                 response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
             if !is_plain_text(kind) {
-                return Err(failed(format!("{host} sends no text/plain")));
+                return Err(failed(&format!("{host} sends no text/plain")));
             }
             let body = Limited::new(response.into_body(), LARGEST).collect().await;
-            Ok(body.map_err(failed)?.to_bytes().to_vec())
+            Ok(body.map_err(|error| failed(&error))?.to_bytes().to_vec())
         };
         tokio::select! {
             answer = answered => answer,
             // The answer is taken by the other; without one, the connection has ended.
-            Err(error) = connection => Err(failed(format!("{host}: {error}"))),
+            Err(error) = connection => Err(failed(&format!("{host}: {error}"))),
         }
     }
 }
@@ -90,7 +90,7 @@ impl StsSource for Web {
     async fn policy(&self, domain: &str) -> Result<Vec<u8>, FetchFault> {
         let host = format!("mta-sts.{domain}");
         let fetched = timeout(FETCH_TIME, self.get(&host, "/.well-known/mta-sts.txt")).await;
-        fetched.unwrap_or_else(|_elapsed| Err(failed(format!("{host} does not answer in time"))))
+        fetched.unwrap_or_else(|_elapsed| Err(failed(&format!("{host} does not answer in time"))))
     }
 }
 
@@ -99,7 +99,7 @@ fn is_plain_text(kind: &[u8]) -> bool {
     kind.trim_ascii().eq_ignore_ascii_case(b"text/plain")
 }
 
-fn failed(why: impl ToString) -> FetchFault {
+fn failed(why: &dyn Display) -> FetchFault {
     FetchFault::Failed(why.to_string())
 }
 

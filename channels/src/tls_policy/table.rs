@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use relais_config::tls::{DestinationTls, TlsLevel, TlsSides, TlsVersion};
 
-/// What an operator asks of a destination. What it leaves open is as the channel says.
+/// The operator's word on a destination. The channel's holds where it says nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TableEntry {
     /// The key in the table: `example.com`, or `.example.com` for all below it.

@@ -176,9 +176,9 @@ section! {
     pub struct TlsReporting {
         /// The address that reports are from. DKIM should sign for its domain.
         sender: String = String::new(), MAILBOX, example(r#""tls-reports@example.org""#), queue;
-        /// Who reports. Without it, `host`.
+        /// The name of the reporting organization. Without it, `host`.
         organization: Option<String> = None, Maybe(Text), queue;
-        /// Who is asked about reports. Without it, `sender`.
+        /// The address for questions about reports. Without it, `sender`.
         contact: Option<String> = None, Maybe(MAILBOX), queue;
     }
 }
@@ -196,17 +196,13 @@ impl Kind<BTreeMap<String, DestinationTls>> for Destinations {
         let mut destinations = BTreeMap::new();
         for (key, value) in read {
             let (dot, name) = key.strip_prefix('.').map_or(("", key.as_str()), |name| (".", name));
-            match ascii_domain(name) {
-                Some(name) => _ = destinations.insert(format!("{dot}{}", undotted(&name)), value),
-                None => {
-                    let path = node.entry(&key, node.text).path;
-                    let message = format!("{:?} is no domain", shorten(&key));
-                    reader.mistake_at(
-                        &path,
-                        &message,
-                        "\"example.com\" or \".example.com\" is expected",
-                    );
-                }
+            if let Some(name) = ascii_domain(name) {
+                destinations.insert(format!("{dot}{}", undotted(&name)), value);
+            } else {
+                let path = node.entry(&key, node.text).path;
+                let message = format!("{:?} is no domain", shorten(&key));
+                let accepted = "\"example.com\" or \".example.com\" is expected";
+                reader.mistake_at(&path, &message, accepted);
             }
         }
         Some(destinations)

@@ -99,7 +99,7 @@ impl Floors {
         self.ground.metrics.directory_servers.clone()
     }
 
-    /// What was counted of TLS with others.
+    /// The results of TLS with others.
     pub fn tls_reports(&self) -> Arc<TlsReports> {
         Arc::clone(&self.ground.tls_reports)
     }

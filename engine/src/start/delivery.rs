@@ -27,7 +27,7 @@ use relais_channels::{
     client::{Finders, Securities},
     dns::Dns,
     dsn::{TemplateError, Templates},
-    tls_policy::TlsPolicies,
+    tls_policy::{TlsPolicies, tidy_policies},
 };
 use relais_config::{Config, directory::Cache};
 use tokio::task::JoinHandle;
@@ -83,6 +83,9 @@ impl DeliveryFloor {
         };
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
+        if let Err(error) = tidy_policies(&ground.config.data) {
+            tracing::warn!(%error, "old policies of MTA-STS stay on disk");
+        }
         let policies = Arc::new(TlsPolicies::of(&ground.config, &ground.tls_reports)?);
         let securities = Securities::load(&ground.config, &policies)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
@@ -132,7 +135,7 @@ fn tls_reporter(ground: &GroundFloor, below: &SpoolFloor, router: &RouterHandle)
         contact: contact.map_or_else(|| postmaster(config), str::to_owned).into(),
         sender: sender.map(Arc::from),
         reports: Arc::clone(tls_reports),
-        // What cannot be asked is told of where mail is sent.
+        // Name servers that cannot be asked are told of where mail is sent.
         dns: Dns::shared(&config.dns.servers).ok(),
         channels: channels.clone(),
         spool: below.spool.clone(),

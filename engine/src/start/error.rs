@@ -38,7 +38,7 @@ pub enum StartError {
     /// A certificate or its key cannot be used.
     #[error("{field}: {0}", field = .0.field)]
     Tls(#[from] TlsError),
-    /// What destinations publish about TLS cannot be found out.
+    /// The policies of destinations cannot be found out.
     #[error("{field}: {0}", field = .0.field())]
     TlsPolicies(#[from] PoliciesError),
     /// Name servers cannot be asked.

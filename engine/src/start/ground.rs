@@ -78,13 +78,13 @@ impl GroundFloor {
         let tls_reports = Arc::new(TlsReports::open(folder));
         let floor = Self {
             config,
-            tls_reports,
             channels,
             metrics,
             certificates,
             rates,
             recent,
             large_messages,
+            tls_reports,
             unix_mailboxes,
             placement,
             actors,

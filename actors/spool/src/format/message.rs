@@ -353,7 +353,7 @@ fn rerouted_at(envelope: &Envelope) -> u64 {
     envelope.rerouted.map_or(0, |rerouted| rerouted.at)
 }
 
-/// What a message asks of TLS, as it lies behind the wish for SMTPUTF8 where it asks for anything.
+/// A message's demand on TLS, as it lies behind the wish for SMTPUTF8 where there is one.
 fn wish_to_octet(wish: TlsWish) -> u8 {
     match wish {
         TlsWish::Usual => 0,

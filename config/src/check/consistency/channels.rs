@@ -248,7 +248,7 @@ fn protects_its_connections(
         ("key", key.is_some()),
     ];
     let said: Vec<_> = said.iter().filter(|(_, is_said)| *is_said).map(|(name, _)| *name).collect();
-    // What destinations publish, and what is said of single ones, stands above it.
+    // The word of destinations, and of the table, stands above it.
     let is_spoken = *client != Insist::No || tls.dane || tls.mta_sts || !tls.policies.is_empty();
     if !is_spoken && let Some(first) = said.first() {
         let message =
