@@ -9,8 +9,8 @@ use std::{
 };
 
 use relais_tests::{
-    Authority, Dialogue, Instance, NameServer, Receiver, Settings, Signed, eventually, message,
-    needs, needs_root, python, succeed, within,
+    Authority, Dialogue, Instance, NameServer, Receiver, Settings, Signed, eventually, fetch,
+    message, needs, needs_root, python, succeed, within,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -180,6 +180,13 @@ fn dane_is_kept_to() {
     }
     let taken = rows.iter().filter(|(_, begins, _)| begins.starts_with('D')).count();
     eventually("Postfix has the others", PATIENCE, || world.postfix.messages().len() == taken);
+    let counted = fetch(instance.settings.admin, "/metrics").expect("metrics").body;
+    for (result, count) in [("kept", 5), ("broken", 3)] {
+        let has = format!(
+            "tls_client_policies_total{{channel=\"tcp_out\",policy=\"dane\",result=\"{result}\"}} {count}"
+        );
+        assert!(counted.contains(&has), "{has}");
+    }
     drop(running);
     let told = tls(&instance, "ee.secure.test");
     assert_eq!(told["mx_proof"], "DNSSEC proves the MX records");

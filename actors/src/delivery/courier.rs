@@ -493,6 +493,9 @@ impl Courier {
         for (result, count) in self.outbound.take_handshakes() {
             meter.handshaken(result, count);
         }
+        for (kind, is_kept, count) in self.outbound.take_policies() {
+            meter.policy_met(kind, is_kept, count);
+        }
         let (connection, server) = connected.inspect_err(|_| self.server = next_hops.len())?;
         self.server = server;
         let (peer, protection) = (connection.peer().into(), connection.protection().cloned());

@@ -14,7 +14,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use relais_channels::client::ClientHandshake;
+use relais_channels::{client::ClientHandshake, tls_policy::PolicyKind};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -40,6 +40,8 @@ pub struct ChannelMeter {
     seconds: Histogram,
     results: [Counter; Class::ALL.len()],
     handshakes: [Counter; ClientHandshake::ALL.len()],
+    /// Broken, and kept to.
+    policies: [[Counter; 2]; PolicyKind::ALL.len()],
 }
 
 /// How a recipient came out of an attempt; the label `class`.
@@ -86,6 +88,7 @@ pub(super) struct ChannelFamilies {
     seconds: Family<ChannelLabels, Histogram, fn() -> Histogram>,
     results: Family<ClassLabels, Counter>,
     handshakes: Family<HandshakeLabels, Counter>,
+    policies: Family<PolicyLabels, Counter>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -114,6 +117,13 @@ struct ClassLabels {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct HandshakeLabels {
     channel: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PolicyLabels {
+    channel: String,
+    policy: &'static str,
     result: &'static str,
 }
 
@@ -202,6 +212,11 @@ impl ChannelMeter {
     /// So many TLS handshakes with servers had this result.
     pub fn handshaken(&self, result: ClientHandshake, count: u64) {
         self.handshakes[result as usize].inc_by(count);
+    }
+
+    /// So many servers kept to a policy of TLS of this kind, or did not and got no mail.
+    pub fn policy_met(&self, kind: PolicyKind, is_kept: bool, count: u64) {
+        self.policies[kind as usize][usize::from(is_kept)].inc_by(count);
     }
 
     /// A message was delivered this long after it had come.
@@ -312,6 +327,10 @@ impl ChannelFamilies {
         registry.register("delivery_results", help, families.results.clone());
         let help = "TLS handshakes with servers, by result; the log has why they failed";
         registry.register("tls_client_handshakes", help, families.handshakes.clone());
+        let help = "Connections to servers, by whose word on TLS they follow (channel, operator, dane, \
+                    mta_sts, not_required), and whether the server kept to it; relais tls DOMAIN says why \
+                    not";
+        registry.register("tls_client_policies", help, families.policies.clone());
         families
     }
 
@@ -338,6 +357,12 @@ impl ChannelFamilies {
             let labels = HandshakeLabels { channel: channel.clone(), result: result.name() };
             self.handshakes.get_or_create_owned(&labels)
         };
+        let policies = |kind: PolicyKind| {
+            ["broken", "kept"].map(|result| {
+                let (channel, policy) = (channel.clone(), kind.name());
+                self.policies.get_or_create_owned(&PolicyLabels { channel, policy, result })
+            })
+        };
         Arc::new(ChannelMeter {
             job_waiting: self.job_waiting.get_or_create_owned(&labels),
             oldest: self.oldest.get_or_create_owned(&labels),
@@ -348,6 +373,7 @@ impl ChannelFamilies {
             seconds: self.seconds.get_or_create_owned(&labels),
             results: Class::ALL.map(results),
             handshakes: ClientHandshake::ALL.map(handshakes),
+            policies: PolicyKind::ALL.map(policies),
             name: channel,
         })
     }
@@ -368,6 +394,7 @@ impl ChannelFamilies {
             seconds: Family::new_with_constructor(|| Histogram::new(DELIVERY_SECONDS)),
             results: Family::default(),
             handshakes: Family::default(),
+            policies: Family::default(),
         }
     }
 }

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     mail::{Dialect, Enhanced, NextHop, NextHops, Outcome, Reply, SiteTrouble},
-    tls_policy::{Barred, Requirement, TlsNeed},
+    tls_policy::{Barred, PolicyKind, Requirement, TlsNeed},
 };
 
 /// How the mail of one channel leaves.
@@ -98,6 +98,12 @@ impl Outbound {
     /// The TLS handshakes of the channel that have ended since this was last asked.
     pub fn take_handshakes(&self) -> impl Iterator<Item = (ClientHandshake, u64)> {
         self.security.take_handshakes()
+    }
+
+    /// The connections of the channel since this was last asked, by the policy of TLS that they follow:
+    /// whether the server kept to it, and how many.
+    pub fn take_policies(&self) -> impl Iterator<Item = (PolicyKind, bool, u64)> {
+        self.security.take_policies()
     }
 
     /// The settings of its connections.
@@ -288,8 +294,7 @@ impl Outbound {
         opened.map_err(|(Left::Unreachable(trouble) | Left::Answered(trouble))| trouble)
     }
 
-    /// Says all that comes before the first message, on a second connection in clear where TLS fails
-    /// and need not be.
+    /// Says all that comes before the first message, as the server's policy of TLS has it.
     async fn opened<Opened>(
         &self,
         place: &Callee<'_>,
@@ -299,14 +304,37 @@ impl Outbound {
     where
         Opened: Future<Output = Result<Stream, SiteTrouble>>,
     {
+        let owed = match self.owed(place).await {
+            Ok(owed) => owed,
+            Err(why) => {
+                self.security.count_policy(why.kind(), false);
+                return Err(Left::Unreachable(owed::barred(&place.peer, &why)));
+            }
+        };
+        let opened = self.opened_as(place, (&owed, host), open).await;
+        let is_broken = matches!(opened, Err(Left::Answered(_))) && owed.need == TlsNeed::Must;
+        if opened.is_ok() || is_broken {
+            self.security.count_policy(owed.basis.kind(), !is_broken);
+        }
+        opened
+    }
+
+    /// The same once it is known, on a second connection in clear where TLS fails and need not be.
+    async fn opened_as<Opened>(
+        &self,
+        place: &Callee<'_>,
+        (owed, host): (&Requirement, Arc<str>),
+        open: impl Fn() -> Opened,
+    ) -> Result<Connection, Left>
+    where
+        Opened: Future<Output = Result<Stream, SiteTrouble>>,
+    {
         let peer = place.peer.as_str();
         let tls = self.security.tls.as_ref();
-        let owed = self.owed(place).await;
-        let owed = owed.map_err(|why| Left::Unreachable(owed::barred(peer, &why)))?;
         let is_needed = owed.need == TlsNeed::Must;
         let in_clear = tls.is_some_and(|tls| !is_needed && tls.failed_lately(peer));
         let stream = open().await.map_err(Left::Unreachable)?;
-        let opening = self.opening(place, (&owed, in_clear));
+        let opening = self.opening(place, (owed, in_clear));
         match opening.open(self.connection(stream, place, &host)).await {
             Ok(connection) => Ok(connection),
             Err(NotOpened::Trouble(trouble)) => Err(Left::Answered(trouble)),
@@ -316,7 +344,7 @@ impl Outbound {
                     tls.has_failed(peer);
                 }
                 let stream = open().await.map_err(Left::Unreachable)?;
-                let opening = self.opening(place, (&owed, true));
+                let opening = self.opening(place, (owed, true));
                 let opened = opening.open(self.connection(stream, place, &host)).await;
                 opened.map_err(|(NotOpened::Trouble(trouble) | NotOpened::WithoutTls(trouble))| {
                     Left::Answered(trouble)

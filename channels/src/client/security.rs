@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{credentials::Credentials, tokens::Tokens};
 use crate::{
     tls::{ClientFiles, ClientTls, TlsError},
-    tls_policy::{ChannelRules, TlsPolicies},
+    tls_policy::{ChannelRules, PolicyKind, TlsPolicies},
 };
 
 /// The protection of one channel's connections. By default there is none.
@@ -29,6 +29,8 @@ pub struct Security {
     pub(super) proxy_header: bool,
     /// Since they were taken last; by [`ClientHandshake`].
     handshakes: [AtomicU64; ClientHandshake::ALL.len()],
+    /// Connections since they were taken last, by the policy that they follow: kept to, and broken.
+    policies: [[AtomicU64; 2]; PolicyKind::ALL.len()],
 }
 
 /// The result of a TLS handshake with a server.
@@ -162,6 +164,21 @@ impl Security {
     pub(super) fn take_handshakes(&self) -> impl Iterator<Item = (ClientHandshake, u64)> {
         let ended = ClientHandshake::ALL.into_iter().zip(&self.handshakes);
         ended.map(|(result, count)| (result, count.swap(0, Relaxed))).filter(|(_, n)| *n > 0)
+    }
+
+    /// A server has kept to a policy, or it has not and gets no mail.
+    pub(super) fn count_policy(&self, kind: PolicyKind, is_kept: bool) {
+        self.policies[kind as usize][usize::from(is_kept)].fetch_add(1, Relaxed);
+    }
+
+    /// The connections since this was last asked, of any job of the channel.
+    pub(super) fn take_policies(&self) -> impl Iterator<Item = (PolicyKind, bool, u64)> {
+        let all = PolicyKind::ALL.into_iter().zip(&self.policies);
+        let each = |(kind, counts): (PolicyKind, &'_ [AtomicU64; 2])| {
+            [false, true]
+                .map(|is_kept| (kind, is_kept, counts[usize::from(is_kept)].swap(0, Relaxed)))
+        };
+        all.flat_map(each).filter(|(.., count)| *count > 0)
     }
 
     fn is_none(&self) -> bool {

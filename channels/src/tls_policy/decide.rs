@@ -216,14 +216,57 @@ impl Basis {
         }
     }
 
-    /// In one word; the label of metrics.
-    pub const fn name(&self) -> &'static str {
+    /// Its kind.
+    pub const fn kind(&self) -> PolicyKind {
+        match self {
+            Self::Channel => PolicyKind::Channel,
+            Self::Operator(_) => PolicyKind::Operator,
+            Self::Dane => PolicyKind::Dane,
+            Self::MtaSts(_) => PolicyKind::MtaSts,
+            Self::NotRequired => PolicyKind::NotRequired,
+        }
+    }
+}
+
+impl Barred {
+    /// The kind of the policy that bars.
+    pub const fn kind(&self) -> PolicyKind {
+        match self {
+            Self::DaneUnknown(_) => PolicyKind::Dane,
+            Self::NoDane { .. } => PolicyKind::Operator,
+            Self::StsHost => PolicyKind::MtaSts,
+        }
+    }
+}
+
+/// The kinds of policies that metrics tell apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PolicyKind {
+    /// The channel's own setting.
+    Channel,
+    /// An entry of the channel's table.
+    Operator,
+    /// TLSA records.
+    Dane,
+    /// A policy of MTA-STS.
+    MtaSts,
+    /// `TLS-Required: No`.
+    NotRequired,
+}
+
+impl PolicyKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::Channel, Self::Operator, Self::Dane, Self::MtaSts, Self::NotRequired];
+
+    /// In lower case; the label of metrics.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Channel => "channel",
-            Self::Operator(_) => "operator",
+            Self::Operator => "operator",
             Self::Dane => "dane",
-            Self::MtaSts(_) => "mta-sts",
-            Self::NotRequired => "not-required",
+            Self::MtaSts => "mta_sts",
+            Self::NotRequired => "not_required",
         }
     }
 }

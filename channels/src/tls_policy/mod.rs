@@ -27,7 +27,7 @@ use relais_config::{
 };
 use serde::Serialize;
 
-pub use decide::{Barred, Basis, DaneFound, Facts, Requirement, TlsNeed};
+pub use decide::{Barred, Basis, DaneFound, Facts, PolicyKind, Requirement, TlsNeed};
 pub use report::{PublishedPolicy, Reporter, TlsReport, TlsReports, TlsResult, TlsSession};
 pub use report_mail::{ReportMail, ReportReaders};
 pub use sts::{NoPolicy, StsMode, StsPolicy, id_of};
