@@ -36,7 +36,7 @@ use crate::{floor::Floor, least::Least, postfix::Postfix, relais::Build, table::
 
 /// Compares relais with Postfix as a relay, or with Dovecot and Cyrus as a store.
 #[derive(Debug, Parser)]
-#[allow(clippy::struct_excessive_bools)] // switches of a command line
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct Options {
     /// Messages relais is given in each round; a peer gets a tenth.
     #[arg(long, default_value_t = 20_000)]

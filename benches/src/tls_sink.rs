@@ -66,7 +66,7 @@ async fn session<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> std::io::Result<bool> {
     let (mut line, mut due, mut is_content) = (Vec::new(), Vec::new(), false);
     loop {
-        // Replies to pipelined commands leave in one piece.
+        // Commands that were pipelined are answered in one piece.
         if peer.buffer().is_empty() && !due.is_empty() {
             peer.write_all(&due).await?;
             peer.flush().await?;

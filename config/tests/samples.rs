@@ -46,6 +46,23 @@ fn every_sample_after_postfix_loads() {
     }
 }
 
+#[test]
+fn hosts_inside_may_have_private_addresses_and_those_of_strangers_not() {
+    let (config, _) = load("relay.ron", SAMPLES[1].1);
+    let allows = |name| config.allows_private_addresses(channel(&config, name));
+    assert!(allows("tcp_intranet"), "a rule for .siroe.com leads there");
+    assert!(!allows("tcp_local"), "a rule for all others leads there");
+    assert!(!allows("tcp_auth"), "no rule leads there");
+    for (says, is) in [("true", true), ("false", false)] {
+        for name in ["tcp_local", "tcp_intranet"] {
+            let own = format!("name: \"{name}\", private_addresses: {says}");
+            let text = SAMPLES[1].1.replace(&format!("name: \"{name}\""), &own);
+            let (config, _) = load("relay.ron", &text);
+            assert_eq!(config.allows_private_addresses(channel(&config, name)), is, "{name}");
+        }
+    }
+}
+
 /// Warnings of each sample; one that keeps the engine from starting has an exclamation mark.
 const NOT_YET: &[(&str, &[&str])] = &[
     ("standalone.ron", &["rewrite_rules[0]", "channels[2].fileinto"]),

@@ -9,8 +9,8 @@ use std::{
 };
 
 use relais_tests::{
-    Authority, Dialogue, Instance, Notice, Receiver, Settings, eventually, free_port, mailbox,
-    message, needs, needs_root,
+    Authority, Dialogue, Instance, Notice, Receiver, Settings, Sink, eventually, free_port,
+    mailbox, message, needs, needs_root,
 };
 use serde_json::Value;
 
@@ -246,6 +246,28 @@ fn opensmtpd_takes_mail_though_its_handshakes_fail() {
         let told = instance.log().contains("TLS fails: mail leaves in clear for a while");
         assert!(failed && told, "in clear for no reason: {line}\n{}", smtpd.log());
     }
+}
+
+#[test]
+fn messages_for_several_are_announced_behind_each_other() {
+    let sink = Sink::start();
+    let place = format!("[127.0.0.1]:{}", sink.port);
+    let fields = "maxjobs: 1, max_client_threads: 1, max_rcpt: 2";
+    let instance = Instance::new(Settings::standalone().smtp_out(&place, fields));
+    let _running = instance.start();
+    sink.pause();
+    for n in 0..20 {
+        // Two go in one transaction, the third in another.
+        let to = ["a@remote.test", "b@remote.test", "c@remote.test"];
+        send(&instance, &to[..2 + n % 2], &format!("m{n}"));
+    }
+    sink.resume();
+    eventually("all are there", PATIENCE, || sink.total() == 30 && instance.queue().is_empty());
+    assert!(sink.announced() > 0, "nothing was sent ahead");
+    let mut recipients: Vec<_> = sink.handed().into_iter().map(|(_, to)| to.len()).collect();
+    recipients.sort_unstable();
+    assert_eq!(recipients, [vec![1; 10], vec![2; 20]].concat());
+    assert!(lines(&instance, "Q").is_empty() && lines(&instance, "R").is_empty());
 }
 
 /// A server with a fault.

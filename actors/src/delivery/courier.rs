@@ -99,7 +99,7 @@ impl Courier {
             converted: None,
             server: 0,
             met: None,
-            announces: true,
+            announces: !parts.unannounced.has(&destination),
             id,
             destination,
             life,
@@ -461,12 +461,16 @@ impl Courier {
                 None => self.connect(delivery.tls).await?,
             };
             let following = following.filter(|its| connection.suits(its.tls));
+            let was_announced = connection.is_announced();
             if let Ok(transacted) = connection.deliver(delivery, content, following).await {
                 self.connection = connection.is_usable().then_some(connection);
                 self.stressed |= transacted.stressed;
                 return Ok(transacted);
             }
             self.announces = false;
+            if was_announced {
+                self.parts.unannounced.note(&self.destination);
+            }
         }
         Err(SiteTrouble::deferred(CLOSES_AT_ONCE))
     }

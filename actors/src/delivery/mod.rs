@@ -15,3 +15,4 @@ pub mod presence;
 pub mod programs;
 pub mod progress;
 mod stand_in;
+pub mod unannounced;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use relais_channels::client::{Finders, Securities};
 use relais_spool::Spool;
 
-use super::{crowds::Crowds, programs::Programs, progress::ConnectionProgress};
+use super::{
+    crowds::Crowds, programs::Programs, progress::ConnectionProgress, unannounced::Unannounced,
+};
 use crate::{
     actor::{Ground, Outlet, Placement},
     autoreply::Responder,
@@ -48,6 +50,8 @@ pub struct JobParts {
     pub metrics: Arc<Metrics>,
     /// Mailboxes that take few deliveries at once.
     pub crowds: Arc<Crowds>,
+    /// Destinations to whose servers no message is announced.
+    pub unannounced: Arc<Unannounced>,
     /// The step at which each connection waits.
     pub progress: ConnectionProgress,
 }

@@ -131,7 +131,8 @@ impl Queue {
         let mut touched = Vec::new();
         for case in cases {
             touched.push(case.destination.clone());
-            if case.kind.is_success() {
+            // An entry that an operator has routed again was relayed, too, and nobody is told of it.
+            if matches!(case.was, EntryState::Owing { .. }) {
                 self.settle_told(case, told);
             } else {
                 self.settle_notice(case, told);

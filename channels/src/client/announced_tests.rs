@@ -10,7 +10,10 @@ use super::{
     tests::{TWO, delivery, message, outbound, settings, short},
     *,
 };
-use crate::{client::OutgoingRcpt, mail::Notify};
+use crate::{
+    client::{Outbound, OutgoingRcpt},
+    mail::Notify,
+};
 
 /// A server that says nothing to a message before it has the commands of the next one: in one
 /// piece, its `status` and the replies to these. Returns what the client said. Without status it
@@ -30,7 +33,7 @@ fn patient(stream: UnixStream, status: &'static str) -> JoinHandle<String> {
             heard.push_str(&line);
             let envelope = "250 OK\r\n250 OK\r\n354 go ahead\r\n";
             let say = match (line.trim_end(), dots) {
-                ("LHLO relay.example", _) => {
+                ("LHLO relay.example" | "EHLO relay.example", _) => {
                     "250-store\r\n250-DSN\r\n250 PIPELINING\r\n".to_owned()
                 }
                 ("DATA", 0) => envelope.to_owned(),
@@ -131,3 +134,30 @@ async fn what_cannot_be_about_an_announced_message_is_asked_on_another_connectio
         assert!(!connection.is_usable(), "{name}");
     }
 }
+
+/// chasquid and Courier drop what comes behind the dot, without a word.
+#[tokio::test(start_paused = true)]
+async fn a_server_of_smtp_that_drops_what_was_announced_holds_nobody_up_for_long() {
+    let (content, first, second) = (message(), [TWO[0]], [TWO[1]]);
+    let (first, second) = (delivery(&first, &content), delivery(&second, &content));
+    for (dialect, limit) in [(Dialect::Smtp, ANNOUNCED_TIME), (Dialect::Lmtp, LONG)] {
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        let _server = patient(theirs, "250 2.5.0 OK|");
+        let settings = Settings { command_time: LONG, ..settings(false) };
+        let outbound = Outbound::new(dialect, 24, settings);
+        let greeted = outbound.greet(Stream::Unix(ours), "store".into(), "store".into());
+        let mut connection = greeted.await.expect("a connection");
+        let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
+        assert_eq!(short(&one.attempt.outcomes[0]), "D 2.5.0");
+        assert!(connection.is_announced());
+        let begun = Instant::now();
+        assert_eq!(connection.deliver(&second, &content, None).await, Err(Stale), "{dialect:?}");
+        let waited = begun.elapsed();
+        assert!(
+            (limit..limit + Duration::from_secs(1)).contains(&waited),
+            "{dialect:?} {waited:?}"
+        );
+    }
+}
+
+const LONG: Duration = Duration::from_secs(60);

@@ -59,6 +59,8 @@ pub struct Connection {
     broken: bool,
     /// The commands of the next message, if they have already been sent.
     announced: Option<Vec<u8>>,
+    /// It has answered commands that were sent behind the content of a message, or is known to.
+    bears_announcing: bool,
     /// A buffer for commands.
     spare: Vec<u8>,
     /// A buffer for those that should have been announced.
@@ -135,6 +137,8 @@ impl Connection {
             reset_due: false,
             broken: false,
             announced: None,
+            // Of stores none is known that does not; servers of SMTP are of all kinds.
+            bears_announcing: dialect == Dialect::Lmtp,
             spare: Vec::new(),
             expected: Vec::new(),
             dot_at: Instant::now(),
@@ -226,6 +230,11 @@ impl Connection {
         !self.is_lax || wish == TlsWish::NotRequired
     }
 
+    /// Whether the commands of the next message have been sent.
+    pub fn is_announced(&self) -> bool {
+        self.announced.is_some()
+    }
+
     /// Whether a message may be announced while another is handed over.
     pub fn pipelines(&self) -> bool {
         let limits = &self.settings.limits;
@@ -284,6 +293,7 @@ impl Connection {
             return Err(Stale);
         }
         self.uses += 1;
+        self.bears_announcing |= exchange.was_announced();
         self.unbound();
         self.settings.progress.rests();
         self.reset_due = exchange.reset_due();
@@ -571,6 +581,10 @@ impl Connection {
             Stage::Status(_) => {
                 self.dot_at.elapsed().clamp(GRACE, MOST_GRACE).min(self.settings.status_time)
             }
+            // The reply comes right behind that to the content, unless the commands were dropped.
+            Stage::Mail if exchange.was_announced() && !self.bears_announcing => {
+                self.settings.command_time.min(ANNOUNCED_TIME)
+            }
             _ => self.settings.command_time,
         }
     }
@@ -593,6 +607,8 @@ const MOST_GRACE: Duration = Duration::from_secs(30);
 const PROBED_AFTER: Duration = Duration::from_secs(1);
 /// For the rest of such replies from a server that closes.
 const PARTING_TIME: Duration = Duration::from_secs(1);
+/// For the first reply to commands that were sent behind the content of a message.
+const ANNOUNCED_TIME: Duration = Duration::from_secs(5);
 /// For words that change nothing any more.
 const QUIT_TIME: Duration = Duration::from_secs(5);
 

@@ -1,7 +1,7 @@
 //! The row of SMTP, and beside it that of LMTP, of each difference, without a socket.
 
 use super::{
-    Outgoing, OutgoingRcpt,
+    AtServers, Outgoing, OutgoingRcpt,
     exchange::{Before, Exchange, Next},
     introduction::{Introduced, Introduction},
     offer::Offer,
@@ -219,4 +219,66 @@ fn one_policy_but_for_the_reply_to_the_content() {
 fn each_dialect_has_its_port() {
     let port = |program| Channel::new("out", "out-daemon", program).next_hop_port();
     assert_eq!([Program::Lmtp, Program::Smtp].map(port), [24, 25]);
+}
+
+#[test]
+fn keywords_are_read_in_whatever_form_servers_write_them() {
+    // keywords, the announced limit, AUTH as it is shown, PIPELINING
+    let rows = [
+        ("SIZE", Some(0), "", false),
+        ("SIZE 0", Some(0), "", false),
+        ("size 1000\npipelining", Some(1_000), "", true),
+        ("SIZE many", Some(0), "", false),
+        ("SIZE 99999999999999999999999", Some(0), "", false),
+        ("AUTH=LOGIN PLAIN", None, "PLAIN, LOGIN", false),
+        ("auth login\nAUTH=LOGIN", None, "LOGIN", false),
+        ("AUTH", None, "others only", false),
+        ("AUTH DIGEST-MD5 cram-md5", None, "CRAM-MD5 and others", false),
+        ("X-PIPELINING\nPIPELININGS\n\nSIZEX 3", None, "", false),
+        ("", None, "", false),
+    ];
+    for (keywords, size, auth, pipelining) in rows {
+        let offer = offer(Dialect::Smtp, keywords);
+        let got = (offer.size, offer.auth.to_string(), offer.pipelining);
+        assert_eq!(got, (size, auth.to_owned(), pipelining), "{keywords:?}");
+    }
+    // HELO offers nothing, whatever its reply says.
+    let mut introduction = Introduction::new(Dialect::Smtp, false);
+    introduction.take(reply(220));
+    introduction.take(reply(502));
+    let said = introduction.take(Reply::plain(250, "peer\nPIPELINING\nSIZE 9"));
+    assert_eq!(said, Introduced::Ready(Offer::none(Dialect::Smtp)));
+}
+
+#[test]
+fn a_message_beyond_the_size_is_not_begun() {
+    let to = [OutgoingRcpt::new("a@b")];
+    // the server's limit, octets, what is announced (`None`: it fails here)
+    let rows = [
+        ("SIZE 1000", 998, Some(1_000)),
+        ("SIZE 1000", 999, Some(1_000)),
+        ("SIZE 1000", 1_000, Some(1_000)),
+        ("SIZE 1000", 1_001, None),
+        ("SIZE 0", 1_001, Some(1_003)),
+        ("SIZE", 1_001, Some(1_003)),
+    ];
+    for (keyword, size, want) in rows {
+        let message = Outgoing::new("s@x", &to, size);
+        let mut exchange =
+            Exchange::new(&message, offer(Dialect::Smtp, keyword), Before::New, false);
+        let next = exchange.begin();
+        if let Some(announced) = want {
+            let mut commands = Vec::new();
+            exchange.commands(&mut commands);
+            let said = String::from_utf8_lossy(&commands);
+            assert_eq!(said, format!("MAIL FROM:<s@x> SIZE={announced}\r\n"), "{keyword} {size}");
+        } else {
+            assert_eq!(next, Next::Done);
+            let attempt = exchange.finish("peer".into()).attempt;
+            let said = attempt.outcomes[0].reply().to_string();
+            assert!(said.starts_with("552 5.3.4 message of 1001 octets"), "{said}");
+            // It is our word, and another server may have more room.
+            assert_eq!(AtServers::first(attempt).open(), [0]);
+        }
+    }
 }

@@ -268,6 +268,11 @@ impl<'a> Exchange<'a> {
         if room == commands { Next::Await } else { Next::Stale }
     }
 
+    /// Whether the commands of this message were sent behind the content of the one before.
+    pub(crate) fn was_announced(&self) -> bool {
+        self.before == Before::Announced
+    }
+
     /// A reply came.
     pub(crate) fn take(&mut self, reply: Reply) -> Next {
         if !self.is_credible(&reply) {

@@ -1,8 +1,10 @@
 //! Where rules, options and transports lead.
 
 use crate::{
-    language::rewrite::{Outcome, RewritePiece, RewriteRule, RewriteTemplate, Rewriting},
-    sections::channel::Channel,
+    language::rewrite::{
+        Outcome, PatternKind, RewritePiece, RewriteRule, RewriteTemplate, Rewriting,
+    },
+    sections::{channel::Channel, config::Config},
 };
 
 /// Where a rule's template leads.
@@ -14,6 +16,30 @@ pub(crate) enum Tag {
     Open,
     /// To no channel: the result is rewritten again, or refused.
     None,
+}
+
+impl Config {
+    /// Whether a channel may take mail for recipients' domains to private addresses: as it says itself,
+    /// else where only rules for certain domains lead to it.
+    pub fn allows_private_addresses(&self, channel: &Channel) -> bool {
+        let is_inside = || {
+            let leads = |rule: &&RewriteRule| {
+                tags_of(rule).iter().any(|tag| match tag {
+                    Tag::Named(tag) => tag.eq_ignore_ascii_case(&channel.tag),
+                    Tag::Open => is_for_strangers(rule),
+                    Tag::None => false,
+                })
+            };
+            let mut leading = self.rewrite_rules.iter().filter(leads).peekable();
+            leading.peek().is_some() && !leading.any(is_for_strangers)
+        };
+        channel.private_addresses.unwrap_or_else(is_inside)
+    }
+}
+
+/// Whether the rule is for all domains, those of strangers among them.
+fn is_for_strangers(rule: &RewriteRule) -> bool {
+    matches!(rule.kind, PatternKind::Always | PatternKind::AllStars | PatternKind::Rest)
 }
 
 /// Where the rule leads: one tag, or several when its template may be cut off.

@@ -73,9 +73,10 @@ section! {
         /// Its connections come from these addresses of this machine, one for each family.
         interface_address: Vec<IpAddr> = Vec::new(), Few(List(IP), 2), of(Delivering);
         /// Mail for a recipient's domain may be sent to loopback, private and other addresses where no
-        /// server of the Internet is. Hosts that the configuration names, addresses in brackets and
-        /// those of `mx: NoDns` are never refused.
-        private_addresses: bool = false, Flag, of(SmtpDelivering);
+        /// server of the Internet is. Without it, by a channel that rules for domains lead to, and no rule
+        /// for all domains (`$*`, `.`): its hosts are inside. Hosts that the configuration names,
+        /// addresses in brackets and those of `mx: NoDns` are never refused.
+        private_addresses: Option<bool> = None, Maybe(Flag), of(SmtpDelivering);
         /// A host that takes what no other server of the destination takes for now, or that are not
         /// reached: `"host"` or `"[127.0.0.1]:2525"`.
         lastresort: Option<String> = None, Maybe(NEXT_HOPS), of(Delivering);

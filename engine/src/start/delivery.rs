@@ -211,6 +211,7 @@ fn parts_of_jobs(
         ground: ground.actors.clone(),
         metrics: ground.metrics.clone(),
         crowds: Arc::default(),
+        unannounced: Arc::default(),
         progress: progress.clone(),
     }
 }

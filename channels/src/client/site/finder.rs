@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, Hasher, RandomState},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -56,7 +56,7 @@ impl Finders {
         let mut by_name = HashMap::new();
         for channel in &config.channels {
             if matches!(channel.program, Program::Lmtp | Program::Smtp) {
-                let finder = Finder::of(channel, &config.dns.servers, Arc::clone(&own))?;
+                let finder = Finder::of(channel, config, Arc::clone(&own))?;
                 by_name.insert(channel.name.as_str().into(), Arc::new(finder));
             }
         }
@@ -71,16 +71,13 @@ impl Finders {
 
 impl Finder {
     /// As its channel says.
-    fn of(
-        channel: &Channel,
-        servers: &[SocketAddr],
-        own: Arc<Ourselves>,
-    ) -> Result<Self, Unanswered> {
-        let servers = if channel.nameservers.is_empty() { servers } else { &channel.nameservers };
+    fn of(channel: &Channel, config: &Config, own: Arc<Ourselves>) -> Result<Self, Unanswered> {
+        let its = &channel.nameservers;
+        let servers = if its.is_empty() { &config.dns.servers } else { its };
         Ok(Self {
             mx: channel.mx,
             is_smtp: channel.program == Program::Smtp,
-            private_addresses: channel.private_addresses,
+            private_addresses: config.allows_private_addresses(channel),
             dns: Dns::shared(servers)?,
             own,
             sources: channel.interface_address.clone(),
@@ -257,7 +254,7 @@ mod tests {
         let finder = Finder::plain().unwrap();
         let found = finder.find("localhost", 2525, ChosenBy::Configuration, limit).await;
         let servers = found.unwrap().servers;
-        let is_it = |at: SocketAddr| at.ip().is_loopback() && at.port() == 2525;
+        let is_it = |at: std::net::SocketAddr| at.ip().is_loopback() && at.port() == 2525;
         assert!(servers.iter().all(|its| is_it(its.address)), "{servers:?}");
     }
 }
