@@ -67,9 +67,9 @@ pub struct Connection {
     expected: Vec<u8>,
     /// When the dot of the last message was sent.
     dot_at: Instant,
-    /// It is less protected than the destination is owed, since its first message said that it need
-    /// not be: no other goes this way.
-    pub(super) is_lax: bool,
+    /// The demand on TLS of the message that it was made for: where that set aside what the destination is
+    /// owed, no other message goes this way.
+    pub(super) made_for: TlsWish,
 }
 
 /// A kept connection is not good for this message, and none of its content has been sent: the peer
@@ -142,7 +142,7 @@ impl Connection {
             spare: Vec::new(),
             expected: Vec::new(),
             dot_at: Instant::now(),
-            is_lax: false,
+            made_for: TlsWish::Usual,
         }
     }
 
@@ -227,7 +227,7 @@ impl Connection {
 
     /// Whether a message that asks this of TLS may go this way.
     pub fn suits(&self, wish: TlsWish) -> bool {
-        !self.is_lax || wish == TlsWish::NotRequired
+        self.made_for != TlsWish::NotRequired || wish == TlsWish::NotRequired
     }
 
     /// Whether the commands of the next message have been sent.

@@ -22,7 +22,7 @@ use super::{
     stream::Nearness,
 };
 use crate::{
-    mail::{Dialect, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
+    mail::{Dialect, Enhanced, NextHop, Outcome, Reply, SiteTrouble, TlsWish},
     sasl::{Login, Mechanism, Proof, ProofFault},
     tls::Towards,
     tls_policy::{Basis, Requirement, TlsNeed, TlsResult},
@@ -117,7 +117,9 @@ impl FirstWords<'_> {
         connection.unbound();
         let guards = self.guards(&connection, offer, towards.as_ref());
         connection.offered(Offer { guards, ..offer });
-        connection.is_lax = self.owed.basis == Basis::NotRequired;
+        if self.owed.basis == Basis::NotRequired {
+            connection.made_for = TlsWish::NotRequired;
+        }
         Ok(connection)
     }
 
