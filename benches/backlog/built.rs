@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use relais_channels::mail::{
-    Enhanced, Entry, Envelope, MessageId, Outcome, Priority, Recipient, Reply,
+    Enhanced, Entry, Envelope, MessageId, Outcome, Priority, Recipient, Reply, TlsWish,
 };
 use relais_spool::{Change, EntryState, NewContent, RealDisk, Spool, Stored};
 use tokio::runtime::Builder;
@@ -127,6 +127,7 @@ impl Filler {
             returned: None,
             held: None,
             rerouted: None,
+            tls: TlsWish::Usual,
             login: None,
             size: 0,
             entries: vec![entry],

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
+use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient, TlsWish};
 use relais_spool::{Class, NewContent, RealDisk, Spool};
 use tokio::runtime::{Builder, Runtime};
 
@@ -115,6 +115,7 @@ fn envelope(id: MessageId) -> Envelope {
         returned: None,
         held: None,
         rerouted: None,
+        tls: TlsWish::Usual,
         login: None,
         size: 0,
         entries: vec![entry],

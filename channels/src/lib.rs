@@ -11,12 +11,13 @@
 //! | room | what it does | knows |
 //! | --- | --- | --- |
 //! | `fuzzing` | entrances for fuzzers alone | wire |
-//! | [`client`] | hands messages to other hosts | authenticity, dns, mail, mime, program, sasl, tls, wire |
+//! | [`client`] | hands messages to other hosts | authenticity, dns, mail, mime, program, sasl, tls, tls_policy, wire |
 //! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`authenticity`] | signs messages, and checks whose they are | dns, mail |
 //! | [`sasl`] | proofs of who a client is | — |
-//! | [`tls`] | certificates, and handshakes with them | — |
+//! | [`tls_policy`] | which TLS a destination is owed | dns, mail, tls |
+//! | [`tls`] | certificates, and handshakes with them | dns |
 //! | [`dns`] | questions to name servers, and block lists | — |
 //! | [`autoreply`] | automatic replies of users who are away | dsn |
 //! | [`dsn`] | writes notices to senders | mail, mime |
@@ -49,4 +50,5 @@ pub mod program;
 pub mod sasl;
 pub mod server;
 pub mod tls;
+pub mod tls_policy;
 pub mod wire;

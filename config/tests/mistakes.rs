@@ -315,7 +315,15 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "program: Lmtp",
         r#"program: Lmtp, tls: (credentials: "x")"#,
         &[
-            "12:65: channels[2].tls.credentials: there is no field credentials; the fields here are client, certificate, server, verify, names, ca, implicit, key",
+            "12:65: channels[2].tls.credentials: there is no field credentials; the fields here are client, certificate, server, verify, names, ca, dane, mta_sts, ...",
+        ],
+    ),
+    (
+        "a destination that is no domain",
+        "program: Lmtp",
+        r#"program: Lmtp, tls: (policies: {"a b": (level: Verify)})"#,
+        &[
+            r#"12:76: channels[2].tls.policies["a b"]: "a b" is no domain; "example.com" or ".example.com" is expected"#,
         ],
     ),
     (

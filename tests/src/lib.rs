@@ -60,7 +60,7 @@ pub use instance::{Instance, Running, due_after};
 pub use ldif::Ldif;
 pub use load::{Load, message};
 pub use mailbox::{dot_stuffed, mailbox, message_ids, strip_added, wire_form};
-pub use name_server::NameServer;
+pub use name_server::{NameServer, Signed};
 pub use needs::{is_root, needs, needs_root};
 pub use notice::{Fields, Notice};
 pub use odd_names::{OddAnswer, OddNames};

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use relais_channels::{
     crash_points::{Run, stop_again_at_every_start, stop_at_every_write},
     disk::Disk,
-    mail::{Content, Entry, Envelope, MessageId, Priority, Recipient, Rerouted},
+    mail::{Content, Entry, Envelope, MessageId, Priority, Recipient, Rerouted, TlsWish},
     memory_disk::{Dice, Fate, MemoryDisk},
 };
 use tokio::sync::oneshot;
@@ -513,6 +513,7 @@ fn envelope(id: MessageId, entries: u16) -> Envelope {
         returned: None,
         held: is_held(id).then(|| "from the beginning".into()),
         rerouted: None,
+        tls: TlsWish::Usual,
         login: None,
         size: 0,
         entries: (0..entries).map(entry).collect(),

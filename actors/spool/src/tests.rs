@@ -13,7 +13,7 @@ use relais_channels::{
     disk::{Disk, DiskFile, RealDisk},
     mail::{
         Content, Enhanced, Entry, Envelope, MessageId, Origin, Outcome, Priority, Recipient, Reply,
-        Rerouted, Timings, Trip,
+        Rerouted, Timings, TlsWish, Trip,
     },
     memory_disk::MemoryDisk,
 };
@@ -612,6 +612,7 @@ pub(super) fn envelope(id: u64, channels: &[&str]) -> Envelope {
         returned: None,
         held: None,
         rerouted: None,
+        tls: TlsWish::Usual,
         login: None,
         size: 0,
         entries: channels.iter().map(entry).collect(),

@@ -18,7 +18,7 @@ use relais_channels::{
     dsn::header_block,
     mail::{
         Address, Attempt, Content, Enhanced, Envelope, MessageIds, Outcome, Priority, Recipient,
-        Reply,
+        Reply, TlsWish,
     },
 };
 use relais_config::{channel::Program, grammar::folded};
@@ -271,6 +271,7 @@ impl<L: Lookup> Responder<L> {
             returned: None,
             held: None,
             rerouted: None,
+            tls: TlsWish::Usual,
             login: None,
             size: 0,
             entries: grouped(&self.channels, [(&to, routes)].into_iter()),

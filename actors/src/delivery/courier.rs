@@ -9,12 +9,12 @@ use std::sync::Arc;
 use relais_channels::{
     authenticity::SignAs,
     client::{
-        ChosenBy, Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings,
-        Transacted,
+        ChosenBy, Connection, Converted, Errand, Handover, Outbound, Outgoing, OutgoingRcpt,
+        Settings, Transacted,
     },
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Notify, Outcome, Recipient,
-        Reply, SiteTrouble, Timings, Trip,
+        Reply, SiteTrouble, Timings, TlsWish, Trip,
     },
 };
 use relais_config::{Channel, channel::Program};
@@ -372,8 +372,10 @@ impl Courier {
             // A large one has yet to be looked at, and a round trip is nothing to it.
             let Content::Whole(octets) = content else { return None };
             let work = &message.work;
-            // A sender that name servers have to be asked about is not known yet.
-            if !has_one_sender(work, envelope) || self.may_wrap(work, envelope) {
+            // A sender that name servers have to be asked about is not known yet, and a message with
+            // another demand on TLS may need another connection.
+            let is_plain = envelope.tls == TlsWish::Usual && !self.may_wrap(work, envelope);
+            if !has_one_sender(work, envelope) || !is_plain {
                 return None;
             }
             Some(((work, envelope), !octets.is_ascii(), recipients_of(work, envelope)?))
@@ -526,10 +528,15 @@ impl Courier {
     ) -> Result<Transacted, SiteTrouble> {
         // A kept connection may have been closed while it was idle: that is no failed attempt.
         for _ in 0..2 {
+            let unfit = |kept: &mut Connection| !kept.suits(delivery.tls);
+            if let Some(lax) = self.connection.take_if(unfit) {
+                lax.quit().await;
+            }
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => self.connect().await?,
+                None => self.connect(delivery.tls).await?,
             };
+            let following = following.filter(|its| connection.suits(its.tls));
             let was_announced = connection.is_announced();
             if let Ok(transacted) = connection.deliver(delivery, content, following).await {
                 self.connection = connection.is_usable().then_some(connection);
@@ -556,17 +563,20 @@ impl Courier {
         Attempt { outcomes, trouble: None, peer: None }
     }
 
-    async fn connect(&mut self) -> Result<Connection, SiteTrouble> {
+    async fn connect(&mut self, wish: TlsWish) -> Result<Connection, SiteTrouble> {
         let Some(next_hops) = &self.next_hops else {
             return Err(SiteTrouble::deferred(NO_HOST));
         };
         self.admission.connecting();
-        let connected =
-            Box::pin(self.outbound.connect_from(next_hops, self.server, self.chosen_by)).await;
+        let errand = Errand { chosen_by: self.chosen_by, wish };
+        let connected = Box::pin(self.outbound.connect_from(next_hops, self.server, errand)).await;
         self.met = None;
         let meter = self.parts.metrics.channel(&self.channel().name);
         for (result, count) in self.outbound.take_handshakes() {
             meter.handshaken(result, count);
+        }
+        for (kind, is_kept, count) in self.outbound.take_policies() {
+            meter.policy_met(kind, is_kept, count);
         }
         let (connection, server) = connected.inspect_err(|_| {
             self.server = next_hops.len();
@@ -686,6 +696,7 @@ fn delivery_of<'e>(
         size: envelope.size,
         eight_bit: envelope.eight_bit,
         smtputf8: envelope.smtputf8,
+        tls: envelope.tls,
         envelope_id: envelope.envelope_id.as_deref().filter(|_| is_own),
         returned: envelope.returned,
         signing: None,

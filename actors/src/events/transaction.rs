@@ -596,7 +596,7 @@ pub const TARGET: &str = "relais::transaction";
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Enhanced, Origin, Priority};
+    use relais_channels::mail::{Enhanced, Origin, Priority, TlsWish};
 
     use super::*;
     use crate::{
@@ -629,6 +629,7 @@ mod tests {
             returned: None,
             held: None,
             rerouted: None,
+            tls: TlsWish::Usual,
             login: None,
             size: 4096,
             entries: vec![Entry {

@@ -8,7 +8,7 @@ use relais_channels::{
     authenticity::Verified,
     mail::{
         Address, Enhanced, Envelope, HeaderGap, HeaderScan, HeaderScanner, MessageId, Recipient,
-        Reply, ReversePath, star_received,
+        Reply, ReversePath, TlsWish, star_received,
     },
     server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
     tls::{ClientCertificate, HandshakeFailure, Secured},
@@ -419,6 +419,12 @@ impl SmtpIntake {
             priority: transaction.glance.priority.unwrap_or_default(),
             held: self.hold_reason(),
             rerouted: None,
+            tls: match from {
+                // REQUIRETLS stands above the field (RFC 8689 section 4.1).
+                Some(MailFrom { requires_tls: true, .. }) => TlsWish::Required,
+                _ if transaction.glance.tls_not_required => TlsWish::NotRequired,
+                _ => TlsWish::Usual,
+            },
             login: self.identity.as_ref().map(|identity| Arc::clone(&identity.user)),
             envelope_id: from.and_then(|from| from.envelope_id.clone()),
             returned: from.and_then(|from| from.returned),

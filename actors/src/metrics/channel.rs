@@ -14,7 +14,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use relais_channels::client::ClientHandshake;
+use relais_channels::{client::ClientHandshake, tls_policy::PolicyKind};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -40,6 +40,8 @@ pub struct ChannelMeter {
     seconds: Histogram,
     results: [Counter; Class::ALL.len()],
     handshakes: [Counter; ClientHandshake::ALL.len()],
+    /// Broken, and kept to.
+    policies: [[Counter; 2]; PolicyKind::ALL.len()],
     rules: [Counter; RuleAction::ALL.len()],
 }
 
@@ -105,6 +107,7 @@ pub(super) struct ChannelFamilies {
     results: Family<ClassLabels, Counter>,
     handshakes: Family<HandshakeLabels, Counter>,
     rules: Family<RuleLabels, Counter>,
+    policies: Family<PolicyLabels, Counter>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -139,6 +142,13 @@ struct RuleLabels {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct HandshakeLabels {
     channel: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PolicyLabels {
+    channel: String,
+    policy: &'static str,
     result: &'static str,
 }
 
@@ -255,6 +265,11 @@ impl ChannelMeter {
     /// A rule about replies did this.
     pub fn ruled(&self, action: RuleAction) {
         self.rules[action as usize].inc();
+    }
+
+    /// So many servers kept to a policy of TLS of this kind, or did not and got no mail.
+    pub fn policy_met(&self, kind: PolicyKind, is_kept: bool, count: u64) {
+        self.policies[kind as usize][usize::from(is_kept)].inc_by(count);
     }
 
     /// A message was delivered this long after it had come.
@@ -392,6 +407,10 @@ impl ChannelFamilies {
         registry.register("tls_client_handshakes", help, families.handshakes.clone());
         let help = "What rules about replies did (destinations.replies); the log has the replies";
         registry.register("reply_rules", help, families.rules.clone());
+        let help = "Connections to servers, by whose word on TLS they follow (channel, operator, dane, \
+                    mta_sts, not_required), and whether the server kept to it; relais tls DOMAIN says why \
+                    not";
+        registry.register("tls_client_policies", help, families.policies.clone());
         families
     }
 
@@ -421,6 +440,12 @@ impl ChannelFamilies {
             let labels = RuleLabels { channel: channel.clone(), action: action.name() };
             self.rules.get_or_create_owned(&labels)
         };
+        let policies = |kind: PolicyKind| {
+            ["broken", "kept"].map(|result| {
+                let (channel, policy) = (channel.clone(), kind.name());
+                self.policies.get_or_create_owned(&PolicyLabels { channel, policy, result })
+            })
+        };
         Arc::new(ChannelMeter {
             job_waiting: self.job_waiting.get_or_create_owned(&labels),
             oldest: self.oldest.get_or_create_owned(&labels),
@@ -432,6 +457,7 @@ impl ChannelFamilies {
             results: Class::ALL.map(results),
             handshakes: ClientHandshake::ALL.map(handshakes),
             rules: RuleAction::ALL.map(rules),
+            policies: PolicyKind::ALL.map(policies),
             name: channel,
         })
     }
@@ -453,6 +479,7 @@ impl ChannelFamilies {
             results: Family::default(),
             handshakes: Family::default(),
             rules: Family::default(),
+            policies: Family::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use relais_channels::{
     dsn::{Kind, Notice, Omission, RecipientReport, Report, Returned, header_block, languages_of},
     mail::{
         Address, Content, Enhanced, Entry, Envelope, MessageId, Priority, Recipient, Reply, Return,
+        TlsWish,
     },
 };
 use relais_config::{
@@ -170,7 +171,9 @@ impl NotaryParts {
         languages.push(&self.language);
         // RET is about failures; with other news the header comes back (RFC 3461 section 4.3).
         let is_failure = matches!(first.kind, Kind::Failed | Kind::TimedOut | Kind::Bounced);
-        let wants_all = is_failure && envelope.returned != Some(Return::Headers);
+        // Mail that must stay behind TLS does not come back (RFC 8689 section 5).
+        let is_open = envelope.tls != TlsWish::Required;
+        let wants_all = is_failure && is_open && envelope.returned != Some(Return::Headers);
         let mut replies = cases.iter().flat_map(|case| &case.replies);
         let omission = if replies.any(|last| last.outcome.reply().blames_content()) {
             Some(Omission::Refused)
@@ -200,7 +203,8 @@ impl NotaryParts {
             languages: &languages,
         }
         .compose(&self.templates);
-        self.store(id, notice, &to).await
+        let tls = if is_open { TlsWish::Usual } else { TlsWish::Required };
+        self.store(id, (notice, tls), &to).await
     }
 
     /// The sender, if it wants to hear and is somebody; the postmaster, as the channels say.
@@ -258,7 +262,12 @@ impl NotaryParts {
 
     /// Puts the notice into the queue, from nobody. Who cannot be reached is told by way of the
     /// postmaster; and what does not even reach him is held.
-    async fn store(&self, id: MessageId, notice: Notice, to: &[String]) -> Result<(), TellError> {
+    async fn store(
+        &self,
+        id: MessageId,
+        (notice, tls): (Notice, TlsWish),
+        to: &[String],
+    ) -> Result<(), TellError> {
         let mut routes: Vec<(Recipient, Arc<[Route]>)> = Vec::new();
         let mut lost: Vec<(String, Reply)> = Vec::new();
         for address in to {
@@ -279,7 +288,7 @@ impl NotaryParts {
                 Err(reply) => lost.push((self.postmaster.to_string(), reply)),
             }
         }
-        let wants = (notice.eight_bit, notice.smtputf8);
+        let wants = Wants { eight_bit: notice.eight_bit, smtputf8: notice.smtputf8, tls };
         let body: Bytes = notice.content.into();
         let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
         if !entries.is_empty() {
@@ -328,7 +337,7 @@ impl NotaryParts {
 
     /// A notice that has nowhere to go. When it is released, the channel that puts mail through
     /// rewriting again asks once more where its readers live.
-    fn held(&self, id: MessageId, wants: (bool, bool), lost: Vec<(String, Reply)>) -> Envelope {
+    fn held(&self, id: MessageId, wants: Wants, lost: Vec<(String, Reply)>) -> Envelope {
         let said: Vec<_> = lost.iter().map(|(to, reply)| format!("<{to}>: {reply}")).collect();
         let reason = format!("{NOWHERE}: {}", said.join("; "));
         error!(%id, %reason, "a notice is held");
@@ -438,11 +447,19 @@ fn goes_to_postmaster(channel: &Channel, kind: Kind, nobody: bool) -> bool {
     }
 }
 
+/// Things that the way of a notice must bear.
+#[derive(Clone, Copy)]
+struct Wants {
+    eight_bit: bool,
+    smtputf8: bool,
+    tls: TlsWish,
+}
+
 /// From nobody, so that no notice is ever sent of it.
 fn envelope_of(
     id: MessageId,
     source_channel: &str,
-    (eight_bit, smtputf8): (bool, bool),
+    Wants { eight_bit, smtputf8, tls }: Wants,
     entries: Vec<Entry>,
 ) -> Envelope {
     Envelope {
@@ -458,6 +475,7 @@ fn envelope_of(
         returned: None,
         held: None,
         rerouted: None,
+        tls,
         login: None,
         size: 0,
         entries,

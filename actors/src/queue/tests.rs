@@ -8,7 +8,7 @@ use relais_channels::{
     dsn::Kind,
     mail::{
         Attempt, Enhanced, Entry, Envelope, MessageId, MessageIds, Notify, Outcome, Peer, Priority,
-        Recipient, Reply, SiteTrouble, Trip,
+        Recipient, Reply, SiteTrouble, TlsWish, Trip,
     },
 };
 use relais_config::{Channel, Config, channel::Program};
@@ -188,6 +188,7 @@ pub(crate) fn envelope(
         returned: None,
         held: None,
         rerouted: None,
+        tls: TlsWish::Usual,
         login: None,
         size: 0,
         entries: vec![Entry {

@@ -8,6 +8,7 @@ use std::{
     future::Future,
     io::{self, IoSlice},
     mem,
+    net::IpAddr,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -31,9 +32,9 @@ use super::{
     stream::{Nearness, Stream},
 };
 use crate::{
-    mail::{Content, Dialect, Outcome, Reply, SiteTrouble},
+    mail::{Content, Dialect, Outcome, Reply, SiteTrouble, TlsWish},
     mime::{Conversion, Converter},
-    tls::{ClientTls, HandshakeRefused, Towards},
+    tls::{ClientTls, HandshakeRefused, TlsDemand, Towards},
     wire::{proxy, replies::Replies, stuff::Stuffer},
 };
 
@@ -67,6 +68,9 @@ pub struct Connection {
     expected: Vec<u8>,
     /// When the dot of the last message was sent.
     dot_at: Instant,
+    /// The demand on TLS of the message that it was made for: where that set aside what the destination is
+    /// owed, no other message goes this way.
+    pub(super) made_for: TlsWish,
 }
 
 /// A kept connection is not good for this message, and none of its content has been sent: the peer
@@ -139,6 +143,7 @@ impl Connection {
             spare: Vec::new(),
             expected: Vec::new(),
             dot_at: Instant::now(),
+            made_for: TlsWish::Usual,
         }
     }
 
@@ -156,6 +161,11 @@ impl Connection {
     pub(super) fn limited(&self, limit: Duration) -> Duration {
         let left = |end: Instant| end.saturating_duration_since(Instant::now());
         self.deadline.map_or(limit, |end| limit.min(left(end)))
+    }
+
+    /// Our end of a connection over TCP that is still in clear.
+    pub(super) fn own_address(&self) -> Option<IpAddr> {
+        self.stream.ends().map(|(own, _)| own.ip())
     }
 
     /// How far away the server is.
@@ -179,10 +189,10 @@ impl Connection {
     pub(super) async fn secure(
         self,
         tls: &ClientTls,
-        host: &str,
+        towards: (&str, &TlsDemand),
     ) -> Result<(Self, Towards), HandshakeRefused> {
         let Self { stream, .. } = self;
-        let (stream, towards) = stream.secure(tls, host).await?;
+        let (stream, towards) = stream.secure(tls, towards).await?;
         Ok((Self { stream, ..self }, towards))
     }
 
@@ -214,6 +224,11 @@ impl Connection {
     /// The server takes messages, and offers this.
     pub(super) fn offered(&mut self, offer: Offer) {
         self.offer = offer;
+    }
+
+    /// Whether a message that asks this of TLS may go this way.
+    pub fn suits(&self, wish: TlsWish) -> bool {
+        self.made_for != TlsWish::NotRequired || wish == TlsWish::NotRequired
     }
 
     /// Whether the commands of the next message have been sent.

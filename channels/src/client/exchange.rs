@@ -19,7 +19,7 @@ use super::{
 use crate::authenticity::SignAs;
 use crate::mail::{
     Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, RecipientSet, Reply, Return,
-    STRESSED, SiteTrouble, XQuota, unitext, xtext::Xtext,
+    STRESSED, SiteTrouble, TlsWish, XQuota, unitext, xtext::Xtext,
 };
 
 /// A message to be handed over.
@@ -36,6 +36,8 @@ pub struct Outgoing<'a> {
     pub eight_bit: bool,
     /// The message came with SMTPUTF8: its header may be beyond ASCII.
     pub smtputf8: bool,
+    /// The message's demand on TLS.
+    pub tls: TlsWish,
     /// ENVID, decoded. This and the next are sent where DSN is offered.
     pub envelope_id: Option<&'a str>,
     /// RET.
@@ -71,6 +73,7 @@ impl<'a> Outgoing<'a> {
             size,
             eight_bit: false,
             smtputf8: false,
+            tls: TlsWish::Usual,
             envelope_id: None,
             returned: None,
             signing: None,
@@ -204,8 +207,12 @@ impl<'a> Exchange<'a> {
 
     /// Settles all that can be told without asking the server.
     pub(crate) fn begin(&mut self) -> Next {
-        let Outgoing { sender, recipients, .. } = *self.delivery;
+        let Outgoing { sender, recipients, tls, .. } = *self.delivery;
         let size = self.delivery.size_sent();
+        if tls == TlsWish::Required && !self.offer.guards {
+            self.settle_all(&lacking::requiretls());
+            return Next::Done;
+        }
         if let Some(limit) = self.size_limit().filter(|limit| size > *limit) {
             self.settle_all(&lacking::room(size, limit));
         } else if !is_sendable(sender) {
@@ -454,6 +461,9 @@ impl<'a> Exchange<'a> {
         }
         if self.offer.smtputf8 && self.delivery.wants_smtputf8() {
             out.extend_from_slice(b" SMTPUTF8");
+        }
+        if self.delivery.tls == TlsWish::Required && self.offer.requiretls {
+            out.extend_from_slice(b" REQUIRETLS");
         }
         if self.offer.dsn {
             if let Some(returned) = self.delivery.returned {

@@ -1,5 +1,5 @@
-//! Mail that a server does not take because of what it offers: it lacks SMTPUTF8 (RFC 6531), or its SIZE
-//! (RFC 1870) is less.
+//! Mail that a server does not take because of what it offers: it lacks SMTPUTF8 (RFC 6531) or
+//! REQUIRETLS (RFC 8689), or its SIZE (RFC 1870) is less.
 
 use crate::mail::{Enhanced, Outcome, Reply};
 
@@ -16,12 +16,21 @@ pub(super) fn room(size: u64, limit: u64) -> Outcome {
     Outcome::Failed(Reply::with_text(552, TOO_LARGE, text))
 }
 
+/// The outcome for mail that must stay behind TLS.
+pub(super) fn requiretls() -> Outcome {
+    let text =
+        "REQUIRETLS support required: the server does not offer it, or does not show who it is";
+    Outcome::Failed(Reply::new(550, NOT_GUARDED, text))
+}
+
 /// Whether another server may take what this outcome, which is our own word, was about.
 pub(super) fn is_of_server(outcome: &Outcome) -> bool {
-    let is_about_offer = |enhanced| matches!(enhanced, Some(NOT_TAKEN | TOO_LARGE));
+    let is_about_offer = |enhanced| matches!(enhanced, Some(NOT_TAKEN | TOO_LARGE | NOT_GUARDED));
     matches!(outcome, Outcome::Failed(reply) if is_about_offer(reply.enhanced))
 }
 
+/// RFC 8689 section 4.2.1.
+const NOT_GUARDED: Enhanced = Enhanced(5, 7, 30);
 /// X.6.7 of RFC 6531 section 4.
 const NOT_TAKEN: Enhanced = Enhanced(5, 6, 7);
 /// RFC 1870 section 6.1.

@@ -33,6 +33,10 @@ pub(crate) struct Offer {
     pub(crate) flags: bool,
     /// XSTRESS: a reply to the content may say that the store is slow.
     pub(crate) stress: bool,
+    /// REQUIRETLS (RFC 8689).
+    pub(crate) requiretls: bool,
+    /// Mail that must stay behind TLS may be handed over: see [`Offer::guards`].
+    pub(crate) guards: bool,
     /// Not named but known: the server is one of ours, and all of its parameters may be sent.
     pub(crate) private: bool,
 }
@@ -117,6 +121,8 @@ impl Offer {
             quota: false,
             flags: false,
             stress: false,
+            requiretls: false,
+            guards: false,
             private: false,
         }
     }
@@ -136,6 +142,7 @@ impl Offer {
                 "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
                 "DSN" => offer.dsn = true,
                 "STARTTLS" => offer.starttls = true,
+                "REQUIRETLS" => offer.requiretls = true,
                 "AUTH" => {
                     // A list that is empty is one all the same.
                     offer.auth.others |= words.clone().next().is_none();

@@ -13,6 +13,7 @@ use super::{
     connection::Connection,
     introduction::{Introduced, Introduction},
     offer::{Mechanisms, Offer},
+    owed::{DestinationTls, Met},
     policy::{Lost, Stage},
     progress::WaitsFor,
     security::{ClientHandshake, LoginPolicy, Security, TlsPolicy},
@@ -21,9 +22,10 @@ use super::{
     stream::Nearness,
 };
 use crate::{
-    mail::{Dialect, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
+    mail::{Dialect, Enhanced, NextHop, Outcome, Reply, SiteTrouble, TlsWish},
     sasl::{Login, Mechanism, Proof, ProofFault},
     tls::Towards,
+    tls_policy::{Basis, Requirement, TlsNeed, TlsResult},
 };
 
 /// A connection that is about to be opened.
@@ -38,6 +40,10 @@ pub(super) struct FirstWords<'a> {
     pub(super) site: Option<(&'a Site, &'a Server)>,
     /// The port where the hop names none.
     pub(super) port: u16,
+    /// The TLS that the server is owed.
+    pub(super) owed: &'a Requirement,
+    /// Of the destination that the server is of.
+    pub(super) destination: &'a DestinationTls,
     /// TLS has failed here, and mail may leave in clear.
     pub(super) in_clear: bool,
 }
@@ -95,11 +101,11 @@ impl FirstWords<'_> {
         let greeting = Introduction::new(self.dialect, self.settings.private);
         let mut offer = self.introduce(&mut connection, greeting).await?;
         if let Some(tls) = tls.filter(|tls| !tls.implicit)
-            && self.starts_tls(&mut connection, offer, tls.must).await?
+            && self.starts_tls(&mut connection, offer).await?
         {
             let secured = self.secure(connection, tls).await;
             let (secured, session) = secured.map_err(|trouble| {
-                let may = !tls.must && login.is_none();
+                let may = self.owed.need != TlsNeed::Must && login.is_none();
                 if may { NotOpened::WithoutTls(trouble) } else { NotOpened::Trouble(trouble) }
             })?;
             (connection, towards) = (secured, Some(session));
@@ -107,17 +113,50 @@ impl FirstWords<'_> {
             offer = self.introduce(&mut connection, again).await?;
         }
         let mechanism = self.log_in(&mut connection, offer, login, towards.as_ref()).await?;
-        connection.protected(words(towards.as_ref(), mechanism.as_deref()));
+        connection.protected(self.words(towards.as_ref(), mechanism.as_deref()));
         connection.unbound();
-        connection.offered(offer);
+        let guards = self.guards(&connection, offer, towards.as_ref());
+        connection.offered(Offer { guards, ..offer });
+        if self.owed.basis == Basis::NotRequired {
+            connection.made_for = TlsWish::NotRequired;
+        }
         Ok(connection)
+    }
+
+    /// Whether mail that must stay behind TLS may go this way: to a server that shows who it is and
+    /// promises to guard it, too (RFC 8689 section 4.2.1); to a store that shows it, or is of this
+    /// machine, since no store offers REQUIRETLS and its mail goes no further.
+    fn guards(&self, connection: &Connection, offer: Offer, towards: Option<&Towards>) -> bool {
+        let is_shown = towards.is_some_and(|towards| towards.doubt.is_none());
+        match self.dialect {
+            Dialect::Smtp => is_shown && offer.requiretls,
+            Dialect::Lmtp => is_shown || connection.nearness() != Nearness::Elsewhere,
+        }
+    }
+
+    /// TLS, and whose word it follows beside the channel's, and AUTH.
+    fn words(&self, towards: Option<&Towards>, login: Option<&str>) -> Option<Arc<str>> {
+        let towards = towards.map(|towards| match &self.owed.basis {
+            Basis::Channel => towards.to_string(),
+            basis => format!("{towards}; {basis}"),
+        });
+        Some(match (towards, login) {
+            (None, None) => return None,
+            (Some(towards), None) => towards.into(),
+            (None, Some(login)) => format!("AUTH {login}").into(),
+            (Some(towards), Some(login)) => format!("{towards}; AUTH {login}").into(),
+        })
     }
 
     /// The policy of TLS for this connection. What does not leave the machine by a UNIX socket needs
     /// none unless somebody insists.
     fn tls(&self, connection: &Connection) -> Option<&TlsPolicy> {
         let is_local = connection.nearness() == Nearness::Unix;
-        self.security.tls.as_ref().filter(|tls| tls.must || !is_local && !self.in_clear)
+        self.security.tls.as_ref().filter(|_| match self.owed.need {
+            TlsNeed::No => false,
+            TlsNeed::May => !is_local && !self.in_clear,
+            TlsNeed::Must => true,
+        })
     }
 
     async fn introduce(
@@ -141,11 +180,19 @@ impl FirstWords<'_> {
         &self,
         connection: &mut Connection,
         offer: Offer,
-        must: bool,
     ) -> Result<bool, SiteTrouble> {
         let peer = connection.peer().to_owned();
+        let must = self.owed.need == TlsNeed::Must;
+        let lacks = || {
+            if let Some(met) = self.met(connection) {
+                let words = format!("{} does not offer STARTTLS", connection.peer());
+                met.note(Some((TlsResult::StartTlsNotSupported, words)));
+            }
+        };
         if !offer.starttls {
-            let text = || format!("{peer} does not offer STARTTLS, which tls.client asks for");
+            lacks();
+            let basis = self.owed.basis.asks();
+            let text = || format!("{peer} does not offer STARTTLS, which {basis} asks for");
             return if must { Err(deferred(NO_TLS, text())) } else { Ok(false) };
         }
         let reply = connection.ask(Stage::StartTls, b"STARTTLS\r\n").await?;
@@ -175,10 +222,14 @@ impl FirstWords<'_> {
             // A socket is of this machine.
             NextHop::Unix(_) => self.settings.host.clone(),
         };
+        // Servers choose their certificate by the name that records are under (RFC 7672 section 8.1).
+        let host = self.owed.demand.base().map_or(host, str::to_owned);
         let peer = connection.peer().to_owned();
         let limit = connection.limited(self.settings.command_time);
+        let met = self.met(&connection);
         self.settings.progress.waits(WaitsFor::Handshake);
-        let shaken = timeout(limit, connection.secure(&tls.client, &host)).await;
+        let shaken =
+            timeout(limit, connection.secure(&tls.client, (&host, &self.owed.demand))).await;
         self.security.count(match &shaken {
             Ok(Ok((_, towards))) if towards.resumed => ClientHandshake::Resumed,
             Ok(Ok(_)) => ClientHandshake::Full,
@@ -186,8 +237,12 @@ impl FirstWords<'_> {
             Err(_elapsed) => ClientHandshake::Timeout,
         });
         match shaken {
-            Ok(Ok(secured)) => Ok(secured),
+            Ok(Ok(secured)) => {
+                met.inspect(|met| met.shaken(&secured.1));
+                Ok(secured)
+            }
             Ok(Err(refused)) => {
+                met.inspect(|met| met.refused(&refused));
                 Err(deferred(TLS_FAULT, format!("TLS handshake with {peer}: {refused}")))
             }
             Err(_elapsed) => {
@@ -196,6 +251,15 @@ impl FirstWords<'_> {
                 Err(deferred(Enhanced(4, 4, 2), text))
             }
         }
+    }
+
+    /// The session that is counted, of a server that is found by MX records.
+    fn met(&self, connection: &Connection) -> Option<Met<'_>> {
+        let (tls, (_, server)) = (self.security.tls.as_ref()?, self.site?);
+        let from = connection.own_address();
+        let is_smtp = self.dialect == Dialect::Smtp;
+        let Self { destination, owed, .. } = *self;
+        is_smtp.then_some(Met { tls, destination, server, owed, from })
     }
 
     fn shows_certificate(&self, towards: Option<&Towards>) -> bool {
@@ -376,15 +440,6 @@ fn softened(reply: Reply) -> Reply {
     let code = if code >= 400 { code } else { 435 };
     let enhanced = reply.enhanced.map(|Enhanced(_, subject, detail)| Enhanced(4, subject, detail));
     Reply { code, enhanced: enhanced.or(Some(Enhanced(4, 7, 8))), text: reply.text }
-}
-
-fn words(towards: Option<&Towards>, login: Option<&str>) -> Option<Arc<str>> {
-    Some(match (towards, login) {
-        (None, None) => return None,
-        (Some(towards), None) => towards.to_string().into(),
-        (None, Some(login)) => format!("AUTH {login}").into(),
-        (Some(towards), Some(login)) => format!("{towards}; AUTH {login}").into(),
-    })
 }
 
 fn deferred(enhanced: Enhanced, text: String) -> SiteTrouble {

@@ -21,7 +21,7 @@ use crate::{
         Outbound,
         connection::tests::{settings, short},
     },
-    tls::{ClientFiles, ClientTls, ServerTls},
+    tls::{ClientFiles, ClientTls, ServerTls, TlsDemand},
     wire::proxy,
 };
 
@@ -128,7 +128,8 @@ async fn opened(folder: &Path, channel: &Channel, hop: &str, scripts: &[&str]) -
 }
 
 fn outbound(folder: &Path, channel: &Channel, port: u16, settings: Settings) -> Outbound {
-    let security = Arc::new(Security::load(channel, |file| folder.join(file)).unwrap());
+    let security =
+        Arc::new(Security::load(channel, &Arc::default(), |file| folder.join(file)).unwrap());
     Outbound::new(Dialect::Lmtp, port, settings).protected(security)
 }
 
@@ -245,7 +246,8 @@ async fn a_session_is_resumed_by_the_next_connection() {
             last.push(char::from(stream.read_u8().await.unwrap()));
         }
         stream.read_exact(&mut [0; 2]).await.unwrap();
-        let (mut stream, towards) = client.connect("localhost", stream).await.unwrap();
+        let (mut stream, towards) =
+            client.connect("localhost", &TlsDemand::default(), stream).await.unwrap();
         assert_eq!(towards.doubt, None);
         resumed.push(towards.resumed);
         // The tickets come behind the handshake.
@@ -381,6 +383,7 @@ fn passwords_need_a_good_certificate_over_smtp() {
         cipher: "",
         resumed: false,
         doubt: doubt.map(str::to_owned),
+        doubt_kind: None,
         binding: None,
     };
     let (good, doubted) = (towards(None), towards(Some("it is signed by no authority")));
@@ -490,7 +493,9 @@ async fn smtp_is_protected_in_the_same_way() {
     let script = "220 s\n250-s|250 STARTTLS\n220 go\nTLS\n250-s|250 AUTH PLAIN\n235 in\n250 OK";
     let (port, _played) = server(&[script], certificate(folder.path())).await;
     let channel = channel(Insist::Must, Insist::Must);
-    let security = Arc::new(Security::load(&channel, |file| folder.path().join(file)).unwrap());
+    let security = Arc::new(
+        Security::load(&channel, &Arc::default(), |file| folder.path().join(file)).unwrap(),
+    );
     let outbound = Outbound::new(Dialect::Smtp, port, settings(false)).protected(security);
     let shown = shown(outbound.connect(&"localhost".parse().unwrap()).await);
     assert_eq!(shown, format!("{VERIFIED}; AUTH PLAIN as tim"));
@@ -501,7 +506,9 @@ async fn authorities_that_change_are_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let tls = certificate(folder.path());
     let channel = channel(Insist::Must, Insist::No);
-    let security = Arc::new(Security::load(&channel, |file| folder.path().join(file)).unwrap());
+    let security = Arc::new(
+        Security::load(&channel, &Arc::default(), |file| folder.path().join(file)).unwrap(),
+    );
     let mut said = Vec::new();
     // The server of that certificate, one of another, and one of a third whose file nobody can read.
     for spoil in [None, None, Some("no certificate")] {

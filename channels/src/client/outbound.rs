@@ -24,6 +24,7 @@ use super::{
     connection::Connection,
     gate::{Approach, Gate, Passage},
     opening::{FirstWords, NotOpened},
+    owed::{self, DestinationTls, Errand},
     policy::{Lost, unreachable},
     progress::WaitsFor,
     security::{ClientHandshake, Security},
@@ -31,15 +32,18 @@ use super::{
     site::{ChosenBy, Finder, Pace, Race, Reached, Server, Site, connect},
     stream::Stream,
 };
-use crate::mail::{Dialect, Enhanced, NextHop, NextHops, Outcome, Reply, SiteTrouble};
+use crate::{
+    mail::{Dialect, Enhanced, NextHop, NextHops, Outcome, Reply, SiteTrouble},
+    tls_policy::{Barred, PolicyKind, Requirement, TlsNeed},
+};
 
 /// How the mail of one channel leaves.
 #[derive(Clone, Debug)]
 pub struct Outbound {
-    dialect: Dialect,
+    pub(super) dialect: Dialect,
     port: u16,
-    settings: Settings,
-    security: Arc<Security>,
+    pub(super) settings: Settings,
+    pub(super) security: Arc<Security>,
     gate: Option<Arc<dyn Gate>>,
     finder: Option<Arc<Finder>>,
 }
@@ -51,10 +55,11 @@ struct Callee<'a> {
     site: Option<(&'a Site, &'a Server)>,
     /// As the log has it.
     peer: String,
+    tls: &'a DestinationTls,
 }
 
 /// Why an address is left for the next.
-enum Left {
+pub(super) enum Left {
     /// Nothing was said there.
     Unreachable(SiteTrouble),
     /// A server was there.
@@ -107,6 +112,12 @@ impl Outbound {
         self.security.take_handshakes()
     }
 
+    /// The connections of the channel since this was last asked, by the policy of TLS that they follow:
+    /// whether the server kept to it, and how many.
+    pub fn take_policies(&self) -> impl Iterator<Item = (PolicyKind, bool, u64)> {
+        self.security.take_policies()
+    }
+
     /// The settings of its connections.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -124,12 +135,13 @@ impl Outbound {
         &self,
         next_hops: &NextHops,
         from: usize,
-        chosen_by: ChosenBy,
+        errand: Errand,
     ) -> Result<(Connection, usize), SiteTrouble> {
         let mut trouble = None;
         for (place, next_hop) in next_hops.iter().enumerate().skip(from) {
-            let chosen_by = if place == 0 { chosen_by } else { ChosenBy::Configuration };
-            match self.connect_chosen(next_hop, chosen_by).await {
+            let first = errand.chosen_by;
+            let chosen_by = if place == 0 { first } else { ChosenBy::Configuration };
+            match self.connect_chosen(next_hop, Errand { chosen_by, ..errand }).await {
                 Ok(connection) => return Ok((connection, place)),
                 // A refusal of our introduction is meant; anything else, another server may do better.
                 Err(refused) if refused.is_final() => return Err(refused),
@@ -156,41 +168,65 @@ impl Outbound {
     /// Connects to the first server of a next hop of the configuration that answers, and introduces
     /// us.
     pub async fn connect(&self, next_hop: &NextHop) -> Result<Connection, SiteTrouble> {
-        self.connect_chosen(next_hop, ChosenBy::Configuration).await
+        self.connect_chosen(next_hop, Errand::USUAL).await
     }
 
     async fn connect_chosen(
         &self,
         next_hop: &NextHop,
-        chosen_by: ChosenBy,
+        errand: Errand,
     ) -> Result<Connection, SiteTrouble> {
-        let finder = match &self.finder {
-            Some(finder) => Arc::clone(finder),
-            None => Arc::new(Finder::plain().map_err(|error| no_finder(&error))?),
+        if let NextHop::Unix(path) = next_hop {
+            return self.connect_unix(next_hop, path).await;
+        }
+        // LMTP has no domains of strangers: its hosts are those of the configuration.
+        let by_lmtp = self.dialect == Dialect::Lmtp;
+        let chosen_by = if by_lmtp { ChosenBy::Configuration } else { errand.chosen_by };
+        let finder = self.finder()?;
+        self.settings.progress.waits(WaitsFor::LookUp);
+        let site = self.site(next_hop, chosen_by, &finder).await?;
+        let tls = match &self.security.tls {
+            Some(tls) => tls.destination(&site, Errand { chosen_by, ..errand }).await,
+            None => DestinationTls::default(),
         };
-        let site = match next_hop {
-            NextHop::Unix(path) => return self.connect_unix(next_hop, path).await,
+        self.connect_site(next_hop, (&site, &tls), &finder).await
+    }
+
+    pub(super) fn finder(&self) -> Result<Arc<Finder>, SiteTrouble> {
+        match &self.finder {
+            Some(finder) => Ok(Arc::clone(finder)),
+            None => Finder::plain().map(Arc::new).map_err(|error| no_finder(&error)),
+        }
+    }
+
+    /// The servers of a next hop that is no UNIX socket.
+    pub(super) async fn site(
+        &self,
+        next_hop: &NextHop,
+        chosen_by: ChosenBy,
+        finder: &Finder,
+    ) -> Result<Site, SiteTrouble> {
+        match next_hop {
+            NextHop::Unix(path) => {
+                let path = path.display();
+                Err(unreachable(&path.to_string(), &Lost::Io(io::ErrorKind::Unsupported.into())))
+            }
             NextHop::Ip { address, port } => {
-                Site::at(SocketAddr::new(*address, port.unwrap_or(self.port)))
+                Ok(Site::at(SocketAddr::new(*address, port.unwrap_or(self.port))))
             }
             NextHop::Host { name, port } => {
-                self.settings.progress.waits(WaitsFor::LookUp);
-                // LMTP has no domains of strangers: its hosts are those of the configuration.
-                let by_lmtp = self.dialect == Dialect::Lmtp;
-                let chosen_by = if by_lmtp { ChosenBy::Configuration } else { chosen_by };
                 let (port, limit) = (port.unwrap_or(self.port), self.settings.connect_time);
                 let found = finder.find(name, port, chosen_by, limit).await;
-                found.map_err(|none| none.trouble(name, chosen_by))?
+                found.map_err(|none| none.trouble(name, chosen_by))
             }
-        };
-        self.connect_site(next_hop, &site, &finder).await
+        }
     }
 
     /// Connects to the servers of a site, one after the other, until one takes messages.
     async fn connect_site(
         &self,
         hop: &NextHop,
-        site: &Site,
+        (site, tls): (&Site, &DestinationTls),
         finder: &Finder,
     ) -> Result<Connection, SiteTrouble> {
         self.settings.progress.waits(WaitsFor::Connect);
@@ -213,7 +249,7 @@ impl Outbound {
             for address in slower {
                 finder.laggards.note(address);
             }
-            match self.connect_tcp(hop, (site, &server), stream).await {
+            match self.connect_tcp(hop, (site, &server, tls), stream).await {
                 Ok(connection) => {
                     finder.laggards.forget(server.address);
                     return Ok(connection);
@@ -236,13 +272,13 @@ impl Outbound {
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
     }
 
-    async fn connect_tcp(
+    pub(super) async fn connect_tcp(
         &self,
         hop: &NextHop,
-        (site, server): (&Site, &Server),
+        (site, server, tls): (&Site, &Server, &DestinationTls),
         stream: TcpStream,
     ) -> Result<Connection, Left> {
-        let place = Callee { hop, site: Some((site, server)), peer: peer_of(server) };
+        let place = Callee { hop, site: Some((site, server)), peer: peer_of(server), tls };
         let local = stream.local_addr().map(|its| its.ip()).ok();
         let first = Mutex::new(Some(stream));
         let peer = place.peer.as_str();
@@ -271,7 +307,8 @@ impl Outbound {
         let peer = path.display().to_string();
         self.meet([peer.as_str()].into_iter())?;
         let host = peer.as_str().into();
-        let place = Callee { hop, site: None, peer };
+        let tls = &DestinationTls::default();
+        let place = Callee { hop, site: None, peer, tls };
         let open = || async {
             self.settings.progress.waits(WaitsFor::Connect);
             let stream = limited(self.settings.connect_time, UnixStream::connect(path)).await;
@@ -281,8 +318,7 @@ impl Outbound {
         opened.map_err(|(Left::Unreachable(trouble) | Left::Answered(trouble))| trouble)
     }
 
-    /// Says all that comes before the first message, on a second connection in clear where TLS fails
-    /// and need not be.
+    /// Says all that comes before the first message, as the server's policy of TLS has it.
     async fn opened<Opened>(
         &self,
         place: &Callee<'_>,
@@ -292,11 +328,37 @@ impl Outbound {
     where
         Opened: Future<Output = Result<Stream, SiteTrouble>>,
     {
+        let owed = match self.owed(place).await {
+            Ok(owed) => owed,
+            Err(why) => {
+                self.security.count_policy(why.kind(), false);
+                return Err(Left::Unreachable(owed::barred(&place.peer, &why)));
+            }
+        };
+        let opened = self.opened_as(place, (&owed, host), open).await;
+        let is_broken = matches!(opened, Err(Left::Answered(_))) && owed.need == TlsNeed::Must;
+        if opened.is_ok() || is_broken {
+            self.security.count_policy(owed.basis.kind(), !is_broken);
+        }
+        opened
+    }
+
+    /// The same once it is known, on a second connection in clear where TLS fails and need not be.
+    async fn opened_as<Opened>(
+        &self,
+        place: &Callee<'_>,
+        (owed, host): (&Requirement, Arc<str>),
+        open: impl Fn() -> Opened,
+    ) -> Result<Connection, Left>
+    where
+        Opened: Future<Output = Result<Stream, SiteTrouble>>,
+    {
         let peer = place.peer.as_str();
         let tls = self.security.tls.as_ref();
-        let in_clear = tls.is_some_and(|tls| !tls.must && tls.failed_lately(peer));
+        let is_needed = owed.need == TlsNeed::Must;
+        let in_clear = tls.is_some_and(|tls| !is_needed && tls.failed_lately(peer));
         let stream = open().await.map_err(Left::Unreachable)?;
-        let opening = self.opening(place, in_clear);
+        let opening = self.opening(place, (owed, in_clear));
         match opening.open(self.connection(stream, place, &host)).await {
             Ok(connection) => Ok(connection),
             Err(NotOpened::Trouble(trouble)) => Err(Left::Answered(trouble)),
@@ -306,7 +368,7 @@ impl Outbound {
                     tls.has_failed(peer);
                 }
                 let stream = open().await.map_err(Left::Unreachable)?;
-                let opening = self.opening(place, true);
+                let opening = self.opening(place, (owed, true));
                 let opened = opening.open(self.connection(stream, place, &host)).await;
                 opened.map_err(|(NotOpened::Trouble(trouble) | NotOpened::WithoutTls(trouble))| {
                     Left::Answered(trouble)
@@ -315,10 +377,24 @@ impl Outbound {
         }
     }
 
-    fn opening<'a>(&'a self, place: &Callee<'a>, in_clear: bool) -> FirstWords<'a> {
+    /// The TLS that the server at this place is owed.
+    async fn owed(&self, place: &Callee<'_>) -> Result<Requirement, Barred> {
+        match &self.security.tls {
+            Some(tls) => tls.requirement(place.tls, place.site.map(|(_, server)| server)).await,
+            None => Ok(owed::nothing()),
+        }
+    }
+
+    fn opening<'a>(
+        &'a self,
+        place: &Callee<'a>,
+        (owed, in_clear): (&'a Requirement, bool),
+    ) -> FirstWords<'a> {
         let Self { dialect, port, settings, security, .. } = self;
         let Callee { hop, site, .. } = *place;
-        FirstWords { dialect: *dialect, settings, security, hop, site, port: *port, in_clear }
+        let (dialect, port) = (*dialect, *port);
+        let destination = place.tls;
+        FirstWords { dialect, settings, security, hop, site, port, owed, destination, in_clear }
     }
 
     fn connection(&self, stream: Stream, place: &Callee<'_>, host: &Arc<str>) -> Connection {
@@ -335,8 +411,10 @@ impl Outbound {
         host: Arc<str>,
     ) -> Result<Connection, SiteTrouble> {
         let hop = NextHop::Unix("/test".into());
-        let place = Callee { hop: &hop, site: None, peer };
-        let opened = self.opening(&place, false).open(self.connection(stream, &place, &host)).await;
+        let place = Callee { hop: &hop, site: None, peer, tls: &DestinationTls::default() };
+        let owed = self.owed(&place).await.unwrap();
+        let opened =
+            self.opening(&place, (&owed, false)).open(self.connection(stream, &place, &host)).await;
         opened.map_err(|(NotOpened::Trouble(trouble) | NotOpened::WithoutTls(trouble))| trouble)
     }
 }

@@ -15,7 +15,10 @@ use relais_config::{Channel, Config, channel::Program, tls::Insist};
 use tokio::time::Instant;
 
 use super::{credentials::Credentials, tokens::Tokens};
-use crate::tls::{ClientFiles, ClientTls, TlsError};
+use crate::{
+    tls::{ClientFiles, ClientTls, TlsError},
+    tls_policy::{ChannelRules, PolicyKind, TlsPolicies},
+};
 
 /// The protection of one channel's connections. By default there is none.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub struct Security {
     pub(super) proxy_header: bool,
     /// Since they were taken last; by [`ClientHandshake`].
     handshakes: [AtomicU64; ClientHandshake::ALL.len()],
+    /// Connections since they were taken last, by the policy that they follow: kept to, and broken.
+    policies: [[AtomicU64; 2]; PolicyKind::ALL.len()],
 }
 
 /// The result of a TLS handshake with a server.
@@ -60,7 +65,9 @@ impl ClientHandshake {
 #[derive(Debug)]
 pub(super) struct TlsPolicy {
     pub(super) client: ClientTls,
-    pub(super) must: bool,
+    pub(super) rules: ChannelRules,
+    /// The policies that destinations publish.
+    pub(super) policies: Arc<TlsPolicies>,
     /// From the first octet on.
     pub(super) implicit: bool,
     failed: Mutex<HashMap<Box<str>, Instant>>,
@@ -86,13 +93,13 @@ pub struct Securities {
 
 impl Securities {
     /// As configured. Certificates are read; passwords when they are needed.
-    pub fn load(config: &Config) -> Result<Self, TlsError> {
+    pub fn load(config: &Config, policies: &Arc<TlsPolicies>) -> Result<Self, TlsError> {
         let mut by_name = HashMap::new();
         for (place, channel) in config.channels.iter().enumerate() {
             if !matches!(channel.program, Program::Lmtp | Program::Smtp) {
                 continue;
             }
-            let security = Security::load(channel, |file| config.path(file));
+            let security = Security::load(channel, policies, |file| config.path(file));
             let security = security.map_err(|error| TlsError {
                 field: format!("channels[{place}].{}", error.field),
                 ..error
@@ -112,19 +119,26 @@ impl Securities {
 
 impl Security {
     /// As configured; `path` says where a file lies.
-    pub fn load(channel: &Channel, path: impl Fn(&Path) -> PathBuf) -> Result<Self, TlsError> {
+    pub fn load(
+        channel: &Channel,
+        policies: &Arc<TlsPolicies>,
+        path: impl Fn(&Path) -> PathBuf,
+    ) -> Result<Self, TlsError> {
         let Channel { tls, sasl, proxy_header, .. } = channel;
         let must = tls.client == Insist::Must;
         let own = tls.certificate.as_deref().zip(tls.key.as_deref());
-        let policy = (tls.client != Insist::No).then(|| {
+        let rules = ChannelRules::of(channel, &path);
+        let policy = rules.speak_tls().then(|| {
             let files = ClientFiles {
                 insists: must && tls.verify,
                 names: tls.names.clone(),
                 ca: tls.ca.as_deref().map(&path),
                 own: own.map(|(certificate, key)| (path(certificate), path(key))),
+                more: rules.table.authorities().collect(),
             };
             let client = ClientTls::load(files)?;
-            Ok(TlsPolicy { client, must, implicit: tls.implicit, failed: Mutex::default() })
+            let (policies, failed) = (Arc::clone(policies), Mutex::default());
+            Ok(TlsPolicy { client, rules, policies, implicit: tls.implicit, failed })
         });
         let credentials = sasl.credentials.as_deref().filter(|_| sasl.client != Insist::No);
         let login = credentials.map(|file| LoginPolicy {
@@ -150,6 +164,21 @@ impl Security {
     pub(super) fn take_handshakes(&self) -> impl Iterator<Item = (ClientHandshake, u64)> {
         let ended = ClientHandshake::ALL.into_iter().zip(&self.handshakes);
         ended.map(|(result, count)| (result, count.swap(0, Relaxed))).filter(|(_, n)| *n > 0)
+    }
+
+    /// A server has kept to a policy, or it has not and gets no mail.
+    pub(super) fn count_policy(&self, kind: PolicyKind, is_kept: bool) {
+        self.policies[kind as usize][usize::from(is_kept)].fetch_add(1, Relaxed);
+    }
+
+    /// The connections since this was last asked, of any job of the channel.
+    pub(super) fn take_policies(&self) -> impl Iterator<Item = (PolicyKind, bool, u64)> {
+        let all = PolicyKind::ALL.into_iter().zip(&self.policies);
+        let each = |(kind, counts): (PolicyKind, &'_ [AtomicU64; 2])| {
+            [false, true]
+                .map(|is_kept| (kind, is_kept, counts[usize::from(is_kept)].swap(0, Relaxed)))
+        };
+        all.flat_map(each).filter(|(.., count)| *count > 0)
     }
 
     fn is_none(&self) -> bool {

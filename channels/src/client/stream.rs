@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::tls::{ClientStream, ClientTls, HandshakeRefused, Towards};
+use crate::tls::{ClientStream, ClientTls, HandshakeRefused, TlsDemand, Towards};
 
 /// Connected to a server.
 #[derive(Debug)]
@@ -118,15 +118,15 @@ impl Stream {
     pub(super) async fn secure(
         self,
         tls: &ClientTls,
-        host: &str,
+        (host, demand): (&str, &TlsDemand),
     ) -> Result<(Self, Towards), HandshakeRefused> {
         Ok(match self {
             Self::Tcp(stream) => {
-                let (stream, towards) = tls.connect(host, stream).await?;
+                let (stream, towards) = tls.connect(host, demand, stream).await?;
                 (Self::TcpTls(Box::new(stream)), towards)
             }
             Self::Unix(stream) => {
-                let (stream, towards) = tls.connect(host, stream).await?;
+                let (stream, towards) = tls.connect(host, demand, stream).await?;
                 (Self::UnixTls(Box::new(stream)), towards)
             }
             Self::TcpTls(_) | Self::UnixTls(_) => return Err(HandshakeRefused::twice()),

@@ -8,8 +8,11 @@
 
 mod answer;
 mod block_list;
+mod dnssec;
 mod hosts;
 mod servers;
+mod special;
+mod tlsa;
 
 use std::{
     collections::HashMap,
@@ -31,8 +34,11 @@ use tokio::{
 
 pub use answer::{Addresses, MailExchanger, NoAnswer, Records, Unanswered};
 pub use block_list::reversed;
+pub use dnssec::{Exchangers, SecureDns, SecureHost};
 pub use hosts::Hosts;
 use servers::NameServers;
+pub use special::special;
+pub use tlsa::Tlsa;
 
 /// The way to name servers, shared by all who ask the same ones.
 #[derive(Debug)]
@@ -57,7 +63,7 @@ impl Dns {
     }
 
     fn new(servers: &[SocketAddr]) -> Result<Self, Unanswered> {
-        let servers = NameServers::new(servers)?;
+        let servers = NameServers::new(servers, None)?;
         Ok(Self { servers, sockets: Semaphore::new(AT_ONCE) })
     }
 
@@ -111,14 +117,18 @@ impl Dns {
         }
     }
 
+    /// The texts of a name; none when name servers say so.
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, NoAnswer> {
+        match self.look_up(name, RecordType::TXT).await {
+            Ok(found) => Ok(answer(&found, text_of).records),
+            Err(NoAnswer::NoSuchName | NoAnswer::NoRecords) => Ok(Vec::new()),
+            Err(none) => Err(none),
+        }
+    }
+
     /// The first text of a name, if it has one.
     pub async fn text(&self, name: &str) -> Option<String> {
-        let found = self.look_up(name, RecordType::TXT).await.ok()?;
-        let text = |data: &RData| match data {
-            RData::TXT(text) => Some(String::from_utf8_lossy(&text.txt_data.concat()).into_owned()),
-            _ => None,
-        };
-        answer(&found, text).records.into_iter().next()
+        self.texts(name).await.ok()?.into_iter().next()
     }
 
     /// The resolver itself, for checks that ask one question after the other; and the right to one in
@@ -168,6 +178,13 @@ impl Dns {
 fn answer<T>(found: &Lookup, record: impl Fn(&RData) -> Option<T>) -> Records<T> {
     let records = found.answers().iter().filter_map(|its| record(&its.data));
     Records { records: records.take(MOST_ANSWERS).collect(), secure: false }
+}
+
+fn text_of(data: &RData) -> Option<String> {
+    match data {
+        RData::TXT(text) => Some(String::from_utf8_lossy(&text.txt_data.concat()).into_owned()),
+        _ => None,
+    }
 }
 
 fn alias(data: &RData) -> Option<String> {

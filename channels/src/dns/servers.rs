@@ -6,7 +6,7 @@
 use std::{
     fmt, fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,6 +16,7 @@ use hickory_resolver::{
         ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ServerOrderingStrategy,
     },
     net::runtime::TokioRuntimeProvider,
+    proto::dnssec::TrustAnchors,
     system_conf::read_system_conf,
 };
 
@@ -23,6 +24,8 @@ use super::Unanswered;
 
 /// The resolver that is kept, with its memory.
 pub(super) struct NameServers {
+    /// The keys that proofs begin with, where answers must be proved.
+    anchors: Option<Arc<TrustAnchors>>,
     /// None: the system's.
     configured: bool,
     kept: Mutex<KeptResolver>,
@@ -36,12 +39,16 @@ struct KeptResolver {
 }
 
 impl NameServers {
-    pub(super) fn new(servers: &[SocketAddr]) -> Result<Self, Unanswered> {
+    pub(super) fn new(
+        servers: &[SocketAddr],
+        anchors: Option<Arc<TrustAnchors>>,
+    ) -> Result<Self, Unanswered> {
         let configured = !servers.is_empty();
         let changed = if configured { None } else { system_changed() };
         let servers = if configured { servers.iter().map(server).collect() } else { of_system() };
-        let kept = KeptResolver { resolver: resolver(servers)?, changed, looked: Instant::now() };
-        Ok(Self { configured, kept: Mutex::new(kept) })
+        let resolver = resolver(servers, anchors.clone())?;
+        let kept = KeptResolver { resolver, changed, looked: Instant::now() };
+        Ok(Self { anchors, configured, kept: Mutex::new(kept) })
     }
 
     pub(super) fn resolver(&self) -> TokioResolver {
@@ -50,7 +57,7 @@ impl NameServers {
             kept.looked = Instant::now();
             let changed = system_changed();
             if changed != kept.changed
-                && let Ok(other) = resolver(of_system())
+                && let Ok(other) = resolver(of_system(), self.anchors.clone())
             {
                 tracing::info!("{SYSTEM} has changed: its name servers are asked from now on");
                 *kept = KeptResolver { resolver: other, changed, looked: Instant::now() };
@@ -66,7 +73,10 @@ impl fmt::Debug for NameServers {
     }
 }
 
-fn resolver(servers: Vec<NameServerConfig>) -> Result<TokioResolver, Unanswered> {
+fn resolver(
+    servers: Vec<NameServerConfig>,
+    anchors: Option<Arc<TrustAnchors>>,
+) -> Result<TokioResolver, Unanswered> {
     let config = ResolverConfig::from_parts(None, Vec::new(), servers);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
@@ -77,6 +87,9 @@ fn resolver(servers: Vec<NameServerConfig>) -> Result<TokioResolver, Unanswered>
     options.server_ordering_strategy = ServerOrderingStrategy::QueryStatistics;
     options.positive_max_ttl = Some(LONGEST);
     options.negative_max_ttl = Some(LONGEST_NEGATIVE);
+    if let Some(anchors) = anchors {
+        builder = builder.with_trust_anchor(anchors);
+    }
     builder.build().map_err(|error| Unanswered(error.to_string()))
 }
 

@@ -40,11 +40,26 @@ pub struct Envelope {
     /// the envelope.
     #[serde(skip)]
     pub smtputf8: bool,
+    /// Its demand on TLS along the way. Kept beside the envelope.
+    #[serde(skip)]
+    pub tls: TlsWish,
     /// Octets of content, our own header lines included.
     pub size: u64,
     /// Recipients, grouped by the way they go. Where a message goes on after it was routed again,
     /// entries without recipients come first: they stand for those of the earlier records.
     pub entries: Vec<Entry>,
+}
+
+/// The demand of a message on TLS along its way.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum TlsWish {
+    /// As destinations and operators say.
+    #[default]
+    Usual,
+    /// `REQUIRETLS` was said (RFC 8689): no server gets it that does not show who it is.
+    Required,
+    /// Its header says `TLS-Required: No`: rather in clear than not at all.
+    NotRequired,
 }
 
 /// Where a message that was routed again comes from. Its recipients are here as soon as this is on

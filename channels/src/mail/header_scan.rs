@@ -15,6 +15,8 @@ pub struct HeaderScan {
     pub received: usize,
     /// Of those, how many say `by` our own name.
     pub received_here: usize,
+    /// `TLS-Required: No` (RFC 8689 section 5): rather in clear than not at all.
+    pub tls_not_required: bool,
 }
 
 /// Looks at a header that comes in pieces. Keeps the start of one field, and no more.
@@ -100,6 +102,8 @@ impl HeaderScanner {
             self.glance.received_here += usize::from(is_by(value, host.as_bytes()));
         } else if is(b"priority") {
             self.glance.priority = self.glance.priority.or_else(|| Priority::from_header(value));
+        } else if is(b"tls-required") {
+            self.glance.tls_not_required |= value.trim_ascii().eq_ignore_ascii_case(b"no");
         } else if is(b"importance") {
             self.importance = self.importance.or_else(|| Priority::from_header(value));
         }
@@ -233,10 +237,17 @@ mod tests {
 
     use super::*;
 
+    const NOTHING: HeaderScan =
+        HeaderScan { priority: None, received: 0, received_here: 0, tls_not_required: false };
+
     #[test]
     fn a_header_is_looked_at_as_far_as_it_goes() {
-        let glance =
-            |priority, received, received_here| HeaderScan { priority, received, received_here };
+        let glance = |priority, received, received_here| HeaderScan {
+            priority,
+            received,
+            received_here,
+            ..NOTHING
+        };
         let rows: &[(&str, HeaderScan)] = &[
             ("", HeaderScan::default()),
             ("Subject: x\r\n\r\nPriority: urgent\r\n", HeaderScan::default()),
@@ -252,6 +263,8 @@ mod tests {
             ("no colon\r\nReceived: by here.example\r\n", glance(None, 1, 1)),
             ("\n\nReceived: by here.example\r\n", HeaderScan::default()),
             ("Received", HeaderScan::default()),
+            ("TLS-required:  no \r\nA: b\r\n", HeaderScan { tls_not_required: true, ..NOTHING }),
+            ("TLS-Required: yes\r\nX-TLS-Required: No\r\n", NOTHING),
         ];
         for (text, want) in rows {
             assert_eq!(HeaderScan::at(text.as_bytes(), "here.example"), *want, "{text:?}");
@@ -326,6 +339,7 @@ mod tests {
             priority: Some(Priority::Urgent),
             received: 20_000,
             received_here: 20_000,
+            tls_not_required: false,
         };
         assert_eq!(HeaderScan::at(&header, "here.example"), want);
         let mut glancer = HeaderScanner::default();

@@ -24,7 +24,7 @@ pub mod xtext;
 pub use address::{Address, AddressError, MAX_PATH, ReversePath};
 pub use content::Content;
 pub use dialect::Dialect;
-pub use envelope::{Entry, Envelope, ErrorsTo, Origin, PostCheck, Recipient, Rerouted};
+pub use envelope::{Entry, Envelope, ErrorsTo, Origin, PostCheck, Recipient, Rerouted, TlsWish};
 pub use first_text::FirstText;
 pub use header_addresses::{
     AddressSide, HeaderAddress, has_field, header_addresses, is_signed, replaced, without_fields,

@@ -198,7 +198,7 @@ fn mail(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<MailFrom,
     };
     let mut from = MailFrom::new(path);
     from.smtputf8 = smtputf8;
-    let (mut body, mut author, mut asked) = (None, None, None);
+    let (mut body, mut author, mut asked, mut protected) = (None, None, None, None);
     for (name, value) in argument.parameters() {
         if name.eq_ignore_ascii_case(b"SIZE") {
             let size = value.and_then(size).ok_or(CommandError::Value("SIZE"))?;
@@ -221,11 +221,15 @@ fn mail(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<MailFrom,
         } else if is_asked_for(name) {
             let alone = value.map_or(Ok(()), |_| Err(CommandError::Value("SMTPUTF8")));
             once(&mut asked, alone?, "SMTPUTF8")?;
+        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"REQUIRETLS") {
+            let alone = value.map_or(Ok(()), |_| Err(CommandError::Value("REQUIRETLS")));
+            once(&mut protected, alone?, "REQUIRETLS")?;
         } else {
             return Err(unknown(name));
         }
     }
     from.eight_bit = body.unwrap_or(false);
+    from.requires_tls = protected.is_some();
     Ok(from)
 }
 
@@ -554,6 +558,10 @@ mod tests {
             (lmtp, "MAIL FROM:<j\u{9b}rg@b> SMTPUTF8", "501 5.1.7"),
             (lmtp, "RCPT TO:<j\u{202e}rg@b>", "501 5.1.3"),
             (smtp, "RCPT TO:<a@b> SMTPUTF8", "555 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> REQUIRETLS=1", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> REQUIRETLS requiretls", "501 5.5.4"),
+            (smtp, "RCPT TO:<a@b> REQUIRETLS", "555 5.5.4"),
+            (lmtp, "MAIL FROM:<a@b> REQUIRETLS", "555 5.5.4"),
             (smtp, "RCPT TO:<a@b> ORCPT=utf-8;\u{85}", "501 5.5.4"),
             (smtp, "RCPT TO:<a@b> ORCPT=rfc822;\u{fc}", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> RET=HEADERS", "501 5.5.4"),

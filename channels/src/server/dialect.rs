@@ -40,18 +40,14 @@ impl Dialect {
         }
     }
 
-    /// The reply to EHLO or LHLO.
-    pub(super) fn extensions(
-        self,
-        setup: &Setup,
-        starttls: bool,
-        mechanisms: &[Mechanism],
-    ) -> Reply {
+    /// The reply to EHLO or LHLO. `tls`: the line about TLS, if there is one.
+    pub(super) fn extensions(self, setup: &Setup, tls: &str, mechanisms: &[Mechanism]) -> Reply {
         let mut text = String::with_capacity(setup.host.len() + EXTENSIONS_ROOM);
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}\nPIPELINING\nSIZE {}", setup.host, setup.limits.message_size);
-        if starttls {
-            text.push_str("STARTTLS\n");
+        // Mail that must stay behind TLS comes by SMTP alone (RFC 8689 section 3).
+        if self == Self::Smtp || tls == STARTTLS {
+            text.push_str(tls);
         }
         if !mechanisms.is_empty() {
             text.push_str("AUTH");
@@ -106,3 +102,6 @@ impl Dialect {
 
 /// Octets of the reply to EHLO or LHLO beside the host, generously.
 const EXTENSIONS_ROOM: usize = 128;
+/// Lines of the reply, of a connection in clear and behind TLS.
+pub(super) const STARTTLS: &str = "STARTTLS\n";
+pub(super) const REQUIRETLS: &str = "REQUIRETLS\n";

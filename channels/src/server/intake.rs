@@ -128,7 +128,7 @@ pub enum Verdict {
     Each(Vec<Reply>),
 }
 
-/// `MAIL FROM:<path> SIZE=n BODY=b ENVID=xtext RET=r SMTPUTF8`.
+/// `MAIL FROM:<path> SIZE=n BODY=b ENVID=xtext RET=r SMTPUTF8 REQUIRETLS`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MailFrom {
     /// The sender; null for notifications.
@@ -139,6 +139,8 @@ pub struct MailFrom {
     pub eight_bit: bool,
     /// `SMTPUTF8` was said: addresses and header may hold what is beyond ASCII.
     pub smtputf8: bool,
+    /// `REQUIRETLS` was said (RFC 8689); behind TLS alone.
+    pub requires_tls: bool,
     /// `ENVID=xtext`, decoded.
     pub envelope_id: Option<String>,
     /// `RET=FULL` or `RET=HDRS`.
@@ -170,6 +172,7 @@ impl MailFrom {
             size: None,
             eight_bit: false,
             smtputf8: false,
+            requires_tls: false,
             envelope_id: None,
             returned: None,
         }

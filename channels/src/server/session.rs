@@ -12,6 +12,7 @@ use super::{
     AuthSaid, Dialect, MailFrom, RcptTo, Setup, Verdict,
     budget::Budget,
     command::{Command, CommandError, Envelopes},
+    dialect::{REQUIRETLS, STARTTLS},
     path::{self, PathError},
     replies::{
         AUTH_FIRST, BARE_IN_COMMAND, DEFERRED, GO_AHEAD, GO_SECURE, HELLO_FIRST, IN_CHUNKS,
@@ -600,7 +601,14 @@ impl<'s> Session<'s> {
         self.hello = Some(Hello { name: presentable(name), extended });
         let mut reply = if extended {
             let mechanisms = self.mechanisms();
-            self.setup.dialect.extensions(self.setup, self.offers_tls(), &mechanisms)
+            let tls = if self.is_secured() {
+                REQUIRETLS
+            } else if self.offers_tls() {
+                STARTTLS
+            } else {
+                ""
+            };
+            self.setup.dialect.extensions(self.setup, tls, &mechanisms)
         } else {
             Reply::plain(250, self.setup.host.clone())
         };
@@ -672,6 +680,9 @@ impl<'s> Session<'s> {
         if self.lacks_auth() {
             self.mail_refused = true;
             return self.bad(&AUTH_FIRST);
+        }
+        if from.requires_tls && !self.is_secured() {
+            return self.bad(&TLS_FIRST);
         }
         let limits = &self.setup.limits;
         if self.budget.is_spent(&limits.session) {

@@ -5,13 +5,21 @@
 //! session is resumed by connections of the same settings alone.
 
 use std::{
-    fmt, io,
-    path::PathBuf,
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
-use rustls::{ClientConfig, Error, crypto::ring, pki_types::ServerName, sign::SingleCertAndKey};
+use rustls::{
+    ClientConfig, Error, RootCertStore,
+    client::Resumption,
+    crypto::{CryptoProvider, ring},
+    pki_types::ServerName,
+    sign::SingleCertAndKey,
+    version::{TLS12, TLS13},
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
@@ -19,8 +27,10 @@ use super::{
     authorities::{read_authorities, system_authorities},
     certificate::{Part, load},
     client_stream::ClientStream,
+    demand::{Assurance, TlsDemand},
     error::{CertificateError, TlsError},
     judge::Judge,
+    refused::{HandshakeRefused, RefusalKind, said},
     towards::Towards,
 };
 
@@ -41,25 +51,23 @@ pub struct ClientFiles {
     pub ca: Option<PathBuf>,
     /// A certificate of our own, and its key.
     pub own: Option<(PathBuf, PathBuf)>,
+    /// The authorities that demands name.
+    pub more: Vec<PathBuf>,
 }
 
 struct ClientInForce {
-    config: Arc<ClientConfig>,
-    judge: Arc<Judge>,
+    usual: Prepared,
+    /// For connections that ask for something else.
+    others: HashMap<TlsDemand, Prepared>,
     /// The files that these were read from.
     stamps: Vec<Option<SystemTime>>,
 }
 
-/// A handshake with a server that came to nothing, in words.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0}")]
-pub struct HandshakeRefused(String);
-
-impl HandshakeRefused {
-    /// There is TLS already.
-    pub(crate) fn twice() -> Self {
-        Self("TLS is spoken already".to_owned())
-    }
+/// Settings for the handshakes of one demand, and the sessions that they left.
+#[derive(Clone)]
+struct Prepared {
+    config: Arc<ClientConfig>,
+    judge: Arc<Judge>,
 }
 
 impl ClientTls {
@@ -78,25 +86,31 @@ impl ClientTls {
     pub(crate) async fn connect<S>(
         &self,
         host: &str,
+        demand: &TlsDemand,
         stream: S,
     ) -> Result<(ClientStream<S>, Towards), HandshakeRefused>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (config, judge) = self.in_force();
+        let Prepared { config, judge } =
+            self.prepared(demand).map_err(|error| HandshakeRefused::because(error.to_string()))?;
         let name = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let name = ServerName::try_from(name.to_owned())
-            .map_err(|_| HandshakeRefused(format!("there is no certificate for {host}")))?;
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+            HandshakeRefused::because(format!("there is no certificate for {host}"))
+        })?;
         let handshake = TlsConnector::from(config).connect(name.clone(), stream).await;
-        let stream = handshake.map_err(|error| HandshakeRefused(words(&error)))?;
+        let stream = handshake.map_err(|error| HandshakeRefused::of(&error))?;
         let connection = stream.get_ref().1;
         let verdict = judge.verdict(connection.peer_certificates().unwrap_or_default(), &name);
-        let towards = Towards::of(connection, verdict.map_err(|error| said(&error)));
+        let towards = Towards::of(
+            connection,
+            verdict.map_err(|error| (said(&error), RefusalKind::of(&error))),
+        );
         Ok((ClientStream(stream), towards))
     }
 
-    /// The settings in force; read anew where a file has changed and can be read.
-    fn in_force(&self) -> (Arc<ClientConfig>, Arc<Judge>) {
+    /// The settings in force for this demand; read anew where a file has changed and can be read.
+    fn prepared(&self, demand: &TlsDemand) -> Result<Prepared, TlsError> {
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = self.files.stamps();
         if in_force.stamps != stamps {
@@ -111,7 +125,18 @@ impl ClientTls {
                 }
             }
         }
-        (Arc::clone(&in_force.config), Arc::clone(&in_force.judge))
+        if *demand == TlsDemand::default() {
+            return Ok(in_force.usual.clone());
+        }
+        if let Some(known) = in_force.others.get(demand) {
+            return Ok(known.clone());
+        }
+        let prepared = Prepared::read(&self.files, demand)?;
+        if in_force.others.len() >= MOST_DEMANDS {
+            in_force.others.clear();
+        }
+        in_force.others.insert(demand.clone(), prepared.clone());
+        Ok(prepared)
     }
 }
 
@@ -125,36 +150,30 @@ impl ClientFiles {
     fn stamps(&self) -> Vec<Option<SystemTime>> {
         let own = self.own.iter().flat_map(|(certificate, key)| [certificate, key]);
         let changed = |file: &PathBuf| std::fs::metadata(file).and_then(|its| its.modified()).ok();
-        self.ca.iter().chain(own).map(changed).collect()
+        self.ca.iter().chain(&self.more).chain(own).map(changed).collect()
     }
 }
 
 impl ClientInForce {
     fn read(files: &ClientFiles) -> Result<Self, TlsError> {
         let stamps = files.stamps();
-        let of = |field: &str, file: &PathBuf| {
-            let (field, file) = (format!("tls.{field}"), file.clone());
-            move |why| TlsError { field, file, why }
-        };
-        let roots = match &files.ca {
-            Some(file) => Some(read_authorities(file).map_err(of("ca", file))?),
-            // Without any, nothing is good; what does not insist goes on all the same.
-            None => match system_authorities() {
-                Ok(roots) => Some(roots),
-                Err(_) if !files.insists => None,
-                Err(why) => return Err(of("client", &PathBuf::from("the system"))(why)),
-            },
-        };
-        let library = |error: Error| CertificateError::Library(error.to_string());
+        let usual = Prepared::read(files, &TlsDemand::default())?;
+        Ok(Self { usual, others: HashMap::new(), stamps })
+    }
+}
+
+impl Prepared {
+    fn read(files: &ClientFiles, demand: &TlsDemand) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let judge = Judge::new(&provider, roots, files.insists, &files.names);
-        let judge = Arc::new(judge.map_err(of("ca", &files.ca.clone().unwrap_or_default()))?);
+        let judge = Arc::new(files.judge(&provider, &demand.assurance)?);
+        let versions = if demand.newest_only { &[&TLS13][..] } else { &[&TLS13, &TLS12] };
+        let library = |error: Error| CertificateError::Library(error.to_string());
         let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(|error| of("client", &PathBuf::new())(library(error)))?
             .dangerous()
             .with_custom_certificate_verifier(judge.clone());
-        let config = match &files.own {
+        let mut config = match &files.own {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => {
                 let loaded = load(certificate, key, "tls.certificate");
@@ -165,50 +184,55 @@ impl ClientInForce {
                 config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
             }
         };
-        Ok(Self { config: Arc::new(config), judge, stamps })
+        if *demand != TlsDemand::default() {
+            config.resumption = Resumption::in_memory_sessions(SESSIONS_OF_DEMAND);
+        }
+        Ok(Self { config: Arc::new(config), judge })
     }
 }
 
-/// Why the library gave up.
-fn words(error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    inner.map_or_else(|| error.to_string(), said)
-}
-
-fn said(error: &Error) -> String {
-    use rustls::CertificateError::{
-        BadSignature, NotValidForName, NotValidForNameContext, UnknownIssuer,
-    };
-    match error {
-        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => {
-            "what came is no TLS".to_owned()
-        }
-        Error::InvalidCertificate(UnknownIssuer) => {
-            "its certificate is signed by no authority that we know".to_owned()
-        }
-        Error::InvalidCertificate(BadSignature) => {
-            "its certificate is not signed by the authority that it names, or that one has been \
-             renewed"
-                .to_owned()
-        }
-        Error::InvalidCertificate(NotValidForName) => {
-            "its certificate is for other names".to_owned()
-        }
-        Error::InvalidCertificate(NotValidForNameContext { presented, .. }) => {
-            let some: Vec<_> = presented.iter().take(MOST_SHOWN).map(String::as_str).collect();
-            let plain = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-            let some: String = some.join(", ").chars().map(plain).take(MOST_CHARACTERS).collect();
-            format!("its certificate is for other names: {some}")
-        }
-        Error::InvalidCertificate(why) if why.to_string().contains("CaUsedAsEndEntity") => {
-            "its certificate says CA:TRUE, and is for no host".to_owned()
-        }
-        Error::InvalidCertificate(why) => format!("its certificate is not good: {why}"),
-        Error::AlertReceived(alert) => format!("the server gave up: {alert:?}"),
-        error => error.to_string(),
+impl ClientFiles {
+    fn judge(
+        &self,
+        provider: &Arc<CryptoProvider>,
+        assurance: &Assurance,
+    ) -> Result<Judge, TlsError> {
+        let (insists, names, ca) = match assurance {
+            Assurance::Usual => (self.insists, &self.names, None),
+            Assurance::Any => (false, &self.names, None),
+            Assurance::Names { names, ca } => (true, names, ca.as_ref()),
+            Assurance::Records { records, names } => {
+                return Judge::by_records(provider, records, names)
+                    .map_err(of("client", &PathBuf::new()));
+            }
+        };
+        let ca = ca.or(self.ca.as_ref());
+        let roots = roots(ca, insists)?;
+        let judge = Judge::new(provider, roots, insists, names);
+        judge.map_err(of("ca", &ca.cloned().unwrap_or_default()))
     }
 }
 
-/// Names of a certificate that are shown.
-const MOST_SHOWN: usize = 5;
-const MOST_CHARACTERS: usize = 200;
+/// The authorities of a file, or of the system. Without any, nothing is good; what does not insist goes on
+/// all the same.
+fn roots(ca: Option<&PathBuf>, insists: bool) -> Result<Option<RootCertStore>, TlsError> {
+    if let Some(file) = ca {
+        return read_authorities(file).map(Some).map_err(of("ca", file));
+    }
+    match system_authorities() {
+        Ok(roots) => Ok(Some(roots)),
+        Err(_) if !insists => Ok(None),
+        Err(why) => Err(of("client", &PathBuf::from("the system"))(why)),
+    }
+}
+
+/// A mistake in a file that a setting names.
+fn of(field: &str, file: &Path) -> impl FnOnce(CertificateError) -> TlsError {
+    let (field, file) = (format!("tls.{field}"), file.to_owned());
+    move |why| TlsError { field, file, why }
+}
+
+/// Demands that are kept ready, with their sessions.
+const MOST_DEMANDS: usize = 1_000;
+/// A demand is of one destination, which has a few hosts.
+const SESSIONS_OF_DEMAND: usize = 8;

@@ -12,18 +12,31 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::error::CertificateError;
+use super::{dane, error::CertificateError};
+use crate::dns::Tlsa;
 
-/// Judges by authorities and names.
+/// Judges by authorities and names, or by records.
 #[derive(Debug)]
 pub(super) struct Judge {
     provider: Arc<CryptoProvider>,
-    /// `None`: there is no authority that anything could be judged by.
-    webpki: Option<Arc<WebPkiServerVerifier>>,
+    by: By,
     /// A handshake with a server that is not good fails.
     insists: bool,
-    /// In place of the name that is connected to.
-    names: Vec<ServerName<'static>>,
+}
+
+/// The ground on which a certificate is judged.
+#[derive(Debug)]
+enum By {
+    Authorities {
+        /// `None`: there is no authority that anything could be judged by.
+        webpki: Option<Arc<WebPkiServerVerifier>>,
+        /// In place of the name that is connected to.
+        names: Vec<ServerName<'static>>,
+    },
+    Records {
+        records: Arc<[Tlsa]>,
+        names: Vec<ServerName<'static>>,
+    },
 }
 
 impl Judge {
@@ -38,16 +51,18 @@ impl Judge {
                 .build()
                 .map_err(|error| CertificateError::Library(error.to_string()))
         });
-        let name = |name: &String| {
-            ServerName::try_from(name.clone())
-                .map_err(|error| CertificateError::Library(format!("{name}: {error}")))
-        };
-        Ok(Self {
-            provider: Arc::clone(provider),
-            webpki: webpki.transpose()?,
-            insists,
-            names: names.iter().map(name).collect::<Result<_, _>>()?,
-        })
+        let by = By::Authorities { webpki: webpki.transpose()?, names: parsed(names)? };
+        Ok(Self { provider: Arc::clone(provider), by, insists })
+    }
+
+    /// By these records, and no authority: a server that none of them is about fails.
+    pub(super) fn by_records(
+        provider: &Arc<CryptoProvider>,
+        records: &Arc<[Tlsa]>,
+        names: &[String],
+    ) -> Result<Self, CertificateError> {
+        let by = By::Records { records: Arc::clone(records), names: parsed(names)? };
+        Ok(Self { provider: Arc::clone(provider), by, insists: true })
     }
 
     /// Whether a chain is good for the server of this name.
@@ -66,9 +81,15 @@ impl Judge {
         name: &ServerName<'_>,
         (ocsp, now): (&[u8], UnixTime),
     ) -> Result<(), Error> {
-        let Some(webpki) = &self.webpki else { return Err(Fault::UnknownIssuer.into()) };
+        let (webpki, names) = match &self.by {
+            By::Authorities { webpki: Some(webpki), names } => (webpki, names),
+            By::Authorities { webpki: None, .. } => return Err(Fault::UnknownIssuer.into()),
+            By::Records { records, names } => {
+                return dane::verify(records, (own, others), names, (&self.provider, now));
+            }
+        };
         let by_name = |name| webpki.verify_server_cert(own, others, name, ocsp, now).map(|_| ());
-        let Some((first, more)) = self.names.split_first() else { return by_name(name) };
+        let Some((first, more)) = names.split_first() else { return by_name(name) };
         let first = by_name(first);
         if first.is_ok() || more.iter().any(|name| by_name(name).is_ok()) { Ok(()) } else { first }
     }
@@ -112,4 +133,12 @@ impl ServerCertVerifier for Judge {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+fn parsed(names: &[String]) -> Result<Vec<ServerName<'static>>, CertificateError> {
+    let name = |name: &String| {
+        ServerName::try_from(name.clone())
+            .map_err(|error| CertificateError::Library(format!("{name}: {error}")))
+    };
+    names.iter().map(name).collect()
 }

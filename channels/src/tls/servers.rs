@@ -11,9 +11,12 @@ use super::{
     error::CertificateError,
 };
 
+/// TLS towards servers that are no mail servers.
+pub type WebTls = Arc<ClientConfig>;
+
 /// TLS towards servers whose certificates are signed by an authority of this PEM file; without one,
 /// by an authority that the system trusts.
-pub fn towards_servers(ca: Option<&Path>) -> Result<Arc<ClientConfig>, CertificateError> {
+pub fn towards_servers(ca: Option<&Path>) -> Result<WebTls, CertificateError> {
     let roots = ca.map_or_else(system_authorities, read_authorities)?;
     // A provider of its own: the process has none by default.
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -26,7 +29,7 @@ pub fn towards_servers(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Certifica
 
 /// The handshake with the server of this name, or of this address.
 pub async fn secured_towards<S>(
-    config: &Arc<ClientConfig>,
+    config: &WebTls,
     host: &str,
     stream: S,
 ) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<S>>

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rustls::{HandshakeKind, client::ClientConnection};
 
+use super::refused::RefusalKind;
 use super::secured::{binding_of, cipher_of, version_of};
 
 /// A connection to a server that TLS protects.
@@ -17,17 +18,24 @@ pub struct Towards {
     pub resumed: bool,
     /// Why the server's certificate is not good, if it is not.
     pub doubt: Option<String>,
+    /// The same, as reports tell it.
+    pub doubt_kind: Option<RefusalKind>,
     /// Octets that only this session has (RFC 9266); of TLS 1.3 alone.
     pub binding: Option<[u8; 32]>,
 }
 
 impl Towards {
-    pub(super) fn of(connection: &ClientConnection, verdict: Result<(), String>) -> Self {
+    pub(super) fn of(
+        connection: &ClientConnection,
+        verdict: Result<(), (String, RefusalKind)>,
+    ) -> Self {
+        let (doubt, doubt_kind) = verdict.err().unzip();
         Self {
             version: version_of(connection),
             cipher: cipher_of(connection),
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
-            doubt: verdict.err(),
+            doubt,
+            doubt_kind,
             binding: binding_of(connection, |out, label| {
                 connection.export_keying_material(out, label, None).ok()
             }),

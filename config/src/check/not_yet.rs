@@ -30,7 +30,7 @@ use crate::{
         dispatcher::{self, Service},
         settings::NEEDS,
         srs::SrsUse,
-        tls::Insist,
+        tls::{DestinationTls, Insist},
     },
 };
 
@@ -229,6 +229,38 @@ fn warn_of_tls(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         let message = "no service has tls_ports, and no channel of one has tls: (server: May): \
                        nobody is shown the certificate";
         reader.warning_at("tls", message, false);
+    }
+    warn_of_destinations(roles, reader);
+}
+
+/// Warns of what nobody looks at on the way to other servers.
+fn warn_of_destinations(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let config = roles.config;
+    let (mut dane, mut sts) = (false, false);
+    for (i, channel) in config.channels.iter().enumerate() {
+        let tls = &channel.tls;
+        match roles.lacks(i, Role::Delivering) {
+            Some(why) if !tls.policies.is_empty() => {
+                let place = format!("channels[{i}].tls.policies");
+                reader.warning_at(&place, &without_effect(&why, &["policies"]), false);
+            }
+            Some(_) => {}
+            None => {
+                let mut entries = tls.policies.values();
+                dane |= tls.dane || entries.clone().any(DestinationTls::wants_dane);
+                sts |= tls.mta_sts || entries.any(|entry| entry.mta_sts == Some(true));
+            }
+        }
+    }
+    let unused = [
+        ("dns.trust_anchor", !dane, "no channel that delivers looks for DANE (tls: (dane: true))"),
+        ("mta_sts", !sts, "no channel that delivers has tls: (mta_sts: true)"),
+    ];
+    for (field, is_unused, why) in unused {
+        if is_unused && reader.is_given(field) {
+            let name = field.rsplit('.').next().unwrap_or_default();
+            reader.warning_at(field, &without_effect(why, &[name]), false);
+        }
     }
 }
 

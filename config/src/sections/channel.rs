@@ -30,7 +30,7 @@ use crate::{
         dispatcher::IP,
         dns::SERVER,
         srs::SrsUse,
-        tls::{SaslSides, TlsSides},
+        tls::{Insist, SaslSides, TlsSides},
         verify::Verify,
     },
 };
@@ -561,6 +561,12 @@ impl Kind<Channel> for Channels {
         channel.fields(&mut fields);
         if !fields.finish().contains(&"private") && !given.contains(&"private") {
             channel.private = channel.multigate;
+        }
+        // RFC 8461 and RFC 7672 build upon it, and so does everybody's custom.
+        if channel.program == Program::Smtp
+            && !reader.is_given(&format!("{}.tls.client", node.path))
+        {
+            channel.tls.client = Insist::May;
         }
         Some(channel)
     }

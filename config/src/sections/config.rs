@@ -36,7 +36,7 @@ use crate::{
         spool::Spool,
         srs::Srs,
         store::{Native, Store},
-        tls::{Insist, Tls},
+        tls::{Insist, MtaSts, Tls, TlsReporting},
     },
 };
 
@@ -61,6 +61,10 @@ section! {
         dkim: Option<Dkim> = None, Maybe(Nested::new());
         /// Addresses of ours that stand for senders of mail which is forwarded.
         srs: Option<Srs> = None, Maybe(Nested::new());
+        /// Policies of MTA-STS, as a client of other mail servers.
+        mta_sts: MtaSts = MtaSts::default(), Nested::new();
+        /// Reports of TLS to others; without it none is sent.
+        tls_reports: Option<TlsReporting> = None, Maybe(Nested::new());
         /// The cost of failures of AUTH.
         authentication: Authentication = Authentication::default(), Nested::new();
         /// Mapping tables by name: `PORT_ACCESS`, `INTERNAL_IP`, ...

@@ -1,10 +1,10 @@
 //! Name servers.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use crate::file::{
-    collections::{Few, List},
-    kinds::Parsed,
+    collections::{Few, List, Maybe},
+    kinds::{Parsed, Path},
 };
 
 section! {
@@ -12,6 +12,9 @@ section! {
     pub struct Dns {
         /// Addresses and ports of name servers; without them those of `/etc/resolv.conf`.
         servers: Vec<SocketAddr> = Vec::new(), Few(List(SERVER), 8);
+        /// DNSKEY records, as in a zone file, of the keys that DNSSEC proofs begin with, for closed
+        /// networks. Without it, the keys of the root zone.
+        trust_anchor: Option<PathBuf> = None, Maybe(Path);
     }
 }
 

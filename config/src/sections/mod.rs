@@ -56,6 +56,7 @@ complete_by_default!(
     store::NativeFiles,
     store::Quota,
     store::Store,
+    tls::MtaSts,
     tls::SaslSides,
     tls::TlsSides,
     verify::Verify

@@ -38,7 +38,7 @@ choice! {
     }
 }
 
-const MAILBOX: Formed = Formed {
+pub(super) const MAILBOX: Formed = Formed {
     is: is_mailbox,
     expected: "an address is expected, such as \"postmaster@example.org\"",
 };

@@ -1,13 +1,21 @@
 //! Certificates, and what a channel asks of TLS and SASL.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::file::{
-    collections::{Few, List, Maybe},
-    form::Nested,
-    kinds::{Choice, Count, Flag, PATIENCE, Path, Text},
-    names::DOMAIN,
-    setting::Role::{Delivering, Source},
+use crate::{
+    file::{
+        collections::{Few, List, Maybe, Table},
+        document::Document,
+        form::{Kind, Nested},
+        kinds::{Choice, Count, Flag, PATIENCE, Path, Text},
+        names::DOMAIN,
+        notation::Notation,
+        reader::{Node, Reader},
+        setting::Role::{Delivering, SmtpDelivering, Source},
+        source::shorten,
+    },
+    grammar::{ascii_domain, undotted},
+    sections::notary::MAILBOX,
 };
 
 section! {
@@ -72,7 +80,9 @@ section! {
         /// When we are the server: STARTTLS. `Must` takes no mail in clear.
         server: Insist = Insist::default(), Choice, of(Source);
         /// When we are the client: STARTTLS. `May` goes on in clear where TLS is not offered or fails,
-        /// and is `No` on UNIX sockets; with `Must` the mail waits instead.
+        /// and is `No` on UNIX sockets; with `Must` the mail waits instead. Without it, `May` of a channel
+        /// of program `Smtp`. What destinations publish (`dane`, `mta_sts`) and `policies` say stands
+        /// above it.
         client: Insist = Insist::default(), Choice, of(Delivering);
         /// As a client: TLS from the first octet (port 465 and its like), and no STARTTLS.
         implicit: bool = false, Flag, of(Delivering);
@@ -90,6 +100,120 @@ section! {
         certificate: Option<PathBuf> = None, Maybe(Path), of(Delivering);
         /// As a client: PEM private key of that certificate.
         key: Option<PathBuf> = None, Maybe(Path), of(Delivering);
+        /// As a client: hosts that publish TLSA records, proved by DNSSEC from `dns.trust_anchor` down,
+        /// must match them (RFC 7672); where somebody keeps the records from us, the mail waits. The name
+        /// servers must pass on what DNSSEC needs.
+        dane: bool = false, Flag, of(Delivering);
+        /// As a client: the policies that domains publish by MTA-STS (RFC 8461) are fetched, kept in
+        /// `mta-sts` below the data folder, and obeyed; those in mode `testing` are only reported.
+        mta_sts: bool = false, Flag, of(SmtpDelivering);
+        /// As a client: single destinations, by the domain that mail is for or the host that the channel
+        /// connects to: `"example.com"`, or `".example.com"` for all below it. The nearest holds.
+        policies: BTreeMap<String, DestinationTls> = BTreeMap::new(), Destinations;
+    }
+}
+
+section! {
+    /// TLS towards one destination. What is not given is as the channel has it.
+    pub struct DestinationTls {
+        /// How far TLS is needed, whatever the destination publishes. Without it, `dane` and `mta_sts`
+        /// have their say.
+        level: Option<TlsLevel> = None, Maybe(Choice);
+        /// DANE is looked for, where no `level` is given.
+        dane: Option<bool> = None, Maybe(Flag);
+        /// MTA-STS is looked for, where no `level` is given.
+        mta_sts: Option<bool> = None, Maybe(Flag);
+        /// With `Verify`: names of which the certificate must have one, in place of the server's.
+        names: Vec<String> = Vec::new(), Few(List(DOMAIN), 100);
+        /// With `Verify`: PEM certificates of the authorities that the certificate is judged by.
+        ca: Option<PathBuf> = None, Maybe(Path);
+        /// The oldest version that is spoken.
+        min_version: Option<TlsVersion> = None, Maybe(Choice);
+    }
+}
+
+choice! {
+    /// How far TLS with one destination is needed.
+    pub enum TlsLevel {
+        /// It is not begun.
+        No,
+        /// It is begun where it is offered; in clear where it fails.
+        May,
+        /// No mail without it; any certificate will do.
+        Encrypt,
+        /// No mail without a certificate of an authority that we know, for the host's name or one of
+        /// `names`.
+        Verify,
+        /// No mail without a certificate that matches TLSA records.
+        Dane,
+    }
+}
+
+section! {
+    /// Policies of MTA-STS (RFC 8461), which channels with `mta_sts` obey.
+    pub struct MtaSts {
+        /// PEM certificates of the authorities that the servers of policies are judged by. Without it,
+        /// those that the system trusts.
+        ca: Option<PathBuf> = None, Maybe(Path);
+        /// Policies may be fetched from loopback and private addresses; for closed networks.
+        private_addresses: bool = false, Flag;
+    }
+}
+
+impl DestinationTls {
+    /// Whether TLSA records are looked for because of it.
+    pub fn wants_dane(&self) -> bool {
+        match self.level {
+            Some(level) => level == TlsLevel::Dane,
+            None => self.dane == Some(true),
+        }
+    }
+}
+
+section! {
+    /// Reports of TLS (RFC 8460) to domains that mail was sent to and that want them. Whatever stands here,
+    /// the results of each day of UTC are written to `tlsrpt` below the data folder.
+    pub struct TlsReporting {
+        /// The address that reports are from. DKIM should sign for its domain.
+        sender: String = String::new(), MAILBOX, example(r#""tls-reports@example.org""#), queue;
+        /// The name of the reporting organization. Without it, `host`.
+        organization: Option<String> = None, Maybe(Text), queue;
+        /// The address for questions about reports. Without it, `sender`.
+        contact: Option<String> = None, Maybe(MAILBOX), queue;
+    }
+}
+
+/// `{"example.com": (...), ".example.com": (...)}`.
+struct Destinations;
+
+impl Kind<BTreeMap<String, DestinationTls>> for Destinations {
+    fn read<'a>(
+        &self,
+        node: &Node<'a>,
+        reader: &mut Reader<'a>,
+    ) -> Option<BTreeMap<String, DestinationTls>> {
+        let read = Table(Nested::new()).read(node, reader)?;
+        let mut destinations = BTreeMap::new();
+        for (key, value) in read {
+            let (dot, name) = key.strip_prefix('.').map_or(("", key.as_str()), |name| (".", name));
+            if let Some(name) = ascii_domain(name) {
+                destinations.insert(format!("{dot}{}", undotted(&name)), value);
+            } else {
+                let path = node.entry(&key, node.text).path;
+                let message = format!("{:?} is no domain", shorten(&key));
+                let accepted = "\"example.com\" or \".example.com\" is expected";
+                reader.mistake_at(&path, &message, accepted);
+            }
+        }
+        Some(destinations)
+    }
+
+    fn print(&self, value: &BTreeMap<String, DestinationTls>) -> Document {
+        Table(Nested::new()).print(value)
+    }
+
+    fn notation(&self) -> Notation {
+        Kind::<BTreeMap<String, DestinationTls>>::notation(&Table(Nested::<DestinationTls>::new()))
     }
 }
 

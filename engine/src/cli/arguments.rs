@@ -99,6 +99,11 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show which TLS the servers of a domain are owed and why, and connect to each of them; no engine need run
+    ///
+    /// What DNS, DNSSEC and MTA-STS say of it, the operator's entry, and how far each server keeps to it. No
+    /// mail is sent. Exit status 1: none of them would get any.
+    Tls(TlsQuestion),
     /// Have the running engine read its file again, and put it in force as a whole; a bad file changes nothing
     ///
     /// Sessions and jobs that run finish with the settings that they began with. SIGHUP does the same.
@@ -803,3 +808,16 @@ Examples:
 
 Every command that shows something takes --json. Times are RFC 3339 in UTC.
 Exit status: 0 yes, 1 no (refused, a mistake, nothing runs, no such message, nothing that an order's options name), 2 wrong use. A listing of nothing is a listing: 0.";
+
+/// Of `relais tls`.
+#[derive(Debug, Args)]
+pub(super) struct TlsQuestion {
+    /// The domain that mail is for, or a host
+    pub(super) domain: String,
+    /// The channel it leaves by; else the first of program Smtp that looks for what domains publish, or the first
+    #[arg(long)]
+    pub(super) channel: Option<String>,
+    /// One object: name, `by_mx`, trouble, entry, `mx_proof`, `mta_sts`, `mta_sts_id`, `mta_sts_fault`, servers, `left_out`
+    #[arg(long)]
+    pub(super) json: bool,
+}

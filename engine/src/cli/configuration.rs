@@ -1,6 +1,6 @@
 //! Commands that need nothing but the configuration file.
 
-use std::{io::Write, path::Path, time::SystemTime};
+use std::{io::Write, path::Path, sync::Arc, time::SystemTime};
 
 use relais_actors::{
     delivery::programs::{ProgramError, Programs},
@@ -15,6 +15,7 @@ use relais_channels::{
     client::{Credentials, Securities, is_of_this_machine},
     dsn::Templates,
     tls::{ServerTls, TlsError},
+    tls_policy::TlsPolicies,
 };
 use relais_config::{
     Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, tls::Insist,
@@ -260,7 +261,13 @@ fn look_at_signing_keys(config: &Config, places: &Places, report: &mut Report) {
 
 /// Reads what channels need as clients: certificates, and files of passwords.
 fn look_at_clients(config: &Config, places: &Places, report: &mut Report) {
-    if let Err(TlsError { field, file, why }) = Securities::load(config) {
+    let policies = TlsPolicies::of(config, &Arc::default()).map_err(|error| {
+        let mut warning = places.warning(error.field(), &error.to_string());
+        warning.blocks_run = true;
+        report.warnings.push(warning);
+    });
+    let policies = Arc::new(policies.unwrap_or_default());
+    if let Err(TlsError { field, file, why }) = Securities::load(config, &policies) {
         let mut warning = places.warning(&field, &format!("{}: {why}", file.display()));
         warning.blocks_run = true;
         report.warnings.push(warning);

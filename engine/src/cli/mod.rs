@@ -26,6 +26,7 @@ mod source;
 mod spool;
 mod state;
 mod test;
+mod tls;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -98,6 +99,7 @@ fn obey<E: Runnable>(
         Command::Status { json, .. } => ask::status(source, json, out),
         Command::Counters { json } => ask::counters(source, json, out),
         Command::Cert { json } => cert::cert(source, json, out),
+        Command::Tls(question) => tls::tls(source, &question, out),
         Command::Queue(queue) => ask::queue(source, queue, out),
         Command::Channel(channel) => orders::channel(source, channel, out),
         Command::Host(host) => hosts::host(source, host, out),

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
+use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient, TlsWish};
 use relais_config::Config;
 use relais_spool::NewContent;
 
@@ -276,6 +276,7 @@ fn store_two(dir: &Path) -> relais_spool::Place {
                 returned: None,
                 held: None,
                 rerouted: None,
+                tls: TlsWish::Usual,
                 login: None,
                 size: 0,
                 entries: vec![Entry { channel, host, recipients }],

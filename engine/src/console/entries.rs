@@ -10,7 +10,7 @@ use relais_actors::{
     queue::{ListEntries, ListedEntry},
     timestamp::Timestamp,
 };
-use relais_channels::mail::{Envelope, Outcome};
+use relais_channels::mail::{Envelope, Outcome, TlsWish};
 use relais_spool::{
     BorrowedEnvelope, BorrowedRecipient, Class, Cursor, EncodedEnvelope, EntryState, LastReplies,
     PageReader, Place, ScannedEntry, SpoolError,
@@ -382,6 +382,7 @@ fn unreadable(scanned: &ScannedEntry) -> Envelope {
         returned: None,
         held: None,
         rerouted: None,
+        tls: TlsWish::Usual,
         login: None,
         size: scanned.size,
         entries: Vec::new(),

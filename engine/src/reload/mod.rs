@@ -140,7 +140,8 @@ impl Reloader {
 
     async fn adopt(&mut self, config: Arc<Config>) -> Result<(), String> {
         let servers = self.floors.directory_servers();
-        let prepared = in_background(move || NewConfig::of(config, &servers)).await;
+        let reports = self.floors.tls_reports();
+        let prepared = in_background(move || NewConfig::of(config, &servers, &reports)).await;
         let prepared = prepared.map_err(|panicked| panicked.to_string())?;
         let prepared = prepared.map_err(|error| error.to_string())?;
         let before = (self.floors.clone(), self.floors.routes());

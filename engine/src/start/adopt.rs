@@ -19,6 +19,7 @@ use relais_channels::{
     client::{Finders, Securities},
     dsn::Templates,
     tls::{ServerTls, TlsError},
+    tls_policy::{TlsPolicies, TlsReports},
 };
 use relais_config::{Config, dispatcher::Service};
 
@@ -68,13 +69,18 @@ pub enum AdoptError {
 
 impl NewConfig {
     /// Reads the files that the configuration names, and makes its routes. Takes a while.
-    pub fn of(config: Arc<Config>, servers: &ServerMeters) -> Result<Self, StartError> {
+    pub fn of(
+        config: Arc<Config>,
+        servers: &ServerMeters,
+        tls_reports: &Arc<TlsReports>,
+    ) -> Result<Self, StartError> {
         let routes = Arc::new(Routes::new(&config)?);
         let directory = Source::open(&config, servers)?;
         let templates = Arc::new(notice_templates(&config)?);
         let certificates = ServerTls::load(config.tls.as_ref(), &config.data)?;
         let programs = Arc::new(Programs::open(&config).map_err(StartError::from)?);
-        let securities = Securities::load(&config)?;
+        let policies = Arc::new(TlsPolicies::of(&config, tls_reports)?);
+        let securities = Securities::load(&config, &policies)?;
         let authenticity = Authenticity::load(&config)?;
         let finders = Finders::of(&config).map_err(StartError::from)?;
         Ok(Self {
@@ -95,6 +101,11 @@ impl Floors {
     /// The meters of LDAP servers.
     pub(crate) fn directory_servers(&self) -> ServerMeters {
         self.ground.metrics.directory_servers.clone()
+    }
+
+    /// The results of TLS with others.
+    pub fn tls_reports(&self) -> Arc<TlsReports> {
+        Arc::clone(&self.ground.tls_reports)
     }
 
     /// The configuration in force.
@@ -135,6 +146,7 @@ impl Floors {
         (self.delivery.programs, self.delivery.securities) = (programs, securities);
         self.delivery.authenticity = authenticity;
         self.delivery.finders = finders;
+        self.delivery.report_tls(&self.ground, &self.spool);
         self.adopt_queue(&was).await?;
         let parts = notary_parts(&self.ground, &self.spool, &self.delivery.router, templates);
         self.delivery.notary.ask(Adopt(parts)).await?;

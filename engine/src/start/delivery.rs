@@ -26,13 +26,17 @@ use relais_actors::{
     rerouting::Rerouter,
     router::{self, RouterHandle, Routes},
     timestamp::Timestamp,
+    tls_reporter::TlsReporter,
 };
 use relais_channels::{
     authenticity::Authenticity,
     client::{Finders, Securities},
+    dns::Dns,
     dsn::{TemplateError, Templates},
+    tls_policy::{TlsPolicies, tidy_policies},
 };
 use relais_config::{Config, directory::Cache};
+use tokio::task::JoinHandle;
 
 use super::{error::StartError, ground::GroundFloor, spool::SpoolFloor};
 use crate::{
@@ -67,6 +71,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) authenticity: Authenticity,
     /// Where each channel's connections lead.
     pub(crate) finders: Finders,
+    /// Reports how TLS with others went.
+    reporter: Arc<JoinHandle<()>>,
     /// The senders that users have answered.
     answered: Answered,
 }
@@ -90,7 +96,11 @@ impl DeliveryFloor {
         };
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
-        let securities = Securities::load(&ground.config)?;
+        if let Err(error) = tidy_policies(&ground.config.data) {
+            tracing::warn!(%error, "old policies of MTA-STS stay on disk");
+        }
+        let policies = Arc::new(TlsPolicies::of(&ground.config, &ground.tls_reports)?);
+        let securities = Securities::load(&ground.config, &policies)?;
         let authenticity = Authenticity::load(&ground.config)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
@@ -105,7 +115,9 @@ impl DeliveryFloor {
         };
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
+        let reporter = Arc::new(actix::spawn(tls_reporter(ground, below, &router).go_on()));
         Ok(Self {
+            reporter,
             router,
             authenticator: Arc::new(authenticator),
             directory,
@@ -122,6 +134,37 @@ impl DeliveryFloor {
             finders,
             answered,
         })
+    }
+}
+
+impl DeliveryFloor {
+    /// Reports TLS as the configuration has it by now.
+    pub(super) fn report_tls(&mut self, ground: &GroundFloor, below: &SpoolFloor) {
+        self.reporter.abort();
+        let reporter = tls_reporter(ground, below, &self.router);
+        self.reporter = Arc::new(actix::spawn(reporter.go_on()));
+    }
+}
+
+fn tls_reporter(ground: &GroundFloor, below: &SpoolFloor, router: &RouterHandle) -> TlsReporter {
+    let GroundFloor { config, channels, metrics, tls_reports, .. } = ground;
+    let section = config.tls_reports.as_ref();
+    let organization = section.and_then(|its| its.organization.as_deref());
+    let sender = section.map(|its| its.sender.as_str());
+    let contact = section.and_then(|its| its.contact.as_deref()).or(sender);
+    TlsReporter {
+        host: config.host.as_str().into(),
+        organization: organization.unwrap_or(&config.host).into(),
+        contact: contact.map_or_else(|| postmaster(config), str::to_owned).into(),
+        sender: sender.map(Arc::from),
+        reports: Arc::clone(tls_reports),
+        // Name servers that cannot be asked are told of where mail is sent.
+        dns: Dns::shared(&config.dns.servers).ok(),
+        channels: channels.clone(),
+        spool: below.spool.clone(),
+        router: router.clone(),
+        ids: below.ids.clone(),
+        metrics: metrics.clone(),
     }
 }
 

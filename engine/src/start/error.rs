@@ -8,7 +8,7 @@ use relais_actors::{
 };
 use relais_channels::{
     authenticity::AuthenticityFault, dns::Unanswered, dsn::TemplateError, mailbox::PartitionError,
-    tls::TlsError,
+    tls::TlsError, tls_policy::PoliciesError,
 };
 use relais_spool::SpoolError;
 
@@ -41,6 +41,9 @@ pub enum StartError {
     /// Mail cannot be signed, or its origin not be checked.
     #[error(transparent)]
     Authenticity(#[from] AuthenticityFault),
+    /// The policies of destinations cannot be found out.
+    #[error("{field}: {0}", field = .0.field())]
+    TlsPolicies(#[from] PoliciesError),
     /// Name servers cannot be asked.
     #[error("dns: {0}")]
     Dns(#[from] Unanswered),

@@ -19,7 +19,7 @@ use relais_actors::{
     router::Router,
     store::{Store, UnixMailboxes},
 };
-use relais_channels::tls::ServerTls;
+use relais_channels::{tls::ServerTls, tls_policy::TlsReports};
 use relais_config::Config;
 
 use super::{error::StartError, open_files::descriptors};
@@ -37,6 +37,8 @@ pub(crate) struct GroundFloor {
     /// Recipients that were taken a moment ago.
     pub(crate) recent: Arc<RecentRecipients>,
     pub(crate) large_messages: LargeMessages,
+    /// How TLS with others went.
+    pub(crate) tls_reports: Arc<TlsReports>,
     /// Mailboxes of this machine's accounts.
     pub(crate) unix_mailboxes: Option<UnixMailboxes>,
     pub(crate) placement: Arc<Placement>,
@@ -72,6 +74,8 @@ impl GroundFloor {
         let large_messages = LargeMessages::new(descriptors(&config).large_messages);
         let rates = Arc::default();
         let unix_mailboxes = UnixMailboxes::open(&config)?;
+        let folder = config.fills_queue().then(|| config.data.join("tlsrpt"));
+        let tls_reports = Arc::new(TlsReports::open(folder));
         let floor = Self {
             config,
             channels,
@@ -80,6 +84,7 @@ impl GroundFloor {
             rates,
             recent,
             large_messages,
+            tls_reports,
             unix_mailboxes,
             placement,
             actors,

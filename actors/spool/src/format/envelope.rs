@@ -93,7 +93,7 @@ impl<'a> EncodedEnvelope<'a> {
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Entry, Recipient, Rerouted};
+    use relais_channels::mail::{Entry, Recipient, Rerouted, TlsWish};
 
     use super::*;
     use crate::format::message::append_envelope;
@@ -120,6 +120,7 @@ mod tests {
             held: Some("too many".to_owned()),
             login: Some("carol".into()),
             rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 1, form: 0 }),
+            tls: TlsWish::Required,
             size: 70_000,
             entries: vec![
                 entry(Vec::new()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use relais_channels::mail::{
-    Content, Envelope, MessageId, Origin, PostCheck, Priority, Recipient, Rerouted, XQuota,
+    Content, Envelope, MessageId, Origin, PostCheck, Priority, Recipient, Rerouted, TlsWish, XQuota,
 };
 use relais_config::channel::MAX_ADDRSPERFILE;
 
@@ -285,8 +285,11 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         })
         .collect();
     let posting = (envelope.login.as_deref(), form_of(envelope), checks);
-    let has_posting =
-        posting.0.is_some() || posting.1 != 0 || !posting.2.is_empty() || envelope.smtputf8;
+    let has_posting = posting.0.is_some()
+        || posting.1 != 0
+        || !posting.2.is_empty()
+        || envelope.smtputf8
+        || envelope.tls != TlsWish::Usual;
     let has_quotas = !quotas.is_empty() || has_posting;
     if !origins.is_empty() || rerouted.is_some() || has_quotas {
         append_postcard(&(rerouted.map(|rerouted| rerouted.at), origins), out);
@@ -301,8 +304,12 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
     if has_posting {
         append_postcard(&posting, out);
     }
-    if envelope.smtputf8 {
+    let tls = wish_to_octet(envelope.tls);
+    if envelope.smtputf8 || tls != 0 {
         append_postcard(&envelope.smtputf8, out);
+    }
+    if tls != 0 {
+        append_postcard(&tls, out);
     }
 }
 
@@ -346,6 +353,23 @@ fn rerouted_at(envelope: &Envelope) -> u64 {
     envelope.rerouted.map_or(0, |rerouted| rerouted.at)
 }
 
+/// A message's demand on TLS, as it lies behind the wish for SMTPUTF8 where there is one.
+fn wish_to_octet(wish: TlsWish) -> u8 {
+    match wish {
+        TlsWish::Usual => 0,
+        TlsWish::Required => 1,
+        TlsWish::NotRequired => 2,
+    }
+}
+
+fn wish_of(octet: u8) -> TlsWish {
+    match octet {
+        1 => TlsWish::Required,
+        2 => TlsWish::NotRequired,
+        _ => TlsWish::Usual,
+    }
+}
+
 /// Reads it back.
 pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
     let (mut envelope, rest) = postcard::take_from_bytes::<Envelope>(bytes).ok()?;
@@ -357,7 +381,9 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
         let (quotas, rest) = split_quotas(rest);
         let ((login, form, checks), rest) =
             postcard::take_from_bytes::<Posting>(rest).unwrap_or_default();
-        envelope.smtputf8 = postcard::from_bytes(rest).unwrap_or_default();
+        let (smtputf8, rest) = postcard::take_from_bytes(rest).unwrap_or_default();
+        envelope.smtputf8 = smtputf8;
+        envelope.tls = wish_of(postcard::from_bytes(rest).unwrap_or_default());
         envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients, form });
         envelope.login = login;
         for (number, index, origin) in origins {
@@ -424,6 +450,7 @@ mod tests {
             held: None,
             login: None,
             rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 3, form: 0 }),
+            tls: TlsWish::Usual,
             size: 70_000,
             entries: vec![
                 Entry { channel: "a".into(), host: "b".into(), recipients: Vec::new() },
@@ -563,6 +590,22 @@ mod tests {
             assert!(bytes.starts_with(&without) && bytes.len() > without.len());
             assert_eq!(decode_envelope(&bytes), Some(envelope));
             assert_eq!(decoded_before_quotas(&bytes), Some(before));
+        }
+    }
+
+    #[test]
+    fn what_a_message_asks_of_tls_lies_where_older_versions_do_not_look() {
+        for smtputf8 in [false, true] {
+            for tls in [TlsWish::Required, TlsWish::NotRequired] {
+                let before = Envelope { smtputf8, ..envelope() };
+                let without = encoded(&before);
+                let envelope = Envelope { tls, ..before.clone() };
+                let bytes = encoded(&envelope);
+                assert!(bytes.starts_with(&without) && bytes.len() > without.len());
+                assert_eq!(decode_envelope(&bytes), Some(envelope));
+                // Cut off, it is as if nothing had been asked.
+                assert_eq!(decode_envelope(&bytes[..bytes.len() - 1]), Some(before));
+            }
         }
     }
 

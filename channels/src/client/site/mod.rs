@@ -5,7 +5,6 @@
 //! connects to one address after the other without waiting long for any.
 
 mod finder;
-mod guard;
 mod laggards;
 mod own;
 mod plan;

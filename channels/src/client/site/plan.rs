@@ -3,8 +3,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{LeftOut, NoSite, Server, guard::special};
-use crate::dns::{Addresses, NoAnswer};
+use super::{LeftOut, NoSite, Server};
+use crate::dns::{Addresses, NoAnswer, special};
 
 /// A host of a site, and what its addresses were found to be.
 #[derive(Clone, Debug)]

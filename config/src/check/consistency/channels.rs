@@ -6,14 +6,14 @@ use crate::{
         known::{Known, list},
         leads::transports,
     },
-    file::reader::Reader,
+    file::{reader::Reader, source::shorten},
     grammar::Transport,
     sections::{
         channel::{Channel, Program},
         config::Config,
         dispatcher,
         job_controller::DEFAULT_POOL,
-        tls::{Insist, SaslSides, TlsSides},
+        tls::{Insist, SaslSides, TlsLevel, TlsSides},
     },
 };
 
@@ -187,6 +187,7 @@ fn has_credentials(
         reader.mistake_at(&path("tls.server"), "there is no certificate for TLS", accepted);
     }
     protects_its_connections(&channel.tls, path, reader);
+    judges_destinations(&channel.tls, path, reader);
     let SaslSides { client, credentials, clear_passwords, .. } = &channel.sasl;
     if *client != Insist::No && credentials.is_none() {
         let message = "a client that authenticates needs credentials";
@@ -249,9 +250,9 @@ fn protects_its_connections(
         ("key", key.is_some()),
     ];
     let said: Vec<_> = said.iter().filter(|(_, is_said)| *is_said).map(|(name, _)| *name).collect();
-    if *client == Insist::No
-        && let Some(first) = said.first()
-    {
+    // The word of destinations, and of the table, stands above it.
+    let is_spoken = *client != Insist::No || tls.dane || tls.mta_sts || !tls.policies.is_empty();
+    if !is_spoken && let Some(first) = said.first() {
         let message =
             format!("no TLS is spoken, client is No: nothing comes of {}", said.join(", "));
         reader.warning_at(&path(&format!("tls.{first}")), &message, false);
@@ -268,6 +269,26 @@ fn protects_its_connections(
     let message = format!("a {} needs a {}", missing.0, missing.1);
     let accepted = format!("{}: \"FILE\" is expected beside it", missing.1);
     reader.mistake_at(&path(&format!("tls.{}", missing.0)), &message, &accepted);
+}
+
+/// Warns of what the entries of the table of destinations say in vain.
+fn judges_destinations(tls: &TlsSides, path: &impl Fn(&str) -> String, reader: &mut Reader<'_>) {
+    for (destination, entry) in &tls.policies {
+        let place = path(&format!("tls.policies[{:?}]", shorten(destination)));
+        let said = [
+            ("names", !entry.names.is_empty() && entry.level != Some(TlsLevel::Verify)),
+            ("ca", entry.ca.is_some() && entry.level != Some(TlsLevel::Verify)),
+            ("dane", entry.dane.is_some() && entry.level.is_some()),
+            ("mta_sts", entry.mta_sts.is_some() && entry.level.is_some()),
+        ];
+        for (field, _) in said.iter().filter(|(_, is_idle)| *is_idle) {
+            let message = match *field {
+                "dane" | "mta_sts" => format!("level stands above it: nothing comes of {field}"),
+                _ => format!("only level: Verify looks at it: nothing comes of {field}"),
+            };
+            reader.warning_at(&format!("{place}.{field}"), &message, false);
+        }
+    }
 }
 
 /// A store in the same process that takes no mail in clear takes none of a channel without TLS.

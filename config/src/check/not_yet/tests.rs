@@ -12,13 +12,14 @@ const FULL: &str = r#"(
     tls: (certificate: "c", key: "k", more_certificates: [(certificate: "d", key: "l")]),
     dkim: (keys: [(domain: "a.example", selector: "s", key: "k")]),
     srs: (domain: "a.example", secrets: "s"),
-    channels: [(name: "c", tag: "t", program: Smtp)],
+    channels: [(name: "c", tag: "t", program: Smtp, tls: (policies: {"a.test": ()}))],
     job_controller: (pools: {"P": ()}),
     directory: DIRECTORY,
     delivery_options: ["*mailbox=$M@t"],
     store: (path: "s", partitions: {"two": "t"}, duplicates: ()),
     native: (path: "n"),
     programs: {"p": (command: ["/p"])},
+    tls_reports: (sender: "a@a.example"),
 )"#;
 
 fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
@@ -41,7 +42,9 @@ fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
             }
         }
         Document::Map(items)
-            if ["services", "pools", "programs"].iter().any(|its| path.ends_with(its)) =>
+            if ["services", "pools", "programs", "policies"]
+                .iter()
+                .any(|its| path.ends_with(its)) =>
         {
             for (_, item) in items {
                 walk(path, item, found);
@@ -275,6 +278,36 @@ fn a_field_is_silent_where_it_has_an_effect_and_named_where_it_has_none() {
     }
 }
 
+#[test]
+fn a_table_of_destinations_is_told_of_where_it_is_idle() {
+    let with = |channel: &str, entry: &str| {
+        let table = format!("tls: (policies: {{\"a.test\": ({entry})}})");
+        let told = said(&engine(true, "", channel, &table));
+        let of_table = |(_, message): &&(String, String)| message.contains("nothing comes of");
+        told.iter().filter(of_table).map(|(_, message)| message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(with("out", "level: Encrypt"), [""; 0]);
+    assert_eq!(with("out", "level: Verify, names: [\"b.test\"], ca: \"c\""), [""; 0]);
+    let rows = [
+        (
+            "out",
+            "level: May, names: [\"b.test\"]",
+            "only level: Verify looks at it: nothing comes of names",
+        ),
+        ("out", "level: May, ca: \"c\"", "only level: Verify looks at it: nothing comes of ca"),
+        ("out", "level: May, dane: true", "level stands above it: nothing comes of dane"),
+        ("out", "level: May, mta_sts: true", "level stands above it: nothing comes of mta_sts"),
+        (
+            "hold",
+            "level: May",
+            "a channel of program Hold connects to no host: nothing comes of policies",
+        ),
+    ];
+    for (channel, entry, want) in rows {
+        assert_eq!(with(channel, entry), [want], "{channel} {entry}");
+    }
+}
+
 /// Fields that have an effect in any file that has no mistake.
 const ALWAYS: &[&str] = &[
     "host",
@@ -307,6 +340,13 @@ const ALWAYS: &[&str] = &[
     "admin.recent",
     "watch",
     "dns.servers",
+    // Of an entry as a whole something is told: a_table_of_destinations_is_told_of_where_it_is_idle.
+    "channels.tls.policies.level",
+    "channels.tls.policies.dane",
+    "channels.tls.policies.mta_sts",
+    "channels.tls.policies.names",
+    "channels.tls.policies.ca",
+    "channels.tls.policies.min_version",
 ];
 
 /// Replacements in a file: from, to.
@@ -391,6 +431,9 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
     ("tls.session_tickets", TLS, &[], TLS_UNUSED),
     ("tls.handshake_time", TLS, &[], TLS_UNUSED),
     ("tls.client_ca", TLS, &[], TLS_UNUSED),
+    ("dns.trust_anchor", DANE, &[], DANE_UNUSED),
+    ("mta_sts.ca", MTA_STS, &[], DANE_UNUSED),
+    ("mta_sts.private_addresses", MTA_STS, &[], DANE_UNUSED),
     ("authentication.failure_time", AUTH, &[], AUTH_UNUSED),
     ("authentication.max_failures", AUTH, &[], AUTH_UNUSED),
     ("authentication.max_user_failures", AUTH, &[], AUTH_UNUSED),
@@ -456,6 +499,15 @@ const DKIM_UNUSED: Edits = &[(
     "store: (",
     "dkim: (keys: [(domain: \"a.example\", selector: \"s\", key: \"k\")], VALUE), store: (",
 )];
+const DANE: Edits = &[
+    ("tag: \"out\", program: Lmtp, ", "tag: \"out\", program: Lmtp, tls: (dane: true), "),
+    ("store: (", "VALUE, store: ("),
+];
+const MTA_STS: Edits = &[
+    ("tag: \"out\", program: Lmtp, ", "tag: \"out\", program: Smtp, tls: (mta_sts: true), "),
+    ("store: (", "VALUE, store: ("),
+];
+const DANE_UNUSED: Edits = &[("store: (", "VALUE, store: (")];
 /// Somebody may log in.
 const AUTH: Edits = &[
     ("ports: [25]", "tls_ports: [465]"),
@@ -486,6 +538,7 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("channels.sasl.client", r#"credentials: "c","#, ""),
     ("channels.sasl.credentials", "client: May,", ""),
     ("channels.sasl.clear_passwords", r#"client: May, credentials: "c","#, ""),
+    ("channels.tls.mta_sts", "", r#"rewrite_rules: [("$*", "$U%$H@in")],"#),
     ("channels.sasl.token_file", r#"client: May, credentials: "c","#, ""),
     ("channels.sasl.token_command", r#"client: May, credentials: "c","#, ""),
     ("channels.sasl.token_time", r#"client: May, credentials: "c", token_command: ["/t"],"#, ""),
@@ -693,6 +746,14 @@ const VALUES: &[(&str, &str)] = &[
     ("tls.session_tickets", "session_tickets: 0"),
     ("tls.handshake_time", r#"handshake_time: "5s""#),
     ("tls.client_ca", r#"client_ca: "ca.crt""#),
+    ("tls_reports.sender", r#"tls_reports: (sender: "a@a.example")"#),
+    ("tls_reports.organization", r#"tls_reports: (sender: "a@a.example", organization: "A")"#),
+    ("tls_reports.contact", r#"tls_reports: (sender: "a@a.example", contact: "b@a.example")"#),
+    ("dns.trust_anchor", r#"dns: (trust_anchor: "k")"#),
+    ("mta_sts.ca", r#"mta_sts: (ca: "ca.crt")"#),
+    ("mta_sts.private_addresses", "mta_sts: (private_addresses: true)"),
+    ("channels.tls.dane", "true"),
+    ("channels.tls.mta_sts", "true"),
     ("authentication.failure_time", r#"authentication: (failure_time: "2s")"#),
     ("authentication.max_failures", "authentication: (max_failures: 9)"),
     ("authentication.max_user_failures", "authentication: (max_user_failures: 9)"),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The kind of an address, if no server of the Internet is to be found there
 /// (IANA's registries of special-purpose addresses, RFC 6890).
-pub(super) fn special(address: IpAddr) -> Option<&'static str> {
+pub fn special(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(address) => special_v4(address),
         IpAddr::V6(address) => special_v6(address),

@@ -1,0 +1,174 @@
+//! Reports of TLS results (RFC 8460): what was counted is written down every few seconds, and behind each day of
+//! UTC its reports go to those who want them, as mail from nobody.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use relais_channels::{
+    dns::Dns,
+    mail::{Address, Enhanced, Envelope, MessageIds, Priority, Recipient, Reply, TlsWish},
+    tls_policy::{ReportMail, ReportReaders, Reporter, TlsReport, TlsReports},
+};
+use relais_config::channel::Program;
+use relais_spool::{NewContent, Spool};
+use tracing::{info, warn};
+
+use crate::{
+    channel_table::Channels,
+    events::MessageAccepted,
+    metrics::Metrics,
+    router::{HeaderPassword, PostProof, Poster, Question, Route, RouterHandle, grouped},
+    timestamp::now_ms,
+};
+
+/// Writes reports down and sends them.
+#[derive(Clone)]
+pub struct TlsReporter {
+    /// Our official name.
+    pub host: Arc<str>,
+    /// The reporting organization.
+    pub organization: Arc<str>,
+    /// The address for questions about them.
+    pub contact: Arc<str>,
+    /// The address that they are from; without one none is sent.
+    pub sender: Option<Arc<str>>,
+    /// The results that were counted.
+    pub reports: Arc<TlsReports>,
+    /// Says who wants them.
+    pub dns: Option<Arc<Dns>>,
+    /// The channels of the configuration.
+    pub channels: Arc<Channels>,
+    /// Where they are put as mail.
+    pub spool: Spool,
+    /// The way to their readers.
+    pub router: RouterHandle,
+    /// Queue ids.
+    pub ids: Arc<MessageIds>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl TlsReporter {
+    /// Goes on until it is dropped.
+    pub async fn go_on(self) {
+        loop {
+            self.settle().await;
+            tokio::time::sleep(EACH).await;
+        }
+    }
+
+    async fn settle(&self) {
+        let its = self.clone();
+        let settled = tokio::task::spawn_blocking(move || {
+            let reporter = Reporter {
+                organization: &its.organization,
+                contact: &its.contact,
+                host: &its.host,
+            };
+            its.reports.settle(reporter, now())
+        });
+        let reports = match settled.await {
+            Ok(Ok(reports)) => reports,
+            Ok(Err(error)) => return warn!(%error, "results of TLS cannot be written down"),
+            Err(_) => return,
+        };
+        if !reports.is_empty() {
+            info!(domains = reports.len(), "the reports of TLS of a day are written");
+        }
+        for report in &reports {
+            self.send(report).await;
+        }
+    }
+
+    /// Sends the report about a domain to those whom it names.
+    async fn send(&self, report: &TlsReport) {
+        let domain = report.domain.as_str();
+        let (Some(sender), Some(dns)) = (&self.sender, &self.dns) else { return };
+        let Ok(texts) = dns.texts(&format!("_smtp._tls.{domain}")).await else { return };
+        let readers = ReportReaders::of(texts.iter().map(String::as_str));
+        for place in &readers.web {
+            info!(domain, place, "a report of TLS is not sent: only mail is");
+        }
+        let mut routes: Vec<(Recipient, Arc<[Route]>)> = Vec::new();
+        for address in &readers.mail {
+            match self.way_to(address).await {
+                Ok(ways) => routes.push((Recipient::new("", address.as_str()), ways)),
+                Err(reply) => info!(domain, address, %reply, "a report of TLS has nowhere to go"),
+            }
+        }
+        if routes.is_empty() {
+            return;
+        }
+        let id = self.ids.next();
+        let content = ReportMail {
+            submitter: &self.host,
+            from: sender,
+            to: &readers.mail,
+            id: &id.to_string(),
+            now: now(),
+            report,
+        }
+        .compose();
+        let envelope = Envelope {
+            id,
+            received: now_ms(),
+            sender: String::new(),
+            source_channel: self.source_channel().into(),
+            client: "".into(),
+            eight_bit: false,
+            smtputf8: false,
+            // A destination whose TLS fails is to hear of that (RFC 8460 section 3).
+            tls: TlsWish::NotRequired,
+            priority: Priority::Nonurgent,
+            envelope_id: None,
+            returned: None,
+            held: None,
+            rerouted: None,
+            login: None,
+            size: 0,
+            entries: grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..]))),
+        };
+        let mut envelope = Arc::new(envelope);
+        match self.spool.append(&mut envelope, NewContent::Whole(content.into())).await {
+            Ok(_) => {
+                let reply = Reply::new(250, Enhanced(2, 0, 0), "a report of TLS");
+                MessageAccepted { envelope: &envelope, reply: &reply, user: "" }
+                    .emit(&self.metrics);
+            }
+            Err(error) => warn!(domain, %error, "a report of TLS cannot be sent"),
+        }
+    }
+
+    async fn way_to(&self, address: &str) -> Result<Arc<[Route]>, Reply> {
+        let malformed = |_| Reply::new(550, Enhanced(5, 1, 3), "malformed address");
+        let address = Address::parse(address).map_err(malformed)?;
+        let question = Question {
+            address: &address,
+            sender: "",
+            source_channel: self.source_channel(),
+            may_relay: true,
+            header: false,
+            released: false,
+            submission: None,
+            poster: Poster::Queued,
+            earlier: None,
+            proof: PostProof { login: "", password: HeaderPassword::Absent },
+        };
+        self.router.resolve(&question).await
+    }
+
+    /// Reports come in by it, as notices do.
+    fn source_channel(&self) -> &str {
+        let process = self.channels.iter().find(|(_, its)| its.program == Program::Process);
+        process.map_or("process", |(_, channel)| &channel.name)
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+const EACH: Duration = Duration::from_secs(10);

@@ -1,0 +1,242 @@
+//! Policies of MTA-STS that are known, in memory and on disk.
+//!
+//! A policy holds for as long as it says from when it was fetched, whatever becomes of its record or its
+//! server in between: that is what protects against somebody who suppresses both (RFC 8461 section 5.1).
+//! It is fetched anew when the record has another id, and before its end. One fetch of a domain at a
+//! time; a failure is remembered for a while.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    future::Future,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Mutex as Turn;
+
+use super::sts::{NoPolicy, StsMode, StsPolicy, id_of};
+
+/// Where records and policies come from.
+pub trait StsSource {
+    /// The TXT records of a name.
+    fn texts(&self, name: &str) -> impl Future<Output = Option<Vec<String>>> + Send;
+    /// The octets of the policy of a domain, bounded.
+    fn policy(&self, domain: &str) -> impl Future<Output = Result<Vec<u8>, FetchFault>> + Send;
+}
+
+/// Why no policy was fetched though there is a record.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum FetchFault {
+    /// The server's certificate is not good.
+    #[error("certificate of the policy's server: {0}")]
+    Certificate(String),
+    /// No answer, or not one with a policy.
+    #[error("{0}")]
+    Failed(String),
+    /// The text is no policy.
+    #[error("what came is no policy: {0}")]
+    Invalid(#[from] NoPolicy),
+}
+
+/// The knowledge of a domain.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct StsFound {
+    /// Its policy that holds, unless its mode is `none`.
+    pub policy: Option<Arc<StsPolicy>>,
+    /// The id by which it was fetched.
+    pub id: Option<String>,
+    /// Why it, or a newer one, could not be fetched.
+    pub fault: Option<FetchFault>,
+}
+
+/// The policies that are known.
+pub struct StsCache<S> {
+    source: S,
+    folder: Option<PathBuf>,
+    /// Policies that are fetched are written down.
+    writes: bool,
+    domains: Mutex<HashMap<Box<str>, Arc<Turn<KnownDomain>>>>,
+}
+
+/// Of one domain.
+#[derive(Debug, Default)]
+struct KnownDomain {
+    /// The disk has been looked at.
+    is_read: bool,
+    kept: Option<KeptPolicy>,
+    /// The fetch that failed last, and when, in seconds since 1970.
+    failed: Option<(u64, FetchFault)>,
+}
+
+/// A policy, as it was fetched.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct KeptPolicy {
+    id: String,
+    /// Seconds since 1970.
+    fetched: u64,
+    text: Vec<u8>,
+    policy: Arc<StsPolicy>,
+}
+
+impl<S: StsSource> StsCache<S> {
+    /// Keeps policies in this folder, below the data folder; nowhere without one.
+    pub fn new(source: S, folder: Option<PathBuf>) -> Self {
+        Self { source, folder, writes: true, domains: Mutex::default() }
+    }
+
+    /// Leaves the folder as it is.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { writes: false, ..self }
+    }
+
+    /// The policy of a domain, in lower case, at this time, in seconds since 1970.
+    pub async fn find(&self, domain: &str, now: u64) -> StsFound {
+        let known = self.of(domain);
+        // Others of this domain wait for the fetch, those of other domains do not.
+        let mut known = known.lock().await;
+        if !known.is_read {
+            known.is_read = true;
+            let (folder, domain) = (self.folder.clone(), domain.to_owned());
+            let read =
+                tokio::task::spawn_blocking(move || folder.and_then(|its| read(&its, &domain)));
+            known.kept = read.await.ok().flatten();
+        }
+        known.kept.take_if(|kept| !kept.holds(now));
+        let record = self.source.texts(&format!("_mta-sts.{domain}")).await;
+        let id = record.and_then(|texts| id_of(texts.iter().map(String::as_str)));
+        if known.wants(id.as_deref(), now) {
+            let id = id.unwrap_or_default();
+            self.renew(&mut known, domain, &id, now).await;
+        }
+        known.found()
+    }
+
+    async fn renew(&self, known: &mut KnownDomain, domain: &str, id: &str, now: u64) {
+        let fetched = match self.source.policy(domain).await {
+            Ok(text) => KeptPolicy::of(id, now, text),
+            Err(fault) => Err(fault),
+        };
+        match fetched {
+            Ok(kept) => {
+                tracing::info!(domain, id, mode = %kept.policy.mode, "MTA-STS policy fetched");
+                known.failed = None;
+                known.kept = Some(kept.clone());
+                let Some(folder) = self.folder.clone().filter(|_| self.writes) else { return };
+                let name = domain.to_owned();
+                let written =
+                    tokio::task::spawn_blocking(move || write(&folder, &name, &kept)).await;
+                if let Ok(Err(error)) = written {
+                    tracing::warn!(domain, %error, "an MTA-STS policy cannot be kept on disk");
+                }
+            }
+            Err(fault) => {
+                tracing::warn!(domain, %fault, "the domain's MTA-STS policy cannot be fetched");
+                known.failed = Some((now, fault));
+            }
+        }
+    }
+
+    fn of(&self, domain: &str) -> Arc<Turn<KnownDomain>> {
+        let mut domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = domains.get(domain) {
+            return Arc::clone(known);
+        }
+        if domains.len() >= MOST_DOMAINS {
+            // Policies on disk are read again; those that somebody waits for stay.
+            domains.retain(|_, known| Arc::strong_count(known) > 1);
+        }
+        Arc::clone(domains.entry(domain.into()).or_default())
+    }
+}
+
+impl KnownDomain {
+    /// Whether a fetch is due, with this id in the record, if there is one.
+    fn wants(&self, id: Option<&str>, now: u64) -> bool {
+        let failed_lately =
+            self.failed.as_ref().is_some_and(|(at, _)| now.abs_diff(*at) < FAILED_FOR);
+        let is_due = match (&self.kept, id) {
+            (None, id) => id.is_some(),
+            // Without a record there is nothing to compare, and the policy holds.
+            (Some(kept), None) => kept.nears_its_end(now),
+            (Some(kept), Some(id)) => kept.id != id || kept.nears_its_end(now),
+        };
+        is_due && !failed_lately
+    }
+
+    fn found(&self) -> StsFound {
+        let fault = self.failed.as_ref().map(|(_, fault)| fault.clone());
+        let Some(kept) = &self.kept else { return StsFound { fault, ..StsFound::default() } };
+        let policy = Some(&kept.policy).filter(|policy| policy.mode != StsMode::None);
+        StsFound { policy: policy.cloned(), id: Some(kept.id.clone()), fault }
+    }
+}
+
+impl KeptPolicy {
+    fn of(id: &str, fetched: u64, text: Vec<u8>) -> Result<Self, FetchFault> {
+        let policy = Arc::new(StsPolicy::parse(&text)?);
+        Ok(Self { id: id.to_owned(), fetched, text, policy })
+    }
+
+    /// A clock that was set back makes a policy of the future, which is good for no longer.
+    fn holds(&self, now: u64) -> bool {
+        now.abs_diff(self.fetched) < self.policy.max_age.as_secs()
+    }
+
+    fn nears_its_end(&self, now: u64) -> bool {
+        let age = self.policy.max_age.as_secs();
+        now.abs_diff(self.fetched) > age - (age / 4).min(LAST_DAYS)
+    }
+}
+
+/// The policy of a domain as it lies on disk: two lines, an empty one, and the text as it came.
+fn read(folder: &Path, domain: &str) -> Option<KeptPolicy> {
+    let bytes = std::fs::read(folder.join(domain)).ok()?;
+    let line = |text: &[u8]| Some(String::from_utf8(text.to_vec()).ok()?.trim_end().to_owned());
+    let mut parts = bytes.splitn(3, |octet| *octet == b'\n');
+    let fetched = line(parts.next()?)?.strip_prefix("fetched: ")?.parse().ok()?;
+    let id = line(parts.next()?)?.strip_prefix("id: ")?.to_owned();
+    KeptPolicy::of(&id, fetched, parts.next()?.to_vec()).ok()
+}
+
+fn write(folder: &Path, domain: &str, kept: &KeptPolicy) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut bytes = format!("fetched: {}\nid: {}\n", kept.fetched, kept.id).into_bytes();
+    bytes.extend_from_slice(&kept.text);
+    let (new, file) = (folder.join(format!("{domain}~")), folder.join(domain));
+    let mut written = File::create(&new)?;
+    written.write_all(&bytes)?;
+    written.sync_all()?;
+    std::fs::rename(new, file)
+}
+
+/// Forgets the policies on disk that hold no more; returns how many are left.
+pub(super) fn tidy(folder: &Path, now: u64) -> io::Result<usize> {
+    let mut left = 0;
+    for file in std::fs::read_dir(folder)? {
+        let name = file?.file_name();
+        let Some(domain) = name.to_str() else { continue };
+        if read(folder, domain).is_some_and(|kept| kept.holds(now)) && left < MOST_DOMAINS {
+            left += 1;
+        } else {
+            std::fs::remove_file(folder.join(domain))?;
+        }
+    }
+    Ok(left)
+}
+
+/// Seconds for which a fetch that failed is not tried again (RFC 8461 section 3.3: five minutes).
+const FAILED_FOR: u64 = 5 * 60;
+/// Seconds before the end of a policy in which a new one is sought, or the last quarter of a short one.
+const LAST_DAYS: u64 = 2 * 24 * 3_600;
+/// Domains in memory, and on disk.
+const MOST_DOMAINS: usize = 10_000;
+/// Of one fetch, from the connection to the last octet.
+pub(super) const FETCH_TIME: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+#[path = "sts_cache_tests.rs"]
+mod tests;
