@@ -14,6 +14,7 @@
 //! | [`client`] | hands messages to other hosts | mail, mime, sasl, tls, wire |
 //! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
+//! | [`milter`] | asks filters about messages | mail, wire |
 //! | [`sasl`] | proofs of who a client is | — |
 //! | [`tls`] | certificates, and handshakes with them | — |
 //! | [`dns`] | questions to name servers, and block lists | — |
@@ -42,6 +43,7 @@ pub mod mailbox;
 pub mod mbox;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod memory_disk;
+pub mod milter;
 pub mod mime;
 pub mod program;
 pub mod sasl;
