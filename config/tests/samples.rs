@@ -151,7 +151,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            viaaliasrequired: true, bangoverpercent: true, percentonly: true, routelocal: true, rules: false,
            flagtransfer: true, defragment: true, fileinto: r"a\b",
            tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true, sender_must_match: false,
-           switchchannel: No, directory_away: Queue, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false,
+           switchchannel: No, directory_away: Queue, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false, milters: ["m"],
            defaulthost: "a.test", route_style: Percents, asterisk_8bit: false, header_rules: true, inner: true, rewrite_signed: true,
            mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold", subaddress: Wild, aliaswild: true,
            recipient_delimiter: "-", sourceblocklimit: "1GB", recipientlimit: 7, strict_envelopes: true, forbid_unauth_pipelining: false, trace: false, commandlinelimit: 512,
@@ -165,6 +165,8 @@ fn every_field_of_a_channel_survives_being_printed() {
            connection_time: "9m", connection_messages: 3,
            command_transmit_time: "4m", status_data_receive_time: "5h", idle_time: "0s"),"#,
     );
+    let text =
+        text.replacen("channels: [", "milters: {\"m\": (socket: \"unix:/m\")},\n channels: [", 1);
     let (config, _) = load("f.ron", &text);
     let l = &config.channels[0];
     // As the original's `notices 1 2`: days.

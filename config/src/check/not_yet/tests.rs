@@ -17,6 +17,7 @@ const FULL: &str = r#"(
     store: (path: "s", partitions: {"two": "t"}, duplicates: ()),
     native: (path: "n"),
     programs: {"p": (command: ["/p"])},
+    milters: {"m": (socket: "unix:/m")},
 )"#;
 
 fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
@@ -37,7 +38,9 @@ fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
             }
         }
         Document::Map(items)
-            if ["services", "pools", "programs"].iter().any(|its| path.ends_with(its)) =>
+            if ["services", "pools", "programs", "milters"]
+                .iter()
+                .any(|its| path.ends_with(its)) =>
         {
             for (_, item) in items {
                 walk(path, item, found);
@@ -343,6 +346,24 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
     ("programs.return_path", RUNS, &[], RUNS_NONE),
     ("programs.delivered_to", RUNS, &[], RUNS_NONE),
     ("programs.crlf", RUNS, &[], RUNS_NONE),
+    ("milters.socket", &[], &[], &[("store: (", "milters: {\"m\": (VALUE)}, store: (")]),
+    ("milters.on_error", ASKS, &[], ASKS_NONE),
+    ("milters.connect_time", ASKS, &[], ASKS_NONE),
+    ("milters.command_time", ASKS, &[], ASKS_NONE),
+    ("milters.content_time", ASKS, &[], ASKS_NONE),
+    ("milters.macros", ASKS, &[], ASKS_NONE),
+    (
+        "dispatcher.services.milters",
+        &[
+            ("ports: [25]", "ports: [25], VALUE"),
+            ("store: (", "milters: {\"m\": (socket: \"unix:/m\")}, store: ("),
+        ],
+        &[("store: (", "milters: {\"m\": (socket: \"unix:/m\")}, store: (")],
+        &[
+            ("ports: [24]", "ports: [24], VALUE"),
+            ("store: (", "milters: {\"m\": (socket: \"unix:/m\")}, store: ("),
+        ],
+    ),
     ("tls.certificate", &[], &[], TLS_UNUSED),
     ("tls.key", &[], &[], TLS_UNUSED),
     ("tls.more_certificates.certificate", &[], &[], TLS_UNUSED),
@@ -388,6 +409,13 @@ const RUNS: Edits = &[
     ("store: (", "programs: {\"x\": (command: [\"/x\"], VALUE)}, store: ("),
 ];
 const RUNS_NONE: Edits = &[("store: (", "programs: {\"x\": (command: [\"/x\"], VALUE)}, store: (")];
+/// A filter that some mail meets.
+const ASKS: Edits = &[
+    ("ports: [25]", "ports: [25], milters: [\"m\"]"),
+    ("store: (", "milters: {\"m\": (socket: \"unix:/m\", VALUE)}, store: ("),
+];
+const ASKS_NONE: Edits =
+    &[("store: (", "milters: {\"m\": (socket: \"unix:/m\", VALUE)}, store: (")];
 const TLS: Edits = &[
     ("ports: [25]", "ports: [25], tls_ports: [465]"),
     ("store: (", "tls: (certificate: \"c\", key: \"k\", VALUE), store: ("),
@@ -433,6 +461,7 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("channels.tls.certificate", r#"client: Must, key: "k","#, ""),
     ("channels.tls.key", r#"client: Must, certificate: "c","#, ""),
     ("channels.sender_must_match", "submit: true,", ""),
+    ("channels.milters", "", r#"milters: {"m": (socket: "unix:/m")},"#),
     ("channels.tlsswitchchannel", "tls: (server: May),", r#"tls: (certificate: "c", key: "k"),"#),
     ("channels.saslswitchchannel", "sasl: (server: May),", ""),
     ("channels.user_messages_per_hour", "sasl: (server: May),", ""),
@@ -457,6 +486,14 @@ const VALUES: &[(&str, &str)] = &[
     ("programs.return_path", "return_path: false"),
     ("programs.delivered_to", "delivered_to: false"),
     ("programs.crlf", "crlf: true"),
+    ("milters.socket", "socket: \"unix:/m\""),
+    ("milters.on_error", "on_error: Accept"),
+    ("milters.connect_time", "connect_time: \"5s\""),
+    ("milters.command_time", "command_time: \"5s\""),
+    ("milters.content_time", "content_time: \"5s\""),
+    ("milters.macros", "macros: {\"{daemon_name}\": \"x\"}"),
+    ("dispatcher.services.milters", "milters: [\"m\"]"),
+    ("channels.milters", r#"["m"]"#),
     ("channels.daemon", r#""[127.0.0.1]""#),
     ("channels.multigate", "true"),
     ("channels.connectcanonical", "true"),
