@@ -5,13 +5,13 @@
 //! `attempt ended` as well, and that of a deletion `deletion ordered`: so it was answered, or
 //! ordered, and the spool may not have written it down yet.
 //!
-//! `E` and `J` are written by the session, and `E` by the notary and by whoever routes mail again;
+//! `E`, `J` and `Z` are written by the session, and `E` by the notary and by whoever routes mail again;
 //! `D`, `Q`, `R` and `K` by the job that tried; `R`, `K` and `W` by the notary, too; `X` by the
 //! order.
 //!
 //! | field | is |
 //! | --- | --- |
-//! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in |
+//! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in, `Z` taken and thrown away, as a filter said |
 //! | `id` | queue id; empty for `J` |
 //! | `client` | who brought it: `name [address]` |
 //! | `source_channel` | the channel it came in by |
@@ -26,8 +26,9 @@
 //! | `mailbox` | only of the store: the mailbox or folder below its path, where that is known |
 //! | `peer_id` | what the other side calls the message, where that is known: of the store what the client does, from its `Received` line; else only of `D`, as the reply of the next hop says |
 //! | `members` | only when an alias, a list or a forward led to them: in the order of `to`, in angle brackets, whom it led to |
-//! | `user` | only of `E` and `J`: the user who had logged in |
+//! | `user` | only of `E`, `J` and `Z`: the user who had logged in |
 //! | `protection` | only of an attempt whose connection had some: TLS, whether the server's certificate is good, and AUTH |
+//! | `filter` | only of `J` and `Z`: the filter that refused it, or threw it away |
 //!
 //! The store writes one line for each recipient of a message that came over LMTP: `D`, or `J` when
 //! it was refused, whether for now or for good. `channel` is then the one it came in by, `delay` the
@@ -121,6 +122,33 @@ pub struct RecipientsRefused<'a> {
     pub reply: &'a Reply,
     /// The user who had logged in; empty when nobody had.
     pub user: &'a str,
+    /// The filter that refused them; empty when we did.
+    pub filter: &'a str,
+}
+
+/// A message was taken and thrown away, as a filter said.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageDiscarded<'a> {
+    /// The queue id that the client was told.
+    pub id: MessageId,
+    /// `name [address]`.
+    pub client: &'a str,
+    /// The channel it came in by.
+    pub source_channel: &'a str,
+    /// Without angle brackets.
+    pub sender: &'a str,
+    /// As the client wrote them, without angle brackets.
+    pub recipients: &'a [&'a str],
+    /// Octets of content.
+    pub size: u64,
+    /// The reply that the client was told.
+    pub reply: &'a Reply,
+    /// The event in words.
+    pub why: &'static str,
+    /// The user who had logged in; empty when nobody had.
+    pub user: &'a str,
+    /// The filter.
+    pub filter: &'a str,
 }
 
 /// An attempt at an entry ended: this is what the other side said, or we in its place. The spool
@@ -195,6 +223,7 @@ struct Record<'a, To> {
     members: Option<Members<'a>>,
     user: &'a str,
     protection: &'a str,
+    filter: &'a str,
 }
 
 impl MessageAccepted<'_> {
@@ -269,10 +298,23 @@ impl MessageRerouted<'_> {
 impl RecipientsRefused<'_> {
     /// Writes a `J` line that names the first recipients; counts rejected.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { client, source_channel, sender, recipients, size, reply, user } = self;
+        let Self { client, source_channel, sender, recipients, size, reply, user, filter } = self;
         metrics.channel(source_channel).rejected(recipients.len(), size);
         let came = Came { client, source_channel, sender };
-        Record { user, ..Record::refused(came, First(recipients), size, reply) }.write();
+        Record { user, filter, ..Record::refused(came, First(recipients), size, reply) }.write();
+    }
+}
+
+impl MessageDiscarded<'_> {
+    /// Writes a `Z` line that names the first recipients; counts deleted.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { id, client, source_channel, sender, recipients, size, reply, why, user, filter } =
+            self;
+        metrics.channel(source_channel).deleted(recipients.len(), size);
+        let came = Came { client, source_channel, sender };
+        let refused = Record::refused(came, First(recipients), size, reply);
+        let (action, id, message) = ("Z", Some(id), Some(why));
+        Record { action, id, message, user, filter, ..refused }.write();
     }
 }
 
@@ -411,6 +453,7 @@ impl<'a> Record<'a, Recipients<'a>> {
             members: Members(Recipients { entry, which }).some(),
             user: "",
             protection: "",
+            filter: "",
         }
     }
 }
@@ -447,6 +490,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             members: None,
             user: "",
             protection: "",
+            filter: "",
         }
     }
 
@@ -480,6 +524,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             members = self.members.as_ref().map(tracing::field::display),
             user = (!self.user.is_empty()).then(|| tracing::field::display(Printable(self.user))),
             protection = (!self.protection.is_empty()).then(|| tracing::field::display(Printable(self.protection))),
+            filter = (!self.filter.is_empty()).then_some(self.filter),
         );
         if shown.capacity() <= KEPT {
             SHOWN.set(shown);

@@ -39,8 +39,8 @@ pub enum Event<'a> {
 pub struct Client {
     /// Its name, or its address in square brackets.
     pub name: String,
-    /// `None` on a UNIX socket.
-    pub address: Option<SocketAddr>,
+    /// Its address and port.
+    pub address: SocketAddr,
 }
 
 /// How one kind of event is told.
@@ -120,17 +120,9 @@ pub(super) fn put_bare(out: &mut Vec<u8>, command: u8) {
 
 fn put_client(out: &mut Vec<u8>, client: &Client) {
     put_text(out, client.name.as_bytes());
-    match client.address {
-        None => {
-            out.extend_from_slice(b"L\0\0");
-            put_text(out, b"local");
-        }
-        Some(address) => {
-            out.push(if address.is_ipv4() { b'4' } else { b'6' });
-            out.extend_from_slice(&address.port().to_be_bytes());
-            put_text(out, address.ip().to_string().as_bytes());
-        }
-    }
+    out.push(if client.address.is_ipv4() { b'4' } else { b'6' });
+    out.extend_from_slice(&client.address.port().to_be_bytes());
+    put_text(out, client.address.ip().to_string().as_bytes());
 }
 
 /// A text and its NUL, which it cannot hold itself.

@@ -117,15 +117,16 @@ impl Link {
 
     /// Tells the filter of an event and waits for what it decides. `changed` takes what it asks for
     /// before that: quarantine and, at the end of a message, changes.
-    pub async fn ask<F>(
+    pub async fn ask<E, F>(
         &mut self,
         event: &Event<'_>,
         macros: &Macros,
         patience: Duration,
         mut changed: F,
-    ) -> Result<Decision, FilterError>
+    ) -> Result<Decision, E>
     where
-        F: AsyncFnMut(Heard) -> Result<(), FilterError>,
+        E: From<FilterError>,
+        F: AsyncFnMut(Heard) -> Result<(), E>,
     {
         if let Some(decision) = self.talk.tell(event, (macros, &self.fixed), &mut self.out) {
             // What needs no answer may wait for what does.
@@ -135,27 +136,27 @@ impl Link {
             return Ok(decision);
         }
         self.flush(patience).await?;
-        let (mut waits, mut deadline) = (1, Instant::now() + patience);
+        let mut waits = 1;
+        let mut deadline = Instant::now() + patience;
         loop {
-            let Some((command, data)) = self.frames.take().map_err(Breach::from)? else {
-                let read = timeout_at(deadline, self.read()).await;
-                read.map_err(|_| FilterError::TimedOut(patience))??;
-                continue;
-            };
-            let heard = self.talk.hear(command, data)?;
-            match heard {
-                Heard::Decided(decision) => {
-                    return if self.frames.is_empty() {
-                        Ok(decision)
-                    } else {
-                        Err(Breach::Unasked.into())
-                    };
-                }
+            match self.hear(deadline, patience).await? {
+                Heard::Decided(decision) if self.frames.is_empty() => return Ok(decision),
+                Heard::Decided(_) => return Err(FilterError::from(Breach::Unasked).into()),
                 Heard::Progress if waits < MOST_WAITS => waits += 1,
-                Heard::Progress => return Err(FilterError::TimedOut(patience * waits)),
+                Heard::Progress => return Err(FilterError::TimedOut(patience * waits).into()),
                 heard => changed(heard).await?,
             }
             deadline = Instant::now() + patience;
+        }
+    }
+
+    async fn hear(&mut self, deadline: Instant, patience: Duration) -> Result<Heard, FilterError> {
+        loop {
+            if let Some((command, data)) = self.frames.take().map_err(Breach::from)? {
+                return Ok(self.talk.hear(command, data)?);
+            }
+            let read = timeout_at(deadline, self.read()).await;
+            read.map_err(|_| FilterError::TimedOut(patience))??;
         }
     }
 
@@ -189,6 +190,7 @@ impl Link {
         }
         let written = timeout(patience, self.stream.write_all(&self.out)).await;
         self.out.clear();
+        self.out.shrink_to(FLUSH_AT);
         written.map_err(|_| FilterError::TimedOut(patience))?.map_err(FilterError::from)
     }
 

@@ -55,8 +55,8 @@ impl Stage {
                 "{client_port}",
                 "{client_ptr}",
             ],
-            Self::Helo => &["{tls_version}", "{cipher}", "{cipher_bits}", "{cert_subject}"],
-            Self::Mail => &["i", "{auth_type}", "{auth_authen}", "{auth_author}", "{mail_addr}"],
+            Self::Helo => &["{tls_version}", "{cipher}", "{cipher_bits}"],
+            Self::Mail => &["i", "{auth_type}", "{auth_authen}", "{mail_addr}"],
             Self::Rcpt => &["i", "{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}"],
             Self::Data | Self::EndOfMessage | Self::EndOfHeader => &["i"],
         }

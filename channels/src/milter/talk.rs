@@ -131,7 +131,7 @@ impl Talk {
         let Some(told) = self.awaited else { return Err(Breach::Unasked) };
         let decision = match Answer::of(command, data, &self.agreement)? {
             Answer::Progress => return Ok(Heard::Progress),
-            Answer::Quarantine(reason) => return Ok(Heard::Quarantine(reason)),
+            Answer::Quarantine(reason) if told.is_end => return Ok(Heard::Quarantine(reason)),
             Answer::Change(change) if told.is_end => {
                 self.changes = (self.changes.0 + 1, self.changes.1 + change.size());
                 let is_too_much = self.changes.0 > MOST_CHANGES && !is_body(&change);
@@ -141,7 +141,7 @@ impl Talk {
                     Ok(Heard::Change(change))
                 };
             }
-            Answer::Change(_) => return Err(Breach::Unexpected(command)),
+            Answer::Change(_) | Answer::Quarantine(_) => return Err(Breach::Unexpected(command)),
             Answer::Continue => Decision::Continue,
             Answer::Skip => {
                 self.skipped = Some(told.command);

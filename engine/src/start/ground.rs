@@ -9,8 +9,8 @@ use relais_actors::{
     delivery::{job::Job, pool::Pool},
     directory::Directory,
     front::{
-        descriptors::LargeMessages, dispatcher::Dispatcher, rates::Rates, recent::RecentRecipients,
-        service::Service, session::Session, worker::Worker,
+        descriptors::LargeMessages, dispatcher::Dispatcher, filters::Filters, rates::Rates,
+        recent::RecentRecipients, service::Service, session::Session, worker::Worker,
     },
     job_controller::JobController,
     metrics::{Labels, Metrics},
@@ -37,6 +37,8 @@ pub(crate) struct GroundFloor {
     /// Recipients that were taken a moment ago.
     pub(crate) recent: Arc<RecentRecipients>,
     pub(crate) large_messages: LargeMessages,
+    /// Filters that sessions show mail to.
+    pub(crate) filters: Filters,
     /// Mailboxes of this machine's accounts.
     pub(crate) unix_mailboxes: Option<UnixMailboxes>,
     pub(crate) placement: Arc<Placement>,
@@ -72,6 +74,8 @@ impl GroundFloor {
         let large_messages = LargeMessages::new(descriptors(&config).large_messages);
         let rates = Arc::default();
         let unix_mailboxes = UnixMailboxes::open(&config)?;
+        let filters = Filters::of(&config, &Filters::default(), &metrics);
+        filters.show(&metrics);
         let floor = Self {
             config,
             channels,
@@ -80,6 +84,7 @@ impl GroundFloor {
             rates,
             recent,
             large_messages,
+            filters,
             unix_mailboxes,
             placement,
             actors,

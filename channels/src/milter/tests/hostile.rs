@@ -91,7 +91,7 @@ proptest! {
         answers in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..20)), 0..30),
         events in prop::collection::vec(0usize..9, 1..30),
     ) {
-        let client = Client { name: "x".into(), address: None };
+        let client = Client { name: "x".into(), address: ([127, 0, 0, 1], 0).into() };
         let words = ["<a@b>".to_owned()];
         let all = [
             Event::Connect(&client), Event::Helo("x"), Event::Mail(&words), Event::Rcpt(&words),

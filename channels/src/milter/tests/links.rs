@@ -40,7 +40,7 @@ async fn end(link: &mut Link) -> (Result<Decision, FilterError>, usize) {
     let mut heard = 0;
     let changed = async |_| {
         heard += 1;
-        Ok(())
+        Ok::<_, FilterError>(())
     };
     let asked = link.ask(&Event::EndOfMessage, &Macros::default(), PATIENCE.content, changed).await;
     (asked, heard)

@@ -67,7 +67,7 @@ fn refused(decision: &Decision) -> Option<u16> {
 
 #[test]
 fn each_event_is_told_as_was_agreed() {
-    let client = Client { name: "x".into(), address: None };
+    let client = Client { name: "x".into(), address: ([127, 0, 0, 1], 0).into() };
     let to = ["<a@b>".to_owned()];
     let events: [(&str, Event<'_>, &str, u32, u32); 9] = [
         ("connect", Event::Connect(&client), "C", 1, 1 << 12),
@@ -121,7 +121,7 @@ fn old_filters_are_told_what_they_know() {
 
 #[test]
 fn decisions_stand_as_long_as_they_are_about() {
-    let client = Client { name: "x".into(), address: None };
+    let client = Client { name: "x".into(), address: ([127, 0, 0, 1], 0).into() };
     let to = ["<a@b>".to_owned()];
     let (mail, rcpt) = (Event::Mail(&to), Event::Rcpt(&to));
     let connect = Event::Connect(&client);
@@ -200,7 +200,7 @@ fn changes_of_one_message_are_bounded() {
 
 #[test]
 fn a_connection_goes_to_another_client_where_that_is_known() {
-    let client = Client { name: "x".into(), address: None };
+    let client = Client { name: "x".into(), address: ([127, 0, 0, 1], 0).into() };
     for (version, answer, want, then) in [
         (6, CONTINUE, true, "K"),
         (4, CONTINUE, false, ""),
