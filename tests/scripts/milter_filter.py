@@ -59,6 +59,8 @@ class Filter(Milter.Base):
         return ANSWERS.get(verb, Milter.CONTINUE)
 
     def negotiate(self, opts):
+        with LOCK, open(EVENTS, "a", encoding="utf-8") as file:
+            file.write('{"event": "negotiate"}\n')
         if "symlist" in MODES:
             # The method of the class hands on octets, which the one below it does not take (1.0.5).
             self._ctx.setsymlist(Milter.M_CONNECT, "j {own}")

@@ -61,10 +61,16 @@ impl PythonMilter {
         text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect()
     }
 
-    /// The names of the events, without headers.
+    /// The names of the events, without headers and the beginnings of connections.
     pub fn names(&self) -> Vec<String> {
         let name = |event: &Value| event["event"].as_str().map(str::to_owned);
-        self.events().iter().filter_map(name).filter(|name| name != "header").collect()
+        let is_shown = |name: &String| name != "header" && name != "negotiate";
+        self.events().iter().filter_map(name).filter(is_shown).collect()
+    }
+
+    /// Connections that it has taken so far.
+    pub fn connections(&self) -> usize {
+        self.events().iter().filter(|event| event["event"] == "negotiate").count()
     }
 
     /// Forgets what it was told.

@@ -20,6 +20,8 @@ pub struct Talk {
     awaited: Option<Told>,
     /// Further events of this command are not wanted.
     skipped: Option<u8>,
+    /// The last it said is that a message, shown as a whole, may go on.
+    is_at_rest: bool,
     /// Changes of the message at hand, and their octets.
     changes: (usize, usize),
 }
@@ -104,6 +106,7 @@ impl Talk {
         }
         let manner = event.manner();
         let is_end = matches!(event, Event::EndOfMessage);
+        self.is_at_rest = false;
         if self.skipped != Some(manner.command) {
             self.skipped = None;
         }
@@ -170,6 +173,7 @@ impl Talk {
         };
         self.awaited = None;
         if told.is_end {
+            self.is_at_rest = decision == Decision::Continue;
             self.end_message();
         }
         Ok(Heard::Decided(decision))
@@ -197,18 +201,15 @@ impl Talk {
         put_bare(out, QUIT);
     }
 
-    /// The client has gone, and the connection is for another one. `false`: the filter knows nothing of
-    /// that, and nothing was written.
+    /// The client has gone, and the connection is for another one. `false`: that cannot be said to the
+    /// filter now, and nothing was written. libmilter takes it behind a message that may go on, and
+    /// nowhere else: elsewhere it passes over this command and all that follows it in silence.
     pub fn quit_for_another(&mut self, out: &mut Vec<u8>) -> bool {
-        let knows = self.agreement.version >= KNOWS_QUIT_NC;
-        let is_clean = self.awaited.is_none() && self.standing != Standing::AcceptedClient;
-        if !knows || !is_clean || matches!(self.standing, Standing::RefusedClient(_)) {
-            return false;
+        let knows = self.agreement.version >= KNOWS_QUIT_NC && self.is_at_rest;
+        if knows {
+            put_bare(out, QUIT_NC);
         }
-        self.abort(out);
-        put_bare(out, QUIT_NC);
-        self.standing = Standing::Judging;
-        true
+        knows
     }
 
     fn end_message(&mut self) {

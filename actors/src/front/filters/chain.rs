@@ -12,7 +12,7 @@ use relais_spool::{Spool, SpoolError};
 use super::{
     FilterList,
     content::{Body, NewBody, ShowError, Shown},
-    filter::{Filter, Useless},
+    filter::{Filter, REUSE_PATIENCE, Useless},
 };
 use crate::metrics::MilterResult;
 
@@ -259,11 +259,16 @@ impl Asked {
         let patience = self.filter.patience.command;
         self.told_hello = 0;
         // A connection that has waited may have been closed meanwhile.
-        if let Some(mut idle) = self.filter.idle_link()
-            && let Ok(decision) = idle.ask(&event, macros, patience, no_change).await
-        {
-            self.link = Some(idle);
-            return Ok(decision);
+        if let Some(mut idle) = self.filter.idle_link() {
+            let patience = patience.min(REUSE_PATIENCE);
+            match idle.ask(&event, macros, patience, no_change).await {
+                Ok(decision) => {
+                    self.link = Some(idle);
+                    return Ok(decision);
+                }
+                Err(FilterError::TimedOut(_)) => self.filter.keep_no_links(),
+                Err(_closed) => {}
+            }
         }
         let mut link = self.filter.connect().await.inspect_err(|_useless| self.drop_link())?;
         match link.ask(&event, macros, patience, no_change).await {

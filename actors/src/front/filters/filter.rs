@@ -1,7 +1,10 @@
 //! One filter: where it is, whether it answers, and connections that wait for another client.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -26,6 +29,8 @@ pub(crate) struct Filter {
     cooldown: Mutex<Cooldown>,
     /// Connections that clients have left, and since when.
     idle: Mutex<Vec<(Link, Instant)>>,
+    /// It has not answered on one of these.
+    is_deaf_to_others: AtomicBool,
 }
 
 /// A filter is of no use for now: mail meets `on_error`.
@@ -52,6 +57,7 @@ impl Filter {
             meter,
             cooldown: Mutex::default(),
             idle: Mutex::default(),
+            is_deaf_to_others: AtomicBool::new(false),
         })
     }
 
@@ -66,6 +72,13 @@ impl Filter {
 
     pub(super) fn meter(&self) -> MilterMeter {
         self.meter.clone()
+    }
+
+    /// It has not answered on a connection that another client has left: it gets no such any more.
+    pub(super) fn keep_no_links(&self) {
+        self.is_deaf_to_others.store(true, Ordering::Relaxed);
+        locked(&self.idle).clear();
+        info!(milter = &*self.name, "the filter wants a connection for each client");
     }
 
     /// A connection that another client has left.
@@ -131,6 +144,9 @@ impl Filter {
 
     /// A client has gone: its connection waits for another one, or ends.
     pub(super) async fn leave(&self, link: Link) {
+        if self.is_deaf_to_others.load(Ordering::Relaxed) {
+            return link.quit().await;
+        }
         let ended = match link.free().await {
             Ok(link) => {
                 let mut idle = locked(&self.idle);
@@ -179,3 +195,5 @@ const NOT_AT_ALL: Reply = Reply::new(550, Enhanced(5, 5, 0), "Service unavailabl
 /// Connections to one filter that wait for another client.
 const MOST_IDLE: usize = 8;
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
+/// How long a filter may take to answer on a connection that another client has left.
+pub(super) const REUSE_PATIENCE: Duration = Duration::from_secs(5);

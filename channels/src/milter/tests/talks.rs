@@ -200,17 +200,23 @@ fn changes_of_one_message_are_bounded() {
 
 #[test]
 fn a_connection_goes_to_another_client_where_that_is_known() {
-    let client = Client { name: "x".into(), address: ([127, 0, 0, 1], 0).into() };
-    for (version, answer, want, then) in [
-        (6, CONTINUE, true, "K"),
-        (4, CONTINUE, false, ""),
-        (6, ACCEPT, false, ""),
-        (6, REJECT, false, ""),
-    ] {
+    let to = ["<a@b>".to_owned()];
+    let (mail, end) = (Event::Mail(&to), Event::EndOfMessage);
+    let rows: [(u32, &[(&Event<'_>, _)], bool); 6] = [
+        (6, &[(&mail, CONTINUE), (&end, CONTINUE)], true),
+        (4, &[(&mail, CONTINUE), (&end, CONTINUE)], false),
+        (6, &[(&mail, CONTINUE), (&end, ACCEPT)], false),
+        (6, &[(&mail, CONTINUE), (&end, REJECT)], false),
+        (6, &[(&mail, CONTINUE), (&end, CONTINUE), (&mail, CONTINUE)], false),
+        (6, &[], false),
+    ];
+    for (version, events, want) in rows {
         let mut play = Play::new(version, 0);
-        play.play(&Event::Connect(&client), answer);
-        assert_eq!(play.talk.quit_for_another(&mut play.out), want);
-        assert_eq!(commands(&mut play.out), then);
+        for (event, answer) in events {
+            play.play(event, *answer);
+        }
+        assert_eq!(play.talk.quit_for_another(&mut play.out), want, "{version} {events:?}");
+        assert_eq!(commands(&mut play.out), if want { "K" } else { "" });
     }
     let mut play = Play::new(6, 0);
     play.play(&Event::Mail(&["<>".to_owned()]), CONTINUE);
