@@ -63,7 +63,7 @@ impl ForeignFilter {
             socket.display(),
             keys = keys.display(),
         );
-        // What comes from inside is signed and not verified.
+        // Mail from inside is signed and not verified.
         let text = if mode == "v" { text.replace("127.0.0.1", "192.0.2.1") } else { text };
         let config = folder.path().join("opendkim.conf");
         fs::write(&config, text).expect("a configuration");
@@ -110,7 +110,11 @@ impl ForeignFilter {
 
     #[track_caller]
     fn wait(&self, what: &str, listens: impl FnMut() -> bool) {
-        eventually(&format!("{what} listens, see {:?}", self.folder.path()), START, listens);
+        eventually(
+            &format!("{what} listens, see {}", self.folder.path().display()),
+            START,
+            listens,
+        );
     }
 }
 
@@ -133,7 +137,7 @@ fn spawn(command: &mut Command) -> Child {
 }
 
 fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    octets.iter().fold(String::new(), |text, octet| text + &format!("{octet:02x}"))
 }
 
 /// The test file of EICAR, in two parts: this file is to be no virus.

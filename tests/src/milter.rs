@@ -55,7 +55,7 @@ impl PythonMilter {
         self.folder.path().join("filter.sock")
     }
 
-    /// What it was told so far, in order: `{event, what, macros}`.
+    /// The events that it was told of, in order: `{event, what, macros}`.
     pub fn events(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.folder.path().join("events")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect()

@@ -378,7 +378,7 @@ fn a_filter_sees_what_those_before_it_changed() {
     let last = two.events().pop().unwrap();
     assert_eq!(last["what"], serde_json::json!(["short\r\n".len(), 1]), "the body, too");
     assert!(messages(&instance, "alice", 1)[0].contains("X-Seen: first\r\nReceived"));
-    // What the first refuses, the second does not hear of.
+    // The second does not hear of mail that the first refuses.
     two.forget();
     client.ask("MAIL FROM:<mail-reject@c.test>").expect(550);
     assert!(two.names().is_empty());

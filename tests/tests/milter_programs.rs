@@ -86,7 +86,7 @@ fn opendkim_signs_and_another_verifies_what_it_signed() {
         }
         client.ask("QUIT").expect(221);
     }
-    // What is stored holds as it is, too: another one looks at it.
+    // The stored copies hold as they are, too: another engine looks at them.
     let (another, _running) = engine(&[("verify", &verifier)]);
     let mut client = Dialogue::open(another.settings.smtp);
     for message in messages(&instance, 4) {
@@ -96,14 +96,14 @@ fn opendkim_signs_and_another_verifies_what_it_signed() {
         assert!(is_verified(&message), "{message}");
         let results = message.find("Authentication-Results: ").expect("a result");
         assert!(results < own, "what comes later stands above: {message}");
-        client.message(SENDER, &[ALICE], message[own..].as_bytes()).expect(250);
+        client.message(SENDER, &[ALICE], &message.as_bytes()[own..]).expect(250);
     }
     assert!(messages(&another, 4).iter().all(|message| is_verified(message)));
     let forged = content("forged", "hello");
     let signature = messages(&instance, 4).remove(0);
     let own = signature.find("DKIM-Signature: ").expect("a signature");
     let end = own + signature[own..].find("\r\nFrom: ").expect("the next field") + 2;
-    let forged = [signature[own..end].as_bytes(), &forged].concat();
+    let forged = [&signature.as_bytes()[own..end], &forged].concat();
     client.message(SENDER, &[ALICE], &forged).expect(250);
     let failed = |message: &String| message.contains("Subject: forged") && !is_verified(message);
     assert!(messages(&another, 5).iter().any(failed), "it does look");

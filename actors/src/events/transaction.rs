@@ -786,6 +786,7 @@ mod tests {
                 size: 0,
                 reply: &reply,
                 user: "",
+                filter: "",
             }
             .emit(metrics);
             RecipientsRefused {
@@ -796,6 +797,7 @@ mod tests {
                 size: 10,
                 reply: &reply,
                 user: "",
+                filter: "",
             }
             .emit(metrics);
         });
@@ -803,6 +805,45 @@ mod tests {
         assert!(lines[0].contains("from=<>|to=<x?[2J@example.org>|"), "{}", lines[0]);
         assert!(lines[1].contains("to=<a@b>,<c??@d>,<e@f>|size=10|"), "{}", lines[1]);
         assert_eq!(tally(&metrics, "tcp_local", Event::Rejected), (2, 4, 10));
+    }
+
+    #[test]
+    fn mail_that_filters_refuse_or_throw_away_names_the_filter() {
+        let refused = Reply::new(550, Enhanced(5, 7, 1), "spam");
+        let taken = Reply::new(250, Enhanced(2, 0, 0), "queued as 0000000000001");
+        let (lines, metrics) = lines(|metrics| {
+            let refused = RecipientsRefused {
+                client: "a [192.0.2.1]",
+                source_channel: "tcp_local",
+                sender: "a@b",
+                recipients: &["c@d"],
+                size: 10,
+                reply: &refused,
+                user: "",
+                filter: "",
+            };
+            refused.emit(metrics);
+            RecipientsRefused { filter: "rspamd", ..refused }.emit(metrics);
+            MessageDiscarded {
+                id: MessageId(1),
+                client: "a [192.0.2.1]",
+                source_channel: "tcp_local",
+                sender: "a@b",
+                recipients: &["c@d", "e@f"],
+                size: 10,
+                reply: &taken,
+                why: "a filter threw it away",
+                user: "",
+                filter: "rspamd",
+            }
+            .emit(metrics);
+        });
+        assert!(!lines[0].contains("filter="), "{}", lines[0]);
+        assert!(lines[1].starts_with("action=J|") && lines[1].contains("filter=rspamd"));
+        assert!(lines[2].starts_with("action=Z|id=0000000000001|"), "{}", lines[2]);
+        assert!(lines[2].contains("to=<c@d>,<e@f>|") && lines[2].contains("filter=rspamd"));
+        assert_eq!(tally(&metrics, "tcp_local", Event::Rejected), (2, 2, 20));
+        assert_eq!(tally(&metrics, "tcp_local", Event::Deleted), (1, 2, 10));
     }
 
     #[test]
@@ -826,6 +867,7 @@ mod tests {
                 size: 10,
                 reply: &reply,
                 user: "",
+                filter: "",
             };
             let (lines, metrics) = lines(|metrics| refused.emit(metrics));
             assert!(lines[0].contains(&format!("{want}|size=10|")), "{recipients}: {}", lines[0]);

@@ -495,17 +495,15 @@ impl SmtpIntake {
         size: u64,
         reply: &Reply,
     ) {
-        self.refused_record(from, recipients, size, reply, "").emit(&self.side.metrics);
+        self.refused_record(from, recipients, size, reply).emit(&self.side.metrics);
     }
 
-    /// `filter`: the filter that refuses; empty when we do.
     fn refused_record<'a>(
         &'a self,
         from: Option<&'a MailFrom>,
         recipients: &'a [&'a str],
         size: u64,
         reply: &'a Reply,
-        filter: &'a str,
     ) -> RecipientsRefused<'a> {
         RecipientsRefused {
             client: &self.client_text,
@@ -515,11 +513,11 @@ impl SmtpIntake {
             size,
             reply,
             user: self.user(),
-            filter,
+            filter: "",
         }
     }
 
-    /// What the ways of its recipients make of its header.
+    /// The forms that the ways of its recipients ask for.
     fn forms_of_ways(&self) -> Option<HeaderForms> {
         let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
         let mail = FormedMail {

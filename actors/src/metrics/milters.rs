@@ -41,7 +41,7 @@ pub struct MilterStatus {
     pub requests: Vec<(String, u64)>,
 }
 
-/// What came of asking a filter about a message, a client or a recipient; the label `result`.
+/// The outcome of asking a filter about a message, a client or a recipient; the label `result`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MilterResult {
     /// It took the message.

@@ -1,22 +1,23 @@
-//! What the server offers a filter, and what the filter makes of it.
+//! The offer to a filter, and the filter's answer to it.
 
 use super::{
-    answer::Breach,
+    breach::Breach,
     frames::put_frame,
-    macros::{Stage, is_macro_name},
+    packet_reader::PacketReader,
+    stage::{MacroStage, is_macro_name},
 };
 
-/// What a filter and we have agreed on.
+/// The terms that a filter and we have agreed on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Agreement {
     /// 2 to 6.
     pub version: u32,
     /// Changes that it may ask for (`SMFIF_*`).
     pub(super) actions: u32,
-    /// What it wants, and does not want, to be told and to answer (`SMFIP_*`).
+    /// Events that it wants, and does not want, to be told and to answer (`SMFIP_*`).
     pub(super) protocol: u32,
     /// Macros that it asked for at a stage, in place of the usual ones.
-    pub(super) lists: Vec<(Stage, Vec<String>)>,
+    pub(super) lists: Vec<(MacroStage, Vec<String>)>,
 }
 
 /// The packet that a connection begins with.
@@ -34,7 +35,7 @@ impl Agreement {
         if command != OPTNEG {
             return Err(Breach::Unexpected(command));
         }
-        let mut words = Words(data);
+        let mut words = PacketReader(data);
         let (version, actions, protocol) = (words.next()?, words.next()?, words.next()?);
         if !(OLDEST..=VERSION).contains(&version) {
             return Err(Breach::Version(version));
@@ -43,13 +44,13 @@ impl Agreement {
             return Err(Breach::Actions(actions));
         }
         let lists = read_lists(words.0)?;
-        // What a version does not know, its filters are not told (mfapi.h), whatever they say.
+        // Filters of a version are not told what it does not know (mfapi.h), whatever they say.
         let unknown = match version {
             2 => NO_UNKNOWN | NO_DATA,
             3 => NO_DATA,
             _ => 0,
         };
-        // Whatever was not offered is not agreed on.
+        // Nothing is agreed on that was not offered.
         let protocol = protocol & (PROTOCOL | NO_UNKNOWN) | unknown;
         Ok(Self { version, actions, protocol, lists })
     }
@@ -79,45 +80,26 @@ impl Agreement {
     }
 
     /// The macros that it wants at a stage, where it has said so.
-    pub(super) fn list(&self, stage: Stage) -> Option<&[String]> {
+    pub(super) fn list(&self, stage: MacroStage) -> Option<&[String]> {
         let (_, names) = self.lists.iter().find(|(its, _)| *its == stage)?;
         Some(names)
     }
 }
 
 /// `SETSYMLIST`: a stage and the names of its macros, several times. Stages that nobody knows pass.
-fn read_lists(data: &[u8]) -> Result<Vec<(Stage, Vec<String>)>, Breach> {
-    let (mut words, mut lists) = (Words(data), Vec::new());
+fn read_lists(data: &[u8]) -> Result<Vec<(MacroStage, Vec<String>)>, Breach> {
+    let (mut words, mut lists) = (PacketReader(data), Vec::new());
     while !words.0.is_empty() {
         let stage = words.next()?;
         let names = words.text()?;
         let names = names.split(|c| b" ,\t".contains(c)).filter(|name| is_macro_name(name));
         let names: Vec<_> = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        if let Some(stage) = Stage::of(stage) {
+        if let Some(stage) = MacroStage::of(stage) {
             lists.retain(|(its, _)| *its != stage);
             lists.push((stage, names));
         }
     }
     Ok(lists)
-}
-
-/// Numbers and texts of a packet.
-pub(super) struct Words<'a>(pub(super) &'a [u8]);
-
-impl<'a> Words<'a> {
-    pub(super) fn next(&mut self) -> Result<u32, Breach> {
-        let (word, rest) = self.0.split_first_chunk::<4>().ok_or(Breach::CutShort)?;
-        self.0 = rest;
-        Ok(u32::from_be_bytes(*word))
-    }
-
-    /// Octets up to a NUL.
-    pub(super) fn text(&mut self) -> Result<&'a [u8], Breach> {
-        let end = memchr::memchr(0, self.0).ok_or(Breach::CutShort)?;
-        let (text, rest) = self.0.split_at(end);
-        self.0 = &rest[1..];
-        Ok(text)
-    }
 }
 
 pub(super) const OPTNEG: u8 = b'O';

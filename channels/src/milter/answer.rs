@@ -1,9 +1,9 @@
-//! What a filter answers, checked.
+//! Answers of filters, checked.
 
 use super::{
     agreement::{Agreement, QUARANTINE, SKIP},
-    change::Change,
-    frames::BadFrame,
+    breach::Breach,
+    change::FilterChange,
 };
 use crate::{
     mail::{Enhanced, Reply},
@@ -12,7 +12,7 @@ use crate::{
 
 /// An answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum FilterAnswer {
     Continue,
     Accept,
     Discard,
@@ -24,60 +24,10 @@ pub(super) enum Answer {
     Refuse(Reply),
     /// Keep it for an operator, for this reason.
     Quarantine(String),
-    Change(Change),
+    Change(FilterChange),
 }
 
-/// A filter said what it may not say.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Breach {
-    /// Its packets are none.
-    #[error(transparent)]
-    Frame(#[from] BadFrame),
-    /// A packet ends before what it holds.
-    #[error("a packet of the filter is cut short")]
-    CutShort,
-    /// A packet holds more than its command takes.
-    #[error("a packet '{}' of the filter holds too much", .0.escape_ascii())]
-    TooMuch(u8),
-    /// An answer that nobody knows, or not at this point.
-    #[error("the filter answered '{}', which has no meaning here", .0.escape_ascii())]
-    Unexpected(u8),
-    /// An answer that nobody asked for.
-    #[error("the filter said more than it was asked")]
-    Unasked,
-    /// Not 2 to 6.
-    #[error("the filter speaks version {0} of the protocol")]
-    Version(u32),
-    /// Changes that nobody offered.
-    #[error("the filter wants changes that do not exist (0x{0:x})")]
-    Actions(u32),
-    /// Changes that it did not announce.
-    #[error("the filter asks for a change ('{}') that it did not announce", .0.escape_ascii())]
-    NotAgreed(u8),
-    /// A reply that is none, or is not one of 400 to 599.
-    #[error("the filter's reply is not one of 4xx or 5xx")]
-    Reply,
-    /// The name of a header field.
-    #[error("the filter gave a header a name that none may have")]
-    HeaderName,
-    /// A number below zero.
-    #[error("the filter counts headers below zero")]
-    Index,
-    /// An address.
-    #[error("the filter gave an address that is none")]
-    Address,
-    /// A parameter of an address.
-    #[error("the filter gave an address a parameter that is none")]
-    Parameter,
-    /// It asks for more changes than one message may have.
-    #[error("the filter asks for too many changes of one message")]
-    TooManyChanges,
-    /// The body that it wrote is larger than a message may be.
-    #[error("the body that the filter wrote is too large")]
-    BodyTooLarge,
-}
-
-impl Answer {
+impl FilterAnswer {
     pub(super) fn of(command: u8, data: &[u8], agreement: &Agreement) -> Result<Self, Breach> {
         let bare = match command {
             b'c' => Self::Continue,
@@ -94,7 +44,7 @@ impl Answer {
             }
             b'q' => return Err(Breach::NotAgreed(command)),
             _ => {
-                let change = Change::of(command, data, agreement)?;
+                let change = FilterChange::of(command, data, agreement)?;
                 return change.map(Self::Change).ok_or(Breach::Unexpected(command));
             }
         };

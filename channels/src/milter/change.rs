@@ -3,15 +3,16 @@
 use super::{
     agreement::{
         ADD_HEADERS, ADD_RECIPIENTS, ADD_RECIPIENTS_ARGS, Agreement, CHANGE_BODY, CHANGE_HEADERS,
-        CHANGE_SENDER, DELETE_RECIPIENTS, Words,
+        CHANGE_SENDER, DELETE_RECIPIENTS,
     },
-    answer::Breach,
+    breach::Breach,
+    packet_reader::PacketReader,
 };
 use crate::mail::{Address, Notify, OriginalRecipient, Return, ReversePath, xtext};
 
 /// One change.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Change {
+pub enum FilterChange {
     /// A field, `Name: text` and CRLF, behind all others.
     AddHeader(Vec<u8>),
     /// A field before the one that has so many before it.
@@ -61,7 +62,7 @@ pub struct NewSender {
     pub ignored: String,
 }
 
-impl Change {
+impl FilterChange {
     /// Reads a change; `None`: the command is none.
     pub(super) fn of(
         command: u8,
@@ -84,7 +85,7 @@ impl Change {
         if agreement.actions & needed == 0 {
             return Err(Breach::NotAgreed(command));
         }
-        let mut words = Words(data);
+        let mut words = PacketReader(data);
         let change = match command {
             b'h' => Self::AddHeader(read_field(&mut words, agreement)?),
             b'i' => {
@@ -170,7 +171,7 @@ impl NewSender {
     }
 }
 
-/// Words of ESMTP: the word, its name in capitals, its value.
+/// Parameters of ESMTP: the word, its name in capitals, its value.
 fn parameters_of(text: &[u8]) -> impl Iterator<Item = (&[u8], Vec<u8>, &[u8])> {
     let words = text.split(|c| *c == b' ').filter(|word| !word.is_empty());
     words.map(|word| {
@@ -203,7 +204,7 @@ fn position(number: u32) -> Result<usize, Breach> {
     i32::try_from(number).ok().and_then(|number| usize::try_from(number).ok()).ok_or(Breach::Index)
 }
 
-fn read_field(words: &mut Words<'_>, agreement: &Agreement) -> Result<Vec<u8>, Breach> {
+fn read_field(words: &mut PacketReader<'_>, agreement: &Agreement) -> Result<Vec<u8>, Breach> {
     let (name, text) = (words.text()?, words.text()?);
     check_name(name)?;
     Ok(field(name, text, agreement))

@@ -1,4 +1,4 @@
-//! What a filter is told, as octets.
+//! Commands to filters, as octets.
 
 use std::net::SocketAddr;
 
@@ -8,12 +8,12 @@ use super::{
         NR_BODY, NR_CONNECT, NR_DATA, NR_EOH, NR_HEADER, NR_HELO, NR_MAIL, NR_RCPT,
     },
     frames::put_frame,
-    macros::Stage,
+    stage::MacroStage,
 };
 
-/// What happens in a session.
+/// An event in a session.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub enum FilterEvent<'a> {
     /// A client has connected.
     Connect(&'a Client),
     /// It said this name in HELO or EHLO.
@@ -47,25 +47,25 @@ pub struct Client {
 pub(super) struct Manner {
     pub(super) command: u8,
     /// The macros that go before it.
-    pub(super) stage: Option<Stage>,
+    pub(super) stage: Option<MacroStage>,
     /// The flag that says that the filter does not want it.
     unwanted: u32,
     /// The flag that says that the filter does not answer it.
     unanswered: u32,
 }
 
-impl Event<'_> {
+impl FilterEvent<'_> {
     pub(super) fn manner(&self) -> Manner {
         let (command, stage, unwanted, unanswered) = match self {
-            Self::Connect(_) => (b'C', Some(Stage::Connect), NO_CONNECT, NR_CONNECT),
-            Self::Helo(_) => (b'H', Some(Stage::Helo), NO_HELO, NR_HELO),
-            Self::Mail(_) => (b'M', Some(Stage::Mail), NO_MAIL, NR_MAIL),
-            Self::Rcpt(_) => (b'R', Some(Stage::Rcpt), NO_RCPT, NR_RCPT),
-            Self::Data => (b'T', Some(Stage::Data), NO_DATA, NR_DATA),
+            Self::Connect(_) => (b'C', Some(MacroStage::Connect), NO_CONNECT, NR_CONNECT),
+            Self::Helo(_) => (b'H', Some(MacroStage::Helo), NO_HELO, NR_HELO),
+            Self::Mail(_) => (b'M', Some(MacroStage::Mail), NO_MAIL, NR_MAIL),
+            Self::Rcpt(_) => (b'R', Some(MacroStage::Rcpt), NO_RCPT, NR_RCPT),
+            Self::Data => (b'T', Some(MacroStage::Data), NO_DATA, NR_DATA),
             Self::Header(..) => (b'L', None, NO_HEADERS, NR_HEADER),
-            Self::EndOfHeader => (b'N', Some(Stage::EndOfHeader), NO_EOH, NR_EOH),
+            Self::EndOfHeader => (b'N', Some(MacroStage::EndOfHeader), NO_EOH, NR_EOH),
             Self::Body(_) => (b'B', None, NO_BODY, NR_BODY),
-            Self::EndOfMessage => (b'E', Some(Stage::EndOfMessage), 0, 0),
+            Self::EndOfMessage => (b'E', Some(MacroStage::EndOfMessage), 0, 0),
         };
         Manner { command, stage, unwanted, unanswered }
     }
@@ -106,8 +106,8 @@ impl Manner {
     /// Whether filters of this version may be sent its macros.
     pub(super) fn has_macros(&self, agreement: &Agreement) -> bool {
         match self.stage {
-            Some(Stage::Data) => agreement.version >= 4,
-            Some(Stage::EndOfHeader) => agreement.version >= 6,
+            Some(MacroStage::Data) => agreement.version >= 4,
+            Some(MacroStage::EndOfHeader) => agreement.version >= 6,
             stage => stage.is_some(),
         }
     }

@@ -1,6 +1,6 @@
 //! The changes of a filter carried out on a header.
 
-use super::{answer::Breach, change::Change};
+use super::{breach::Breach, change::FilterChange};
 use crate::mail::{fields, named};
 
 /// A header, field by field. The first of its fields may be ours: filters do not see those and cannot
@@ -41,13 +41,13 @@ impl EditedHeader {
     }
 
     /// Carries out a change of the header; others leave it as it is.
-    pub fn apply(&mut self, change: Change) -> Result<(), Breach> {
+    pub fn apply(&mut self, change: FilterChange) -> Result<(), Breach> {
         match change {
-            Change::AddHeader(field) => self.insert(self.fields.len(), field),
-            Change::InsertHeader(index, field) => {
+            FilterChange::AddHeader(field) => self.insert(self.fields.len(), field),
+            FilterChange::InsertHeader(index, field) => {
                 self.insert(index.min(self.fields.len()), field);
             }
-            Change::ChangeHeader { name, nth, field } => {
+            FilterChange::ChangeHeader { name, nth, field } => {
                 let mut same = self.fields.iter().enumerate().filter(|(_, its)| its.has(&name));
                 let found = same.nth(nth - 1).map(|(at, _)| at);
                 match (found, field) {
@@ -61,10 +61,10 @@ impl EditedHeader {
                     (None, None) => {}
                 }
             }
-            Change::ReplaceBody(_)
-            | Change::AddRecipient(_)
-            | Change::DeleteRecipient(_)
-            | Change::ChangeSender(_) => {}
+            FilterChange::ReplaceBody(_)
+            | FilterChange::AddRecipient(_)
+            | FilterChange::DeleteRecipient(_)
+            | FilterChange::ChangeSender(_) => {}
         }
         if self.octets > HEADER_ROOM { Err(Breach::TooManyChanges) } else { Ok(()) }
     }

@@ -9,16 +9,16 @@ use tokio::{
 };
 
 use super::{
-    answer::Breach,
-    command::Event,
+    breach::Breach,
+    command::FilterEvent,
     frames::Frames,
     macros::Macros,
     talk::{Decision, Heard, Talk},
 };
 
 /// A connection to a filter.
-pub struct Link {
-    stream: Box<dyn Stream>,
+pub struct FilterLink {
+    stream: Box<dyn FilterStream>,
     talk: Talk,
     frames: Frames,
     /// Octets that are still to be written.
@@ -29,7 +29,7 @@ pub struct Link {
 
 /// How long a filter may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct FilterPatience {
     /// To take a connection, and to say what it wants.
     pub connect: Duration,
     /// To take and to answer a command.
@@ -53,8 +53,8 @@ pub enum FilterError {
     Breach(#[from] Breach),
 }
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+pub(super) trait FilterStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> FilterStream for S {}
 
 impl FilterError {
     /// The filter as a whole seems to be away, and not only this connection.
@@ -63,11 +63,11 @@ impl FilterError {
     }
 }
 
-impl Link {
+impl FilterLink {
     /// Connects to a TCP socket, `host:port`, and negotiates.
     pub async fn to_host(
         host: (&str, u16),
-        patience: Patience,
+        patience: FilterPatience,
         fixed: Macros,
     ) -> Result<Self, FilterError> {
         let connect = async {
@@ -82,7 +82,7 @@ impl Link {
     /// Connects to a UNIX socket and negotiates.
     pub async fn to_socket(
         path: &Path,
-        patience: Patience,
+        patience: FilterPatience,
         fixed: Macros,
     ) -> Result<Self, FilterError> {
         let connect = async {
@@ -93,8 +93,8 @@ impl Link {
     }
 
     pub(super) async fn negotiate(
-        stream: Box<dyn Stream>,
-        patience: Patience,
+        stream: Box<dyn FilterStream>,
+        patience: FilterPatience,
         fixed: Macros,
     ) -> Result<Self, FilterError> {
         let mut link =
@@ -119,7 +119,7 @@ impl Link {
     /// before that: quarantine and, at the end of a message, changes.
     pub async fn ask<E, F>(
         &mut self,
-        event: &Event<'_>,
+        event: &FilterEvent<'_>,
         macros: &Macros,
         patience: Duration,
         mut changed: F,
@@ -129,7 +129,7 @@ impl Link {
         F: AsyncFnMut(Heard) -> Result<(), E>,
     {
         if let Some(decision) = self.talk.tell(event, (macros, &self.fixed), &mut self.out) {
-            // What needs no answer may wait for what does.
+            // An event without an answer may wait for one that has one.
             if self.out.len() >= FLUSH_AT {
                 self.flush(patience).await?;
             }
@@ -204,8 +204,8 @@ impl Link {
 
 async fn limited(
     patience: Duration,
-    connect: impl Future<Output = Result<Link, FilterError>>,
-) -> Result<Link, FilterError> {
+    connect: impl Future<Output = Result<FilterLink, FilterError>>,
+) -> Result<FilterLink, FilterError> {
     timeout(patience, connect).await.unwrap_or(Err(FilterError::TimedOut(patience)))
 }
 

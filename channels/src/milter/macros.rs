@@ -1,73 +1,10 @@
 //! Macros: names and values that go along with a command, as sendmail has them.
 
-use super::{agreement::Agreement, frames::put_frame};
-
-/// A point of a session that has macros of its own.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Stage {
-    /// The connection.
-    Connect,
-    /// HELO or EHLO.
-    Helo,
-    /// MAIL.
-    Mail,
-    /// RCPT.
-    Rcpt,
-    /// DATA.
-    Data,
-    /// The end of the message.
-    EndOfMessage,
-    /// The end of the header.
-    EndOfHeader,
-}
+use super::{agreement::Agreement, frames::put_frame, stage::MacroStage};
 
 /// Values by name. A name is a letter, or stands in braces: `i`, `{client_addr}`.
 #[derive(Clone, Debug, Default)]
 pub struct Macros(Vec<(String, String)>);
-
-impl Stage {
-    /// By its number in mfapi.h.
-    pub(super) fn of(number: u32) -> Option<Self> {
-        Some(match number {
-            0 => Self::Connect,
-            1 => Self::Helo,
-            2 => Self::Mail,
-            3 => Self::Rcpt,
-            4 => Self::Data,
-            5 => Self::EndOfMessage,
-            6 => Self::EndOfHeader,
-            _ => return None,
-        })
-    }
-
-    /// The macros that a filter gets which asks for none: those of Postfix, and the client at once.
-    fn usual(self) -> &'static [&'static str] {
-        match self {
-            Self::Connect => &[
-                "j",
-                "{daemon_name}",
-                "{daemon_addr}",
-                "{daemon_port}",
-                "v",
-                "_",
-                "{client_addr}",
-                "{client_name}",
-                "{client_port}",
-                "{client_ptr}",
-            ],
-            Self::Helo => &["{tls_version}", "{cipher}", "{cipher_bits}"],
-            Self::Mail => &["i", "{auth_type}", "{auth_authen}", "{mail_addr}"],
-            Self::Rcpt => &["i", "{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}"],
-            Self::Data | Self::EndOfMessage | Self::EndOfHeader => &["i"],
-        }
-    }
-
-    fn is_usual_anywhere(name: &str) -> bool {
-        [Self::Connect, Self::Helo, Self::Mail, Self::Rcpt]
-            .iter()
-            .any(|stage| stage.usual().contains(&name))
-    }
-}
 
 impl Macros {
     /// Sets a value, in place of one before.
@@ -102,7 +39,7 @@ impl Macros {
     pub(super) fn put(
         &self,
         out: &mut Vec<u8>,
-        (stage, command): (Stage, u8),
+        (stage, command): (MacroStage, u8),
         agreement: &Agreement,
         fixed: &Self,
     ) {
@@ -114,8 +51,8 @@ impl Macros {
             Some(names) => names.iter().for_each(|name| add(self.known_as(fixed, name))),
             None => stage.usual().iter().for_each(|name| add(name)),
         }
-        if stage == Stage::Connect && agreement.list(stage).is_none() {
-            let others = fixed.0.iter().filter(|(name, _)| !Stage::is_usual_anywhere(name));
+        if stage == MacroStage::Connect && agreement.list(stage).is_none() {
+            let others = fixed.0.iter().filter(|(name, _)| !MacroStage::is_usual_anywhere(name));
             others.for_each(|(name, _)| add(name));
         }
         if found.is_empty() {
@@ -148,12 +85,6 @@ impl Macros {
     }
 }
 
-/// Whether this may be the name of a macro.
-pub(super) fn is_macro_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.len() <= MAX_NAME && name.iter().all(u8::is_ascii_graphic)
-}
-
 const MACRO: u8 = b'D';
 /// Behind a name and behind its value.
 const NULS: usize = 2;
-const MAX_NAME: usize = 64;

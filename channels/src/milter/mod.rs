@@ -2,17 +2,17 @@
 //! filters (`mfdef.h` and `mfapi.h` of libmilter).
 //!
 //! A [`Talk`] is one connection without its socket: it says which octets tell the filter of an
-//! [`Event`], whether an answer is to be waited for, and what an answer means. A [`Link`] gives it a
+//! [`FilterEvent`], whether an answer is to be waited for, and what an answer means. A [`FilterLink`] gives it a
 //! socket and a clock. Whatever a filter says is bounded and checked before it comes out of here: no
 //! header, address or reply of a filter can hold a line of its own, and a filter may change what it
 //! announced, when the protocol allows it, and nothing else.
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `agreement` | what was negotiated |
-//! | `answer`, `change` | what filters say, checked |
+//! | `agreement`, `stage` | what was negotiated |
+//! | `answer`, `change`, `breach` | what filters say, checked |
 //! | `command` | what filters are told, as octets |
-//! | `frames` | packets, cut out of a stream |
+//! | `frames`, `packet_reader` | packets, cut out of a stream, and what they hold |
 //! | `macros` | values that go along with commands |
 //! | `talk` | the state machine |
 //! | `link` | its socket and its clock |
@@ -21,6 +21,7 @@
 
 mod agreement;
 mod answer;
+mod breach;
 mod change;
 mod command;
 mod edit;
@@ -28,16 +29,19 @@ mod frames;
 mod link;
 mod macros;
 mod mend;
+mod packet_reader;
+mod stage;
 mod talk;
 
 pub use agreement::Agreement;
-pub use answer::Breach;
-pub use change::{Change, NewRecipient, NewSender};
-pub use command::{Client, Event};
+pub use breach::Breach;
+pub use change::{FilterChange, NewRecipient, NewSender};
+pub use command::{Client, FilterEvent};
 pub use edit::{EditedHeader, HEADER_ROOM};
-pub use link::{FilterError, Link, Patience};
-pub use macros::{Macros, Stage};
+pub use link::{FilterError, FilterLink, FilterPatience};
+pub use macros::Macros;
 pub use mend::Mender;
+pub use stage::MacroStage;
 pub use talk::{Decision, Heard, Talk};
 
 /// Octets of a body that one packet holds at most.

@@ -2,9 +2,10 @@
 
 use super::{
     agreement::{Agreement, put_offer},
-    answer::{Answer, Breach},
-    change::Change,
-    command::{ABORT, Event, QUIT, QUIT_NC, put_bare},
+    answer::FilterAnswer,
+    breach::Breach,
+    change::FilterChange,
+    command::{ABORT, FilterEvent, QUIT, QUIT_NC, put_bare},
     macros::Macros,
 };
 use crate::mail::Reply;
@@ -48,7 +49,7 @@ struct Told {
     is_end: bool,
 }
 
-/// What a filter decides.
+/// The decision of a filter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Decision {
     /// Go on.
@@ -61,7 +62,7 @@ pub enum Decision {
     Refuse(Reply),
 }
 
-/// What a packet of the filter means.
+/// The meaning of a packet of the filter.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Heard {
     /// It has decided.
@@ -70,8 +71,8 @@ pub enum Heard {
     Progress,
     /// Keep the message for an operator, for this reason. The decision is still to come.
     Quarantine(String),
-    /// Change the message. The decision is still to come.
-    Change(Change),
+    /// The message is to be changed. The decision is still to come.
+    Change(FilterChange),
 }
 
 impl Talk {
@@ -85,7 +86,7 @@ impl Talk {
         Ok(Self { agreement: Agreement::of(command, data)?, ..Self::default() })
     }
 
-    /// What was negotiated.
+    /// The terms of the conversation.
     pub fn agreement(&self) -> &Agreement {
         &self.agreement
     }
@@ -94,7 +95,7 @@ impl Talk {
     /// answer; `None`: the answer is to be [heard](Self::hear).
     pub fn tell(
         &mut self,
-        event: &Event<'_>,
+        event: &FilterEvent<'_>,
         (macros, fixed): (&Macros, &Macros),
         out: &mut Vec<u8>,
     ) -> Option<Decision> {
@@ -105,7 +106,7 @@ impl Talk {
             Standing::RefusedClient(reply) => return Some(Decision::Refuse(reply.clone())),
         }
         let manner = event.manner();
-        let is_end = matches!(event, Event::EndOfMessage);
+        let is_end = matches!(event, FilterEvent::EndOfMessage);
         self.is_at_rest = false;
         if self.skipped != Some(manner.command) {
             self.skipped = None;
@@ -113,7 +114,7 @@ impl Talk {
         if let Some(stage) = manner.stage.filter(|_| manner.has_macros(&self.agreement)) {
             macros.put(out, (stage, manner.command), &self.agreement, fixed);
         }
-        if let Event::Mail(_) = event {
+        if let FilterEvent::Mail(_) = event {
             self.is_in_message = true;
             self.changes = (0, 0);
         }
@@ -124,7 +125,7 @@ impl Talk {
         if !manner.is_answered(&self.agreement) {
             return Some(Decision::Continue);
         }
-        let is_of_client = matches!(event, Event::Connect(_) | Event::Helo(_));
+        let is_of_client = matches!(event, FilterEvent::Connect(_) | FilterEvent::Helo(_));
         self.awaited = Some(Told { command: manner.command, is_of_client, is_end });
         None
     }
@@ -132,10 +133,12 @@ impl Talk {
     /// The next packet of the filter, while an answer is awaited.
     pub fn hear(&mut self, command: u8, data: &[u8]) -> Result<Heard, Breach> {
         let Some(told) = self.awaited else { return Err(Breach::Unasked) };
-        let decision = match Answer::of(command, data, &self.agreement)? {
-            Answer::Progress => return Ok(Heard::Progress),
-            Answer::Quarantine(reason) if told.is_end => return Ok(Heard::Quarantine(reason)),
-            Answer::Change(change) if told.is_end => {
+        let decision = match FilterAnswer::of(command, data, &self.agreement)? {
+            FilterAnswer::Progress => return Ok(Heard::Progress),
+            FilterAnswer::Quarantine(reason) if told.is_end => {
+                return Ok(Heard::Quarantine(reason));
+            }
+            FilterAnswer::Change(change) if told.is_end => {
                 self.changes = (self.changes.0 + 1, self.changes.1 + change.size());
                 let is_too_much = self.changes.0 > MOST_CHANGES && !is_body(&change);
                 return if is_too_much || self.changes.1 > CHANGES_ROOM {
@@ -144,15 +147,17 @@ impl Talk {
                     Ok(Heard::Change(change))
                 };
             }
-            Answer::Change(_) | Answer::Quarantine(_) => return Err(Breach::Unexpected(command)),
-            Answer::Continue => Decision::Continue,
-            Answer::Skip => {
+            FilterAnswer::Change(_) | FilterAnswer::Quarantine(_) => {
+                return Err(Breach::Unexpected(command));
+            }
+            FilterAnswer::Continue => Decision::Continue,
+            FilterAnswer::Skip => {
                 self.skipped = Some(told.command);
                 Decision::Continue
             }
             // A client cannot be thrown away (mfapi.h); sendmail and Postfix go on, too.
-            Answer::Discard if told.is_of_client => Decision::Continue,
-            Answer::Accept => {
+            FilterAnswer::Discard if told.is_of_client => Decision::Continue,
+            FilterAnswer::Accept => {
                 self.standing = if told.is_of_client {
                     Standing::AcceptedClient
                 } else {
@@ -160,11 +165,11 @@ impl Talk {
                 };
                 Decision::Accept
             }
-            Answer::Discard => {
+            FilterAnswer::Discard => {
                 self.standing = Standing::AcceptedMessage;
                 Decision::Discard
             }
-            Answer::Refuse(reply) => {
+            FilterAnswer::Refuse(reply) => {
                 if told.is_of_client || reply.code == 421 {
                     self.standing = Standing::RefusedClient(reply.clone());
                 }
@@ -180,7 +185,7 @@ impl Talk {
     }
 
     /// Whether further events of this kind would not be told.
-    pub fn is_deaf_to(&self, event: &Event<'_>) -> bool {
+    pub fn is_deaf_to(&self, event: &FilterEvent<'_>) -> bool {
         let manner = event.manner();
         self.standing != Standing::Judging
             || self.skipped == Some(manner.command)
@@ -221,8 +226,8 @@ impl Talk {
     }
 }
 
-fn is_body(change: &Change) -> bool {
-    matches!(change, Change::ReplaceBody(_))
+fn is_body(change: &FilterChange) -> bool {
+    matches!(change, FilterChange::ReplaceBody(_))
 }
 
 /// Of one message, without the parts of a body.

@@ -5,9 +5,9 @@ mod links;
 mod talks;
 
 use super::{
-    Agreement, Breach, Change, Client, EditedHeader, Event, Macros, Mender, Stage,
+    Agreement, Breach, Client, EditedHeader, FilterChange, FilterEvent, MacroStage, Macros, Mender,
     agreement::{OPTNEG, put_offer},
-    answer::Answer,
+    answer::FilterAnswer,
     frames::{Frames, put_frame},
 };
 use crate::mail::Reply;
@@ -27,9 +27,9 @@ fn frame(command: u8, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What a filter says, without trouble of types.
-fn said(command: u8, data: &[u8]) -> Result<Answer, Breach> {
-    Answer::of(command, data, &agreement(6, 0x400))
+/// An answer of a filter that may ask for any change.
+fn said(command: u8, data: &[u8]) -> Result<FilterAnswer, Breach> {
+    FilterAnswer::of(command, data, &agreement(6, 0x400))
 }
 
 #[test]
@@ -85,23 +85,23 @@ fn filters_say_which_macros_they_want() {
     fixed.set("{daemon_name}", "ORIGINATING");
     fixed.set("{own}", "1");
     let all = Agreement::of(b'O', &words(&[6, 0, 0])).expect("an agreement");
-    let rows: [(&str, Stage, &Agreement, &[u8]); 6] = [
+    let rows: [(&str, MacroStage, &Agreement, &[u8]); 6] = [
         (
             "in the filter's order, by names without braces too",
-            Stage::Connect,
+            MacroStage::Connect,
             &agreement,
             b"Cj\0mx.example\0{daemon_name}\0ORIGINATING\0{client_addr}\x00192.0.2.1\0",
         ),
-        ("no control characters", Stage::Rcpt, &agreement, b"C{rcpt_addr}\0a@bc\0"),
-        ("a list of none", Stage::EndOfMessage, &agreement, b""),
-        ("no list: the usual ones", Stage::Data, &agreement, b"Ci\x001K\0"),
+        ("no control characters", MacroStage::Rcpt, &agreement, b"C{rcpt_addr}\0a@bc\0"),
+        ("a list of none", MacroStage::EndOfMessage, &agreement, b""),
+        ("no list: the usual ones", MacroStage::Data, &agreement, b"Ci\x001K\0"),
         (
             "what the configuration sets goes with the connection",
-            Stage::Connect,
+            MacroStage::Connect,
             &all,
             b"Cj\0mx.example\0{daemon_name}\0ORIGINATING\0{client_addr}\x00192.0.2.1\0{own}\x001\0",
         ),
-        ("and with nothing else", Stage::Helo, &all, b""),
+        ("and with nothing else", MacroStage::Helo, &all, b""),
     ];
     for (name, stage, agreement, want) in rows {
         let mut out = Vec::new();
@@ -118,18 +118,18 @@ fn events_as_octets() {
     let mail = ["<a@b>".to_owned(), "SIZE=5".to_owned()];
     let plain = agreement(6, 0);
     let spaced = agreement(6, 1 << 20);
-    let rows: [(&str, Event<'_>, &Agreement, &[u8]); 11] = [
-        ("IPv4", Event::Connect(&v4), &plain, b"C[192.0.2.1]\x004\x12\x67192.0.2.1\0"),
-        ("IPv6", Event::Connect(&v6), &plain, b"Ca.example\x006\0\x192001:db8::1\0"),
-        ("HELO", Event::Helo("a\0b"), &plain, b"Hab\0"),
-        ("MAIL", Event::Mail(&mail), &plain, b"M<a@b>\0SIZE=5\0"),
-        ("RCPT", Event::Rcpt(&mail[..1]), &plain, b"R<a@b>\0"),
-        ("DATA", Event::Data, &plain, b"T"),
-        ("one blank goes", Event::Header(b"To", b"  a\r\n\tb"), &plain, b"LTo\0 a\n\tb\0"),
-        ("no blank goes", Event::Header(b"To", b" a\0\rb"), &spaced, b"LTo\0 a \rb\0"),
-        ("the end of a header", Event::EndOfHeader, &plain, b"N"),
-        ("a body", Event::Body(b"\0x\r\n"), &plain, b"B\0x\r\n"),
-        ("the end", Event::EndOfMessage, &plain, b"E"),
+    let rows: [(&str, FilterEvent<'_>, &Agreement, &[u8]); 11] = [
+        ("IPv4", FilterEvent::Connect(&v4), &plain, b"C[192.0.2.1]\x004\x12\x67192.0.2.1\0"),
+        ("IPv6", FilterEvent::Connect(&v6), &plain, b"Ca.example\x006\0\x192001:db8::1\0"),
+        ("HELO", FilterEvent::Helo("a\0b"), &plain, b"Hab\0"),
+        ("MAIL", FilterEvent::Mail(&mail), &plain, b"M<a@b>\0SIZE=5\0"),
+        ("RCPT", FilterEvent::Rcpt(&mail[..1]), &plain, b"R<a@b>\0"),
+        ("DATA", FilterEvent::Data, &plain, b"T"),
+        ("one blank goes", FilterEvent::Header(b"To", b"  a\r\n\tb"), &plain, b"LTo\0 a\n\tb\0"),
+        ("no blank goes", FilterEvent::Header(b"To", b" a\0\rb"), &spaced, b"LTo\0 a \rb\0"),
+        ("the end of a header", FilterEvent::EndOfHeader, &plain, b"N"),
+        ("a body", FilterEvent::Body(b"\0x\r\n"), &plain, b"B\0x\r\n"),
+        ("the end", FilterEvent::EndOfMessage, &plain, b"E"),
     ];
     for (name, event, agreement, want) in rows {
         let mut out = Vec::new();
@@ -144,11 +144,11 @@ fn no_packet_is_larger_than_agreed() {
     let value = vec![b'x'; 2 << 20];
     for (flags, most) in [(0, 65_535), (1 << 28, 262_143), (1 << 29, 1_048_575)] {
         let mut out = Vec::new();
-        Event::Header(b"Name", &value).put(&mut out, &agreement(6, flags));
+        FilterEvent::Header(b"Name", &value).put(&mut out, &agreement(6, flags));
         assert_eq!(out.len(), 4 + 1 + most, "{flags:x}");
         assert_eq!(out.last(), Some(&0));
         out.clear();
-        Event::Body(&value).put(&mut out, &agreement(6, flags));
+        FilterEvent::Body(&value).put(&mut out, &agreement(6, flags));
         assert_eq!(out.len(), 4 + 1 + most, "{flags:x}");
     }
 }
@@ -180,7 +180,7 @@ fn replies_of_filters_are_replies() {
     ];
     for (data, want) in rows {
         let got = said(b'y', data).map(|answer| match answer {
-            Answer::Refuse(reply) => reply.to_string(),
+            FilterAnswer::Refuse(reply) => reply.to_string(),
             other => format!("{other:?}"),
         });
         assert_eq!(got, want, "{}", data.escape_ascii());
@@ -189,16 +189,16 @@ fn replies_of_filters_are_replies() {
 
 #[test]
 fn answers_and_what_they_may_hold() {
-    let refuse = |code| move |answer: &Answer| matches!(answer, Answer::Refuse(Reply { code: c, .. }) if *c == code);
-    assert_eq!(said(b'c', b""), Ok(Answer::Continue));
-    assert_eq!(said(b'a', b""), Ok(Answer::Accept));
-    assert_eq!(said(b'd', b""), Ok(Answer::Discard));
-    assert_eq!(said(b's', b""), Ok(Answer::Skip));
-    assert_eq!(said(b'p', b""), Ok(Answer::Progress));
+    let refuse = |code| move |answer: &FilterAnswer| matches!(answer, FilterAnswer::Refuse(Reply { code: c, .. }) if *c == code);
+    assert_eq!(said(b'c', b""), Ok(FilterAnswer::Continue));
+    assert_eq!(said(b'a', b""), Ok(FilterAnswer::Accept));
+    assert_eq!(said(b'd', b""), Ok(FilterAnswer::Discard));
+    assert_eq!(said(b's', b""), Ok(FilterAnswer::Skip));
+    assert_eq!(said(b'p', b""), Ok(FilterAnswer::Progress));
     for (command, code) in [(b'r', 550), (b't', 451), (b'4', 421), (b'f', 421)] {
         assert!(said(command, b"").as_ref().is_ok_and(refuse(code)), "{code}");
     }
-    assert_eq!(said(b'q', b"a\nb\x1b\0"), Ok(Answer::Quarantine("a b".into())));
+    assert_eq!(said(b'q', b"a\nb\x1b\0"), Ok(FilterAnswer::Quarantine("a b".into())));
     for command in b"cadprst4f" {
         assert_eq!(said(*command, b"x"), Err(Breach::TooMuch(*command)));
     }
@@ -216,10 +216,10 @@ fn answers_and_what_they_may_hold() {
         (b'e', b"<a@b>\0"),
         (b'q', b"x\0"),
     ] {
-        assert_eq!(Answer::of(command, data, &nothing), Err(Breach::NotAgreed(command)));
+        assert_eq!(FilterAnswer::of(command, data, &nothing), Err(Breach::NotAgreed(command)));
         assert!(said(command, data).is_ok(), "{}", command.escape_ascii());
     }
-    assert_eq!(Answer::of(b's', b"", &nothing), Err(Breach::Unexpected(b's')));
+    assert_eq!(FilterAnswer::of(b's', b"", &nothing), Err(Breach::Unexpected(b's')));
 }
 
 #[test]
@@ -248,28 +248,30 @@ fn headers_of_filters_are_one_field_each() {
     for (name, value, want) in rows {
         let data = [name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat();
         let got = said(b'h', &data).map(|answer| match answer {
-            Answer::Change(Change::AddHeader(field)) => String::from_utf8(field).unwrap(),
+            FilterAnswer::Change(FilterChange::AddHeader(field)) => {
+                String::from_utf8(field).unwrap()
+            }
             other => format!("{other:?}"),
         });
         assert_eq!(got, want, "{name:?} {value:?}");
     }
     let blanks = agreement(6, 1 << 20);
-    let answer = Answer::of(b'h', b"X-A\0b\0", &blanks);
-    assert_eq!(answer, Ok(Answer::Change(Change::AddHeader(b"X-A:b\r\n".to_vec()))));
+    let answer = FilterAnswer::of(b'h', b"X-A\0b\0", &blanks);
+    assert_eq!(answer, Ok(FilterAnswer::Change(FilterChange::AddHeader(b"X-A:b\r\n".to_vec()))));
 }
 
 #[test]
 fn addresses_of_filters_are_addresses() {
     let shown = |command, data: &[u8]| match said(command, data)? {
-        Answer::Change(Change::AddRecipient(new)) => Ok(format!(
+        FilterAnswer::Change(FilterChange::AddRecipient(new)) => Ok(format!(
             "{} {:?} {:?} {}",
             new.address,
             new.notify,
             new.original_recipient.map(|its| its.address),
             new.ignored
         )),
-        Answer::Change(Change::DeleteRecipient(address)) => Ok(address.to_string()),
-        Answer::Change(Change::ChangeSender(new)) => Ok(format!(
+        FilterAnswer::Change(FilterChange::DeleteRecipient(address)) => Ok(address.to_string()),
+        FilterAnswer::Change(FilterChange::ChangeSender(new)) => Ok(format!(
             "<{}> {:?} {:?} {}",
             new.path.as_str(),
             new.returned,
@@ -346,7 +348,7 @@ fn headers_are_edited_as_sendmail_counts() {
     ];
     let rest = "Received: theirs|To: a|X: 1|x : 2| folded";
     for (name, command, data, above, below) in rows {
-        let Ok(Answer::Change(change)) = said(command, &data) else { panic!("{name}") };
+        let Ok(FilterAnswer::Change(change)) = said(command, &data) else { panic!("{name}") };
         let mut edited = EditedHeader::new(own, header);
         edited.apply(change).expect(name);
         let lines = |text: &str| {
@@ -368,7 +370,7 @@ fn headers_are_edited_as_sendmail_counts() {
 #[test]
 fn a_header_has_room_for_so_much() {
     let mut edited = EditedHeader::default();
-    let field = Change::AddHeader([&b"A: "[..], &vec![b'x'; 60_000], b"\r\n"].concat());
+    let field = FilterChange::AddHeader([&b"A: "[..], &vec![b'x'; 60_000], b"\r\n"].concat());
     let outcome = (0..200).try_for_each(|_| edited.apply(field.clone()));
     assert_eq!(outcome, Err(Breach::TooManyChanges));
 }

@@ -22,7 +22,7 @@ section! {
         name: String = String::new();
         /// Where it listens: `"inet:host:port"`, `"inet:[address]:port"` or `"unix:/path"`.
         socket: String = String::new(), SOCKET, example(r#""inet:127.0.0.1:11332""#);
-        /// What becomes of mail while the filter does not answer, or answers what makes no sense.
+        /// The fate of mail while the filter does not answer, or answers what makes no sense.
         on_error: OnError = OnError::default(), Choice;
         /// How long it may take to accept a connection and to say what it wants. After a failure it is left
         /// alone, from a second to a minute, and mail meets `on_error` at once; then one session tries it.
@@ -39,7 +39,7 @@ section! {
 }
 
 choice! {
-    /// What becomes of mail while a filter is of no use.
+    /// The fate of mail while a filter is of no use.
     pub enum OnError = Tempfail {
         /// It goes on without the filter.
         Accept,

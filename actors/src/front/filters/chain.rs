@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use relais_channels::{
     mail::Reply,
-    milter::{Change, Client, Decision, EditedHeader, Event, FilterError, Heard, Link, Macros},
+    milter::{
+        Client, Decision, EditedHeader, FilterChange, FilterError, FilterEvent, FilterLink, Heard,
+        Macros,
+    },
 };
 
 use relais_spool::{Spool, SpoolError};
@@ -12,14 +15,14 @@ use relais_spool::{Spool, SpoolError};
 use super::{
     FilterList,
     content::{Body, NewBody, ShowError, Shown},
-    filter::{Filter, REUSE_PATIENCE, Useless},
+    filter::{MailFilter, REUSE_PATIENCE, Useless},
 };
 use crate::metrics::MilterResult;
 
 /// The filters of one session.
 #[derive(Default)]
 pub(crate) struct Chain {
-    asked: Vec<Asked>,
+    asked: Vec<AskedFilter>,
     /// Values that go along with what they are told.
     pub(crate) macros: Macros,
     client: Option<Client>,
@@ -28,22 +31,22 @@ pub(crate) struct Chain {
     /// How often it gave itself one.
     hellos: u32,
     /// Connections to filters that the session has left.
-    left: Vec<(Arc<Filter>, Link)>,
+    left: Vec<(Arc<MailFilter>, FilterLink)>,
 }
 
 /// A filter, and how far the session has come with it.
-struct Asked {
-    filter: Arc<Filter>,
-    link: Option<Link>,
+struct AskedFilter {
+    filter: Arc<MailFilter>,
+    link: Option<FilterLink>,
     /// Which of the client's hellos it was told of.
     told_hello: u32,
     /// It is of no use for this message.
     is_useless: bool,
 }
 
-/// What filters decide about an event.
+/// The decision of all filters about an event.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Ruling {
+pub(crate) enum FilterRuling {
     /// Go on.
     Continue,
     /// Take the message, and throw it away.
@@ -52,11 +55,11 @@ pub(crate) enum Ruling {
     Refuse(Arc<str>, Reply),
 }
 
-/// What one filter makes of a message.
+/// The decision of one filter about a message, and its changes.
 pub(crate) struct Judged {
-    pub(crate) ruling: Ruling,
+    pub(crate) ruling: FilterRuling,
     /// Changes of header and envelope, in their order.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<FilterChange>,
     /// Keep it for an operator, for this reason.
     pub(crate) quarantine: Option<String>,
     /// Another body.
@@ -93,7 +96,7 @@ impl Chain {
         for filter in &*list.filters {
             let known = before.iter().position(|its| Arc::ptr_eq(&its.filter, filter));
             self.asked.push(known.map_or_else(
-                || Asked {
+                || AskedFilter {
                     filter: Arc::clone(filter),
                     link: None,
                     told_hello: 0,
@@ -133,33 +136,33 @@ impl Chain {
     }
 
     /// Tells of the client. Filters that cannot be reached say nothing yet.
-    pub(crate) async fn connect(&mut self) -> Ruling {
+    pub(crate) async fn connect(&mut self) -> FilterRuling {
         let Self { asked, macros, client: Some(client), .. } = self else {
-            return Ruling::Continue;
+            return FilterRuling::Continue;
         };
         for asked in asked {
             if let Ok(Decision::Refuse(reply)) = asked.greet(client, macros).await {
                 asked.filter.count_refusal(&reply);
-                return Ruling::Refuse(Arc::clone(&asked.filter.name), reply);
+                return FilterRuling::Refuse(Arc::clone(&asked.filter.name), reply);
             }
         }
-        Ruling::Continue
+        FilterRuling::Continue
     }
 
     /// Tells of an event, one after the other, until one objects.
-    pub(crate) async fn tell(&mut self, event: &Event<'_>) -> Ruling {
+    pub(crate) async fn tell(&mut self, event: &FilterEvent<'_>) -> FilterRuling {
         for at in 0..self.asked.len() {
             let ruling = self.tell_one(at, event).await;
-            if ruling != Ruling::Continue {
+            if ruling != FilterRuling::Continue {
                 return ruling;
             }
         }
-        Ruling::Continue
+        FilterRuling::Continue
     }
 
-    async fn tell_one(&mut self, at: usize, event: &Event<'_>) -> Ruling {
+    async fn tell_one(&mut self, at: usize, event: &FilterEvent<'_>) -> FilterRuling {
         let Self { asked, macros, client: Some(client), hello, hellos, .. } = self else {
-            return Ruling::Continue;
+            return FilterRuling::Continue;
         };
         let asked = &mut asked[at];
         let told = (&*client, hello.as_str(), *hellos);
@@ -171,7 +174,7 @@ impl Chain {
 
     /// Tells those who want to hear of it that a recipient was refused.
     pub(crate) async fn tell_rejected(&mut self, words: &[String], reply: &Reply) {
-        let wants = |asked: &Asked| {
+        let wants = |asked: &AskedFilter| {
             let link = asked.link.as_ref();
             link.is_some_and(|link| link.talk().agreement().wants_rejected_recipients())
         };
@@ -185,8 +188,8 @@ impl Chain {
         self.macros.set("{rcpt_addr}", reply.text.replace('\n', " "));
         for asked in self.asked.iter_mut().filter(|asked| wants(asked)) {
             let told = (&client, &*self.hello, self.hellos);
-            // Whatever it says: the recipient is refused.
-            let _ = asked.tell(&Event::Rcpt(words), told, &self.macros).await;
+            // The recipient is refused, whatever the filter says.
+            let _ = asked.tell(&FilterEvent::Rcpt(words), told, &self.macros).await;
         }
     }
 
@@ -204,7 +207,7 @@ impl Chain {
             return Ok(Judged::of(asked.useless()));
         };
         let mut new_body = NewBody::new(spool, large, most);
-        let mut judged = Judged::of(Ruling::Continue);
+        let mut judged = Judged::of(FilterRuling::Continue);
         let mut message = Message { link, macros: &self.macros, patience };
         let decided = match message.show(shown, &mut new_body, &mut judged).await {
             Ok(decision) => new_body.finish().await.map(|body| (decision, body)),
@@ -229,7 +232,7 @@ impl Chain {
     }
 
     /// A filter asked for changes that cannot be made: it counts as one that failed.
-    pub(crate) fn refuse_changes(&mut self, at: usize, error: &FilterError) -> Ruling {
+    pub(crate) fn refuse_changes(&mut self, at: usize, error: &FilterError) -> FilterRuling {
         let asked = &mut self.asked[at];
         asked.filter.fail(error);
         asked.useless()
@@ -247,15 +250,15 @@ impl Chain {
 }
 
 impl Judged {
-    fn of(ruling: Ruling) -> Self {
+    fn of(ruling: FilterRuling) -> Self {
         Self { ruling, changes: Vec::new(), quarantine: None, body: None }
     }
 }
 
-impl Asked {
+impl AskedFilter {
     /// Connects where there is no connection, and tells of the client.
     async fn greet(&mut self, client: &Client, macros: &Macros) -> Result<Decision, Useless> {
-        let event = Event::Connect(client);
+        let event = FilterEvent::Connect(client);
         let patience = self.filter.patience.command;
         self.told_hello = 0;
         // A connection that has waited may have been closed meanwhile.
@@ -283,14 +286,14 @@ impl Asked {
     /// Tells of an event of a message, and first of all that comes before it.
     async fn tell(
         &mut self,
-        event: &Event<'_>,
+        event: &FilterEvent<'_>,
         (client, hello, hellos): (&Client, &str, u32),
         macros: &Macros,
     ) -> Result<Decision, Useless> {
         if self.is_useless {
             return Err(Useless);
         }
-        let begins = matches!(event, Event::Mail(_));
+        let begins = matches!(event, FilterEvent::Mail(_));
         if self.link.is_none() && !begins {
             return Err(Useless);
         }
@@ -311,31 +314,31 @@ impl Asked {
 
     async fn say(
         &mut self,
-        event: &Event<'_>,
+        event: &FilterEvent<'_>,
         (hello, hellos): (&str, u32),
         macros: &Macros,
     ) -> Result<Decision, FilterError> {
         let Some(link) = &mut self.link else { return Ok(Decision::Continue) };
         let patience = self.filter.patience.command;
         if self.told_hello != hellos {
-            // What it says of the name stands from then on.
-            link.ask(&Event::Helo(hello), macros, patience, no_change).await?;
+            // A decision about the name stands from then on.
+            link.ask(&FilterEvent::Helo(hello), macros, patience, no_change).await?;
             self.told_hello = hellos;
         }
         link.ask(event, macros, patience, no_change).await
     }
 
-    fn ruling(&self, decision: Decision) -> Ruling {
+    fn ruling(&self, decision: Decision) -> FilterRuling {
         let name = || Arc::clone(&self.filter.name);
         match decision {
-            Decision::Continue | Decision::Accept => Ruling::Continue,
+            Decision::Continue | Decision::Accept => FilterRuling::Continue,
             Decision::Discard => {
                 self.filter.count(MilterResult::Discarded);
-                Ruling::Discard(name())
+                FilterRuling::Discard(name())
             }
             Decision::Refuse(reply) => {
                 self.filter.count_refusal(&reply);
-                Ruling::Refuse(name(), reply)
+                FilterRuling::Refuse(name(), reply)
             }
         }
     }
@@ -351,17 +354,19 @@ impl Asked {
     }
 
     /// It is of no use for this message.
-    fn useless(&mut self) -> Ruling {
+    fn useless(&mut self) -> FilterRuling {
         self.drop_link();
         self.is_useless = true;
         let reply = self.filter.on_error();
-        reply.map_or(Ruling::Continue, |reply| Ruling::Refuse(Arc::clone(&self.filter.name), reply))
+        reply.map_or(FilterRuling::Continue, |reply| {
+            FilterRuling::Refuse(Arc::clone(&self.filter.name), reply)
+        })
     }
 }
 
 /// One message on its way to one filter.
 struct Message<'a> {
-    link: &'a mut Link,
+    link: &'a mut FilterLink,
     macros: &'a Macros,
     patience: std::time::Duration,
 }
@@ -378,22 +383,24 @@ impl Message<'_> {
             return Ok(early);
         }
         let mut at = 0;
-        while !self.link.talk().is_deaf_to(&Event::Body(b"")) {
+        while !self.link.talk().is_deaf_to(&FilterEvent::Body(b"")) {
             let piece = shown.body.piece(at).await?;
             if piece.is_empty() {
                 break;
             }
             at += piece.len() as u64;
-            let early = self.ask(&Event::Body(&piece)).await?;
+            let early = self.ask(&FilterEvent::Body(&piece)).await?;
             if early != Decision::Continue {
                 return Ok(early);
             }
         }
         self.link
-            .ask(&Event::EndOfMessage, self.macros, self.patience, async |heard| {
+            .ask(&FilterEvent::EndOfMessage, self.macros, self.patience, async |heard| {
                 match heard {
                     Heard::Quarantine(reason) => judged.quarantine = Some(reason),
-                    Heard::Change(Change::ReplaceBody(piece)) => new_body.write(&piece).await?,
+                    Heard::Change(FilterChange::ReplaceBody(piece)) => {
+                        new_body.write(&piece).await?;
+                    }
                     Heard::Change(change) => judged.changes.push(change),
                     Heard::Decided(_) | Heard::Progress => {}
                 }
@@ -404,15 +411,15 @@ impl Message<'_> {
 
     async fn header(&mut self, header: &EditedHeader) -> Result<Decision, FilterError> {
         for (name, value) in header.seen() {
-            let early = self.ask(&Event::Header(name, value)).await?;
+            let early = self.ask(&FilterEvent::Header(name, value)).await?;
             if early != Decision::Continue {
                 return Ok(early);
             }
         }
-        self.ask(&Event::EndOfHeader).await
+        self.ask(&FilterEvent::EndOfHeader).await
     }
 
-    async fn ask(&mut self, event: &Event<'_>) -> Result<Decision, FilterError> {
+    async fn ask(&mut self, event: &FilterEvent<'_>) -> Result<Decision, FilterError> {
         self.link.ask(event, self.macros, self.patience, no_change).await
     }
 }

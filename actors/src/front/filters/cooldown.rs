@@ -34,7 +34,7 @@ impl Cooldown {
 
     /// It did not answer.
     pub(super) fn fail(&mut self, now: Instant) {
-        // Those who asked at the same time tell of one failure.
+        // Sessions that asked at the same time tell of one failure.
         if self.until.is_none_or(|until| now >= until || until - now > self.backoff.pause()) {
             self.until = Some(now + self.backoff.fail());
         }

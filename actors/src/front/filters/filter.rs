@@ -10,7 +10,7 @@ use std::{
 
 use relais_channels::{
     mail::{Enhanced, NextHop, Reply},
-    milter::{FilterError, Link, Macros, Patience},
+    milter::{FilterError, FilterLink, FilterPatience, Macros},
 };
 use relais_config::{ListedMilter, milters::OnError};
 use tracing::{info, warn};
@@ -19,16 +19,16 @@ use super::cooldown::Cooldown;
 use crate::metrics::{MilterMeter, MilterResult};
 
 /// A filter of the configuration.
-pub(crate) struct Filter {
+pub(crate) struct MailFilter {
     listed: ListedMilter,
     pub(super) name: Arc<str>,
     place: NextHop,
-    pub(super) patience: Patience,
+    pub(super) patience: FilterPatience,
     fixed: Macros,
     meter: MilterMeter,
     cooldown: Mutex<Cooldown>,
     /// Connections that clients have left, and since when.
-    idle: Mutex<Vec<(Link, Instant)>>,
+    idle: Mutex<Vec<(FilterLink, Instant)>>,
     /// It has not answered on one of these.
     is_deaf_to_others: AtomicBool,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Filter {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Useless;
 
-impl Filter {
+impl MailFilter {
     /// `None`: it names no socket.
     pub(super) fn new(listed: &ListedMilter, meter: MilterMeter) -> Option<Self> {
         let mut fixed = Macros::default();
@@ -48,7 +48,7 @@ impl Filter {
             listed: listed.clone(),
             name: listed.name.as_str().into(),
             place: listed.place()?,
-            patience: Patience {
+            patience: FilterPatience {
                 connect: listed.connect_time,
                 command: listed.command_time,
                 content: listed.content_time,
@@ -82,27 +82,27 @@ impl Filter {
     }
 
     /// A connection that another client has left.
-    pub(super) fn idle_link(&self) -> Option<Link> {
+    pub(super) fn idle_link(&self) -> Option<FilterLink> {
         let mut idle = locked(&self.idle);
         idle.retain(|(_, since)| since.elapsed() < LONGEST_IDLE);
         idle.pop().map(|(link, _)| link)
     }
 
     /// A new connection, unless it has not answered a while ago.
-    pub(super) async fn connect(&self) -> Result<Link, Useless> {
+    pub(super) async fn connect(&self) -> Result<FilterLink, Useless> {
         if !locked(&self.cooldown).may_ask(Instant::now()) {
             self.meter.count(MilterResult::Away);
             return Err(Useless);
         }
         let (patience, fixed) = (self.patience, self.fixed.clone());
         let connected = match &self.place {
-            NextHop::Unix(path) => Link::to_socket(path, patience, fixed).await,
+            NextHop::Unix(path) => FilterLink::to_socket(path, patience, fixed).await,
             NextHop::Ip { address, port } => {
                 let host = address.to_string();
-                Link::to_host((&host, port.unwrap_or_default()), patience, fixed).await
+                FilterLink::to_host((&host, port.unwrap_or_default()), patience, fixed).await
             }
             NextHop::Host { name, port } => {
-                Link::to_host((name, port.unwrap_or_default()), patience, fixed).await
+                FilterLink::to_host((name, port.unwrap_or_default()), patience, fixed).await
             }
         };
         match connected {
@@ -143,7 +143,7 @@ impl Filter {
     }
 
     /// A client has gone: its connection waits for another one, or ends.
-    pub(super) async fn leave(&self, link: Link) {
+    pub(super) async fn leave(&self, link: FilterLink) {
         if self.is_deaf_to_others.load(Ordering::Relaxed) {
             return link.quit().await;
         }

@@ -11,34 +11,34 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use relais_config::Config;
 
-pub(super) use chain::{Chain, Ruling};
+pub(super) use chain::{Chain, FilterRuling};
 pub(super) use content::{Body, Shown};
-pub(super) use filter::Filter;
+pub(super) use filter::MailFilter;
 pub(super) use values::{mail_words, rcpt_words};
 
 use crate::metrics::Metrics;
 
 /// The filters of a configuration, by name.
 #[derive(Clone, Default)]
-pub struct Filters(Arc<BTreeMap<String, Arc<Filter>>>);
+pub struct Filters(Arc<BTreeMap<String, Arc<MailFilter>>>);
 
 /// The filters that mail of one channel meets, in their order.
 #[derive(Clone, Default)]
 pub struct FilterList {
-    pub(super) filters: Arc<[Arc<Filter>]>,
+    pub(super) filters: Arc<[Arc<MailFilter>]>,
     /// Octets of a body that one of them writes.
     pub(super) most_body: u64,
 }
 
 impl Filters {
-    /// Those of a configuration. What is known of one that another configuration has just so is kept.
+    /// The filters of a configuration. State is kept of a filter that the configuration before has just so.
     #[must_use]
     pub fn of(config: &Config, before: &Self, metrics: &Metrics) -> Self {
         let filters = config.milters.iter().filter_map(|listed| {
             let known = before.0.get(&listed.name).filter(|its| its.is(listed));
             let filter = match known {
                 Some(known) => Arc::clone(known),
-                None => Filter::new(listed, metrics.milters.of(&listed.name))?.into(),
+                None => MailFilter::new(listed, metrics.milters.of(&listed.name))?.into(),
             };
             Some((listed.name.clone(), filter))
         });

@@ -5,18 +5,20 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use relais_channels::{
     mail::{Address, Enhanced, Recipient, Reply, ReversePath},
-    milter::{Change, Client, EditedHeader, Event, FilterError, NewRecipient, NewSender},
+    milter::{
+        Client, EditedHeader, FilterChange, FilterError, FilterEvent, NewRecipient, NewSender,
+    },
     server::{Intake, MailFrom, RcptTo},
 };
 use tracing::{info, warn};
 
 use super::{AcceptedRecipient, Gathered, SmtpIntake, TOO_MANY, queued_as, refusal};
 use crate::{
-    events::MessageDiscarded,
+    events::{MessageDiscarded, RecipientsRefused},
     forms::HeaderForms,
     front::{
         descriptors::TOO_MANY_LARGE,
-        filters::{Body, Ruling, Shown, mail_words, rcpt_words},
+        filters::{Body, FilterRuling, Shown, mail_words, rcpt_words},
     },
     router::{Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route},
 };
@@ -32,8 +34,8 @@ impl SmtpIntake {
 
     /// The client is another one than filters know.
     pub(super) fn begin_filters(&mut self) {
-        // Who comes by a socket of this machine is shown as one that does so by its loopback, as Postfix
-        // does: filters know it for their own.
+        // A client on a socket of this machine is shown as one of its loopback, as Postfix does: filters know
+        // it for their own.
         let (name, address) = match self.ends.client {
             Some(address) => (format!("[{}]", address.ip()), address),
             None => ("localhost".to_owned(), (Ipv4Addr::LOCALHOST, 0).into()),
@@ -54,7 +56,7 @@ impl SmtpIntake {
         }
         self.set_values();
         match self.filters.connect().await {
-            Ruling::Refuse(filter, reply) if reply.is_permanent() || reply.code == 421 => {
+            FilterRuling::Refuse(filter, reply) if reply.is_permanent() || reply.code == 421 => {
                 self.tell_refused_by(&filter, None, &[], &reply);
                 Err(reply)
             }
@@ -71,7 +73,7 @@ impl SmtpIntake {
         self.set_values();
         self.filters.macros.set("i", id.to_string());
         self.filters.macros.set("{mail_addr}", from.path.as_str());
-        let ruling = self.filters.tell(&Event::Mail(&mail_words(&from))).await;
+        let ruling = self.filters.tell(&FilterEvent::Mail(&mail_words(&from))).await;
         self.heed(ruling).map_err(|(filter, reply)| {
             self.tell_refused_by(&filter, Some(&from), &[], &reply);
             reply
@@ -91,7 +93,7 @@ impl SmtpIntake {
         macros.set("{rcpt_addr}", to.address.as_str());
         macros.set_or_clear("{rcpt_host}", way.map(|way| way.host.to_string()));
         macros.set_or_clear("{rcpt_mailer}", way.map(|way| way.channel.to_string()));
-        let ruling = self.filters.tell(&Event::Rcpt(&rcpt_words(to))).await;
+        let ruling = self.filters.tell(&FilterEvent::Rcpt(&rcpt_words(to))).await;
         self.heed(ruling).map_err(|(filter, reply)| {
             let from = self.transaction.from.as_ref();
             self.tell_refused_by(&filter, from, &[&to.as_given], &reply);
@@ -109,7 +111,7 @@ impl SmtpIntake {
         if self.filters.is_empty() || self.transaction.discarded_by.is_some() {
             return Ok(());
         }
-        let ruling = self.filters.tell(&Event::Data).await;
+        let ruling = self.filters.tell(&FilterEvent::Data).await;
         self.heed(ruling).map_err(|(filter, reply)| {
             self.tell_message_refused_by(&filter, &reply);
             reply
@@ -170,17 +172,19 @@ impl SmtpIntake {
         let judged = self.filters.judge(at, shown, room).await;
         let mut judged = judged.map_err(|error| self.refuse_message(&error))?;
         let mut header = shown.header.clone();
-        let of_header = |change: &Change| {
+        let of_header = |change: &FilterChange| {
             matches!(
                 change,
-                Change::AddHeader(_) | Change::InsertHeader(..) | Change::ChangeHeader { .. }
+                FilterChange::AddHeader(_)
+                    | FilterChange::InsertHeader(..)
+                    | FilterChange::ChangeHeader { .. }
             )
         };
         let (of_header, of_envelope): (Vec<_>, Vec<_>) =
             judged.changes.into_iter().partition(of_header);
         if let Err(breach) = of_header.into_iter().try_for_each(|change| header.apply(change)) {
             judged.ruling = self.filters.refuse_changes(at, &FilterError::from(breach));
-        } else if judged.ruling == Ruling::Continue {
+        } else if judged.ruling == FilterRuling::Continue {
             shown.header = header;
             if let Some(body) = judged.body {
                 shown.body = body;
@@ -192,9 +196,11 @@ impl SmtpIntake {
             return self.change_envelope(&filter, of_envelope).await;
         }
         match judged.ruling {
-            Ruling::Continue => Ok(None),
-            Ruling::Discard(filter) => Ok(Some(self.discard(&filter, "a filter threw it away"))),
-            Ruling::Refuse(filter, reply) => {
+            FilterRuling::Continue => Ok(None),
+            FilterRuling::Discard(filter) => {
+                Ok(Some(self.discard(&filter, "a filter threw it away")))
+            }
+            FilterRuling::Refuse(filter, reply) => {
                 self.tell_message_refused_by(&filter, &reply);
                 Err(reply)
             }
@@ -256,20 +262,20 @@ impl SmtpIntake {
     async fn change_envelope(
         &mut self,
         filter: &Arc<str>,
-        changes: Vec<Change>,
+        changes: Vec<FilterChange>,
     ) -> Result<Option<Reply>, Reply> {
         let mut are_others = false;
         for change in changes {
             match change {
-                Change::AddRecipient(new) => {
+                FilterChange::AddRecipient(new) => {
                     are_others = true;
                     self.add_recipient(filter, *new).await?;
                 }
-                Change::DeleteRecipient(address) => {
+                FilterChange::DeleteRecipient(address) => {
                     are_others = true;
                     self.delete_recipient(filter, &address);
                 }
-                Change::ChangeSender(new) => self.change_sender(filter, *new).await?,
+                FilterChange::ChangeSender(new) => self.change_sender(filter, *new).await?,
                 _ => {}
             }
         }
@@ -403,14 +409,14 @@ impl SmtpIntake {
     }
 
     /// Notes what filters have decided about a command; an error: it is refused.
-    fn heed(&mut self, ruling: Ruling) -> Result<(), (Arc<str>, Reply)> {
+    fn heed(&mut self, ruling: FilterRuling) -> Result<(), (Arc<str>, Reply)> {
         match ruling {
-            Ruling::Continue => Ok(()),
-            Ruling::Discard(filter) => {
+            FilterRuling::Continue => Ok(()),
+            FilterRuling::Discard(filter) => {
                 self.transaction.discarded_by = Some(filter);
                 Ok(())
             }
-            Ruling::Refuse(filter, reply) => Err((filter, reply)),
+            FilterRuling::Refuse(filter, reply) => Err((filter, reply)),
         }
     }
 
@@ -428,7 +434,8 @@ impl SmtpIntake {
         reply: &Reply,
     ) {
         let size = self.transaction.size;
-        self.refused_record(from, recipients, size, reply, filter).emit(&self.side.metrics);
+        let refused = self.refused_record(from, recipients, size, reply);
+        RecipientsRefused { filter, ..refused }.emit(&self.side.metrics);
     }
 
     /// The values that go along with what filters are told, as the session stands.

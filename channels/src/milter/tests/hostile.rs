@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{super::*, Answer, Frames, agreement};
+use super::{super::*, FilterAnswer, Frames, agreement};
 use crate::milter::frames::{BadFrame, MAX_FRAME};
 
 /// A whole field and nothing more: no line of it but the first begins a field, and none is blank.
@@ -43,7 +43,7 @@ proptest! {
         let mut frames = Frames::default();
         frames.room().extend_from_slice(&octets);
         while let Ok(Some((command, data))) = frames.take() {
-            let _ = Answer::of(command, data, &agreement(6, 0));
+            let _ = FilterAnswer::of(command, data, &agreement(6, 0));
             let _ = Agreement::of(b'O', data);
         }
     }
@@ -57,13 +57,13 @@ proptest! {
     ) {
         let index: &[u8] = if command == b'h' { b"" } else { b"\0\0\0\x01" };
         let data = [index, name.as_bytes(), b"\0", &value, b"\0"].concat();
-        match Answer::of(command, &data, &agreement(6, u32::from(blanks) << 20)) {
-            Ok(Answer::Change(
-                Change::AddHeader(field)
-                | Change::InsertHeader(_, field)
-                | Change::ChangeHeader { field: Some(field), .. },
+        match FilterAnswer::of(command, &data, &agreement(6, u32::from(blanks) << 20)) {
+            Ok(FilterAnswer::Change(
+                FilterChange::AddHeader(field)
+                | FilterChange::InsertHeader(_, field)
+                | FilterChange::ChangeHeader { field: Some(field), .. },
             )) => prop_assert!(is_one_field(&field), "{}", field.escape_ascii()),
-            Ok(Answer::Change(Change::ChangeHeader { field: None, .. })) => {
+            Ok(FilterAnswer::Change(FilterChange::ChangeHeader { field: None, .. })) => {
                 prop_assert!(value.is_empty());
             }
             other => prop_assert!(
@@ -75,7 +75,7 @@ proptest! {
 
     #[test]
     fn replies_of_any_octets_are_refusals(text: Vec<u8>) {
-        if let Ok(Answer::Refuse(reply)) = Answer::of(b'y', &text, &agreement(6, 0)) {
+        if let Ok(FilterAnswer::Refuse(reply)) = FilterAnswer::of(b'y', &text, &agreement(6, 0)) {
             prop_assert!((400..600).contains(&reply.code));
             let mut out = Vec::new();
             crate::wire::reply::put_reply(&mut out, &reply, false);
@@ -94,9 +94,9 @@ proptest! {
         let client = Client { name: "x".into(), address: ([127, 0, 0, 1], 0).into() };
         let words = ["<a@b>".to_owned()];
         let all = [
-            Event::Connect(&client), Event::Helo("x"), Event::Mail(&words), Event::Rcpt(&words),
-            Event::Data, Event::Header(b"A", b"b"), Event::EndOfHeader, Event::Body(b"x"),
-            Event::EndOfMessage,
+            FilterEvent::Connect(&client), FilterEvent::Helo("x"), FilterEvent::Mail(&words), FilterEvent::Rcpt(&words),
+            FilterEvent::Data, FilterEvent::Header(b"A", b"b"), FilterEvent::EndOfHeader, FilterEvent::Body(b"x"),
+            FilterEvent::EndOfMessage,
         ];
         let mut talk = Talk::agreed(b'O', &super::words(&[6, 0x1ff, 0x400])).unwrap();
         let (mut out, mut answers) = (Vec::new(), answers.into_iter());

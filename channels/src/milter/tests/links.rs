@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::{super::*, frame, words};
 
-const PATIENCE: Patience = Patience {
+const PATIENCE: FilterPatience = FilterPatience {
     connect: Duration::from_secs(5),
     command: Duration::from_secs(10),
     content: Duration::from_secs(20),
@@ -24,25 +24,26 @@ fn filter(mut stream: DuplexStream, script: Vec<(u64, Vec<u8>)>) {
                 return;
             }
         }
-        // What is left to read keeps the stream open until we close.
+        // Reading the rest keeps the stream open until we close.
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
     });
 }
 
-async fn link(script: Vec<(u64, Vec<u8>)>) -> Link {
+async fn link(script: Vec<(u64, Vec<u8>)>) -> FilterLink {
     let (ours, theirs) = duplex(1 << 16);
     filter(theirs, script);
-    Link::negotiate(Box::new(ours), PATIENCE, Macros::default()).await.expect("a link")
+    FilterLink::negotiate(Box::new(ours), PATIENCE, Macros::default()).await.expect("a link")
 }
 
-async fn end(link: &mut Link) -> (Result<Decision, FilterError>, usize) {
+async fn end(link: &mut FilterLink) -> (Result<Decision, FilterError>, usize) {
     let mut heard = 0;
     let changed = async |_| {
         heard += 1;
         Ok::<_, FilterError>(())
     };
-    let asked = link.ask(&Event::EndOfMessage, &Macros::default(), PATIENCE.content, changed).await;
+    let asked =
+        link.ask(&FilterEvent::EndOfMessage, &Macros::default(), PATIENCE.content, changed).await;
     (asked, heard)
 }
 
@@ -80,13 +81,13 @@ async fn whatever_is_no_answer_is_an_error() {
 #[tokio::test(start_paused = true)]
 async fn a_filter_that_is_silent_or_goes_is_told_from_each_other() {
     let (ours, theirs) = duplex(64);
-    let silent = Link::negotiate(Box::new(ours), PATIENCE, Macros::default());
+    let silent = FilterLink::negotiate(Box::new(ours), PATIENCE, Macros::default());
     let waited = tokio::time::timeout(Duration::from_secs(30), silent).await;
     assert!(waited.is_err(), "the caller's clock limits it");
     drop(theirs);
     let (ours, theirs) = duplex(64);
     drop(theirs);
-    let gone = Link::negotiate(Box::new(ours), PATIENCE, Macros::default()).await;
+    let gone = FilterLink::negotiate(Box::new(ours), PATIENCE, Macros::default()).await;
     assert!(matches!(gone, Err(FilterError::Gone(_))), "{:?}", gone.err());
 }
 
@@ -94,7 +95,7 @@ async fn a_filter_that_is_silent_or_goes_is_told_from_each_other() {
 async fn sockets_of_both_kinds_are_reached_or_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("filter.sock");
-    let missing = Link::to_socket(&path, PATIENCE, Macros::default()).await;
+    let missing = FilterLink::to_socket(&path, PATIENCE, Macros::default()).await;
     assert!(matches!(missing, Err(FilterError::Gone(_))));
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let agreed = tokio::spawn(async move {
@@ -106,11 +107,11 @@ async fn sockets_of_both_kinds_are_reached_or_not() {
         stream.read_to_end(&mut rest).await.unwrap();
         rest
     });
-    let link = Link::to_socket(&path, PATIENCE, Macros::default()).await.expect("a link");
+    let link = FilterLink::to_socket(&path, PATIENCE, Macros::default()).await.expect("a link");
     assert_eq!(link.talk().agreement().version, 2);
     let Err(link) = link.free().await else { panic!("version 2 knows of no other client") };
     link.quit().await;
     assert_eq!(agreed.await.unwrap(), frame(b'Q', b""));
-    let refused = Link::to_host(("127.0.0.1", 1), PATIENCE, Macros::default()).await;
+    let refused = FilterLink::to_host(("127.0.0.1", 1), PATIENCE, Macros::default()).await;
     assert!(matches!(refused, Err(FilterError::Gone(_))));
 }

@@ -1,4 +1,4 @@
-//! What a conversation is told, and what stands after an answer.
+//! Events of a conversation, and the decisions that stand after an answer.
 
 use super::{super::*, agreement, frame, words};
 use crate::mail::{Enhanced, Reply};
@@ -34,13 +34,13 @@ impl Play {
         Self { talk: talk(version, protocol), macros, out: Vec::new() }
     }
 
-    fn tell(&mut self, event: &Event<'_>) -> (String, Option<Decision>) {
+    fn tell(&mut self, event: &FilterEvent<'_>) -> (String, Option<Decision>) {
         let decision = self.talk.tell(event, (&self.macros, &Macros::default()), &mut self.out);
         (commands(&mut self.out), decision)
     }
 
     /// Tells and answers; the decision.
-    fn play(&mut self, event: &Event<'_>, answer: (u8, &[u8])) -> Decision {
+    fn play(&mut self, event: &FilterEvent<'_>, answer: (u8, &[u8])) -> Decision {
         let (_, decision) = self.tell(event);
         if let Some(decision) = decision {
             return decision;
@@ -69,16 +69,16 @@ fn refused(decision: &Decision) -> Option<u16> {
 fn each_event_is_told_as_was_agreed() {
     let client = Client { name: "x".into(), address: ([127, 0, 0, 1], 0).into() };
     let to = ["<a@b>".to_owned()];
-    let events: [(&str, Event<'_>, &str, u32, u32); 9] = [
-        ("connect", Event::Connect(&client), "C", 1, 1 << 12),
-        ("helo", Event::Helo("x"), "H", 1 << 1, 1 << 13),
-        ("mail", Event::Mail(&to), "DmM", 1 << 2, 1 << 14),
-        ("rcpt", Event::Rcpt(&to), "DrR", 1 << 3, 1 << 15),
-        ("data", Event::Data, "DtT", 1 << 9, 1 << 16),
-        ("header", Event::Header(b"A", b" b"), "L", 1 << 5, 1 << 7),
-        ("end of header", Event::EndOfHeader, "DnN", 1 << 6, 1 << 18),
-        ("body", Event::Body(b"x"), "B", 1 << 4, 1 << 19),
-        ("end of message", Event::EndOfMessage, "DeE", 0, 0),
+    let events: [(&str, FilterEvent<'_>, &str, u32, u32); 9] = [
+        ("connect", FilterEvent::Connect(&client), "C", 1, 1 << 12),
+        ("helo", FilterEvent::Helo("x"), "H", 1 << 1, 1 << 13),
+        ("mail", FilterEvent::Mail(&to), "DmM", 1 << 2, 1 << 14),
+        ("rcpt", FilterEvent::Rcpt(&to), "DrR", 1 << 3, 1 << 15),
+        ("data", FilterEvent::Data, "DtT", 1 << 9, 1 << 16),
+        ("header", FilterEvent::Header(b"A", b" b"), "L", 1 << 5, 1 << 7),
+        ("end of header", FilterEvent::EndOfHeader, "DnN", 1 << 6, 1 << 18),
+        ("body", FilterEvent::Body(b"x"), "B", 1 << 4, 1 << 19),
+        ("end of message", FilterEvent::EndOfMessage, "DeE", 0, 0),
     ];
     for (name, event, told, unwanted, unanswered) in events {
         assert_eq!(Play::new(6, 0).tell(&event), (told.to_owned(), None), "{name}");
@@ -101,11 +101,11 @@ fn old_filters_are_told_what_they_know() {
     {
         let mut play = Play::new(version, 0);
         let events = [
-            Event::Mail(&to),
-            Event::Rcpt(&to),
-            Event::Data,
-            Event::EndOfHeader,
-            Event::EndOfMessage,
+            FilterEvent::Mail(&to),
+            FilterEvent::Rcpt(&to),
+            FilterEvent::Data,
+            FilterEvent::EndOfHeader,
+            FilterEvent::EndOfMessage,
         ];
         let mut told = Vec::new();
         for event in events {
@@ -123,8 +123,8 @@ fn old_filters_are_told_what_they_know() {
 fn decisions_stand_as_long_as_they_are_about() {
     let client = Client { name: "x".into(), address: ([127, 0, 0, 1], 0).into() };
     let to = ["<a@b>".to_owned()];
-    let (mail, rcpt) = (Event::Mail(&to), Event::Rcpt(&to));
-    let connect = Event::Connect(&client);
+    let (mail, rcpt) = (FilterEvent::Mail(&to), FilterEvent::Rcpt(&to));
+    let connect = FilterEvent::Connect(&client);
 
     let mut play = Play::new(6, 0);
     assert_eq!(play.play(&connect, ACCEPT), Decision::Accept);
@@ -145,7 +145,7 @@ fn decisions_stand_as_long_as_they_are_about() {
     assert_eq!(play.play(&mail, CONTINUE), Decision::Continue);
     assert_eq!(refused(&play.play(&rcpt, (b't', b""))), Some(451), "of one recipient");
     assert_eq!(play.play(&rcpt, CONTINUE), Decision::Continue);
-    assert_eq!(play.play(&Event::EndOfMessage, (b'd', b"")), Decision::Discard);
+    assert_eq!(play.play(&FilterEvent::EndOfMessage, (b'd', b"")), Decision::Discard);
     assert_eq!(play.abort(), "", "it is over");
 
     let reply = (b'y', &b"421 4.3.2 bye\0"[..]);
@@ -158,13 +158,13 @@ fn skip_is_of_one_kind_of_event_and_one_message() {
     let to = ["<a@b>".to_owned()];
     let mut play = Play::new(6, 1 << 10);
     for _ in 0..2 {
-        assert_eq!(play.play(&Event::Mail(&to), CONTINUE), Decision::Continue);
-        assert!(!play.talk.is_deaf_to(&Event::Body(b"")));
-        assert_eq!(play.play(&Event::Body(b"x"), (b's', b"")), Decision::Continue);
-        assert!(play.talk.is_deaf_to(&Event::Body(b"")));
-        let skipped = play.tell(&Event::Body(b"y"));
+        assert_eq!(play.play(&FilterEvent::Mail(&to), CONTINUE), Decision::Continue);
+        assert!(!play.talk.is_deaf_to(&FilterEvent::Body(b"")));
+        assert_eq!(play.play(&FilterEvent::Body(b"x"), (b's', b"")), Decision::Continue);
+        assert!(play.talk.is_deaf_to(&FilterEvent::Body(b"")));
+        let skipped = play.tell(&FilterEvent::Body(b"y"));
         assert_eq!(skipped, (String::new(), Some(Decision::Continue)));
-        assert_eq!(play.play(&Event::EndOfMessage, CONTINUE), Decision::Continue);
+        assert_eq!(play.play(&FilterEvent::EndOfMessage, CONTINUE), Decision::Continue);
     }
 }
 
@@ -172,15 +172,18 @@ fn skip_is_of_one_kind_of_event_and_one_message() {
 fn changes_come_at_the_end_and_not_before() {
     let to = ["<a@b>".to_owned()];
     let mut play = Play::new(6, 0);
-    assert!(play.tell(&Event::Mail(&to)).1.is_none());
+    assert!(play.tell(&FilterEvent::Mail(&to)).1.is_none());
     assert_eq!(play.talk.hear(b'h', b"A\0b\0"), Err(Breach::Unexpected(b'h')));
 
     let mut play = Play::new(6, 0);
-    play.play(&Event::Mail(&to), CONTINUE);
-    assert!(play.tell(&Event::EndOfMessage).1.is_none());
+    play.play(&FilterEvent::Mail(&to), CONTINUE);
+    assert!(play.tell(&FilterEvent::EndOfMessage).1.is_none());
     assert_eq!(play.talk.hear(b'p', b""), Ok(Heard::Progress));
     assert_eq!(play.talk.hear(b'q', b"why\0"), Ok(Heard::Quarantine("why".into())));
-    assert!(matches!(play.talk.hear(b'h', b"A\0b\0"), Ok(Heard::Change(Change::AddHeader(_)))));
+    assert!(matches!(
+        play.talk.hear(b'h', b"A\0b\0"),
+        Ok(Heard::Change(FilterChange::AddHeader(_)))
+    ));
     assert_eq!(play.talk.hear(b'c', b""), Ok(Heard::Decided(Decision::Continue)));
     assert_eq!(play.talk.hear(b'c', b""), Err(Breach::Unasked));
 }
@@ -191,8 +194,8 @@ fn changes_of_one_message_are_bounded() {
     let big = [&b"A\0"[..], &vec![b'x'; 60_000], b"\0"].concat();
     for (data, most) in [(&b"A\0b\0"[..], 10_000), (&big, 69)] {
         let mut play = Play::new(6, 0);
-        play.play(&Event::Mail(&to), CONTINUE);
-        play.tell(&Event::EndOfMessage);
+        play.play(&FilterEvent::Mail(&to), CONTINUE);
+        play.tell(&FilterEvent::EndOfMessage);
         let taken = (0..20_000).take_while(|_| play.talk.hear(b'h', data).is_ok()).count();
         assert_eq!(taken, most);
     }
@@ -201,8 +204,8 @@ fn changes_of_one_message_are_bounded() {
 #[test]
 fn a_connection_goes_to_another_client_where_that_is_known() {
     let to = ["<a@b>".to_owned()];
-    let (mail, end) = (Event::Mail(&to), Event::EndOfMessage);
-    let rows: [(u32, &[(&Event<'_>, _)], bool); 6] = [
+    let (mail, end) = (FilterEvent::Mail(&to), FilterEvent::EndOfMessage);
+    let rows: [(u32, &[(&FilterEvent<'_>, _)], bool); 6] = [
         (6, &[(&mail, CONTINUE), (&end, CONTINUE)], true),
         (4, &[(&mail, CONTINUE), (&end, CONTINUE)], false),
         (6, &[(&mail, CONTINUE), (&end, ACCEPT)], false),
@@ -219,7 +222,7 @@ fn a_connection_goes_to_another_client_where_that_is_known() {
         assert_eq!(commands(&mut play.out), if want { "K" } else { "" });
     }
     let mut play = Play::new(6, 0);
-    play.play(&Event::Mail(&["<>".to_owned()]), CONTINUE);
+    play.play(&FilterEvent::Mail(&["<>".to_owned()]), CONTINUE);
     play.talk.quit(&mut play.out);
     assert_eq!(commands(&mut play.out), "AQ");
 }
@@ -227,7 +230,7 @@ fn a_connection_goes_to_another_client_where_that_is_known() {
 #[test]
 fn usual_replies_are_those_of_sendmail() {
     let mut play = Play::new(6, 0);
-    let decision = play.play(&Event::Data, REJECT);
+    let decision = play.play(&FilterEvent::Data, REJECT);
     let want = Reply::new(550, Enhanced(5, 7, 1), "Command rejected");
     assert_eq!(decision, Decision::Refuse(want));
     assert!(!agreement(6, 0).wants_rejected_recipients());
