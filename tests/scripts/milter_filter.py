@@ -12,6 +12,7 @@ done at the end of the message, and `X-At: eoh-reject` at another step.
 """
 
 import json
+import os
 import sys
 import threading
 import time
@@ -145,7 +146,6 @@ class Filter(Milter.Base):
                 time.sleep(1)
                 self.progress()
         elif verb == "die":
-            import os
             os._exit(1)
         else:
             return self.answer(verb)
@@ -171,6 +171,8 @@ if "leadspc" in MODES:
     Filter = Milter.header_leading_space(Filter)
 if "rcptrej" in MODES:
     Filter = Milter.rejected_recipients(Filter)
+# Servers run as users of their own.
+os.umask(0)
 Milter.factory = Filter
 Milter.set_flags(
     Milter.ADDHDRS | Milter.CHGHDRS | Milter.CHGBODY | Milter.ADDRCPT | Milter.DELRCPT

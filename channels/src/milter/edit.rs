@@ -3,8 +3,8 @@
 use super::{breach::Breach, change::FilterChange};
 use crate::mail::{fields, named};
 
-/// A header, field by field. The first of its fields may be ours: filters do not see those and cannot
-/// change them, but they count where a field is inserted, as in sendmail and Postfix.
+/// A header, field by field. Our own `Received` among its first: filters do not see that and cannot
+/// change it, but it counts where a field is inserted, as in sendmail and Postfix.
 #[derive(Clone, Debug, Default)]
 pub struct EditedHeader {
     fields: Vec<Field>,
@@ -14,14 +14,16 @@ pub struct EditedHeader {
 #[derive(Clone, Debug)]
 struct Field {
     octets: Vec<u8>,
-    /// A filter inserted it, or it came with the message: filters see it.
+    /// It is no `Received` of ours: filters see it.
     is_seen: bool,
 }
 
 impl EditedHeader {
     /// Our own fields, and those of the message, without the blank line.
     pub fn new(own: &[u8], header: &[u8]) -> Self {
-        let own = fields(own).map(|field| (field, false));
+        let is_trace =
+            |field| named(field).is_some_and(|(name, _)| name.eq_ignore_ascii_case(b"received"));
+        let own = fields(own).map(|field| (field, !is_trace(field)));
         let all = own.chain(fields(header).map(|field| (field, true)));
         let fields: Vec<_> =
             all.map(|(field, is_seen)| Field { octets: field.to_vec(), is_seen }).collect();
@@ -69,7 +71,7 @@ impl EditedHeader {
         if self.octets > HEADER_ROOM { Err(Breach::TooManyChanges) } else { Ok(()) }
     }
 
-    /// The fields before the last of ours and that one, and those behind it.
+    /// The fields before the last `Received` of ours and that one, and those behind it.
     pub fn parts(&self) -> (Vec<u8>, Vec<u8>) {
         let ours = self.fields.iter().rposition(|field| !field.is_seen);
         let (before, behind) = self.fields.split_at(ours.map_or(0, |at| at + 1));

@@ -364,6 +364,9 @@ fn headers_are_edited_as_sendmail_counts() {
         .map(|(name, value)| format!("{}={}", name.escape_ascii(), value.escape_ascii()))
         .collect();
     assert_eq!(seen, ["Received= theirs", "To= a", "X= 1", "x= 2\\r\\n folded"]);
+    let own = b"Authentication-Results: us\r\nReceived: ours\r\n";
+    let seen: Vec<_> = EditedHeader::new(own, header).seen().map(|(name, _)| name.len()).collect();
+    assert_eq!(seen, [22, 8, 2, 1, 1], "our results are seen");
     assert_eq!(said(b'm', &insert(u32::MAX, "X\0\0")), Err(Breach::Index));
 }
 

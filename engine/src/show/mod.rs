@@ -127,8 +127,11 @@ fn milters(status: &Status, page: &mut String) {
         let standing =
             away.as_deref().map_or("answers".to_owned(), |why| format!("away: {}", Printable(why)));
         let counts = requests.iter().filter(|(_, count)| *count > 0);
-        let counts: String = counts.map(|(result, count)| format!(", {count} {result}")).collect();
-        let _ = writeln!(page, "filter {name} ({socket}) {standing}{counts}");
+        let _ = write!(page, "filter {name} ({socket}) {standing}");
+        for (result, count) in counts {
+            let _ = write!(page, ", {count} {result}");
+        }
+        page.push('\n');
     }
 }
 
