@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use relais_channels::mail::{NextHops, Priority};
+use relais_channels::{
+    client::ChosenBy,
+    mail::{NextHop, NextHops, Priority},
+};
 use relais_config::{
     Channel, Config,
     channel::{Copies, MAX_ADDRSPERFILE, Program},
@@ -170,7 +173,7 @@ fn millis(time: Duration) -> u64 {
 /// what moves. That a channel is only there for mail that comes in is not told by its settings:
 /// nothing is routed to it.
 pub fn is_delivered(channel: &Channel) -> bool {
-    let ends = [Program::Lmtp, Program::Pipe, Program::Bitbucket, Program::Local];
+    let ends = [Program::Lmtp, Program::Smtp, Program::Pipe, Program::Bitbucket, Program::Local];
     ends.contains(&channel.program) || reroutes(channel)
 }
 
@@ -215,10 +218,29 @@ pub fn notices(channel: &Channel, priority: Priority) -> &[Duration] {
     given.filter(|ages| !ages.is_empty()).unwrap_or(&DEFAULT)
 }
 
-/// Where a channel connects for the destination `host`; `None` when the name is no host.
+/// Where a channel connects for the destination `host`, its last resort behind all others; `None` when
+/// the name is no host.
 pub fn next_hops(channel: &Channel, host: &str) -> Option<NextHops> {
     let text = if channel.multigate { host } else { channel.daemon.as_deref().unwrap_or(host) };
-    text.parse().ok()
+    let hops: NextHops = text.parse().ok()?;
+    let last = channel.lastresort.as_deref().and_then(|text| text.parse().ok());
+    Some(match last {
+        Some(last) => hops.and_then(&last),
+        None => hops,
+    })
+}
+
+/// The one who chose the first next hop of mail to this address: the sender, where the channel
+/// goes by the host and that is the address's own domain.
+pub fn chosen_by(channel: &Channel, host: &str, address: &str) -> ChosenBy {
+    let follows = channel.multigate || channel.daemon.is_none();
+    let its = |text: &str| text.parse::<NextHop>().ok();
+    let domain = address.rsplit_once('@').and_then(|(_, domain)| its(domain));
+    if follows && domain.is_some() && domain == its(host) {
+        ChosenBy::Recipient
+    } else {
+        ChosenBy::Configuration
+    }
 }
 
 impl From<Vec<Channel>> for Channels {
@@ -236,6 +258,41 @@ const DEFAULT: [Duration; 4] =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_the_senders_choice_where_it_is_the_domain_of_the_recipient() {
+        let plain = Channel::new("c", "c-daemon", Program::Smtp);
+        let daemon = Channel { daemon: Some("hub.test".into()), ..plain.clone() };
+        let multigate = Channel { multigate: true, ..daemon.clone() };
+        // channel, host, recipient, chosen by the recipient
+        let rows = [
+            (&plain, "a.test", "u@a.test", true),
+            (&plain, "a.test", "u@A.Test", true),
+            (&plain, "xn--tda.test", "u@ü.test", true),
+            (&plain, "[192.0.2.1]", "u@[192.0.2.1]", true),
+            (&plain, "hub.test", "u@a.test", false),
+            (&plain, "a.test", "u", false),
+            (&daemon, "a.test", "u@a.test", false),
+            (&multigate, "a.test", "u@a.test", true),
+            (&multigate, "store.test", "u@a.test", false),
+        ];
+        for (channel, host, address, of_recipient) in rows {
+            let is_recipients = chosen_by(channel, host, address) == ChosenBy::Recipient;
+            assert_eq!(is_recipients, of_recipient, "{host} {address}");
+        }
+    }
+
+    #[test]
+    fn the_last_resort_is_behind_all_others() {
+        let channel = Channel {
+            daemon: Some("a, b".into()),
+            lastresort: Some("c:2525".into()),
+            ..Channel::new("c", "c-daemon", Program::Smtp)
+        };
+        assert_eq!(next_hops(&channel, "x.test").unwrap().to_string(), "a, b, c:2525");
+        let alone = Channel { lastresort: None, ..channel };
+        assert_eq!(next_hops(&alone, "x.test").unwrap().to_string(), "a, b");
+    }
 
     #[test]
     fn a_priority_has_its_own_ages_when_the_channel_gives_them() {

@@ -99,7 +99,7 @@ impl Filler {
                 now,
                 replies: [(0, Outcome::Deferred(REFUSED))].into(),
                 reason: None,
-                protection: None,
+                trip: None,
             });
             was = now;
         }

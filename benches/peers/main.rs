@@ -12,6 +12,8 @@
 //!     cargo run --release -p relais-benches --bin peers -- --lmtp-store --recipients 20
 //!     cargo run --release -p relais-benches --bin peers -- --lmtp-store --tls
 //!     cargo run --release -p relais-benches --bin peers -- --tls
+//!     cargo run --release -p relais-benches --bin peers -- --smtp-out
+//!     cargo run --release -p relais-benches --bin peers -- --smtp-out --tls
 //!     cargo run --release -p relais-benches --bin peers -- --against OLD/relais
 //!
 //! Wants Postfix and, for the store, Dovecot and Cyrus; as root it installs what is missing.
@@ -34,6 +36,7 @@ use crate::{floor::Floor, least::Least, postfix::Postfix, relais::Build, table::
 
 /// Compares relais with Postfix as a relay, or with Dovecot and Cyrus as a store.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct Options {
     /// Messages relais is given in each round; a peer gets a tenth.
     #[arg(long, default_value_t = 20_000)]
@@ -53,6 +56,10 @@ struct Options {
     /// Recipients of a message for a store, each of which counts as a message.
     #[arg(long, default_value_t = 1, requires = "lmtp_store")]
     recipients: usize,
+    /// SMTP in, SMTP out, against Postfix, and beside it LMTP out of ours. With `--tls`: TLS on both sides,
+    /// and a connection for each message.
+    #[arg(long, conflicts_with = "lmtp_store")]
+    smtp_out: bool,
     /// TLS before the greeting. Against Postfix: handshakes, and relaying over kept connections; with
     /// `--lmtp-store`, against Dovecot.
     #[arg(long)]
@@ -88,6 +95,9 @@ fn main() {
         return least::serve(port.parse().expect("a port"), folder.into());
     }
     packages::install(options.lmtp_store);
+    if options.smtp_out {
+        return if options.tls { smtp_out_over_tls(&options) } else { smtp_out(&options) };
+    }
     match (options.lmtp_store, options.tls) {
         (true, false) => stores(&options),
         (true, true) => stores_over_tls(&options),
@@ -118,6 +128,58 @@ fn relays(options: &Options) {
         }
         table.print();
     }
+}
+
+/// SMTP in, durable queue, SMTP out; and LMTP out of ours, for its CPU.
+fn smtp_out(options: &Options) {
+    let (sink, lmtp_sink) = (Sink::smtp(), Sink::start());
+    let mut servers: Vec<(Box<dyn Server>, &Sink)> = vec![
+        (Box::new(Postfix::smtp_out(sink.port)), &sink),
+        (
+            Box::new(relais::Relay::start(Build::This, lmtp_sink.port).called("relais, LMTP out")),
+            &lmtp_sink,
+        ),
+    ];
+    for (place, build) in options.builds().into_iter().enumerate() {
+        servers.insert(place, (Box::new(relais::Relay::smtp_out(build, sink.port)), &sink));
+    }
+    for keep in [true, false] {
+        let source = options.source(false, keep);
+        let title = if keep { "kept connections" } else { "a connection per message" };
+        let mut table = Table::new(&format!("SMTP in -> queue -> SMTP out, {title}"));
+        for _ in 0..options.rounds {
+            for (server, sink) in &servers {
+                let load = Load { source, messages: server.share(options.messages) };
+                table.enter(&server.name(), load.through(server.as_ref(), sink));
+            }
+        }
+        table.print();
+    }
+}
+
+/// The same with TLS on both sides and new connections on both.
+fn smtp_out_over_tls(options: &Options) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path());
+    let certificate = authority.sign("localhost", &["localhost"], 2099);
+    let sink = Sink::smtp_with_tls(&certificate);
+    let (relais, postfix) = (free_port(), free_port());
+    let (its, file) = (&certificate, authority.file());
+    let servers: [(Box<dyn Server>, u16); 2] = [
+        (Box::new(relais::Relay::smtp_out_with_tls(its, &file, relais, sink.port)), relais),
+        (Box::new(Postfix::smtp_out_with_tls(its, postfix, sink.port)), postfix),
+    ];
+    let source = options.source(false, false);
+    let title =
+        "SMTP in over TLS -> queue -> SMTP out over TLS, a connection per message on both sides";
+    let mut table = Table::new(title);
+    for _ in 0..options.rounds {
+        for (server, port) in &servers {
+            let load = Load { source, messages: server.share(options.messages) };
+            table.enter(&server.name(), load.over_tls((*port, &file), server.as_ref(), &sink));
+        }
+    }
+    table.print();
 }
 
 /// TLS before the greeting. What comes over it goes the same way as in clear.

@@ -35,9 +35,27 @@ impl Postfix {
             certificate.display(),
             key.display()
         );
-        let service =
-            format!("127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n");
-        Self::with(sink, &files, &service)
+        Self::with(sink, &files, &wrapped(port))
+    }
+
+    /// The same with SMTP out.
+    pub(crate) fn smtp_out(sink: u16) -> Self {
+        Self::with(sink, &smtp_out(sink), "")
+    }
+
+    /// The same with TLS on both sides: before the greeting on `port`, and by STARTTLS towards the sink.
+    pub(crate) fn smtp_out_with_tls(
+        (certificate, key): &(PathBuf, PathBuf),
+        port: u16,
+        sink: u16,
+    ) -> Self {
+        let main = format!(
+            "smtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\nsmtp_tls_security_level = encrypt\n{}",
+            certificate.display(),
+            key.display(),
+            smtp_out(sink)
+        );
+        Self::with(sink, &main, &wrapped(port))
     }
 
     /// With these lines in `main.cf` and `master.cf`.
@@ -94,6 +112,15 @@ impl Drop for Postfix {
         let _ = self.starter.kill();
         let _ = self.starter.wait();
     }
+}
+
+/// A service with TLS before the greeting.
+fn wrapped(port: u16) -> String {
+    format!("127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n")
+}
+
+fn smtp_out(sink: u16) -> String {
+    format!("relay_transport = smtp:[127.0.0.1]:{sink}\nsmtp_host_lookup = native\n")
 }
 
 fn postfix(folder: &Path, action: &str) -> Command {

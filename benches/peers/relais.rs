@@ -44,6 +44,42 @@ impl Relay {
     }
 }
 
+impl Relay {
+    /// The same with SMTP out. The way there is the same.
+    pub(crate) fn smtp_out(build: Build<'_>, sink: u16) -> Self {
+        Self(Engine::start(build, smtp_out(sink)))
+    }
+
+    /// The same with TLS on both sides: before the greeting on `port`, and by STARTTLS towards the sink, with
+    /// a connection for each message.
+    pub(crate) fn smtp_out_with_tls(
+        certificate: &(PathBuf, PathBuf),
+        authority: &Path,
+        port: u16,
+        sink: u16,
+    ) -> Self {
+        let fields = format!(
+            "connection_messages: 1, tls: (client: Must, ca: {:?})",
+            authority.display().to_string()
+        );
+        let settings = smtp_out(sink).channel("tcp_lmtpcs", &fields);
+        let smtp = settings.smtp;
+        let settings = behind_tls(settings, "tcp_local", smtp, (certificate, port));
+        Self(Engine::start(Build::This, settings))
+    }
+
+    /// Called otherwise in the table.
+    pub(crate) fn called(self, name: &'static str) -> Self {
+        Self(Engine { name, ..self.0 })
+    }
+}
+
+/// The channel that speaks LMTP speaks SMTP.
+fn smtp_out(sink: u16) -> Settings {
+    let lmtp = "tag: \"lmtpcs-daemon\",   program: Lmtp";
+    Settings::standalone().deliver_to(sink).edit(lmtp, &lmtp.replace("Lmtp", "Smtp"))
+}
+
 impl Store {
     pub(crate) fn start(build: Build<'_>) -> Self {
         Self(Engine::start(build, Settings::standalone()))

@@ -2,7 +2,8 @@
 
 use std::{
     io::Read,
-    path::Path,
+    net::TcpListener,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -14,7 +15,7 @@ use std::{
 
 use relais_tests::{free_port, is_root};
 
-use crate::{cpu, source::Source, tls_source::TlsSource};
+use crate::{cpu, source::Source, tls_sink, tls_source::TlsSource};
 
 /// A server that takes mail on one port; dropping it stops it.
 pub trait Server {
@@ -49,12 +50,12 @@ pub struct Measured {
     pub cpu: Duration,
 }
 
-/// A running `smtp-sink -L`; its counter is read as it prints it.
+/// A running `smtp-sink`, whose counter is read as it prints it, or a sink with TLS.
 pub struct Sink {
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
     arrived: Arc<AtomicUsize>,
-    child: Child,
+    child: Option<Child>,
 }
 
 impl Load {
@@ -65,7 +66,7 @@ impl Load {
         })
     }
 
-    /// The same over kept connections of TLS to this port of the server.
+    /// The same over connections of TLS to this port of the server.
     pub fn over_tls(
         &self,
         (port, authority): (u16, &Path),
@@ -188,17 +189,38 @@ impl Measured {
 }
 
 impl Sink {
-    /// Listens on a free port.
+    /// Takes LMTP on a free port.
     pub fn start() -> Self {
         Self::on(free_port())
     }
 
-    /// Listens on this port.
+    /// Takes LMTP on this port.
     pub fn on(port: u16) -> Self {
+        Self::counting(port, &["-L"])
+    }
+
+    /// Takes SMTP on a free port.
+    pub fn smtp() -> Self {
+        Self::counting(free_port(), &[])
+    }
+
+    /// Takes SMTP, and offers STARTTLS with this certificate and its key.
+    pub fn smtp_with_tls((certificate, key): &(PathBuf, PathBuf)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("a socket of ours").port();
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let (counter, certificate, key) = (Arc::clone(&arrived), certificate.clone(), key.clone());
+        thread::spawn(move || tls_sink::serve(listener, (&certificate, &key), counter));
+        Self { port, arrived, child: None }
+    }
+
+    fn counting(port: u16, options: &[&str]) -> Self {
         let mut command = Command::new("/usr/sbin/smtp-sink");
         command.args(is_root().then_some(["-u", "nobody"]).iter().flatten());
         let mut child = command
-            .args(["-c", "-L", &format!("127.0.0.1:{port}"), "1000"])
+            .arg("-c")
+            .args(options)
+            .args([&format!("127.0.0.1:{port}"), "1000"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("smtp-sink runs");
@@ -206,7 +228,7 @@ impl Sink {
         let counter = child.stdout.take().expect("a pipe");
         let told = Arc::clone(&arrived);
         thread::spawn(move || follow(counter, &told));
-        Self { port, arrived, child }
+        Self { port, arrived, child: Some(child) }
     }
 
     /// Messages so far.
@@ -217,8 +239,10 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

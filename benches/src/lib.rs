@@ -8,6 +8,7 @@ mod drive;
 pub mod packages;
 mod source;
 mod stores;
+mod tls_sink;
 mod tls_source;
 mod tracked;
 

@@ -35,6 +35,8 @@ pub(crate) struct TlsSource {
     connector: TlsConnector,
     /// The line of `LHLO` or `HELO`.
     hello: &'static str,
+    /// One connection for many messages.
+    keep: bool,
     recipients: Arc<[String]>,
     /// To the dot: one, over LMTP one for each recipient.
     replies: usize,
@@ -53,6 +55,7 @@ impl TlsSource {
             server: SocketAddr::from(([127, 0, 0, 1], port)),
             connector: connector(authority),
             hello: if source.lmtp { "LHLO source.example\r\n" } else { "HELO source.example\r\n" },
+            keep: source.keep,
             replies: if source.lmtp { recipients.len() } else { 1 },
             recipients,
             content: [message("tls", source.size), b".\r\n".to_vec()].concat().into(),
@@ -69,8 +72,14 @@ impl TlsSource {
                 let (source, begun) = (self.clone(), begun.clone());
                 all.spawn(async move {
                     let mut session = Session::open(&source).await;
+                    let mut sent = 0;
                     while begun.fetch_add(1, Relaxed) < messages {
+                        if !source.keep && sent > 0 {
+                            session.say(b"QUIT\r\n", "2").await;
+                            session = Session::open(&source).await;
+                        }
                         session.send(&source).await;
+                        sent += 1;
                     }
                     session.say(b"QUIT\r\n", "2").await;
                 });

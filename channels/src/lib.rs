@@ -11,7 +11,7 @@
 //! | room | what it does | knows |
 //! | --- | --- | --- |
 //! | `fuzzing` | entrances for fuzzers alone | wire |
-//! | [`client`] | hands messages to other hosts | mail, mime, sasl, tls, wire |
+//! | [`client`] | hands messages to other hosts | dns, mail, mime, sasl, tls, wire |
 //! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`milter`] | asks filters about messages | mail, wire |

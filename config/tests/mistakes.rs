@@ -35,7 +35,7 @@ fn said(from: &str, to: &str) -> Vec<String> {
 
 /// Warnings of the file without a mistake.
 const OF_BASE: &[&str] = &[
-    "channels[1].pool: outbound SMTP is not there yet: nothing comes of pool",
+    "channels[1].pool: no rule and no option leads to this channel: nothing comes of pool",
     "channels[2]: no service takes mail in by this channel, and nothing leads to it: nothing comes of a channel of program Lmtp here",
     "pools[\"SMTP_POOL\"]: no channel that jobs serve is in this pool: no job runs in it",
 ];

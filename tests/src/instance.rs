@@ -24,6 +24,7 @@ pub struct Instance {
     data: PathBuf,
     folder: TempDir,
     has_hosts: bool,
+    has_name_servers: bool,
 }
 
 /// A run of the program. Dropping it is `kill -9`.
@@ -49,7 +50,14 @@ impl Instance {
 
     fn with_data(settings: Settings, folder: TempDir, data: PathBuf) -> Self {
         fs::write(folder.path().join("relais.ron"), settings.text()).expect("a configuration");
-        Self { settings, program: program().to_owned(), data, folder, has_hosts: false }
+        Self {
+            settings,
+            program: program().to_owned(),
+            data,
+            folder,
+            has_hosts: false,
+            has_name_servers: false,
+        }
     }
 
     /// Lets its program see this hosts file in place of the system's. Wants root.
@@ -57,6 +65,13 @@ impl Instance {
     pub fn with_hosts(self, hosts: &str) -> Self {
         fs::write(self.path(HOSTS), hosts).expect("a hosts file");
         Self { has_hosts: true, ..self }
+    }
+
+    /// Lets its program see this `resolv.conf` in place of the system's. Wants root.
+    #[must_use]
+    pub fn with_name_servers(self, resolv: &str) -> Self {
+        fs::write(self.path(RESOLV), resolv).expect("a file");
+        Self { has_name_servers: true, ..self }
     }
 
     /// Runs another build of the program than [`program()`].
@@ -198,16 +213,26 @@ impl Instance {
         command
     }
 
-    /// The program, in a mount namespace of its own when it has a hosts file.
+    /// The program, in a mount namespace of its own when it has files in place of the system's.
     fn program_command(&self) -> Command {
-        if !self.has_hosts {
+        let mut mounts = String::new();
+        for (has, file) in [(self.has_hosts, HOSTS), (self.has_name_servers, RESOLV)] {
+            if has {
+                let path = self.path(file).display().to_string();
+                mounts += "mount --bind '";
+                mounts += &path;
+                mounts += "' /etc/";
+                mounts += file;
+                mounts += " && ";
+            }
+        }
+        if mounts.is_empty() {
             return Command::new(&self.program);
         }
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "slave", "sh", "-c"])
-            .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
-            .arg(self.path(HOSTS))
+            .arg(mounts + "exec \"$0\" \"$@\"")
             .arg(&self.program);
         command
     }
@@ -293,6 +318,7 @@ fn tail(log: &Path) -> String {
 const READY: Duration = Duration::from_secs(20);
 const TAIL_LINES: usize = 40;
 const HOSTS: &str = "hosts";
+const RESOLV: &str = "resolv.conf";
 /// The program gathers lines for 10 ms before it writes them.
 const GATHERED: Duration = Duration::from_millis(100);
 

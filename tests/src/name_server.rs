@@ -55,28 +55,28 @@ impl NameServer {
             .expect("knot runs");
         let server = Self { port, knot, _folder: folder };
         let first = zones.first().map_or("", |(zone, _)| zone);
-        assert!(within(Duration::from_secs(20), || server.answers(first)), "knot does not answer");
+        assert!(within(Duration::from_secs(20), || answers(port, first)), "knot does not answer");
         server
     }
+}
 
-    /// Whether it answers a question for the SOA of this zone.
-    fn answers(&self, zone: &str) -> bool {
-        let mut question = vec![0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-        for label in zone.split('.') {
-            question.push(u8::try_from(label.len()).unwrap_or(0));
-            question.extend_from_slice(label.as_bytes());
-        }
-        question.extend_from_slice(&[0, 0, 6, 0, 1]);
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        let _ = socket.set_read_timeout(Some(Duration::from_millis(200)));
-        let sent = socket.send_to(&question, ("127.0.0.1", self.port));
-        let mut answer = [0; 512];
-        // No error, and one answer.
-        sent.is_ok()
-            && socket.recv(&mut answer).is_ok_and(|octets| octets > 12)
-            && answer[3] % 16 == 0
-            && answer[7] == 1
+/// Whether the server on this port answers a question for the SOA of a zone.
+pub(crate) fn answers(port: u16, zone: &str) -> bool {
+    let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in zone.split('.') {
+        question.push(u8::try_from(label.len()).unwrap_or(0));
+        question.extend_from_slice(label.as_bytes());
     }
+    question.extend_from_slice(&[0, 0, 6, 0, 1]);
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let _ = socket.set_read_timeout(Some(Duration::from_millis(200)));
+    let sent = socket.send_to(&question, ("127.0.0.1", port));
+    let mut answer = [0; 512];
+    // No error, and one answer.
+    sent.is_ok()
+        && socket.recv(&mut answer).is_ok_and(|octets| octets > 12)
+        && answer[3] % 16 == 0
+        && answer[7] == 1
 }
 
 impl Drop for NameServer {

@@ -178,6 +178,34 @@ impl Settings {
             .edit("program: Local),", &format!("program: Local),\n        {channel}"))
     }
 
+    /// Adds the channel `tcp_out`, which hands mail for `remote.test` to one place by SMTP, with these
+    /// fields.
+    #[must_use]
+    pub fn smtp_out(self, place: &str, fields: &str) -> Self {
+        self.smtp_outs(&[("remote.test", "tcp_out", place, fields)])
+    }
+
+    /// Adds channels that hand mail for domains to places by SMTP: domain, name of the channel, place,
+    /// fields.
+    #[must_use]
+    pub fn smtp_outs(self, outs: &[(&str, &str, &str, &str)]) -> Self {
+        let rule = |(domain, name, ..): &(&str, &str, &str, &str)| {
+            format!("\n        (\"{domain}\", \"$U%{domain}@{name}-daemon\"),")
+        };
+        let channel = |(_, name, place, fields): &(&str, &str, &str, &str)| {
+            format!(
+                "\n        (name: \"{name}\", tag: \"{name}-daemon\", program: Smtp, \
+                 daemon: \"{place}\", pool: \"SMTP_POOL\", {fields}),"
+            )
+        };
+        let rules: String = outs.iter().map(rule).collect();
+        let channels: String = outs.iter().map(channel).collect();
+        let clients = "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],";
+        self.edit("rewrite_rules: [", &format!("rewrite_rules: [{rules}"))
+            .edit("mappings: {", clients)
+            .edit("program: Local),", &format!("program: Local),{channels}"))
+    }
+
     /// Adds fields to a channel: `"maxjobs: 1"`.
     #[must_use]
     pub fn channel(self, name: &str, fields: &str) -> Self {

@@ -1,5 +1,5 @@
-//! An LMTP server that keeps nothing but books: how often each Message-ID was handed to it, and in
-//! which order. It can be told to refuse, to be slow, and to hang up.
+//! A server of LMTP, or of SMTP where it is greeted by EHLO, that keeps nothing but books: how often each
+//! Message-ID was handed to it, and in which order. It can be told to refuse, to be slow, and to hang up.
 //!
 //! A message is counted when its last dot has come, before the reply goes out: what a client that
 //! dies waiting for that reply sends again is seen as a duplicate.
@@ -282,11 +282,11 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
     let mut lines = BufReader::with_capacity(64 << 10, stream);
     let mut replies = BufWriter::new(stream);
     let greeting = books.says(|script| script.greeting.clone());
-    replies.write_all(greeting.as_deref().unwrap_or("220 sink LMTP").as_bytes())?;
+    replies.write_all(greeting.as_deref().unwrap_or("220 sink").as_bytes())?;
     replies.write_all(b"\r\n")?;
     replies.flush()?;
     let (mut line, mut recipients, mut messages) = (Vec::new(), Vec::new(), 0);
-    let mut sender = Vec::new();
+    let (mut sender, mut is_smtp) = (Vec::new(), false);
     while next_line(&mut lines, &mut line)? {
         let beyond = || {
             let most = books.says(|script| script.most.clone());
@@ -300,7 +300,14 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
             continue;
         }
         let reply: &[u8] = match verb(&line).as_slice() {
-            b"LHLO" => b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n",
+            b"LHLO" | b"EHLO" => {
+                is_smtp = verb(&line) == b"EHLO";
+                b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+            }
+            b"HELO" => {
+                is_smtp = true;
+                b"250 sink\r\n"
+            }
             b"MAIL" | b"RSET" => {
                 sender.clone_from(&line);
                 recipients.clear();
@@ -313,7 +320,7 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
             }
             b"DATA" if recipients.is_empty() => b"503 5.5.1 no recipients\r\n",
             b"DATA" => {
-                let of = (&*sender, &mut recipients);
+                let of = (&*sender, &mut recipients, is_smtp);
                 if !after_data(&mut lines, &mut replies, books, of)? {
                     return Ok(());
                 }
@@ -338,12 +345,12 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the content of a message and answers for each recipient; `false` hangs up.
+/// Takes the content of a message and answers for each recipient, or for all; `false` hangs up.
 fn after_data(
     lines: &mut BufReader<&TcpStream>,
     replies: &mut BufWriter<&TcpStream>,
     books: &Books,
-    (sender, recipients): (&[u8], &mut Vec<Vec<u8>>),
+    (sender, recipients, is_smtp): (&[u8], &mut Vec<Vec<u8>>, bool),
 ) -> io::Result<bool> {
     let go_ahead = books.says(|script| script.go_ahead.clone());
     replies.write_all(go_ahead.as_deref().unwrap_or("354 go on").as_bytes())?;
@@ -362,8 +369,9 @@ fn after_data(
     if books.says(|script| script.hangs_up.clone()).is_some_and(|part| id.contains(&part)) {
         return Ok(false);
     }
-    for recipient in recipients.drain(..) {
-        let reply = books.scripted(". ", &recipient);
+    let said = recipients.drain(..).map(|recipient| books.scripted(". ", &recipient));
+    let said: Vec<_> = if is_smtp { vec![said.flatten().next()] } else { said.collect() };
+    for reply in said {
         replies.write_all(reply.as_deref().unwrap_or("250 2.0.0 OK\r\n").as_bytes())?;
     }
     if let Some(stray) = books.says(|script| script.stray.clone()) {

@@ -41,7 +41,10 @@ fn a_value_is_found_by_every_name_that_it_goes_by() {
         ("min_free", "\"64MiB\""),
         ("rewrite_rules[1]", "(\".lmtp\", \"$E$F$U%$H.lmtp@lmtpcs-daemon\")"),
         // A setting that does nothing is shown, and said to do nothing.
-        ("tcp_local.maxjobs", "10 // nothing comes of it: outbound SMTP is not there yet"),
+        (
+            "tcp_local.maxjobs",
+            "10 // nothing comes of it: no rule and no option leads to this channel",
+        ),
     ];
     for (key, want) in rows {
         assert_eq!(config(&instance, &[key]).as_deref(), Ok(want), "{key}");
@@ -109,7 +112,10 @@ fn config_as_json_has_the_shape_that_the_help_says() {
     assert_eq!(one, want);
     let idle = whole(&["tcp_local.maxjobs"]);
     assert_eq!(idle["value"], 10);
-    assert!(idle["idle"].as_str().unwrap().contains("outbound SMTP is not there yet"), "{idle}");
+    assert!(
+        idle["idle"].as_str().unwrap().contains("no rule and no option leads to this channel"),
+        "{idle}"
+    );
     // In whatever form the key is given.
     let text = config(&instance, &["channels[2].maxjobs"]).unwrap();
     assert_eq!(text, "3 // 3 by relais set, until it stops; the file says 7");
@@ -124,8 +130,8 @@ fn set_takes_no_limit_that_would_do_nothing() {
     let instance = Instance::new(settings);
     let _running = instance.start();
     let rows = [
-        ("tcp_local.maxjobs", "outbound SMTP is not there yet"),
-        ("tcp_local@x.test.connections", "outbound SMTP is not there yet"),
+        ("tcp_local.maxjobs", "no rule and no option leads to this channel"),
+        ("tcp_local@x.test.connections", "no rule and no option leads to this channel"),
         ("tcp_lmtpss.max_client_threads", "no rule and no option leads to this channel"),
         ("tcp_lmtpss.idle_time", "no rule and no option leads to this channel"),
         ("l.threaddepth", "a channel of program Local connects to no host"),

@@ -489,7 +489,7 @@ fn change(id: MessageId, place: Place, entry: u16, was: EntryState, now: EntrySt
         now,
         replies,
         reason,
-        protection: None,
+        trip: None,
     }
 }
 

@@ -13,7 +13,7 @@ use relais_channels::{
     disk::{Disk, DiskFile, RealDisk},
     mail::{
         Content, Enhanced, Entry, Envelope, MessageId, Origin, Outcome, Priority, Recipient, Reply,
-        Rerouted,
+        Rerouted, Timings, Trip,
     },
     memory_disk::MemoryDisk,
 };
@@ -321,7 +321,11 @@ async fn a_message_tells_its_history() {
     let first = Change {
         replies,
         reason: Some("first try".into()),
-        protection: Some("TLSv1.3".into()),
+        trip: Some(Arc::new(Trip {
+            peer: "store.test[192.0.2.1]:24".into(),
+            protection: "TLSv1.3".into(),
+            timings: Timings { queue: 1, dialogue: 70_000, ..Timings::default() },
+        })),
         ..later(&stored, 0, 1, 5000)
     };
     spool.amend(first.clone());
@@ -632,7 +636,7 @@ pub(super) fn change(stored: &Stored, entry: u16, now: EntryState) -> Change {
         now,
         replies,
         reason,
-        protection: None,
+        trip: None,
     }
 }
 

@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use relais_channels::{
     client::{
-        Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted,
+        ChosenBy, Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings,
+        Transacted,
     },
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Notify, Outcome, Recipient,
-        Reply, SiteTrouble,
+        Reply, SiteTrouble, Timings, Trip,
     },
 };
 use relais_config::{Channel, channel::Program};
 use relais_spool::{SpoolError, open_recipients};
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tracing::{Span, info_span};
 
 use super::{
@@ -32,12 +33,13 @@ use super::{
 };
 use crate::{
     autoreply::AUTOREPLY,
-    channel_table::{LiveTimes, next_hops, reroutes},
+    channel_table::{LiveTimes, chosen_by, next_hops, reroutes},
     events::EntrySettled,
     ids::{ConnectionId, Destination},
     in_hand,
     queue::{Pull, Settle, Settled, Tracked, Work},
     rerouting::ContentAt,
+    timestamp::Timestamp,
 };
 
 /// A courier on its way.
@@ -48,17 +50,27 @@ pub(super) struct Courier {
     parts: JobParts,
     outbound: Outbound,
     next_hops: Option<NextHops>,
+    /// The one who chose the first of them for the message in hand.
+    chosen_by: ChosenBy,
     pub(super) connection: Option<Connection>,
     /// The place among the next hops of the server that was asked last, or is asked next.
     pub(super) server: usize,
-    /// TLS and AUTH of the last connection, in words.
-    protection: Option<Arc<str>>,
+    /// The server of the last connection; `None`: none could be made.
+    met: Option<Met>,
     /// The store said that it is slow, since that was last told.
     stressed: bool,
     /// The content was converted for a server, and that was not told yet.
     converted: Option<Converted>,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
+}
+
+/// A server that was connected to.
+struct Met {
+    /// `host[address]:port`, or the path of its socket.
+    peer: Arc<str>,
+    /// TLS and AUTH, in words.
+    protection: Option<Arc<str>>,
 }
 
 /// An entry in hand, and its message as the spool has it.
@@ -75,16 +87,18 @@ impl Courier {
         Self {
             outbound: Outbound::of(&parts.host, channel)
                 .protected(parts.securities.of(&channel.name))
+                .finding(parts.finders.of_channel(&channel.name))
                 .behind(Arc::new(Gatekeeper {
                     channel: channel.name.as_str().into(),
                     routes: Arc::clone(&parts.rerouter.router.cache),
                 })),
             next_hops: next_hops(channel, &destination.host),
+            chosen_by: ChosenBy::Configuration,
             connection: None,
             stressed: false,
             converted: None,
             server: 0,
-            protection: None,
+            met: None,
             announces: true,
             id,
             destination,
@@ -153,7 +167,8 @@ impl Courier {
         // A message that is not announced would wait for nothing; and with a large message a round
         // trip is no gain.
         let small = matches!(message.record, Ok((_, Content::Whole(_))));
-        let alone = entry.open.is_power_of_two() && joined.is_empty();
+        let alone =
+            self.outbound.replies_once() || entry.open.is_power_of_two() && joined.is_empty();
         let announces = self.announces && small && alone;
         let pipelines = || self.connection.as_ref().is_some_and(Connection::pipelines);
         if *more && announces && pipelines() && !self.life.is_over() {
@@ -210,7 +225,7 @@ impl Courier {
                         attempt,
                         counts: true,
                         success_notices: 0,
-                        protection: None,
+                        trip: None,
                         stressed: false,
                         joined: Vec::new(),
                     }
@@ -231,6 +246,7 @@ impl Courier {
         following: Option<&Taken>,
     ) -> SmallVec<[Settled; 1]> {
         let entry = work.entry;
+        let mut trip = None;
         let mut attempt = match self.channel().program {
             Program::Bitbucket if *self.destination.host == *AUTOREPLY => {
                 let recipients = (envelope, entry.entry, entry.open);
@@ -249,20 +265,30 @@ impl Courier {
                 Box::pin(local::deliver(mailboxes, destination, recipients, content)).await
             }
             _ if reroutes(self.channel()) => self.reroute(work, envelope, content).await,
-            _ => self.deliver(work, envelope, content, following).await,
+            _ => {
+                let begun = Instant::now();
+                let attempt = self.deliver(work, envelope, content, following).await;
+                trip = Some(Arc::new(self.trip(begun, envelope, &attempt)));
+                attempt
+            }
         };
         let mut settled: SmallVec<[Settled; 1]> = SmallVec::new();
         for joined in work.joined.iter().rev() {
             let its = attempt.split_off(joined.open.count_ones() as usize);
-            settled.push(self.settled(*joined, envelope, its));
+            settled.push(self.settled(*joined, envelope, (its, trip.clone())));
         }
-        settled.push(self.settled(entry, envelope, attempt));
+        settled.push(self.settled(entry, envelope, (attempt, trip)));
         settled.reverse();
         settled
     }
 
     /// One entry is done: writes its line.
-    fn settled(&self, entry: Tracked, envelope: &Envelope, attempt: Attempt) -> Settled {
+    fn settled(
+        &self,
+        entry: Tracked,
+        envelope: &Envelope,
+        (attempt, trip): (Attempt, Option<Arc<Trip>>),
+    ) -> Settled {
         let counts = Work::counts(&entry, &attempt);
         EntrySettled {
             envelope,
@@ -270,16 +296,27 @@ impl Courier {
             tried: entry.open,
             outcomes: &attempt.outcomes,
             attempts: u32::from(entry.attempts) + u32::from(counts),
-            protection: self.protection.as_deref().unwrap_or_default(),
+            trip: trip.as_deref(),
         }
         .emit(&self.parts.metrics);
         let program = self.channel().program;
-        let reaches = matches!(program, Program::Lmtp | Program::Pipe | Program::Local);
+        let reaches =
+            matches!(program, Program::Lmtp | Program::Smtp | Program::Pipe | Program::Local);
         let success_notices = if reaches { success_notices(&entry, envelope, &attempt) } else { 0 };
-        // Of a message that the server was not told of nothing was protected.
-        let protection = self.protection.clone().filter(|_| attempt.peer.is_some());
         let (stressed, joined) = (false, Vec::new());
-        Settled { entry, attempt, counts, success_notices, protection, stressed, joined }
+        Settled { entry, attempt, counts, success_notices, trip, stressed, joined }
+    }
+
+    /// The way of an attempt that ends now.
+    fn trip(&self, begun: Instant, envelope: &Envelope, attempt: &Attempt) -> Trip {
+        let age = Timestamp(envelope.received).until(Timestamp::now());
+        let queue = Timings::millis(age.saturating_sub(begun.elapsed()));
+        let timings = Timings { queue, ..self.outbound.settings().progress.take_timings() };
+        // Of a message that the server was not told of nothing was protected.
+        let met = self.met.as_ref().filter(|_| attempt.peer.is_some());
+        let peer = met.map(|met| Arc::clone(&met.peer)).unwrap_or_default();
+        let protection = met.and_then(|met| met.protection.clone()).unwrap_or_default();
+        Trip { peer, protection, timings }
     }
 
     async fn deliver(
@@ -314,6 +351,8 @@ impl Courier {
         if self.connection.is_none() {
             self.server = 0;
         }
+        let first = recipients.first().map_or("", |to| to.address);
+        self.chosen_by = chosen_by(self.channel(), &self.destination.host, first);
         let mut attempt = self.hand_over(&recipients, base, content, following.as_ref()).await;
         if self.next_hops.as_ref().is_some_and(|hops| hops.len() > 1) {
             let message = (base, content);
@@ -341,6 +380,8 @@ impl Courier {
         while goes_on {
             let batch = handover.batch();
             let delivery = Outgoing { recipients: &batch, ..base };
+            // The next message comes behind all of this one.
+            let following = following.filter(|_| handover.is_last());
             match self.transact(&delivery, content, following).await {
                 Ok(transacted) => {
                     self.converted = transacted.converted.or(self.converted.take());
@@ -353,7 +394,9 @@ impl Courier {
             }
         }
         drop(under_way);
-        let attempt = handover.finish();
+        let mut attempt = handover.finish();
+        // Nobody there is in trouble: the others for the same place end as soon as this one.
+        attempt.trouble = attempt.trouble.filter(|trouble| !trouble.is_nowhere());
         self.note_crowds(recipients, &attempt);
         attempt
     }
@@ -437,15 +480,17 @@ impl Courier {
         let Some(next_hops) = &self.next_hops else {
             return Err(SiteTrouble::deferred(NO_HOST));
         };
-        let connected = Box::pin(self.outbound.connect_from(next_hops, self.server)).await;
-        self.protection = None;
+        let connected =
+            Box::pin(self.outbound.connect_from(next_hops, self.server, self.chosen_by)).await;
+        self.met = None;
         let meter = self.parts.metrics.channel(&self.channel().name);
         for (result, count) in self.outbound.take_handshakes() {
             meter.handshaken(result, count);
         }
         let (connection, server) = connected.inspect_err(|_| self.server = next_hops.len())?;
         self.server = server;
-        self.protection = connection.protection().cloned();
+        let (peer, protection) = (connection.peer().into(), connection.protection().cloned());
+        self.met = Some(Met { peer, protection });
         Ok(connection)
     }
 

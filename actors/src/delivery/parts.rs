@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relais_channels::client::Securities;
+use relais_channels::client::{Finders, Securities};
 use relais_spool::Spool;
 
 use super::{crowds::Crowds, programs::Programs, progress::ConnectionProgress};
@@ -34,6 +34,8 @@ pub struct JobParts {
     pub responder: Responder<DirectoryHandle>,
     /// TLS and AUTH of each channel's connections.
     pub securities: Securities,
+    /// Where each channel's connections lead.
+    pub finders: Finders,
     /// Programs that mail may be handed to.
     pub programs: Arc<Programs>,
     /// Mailboxes of this machine's accounts.

@@ -28,6 +28,8 @@
 //! | `members` | only when an alias, a list or a forward led to them: in the order of `to`, in angle brackets, whom it led to |
 //! | `user` | only of `E`, `J` and `Z`: the user who had logged in |
 //! | `protection` | only of an attempt whose connection had some: TLS, whether the server's certificate is good, and AUTH |
+//! | `peer` | only of an attempt that a server was connected to for: `host[address]:port`, or the path of its socket |
+//! | `timings` | only of an attempt at a server: the seconds of each stage, `queue` (since it was accepted, earlier attempts included), `dns`, `connect`, `tls`, `greeting` (AUTH included) and `dialogue`; stages that a kept connection had passed are left out |
 //! | `filter` | only of `J` and `Z`: the filter that refused it, or threw it away |
 //!
 //! The store writes one line for each recipient of a message that came over LMTP: `D`, or `J` when
@@ -42,7 +44,7 @@ use std::{
 };
 
 use relais_channels::mail::{
-    Enhanced, Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply,
+    Enhanced, Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply, Trip,
 };
 use relais_spool::open_recipients;
 use tracing::info;
@@ -166,8 +168,8 @@ pub struct EntrySettled<'a> {
     pub outcomes: &'a [Outcome],
     /// Attempts that ended, this one included if it counts as one.
     pub attempts: u32,
-    /// TLS and AUTH of the connection, in words; empty when it had none.
-    pub protection: &'a str,
+    /// The way that it took, if it was to a server.
+    pub trip: Option<&'a Trip>,
 }
 
 /// Recipients were given up, or their sender was warned, without an attempt.
@@ -222,7 +224,7 @@ struct Record<'a, To> {
     peer_id: &'a str,
     members: Option<Members<'a>>,
     user: &'a str,
-    protection: &'a str,
+    trip: Option<&'a Trip>,
     filter: &'a str,
 }
 
@@ -322,7 +324,7 @@ impl EntrySettled<'_> {
     /// Writes a line for each group of recipients with the same outcome; counts delivered,
     /// attempted and failed.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { envelope, entry, tried, outcomes, attempts, protection } = self;
+        let Self { envelope, entry, tried, outcomes, attempts, trip } = self;
         let Some(entry) = envelope.entries.get(entry) else { return };
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         self.count(metrics, entry, delay);
@@ -351,7 +353,7 @@ impl EntrySettled<'_> {
             let record = Record::of(envelope, entry, same, action, outcome.reply());
             let message = Some("attempt ended");
             let peer_id = outcome.reply().delivered_as().unwrap_or_default();
-            Record { delay, attempts, message, peer_id, protection, ..record }.write();
+            Record { delay, attempts, message, peer_id, trip, ..record }.write();
         }
     }
 
@@ -452,7 +454,7 @@ impl<'a> Record<'a, Recipients<'a>> {
             peer_id: "",
             members: Members(Recipients { entry, which }).some(),
             user: "",
-            protection: "",
+            trip: None,
             filter: "",
         }
     }
@@ -489,7 +491,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             peer_id: "",
             members: None,
             user: "",
-            protection: "",
+            trip: None,
             filter: "",
         }
     }
@@ -503,6 +505,8 @@ impl<'a, To: fmt::Display> Record<'a, To> {
         let from = show(&mut shown, Bracketed(self.from));
         let to = show(&mut shown, &self.to);
         let reply = show(&mut shown, Printable(self.reply));
+        let known = |text: fn(&Trip) -> &str| self.trip.map(text).filter(|text| !text.is_empty());
+        let (protection, peer) = (known(|trip| &trip.protection), known(|trip| &trip.peer));
         info!(
             target: TARGET,
             action = self.action,
@@ -523,7 +527,9 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             peer_id = (!self.peer_id.is_empty()).then(|| tracing::field::display(Printable(self.peer_id))),
             members = self.members.as_ref().map(tracing::field::display),
             user = (!self.user.is_empty()).then(|| tracing::field::display(Printable(self.user))),
-            protection = (!self.protection.is_empty()).then(|| tracing::field::display(Printable(self.protection))),
+            protection = protection.map(|words| tracing::field::display(Printable(words))),
+            peer = peer.map(|name| tracing::field::display(Printable(name))),
+            timings = self.trip.map(|trip| tracing::field::display(trip.timings)),
             filter = (!self.filter.is_empty()).then_some(self.filter),
         );
         if shown.capacity() <= KEPT {
@@ -743,7 +749,7 @@ mod tests {
                 tried,
                 outcomes,
                 attempts: 2,
-                protection: "",
+                trip: None,
             }
             .emit(metrics);
         });
@@ -888,7 +894,7 @@ mod tests {
             tried: u64::MAX,
             outcomes: &outcomes,
             attempts: 1,
-            protection: "",
+            trip: None,
         };
         let (lines, _) = lines(|metrics| settled.emit(metrics));
         assert_eq!(lines.len(), 1);

@@ -57,7 +57,7 @@ impl DnsLists {
         if lists.is_empty() {
             return Ok(None);
         }
-        let dns = Arc::new(Dns::new(servers)?);
+        let dns = Dns::shared(servers)?;
         let recent = Arc::new(Cache::new(REMEMBERED));
         Ok(Some(Self { dns, lists, limit: clients.dns_verify_time, recent }))
     }

@@ -34,7 +34,7 @@ async fn what_a_clock_that_was_ahead_put_off_for_days_is_brought_forward_when_a_
         now: EntryState::Waiting { open: found.state.open(), attempts: 1, due: ahead },
         replies: RecipientReplies::new(),
         reason: None,
-        protection: None,
+        trip: None,
     });
     house.freeze(false).await;
     for id in posted {

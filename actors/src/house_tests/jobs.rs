@@ -230,7 +230,7 @@ async fn deal_with_entry(script: &Script, host: &str, entry: Tracked) -> Settled
         attempt,
         counts,
         success_notices,
-        protection: None,
+        trip: None,
         stressed: false,
         joined: Vec::new(),
     }

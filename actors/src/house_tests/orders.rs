@@ -72,21 +72,6 @@ async fn what_was_delivered_meanwhile_is_not_deleted() {
 }
 
 #[actix::test]
-async fn no_order_gives_a_job_what_nobody_delivers() {
-    let house = House::new(Plan::default());
-    let channel = "tcp_local";
-    let id = house.post_in(channel, "far.test", &["bob@else.test"], Notify::Unsaid).await;
-    assert_eq!(house.order(OrderKind::Retry, id).await, Placed::Idle);
-    assert_eq!(house.order(OrderKind::Hold, id).await, Placed::Done);
-    assert_eq!(house.order(OrderKind::Release, id).await, Placed::Done);
-    house.until(id, channel, |state| matches!(state, EntryState::Waiting { .. })).await;
-    assert_eq!(house.order(OrderKind::Retry, id).await, Placed::Idle);
-    a_while().await;
-    assert!(house.found(id).await.is_some());
-    assert_eq!(house.script.taken(), []);
-}
-
-#[actix::test]
 async fn what_is_ordered_of_an_entry_that_its_job_keeps_is_done_when_the_engine_ends() {
     let house = House::new(Plan::default());
     house.script.close_gate();

@@ -484,7 +484,7 @@ fn owners<'a>(envelope: &'a Envelope, cases: &[Case]) -> Vec<Option<&'a str>> {
 
 /// The owner of a list who hears of this recipient in the sender's place.
 fn owner_of<'a>(envelope: &Envelope, recipient: &'a Recipient, kind: Kind) -> Option<&'a str> {
-    let is_bad = !matches!(kind, Kind::Delivered | Kind::Relayed | Kind::Expanded);
+    let is_bad = !kind.is_success();
     let origin = recipient.origin.as_deref().filter(|_| is_bad && !envelope.sender.is_empty());
     origin.and_then(|origin| origin.errors_to.as_deref())
 }

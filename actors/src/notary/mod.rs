@@ -253,8 +253,7 @@ impl Handle<News> for Notary {
 fn needs_replies(cases: &[Case]) -> bool {
     cases.iter().any(|case| match case.kind {
         Kind::Bounced => true,
-        Kind::Delivered => case.replies.is_empty(),
-        _ => false,
+        kind => kind.is_success() && case.replies.is_empty(),
     })
 }
 

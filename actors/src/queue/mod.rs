@@ -33,6 +33,7 @@ mod wall_clock;
 
 use std::{sync::Arc, time::Duration};
 
+use relais_channels::mail::Trip;
 use relais_config::channel::Program;
 use relais_spool::{Change, EntryState, RecipientReplies, Spool, Stored};
 use tokio::{sync::oneshot, time::Instant};
@@ -97,7 +98,7 @@ struct Amendment {
     now: EntryState,
     replies: RecipientReplies,
     reason: Option<Arc<str>>,
-    protection: Option<Arc<str>>,
+    trip: Option<Arc<Trip>>,
 }
 
 impl Drain {
@@ -125,7 +126,7 @@ impl Drain {
 impl Amendment {
     fn new(was: EntryState, now: EntryState) -> Self {
         let replies = RecipientReplies::new();
-        Self { was, now, replies, reason: None, protection: None }
+        Self { was, now, replies, reason: None, trip: None }
     }
 
     /// With what was said of recipients.
@@ -133,9 +134,9 @@ impl Amendment {
         Self { replies, ..self }
     }
 
-    /// With TLS and AUTH of the connection, in words.
-    fn over(self, protection: Option<Arc<str>>) -> Self {
-        Self { protection, ..self }
+    /// With the way that the attempt took.
+    fn over(self, trip: Option<Arc<Trip>>) -> Self {
+        Self { trip, ..self }
     }
 
     /// With why it is so.
@@ -235,7 +236,7 @@ impl Queue {
             now: amendment.now,
             replies: amendment.replies,
             reason: amendment.reason,
-            protection: amendment.protection,
+            trip: amendment.trip,
         });
     }
 

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use relais_channels::dsn::Kind;
+use relais_channels::mail::Trip;
 use relais_spool::{Class, EntryState, RecipientReplies, ScannedEntry, Spool, SpoolError};
 use tokio::time::Instant;
 use tracing::warn;
@@ -17,6 +17,7 @@ use super::{
     entry::Tracked,
     news::{Case, Told},
     notice_budget::Position,
+    settle::success,
     tracker::{Aside, Ticket},
 };
 use crate::{
@@ -37,11 +38,11 @@ impl Queue {
         &mut self,
         news: Case,
         left: EntryState,
-        (replies, protection): (RecipientReplies, Option<Arc<str>>),
+        (replies, trip): (RecipientReplies, Option<Arc<Trip>>),
     ) {
         let entry = news.entry;
         let was = left.owing(news.recipients);
-        let amendment = Amendment::new(entry.waiting(), was).with(replies).over(protection);
+        let amendment = Amendment::new(entry.waiting(), was).with(replies).over(trip);
         self.amend(&news.destination, &entry, amendment);
         self.tracker.finish(entry.id, entry.entry);
         if was.open() == 0 {
@@ -56,7 +57,7 @@ impl Queue {
 
     /// The sender knows who has it, or cannot be told now.
     pub(super) fn settle_told(&mut self, case: Case, told: Told) {
-        let Case { entry, destination, was, then, behind, .. } = case;
+        let Case { entry, destination, kind, was, then, behind, .. } = case;
         self.notices.end_success();
         if !self.minds((entry.id, entry.entry)) {
             return;
@@ -74,7 +75,7 @@ impl Queue {
                 return self.tracker.done_aside(entry.id, entry.entry);
             }
             Told::Later | Told::Unreadable | Told::Kept | Told::Dead => {
-                warn!(id = %entry.id, kind = ?Kind::Delivered, "given up: its sender is not told");
+                warn!(id = %entry.id, ?kind, "given up: its sender is not told");
                 self.metrics.notices.count(NoticeResult::GivenUp);
                 "its sender could not be told"
             }
@@ -152,7 +153,7 @@ impl Queue {
             cases.push(Case {
                 entry: Tracked { priority, ..Tracked::of(scanned) },
                 destination: Destination { channel, host: Arc::clone(&scanned.host) },
-                kind: Kind::Delivered,
+                kind: success(its),
                 recipients: was.reached(),
                 replies: Vec::new(),
                 until: None,

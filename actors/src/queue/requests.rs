@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use actix::Message;
-use relais_channels::mail::{Attempt, Outcome};
+use relais_channels::mail::{Attempt, Outcome, Trip};
 use relais_spool::ScannedEntry;
 use tokio::sync::oneshot;
 
@@ -97,8 +97,8 @@ pub struct Settled {
     pub counts: bool,
     /// Recipients that were reached and whose sender asked to be told, a bit each.
     pub success_notices: u64,
-    /// TLS and AUTH of the connection to the peer, in words.
-    pub protection: Option<Arc<str>>,
+    /// The way that the attempt took, if it was to a server.
+    pub trip: Option<Arc<Trip>>,
     /// The server is a store of ours, and said that it is slow.
     pub stressed: bool,
     /// Of the entries that were joined to it.

@@ -53,7 +53,7 @@ impl Queue {
     }
 
     fn settle_entry(&mut self, destination: &Destination, settled: Settled, now: u64) {
-        let Settled { entry, attempt, counts, success_notices: reached, protection, .. } = settled;
+        let Settled { entry, attempt, counts, success_notices: reached, trip, .. } = settled;
         let key = entry.key();
         let channel = self.channels.channel(destination.channel);
         let after = After::of(channel, &entry, &attempt, now);
@@ -76,10 +76,10 @@ impl Queue {
             Consequence::OwesSuccess => {
                 let failed = (after.failed != 0)
                     .then(|| Case { then: Some(after.state), ..case(Kind::Failed, after.failed) });
-                let news = Case { behind: failed.map(Box::new), ..case(Kind::Delivered, reached) };
+                let news = Case { behind: failed.map(Box::new), ..case(success(channel), reached) };
                 let waits = after.failed == 0 && after.state != EntryState::Done;
                 let left = if waits { after.state } else { after.meanwhile };
-                self.owe(news, left, (said.replies, protection));
+                self.owe(news, left, (said.replies, trip));
             }
             Consequence::OwesFailure => {
                 let then = Some(after.state);
@@ -87,12 +87,12 @@ impl Queue {
                 self.notices.begin_failure(key);
                 self.news.tell(vec![case]);
                 let amendment = Amendment::new(entry.waiting(), after.meanwhile).with(said.replies);
-                let amendment = amendment.over(protection);
+                let amendment = amendment.over(trip);
                 self.amend(destination, &entry, amendment);
             }
             Consequence::OwesNothing => {
                 let amendment = Amendment::new(entry.waiting(), after.state).with(said.replies);
-                let amendment = amendment.over(protection);
+                let amendment = amendment.over(trip);
                 self.amend(destination, &entry, amendment);
                 self.move_on(destination, entry, after.state, stranded);
             }
@@ -131,7 +131,7 @@ impl Queue {
         let mut touched = Vec::new();
         for case in cases {
             touched.push(case.destination.clone());
-            if case.kind == Kind::Delivered {
+            if case.kind.is_success() {
                 self.settle_told(case, told);
             } else {
                 self.settle_notice(case, told);
@@ -283,6 +283,12 @@ impl<'a> Said<'a> {
             ordered: None,
         }
     }
+}
+
+/// The news of recipients that were reached: what a server of SMTP has taken may go further
+/// (RFC 3461 section 5.2.2), a store has it.
+pub(super) fn success(channel: &Channel) -> Kind {
+    if channel.program == Program::Smtp { Kind::Relayed } else { Kind::Delivered }
 }
 
 /// Whether a message that waits does so because of its host, and not of itself: it goes as soon

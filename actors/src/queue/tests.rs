@@ -8,7 +8,7 @@ use relais_channels::{
     dsn::Kind,
     mail::{
         Attempt, Enhanced, Entry, Envelope, MessageId, MessageIds, Notify, Outcome, Peer, Priority,
-        Recipient, Reply, SiteTrouble,
+        Recipient, Reply, SiteTrouble, Trip,
     },
 };
 use relais_config::{Channel, Config, channel::Program};
@@ -116,7 +116,7 @@ impl Alone {
             attempt,
             counts,
             success_notices: reached,
-            protection: Some(PROTECTION.into()),
+            trip: Some(Arc::new(Trip { protection: PROTECTION.into(), ..Trip::default() })),
             stressed: false,
             joined: Vec::new(),
         };
@@ -293,7 +293,8 @@ async fn a_host_in_trouble_is_announced_and_its_mail_is_stranded_until_it_is_rea
     assert_eq!(alone.event(said).await, reply);
     assert_eq!(alone.state(id).await.attempts(), 1);
     let history = alone.spool.history(id, work.entry.place).await.unwrap();
-    assert_eq!(history[0].protection.as_deref(), Some(PROTECTION), "it is written down");
+    let trip = history[0].trip.as_deref().expect("it is written down");
+    assert_eq!(&*trip.protection, PROTECTION);
     // A probe gets it before its time.
     let work = timeout(PATIENCE, alone.pull(2)).await.unwrap().unwrap();
     assert_eq!(work.entry.id, id);
@@ -395,7 +396,7 @@ async fn entries_of_one_message_are_handed_out_together_and_settled_each_by_itse
         attempt: attempt(outcomes),
         counts: true,
         success_notices: 0,
-        protection: None,
+        trip: None,
         stressed: false,
         joined: Vec::new(),
     };

@@ -231,6 +231,11 @@ async fn every_reply_at_every_stage_means_what_it_should() {
             "D 2.5.0, T 5.5.3",
         ),
         (
+            "RCPT 431 of too many, as Courier says",
+            Script { rcpt: ["250 ok", "431 Too many recipients."], ..one() },
+            "D 2.5.0, T 431",
+        ),
+        (
             "RCPT 552 in other words",
             Script { rcpt: ["250 ok", "552 too many messages"], ..one() },
             "D 2.5.0, F 552",

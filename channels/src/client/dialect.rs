@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | who we are | LHLO | EHLO, and HELO where a server does not know that |
 //! | replies to the content | one for each accepted recipient | one for all |
-//! | delivered | 25x | 2xx |
+//! | delivered | 25x | 2xx but 221 |
 //! | XQUOTA, XDFLG, stores of ours | yes | no |
 //! | the next message may be announced | when one recipient was accepted | always |
 //! | port | 24 | 25 |
@@ -33,11 +33,12 @@ impl Dialect {
     }
 
     /// Whether a reply to the content says that the message was taken. Over LMTP the second digit
-    /// counts, too: what is not 25x may be about something else.
+    /// counts, too: what is not 25x may be about something else. So is 221 of SMTP, which says that
+    /// the server closes and nothing of the message.
     pub(super) fn is_delivery(self, reply: &Reply) -> bool {
         match self {
             Self::Lmtp => (250..260).contains(&reply.code),
-            Self::Smtp => reply.is_success(),
+            Self::Smtp => reply.is_success() && reply.code != 221,
         }
     }
 

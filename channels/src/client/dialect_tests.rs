@@ -201,6 +201,7 @@ fn one_policy_but_for_the_reply_to_the_content() {
     let rows = [
         (200, "T", "D"),
         (220, "T", "D"),
+        (221, "T", "T"),
         (250, "D", "D"),
         (259, "D", "D"),
         (354, "T", "T"),

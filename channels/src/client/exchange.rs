@@ -11,6 +11,7 @@ use relais_config::grammar::is_nameable;
 use smallvec::SmallVec;
 
 use super::{
+    lacking,
     offer::Offer,
     policy::{Lost, Stage},
     rendition::Converted,
@@ -195,9 +196,8 @@ impl<'a> Exchange<'a> {
     /// Settles all that can be told without asking the server.
     pub(crate) fn begin(&mut self) -> Next {
         let Outgoing { sender, recipients, size, .. } = *self.delivery;
-        if let Some(limit) = self.offer.size.filter(|limit| *limit != 0 && size > *limit) {
-            let text = format!("message of {size} octets is larger than the server's {limit}");
-            self.settle_all(&failed(Enhanced(5, 3, 4), text));
+        if let Some(limit) = self.size_limit().filter(|limit| size > *limit) {
+            self.settle_all(&lacking::room(size, limit));
         } else if !is_sendable(sender) {
             self.settle_all(&failed(Enhanced(5, 1, 7), "sender is not printable".to_owned()));
         }
@@ -430,7 +430,9 @@ impl<'a> Exchange<'a> {
         out.push(b'>');
         if self.offer.private || self.offer.size.is_some() {
             // Our store takes it for an upper bound: room for a line end that may be missing.
-            push(out, format_args!(" SIZE={}", self.delivery.size + 2));
+            let size = self.delivery.size + 2;
+            let size = self.size_limit().map_or(size, |limit| size.min(limit));
+            push(out, format_args!(" SIZE={size}"));
         }
         if self.delivery.eight_bit && self.offer.eight_bit {
             out.extend_from_slice(b" BODY=8BITMIME");
@@ -447,6 +449,11 @@ impl<'a> Exchange<'a> {
             }
         }
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// Octets of a message that the server takes at most, as far as it says.
+    fn size_limit(&self) -> Option<u64> {
+        self.offer.size.filter(|limit| *limit != 0)
     }
 
     fn rcpt_to(&self, to: &OutgoingRcpt<'_>, out: &mut Vec<u8>) {

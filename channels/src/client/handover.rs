@@ -61,6 +61,11 @@ impl<'a> Handover<'a> {
         !self.batch.is_empty()
     }
 
+    /// Whether the transaction at hand is the last, unless the server wants more of them.
+    pub fn is_last(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// The recipients of the transaction at hand.
     pub fn batch(&self) -> SmallVec<[OutgoingRcpt<'a>; 1]> {
         self.batch.iter().map(|place| self.recipients[*place]).collect()

@@ -1,4 +1,5 @@
-//! Mail that a server does not take because it lacks SMTPUTF8 (RFC 6531).
+//! Mail that a server does not take because of what it offers: it lacks SMTPUTF8 (RFC 6531), or its SIZE
+//! (RFC 1870) is less.
 
 use crate::mail::{Enhanced, Outcome, Reply};
 
@@ -9,10 +10,19 @@ pub(super) fn smtputf8(peer: &str, what: &str) -> Outcome {
     Outcome::Failed(Reply::with_text(550, NOT_TAKEN, text))
 }
 
+/// The outcome for a message of more octets than the server says that it takes.
+pub(super) fn room(size: u64, limit: u64) -> Outcome {
+    let text = format!("message of {size} octets is larger than the server's {limit}");
+    Outcome::Failed(Reply::with_text(552, TOO_LARGE, text))
+}
+
 /// Whether another server may take what this outcome, which is our own word, was about.
 pub(super) fn is_of_server(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(reply) if reply.enhanced == Some(NOT_TAKEN))
+    let is_about_offer = |enhanced| matches!(enhanced, Some(NOT_TAKEN | TOO_LARGE));
+    matches!(outcome, Outcome::Failed(reply) if is_about_offer(reply.enhanced))
 }
 
 /// X.6.7 of RFC 6531 section 4.
 const NOT_TAKEN: Enhanced = Enhanced(5, 6, 7);
+/// RFC 1870 section 6.1.
+const TOO_LARGE: Enhanced = Enhanced(5, 3, 4);

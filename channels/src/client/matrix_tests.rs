@@ -1,5 +1,6 @@
-//! The meaning of each kind of reply at each stage, for each of two recipients, over a socket of TCP
-//! (postfix-lmtp 1.11; where Postfix counts a 221 as a delivery or lets replies shift, we do not).
+//! The meaning of each kind of reply at each stage, for each of two recipients, over a socket of TCP, in
+//! both dialects (postfix-lmtp 1.11; where Postfix counts a 221 as a delivery or lets replies shift, we do
+//! not).
 
 use std::fmt::Write as _;
 
@@ -19,7 +20,10 @@ use crate::client::Outbound;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum At {
     Greeting,
-    Lhlo,
+    /// LHLO or EHLO.
+    Hello,
+    /// HELO, to a server that refuses EHLO.
+    Helo,
     Mail,
     Rcpt1,
     Rcpt2,
@@ -68,7 +72,7 @@ impl Kind {
 }
 
 /// Plays a server that is well but for one thing; ends when the client does, or when it closes.
-async fn play(stream: TcpStream, at: At, kind: Kind, pipelining: bool) {
+async fn play(stream: TcpStream, dialect: Dialect, at: At, kind: Kind, pipelining: bool) {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).lines();
     let (mut content, mut rcpts, mut accepted) = (false, 0, 0);
@@ -108,12 +112,17 @@ async fn play(stream: TcpStream, at: At, kind: Kind, pipelining: bool) {
                 content = false;
                 // One reply for each that was taken, in order: the first that is left is the first.
                 let both = [(At::Dot1, "250 2.0.0 u1"), (At::Dot2, "250 2.0.0 u2")];
-                let taken = both.iter().skip(2 - accepted);
+                let replies = dialect.replies_to_content(accepted);
+                let taken = both.iter().skip(2 - accepted).take(replies);
                 due.extend(taken.map(|(stage, say)| (Some(*stage), *say)));
             }
             _ if content => {}
-            "LHLO" if pipelining => due.push((Some(At::Lhlo), "250-store\r\n250 PIPELINING")),
-            "LHLO" => due.push((Some(At::Lhlo), "250 store")),
+            "EHLO" if at == At::Helo => due.push((None, "502 5.5.1 unknown")),
+            "LHLO" | "EHLO" if pipelining => {
+                due.push((Some(At::Hello), "250-store\r\n250 PIPELINING"));
+            }
+            "LHLO" | "EHLO" => due.push((Some(At::Hello), "250 store")),
+            "HELO" => due.push((Some(At::Helo), "250 store")),
             "MAIL" => due.push((Some(At::Mail), "250 2.1.0 OK")),
             "RCPT" => {
                 rcpts += 1;
@@ -132,16 +141,16 @@ async fn play(stream: TcpStream, at: At, kind: Kind, pipelining: bool) {
 }
 
 /// The two outcomes; `!`: the host is in trouble, `x`: the connection is not used again.
-async fn attempt(at: At, kind: Kind, pipelining: bool) -> String {
+async fn attempt(dialect: Dialect, at: At, kind: Kind, pipelining: bool) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let server: JoinHandle<()> = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.expect("a client");
-        play(stream, at, kind, pipelining).await;
+        play(stream, dialect, at, kind, pipelining).await;
     });
     let limit = Duration::from_millis(400);
     let settings = Settings { command_time: limit, status_time: limit, ..settings(false) };
-    let outbound = Outbound::new(Dialect::Lmtp, port, settings);
+    let outbound = Outbound::new(dialect, port, settings);
     let content = message();
     let got = match outbound.connect(&"[127.0.0.1]".parse().expect("a next hop")).await {
         Err(trouble) => format!("{0}, {0} !x", short(&trouble.outcome)),
@@ -175,7 +184,7 @@ const MATRIX: [(At, [&str; 8]); 9] = [
         ],
     ),
     (
-        At::Lhlo,
+        At::Hello,
         [
             "T 4.2.0, T 4.2.0 !x",
             "F 5.1.1, F 5.1.1 !x",
@@ -282,13 +291,58 @@ const MATRIX: [(At, [&str; 8]); 9] = [
     ),
 ];
 
-#[tokio::test]
-async fn every_kind_of_reply_at_every_stage() {
+/// The rows of SMTP that differ: a server that refuses EHLO is asked by HELO, and one reply to the content
+/// is for both. A recipient who was refused is not among them.
+const OF_SMTP: [(At, [&str; 8]); 4] = [
+    (
+        At::Hello,
+        [
+            "T 4.2.0, T 4.2.0 !x",
+            "D 2.0.0, D 2.0.0",
+            "T 4.3.2, T 4.3.2 !x",
+            "T 4.4.2, T 4.4.2 !x",
+            "T 4.5.0, T 4.5.0 !x",
+            "D 2.0.0, D 2.0.0",
+            "T 4.4.2, T 4.4.2 !x",
+            "T 4.4.2, T 4.4.2 !x",
+        ],
+    ),
+    (
+        At::Helo,
+        [
+            "T 4.2.0, T 4.2.0 !x",
+            "F 5.1.1, F 5.1.1 !x",
+            "T 4.3.2, T 4.3.2 !x",
+            "T 4.4.2, T 4.4.2 !x",
+            "T 4.5.0, T 4.5.0 !x",
+            "D 2.0.0, D 2.0.0",
+            "T 4.4.2, T 4.4.2 !x",
+            "T 4.4.2, T 4.4.2 !x",
+        ],
+    ),
+    (
+        At::Dot1,
+        [
+            "T 4.2.0, T 4.2.0",
+            "F 5.1.1, F 5.1.1",
+            "T 4.3.2, T 4.3.2 x",
+            "T 4.4.2, T 4.4.2 x",
+            "T 4.4.2, T 4.4.2 x",
+            "T 4.4.2, T 4.4.2 x",
+            "T 4.4.2, T 4.4.2 x",
+            "T 4.4.2, T 4.4.2 !x",
+        ],
+    ),
+    (At::Dot2, ["D 2.0.0, D 2.0.0"; 8]),
+];
+
+/// The cells whose outcomes are not as they should be.
+async fn differing(dialect: Dialect, rows: impl Iterator<Item = (At, [&str; 8])>) -> String {
     let mut wrong = String::new();
-    for (at, wanted) in MATRIX {
+    for (at, wanted) in rows {
         for (kind, want) in KINDS.into_iter().zip(wanted) {
             for pipelining in [true, false] {
-                let got = attempt(at, kind, pipelining).await;
+                let got = attempt(dialect, at, kind, pipelining).await;
                 let (ahead, one_by_one) = want.split_once('|').unwrap_or((want, want));
                 let want = if pipelining { ahead } else { one_by_one };
                 if got != want {
@@ -297,5 +351,19 @@ async fn every_kind_of_reply_at_every_stage() {
             }
         }
     }
+    wrong
+}
+
+#[tokio::test]
+async fn every_kind_of_reply_at_every_stage() {
+    let wrong = differing(Dialect::Lmtp, MATRIX.into_iter()).await;
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[tokio::test]
+async fn every_kind_of_reply_at_every_stage_of_smtp() {
+    let differs = |at: At| OF_SMTP.iter().any(|(other, _)| *other == at);
+    let rows = MATRIX.into_iter().filter(|(at, _)| !differs(*at)).chain(OF_SMTP);
+    let wrong = differing(Dialect::Smtp, rows).await;
     assert!(wrong.is_empty(), "{wrong}");
 }

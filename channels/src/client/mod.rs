@@ -18,10 +18,10 @@ pub mod outbound;
 mod policy;
 mod progress;
 mod rendition;
-mod resolve;
 mod security;
 mod servers;
 mod settings;
+mod site;
 mod stream;
 
 pub use connection::{Connection, Stale};
@@ -35,6 +35,7 @@ pub use rendition::Converted;
 pub use security::{ClientHandshake, Securities, Security};
 pub use servers::AtServers;
 pub use settings::{ConnectionLimits, Settings};
+pub use site::{ChosenBy, Finder, Finders, LeftOut, NoSite, Server, Site, is_of_this_machine};
 
 #[cfg(test)]
 mod dialect_tests;

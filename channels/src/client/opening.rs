@@ -15,9 +15,9 @@ use super::{
     offer::{Mechanisms, Offer},
     policy::{Lost, Stage},
     progress::WaitsFor,
-    resolve::canonical_name,
     security::{ClientHandshake, LoginPolicy, Security, TlsPolicy},
     settings::Settings,
+    site::{Server, Site},
     stream::Nearness,
 };
 use crate::{
@@ -34,6 +34,8 @@ pub(super) struct FirstWords<'a> {
     pub(super) security: &'a Security,
     /// The place as it is configured.
     pub(super) hop: &'a NextHop,
+    /// The server, and the site that it is of. A UNIX socket has none.
+    pub(super) site: Option<(&'a Site, &'a Server)>,
     /// The port where the hop names none.
     pub(super) port: u16,
     /// TLS has failed here, and mail may leave in clear.
@@ -81,7 +83,7 @@ impl FirstWords<'_> {
         if self.security.proxy_header {
             connection.send_proxy_header().await?;
         }
-        let login = self.login().await?;
+        let login = self.login()?;
         let tls = self.tls(&connection);
         let mut towards = None;
         if let Some(tls) = tls.filter(|tls| tls.implicit) {
@@ -164,7 +166,10 @@ impl FirstWords<'_> {
         tls: &TlsPolicy,
     ) -> Result<(Connection, Towards), SiteTrouble> {
         let host = match self.hop {
-            NextHop::Host { name, .. } => name.clone(),
+            NextHop::Host { name, .. } => match self.site {
+                Some((_, server)) => server.host.to_string(),
+                None => name.clone(),
+            },
             NextHop::Ip { address, .. } => format!("[{address}]"),
             // A socket is of this machine.
             NextHop::Unix(_) => self.settings.host.clone(),
@@ -198,17 +203,18 @@ impl FirstWords<'_> {
     }
 
     /// Our user there, if the file of passwords says so.
-    async fn login(&self) -> Result<Option<Login>, SiteTrouble> {
+    fn login(&self) -> Result<Option<Login>, SiteTrouble> {
         let Some(LoginPolicy { credentials, must, .. }) = &self.security.login else {
             return Ok(None);
         };
         let unknown = |error| deferred(Enhanced(4, 3, 5), format!("passwords of {error}"));
         let mut found = credentials.find(self.hop, self.port).map_err(unknown)?;
         if found.is_none()
-            && let NextHop::Host { name, .. } = self.hop
-            && let Some(canonical) = canonical_name(name, self.settings.connect_time).await
+            && let Some((site, server)) = self.site
+            && !site.by_mx
+            && let Some(canonical) = &server.canonical
         {
-            found = credentials.find_name(&canonical).map_err(unknown)?;
+            found = credentials.find_name(canonical).map_err(unknown)?;
         }
         if found.is_none() && *must {
             let text = format!("sasl.credentials has no user for {}", self.hop);

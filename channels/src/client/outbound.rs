@@ -10,14 +10,14 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use relais_config::{Channel, channel::Program};
 use tokio::{
     net::{TcpStream, UnixStream},
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 use super::{
@@ -26,9 +26,9 @@ use super::{
     opening::{FirstWords, NotOpened},
     policy::{Lost, unreachable},
     progress::WaitsFor,
-    resolve::{Unresolved, look_up, unresolved},
     security::{ClientHandshake, Security},
     settings::Settings,
+    site::{ChosenBy, Finder, Pace, Race, Reached, Server, Site, connect},
     stream::Stream,
 };
 use crate::mail::{Dialect, Enhanced, NextHop, NextHops, Outcome, Reply, SiteTrouble};
@@ -41,6 +41,16 @@ pub struct Outbound {
     settings: Settings,
     security: Arc<Security>,
     gate: Option<Arc<dyn Gate>>,
+    finder: Option<Arc<Finder>>,
+}
+
+/// A place to say the first words to.
+struct Callee<'a> {
+    hop: &'a NextHop,
+    /// Not of a UNIX socket.
+    site: Option<(&'a Site, &'a Server)>,
+    /// As the log has it.
+    peer: String,
 }
 
 /// Why an address is left for the next.
@@ -51,16 +61,10 @@ enum Left {
     Answered(SiteTrouble),
 }
 
-/// The time that is left for addresses of a host.
-struct Patience {
-    until: Instant,
-    each: Duration,
-}
-
 impl Outbound {
     /// In this dialect, to this port of next hops that name none.
     pub fn new(dialect: Dialect, port: u16, settings: Settings) -> Self {
-        Self { dialect, port, settings, security: Arc::default(), gate: None }
+        Self { dialect, port, settings, security: Arc::default(), gate: None, finder: None }
     }
 
     /// As configured. `host`: who we are.
@@ -72,6 +76,12 @@ impl Outbound {
     #[must_use]
     pub fn behind(self, gate: Arc<dyn Gate>) -> Self {
         Self { gate: Some(gate), ..self }
+    }
+
+    /// Finds the servers of next hops so.
+    #[must_use]
+    pub fn finding(self, finder: Arc<Finder>) -> Self {
+        Self { finder: Some(finder), ..self }
     }
 
     /// Protects its connections so.
@@ -90,16 +100,24 @@ impl Outbound {
         &self.settings
     }
 
+    /// Whether a server gives one reply to the content of a message, however many recipients it has.
+    pub fn replies_once(&self) -> bool {
+        self.dialect == Dialect::Smtp
+    }
+
     /// Connects to the first of the next hops, from this place on, where a server takes messages.
-    /// Returns the connection, and the place.
+    /// The first of them is `chosen_by` somebody, the others by the configuration. Returns the
+    /// connection, and the place.
     pub async fn connect_from(
         &self,
         next_hops: &NextHops,
         from: usize,
+        chosen_by: ChosenBy,
     ) -> Result<(Connection, usize), SiteTrouble> {
         let mut trouble = None;
         for (place, next_hop) in next_hops.iter().enumerate().skip(from) {
-            match self.connect(next_hop).await {
+            let chosen_by = if place == 0 { chosen_by } else { ChosenBy::Configuration };
+            match self.connect_chosen(next_hop, chosen_by).await {
                 Ok(connection) => return Ok((connection, place)),
                 // A refusal of our introduction is meant; anything else, another server may do better.
                 Err(refused) if refused.is_final() => return Err(refused),
@@ -114,34 +132,69 @@ impl Outbound {
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
     }
 
-    /// Connects to the first address of the next hop that answers, and introduces us.
+    /// Connects to the first server of a next hop of the configuration that answers, and introduces
+    /// us.
     pub async fn connect(&self, next_hop: &NextHop) -> Result<Connection, SiteTrouble> {
-        self.settings.progress.waits(WaitsFor::Connect);
-        let (name, addresses) = match next_hop {
+        self.connect_chosen(next_hop, ChosenBy::Configuration).await
+    }
+
+    async fn connect_chosen(
+        &self,
+        next_hop: &NextHop,
+        chosen_by: ChosenBy,
+    ) -> Result<Connection, SiteTrouble> {
+        let finder = match &self.finder {
+            Some(finder) => Arc::clone(finder),
+            None => Arc::new(Finder::plain().map_err(|error| no_finder(&error))?),
+        };
+        let site = match next_hop {
             NextHop::Unix(path) => return self.connect_unix(next_hop, path).await,
             NextHop::Ip { address, port } => {
-                ("", vec![SocketAddr::new(*address, port.unwrap_or(self.port))])
+                Site::at(SocketAddr::new(*address, port.unwrap_or(self.port)))
             }
             NextHop::Host { name, port } => {
-                let found = look_up(name, port.unwrap_or(self.port), self.settings.connect_time);
-                (name.as_str(), found.await.map_err(|error| unresolved(name, &error))?)
+                self.settings.progress.waits(WaitsFor::LookUp);
+                // LMTP has no domains of strangers: its hosts are those of the configuration.
+                let by_lmtp = self.dialect == Dialect::Lmtp;
+                let chosen_by = if by_lmtp { ChosenBy::Configuration } else { chosen_by };
+                let (port, limit) = (port.unwrap_or(self.port), self.settings.connect_time);
+                let found = finder.find(name, port, chosen_by, limit).await;
+                found.map_err(|none| none.trouble(name, chosen_by))?
             }
         };
-        let (mut trouble, mut answers, count) = (None, 0, addresses.len());
-        let patience = Patience::of(self.settings.connect_time);
-        for (i, address) in addresses.into_iter().enumerate() {
-            let approach = Approach { index: i + 1, count, address: address.ip(), host: name };
-            let address = match self.gate.as_ref().map_or(Passage::Open, |it| it.ask(&approach)) {
-                Passage::Open => address,
-                Passage::Instead(other) => SocketAddr::new(other, address.port()),
-                Passage::Skip => {
-                    trouble.get_or_insert_with(|| skipped(name, address.ip()));
+        self.connect_site(next_hop, &site, &finder).await
+    }
+
+    /// Connects to the servers of a site, one after the other, until one takes messages.
+    async fn connect_site(
+        &self,
+        hop: &NextHop,
+        site: &Site,
+        finder: &Finder,
+    ) -> Result<Connection, SiteTrouble> {
+        self.settings.progress.waits(WaitsFor::Connect);
+        let (mut trouble, mut answers) = (None, 0);
+        let gate = self.gate.as_deref();
+        let mut gate = GateKeeper { gate, site, asked: 0, skipped: None, refused: None };
+        let pace = Pace::of(self.settings.connect_time);
+        let mut race = Race::new(site.servers.clone(), pace, &finder.sources);
+        while let Some(called) = race.next(|server| gate.admit(server)).await {
+            let Reached { server, stream, slower } = match called {
+                Ok(reached) => reached,
+                Err((server, lost)) => {
+                    finder.laggards.note(server.address);
+                    trouble = Some(unreachable(&peer_of(&server), &lost));
                     continue;
                 }
-                Passage::Refused(reply) => return Err(refused(reply)),
             };
-            match self.connect_tcp(next_hop, address, patience.share(count - i)).await {
-                Ok(connection) => return Ok(connection),
+            for address in slower {
+                finder.laggards.note(address);
+            }
+            match self.connect_tcp(hop, (site, &server), stream).await {
+                Ok(connection) => {
+                    finder.laggards.forget(server.address);
+                    return Ok(connection);
+                }
                 // A refusal of our introduction is meant; anything else, another address may do better.
                 Err(Left::Answered(refused)) if refused.is_final() => return Err(refused),
                 Err(Left::Unreachable(other)) => trouble = Some(other),
@@ -153,37 +206,54 @@ impl Outbound {
                     }
                 }
             }
+            finder.laggards.note(server.address);
+            self.settings.progress.waits(WaitsFor::Connect);
         }
-        let none = || unresolved(name, &Unresolved::NoSuchHost(io::ErrorKind::NotFound.into()));
-        Err(trouble.unwrap_or_else(none))
+        let trouble = gate.refused.or(trouble).or(gate.skipped);
+        Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
     }
 
     async fn connect_tcp(
         &self,
         hop: &NextHop,
-        address: SocketAddr,
-        limit: Duration,
+        (site, server): (&Site, &Server),
+        stream: TcpStream,
     ) -> Result<Connection, Left> {
-        let name = if let NextHop::Host { name, .. } = hop { name.as_str() } else { "" };
-        let peer = format!("{name}[{}]:{}", address.ip(), address.port());
+        let place = Callee { hop, site: Some((site, server)), peer: peer_of(server) };
+        let local = stream.local_addr().map(|its| its.ip()).ok();
+        let first = Mutex::new(Some(stream));
+        let peer = place.peer.as_str();
         let open = || async {
-            let stream = limited(limit, TcpStream::connect(address)).await;
-            let stream = stream.map_err(|lost| unreachable(&peer, &lost))?;
+            self.settings.progress.waits(WaitsFor::Connect);
+            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let stream = match first {
+                Some(stream) => Ok(stream),
+                // Once more to the same place, from the same address of ours.
+                None => limited(self.settings.connect_time, connect(server.address, local)).await,
+            };
+            let stream = stream.map_err(|lost| unreachable(peer, &lost))?;
             // Without it, commands and content wait for each other's acknowledgement.
-            stream.set_nodelay(true).map_err(|error| unreachable(&peer, &Lost::Io(error)))?;
+            stream.set_nodelay(true).map_err(|error| unreachable(peer, &Lost::Io(error)))?;
             Ok(Stream::Tcp(stream))
         };
-        let host = if name.is_empty() { format!("[{}]", address.ip()) } else { name.to_owned() };
-        self.opened(hop, (&peer, host.into()), open).await
+        let host = if server.host.is_empty() {
+            format!("[{}]", server.address.ip()).into()
+        } else {
+            Arc::clone(&server.host)
+        };
+        self.opened(&place, host, open).await
     }
 
     async fn connect_unix(&self, hop: &NextHop, path: &Path) -> Result<Connection, SiteTrouble> {
         let peer = path.display().to_string();
+        let host = peer.as_str().into();
+        let place = Callee { hop, site: None, peer };
         let open = || async {
+            self.settings.progress.waits(WaitsFor::Connect);
             let stream = limited(self.settings.connect_time, UnixStream::connect(path)).await;
-            stream.map(Stream::Unix).map_err(|lost| unreachable(&peer, &lost))
+            stream.map(Stream::Unix).map_err(|lost| unreachable(&place.peer, &lost))
         };
-        let opened = self.opened(hop, (&peer, peer.as_str().into()), open).await;
+        let opened = self.opened(&place, host, open).await;
         opened.map_err(|(Left::Unreachable(trouble) | Left::Answered(trouble))| trouble)
     }
 
@@ -191,18 +261,19 @@ impl Outbound {
     /// and need not be.
     async fn opened<Opened>(
         &self,
-        hop: &NextHop,
-        (peer, host): (&str, Arc<str>),
+        place: &Callee<'_>,
+        host: Arc<str>,
         open: impl Fn() -> Opened,
     ) -> Result<Connection, Left>
     where
         Opened: Future<Output = Result<Stream, SiteTrouble>>,
     {
+        let peer = place.peer.as_str();
         let tls = self.security.tls.as_ref();
         let in_clear = tls.is_some_and(|tls| !tls.must && tls.failed_lately(peer));
         let stream = open().await.map_err(Left::Unreachable)?;
-        let opening = self.opening(hop, in_clear);
-        match opening.open(self.connection(stream, peer, &host)).await {
+        let opening = self.opening(place, in_clear);
+        match opening.open(self.connection(stream, place, &host)).await {
             Ok(connection) => Ok(connection),
             Err(NotOpened::Trouble(trouble)) => Err(Left::Answered(trouble)),
             Err(NotOpened::WithoutTls(trouble)) => {
@@ -211,8 +282,8 @@ impl Outbound {
                     tls.has_failed(peer);
                 }
                 let stream = open().await.map_err(Left::Unreachable)?;
-                let opening = self.opening(hop, true);
-                let opened = opening.open(self.connection(stream, peer, &host)).await;
+                let opening = self.opening(place, true);
+                let opened = opening.open(self.connection(stream, place, &host)).await;
                 opened.map_err(|(NotOpened::Trouble(trouble) | NotOpened::WithoutTls(trouble))| {
                     Left::Answered(trouble)
                 })
@@ -220,14 +291,15 @@ impl Outbound {
         }
     }
 
-    fn opening<'a>(&'a self, hop: &'a NextHop, in_clear: bool) -> FirstWords<'a> {
+    fn opening<'a>(&'a self, place: &Callee<'a>, in_clear: bool) -> FirstWords<'a> {
         let Self { dialect, port, settings, security, .. } = self;
-        FirstWords { dialect: *dialect, settings, security, hop, port: *port, in_clear }
+        let Callee { hop, site, .. } = *place;
+        FirstWords { dialect: *dialect, settings, security, hop, site, port: *port, in_clear }
     }
 
-    fn connection(&self, stream: Stream, peer: &str, host: &Arc<str>) -> Connection {
-        let host = Arc::clone(host);
-        Connection::new(stream, peer.to_owned(), host, self.dialect, &self.settings)
+    fn connection(&self, stream: Stream, place: &Callee<'_>, host: &Arc<str>) -> Connection {
+        let (peer, host) = (place.peer.clone(), Arc::clone(host));
+        Connection::new(stream, peer, host, self.dialect, &self.settings)
     }
 
     /// Says all that comes before the first message to a server at the other end of a socket.
@@ -239,22 +311,55 @@ impl Outbound {
         host: Arc<str>,
     ) -> Result<Connection, SiteTrouble> {
         let hop = NextHop::Unix("/test".into());
-        let opened = self.opening(&hop, false).open(self.connection(stream, &peer, &host)).await;
+        let place = Callee { hop: &hop, site: None, peer };
+        let opened = self.opening(&place, false).open(self.connection(stream, &place, &host)).await;
         opened.map_err(|(NotOpened::Trouble(trouble) | NotOpened::WithoutTls(trouble))| trouble)
     }
 }
 
-impl Patience {
-    fn of(each: Duration) -> Self {
-        Self { until: Instant::now() + each * MOST_TIMES, each }
-    }
+/// Asks the gate, and remembers its words.
+struct GateKeeper<'a> {
+    gate: Option<&'a dyn Gate>,
+    site: &'a Site,
+    asked: usize,
+    skipped: Option<SiteTrouble>,
+    refused: Option<SiteTrouble>,
+}
 
-    /// For one address of so many that are left: never so long that nothing is left for the last.
-    fn share(&self, left: usize) -> Duration {
-        let rest = self.until.saturating_duration_since(Instant::now());
-        let share = rest / u32::try_from(left).unwrap_or(1).max(1);
-        self.each.min(share.max(LEAST))
+impl GateKeeper<'_> {
+    /// Where to connect to in place of this server; nowhere, if it is to be left out.
+    fn admit(&mut self, server: &Server) -> Option<SocketAddr> {
+        let Some(gate) = self.gate else { return Some(server.address) };
+        if self.refused.is_some() {
+            return None;
+        }
+        self.asked += 1;
+        let (count, address) = (self.site.servers.len(), server.address.ip());
+        let index = self.asked.min(count);
+        match gate.ask(&Approach { index, count, address, host: &server.host }) {
+            Passage::Open => Some(server.address),
+            Passage::Instead(other) => Some(SocketAddr::new(other, server.address.port())),
+            Passage::Skip => {
+                self.skipped.get_or_insert_with(|| skipped(&server.host, address));
+                None
+            }
+            Passage::Refused(reply) => {
+                self.refused = Some(refused(reply));
+                None
+            }
+        }
     }
+}
+
+/// `host[address]:port`.
+fn peer_of(server: &Server) -> String {
+    format!("{}[{}]:{}", server.host, server.address.ip(), server.address.port())
+}
+
+/// The system's settings of name servers cannot be read.
+fn no_finder(error: &crate::dns::Unanswered) -> SiteTrouble {
+    let text = format!("name servers: {error}");
+    SiteTrouble::deferred(Reply::with_text(451, Enhanced(4, 4, 3), text))
 }
 
 async fn limited<T>(
@@ -286,26 +391,3 @@ fn dialect_of(channel: &Channel) -> Dialect {
 const NO_MORE: Reply = Reply::new(451, Enhanced(4, 4, 1), "there is no other server");
 /// Servers of one host that answered and then would not take mail: the others are no better.
 const MOST_ANSWERS: usize = 2;
-/// All addresses of a host together take as long as so many that do not answer.
-const MOST_TIMES: u32 = 4;
-const LEAST: Duration = Duration::from_millis(500);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn many_dead_addresses_take_no_longer_than_four() {
-        for count in 1..=8_usize {
-            let patience = Patience::of(Duration::from_secs(30));
-            let begun = Instant::now();
-            for left in (1..=count).rev() {
-                let share = patience.share(left);
-                assert!(share >= Duration::from_secs(10), "{count} {left}: {share:?}");
-                tokio::time::advance(share).await;
-            }
-            let most = Duration::from_secs(30 * count.min(4) as u64);
-            assert!(begun.elapsed() <= most, "{count}: {:?}", begun.elapsed());
-        }
-    }
-}

@@ -2,108 +2,240 @@
 //!
 //! Names are asked for as they are: no search list, no file of hosts. Answers are remembered as long
 //! as they say, within bounds. Each question in flight takes a socket, so only so many are.
+//!
+//! What is told apart is what becomes of mail: a name that does not exist, one that exists without
+//! such records, and a question that nobody could answer now. Only the first two are final.
 
+mod answer;
 mod block_list;
+mod hosts;
+mod servers;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
 use hickory_resolver::{
-    TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
-    net::runtime::TokioRuntimeProvider,
-    proto::rr::{Name, RData},
+    lookup::Lookup,
+    net::NetError,
+    proto::rr::{Name, RData, RecordType},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
+pub use answer::{Addresses, MailExchanger, NoAnswer, Records, Unanswered};
 pub use block_list::reversed;
+pub use hosts::Hosts;
+use servers::NameServers;
 
-/// The way to name servers.
+/// The way to name servers, shared by all who ask the same ones.
+#[derive(Debug)]
 pub struct Dns {
-    resolver: TokioResolver,
+    servers: NameServers,
     sockets: Semaphore,
 }
 
-/// A question that got no answer.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unanswered(String);
-
 impl Dns {
-    /// Asks these servers, or those of the system when there are none.
-    pub fn new(servers: &[SocketAddr]) -> Result<Self, Unanswered> {
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(unanswered)?
-        } else {
-            let config =
-                ResolverConfig::from_parts(None, Vec::new(), servers.iter().map(server).collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    /// The way to these servers, or those of the system when there are none: one for the whole
+    /// process, with one memory.
+    pub fn shared(servers: &[SocketAddr]) -> Result<Arc<Self>, Unanswered> {
+        let mut all = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = all.get_or_insert_default();
+        all.retain(|_, dns| dns.strong_count() > 0);
+        if let Some(dns) = all.get(servers).and_then(Weak::upgrade) {
+            return Ok(dns);
+        }
+        let dns = Arc::new(Self::new(servers)?);
+        all.insert(servers.into(), Arc::downgrade(&dns));
+        Ok(dns)
+    }
+
+    fn new(servers: &[SocketAddr]) -> Result<Self, Unanswered> {
+        let servers = NameServers::new(servers)?;
+        Ok(Self { servers, sockets: Semaphore::new(AT_ONCE) })
+    }
+
+    /// The mail exchangers of a domain, the best first. A domain without any is an error.
+    pub async fn mx(&self, domain: &str) -> Result<Records<MailExchanger>, NoAnswer> {
+        let found = self.look_up(domain, RecordType::MX).await?;
+        let exchanger = |data: &RData| match data {
+            RData::MX(mx) => {
+                let host = undotted(&mx.exchange);
+                Some(MailExchanger { preference: mx.preference, host })
+            }
+            _ => None,
         };
-        let options = builder.options_mut();
-        options.timeout = PATIENCE;
-        options.attempts = 1;
-        options.cache_size = REMEMBERED;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.positive_max_ttl = Some(LONGEST);
-        options.negative_max_ttl = Some(LONGEST);
-        let resolver = builder.build().map_err(unanswered)?;
-        Ok(Self { resolver, sockets: Semaphore::new(AT_ONCE) })
+        // Servers turn the order about: the best may stand at the end of a long list.
+        let mut records: Vec<_> =
+            found.answers().iter().filter_map(|its| exchanger(&its.data)).collect();
+        records.sort_by_key(|its| its.preference);
+        records.truncate(MOST_ANSWERS);
+        Ok(Records { records, secure: false })
+    }
+
+    /// The addresses of a host, of both families. That it has none is final only when both
+    /// questions were answered so.
+    pub async fn addresses(&self, host: &str) -> Result<Addresses, NoAnswer> {
+        let (v4, v6) =
+            tokio::join!(self.look_up(host, RecordType::A), self.look_up(host, RecordType::AAAA));
+        let address = |data: &RData| match data {
+            RData::A(address) => Some(IpAddr::V4(address.0)),
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+            _ => None,
+        };
+        let canonical = v4.as_ref().or(v6.as_ref()).ok().and_then(|found| alias_of(found, host));
+        let of_family = |found: Result<Lookup, NoAnswer>| found.map(|its| answer(&its, address));
+        let (v4, v6) = (of_family(v4), of_family(v6));
+        match Addresses::of(v4, v6, canonical) {
+            Err(none) if none.is_final() => Err(self.unless_alias_leads_nowhere(host, none).await),
+            found => found,
+        }
     }
 
     /// The IPv4 addresses of a name; none when name servers say so.
     pub async fn ipv4(&self, name: &str) -> Result<Vec<Ipv4Addr>, Unanswered> {
-        let _socket = self.sockets.acquire().await.map_err(unanswered)?;
-        match self.resolver.ipv4_lookup(absolute(name)?).await {
-            Ok(found) => {
-                let address = |data: &RData| match data {
-                    RData::A(address) => Some(address.0),
-                    _ => None,
-                };
-                let answers = found.answers().iter().take(MOST_ANSWERS);
-                Ok(answers.filter_map(|record| address(&record.data)).collect())
-            }
-            Err(error) if error.is_no_records_found() => Ok(Vec::new()),
-            Err(error) => Err(unanswered(error)),
+        let address = |data: &RData| match data {
+            RData::A(address) => Some(address.0),
+            _ => None,
+        };
+        match self.look_up(name, RecordType::A).await {
+            Ok(found) => Ok(answer(&found, address).records),
+            Err(NoAnswer::NoSuchName | NoAnswer::NoRecords) => Ok(Vec::new()),
+            Err(none) => Err(Unanswered(none.to_string())),
         }
     }
 
     /// The first text of a name, if it has one.
     pub async fn text(&self, name: &str) -> Option<String> {
-        let _socket = self.sockets.acquire().await.ok()?;
-        let found = self.resolver.txt_lookup(absolute(name).ok()?).await.ok()?;
-        found.answers().iter().take(MOST_ANSWERS).find_map(|record| match &record.data {
+        let found = self.look_up(name, RecordType::TXT).await.ok()?;
+        let text = |data: &RData| match data {
             RData::TXT(text) => Some(String::from_utf8_lossy(&text.txt_data.concat()).into_owned()),
             _ => None,
-        })
+        };
+        answer(&found, text).records.into_iter().next()
+    }
+
+    /// An error is never an answer without records.
+    async fn look_up(&self, name: &str, records: RecordType) -> Result<Lookup, NoAnswer> {
+        let name = absolute(name)?;
+        let asked = async {
+            let _socket = self.sockets.acquire().await.map_err(|gone| passing(&gone))?;
+            self.servers.resolver().lookup(name, records).await.map_err(no_answer)
+        };
+        match timeout(LIMIT, asked).await {
+            Ok(Ok(found)) if found.answers().iter().any(|its| its.record_type() == records) => {
+                Ok(found)
+            }
+            // Aliases alone.
+            Ok(Ok(_)) => Err(NoAnswer::NoRecords),
+            Ok(Err(none)) => Err(none),
+            Err(_) => Err(NoAnswer::Passing("name servers do not answer in time".to_owned())),
+        }
+    }
+
+    /// Aliases in a circle, or too many in a row, read as "no records": a slip of somebody who will
+    /// mend it, and no reason to return mail.
+    async fn unless_alias_leads_nowhere(&self, host: &str, none: NoAnswer) -> NoAnswer {
+        let mut seen = vec![host.trim_end_matches('.').to_ascii_lowercase()];
+        while seen.len() <= MOST_ALIASES {
+            let found = self.look_up(&seen[seen.len() - 1], RecordType::CNAME).await;
+            let target = |found: &Lookup| answer(found, alias).records.into_iter().next();
+            let Some(target) = found.ok().as_ref().and_then(target) else { return none };
+            if seen.contains(&target) {
+                return NoAnswer::Passing(format!("{host} is an alias of itself"));
+            }
+            seen.push(target);
+        }
+        NoAnswer::Passing(format!("{host} is an alias of more than {MOST_ALIASES} others"))
     }
 }
 
+/// The records of one kind, within bounds.
+fn answer<T>(found: &Lookup, record: impl Fn(&RData) -> Option<T>) -> Records<T> {
+    let records = found.answers().iter().filter_map(|its| record(&its.data));
+    Records { records: records.take(MOST_ANSWERS).collect(), secure: false }
+}
+
+fn alias(data: &RData) -> Option<String> {
+    match data {
+        RData::CNAME(target) => Some(undotted(target)),
+        _ => None,
+    }
+}
+
+/// The name that a host is an alias of, directly or by others.
+fn alias_of(found: &Lookup, host: &str) -> Option<String> {
+    let last = answer(found, alias).records.pop()?;
+    (!last.eq_ignore_ascii_case(host)).then_some(last)
+}
+
 /// The name with its final dot, so that no search list is tried.
-fn absolute(name: &str) -> Result<Name, Unanswered> {
-    let mut name = Name::from_ascii(name).map_err(unanswered)?;
+fn absolute(name: &str) -> Result<Name, NoAnswer> {
+    let mut name = Name::from_ascii(name).map_err(|_| NoAnswer::NotAName)?;
     name.set_fqdn(true);
+    if name.iter().any(|label| label.len() > LONGEST_LABEL) || name.len() > LONGEST_NAME {
+        return Err(NoAnswer::NotAName);
+    }
     Ok(name)
 }
 
-fn server(address: &SocketAddr) -> NameServerConfig {
-    let mut config = NameServerConfig::udp_and_tcp(address.ip());
-    let at_port = |connection: &mut ConnectionConfig| connection.port = address.port();
-    config.connections.iter_mut().for_each(at_port);
-    config
+/// In lower case, without its final dot; empty for the root.
+fn undotted(name: &Name) -> String {
+    name.to_lowercase().to_ascii().trim_end_matches('.').to_owned()
 }
 
-fn unanswered(error: impl std::fmt::Display) -> Unanswered {
-    Unanswered(error.to_string())
+fn no_answer(error: NetError) -> NoAnswer {
+    match error {
+        error if error.is_nx_domain() => NoAnswer::NoSuchName,
+        error if error.is_no_records_found() => NoAnswer::NoRecords,
+        error => passing(&error),
+    }
 }
 
-/// Of one server; each is asked twice at most.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Answers that are remembered, and how long at most.
-const REMEMBERED: u64 = 10_000;
-const LONGEST: Duration = Duration::from_secs(3_600);
-/// Questions in flight.
+fn passing(error: &dyn std::fmt::Display) -> NoAnswer {
+    NoAnswer::Passing(error.to_string())
+}
+
+/// By their servers.
+type ByServers = HashMap<Box<[SocketAddr]>, Weak<Dns>>;
+
+static SHARED: Mutex<Option<ByServers>> = Mutex::new(None);
+
+/// Questions in flight; each takes a socket.
 const AT_ONCE: usize = 200;
+/// For one question, waiting for its turn among them.
+const LIMIT: Duration = Duration::from_secs(8);
 /// Records of an answer that are looked at.
-const MOST_ANSWERS: usize = 32;
+const MOST_ANSWERS: usize = 100;
+/// Names that an alias may lead over.
+const MOST_ALIASES: usize = 8;
+/// RFC 1035 section 2.3.4.
+const LONGEST_LABEL: usize = 63;
+const LONGEST_NAME: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cannot_be_asked_for_are_told() {
+        let long_label = format!("{}.test", "a".repeat(64));
+        let long_name = ["a".repeat(60).as_str(); 5].join(".");
+        for name in ["a.test", "a.test.", "_x.test", "xn--tda.test", "a"] {
+            assert!(absolute(name).is_ok_and(|its| its.is_fqdn()), "{name}");
+        }
+        for name in ["a..test", &long_label, &long_name] {
+            assert_eq!(absolute(name).unwrap_err(), NoAnswer::NotAName, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_asks_the_same_servers_shares_the_way() {
+        let servers = |port| [SocketAddr::from(([127, 0, 0, 1], port))];
+        let first = Dns::shared(&servers(1)).unwrap();
+        assert!(Arc::ptr_eq(&first, &Dns::shared(&servers(1)).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &Dns::shared(&servers(2)).unwrap()));
+    }
+}

@@ -124,6 +124,11 @@ impl Kind {
         Self::Expanded,
     ];
 
+    /// Whether it says that somebody has the message.
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Delivered | Self::Relayed | Self::Expanded)
+    }
+
     /// The value of `Action`.
     pub const fn action(self) -> &'static str {
         match self {

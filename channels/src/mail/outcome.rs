@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{RecipientSet, Reply};
+use super::{Enhanced, RecipientSet, Reply};
 
 /// The outcome of one attempt for one recipient.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -105,6 +105,13 @@ impl SiteTrouble {
     /// The peer's reply, or ours in its place.
     pub fn reply(&self) -> &Reply {
         self.outcome.reply()
+    }
+
+    /// Whether no server was asked because the destination has none: all its mail fares so, at once.
+    pub fn is_nowhere(&self) -> bool {
+        let none = [(1, 2), (1, 10), (4, 4), (4, 6)];
+        let is_none = |Enhanced(_, subject, detail)| none.contains(&(subject, detail));
+        self.is_final() && self.reply().enhanced.is_some_and(is_none)
     }
 
     /// Whether the peer refused for good.

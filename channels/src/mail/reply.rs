@@ -75,12 +75,13 @@ impl Reply {
 
     /// A recipient came one too late for this transaction (RFC 5321 section 4.5.3.1.10). A mailbox
     /// that is full, 4.2.2, is so in the next one, too; and 552 is said of such a mailbox by most, so
-    /// that it has to name what it is about.
+    /// that it has to name what it is about, as does any code beside the 452 of the standard (Courier:
+    /// `431 Too many recipients.`, hMailServer: 550).
     pub fn is_too_many(&self) -> bool {
         match (self.code, self.enhanced) {
             (400.., Some(Enhanced(_, 5, 3))) => true,
             (452, enhanced) => enhanced.is_none_or(|Enhanced(_, subject, _)| subject != 2),
-            (552, None) => {
+            (400.., None) => {
                 let text = self.text.to_ascii_lowercase();
                 text.contains("too many") && text.contains("recipient")
             }

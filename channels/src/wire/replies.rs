@@ -116,7 +116,9 @@ fn add(begun: &mut Option<Begun>, line: &[u8]) -> Result<bool, Garbled> {
     if begun.lines > MAX_LINES {
         return Err(Garbled::TooManyLines);
     }
-    if begun.text.len() < MAX_TEXT {
+    // A keyword that is cut may say something else.
+    let is_whole = text.len() < MAX_TEXT.saturating_sub(begun.text.len());
+    if begun.text.len() < MAX_TEXT && (is_whole || code != KEYWORDS) {
         let whole = begun.text.to_mut();
         whole.push('\n');
         whole.extend(printable(text, MAX_TEXT - whole.len()));
@@ -185,6 +187,8 @@ const MAX_LINE: usize = 2_048;
 const MAX_LINES: usize = 100;
 /// Octets of text that are kept of a reply. The keywords of a greeting fit.
 const MAX_TEXT: usize = 1_024;
+/// The code of a reply to EHLO, with a keyword on each line.
+const KEYWORDS: u16 = 250;
 /// Octets that are quoted of a line that is no reply.
 const MAX_WORDS: usize = 200;
 /// Octets read at once.
@@ -264,6 +268,20 @@ mod tests {
         let lines = |n: usize| [b"250-x\r\n".repeat(n - 1), b"250 x\r\n".to_vec()].concat();
         assert_eq!(parse(&lines(MAX_LINES)).expect("at the limit").len(), 1);
         assert_eq!(parse(&lines(MAX_LINES + 1)), Err(Garbled::TooManyLines));
+    }
+
+    #[test]
+    fn a_keyword_is_there_as_a_whole_or_not_at_all() {
+        let filler = "250-X\r\n".repeat(98);
+        let keywords = |words: &str| parse(format!("{filler}250 {words}\r\n").as_bytes()).unwrap();
+        assert!(keywords("SIZE 100000")[0].ends_with(" SIZE 100000"));
+        let wide = format!("250-{}\r\n", "x".repeat(1_000));
+        let all = |code: &str| {
+            let text = format!("{wide}250-AUTH PLAIN LOGIN CRAM-MD5\r\n250 SIZE 100000\r\n");
+            parse(text.replace("250", code).as_bytes()).unwrap().remove(0)
+        };
+        assert!(all("250").ends_with("x SIZE 100000"), "{}", all("250"));
+        assert!(all("550").ends_with("x AUTH PLAIN LOGIN CRAM-"), "{}", all("550"));
     }
 
     proptest! {

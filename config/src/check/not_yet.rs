@@ -6,6 +6,7 @@
 
 mod alone;
 mod headers;
+mod names;
 mod shadowed;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         shadowed::warn(config, reader);
         alone::warn(&roles, reader);
         headers::warn(&roles, reader);
+        names::warn(&roles, reader);
     }
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);
@@ -115,9 +117,6 @@ fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
             if reader.is_given(&path(field)) {
                 reader.warning_at(&path(field), message, false);
             }
-        }
-        if let Some(message) = program_not_yet(channel.program).filter(|_| roles.destinations[i]) {
-            reader.warning_at(&path("program"), message, false);
         }
         let runs_none = channel.program == Program::Pipe && roles.config.programs.is_empty();
         if runs_none && roles.destinations[i] {
@@ -358,20 +357,5 @@ fn warn_of_accounts(config: &Config, reader: &mut Reader<'_>) {
         let message = "without native, and without a channel of program Local that has \
                        mailbox_transport or fallback_transport, no account is looked for";
         reader.warning_at("accounts", message, false);
-    }
-}
-
-fn program_not_yet(program: Program) -> Option<&'static str> {
-    match program {
-        Program::Smtp => {
-            Some("outbound SMTP is not there yet: mail for this channel waits in the queue")
-        }
-        Program::Local
-        | Program::Lmtp
-        | Program::Process
-        | Program::Reprocess
-        | Program::Hold
-        | Program::Pipe
-        | Program::Bitbucket => None,
     }
 }

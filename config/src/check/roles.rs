@@ -155,10 +155,13 @@ impl<'a> Roles<'a> {
             {
                 unreached()
             }
+            Role::SmtpDelivering if program == Program::Lmtp => {
+                Some("a channel of program Lmtp delivers by LMTP".to_owned())
+            }
+            Role::SmtpDelivering => self.lacks_for_others(i, Role::Delivering),
             Role::Served | Role::Delivering | Role::Connecting | Role::SourceOrDelivering => {
                 match program {
-                    Program::Lmtp => unreached(),
-                    Program::Smtp => Some("outbound SMTP is not there yet".to_owned()),
+                    Program::Lmtp | Program::Smtp => unreached(),
                     program => {
                         Some(format!("a channel of program {program:?} connects to no host"))
                     }

@@ -57,7 +57,9 @@ pub(crate) enum Role {
     Connecting,
     /// Its jobs connect to hosts and deliver there.
     Delivering,
-    /// One of the two.
+    /// Its jobs deliver by SMTP.
+    SmtpDelivering,
+    /// A service takes mail in by it, or its jobs deliver.
     SourceOrDelivering,
     /// It is one of program Local.
     Local,

@@ -25,6 +25,13 @@ impl NextHops {
         self.0.len()
     }
 
+    /// These, and then those.
+    #[must_use]
+    pub fn and_then(mut self, others: &Self) -> Self {
+        self.0.extend_from_slice(&others.0);
+        self
+    }
+
     /// The one in this place, from 0.
     pub fn get(&self, place: usize) -> Option<&NextHop> {
         self.0.get(place)

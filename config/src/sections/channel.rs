@@ -1,10 +1,14 @@
 //! Channels: how mail comes in and leaves.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    time::Duration,
+};
 
 use crate::{
     file::{
-        collections::{Maybe, Series},
+        collections::{Few, List, Maybe, Series},
         document::Document,
         form::{Fields, Form, Kind, Nested, Section, print_section},
         kinds::{Choice, Count, Flag, Formed, PATIENCE, Size, Text, Time},
@@ -14,14 +18,16 @@ use crate::{
         setting::{
             Role::{
                 Connecting, Delivering, Destination, DestinationOrLocal, LmtpSource, Local,
-                Rewriting, RewritingOrDestination, Served, SmtpSource, Source, SourceOrDelivering,
-                Switching,
+                Rewriting, RewritingOrDestination, Served, SmtpDelivering, SmtpSource, Source,
+                SourceOrDelivering, Switching,
             },
             Setting,
         },
     },
     language::kinds::FileInto,
     sections::{
+        dispatcher::IP,
+        dns::SERVER,
         milters,
         tls::{SaslSides, TlsSides},
     },
@@ -59,9 +65,21 @@ section! {
         /// Each connection begins with a header of the PROXY protocol (version 2), for servers that
         /// want one; it names both ends of the connection itself.
         proxy_header: bool = false, Flag, of(Delivering);
-        /// Use of MX records.
-        mx: Mx = Mx::default(), Choice,
-            not_yet("MX look-ups are not there yet: hosts are found by their addresses, whatever this says");
+        /// Use of MX records. `Default` asks for them where the port is 25, and of SMTP alone: what they
+        /// say is who takes mail there.
+        mx: Mx = Mx::default(), Choice, of(Delivering);
+        /// Addresses and ports of name servers for this channel; without them those of the section
+        /// `dns`.
+        nameservers: Vec<SocketAddr> = Vec::new(), Few(List(SERVER), 8), of(Delivering);
+        /// Its connections come from these addresses of this machine, one for each family.
+        interface_address: Vec<IpAddr> = Vec::new(), Few(List(IP), 2), of(Delivering);
+        /// Mail for a recipient's domain may be sent to loopback, private and other addresses where no
+        /// server of the Internet is. Hosts that the configuration names, addresses in brackets and
+        /// those of `mx: NoDns` are never refused.
+        private_addresses: bool = false, Flag, of(SmtpDelivering);
+        /// A host that takes what no other server of the destination takes for now, or that are not
+        /// reached: `"host"` or `"[127.0.0.1]:2525"`.
+        lastresort: Option<String> = None, Maybe(NEXT_HOPS), of(Delivering);
 
         /// How recipients are divided into queue entries.
         copies: Copies = Copies::default(), Choice, of(Destination),
@@ -397,7 +415,7 @@ choice! {
 choice! {
     /// Use of MX records.
     pub enum Mx = Default {
-        /// MX records, for SMTP.
+        /// MX records of SMTP to port 25, and address records of all else.
         Default,
         /// MX records always.
         Mx,

@@ -223,7 +223,7 @@ const NETWORK: Parsed = Parsed {
     expected: "a network is expected, such as \"192.0.2.0/24\", \"2001:db8::/32\" or an address; \
                no bits may be set behind its prefix",
 };
-const IP: Parsed =
+pub(crate) const IP: Parsed =
     Parsed { expected: "an IP address is expected, such as \"127.0.0.1\" or \"::1\"" };
 /// The engine's own user alone.
 pub(crate) const DEFAULT_SOCKET_MODE: u32 = 0o600;

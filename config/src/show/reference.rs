@@ -251,10 +251,11 @@ fn whom(role: Role) -> &'static str {
             "channels that mail is routed to and that connect to hosts: of program `Lmtp` \
              or `Smtp`"
         }
-        Role::Delivering => "channels that mail is routed to, of program `Lmtp`",
+        Role::Delivering => "channels that mail is routed to, of program `Lmtp` or `Smtp`",
+        Role::SmtpDelivering => "channels that mail is routed to, of program `Smtp`",
         Role::SourceOrDelivering => {
-            "channels by which a service takes mail in, and channels of program `Lmtp` that mail is \
-             routed to"
+            "channels by which a service takes mail in, and channels of program `Lmtp` or `Smtp` that \
+             mail is routed to"
         }
         Role::Local => "channels of program `Local`",
     }

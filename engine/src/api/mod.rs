@@ -50,7 +50,10 @@ pub use queue::{
     RecipientState, Text,
 };
 pub use reload::{LaterSetting, ReloadOrder, Reloaded};
-pub use route::{RouteDifference, RouteExplained, RouteLimits, RouteResult, RouteStep};
+pub use route::{
+    RouteDifference, RouteExplained, RouteLeftOut, RouteLimits, RouteResult, RouteServer,
+    RouteSite, RouteStep,
+};
 pub use stage::{StageExplained, StageFact};
 
 /// `relais status --json`.

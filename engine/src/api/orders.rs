@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use relais_actors::{metrics::QueueState, timestamp::Timestamp};
+use relais_channels::mail::Timings;
 use serde::{Deserialize, Serialize};
 
 use super::{OrderKind, QueueFilter, QueuedEntry};
@@ -191,6 +192,13 @@ pub struct HistoryLine {
     /// TLS and AUTH of the connection by which it was tried, in words; absent when it had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection: Option<String>,
+    /// The server by which it was tried, `host[address]:port` or the path of its socket; absent when none
+    /// was connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// The time of each stage of an attempt at a server, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
 }
 
 /// The reply to one recipient.

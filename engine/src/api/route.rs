@@ -45,6 +45,47 @@ pub struct RouteResult {
     /// The limits within which mail goes there; absent where no job does, and from many routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RouteLimits>,
+    /// Answers of name servers about its next hops, each in its turn; only when they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<RouteSite>,
+}
+
+/// The servers of a next hop, as name servers tell of them now.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteSite {
+    /// The host or domain that was looked for.
+    pub name: String,
+    /// MX records name its servers.
+    pub mx: bool,
+    /// In the order in which they would be tried; chance decides between equals.
+    pub servers: Vec<RouteServer>,
+    /// Servers that would not be tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<RouteLeftOut>,
+    /// The reply that mail would get when there is no server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
+}
+
+/// One address of a server.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteServer {
+    /// Its name.
+    pub host: String,
+    /// `address:port`.
+    pub address: String,
+    /// Of its MX record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preference: Option<u16>,
+}
+
+/// A host or address that would not be tried.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteLeftOut {
+    /// Its name, with its address where that is the reason.
+    pub who: String,
+    /// In words.
+    pub why: String,
 }
 
 /// The limits of a channel and a destination. What only a running engine knows is absent elsewhere.

@@ -176,6 +176,9 @@ pub(super) struct Route {
     /// The address stands in a header line, not in the envelope
     #[arg(long)]
     pub(super) header: bool,
+    /// Also ask name servers, as the configuration file says: the servers in the order in which they would be tried, and those that would not be
+    #[arg(long, conflicts_with = "compare")]
+    pub(super) dns: bool,
     /// Route by this configuration, too, and print only addresses that it routes in another way
     #[arg(long, value_name = "NEW.ron")]
     pub(super) compare: Option<PathBuf>,

@@ -11,7 +11,7 @@ use relais_actors::{
     router::{TableError, TableFindings, TableProblem, TableRemark, look_into_tables},
 };
 use relais_channels::{
-    client::{Credentials, Securities},
+    client::{Credentials, Securities, is_of_this_machine},
     dsn::Templates,
     tls::{ServerTls, TlsError},
 };
@@ -253,6 +253,15 @@ fn look_at_clients(config: &Config, places: &Places, report: &mut Report) {
         report.warnings.push(warning);
     }
     for (place, channel) in config.channels.iter().enumerate() {
+        for address in channel.interface_address.iter().filter(|its| !is_of_this_machine(**its)) {
+            let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            let message = format!(
+                "{address} is no address of this machine: as long as it is none, no server is connected \
+                 to by {family}"
+            );
+            let field = format!("channels[{place}].interface_address");
+            report.warnings.push(places.warning(&field, &message));
+        }
         let used = channel.sasl.client != Insist::No;
         let Some(file) = channel.sasl.credentials.as_deref().filter(|_| used) else { continue };
         let file = config.path(file);

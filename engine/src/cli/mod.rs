@@ -19,6 +19,7 @@ mod orders;
 mod refusal;
 mod reload;
 mod route;
+mod route_dns;
 mod run;
 mod source;
 mod spool;

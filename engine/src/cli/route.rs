@@ -12,6 +12,7 @@ use super::{
     asked::{Explained, Whom},
     exchange::{json, wait},
     refusal::Refusal,
+    route_dns::RouteSites,
     source::Source,
 };
 use crate::{
@@ -38,10 +39,14 @@ pub(super) fn route(
         return Err(Refusal::WrongUse("an address, or --file LIST, is expected".to_owned()));
     }
     let mut asked = RouteSource::find(source, route, explain)?;
+    let sites = if route.dns { Some(RouteSites::of(source.load()?.0)?) } else { None };
     let mut listing = Routes::new(Look::of_stdout());
     let (mut count, mut refused) = (0u64, 0u64);
     each_address(route, |address| {
-        let explained = asked.ask(&route.question(address))?;
+        let mut explained = asked.ask(&route.question(address))?;
+        if let Some(sites) = &sites {
+            sites.add_to(&mut explained)?;
+        }
         (count, refused) = (count + 1, refused + u64::from(!explained.accepted));
         if route.json {
             json(&explained, out)?;

@@ -12,7 +12,7 @@ use relais_actors::{
     router::{Question, Route},
     timestamp::Timestamp,
 };
-use relais_channels::mail::{Address, Envelope, MessageId};
+use relais_channels::mail::{Address, Envelope, MessageId, Timings, Trip};
 use relais_config::{Channel, channel::Program};
 use relais_spool::{Change, EntryState, ScannedEntry, open_recipients};
 
@@ -488,6 +488,8 @@ fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLi
             None => "accepted".to_owned(),
         }),
         protection: None,
+        peer: None,
+        timings: None,
     }
 }
 
@@ -501,6 +503,9 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
         EntryState::Waiting { due, .. } if due > change.at => Some(Timestamp(due)),
         _ => None,
     };
+    let trip = change.trip.as_deref();
+    let known =
+        |text: fn(&Trip) -> &str| trip.map(text).filter(|text| !text.is_empty()).map(str::to_owned);
     HistoryLine {
         at: Timestamp(change.at),
         channel: change.channel.to_string(),
@@ -523,7 +528,9 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
                 peer_id: outcome.reply().delivered_as().map(str::to_owned),
             })
             .collect(),
-        protection: change.protection.map(|protection| protection.to_string()),
+        protection: known(|trip| &trip.protection),
+        peer: known(|trip| &trip.peer),
+        timings: trip.map(|trip| trip.timings).filter(|timings| *timings != Timings::default()),
         reason: match change.now {
             EntryState::Owing { .. } => Some("the sender has yet to be told who has it".to_owned()),
             _ => change.reason.map(|reason| reason.to_string()),

@@ -333,6 +333,7 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         next_hop: hop.unwrap_or_else(|| route.host.to_string()),
         host: route.host.to_string(),
         limits: None,
+        dns: Vec::new(),
         quota: route.quota.as_deref().copied(),
         size_limit: route.size_limit.map(NonZeroU64::get),
     }

@@ -345,7 +345,9 @@ pub fn history(lines: &Vec<HistoryLine>, look: Look) -> String {
         let mut what: Vec<String> = line.reason.clone().into_iter().collect();
         let said = |reply: &RecipientReply| format!("<{}> {}", reply.address, reply.reply);
         what.extend(line.replies.iter().map(said));
+        what.extend(line.peer.as_ref().map(|peer| format!("at {peer}")));
         what.extend(line.protection.as_ref().map(|protection| format!("by {protection}")));
+        what.extend(line.timings.map(|timings| format!("in {timings}")));
         let first = what.first().cloned().unwrap_or_default();
         table.row([&line.at, &line.channel, &line.host, &state, &line.attempts, &due, &first]);
         for more in what.iter().skip(1) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use relais_actors::{events::Printable, timestamp::Timestamp};
 
 use super::{Colour, Look, Quota, Relative, Size, Span, Table};
-use crate::api::{RouteExplained, RouteLimits, RouteResult};
+use crate::api::{RouteExplained, RouteLimits, RouteResult, RouteSite};
 
 /// `relais route`.
 pub fn route(route: &RouteExplained, look: Look) -> String {
@@ -32,6 +32,13 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
         page += &if table.is_narrow(look) { table.fit(look) } else { table.records(look) };
     }
     page.extend(route.results.iter().map(|result| own_limits(result, look)));
+    let mut asked: Vec<&[RouteSite]> = Vec::new();
+    for result in route.results.iter().filter(|result| !result.dns.is_empty()) {
+        if !asked.contains(&&*result.dns) {
+            asked.push(&result.dns);
+            page.extend(result.dns.iter().map(|site| site_of(site, look)));
+        }
+    }
     let mut shown: Vec<(&str, &str)> = Vec::new();
     for result in &route.results {
         let way = (result.channel.as_str(), result.host.as_str());
@@ -63,6 +70,27 @@ fn painted(look: Look, colour: Option<Colour>, line: &str) -> String {
     for line in look.fit(&format!("{line}\n")).lines() {
         look.paint(&mut page, colour, line);
         page.push('\n');
+    }
+    page
+}
+
+/// Answers of name servers about a next hop.
+fn site_of(site: &RouteSite, look: Look) -> String {
+    let name = Printable(&site.name);
+    let by = if site.mx { "MX records" } else { "address records" };
+    if let Some(reply) = &site.reply {
+        let text = format!("{name} has no server: {}", Printable(reply));
+        return "\n".to_owned() + &painted(look, Some(Colour::Red), &text);
+    }
+    let mut page = look.fit(&format!("\n{name} by {by}, in the order of attempts\n"));
+    for server in &site.servers {
+        let preference = server.preference.map_or(String::new(), |number| number.to_string());
+        let text = format!("{} [{}]", Printable(&server.host), Printable(&server.address));
+        page += &beside(look, &preference, &text, None);
+    }
+    for left in &site.left_out {
+        let text = format!("{}: {}", Printable(&left.who), Printable(&left.why));
+        page += &beside(look, "left out", &text, Some(Colour::Yellow));
     }
     page
 }

@@ -15,7 +15,7 @@ use relais_actors::{
     router::Routes,
 };
 use relais_channels::{
-    client::Securities,
+    client::{Finders, Securities},
     dsn::Templates,
     tls::{ServerTls, TlsError},
 };
@@ -50,6 +50,7 @@ pub struct NewConfig {
     certificates: ServerTls,
     programs: Arc<Programs>,
     securities: Securities,
+    finders: Finders,
 }
 
 /// Why a configuration is not put in force. The one before it still is.
@@ -72,7 +73,17 @@ impl NewConfig {
         let certificates = ServerTls::load(config.tls.as_ref(), &config.data)?;
         let programs = Arc::new(Programs::open(&config).map_err(StartError::from)?);
         let securities = Securities::load(&config)?;
-        Ok(Self { config, routes, directory, templates, certificates, programs, securities })
+        let finders = Finders::of(&config).map_err(StartError::from)?;
+        Ok(Self {
+            config,
+            routes,
+            directory,
+            templates,
+            certificates,
+            programs,
+            securities,
+            finders,
+        })
     }
 }
 
@@ -99,8 +110,8 @@ impl Floors {
 
     /// Puts a configuration in force, or leaves all as it is. Called on the system's own thread.
     pub async fn adopt(&mut self, prepared: NewConfig) -> Result<(), AdoptError> {
-        let NewConfig { config, routes, directory, templates, certificates, programs, securities } =
-            prepared;
+        let NewConfig { config, routes, directory, templates, certificates, .. } = prepared;
+        let NewConfig { programs, securities, finders, .. } = prepared;
         let was = self.ground.config.clone();
         let channels = Arc::new(self.ground.channels.replaced_by(&config));
         let filters = Filters::of(&config, &self.ground.filters, &self.ground.metrics);
@@ -120,6 +131,7 @@ impl Floors {
         ground.metrics.certificates.show(&ground.certificates.certificates());
         self.ground = ground;
         (self.delivery.programs, self.delivery.securities) = (programs, securities);
+        self.delivery.finders = finders;
         self.adopt_queue(&was).await?;
         let parts = notary_parts(&self.ground, &self.spool, &self.delivery.router, templates);
         self.delivery.notary.ask(Adopt(parts)).await?;

@@ -23,7 +23,7 @@ use relais_actors::{
     router::{self, RouterHandle, Routes},
 };
 use relais_channels::{
-    client::Securities,
+    client::{Finders, Securities},
     dsn::{TemplateError, Templates},
 };
 use relais_config::{Config, directory::Cache};
@@ -52,6 +52,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) programs: Arc<Programs>,
     /// TLS and AUTH of each channel's connections.
     pub(crate) securities: Securities,
+    /// Where each channel's connections lead.
+    pub(crate) finders: Finders,
     /// The senders that users have answered.
     answered: Answered,
 }
@@ -78,7 +80,8 @@ impl DeliveryFloor {
         let securities = Securities::load(&ground.config)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
-        let own = (&programs, &securities);
+        let finders = Finders::of(&ground.config)?;
+        let own = (&programs, &securities, &finders);
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
@@ -93,6 +96,7 @@ impl DeliveryFloor {
             rerouter,
             programs,
             securities,
+            finders,
             answered,
         })
     }
@@ -106,7 +110,7 @@ pub(super) fn job_parts(
 ) -> JobParts {
     let DeliveryFloor { queue, rerouter, progress, directory, answered, .. } = delivery;
     let responder = responder(ground, below, rerouter, (directory, answered));
-    let own = (&delivery.programs, &delivery.securities);
+    let own = (&delivery.programs, &delivery.securities, &delivery.finders);
     parts_of_jobs(ground, below, (queue, progress, own, responder))
 }
 
@@ -131,7 +135,7 @@ fn responder(
 }
 
 /// Parts of jobs that are made of files of the configuration.
-type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities);
+type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, &'a Finders);
 
 fn parts_of_jobs(
     ground: &GroundFloor,
@@ -158,6 +162,7 @@ fn parts_of_jobs(
         rerouter,
         responder,
         securities: own.1.clone(),
+        finders: own.2.clone(),
         programs: own.0.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use relais_channels::mail::{MessageId, Outcome, Priority};
+use relais_channels::mail::{MessageId, Outcome, Priority, Timings, Trip};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -42,8 +42,8 @@ pub struct Change {
     pub replies: RecipientReplies,
     /// Why it is held, or who changed it; kept for the message's history.
     pub reason: Option<Arc<str>>,
-    /// TLS and AUTH of the connection that an attempt was made by, in words; the same.
-    pub protection: Option<Arc<str>>,
+    /// The way that an attempt took; the same.
+    pub trip: Option<Arc<Trip>>,
 }
 
 /// [`Change`] as written; what is not here stands in the record's header.
@@ -80,7 +80,7 @@ impl Change {
             now: stored_as,
             replies: RecipientReplies::new(),
             reason: None,
-            protection: None,
+            trip: None,
         }
     }
 
@@ -101,9 +101,9 @@ impl Change {
         };
         append_postcard(&written, out);
         append_postcard(&self.replies, out);
-        // Older versions of the program step over it.
-        if let Some(protection) = self.protection.as_deref() {
-            append_postcard(&protection, out);
+        // Older versions of the program step over it, or over all but the protection.
+        if let Some(Trip { peer, protection, timings }) = self.trip.as_deref() {
+            append_postcard(&(protection, peer, timings), out);
         }
         let payload = &out[start + HEADER..];
         let header = Header {
@@ -123,10 +123,9 @@ impl Change {
     /// Reads it back, the replies only if asked for.
     pub(crate) fn decode(header: &Header, payload: &[u8], replies: bool) -> Option<Self> {
         let (written, rest) = postcard::take_from_bytes::<Written<'_>>(payload).ok()?;
-        let (replies, protection) = if replies {
+        let (replies, trip) = if replies {
             let (replies, rest) = postcard::take_from_bytes(rest).ok()?;
-            let protection: Option<&str> = postcard::from_bytes(rest).ok();
-            (replies, protection)
+            (replies, trip_of(rest))
         } else {
             (RecipientReplies::new(), None)
         };
@@ -143,7 +142,7 @@ impl Change {
             now: written.now,
             replies,
             reason: written.reason.map(Into::into),
-            protection: protection.map(Into::into),
+            trip: trip.map(Arc::new),
         })
     }
 
@@ -152,6 +151,13 @@ impl Change {
         let (written, rest) = postcard::take_from_bytes::<Written<'_>>(payload).ok()?;
         Some((written.at, postcard::from_bytes(rest).ok()?))
     }
+}
+
+/// Of older versions only the protection is there.
+fn trip_of(written: &[u8]) -> Option<Trip> {
+    let (protection, rest) = postcard::take_from_bytes::<&str>(written).ok()?;
+    let (peer, timings) = postcard::from_bytes::<(&str, Timings)>(rest).unwrap_or_default();
+    Some(Trip { peer: peer.into(), protection: protection.into(), timings })
 }
 
 /// Equal names, kept once.

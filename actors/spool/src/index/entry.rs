@@ -55,7 +55,7 @@ impl Change {
             now,
             replies: RecipientReplies::new(),
             reason,
-            protection: None,
+            trip: None,
         }
     }
 }

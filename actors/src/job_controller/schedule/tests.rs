@@ -110,14 +110,6 @@ fn down() -> Reply {
 }
 
 #[tokio::test]
-async fn a_channel_that_nobody_delivers_gets_no_connection() {
-    let mut engine = Engine::of(vec![Channel { program: Program::Smtp, ..channel("c", 5, 5) }], 5);
-    assert_eq!(engine.wanted(&to(0, "a"), 3), Vec::<String>::new());
-    engine.schedule.probe(&to(0, "a"), engine.now);
-    assert_eq!((engine.act().0.len(), engine.jobs()), (0, 0));
-}
-
-#[tokio::test]
 async fn where_the_last_slot_is_not_kept_nobody_is_asked_to_give_it_back() {
     for (keeps, want) in [(true, 1), (false, 2)] {
         let mut engine = Engine::of(

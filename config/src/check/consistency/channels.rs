@@ -36,6 +36,7 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
             has_transport(config, known, transport, &path(field), reader);
             leaves(config, known, transport, &path(field), reader);
         }
+        has_one_source_each(channel, &path("interface_address"), reader);
         has_credentials(config, channel, &path, reader);
         takes_our_own_mail(config, channel, &path("tls.server"), reader);
     }
@@ -85,6 +86,16 @@ fn has_pool(
         let message = format!("no pool is called {:?}", channel.pool);
         let names = controller.pools.iter().map(|pool| pool.name.as_str());
         reader.mistake_at(path, &message, &list(&channel.pool, names));
+    }
+}
+
+/// Connections come from one address of each family.
+fn has_one_source_each(channel: &Channel, path: &str, reader: &mut Reader<'_>) {
+    if let [first, second] = channel.interface_address[..]
+        && first.is_ipv4() == second.is_ipv4()
+    {
+        let message = format!("{first} and {second} are of one family");
+        reader.mistake_at(path, &message, "one address of IPv4 and one of IPv6 are expected");
     }
 }
 

@@ -152,6 +152,7 @@ fn cases(role: Role) -> (&'static [&'static str], &'static [&'static str]) {
         Role::DestinationOrLocal => (&["out", "l"], &["store", "process"]),
         Role::Connecting => (&["out"], &["hold", "process", "reprocess", "l"]),
         Role::Delivering => (&["out"], &["hold", "in", "store"]),
+        Role::SmtpDelivering => (&["in"], &["hold", "out", "store"]),
         Role::SourceOrDelivering => (&["in", "out", "store"], &["hold", "process"]),
         Role::Served => (&["out", "hold", "reprocess"], &["process", "in", "l"]),
         Role::Local => (&["l"], &["out", "hold"]),
@@ -187,6 +188,27 @@ fn options_are_applied_later_where_a_channel_does_it() {
             let named = told.iter().any(|(field, _)| field == "delivery_options[1]");
             assert_eq!(named, want, "{option}: {told:#?}");
         }
+    }
+}
+
+#[test]
+fn settings_of_names_are_told_of_where_no_name_is_looked_up() {
+    let rules = r#"rewrite_rules: [("$*", "$U%$H@in")],"#;
+    let told = |more: &str| {
+        let told = said(&engine(true, rules, "in", more));
+        let idle = told.into_iter().filter(|(field, _)| field.starts_with("channels[1]."));
+        idle.map(|(field, _)| field).collect::<Vec<_>>().join(" ")
+    };
+    let both = r#"nameservers: ["127.0.0.1:53"], private_addresses: true"#;
+    let rows = [
+        ("", ""),
+        ("mx: NoDns,", "channels[1].nameservers channels[1].private_addresses"),
+        ("daemon: \"hub.example\",", "channels[1].private_addresses"),
+        ("daemon: \"hub.example\", multigate: true,", "channels[1].daemon"),
+        ("daemon: \"[127.0.0.1]\", lastresort: \"x.example\",", "channels[1].private_addresses"),
+    ];
+    for (beside, want) in rows {
+        assert_eq!(told(&format!("{beside} {both}")), want, "{beside}");
     }
 }
 
@@ -450,6 +472,7 @@ const LMTP: &str = "\"L\": (program: Lmtp, channel: \"store\", ports: [24])";
 
 /// Fields that want others beside them: these, and sections.
 const BESIDE: &[(&str, &str, &str)] = &[
+    ("channels.private_addresses", "", r#"rewrite_rules: [("$*", "$U%$H@in")],"#),
     ("channels.sasl.scram", "server: May,", ""),
     ("channels.sasl.client", r#"credentials: "c","#, ""),
     ("channels.sasl.credentials", "client: May,", ""),
@@ -501,6 +524,10 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.route_style", "Percents"),
     ("channels.private", "true"),
     ("channels.mx", "NoMx"),
+    ("channels.nameservers", r#"["127.0.0.1:53"]"#),
+    ("channels.interface_address", r#"["127.0.0.1"]"#),
+    ("channels.private_addresses", "true"),
+    ("channels.lastresort", r#""[127.0.0.1]""#),
     ("channels.copies", "Multiple"),
     ("channels.addrsperfile", "3"),
     ("channels.subdirs", "20"),

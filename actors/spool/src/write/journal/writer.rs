@@ -121,7 +121,7 @@ impl StateWriter {
             self.unpushed.push(Change {
                 replies: RecipientReplies::new(),
                 reason: None,
-                protection: None,
+                trip: None,
                 ..change
             });
         }

@@ -1,0 +1,79 @@
+//! `relais route --dns`: what name servers say of the next hops.
+
+use relais_actors::channel_table::{chosen_by, next_hops};
+use relais_channels::{
+    client::{ChosenBy, Finders, Site},
+    mail::{NextHop, NextHops},
+};
+use relais_config::{Channel, Config, channel::Program};
+
+use super::{exchange::wait, refusal::Refusal};
+use crate::api::{RouteExplained, RouteLeftOut, RouteResult, RouteServer, RouteSite};
+
+/// Asks name servers for the channels of a configuration.
+pub(super) struct RouteSites {
+    config: Config,
+    finders: Finders,
+}
+
+impl RouteSites {
+    /// As this configuration says.
+    pub(super) fn of(config: Config) -> Result<Self, Refusal> {
+        let finders = Finders::of(&config).map_err(|error| Refusal::Because(error.to_string()))?;
+        Ok(Self { config, finders })
+    }
+
+    /// Adds to each way what is found of its next hops now.
+    pub(super) fn add_to(&self, explained: &mut RouteExplained) -> Result<(), Refusal> {
+        for result in &mut explained.results {
+            let named = self.config.channels.iter().find(|its| its.name == result.channel);
+            let connects = |its: &&Channel| matches!(its.program, Program::Lmtp | Program::Smtp);
+            if let Some(channel) = named.filter(connects) {
+                result.dns = wait(self.sites(channel, result))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sites(&self, channel: &Channel, result: &RouteResult) -> Vec<RouteSite> {
+        let finder = self.finders.of_channel(&channel.name);
+        let first = match channel.program {
+            Program::Smtp => chosen_by(channel, &result.host, &result.address),
+            _ => ChosenBy::Configuration,
+        };
+        let hops = next_hops(channel, &result.host);
+        let mut sites = Vec::new();
+        for (place, hop) in hops.iter().flat_map(NextHops::iter).enumerate() {
+            let NextHop::Host { name, port } = hop else { continue };
+            let chosen_by = if place == 0 { first } else { ChosenBy::Configuration };
+            let port = port.unwrap_or(channel.next_hop_port());
+            let found = finder.find(name, port, chosen_by, channel.connect_time).await;
+            sites.push(match found {
+                Ok(site) => site_of(&site),
+                Err(none) => RouteSite {
+                    name: name.clone(),
+                    reply: Some(none.trouble(name, chosen_by).to_string()),
+                    ..RouteSite::default()
+                },
+            });
+        }
+        sites
+    }
+}
+
+fn site_of(site: &Site) -> RouteSite {
+    let servers = site.servers.iter().map(|server| RouteServer {
+        host: server.host.to_string(),
+        address: server.address.to_string(),
+        preference: site.by_mx.then_some(server.preference),
+    });
+    let left_out = site.left_out.iter();
+    let left_out = left_out.map(|its| RouteLeftOut { who: its.who.clone(), why: its.why.clone() });
+    RouteSite {
+        name: site.name.to_string(),
+        mx: site.by_mx,
+        servers: servers.collect(),
+        left_out: left_out.collect(),
+        reply: None,
+    }
+}
