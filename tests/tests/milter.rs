@@ -15,12 +15,10 @@ const BOB: &str = "bob@relais.example";
 
 /// The standalone engine, whose SMTP service asks these filters; `more` are their other settings.
 fn settings(filters: &[(&str, &PythonMilter, &str)]) -> Settings {
-    let listed: String = filters
-        .iter()
-        .map(|(name, filter, more)| {
-            format!("\"{name}\": (socket: \"unix:{}\", {more}), ", filter.socket().display())
-        })
-        .collect();
+    let listed = filters.iter().map(|(name, filter, more)| {
+        format!("\"{name}\": (socket: \"unix:{}\", {more}), ", filter.socket().display())
+    });
+    let listed = listed.collect::<Vec<_>>().concat();
     let names: Vec<_> = filters.iter().map(|(name, ..)| *name).collect();
     Settings::standalone()
         .edit("channel: \"tcp_local\",", &format!("channel: \"tcp_local\", milters: {names:?},"))
@@ -57,7 +55,8 @@ fn logs(instance: &Instance, words: &[&str]) -> String {
 
 /// A message whose header gives the filter orders.
 fn ordered(orders: &[&str]) -> Vec<u8> {
-    let orders: String = orders.iter().map(|order| format!("X-Do: {order}\r\n")).collect();
+    let orders: Vec<_> = orders.iter().map(|order| format!("X-Do: {order}\r\n")).collect();
+    let orders = orders.concat();
     format!("Subject: ordered\r\n{orders}\r\nhello\r\n").into_bytes()
 }
 
@@ -424,7 +423,7 @@ fn mail_goes_on_as_on_error_says_while_a_filter_is_away() {
         logs(&instance, &["a filter fails", r#""milter":"py""#]);
         let status = String::from_utf8(instance.relais("status", &[]).stdout).unwrap();
         assert!(status.contains("filter py (unix:") && status.contains(") away: "), "{status}");
-        assert_eq!(instance.metric("relais_milter_up{milter=\"py\"}"), 0.0);
+        assert!(instance.metric("relais_milter_up{milter=\"py\"}") < 0.5);
         filter.restart();
         let back = within(Duration::from_secs(20), || {
             client.ask("RSET").expect(250);
@@ -432,7 +431,7 @@ fn mail_goes_on_as_on_error_says_while_a_filter_is_away() {
         });
         assert!(back, "{on_error}");
         logs(&instance, &["the filter answers again"]);
-        assert_eq!(instance.metric("relais_milter_up{milter=\"py\"}"), 1.0);
+        assert!(instance.metric("relais_milter_up{milter=\"py\"}") > 0.5);
         let away = "relais_milter_requests_total{milter=\"py\",result=\"away\"}";
         assert!(instance.metric(away) >= 1.0, "it was not asked at once");
     }
