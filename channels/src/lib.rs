@@ -11,10 +11,11 @@
 //! | room | what it does | knows |
 //! | --- | --- | --- |
 //! | `fuzzing` | entrances for fuzzers alone | wire |
-//! | [`client`] | hands messages to other hosts | dns, mail, mime, sasl, tls, wire |
+//! | [`client`] | hands messages to other hosts | authenticity, dns, mail, mime, sasl, tls, wire |
 //! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`milter`] | asks filters about messages | mail, wire |
+//! | [`authenticity`] | signs messages, and checks whose they are | dns, mail |
 //! | [`sasl`] | proofs of who a client is | — |
 //! | [`tls`] | certificates, and handshakes with them | — |
 //! | [`dns`] | questions to name servers, and block lists | — |
@@ -28,6 +29,7 @@
 //! | [`wire`] | octets: lines, dots, replies | mail |
 //! | [`mail`] | the nouns, and the only grammar of each | — |
 
+pub mod authenticity;
 pub mod autoreply;
 pub mod backoff;
 pub mod client;

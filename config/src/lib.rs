@@ -66,6 +66,7 @@ pub use sections::{
     config::Config,
     directory::{self, Directory},
     dispatcher::{self, Dispatcher, Service},
+    dkim::{self, Dkim, DkimKey},
     dns::{self, Dns},
     entries::TableOrFile,
     job_controller::{self, JobController, Pool},
@@ -75,8 +76,10 @@ pub use sections::{
     reversal::{Forwarding, Reversal},
     settings::LiveSetting,
     spool::{self, Spool},
+    srs::{self, Srs},
     store::{self, Native, NativeFiles, Store},
     tls,
+    verify::{self, Verify},
 };
 pub use show::{Shown, reference, reference_of};
 

@@ -134,7 +134,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            max_client_threads: 6, filesperjob: 8, max_life_time: "1h", max_life_conns: 300,
            viaaliasrequired: true, bangoverpercent: true, percentonly: true, routelocal: true, rules: false,
            flagtransfer: true, defragment: true, fileinto: r"a\b",
-           tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true, sender_must_match: false,
+           tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true, sender_must_match: false, dkim_sign: true, srs: Needed, verify: (spf: Record),
            switchchannel: No, directory_away: Queue, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false, milters: ["m"],
            defaulthost: "a.test", route_style: Percents, asterisk_8bit: false, header_rules: true, inner: true, rewrite_signed: true,
            mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold", subaddress: Wild, aliaswild: true,
@@ -182,7 +182,8 @@ fn every_field_of_a_channel_survives_being_printed() {
             expected[3],
             expected[4],
             "    tls: TlsSides {",
-            "    sasl: SaslSides {"
+            "    sasl: SaslSides {",
+            "    verify: Verify {"
         ]
     );
     let (again, _) = load("printed", &config.to_ron());

@@ -77,8 +77,17 @@ fn as_sent(file: &[u8]) -> Vec<u8> {
     content
 }
 
-/// Where cargo keeps the sources of the crate.
+/// The folder `resources` of the `mail-auth` crate: what it is tested with itself.
+pub fn mail_auth_resources() -> PathBuf {
+    crate_folder("mail-auth", "0.13.3").join("resources")
+}
+
 fn mail_parser() -> PathBuf {
+    crate_folder("mail-parser", "1.0.1")
+}
+
+/// Where cargo keeps the sources of a crate.
+fn crate_folder(name: &str, version: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(work_tree())
@@ -87,8 +96,8 @@ fn mail_parser() -> PathBuf {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let packages = metadata["packages"].as_array().expect("a list of packages");
-    let is_pinned = |p: &&Value| p["name"] == "mail-parser" && p["version"] == "1.0.1";
-    let package = packages.iter().find(is_pinned).expect("mail-parser is a dependency");
+    let is_pinned = |p: &&Value| p["name"] == name && p["version"] == version;
+    let package = packages.iter().find(is_pinned).expect("it is a dependency");
     let manifest = package["manifest_path"].as_str().expect("a path");
     Path::new(manifest).parent().expect("a folder").to_owned()
 }

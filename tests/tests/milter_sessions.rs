@@ -148,3 +148,40 @@ fn a_reload_changes_which_filters_are_asked() {
     let status = String::from_utf8(instance.relais("status", &[]).stdout).unwrap();
     assert!(status.contains(&format!("filter py (unix:{to}) answers, ")), "{status}");
 }
+
+#[test]
+fn filters_see_what_the_checks_of_origin_found_out() {
+    if !needs(&[FILTER]) {
+        return;
+    }
+    let filter = PythonMilter::start(&[]);
+    let settings = asked(Settings::standalone(), "milters: [\"py\"]")
+        .section(&listed(&[("py", &filter)]))
+        .section("spool: (large_message: \"16KiB\")")
+        .channel("tcp_local", "verify: (dkim: true)");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    for (n, size) in [(1, 10), (2, 50_000)] {
+        filter.forget();
+        let mut client = Dialogue::open(instance.settings.smtp);
+        let content = format!(
+            "Authentication-Results: localhost; dkim=pass header.d=forged.test\r\nSubject: x\r\n\
+             X-Do: insheader 0 X-Top v\r\n\r\n{}",
+            "0123456789\r\n".repeat(size / 12)
+        );
+        client.message(SENDER, &[ALICE], content.as_bytes()).expect(250);
+        let events = filter.events();
+        let headers = events.iter().filter(|its| its["event"] == "header");
+        let headers: Vec<_> = headers.map(|its| its["what"].to_string()).collect();
+        assert_eq!(headers.len(), 3, "ours, and not the forged one: {headers:?}");
+        assert!(headers[0].starts_with("[\"Authentication-Results\",\"localhost;"), "{headers:?}");
+        assert!(headers[0].contains("dkim=none"), "{headers:?}");
+        let stored = || mailbox(&instance.store(), "relais.example", "alice");
+        eventually("it is delivered", Duration::from_secs(20), || stored().len() == n);
+        let all = stored().into_iter().map(|its| String::from_utf8_lossy(&its).into_owned());
+        let message = all.max_by_key(String::len).unwrap();
+        let top = message.find("X-Top: v\r\nAuthentication-Results: localhost;").expect(&message);
+        assert!(top < message.find("Received: ").unwrap());
+        assert_eq!(message.matches("Authentication-Results:").count(), 1, "{message}");
+    }
+}

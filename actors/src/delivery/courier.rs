@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use relais_channels::{
+    authenticity::SignAs,
     client::{
         ChosenBy, Connection, Converted, Handover, Outbound, Outgoing, OutgoingRcpt, Settings,
         Transacted,
@@ -30,6 +31,7 @@ use super::{
     parts::JobParts,
     presence::Presence,
     progress::OnTheWay,
+    signing::sign_as,
 };
 use crate::{
     autoreply::AUTOREPLY,
@@ -331,12 +333,17 @@ impl Courier {
             return Attempt::all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
         };
         let base = delivery_of(work, envelope, &recipients);
+        let forwarded = self.forwarding_sender(work, envelope, base.sender).await;
+        let base = Outgoing { sender: forwarded.as_deref().unwrap_or(base.sender), ..base };
+        let signing = self.sign_as(envelope, base.sender);
+        let base = Outgoing { signing: signing.as_ref(), ..base };
         let following = following.and_then(|message| {
             let (envelope, content) = message.record.as_ref().ok()?;
             // A large one has yet to be looked at, and a round trip is nothing to it.
             let Content::Whole(octets) = content else { return None };
             let work = &message.work;
-            if !has_one_sender(work, envelope) {
+            // A sender that name servers have to be asked about is not known yet.
+            if !has_one_sender(work, envelope) || self.may_wrap(work, envelope) {
                 return None;
             }
             Some(((work, envelope), !octets.is_ascii(), recipients_of(work, envelope)?))
@@ -344,10 +351,16 @@ impl Courier {
         let following = following
             .as_ref()
             .map(|(its, eight_bit, to)| (its, *eight_bit, self.handover(to).batch()));
-        let following = following.as_ref().map(|((work, envelope), eight_bit, to)| Outgoing {
-            eight_bit: *eight_bit,
-            ..delivery_of(work, envelope, to)
+        let following = following.as_ref().map(|((work, envelope), eight_bit, to)| {
+            let delivery = delivery_of(work, envelope, to);
+            (
+                Outgoing { eight_bit: *eight_bit, ..delivery },
+                self.sign_as(envelope, delivery.sender),
+            )
         });
+        let following = following
+            .as_ref()
+            .map(|(delivery, signing)| Outgoing { signing: signing.as_ref(), ..*delivery });
         if self.connection.is_none() {
             self.server = 0;
         }
@@ -362,6 +375,36 @@ impl Courier {
             tell_converted(envelope.id, converted);
         }
         attempt
+    }
+
+    /// The sender of mail that is forwarded, in the place of its own.
+    async fn forwarding_sender(
+        &self,
+        work: &Work,
+        envelope: &Envelope,
+        sender: &str,
+    ) -> Option<String> {
+        if sender != envelope.sender || !self.may_wrap(work, envelope) {
+            return None;
+        }
+        let (authenticity, host) = (&self.parts.authenticity, &self.parts.host);
+        authenticity.forwarding_sender(self.channel().srs, (host, sender)).await
+    }
+
+    /// Whether a message is forwarded, and its sender may get another address for it.
+    fn may_wrap(&self, work: &Work, envelope: &Envelope) -> bool {
+        let srs = self.parts.authenticity.srs.as_ref();
+        srs.is_some_and(|srs| srs.wraps(self.channel().srs, &envelope.sender))
+            && is_forwarded(work, envelope)
+    }
+
+    /// In whose name a message is signed that leaves with this sender.
+    fn sign_as(&self, envelope: &Envelope, sender: &str) -> Option<SignAs> {
+        if !self.channel().dkim_sign {
+            return None;
+        }
+        let routes = self.parts.rerouter.router.cache.routes();
+        sign_as(&self.parts.authenticity.signers, &routes, envelope, sender)
     }
 
     /// Hands a message over to the server that is connected to, or the first that can be.
@@ -575,6 +618,16 @@ fn recipients_of<'e>(
     Some(recipients)
 }
 
+/// Whether some recipient is one that an alias, the directory or a `.forward` led to.
+fn is_forwarded(work: &Work, envelope: &Envelope) -> bool {
+    work.entries().any(|tracked| {
+        let entry = envelope.entries.get(usize::from(tracked.entry));
+        let open = open_recipients(tracked.open);
+        let recipients = entry.map_or(&[][..], |entry| &entry.recipients);
+        open.filter_map(|index| recipients.get(usize::from(index))).any(|to| to.origin.is_some())
+    })
+}
+
 /// Recipients of one entry have one sender. The name of a message is that of its own sender, who is to
 /// read it in notices.
 fn delivery_of<'e>(
@@ -593,6 +646,7 @@ fn delivery_of<'e>(
         smtputf8: envelope.smtputf8,
         envelope_id: envelope.envelope_id.as_deref().filter(|_| is_own),
         returned: envelope.returned,
+        signing: None,
     }
 }
 

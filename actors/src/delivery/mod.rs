@@ -14,4 +14,5 @@ pub mod pool;
 pub mod presence;
 pub mod programs;
 pub mod progress;
+mod signing;
 mod stand_in;

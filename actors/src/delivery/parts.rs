@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use relais_channels::client::{Finders, Securities};
+use relais_channels::{
+    authenticity::Authenticity,
+    client::{Finders, Securities},
+};
 use relais_spool::Spool;
 
 use super::{crowds::Crowds, programs::Programs, progress::ConnectionProgress};
@@ -34,6 +37,8 @@ pub struct JobParts {
     pub responder: Responder<DirectoryHandle>,
     /// TLS and AUTH of each channel's connections.
     pub securities: Securities,
+    /// Keys that sign what leaves.
+    pub authenticity: Authenticity,
     /// Where each channel's connections lead.
     pub finders: Finders,
     /// Programs that mail may be handed to.

@@ -17,6 +17,7 @@ mod handoff;
 pub mod inherited;
 pub mod listener;
 pub mod listening;
+pub mod origin;
 mod presenter;
 pub mod queue_side;
 pub mod rates;

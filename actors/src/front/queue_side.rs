@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use relais_channels::mail::{MessageIds, is_domain};
+use relais_channels::{
+    authenticity::Srs,
+    mail::{MessageIds, is_domain},
+};
 use relais_config::{Channel, channel::Switch};
 use relais_spool::Spool;
 
 use super::{
     authentication::Authenticator, descriptors::LargeMessages, filters::FilterList,
-    rates::RateLimits, recent::RecentRecipients,
+    origin::OriginPolicy, rates::RateLimits, recent::RecentRecipients,
 };
 use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle};
 
@@ -43,6 +46,10 @@ pub struct QueueSide {
     pub authenticator: Arc<Authenticator>,
     /// Mail comes from users, who may lack a header line or two.
     pub submission: Option<AuthorPolicy>,
+    /// Checks of the origin of mail that strangers bring.
+    pub origin: Option<OriginPolicy>,
+    /// Takes back the addresses that senders of forwarded mail were given.
+    pub srs: Option<Arc<Srs>>,
     /// The domain of addresses in headers that have none.
     pub default_host: DefaultHost,
     /// Octets above 127 in `Received` lines become `*`.

@@ -7,6 +7,7 @@ use std::{fmt::Write, num::NonZeroU64, sync::Arc, time::SystemTime};
 
 use memchr::memrchr;
 use relais_channels::{
+    authenticity::Verified,
     mail::{
         Address, Enhanced, Envelope, HeaderGap, HeaderScan, HeaderScanner, MessageId, Recipient,
         Reply, ReversePath, star_received,
@@ -22,6 +23,7 @@ use super::{
     connection::{Ends, client_text, own_postmaster},
     descriptors::{LargeMessage, TOO_MANY_LARGE},
     filters::Chain,
+    origin::{OriginChecks, OriginPolicy, tell},
     presenter::Presenter,
     queue_side::{AuthorPolicy, QueueSide},
     rates::{RateParties, Reached},
@@ -34,8 +36,8 @@ use crate::{
     forms::{BegunForm, FormedMail, HeaderForms, header_octets},
     in_hand,
     router::{
-        Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route, Submission, grouped,
-        internal_ip, too_large_for_all,
+        Access, Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route, Submission, grouped,
+        internal_ip, origin_access, too_large_for_all,
     },
     timestamp::now_ms,
 };
@@ -109,6 +111,8 @@ struct Transaction {
     head: u64,
     /// Octets of the header behind our own lines, and of its blank line, once all of it has come.
     header: Option<usize>,
+    /// Checks of its origin.
+    origin: OriginChecks,
     /// Its channels want addresses of its header otherwise.
     forms: Option<HeaderForms>,
     /// The header scan, once the message is complete.
@@ -124,20 +128,15 @@ struct AcceptedRecipient {
 
 enum Gathered {
     /// Our own lines, so many octets, and what was received.
-    Memory {
-        head: usize,
-        octets: Vec<u8>,
-    },
+    Memory { head: usize, octets: Vec<u8> },
     Streamed {
         drafts: Vec<StreamedForm>,
         glancer: HeaderScanner,
+        /// Octets at the beginning of each, for the results of checks.
+        kept_free: usize,
     },
     /// Filters are to see it before it goes on: our own lines, so many octets, and its header; its body.
-    Spilled {
-        head: usize,
-        header: Vec<u8>,
-        body: Draft,
-    },
+    Spilled { head: usize, header: Vec<u8>, body: Draft },
 }
 
 /// One form of a message that goes to a file as it comes.
@@ -198,6 +197,65 @@ impl SmtpIntake {
         self.internal || self.identity.is_some()
     }
 
+    /// The checks of origin that nobody vouches away.
+    fn origin_policy(&self) -> Option<&OriginPolicy> {
+        self.side.origin.as_ref().filter(|_| !self.may_relay() && !self.transaction.is_filtered)
+    }
+
+    /// SPF of a sender; the refusal where it fails and the channel refuses.
+    async fn ask_spf(&mut self, from: &MailFrom) -> Result<(), Reply> {
+        let Some(policy) = self.origin_policy() else { return Ok(()) };
+        let names = (self.hello.as_str(), from.path.as_str());
+        self.transaction.origin = policy.ask_spf(&self.ends, names).await?;
+        Ok(())
+    }
+
+    /// Begins to check the origin of a message behind `head` octets of our own lines. Whether it is
+    /// checked.
+    fn begin_origin(&mut self, head: usize, octets: &mut Vec<u8>) -> bool {
+        let Some(policy) = self.origin_policy().cloned() else {
+            return false;
+        };
+        let header = self.transaction.header;
+        let octets_of_header = header.unwrap_or(octets.len() - head);
+        let left = policy.begin(&mut self.transaction.origin, octets, (head, octets_of_header));
+        self.transaction.header = header.map(|_| left);
+        true
+    }
+
+    /// The results of the checks of origin, told and judged.
+    async fn finish_origin(&mut self, policy: &OriginPolicy) -> Result<Verified, Reply> {
+        let checks = std::mem::take(&mut self.transaction.origin);
+        let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
+        let verified = policy.finish(checks, sender).await;
+        tell(self.transaction.id, &self.client_text, &verified);
+        let routes = self.side.router.cache.routes();
+        let ruling = origin_access(&routes, &self.side.source_channel, &verified);
+        if let Some(reply) = ruling.as_ref().and_then(|its| its.access.reply()) {
+            return Err(reply);
+        }
+        let accepts = ruling.as_ref().is_some_and(|its| its.access == Access::Accept);
+        let wanted = if accepts { None } else { policy.judge(&verified)? };
+        let held = ruling.and_then(|its| its.held).or(wanted);
+        self.transaction.held = self.transaction.held.take().or(held);
+        Ok(verified)
+    }
+
+    /// Checks the origin of a message that is complete, and puts the results in front of `head` octets
+    /// of our own lines, which are more then.
+    async fn check_origin(&mut self, head: &mut usize, octets: &mut Vec<u8>) -> Result<(), Reply> {
+        if !self.begin_origin(*head, octets) {
+            return Ok(());
+        }
+        let Some(policy) = self.origin_policy().cloned() else { return Ok(()) };
+        let verified = self.finish_origin(&policy).await?;
+        let field = policy.field(&verified);
+        *head += field.len();
+        self.transaction.head += field.len() as u64;
+        octets.splice(0..0, field);
+        Ok(())
+    }
+
     /// Ends a header that lacks its blank line: stores of ours refuse such a message (seed 16.6), and
     /// readers part it as each likes.
     fn close_header(&mut self, head: usize, octets: &mut Vec<u8>) {
@@ -241,11 +299,21 @@ impl SmtpIntake {
             return self.spill().await;
         }
         let gathered = std::mem::take(&mut self.transaction.gathered);
-        let Gathered::Memory { head, octets: mut before } = gathered else { return Ok(()) };
+        let Gathered::Memory { mut head, octets: mut before } = gathered else { return Ok(()) };
         let received = before.len();
+        let mut kept_free = 0;
+        if self.begin_origin(head, &mut before)
+            && let Some(policy) = self.origin_policy()
+        {
+            // The results are not known yet.
+            kept_free = policy.room();
+            before.splice(0..0, vec![b' '; kept_free]);
+            head += kept_free;
+            self.transaction.head += kept_free as u64;
+        }
         self.close_header(head, &mut before);
         self.complete_header(head, &mut before)?;
-        self.transaction.size += (before.len() - received) as u64;
+        self.transaction.size = self.transaction.size + before.len() as u64 - received as u64;
         let mut glancer = HeaderScanner::default();
         glancer.feed(&before[head..], &self.side.host);
         let mut drafts = Vec::new();
@@ -261,7 +329,7 @@ impl SmtpIntake {
             draft.write(&octets).await.map_err(|error| refusal(&error))?;
             drafts.push(StreamedForm { sender, draft, right });
         }
-        self.transaction.gathered = Gathered::Streamed { drafts, glancer };
+        self.transaction.gathered = Gathered::Streamed { drafts, glancer, kept_free };
         Ok(())
     }
 
@@ -290,7 +358,8 @@ impl SmtpIntake {
     /// The forms of a message that is complete.
     async fn complete_forms(&mut self) -> Result<Vec<CompleteForm>, Reply> {
         match std::mem::take(&mut self.transaction.gathered) {
-            Gathered::Memory { head, mut octets } => {
+            Gathered::Memory { mut head, mut octets } => {
+                self.check_origin(&mut head, &mut octets).await?;
                 self.close_header(head, &mut octets);
                 self.complete_header(head, &mut octets)?;
                 self.transaction.size = octets.len() as u64;
@@ -311,11 +380,18 @@ impl SmtpIntake {
                 };
                 Ok(begun.into_iter().map(complete).collect())
             }
-            Gathered::Streamed { mut drafts, glancer } => {
+            Gathered::Streamed { mut drafts, glancer, kept_free } => {
                 self.transaction.glance = glancer.finish(&self.side.host);
                 if let Some(forms) = &mut self.transaction.forms {
                     let rest = forms.finish().await?;
                     write_all(&mut drafts, &rest).await?;
+                }
+                if let Some(policy) = self.side.origin.clone().filter(|_| kept_free > 0) {
+                    let field = policy.padded_field(&self.finish_origin(&policy).await?);
+                    for form in &mut drafts {
+                        let written = form.draft.overwrite(0, field.clone()).await;
+                        written.map_err(|error| refusal(&error))?;
+                    }
                 }
                 let complete = |StreamedForm { sender, draft, right }| CompleteForm {
                     sender,
@@ -429,6 +505,15 @@ impl SmtpIntake {
             }
         }
         Ok(())
+    }
+
+    /// The sender that an address of ours stands for, which forwarded mail left with.
+    fn restored(&self, to: &Address) -> Result<Option<Address>, Reply> {
+        let Some(srs) = &self.side.srs else { return Ok(None) };
+        let Some(sender) = srs.unwrapped(to.as_str(), SystemTime::now()) else { return Ok(None) };
+        let refusal = |why: String| Reply::with_text(550, Enhanced(5, 1, 1), why);
+        let sender = sender.map_err(|fault| refusal(fault.to_string()))?;
+        Address::parse(&sender).map(Some).map_err(|error| refusal(error.to_string()))
     }
 
     fn refuse(&self, to: &RcptTo, reply: &Reply) {
@@ -564,6 +649,7 @@ impl SmtpIntake {
             from.path = completed;
         }
         self.ask_author(from)?;
+        self.ask_spf(from).await?;
         self.ask_from_access(from).await?;
         let Some(sender) = &from.path.0 else { return Ok(()) };
         if let Some(address) = self.side.router.sender(sender, &self.side.source_channel).await? {
@@ -687,13 +773,14 @@ impl Intake for SmtpIntake {
         if let Some(reached) = self.side.rates.reached(&self.metered, so_far) {
             self.exceed(reached).inspect_err(|reply| self.refuse(to, reply))?;
         }
+        let restored = self.restored(&to.address).inspect_err(|reply| self.refuse(to, reply))?;
         let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
         let own_postmaster = own_postmaster(&to.address, self.ends.local_ip());
         let question = Question {
-            address: own_postmaster.as_ref().unwrap_or(&to.address),
+            address: restored.as_ref().or(own_postmaster.as_ref()).unwrap_or(&to.address),
             sender,
             source_channel: &self.side.source_channel,
-            may_relay: self.may_relay(),
+            may_relay: self.may_relay() || restored.is_some(),
             header: false,
             released: false,
             submission: Some(self.submission()),
@@ -724,7 +811,7 @@ impl Intake for SmtpIntake {
                 let recipient = Recipient {
                     notify: to.notify,
                     original_recipient: to.original_recipient.clone(),
-                    ..Recipient::new("", to.address.as_str())
+                    ..Recipient::new("", restored.as_ref().unwrap_or(&to.address).as_str())
                 };
                 let QueueSide { recent, source_channel, .. } = &*self.side;
                 recent.note(&recipient.original, source_channel, self.may_relay());
@@ -803,12 +890,14 @@ impl Intake for SmtpIntake {
             self.begin_blob().await?;
         }
         if let Gathered::Spilled { body, .. } = &mut self.transaction.gathered {
+            self.transaction.origin.feed(octets);
             return body.write(octets).await.map_err(|error| refusal(&error));
         }
-        let Gathered::Streamed { drafts, glancer } = &mut self.transaction.gathered else {
+        let Gathered::Streamed { drafts, glancer, .. } = &mut self.transaction.gathered else {
             return Ok(());
         };
         glancer.feed(octets, &self.side.host);
+        self.transaction.origin.feed(octets);
         let forms = self.transaction.forms.as_mut();
         if let Some(forms) = forms.filter(|forms| forms.looks_within()) {
             let all = forms.go_on(octets).await?;

@@ -9,12 +9,14 @@
 //! | `ORIG_SEND_ACCESS` | at RCPT, before aliases | `source channel\|sender\|destination channel\|recipient` |
 //! | `ORIG_MAIL_ACCESS` | likewise | `connection\|application\|MAIL\|` and that |
 //! | `SEND_ACCESS`, `MAIL_ACCESS` | for each way that aliases led to | the same two |
+//! | `ORIGIN_ACCESS` | behind the content, where its origin was checked | `source channel\|sender\|domain of From\|SPF\|DKIM\|DMARC\|policy` |
 //!
 //! The connection is a probe of `PORT_ACCESS`; that and the application, `SMTP/` and the name that the
 //! client gave itself, are empty for mail that no client brought. A bar in an address or a name stands
 //! in a probe as `%7C`.
 
 mod approach;
+mod origin;
 mod recipient;
 
 use std::{fmt, net::IpAddr};
@@ -27,6 +29,7 @@ use relais_config::{
 use tracing::info;
 
 pub use self::approach::ip_access;
+pub use self::origin::origin_access;
 pub(super) use self::recipient::admit;
 use super::{
     refusal::Refusal,

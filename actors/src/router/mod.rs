@@ -63,7 +63,10 @@ use relais_config::{directory::Cache as Limits, mapping::Tables};
 
 pub(crate) use self::refusal::MAX_EXPANSION;
 pub use self::{
-    access::{Access, Ruling, internal_ip, internal_ruling, ip_access, parting_lines, port_access},
+    access::{
+        Access, Ruling, internal_ip, internal_ruling, ip_access, origin_access, parting_lines,
+        port_access,
+    },
     by_hand::{AddressKind, Probed, Sought},
     cache::{InForce, RouteCache},
     entries::grouped,

@@ -63,6 +63,7 @@ pub(super) const PORT_ACCESS: &str = "PORT_ACCESS";
 pub(super) const IP_ACCESS: &str = "IP_ACCESS";
 pub(super) const INTERNAL_IP: &str = "INTERNAL_IP";
 pub(super) const FROM_ACCESS: &str = "FROM_ACCESS";
+pub(super) const ORIGIN_ACCESS: &str = "ORIGIN_ACCESS";
 pub(super) const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
 pub(super) const ORIG_MAIL_ACCESS: &str = "ORIG_MAIL_ACCESS";
 pub(super) const SEND_ACCESS: &str = "SEND_ACCESS";
@@ -70,7 +71,8 @@ pub(super) const MAIL_ACCESS: &str = "MAIL_ACCESS";
 pub(super) const REVERSE: &str = "REVERSE";
 pub(super) const FORWARD: &str = "FORWARD";
 /// Every table that access goes by.
-pub(super) const ACCESS_TABLES: [&str; 8] = [
+pub(super) const ACCESS_TABLES: [&str; 9] = [
+    ORIGIN_ACCESS,
     IP_ACCESS,
     PORT_ACCESS,
     INTERNAL_IP,

@@ -27,6 +27,7 @@ use super::{
     policy::{Lost, Stage},
     rendition::{Octets, Reader, refused, render, unreadable},
     settings::Settings,
+    signing::signed,
     stream::{Nearness, Stream},
 };
 use crate::{
@@ -235,6 +236,10 @@ impl Connection {
         self.broken = true;
         let reader = Reader { offer: self.offer, peer: &self.peer, settings: &self.settings };
         let rendered = render(content, reader, delivery.smtputf8).await;
+        let rendered = match (rendered, delivery.signing) {
+            (Ok(rendition), Some(name)) => signed(rendition, content, name).await,
+            (rendered, _) => rendered,
+        };
         let delivery = rendered.as_ref().map_or(*delivery, |it| Outgoing {
             size: it.size,
             eight_bit: it.eight_bit,
@@ -246,7 +251,7 @@ impl Connection {
             exchange.settle_all(outcome);
             next = Next::Done;
         }
-        let octets = rendered.as_ref().map_or(&NOTHING, |it| &it.octets);
+        let octets = rendered.as_ref().map_or((&[][..], &NOTHING), |it| (&*it.head, &it.octets));
         if let Some(commands) = announced {
             next = if next == Next::Send {
                 exchange.announced(&commands, &mut self.expected)
@@ -321,7 +326,7 @@ impl Connection {
         &mut self,
         next: Next,
         exchange: &mut Exchange<'_>,
-        octets: &Octets<'_>,
+        octets: (&[u8], &Octets<'_>),
         following: Option<&Outgoing<'_>>,
     ) -> Result<Next, Lost> {
         self.settings.progress.waits(exchange.stage().into());
@@ -410,27 +415,42 @@ impl Connection {
     }
 
     /// Sends the content, its dot, and what may follow it at once.
-    async fn send(&mut self, octets: &Octets<'_>, behind: &[u8]) -> Result<(), Broken> {
+    async fn send(
+        &mut self,
+        (head, octets): (&[u8], &Octets<'_>),
+        behind: &[u8],
+    ) -> Result<(), Broken> {
         match octets {
-            Octets::Whole(octets) => self.send_whole(octets, behind).await,
+            Octets::Whole(octets) => self.send_whole((head, octets), behind).await,
             Octets::File { path, size, conversion } => {
+                if !head.is_empty() {
+                    let sent = self.write(&[head], self.settings.data_time).await;
+                    sent.map_err(|unsent| Broken::Sending(unsent.amid()))?;
+                }
                 self.send_file(path, *size, conversion.as_ref(), behind).await
             }
         }
     }
 
-    async fn send_whole(&mut self, octets: &[u8], behind: &[u8]) -> Result<(), Broken> {
+    /// No line of the `head` begins with a dot, and the last has its end.
+    async fn send_whole(
+        &mut self,
+        (mut head, octets): (&[u8], &[u8]),
+        behind: &[u8],
+    ) -> Result<(), Broken> {
         let mut stuffer = Stuffer::new();
         let (pieces, last) = octets.split_at((octets.len().max(1) - 1) / PIECE * PIECE);
         let mut slices = Slices::new();
         for piece in pieces.chunks(PIECE) {
             slices.clear();
+            slices.push(mem::take(&mut head));
             slices.extend(stuffer.feed(piece));
             let sent = self.write(&slices, self.settings.data_time).await;
             sent.map_err(|unsent| Broken::Sending(unsent.amid()))?;
             self.still_listens()?;
         }
         slices.clear();
+        slices.push(head);
         slices.extend(stuffer.feed(last));
         slices.extend([stuffer.finish(), behind]);
         self.write(&slices, self.settings.data_time).await.map_err(Broken::Sending)

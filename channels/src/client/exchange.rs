@@ -16,6 +16,7 @@ use super::{
     policy::{Lost, Stage},
     rendition::Converted,
 };
+use crate::authenticity::SignAs;
 use crate::mail::{
     Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, RecipientSet, Reply, Return,
     STRESSED, SiteTrouble, XQuota, unitext, xtext::Xtext,
@@ -39,6 +40,8 @@ pub struct Outgoing<'a> {
     pub envelope_id: Option<&'a str>,
     /// RET.
     pub returned: Option<Return>,
+    /// It is signed so.
+    pub signing: Option<&'a SignAs>,
 }
 
 /// One recipient, and what the server is told about it.
@@ -70,11 +73,17 @@ impl<'a> Outgoing<'a> {
             smtputf8: false,
             envelope_id: None,
             returned: None,
+            signing: None,
         }
     }
 }
 
 impl Outgoing<'_> {
+    /// Octets of content, signatures included, as they may be (RFC 1870 section 5).
+    fn size_sent(&self) -> u64 {
+        self.size + self.signing.map_or(0, SignAs::room)
+    }
+
     /// Whether the message wants SMTPUTF8 where a server offers it.
     pub(super) fn wants_smtputf8(&self) -> bool {
         self.smtputf8 || !self.is_ascii()
@@ -195,7 +204,8 @@ impl<'a> Exchange<'a> {
 
     /// Settles all that can be told without asking the server.
     pub(crate) fn begin(&mut self) -> Next {
-        let Outgoing { sender, recipients, size, .. } = *self.delivery;
+        let Outgoing { sender, recipients, .. } = *self.delivery;
+        let size = self.delivery.size_sent();
         if let Some(limit) = self.size_limit().filter(|limit| size > *limit) {
             self.settle_all(&lacking::room(size, limit));
         } else if !is_sendable(sender) {
@@ -430,7 +440,7 @@ impl<'a> Exchange<'a> {
         out.push(b'>');
         if self.offer.private || self.offer.size.is_some() {
             // Our store takes it for an upper bound: room for a line end that may be missing.
-            let size = self.delivery.size + 2;
+            let size = self.delivery.size_sent() + 2;
             let size = self.size_limit().map_or(size, |limit| size.min(limit));
             push(out, format_args!(" SIZE={size}"));
         }

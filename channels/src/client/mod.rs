@@ -21,6 +21,7 @@ mod rendition;
 mod security;
 mod servers;
 mod settings;
+mod signing;
 mod site;
 mod stream;
 

@@ -25,7 +25,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Rendition<'c> {
     pub(super) octets: Octets<'c>,
-    /// How many there are.
+    /// Fields that stand in front of them: signatures.
+    pub(super) head: Vec<u8>,
+    /// Octets behind those fields.
     pub(super) size: u64,
     /// Some are above 127.
     pub(super) eight_bit: bool,
@@ -107,7 +109,7 @@ pub(super) async fn render<'c>(
                 examined.map_err(|error| unreadable(&io::Error::other(error)))??;
             let converted = conversion.as_ref().map(|it| Converted { is_signed: it.is_signed });
             let octets = Octets::File { path, size: length, conversion };
-            Ok(Rendition { octets, size, eight_bit, converted })
+            Ok(Rendition { octets, head: Vec::new(), size, eight_bit, converted })
         }
     }
 }
@@ -135,12 +137,18 @@ fn render_whole<'c>(octets: &'c [u8], wants: &Wants) -> Result<Rendition<'c>, Ou
             let (size, eight_bit) = (new.len() as u64, !new.is_ascii());
             let signed = Converted { is_signed: conversion.is_signed };
             let octets = Octets::Whole(Cow::Owned(new));
-            return Ok(Rendition { octets, size, eight_bit, converted: Some(signed) });
+            return Ok(Rendition {
+                octets,
+                head: Vec::new(),
+                size,
+                eight_bit,
+                converted: Some(signed),
+            });
         }
     }
     let size = octets.len() as u64;
     let octets = Octets::Whole(Cow::Borrowed(octets));
-    Ok(Rendition { octets, size, eight_bit, converted: None })
+    Ok(Rendition { octets, head: Vec::new(), size, eight_bit, converted: None })
 }
 
 /// Reads a file once, and where it is to be converted twice more: what is converted is not kept.
@@ -227,7 +235,7 @@ impl HeaderOctets {
     }
 }
 
-fn read(path: &Path, size: u64, mut each: impl FnMut(&[u8])) -> Result<(), Outcome> {
+pub(super) fn read(path: &Path, size: u64, mut each: impl FnMut(&[u8])) -> Result<(), Outcome> {
     let mut file = File::open(path).map_err(|error| unreadable(&error))?.take(size);
     let (mut piece, mut left) = (vec![0; PIECE], size);
     while left > 0 {

@@ -19,11 +19,15 @@ use std::{
 };
 
 use hickory_resolver::{
+    TokioResolver,
     lookup::Lookup,
     net::NetError,
     proto::rr::{Name, RData, RecordType},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 pub use answer::{Addresses, MailExchanger, NoAnswer, Records, Unanswered};
 pub use block_list::reversed;
@@ -115,6 +119,14 @@ impl Dns {
             _ => None,
         };
         answer(&found, text).records.into_iter().next()
+    }
+
+    /// The resolver itself, for checks that ask one question after the other; and the right to one in
+    /// flight.
+    pub(crate) async fn lend(&self) -> Option<(TokioResolver, SemaphorePermit<'_>)> {
+        // It is never closed.
+        let right = self.sockets.acquire().await.ok()?;
+        Some((self.servers.resolver(), right))
     }
 
     /// An error is never an answer without records.

@@ -29,6 +29,7 @@ use crate::{
         config::Config,
         dispatcher::{self, Service},
         settings::NEEDS,
+        srs::SrsUse,
         tls::Insist,
     },
 };
@@ -51,6 +52,8 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     }
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);
+    warn_of_signing(&roles, reader);
+    warn_of_srs(&roles, reader);
     warn_of_authentication(&roles, reader);
     warn_of_options(config, reader);
     consistency::mappings::warn(config, reader);
@@ -227,6 +230,29 @@ fn warn_of_tls(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         let message = "no service has tls_ports, and no channel of one has tls: (server: May): \
                        nobody is shown the certificate";
         reader.warning_at("tls", message, false);
+    }
+}
+
+/// Keys that sign nothing.
+fn warn_of_signing(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let signs =
+        |i: usize| roles.config.channels[i].dkim_sign && roles.lacks(i, Role::Delivering).is_none();
+    if roles.config.dkim.is_some() && !(0..roles.config.channels.len()).any(signs) {
+        let message = "no channel that mail leaves by has dkim_sign: true: nothing is signed";
+        reader.warning_at("dkim", message, false);
+    }
+}
+
+/// Addresses of ours that no sender is given.
+fn warn_of_srs(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let wraps = |i: usize| {
+        let is_asked = roles.config.channels[i].srs != SrsUse::Never;
+        is_asked && roles.lacks(i, Role::Delivering).is_none()
+    };
+    if roles.config.srs.is_some() && !(0..roles.config.channels.len()).any(wraps) {
+        let message = "no channel that mail leaves by has srs: Needed or Always: no sender becomes \
+                       another, though what comes back is still taken";
+        reader.warning_at("srs", message, false);
     }
 }
 

@@ -29,7 +29,9 @@ use crate::{
         dispatcher::IP,
         dns::SERVER,
         milters,
+        srs::SrsUse,
         tls::{SaslSides, TlsSides},
+        verify::Verify,
     },
 };
 
@@ -172,6 +174,14 @@ section! {
         tls: TlsSides = TlsSides::default(), Nested::new();
         /// SASL, in each direction of a channel.
         sasl: SaslSides = SaslSides::default(), Nested::new();
+        /// As a client: mail is signed by the keys of `dkim` when it is sent, behind whatever else changes
+        /// it.
+        dkim_sign: bool = false, Flag, of(Delivering);
+        /// As a client: senders of mail that aliases, the directory or a `.forward` send on to another
+        /// place become addresses of ours, as the section `srs` says.
+        srs: SrsUse = SrsUse::default(), Choice, of(Delivering);
+        /// As a source: checks of the origin of mail that strangers bring.
+        verify: Verify = Verify::default(), Nested::new();
         /// Message submission (RFC 6409): what comes in lacks `Date` or `Message-ID` no longer, and
         /// users send in their own name only.
         submit: bool = false, Flag, of(SmtpSource);

@@ -26,6 +26,7 @@ use crate::{
         channel::{Channel, ChannelDefaults, Channels, Program, Switch},
         directory::{AnyDirectory, Directory},
         dispatcher::{self, Dispatcher, Service},
+        dkim::Dkim,
         dns::Dns,
         entries::{OrFile, TableOrFile},
         job_controller::JobController,
@@ -34,6 +35,7 @@ use crate::{
         programs::{ListedProgram, programs},
         reversal::{Forwarding, Reversal},
         spool::Spool,
+        srs::Srs,
         store::{Native, Store},
         tls::{Insist, Tls},
     },
@@ -56,6 +58,10 @@ section! {
         dns: Dns = Dns::default(), Nested::new();
         /// Certificate and key for every service that offers TLS.
         tls: Option<Tls> = None, Maybe(Nested::new());
+        /// Keys that sign mail which leaves, and what they sign.
+        dkim: Option<Dkim> = None, Maybe(Nested::new());
+        /// Addresses of ours that stand for senders of mail which is forwarded.
+        srs: Option<Srs> = None, Maybe(Nested::new());
         /// The cost of failures of AUTH.
         authentication: Authentication = Authentication::default(), Nested::new();
         /// Mapping tables by name: `PORT_ACCESS`, `INTERNAL_IP`, ...

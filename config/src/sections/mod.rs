@@ -10,6 +10,7 @@ pub mod channel;
 pub(crate) mod config;
 pub mod directory;
 pub mod dispatcher;
+pub mod dkim;
 pub mod dns;
 pub(crate) mod entries;
 pub mod job_controller;
@@ -19,8 +20,10 @@ pub(crate) mod programs;
 pub(crate) mod reversal;
 pub(crate) mod settings;
 pub mod spool;
+pub mod srs;
 pub mod store;
 pub mod tls;
+pub mod verify;
 
 use crate::file::form::Section;
 
@@ -53,5 +56,6 @@ complete_by_default!(
     store::Quota,
     store::Store,
     tls::SaslSides,
-    tls::TlsSides
+    tls::TlsSides,
+    verify::Verify
 );

@@ -11,6 +11,7 @@ use relais_actors::{
     router::{TableError, TableFindings, TableProblem, TableRemark, look_into_tables},
 };
 use relais_channels::{
+    authenticity::{KeyFileFault, Signers, Srs},
     client::{Credentials, Securities, is_of_this_machine},
     dsn::Templates,
     tls::{ServerTls, TlsError},
@@ -119,6 +120,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     }
     look_at_certificates(config, places, report);
     look_at_clients(config, places, report);
+    look_at_signing_keys(config, places, report);
     look_at_tables(config, places, report);
     look_at_programs(config, places, report);
     for service in &config.dispatcher.services {
@@ -242,6 +244,17 @@ fn look_at_certificates(config: &Config, places: &Places, report: &mut Report) {
                              that name is shown another"
         );
         report.warnings.push(places.warning("tls.certificate", &words));
+    }
+}
+
+/// Reads the keys that sign, and the secrets of SRS.
+fn look_at_signing_keys(config: &Config, places: &Places, report: &mut Report) {
+    let srs = Srs::load(config).map(drop);
+    for fault in [Signers::load(config).map(drop), srs].into_iter().filter_map(Result::err) {
+        let KeyFileFault { field, file, why } = fault;
+        let mut warning = places.warning(&field, &format!("{}: {why}", file.display()));
+        warning.blocks_run = true;
+        report.warnings.push(warning);
     }
 }
 

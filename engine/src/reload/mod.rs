@@ -46,6 +46,8 @@ pub struct Reloader {
 struct WatchedFiles {
     directory: Watched,
     certificates: Vec<Watched>,
+    /// Keys that sign what leaves, and the secrets of SRS.
+    signing_keys: Vec<Watched>,
     /// Files of aliases, transports and the like, and of lists that they name.
     tables: Vec<Watched>,
 }
@@ -198,6 +200,10 @@ impl Reloader {
         if !changed.is_empty() {
             self.look_into_certificates(&changed).await;
         }
+        let changed = self::changed(&mut self.watched.signing_keys);
+        if !changed.is_empty() {
+            self.look_into_signing_keys(&changed).await;
+        }
         let changed = self::changed(&mut self.watched.tables);
         if !changed.is_empty() {
             self.look_into_tables(&changed).await;
@@ -239,6 +245,18 @@ impl Reloader {
         }
     }
 
+    async fn look_into_signing_keys(&self, files: &str) {
+        let floors = self.floors.clone();
+        match spawn_blocking(move || floors.adopt_signing_keys()).await {
+            Ok(Ok(())) => info!(files, "keys that sign have changed and are in force"),
+            Ok(Err(error)) => warn!(
+                files, %error,
+                "keys that sign have changed and cannot be used: those before are in force"
+            ),
+            Err(panicked) => warn!(files, %panicked, "keys that sign cannot be read"),
+        }
+    }
+
     async fn look_into_certificates(&self, files: &str) {
         let floors = self.floors.clone();
         match spawn_blocking(move || floors.adopt_certificates()).await {
@@ -266,7 +284,11 @@ impl WatchedFiles {
         });
         let certificates = certificates.map(|file| Watched::of(Some(config.path(file))));
         let (directory, certificates) = (Watched::of(directory), certificates.collect());
-        Self { directory, certificates, tables: tables(floors) }
+        let keys = config.dkim.iter().flat_map(|dkim| &dkim.keys);
+        let secrets = config.srs.iter().map(|srs| &srs.secrets);
+        let files = keys.map(|its| &its.key).chain(secrets);
+        let signing_keys = files.map(|file| Watched::of(Some(config.path(file)))).collect();
+        Self { directory, certificates, signing_keys, tables: tables(floors) }
     }
 }
 

@@ -15,6 +15,7 @@ use relais_actors::{
     router::Routes,
 };
 use relais_channels::{
+    authenticity::{Authenticity, KeyFileFault},
     client::{Finders, Securities},
     dsn::Templates,
     tls::{ServerTls, TlsError},
@@ -50,6 +51,7 @@ pub struct NewConfig {
     certificates: ServerTls,
     programs: Arc<Programs>,
     securities: Securities,
+    authenticity: Authenticity,
     finders: Finders,
 }
 
@@ -73,6 +75,7 @@ impl NewConfig {
         let certificates = ServerTls::load(config.tls.as_ref(), &config.data)?;
         let programs = Arc::new(Programs::open(&config).map_err(StartError::from)?);
         let securities = Securities::load(&config)?;
+        let authenticity = Authenticity::load(&config)?;
         let finders = Finders::of(&config).map_err(StartError::from)?;
         Ok(Self {
             config,
@@ -82,6 +85,7 @@ impl NewConfig {
             certificates,
             programs,
             securities,
+            authenticity,
             finders,
         })
     }
@@ -111,7 +115,7 @@ impl Floors {
     /// Puts a configuration in force, or leaves all as it is. Called on the system's own thread.
     pub async fn adopt(&mut self, prepared: NewConfig) -> Result<(), AdoptError> {
         let NewConfig { config, routes, directory, templates, certificates, .. } = prepared;
-        let NewConfig { programs, securities, finders, .. } = prepared;
+        let NewConfig { programs, securities, authenticity, finders, .. } = prepared;
         let was = self.ground.config.clone();
         let channels = Arc::new(self.ground.channels.replaced_by(&config));
         let filters = Filters::of(&config, &self.ground.filters, &self.ground.metrics);
@@ -131,6 +135,7 @@ impl Floors {
         ground.metrics.certificates.show(&ground.certificates.certificates());
         self.ground = ground;
         (self.delivery.programs, self.delivery.securities) = (programs, securities);
+        self.delivery.authenticity = authenticity;
         self.delivery.finders = finders;
         self.adopt_queue(&was).await?;
         let parts = notary_parts(&self.ground, &self.spool, &self.delivery.router, templates);
@@ -159,6 +164,11 @@ impl Floors {
         certificates.adopt(config.tls.as_ref(), &config.data)?;
         metrics.certificates.show(&certificates.certificates());
         Ok(())
+    }
+
+    /// Reads the keys that sign again; after an error those of before are in force.
+    pub fn adopt_signing_keys(&self) -> Result<(), KeyFileFault> {
+        self.delivery.authenticity.adopt(&self.ground.config)
     }
 
     fn services(

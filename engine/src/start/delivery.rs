@@ -23,6 +23,7 @@ use relais_actors::{
     router::{self, RouterHandle, Routes},
 };
 use relais_channels::{
+    authenticity::Authenticity,
     client::{Finders, Securities},
     dsn::{TemplateError, Templates},
 };
@@ -52,6 +53,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) programs: Arc<Programs>,
     /// TLS and AUTH of each channel's connections.
     pub(crate) securities: Securities,
+    /// Keys that sign what leaves.
+    pub(crate) authenticity: Authenticity,
     /// Where each channel's connections lead.
     pub(crate) finders: Finders,
     /// The senders that users have answered.
@@ -78,10 +81,11 @@ impl DeliveryFloor {
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
         let securities = Securities::load(&ground.config)?;
+        let authenticity = Authenticity::load(&ground.config)?;
         let answered = Answered::open(ground.config.data.join(ANSWERED));
         let responder = responder(ground, below, &rerouter, (&directory, &answered));
         let finders = Finders::of(&ground.config)?;
-        let own = (&programs, &securities, &finders);
+        let own = (&programs, &securities, (&authenticity, &finders));
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
@@ -96,6 +100,7 @@ impl DeliveryFloor {
             rerouter,
             programs,
             securities,
+            authenticity,
             finders,
             answered,
         })
@@ -110,7 +115,8 @@ pub(super) fn job_parts(
 ) -> JobParts {
     let DeliveryFloor { queue, rerouter, progress, directory, answered, .. } = delivery;
     let responder = responder(ground, below, rerouter, (directory, answered));
-    let own = (&delivery.programs, &delivery.securities, &delivery.finders);
+    let out = (&delivery.authenticity, &delivery.finders);
+    let own = (&delivery.programs, &delivery.securities, out);
     parts_of_jobs(ground, below, (queue, progress, own, responder))
 }
 
@@ -135,7 +141,7 @@ fn responder(
 }
 
 /// Parts of jobs that are made of files of the configuration.
-type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, &'a Finders);
+type OwnFiles<'a> = (&'a Arc<Programs>, &'a Securities, (&'a Authenticity, &'a Finders));
 
 fn parts_of_jobs(
     ground: &GroundFloor,
@@ -162,7 +168,8 @@ fn parts_of_jobs(
         rerouter,
         responder,
         securities: own.1.clone(),
-        finders: own.2.clone(),
+        authenticity: own.2.0.clone(),
+        finders: own.2.1.clone(),
         programs: own.0.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),

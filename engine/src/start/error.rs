@@ -7,7 +7,8 @@ use relais_actors::{
     router::RoutesError, store::UnixMailboxesError,
 };
 use relais_channels::{
-    dns::Unanswered, dsn::TemplateError, mailbox::PartitionError, tls::TlsError,
+    authenticity::AuthenticityFault, dns::Unanswered, dsn::TemplateError, mailbox::PartitionError,
+    tls::TlsError,
 };
 use relais_spool::SpoolError;
 
@@ -37,6 +38,9 @@ pub enum StartError {
     /// A certificate or its key cannot be used.
     #[error("{field}: {0}", field = .0.field)]
     Tls(#[from] TlsError),
+    /// Mail cannot be signed, or its origin not be checked.
+    #[error(transparent)]
+    Authenticity(#[from] AuthenticityFault),
     /// Name servers cannot be asked.
     #[error("dns: {0}")]
     Dns(#[from] Unanswered),

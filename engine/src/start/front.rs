@@ -12,6 +12,7 @@ use relais_actors::{
         filters::FilterList,
         inherited::Inherited,
         listening::{ListenError, Listening},
+        origin::OriginPolicy,
         queue_side::{AuthorPolicy, ChannelSwitches, DefaultHost, HoldLimits, QueueSide},
         rates::RateLimits,
         session::{Behind, SessionParts},
@@ -191,6 +192,8 @@ impl<'a> Makers<'a> {
             authenticator: Arc::clone(&delivery.authenticator),
             submission: submits
                 .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
+            origin: self.origin_policy(its),
+            srs: delivery.authenticity.srs.clone(),
             default_host: its.map(DefaultHost::new).unwrap_or_default(),
             asterisks: its.is_some_and(|channel| channel.asterisk_8bit),
             filters: self.filters_of(service, its),
@@ -204,6 +207,12 @@ impl<'a> Makers<'a> {
         let own = channel.and_then(|channel| channel.milters.as_ref());
         let most = channel.map_or(0, |channel| channel.sourceblocklimit);
         self.ground.filters.list(own.unwrap_or(&service.milters), most)
+    }
+
+    fn origin_policy(&self, channel: Option<&Channel>) -> Option<OriginPolicy> {
+        let verify = channel.filter(|channel| channel.verify.is_on())?.verify.clone();
+        let verifier = self.delivery.authenticity.verifier.clone()?;
+        Some(OriginPolicy { verifier, verify, host: self.ground.config.host.as_str().into() })
     }
 
     fn store_side(&self, service: &Service, mailboxes: Mailboxes) -> StoreSide {

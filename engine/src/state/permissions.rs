@@ -57,7 +57,9 @@ fn keys(config: &Config) -> Vec<(&'static str, String)> {
         [("tls.key", &tls.key)].into_iter().chain(more)
     });
     let clients = config.channels.iter().filter_map(|channel| channel.tls.key.as_ref());
-    let keys = own.chain(clients.map(|key| ("channels", key)));
+    let signing = config.dkim.iter().flat_map(|dkim| &dkim.keys).map(|its| ("dkim.keys", &its.key));
+    let keys = own.chain(clients.map(|key| ("channels", key))).chain(signing);
+    let keys = keys.chain(config.srs.iter().map(|srs| ("srs.secrets", &srs.secrets)));
     let open = keys.filter_map(|(field, key)| {
         let path = config.path(key);
         let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o777;

@@ -78,6 +78,27 @@ impl Draft {
         .await
     }
 
+    /// Puts other octets in the place of those that begin there; as many of them must have been written.
+    pub async fn overwrite(&mut self, at: u64, octets: Vec<u8>) -> Result<(), SpoolError> {
+        let end = at + octets.len() as u64;
+        debug_assert!(end <= self.size());
+        if at >= self.written {
+            let start = (at - self.written) as usize;
+            self.buffer[start..start + octets.len()].copy_from_slice(&octets);
+            return Ok(());
+        }
+        if end > self.written {
+            self.write_out(false).await?;
+        }
+        let (environment, path) = (Arc::clone(&self.environment), self.path.clone());
+        let Some(file) = self.file.clone() else { return Ok(()) };
+        blocking(move || {
+            let written = file.write_at(&mut [IoSlice::new(&octets)], at);
+            written.map_err(|error| environment.failure(&path, error))
+        })
+        .await
+    }
+
     /// Makes it durable under the name of its message, as this form of it.
     pub(crate) async fn keep(mut self, id: MessageId, form: u8) -> Result<(), SpoolError> {
         self.write_out(true).await?;

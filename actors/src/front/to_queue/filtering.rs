@@ -128,9 +128,10 @@ impl SmtpIntake {
         let gathered = std::mem::take(&mut self.transaction.gathered);
         let Gathered::Memory { head, octets: mut before } = gathered else { return Ok(()) };
         let received = before.len();
+        self.begin_origin(head, &mut before);
         self.close_header(head, &mut before);
         self.complete_header(head, &mut before)?;
-        self.transaction.size += (before.len() - received) as u64;
+        self.transaction.size = self.transaction.size + before.len() as u64 - received as u64;
         let header = self.transaction.header.map_or(before.len(), |its| head + its);
         // One for this, one for what a filter writes, and those of the forms that are stored.
         let files = 2 + self.transaction.forms.as_ref().map_or(1, HeaderForms::count);
@@ -154,7 +155,7 @@ impl SmtpIntake {
         let refused = |intake: &Self, reply: &Reply| {
             intake.tell_refused(intake.transaction.from.as_ref(), intake.transaction.size, reply);
         };
-        let shown = self.take_content();
+        let shown = self.take_content().await;
         let mut shown = shown.inspect_err(|reply| refused(self, reply))?;
         for at in 0..self.filters.len() {
             if let Some(reply) = self.show_to(at, &mut shown).await? {
@@ -208,9 +209,11 @@ impl SmtpIntake {
     }
 
     /// The message as it was gathered, complete.
-    fn take_content(&mut self) -> Result<Shown, Reply> {
+    async fn take_content(&mut self) -> Result<Shown, Reply> {
         match std::mem::take(&mut self.transaction.gathered) {
-            Gathered::Memory { head, mut octets } => {
+            Gathered::Memory { mut head, mut octets } => {
+                // Filters see what the checks of origin found out.
+                self.check_origin(&mut head, &mut octets).await?;
                 self.close_header(head, &mut octets);
                 self.complete_header(head, &mut octets)?;
                 self.transaction.size = octets.len() as u64;
@@ -220,7 +223,12 @@ impl SmtpIntake {
                 let header = EditedHeader::new(&octets[..head], &octets[head..]);
                 Ok(Shown { header, body: Body::Memory(body) })
             }
-            Gathered::Spilled { head, header, body } => {
+            Gathered::Spilled { mut head, mut header, body } => {
+                if let Some(policy) = self.origin_policy().cloned() {
+                    let field = policy.field(&self.finish_origin(&policy).await?);
+                    head += field.len();
+                    header.splice(0..0, field);
+                }
                 let header = EditedHeader::new(&header[..head], &header[head..]);
                 Ok(Shown { header, body: Body::File(body) })
             }

@@ -88,7 +88,8 @@ fn at_once(config: &Config) -> BTreeMap<String, &'static str> {
 
 /// Tables that answer where nobody waits for a directory: before the first octet, for each session, in
 /// the middle of a message.
-const AT_ONCE: [&str; 8] = [
+const AT_ONCE: [&str; 9] = [
+    "ORIGIN_ACCESS",
     "PORT_ACCESS",
     "INTERNAL_IP",
     "IP_ACCESS",

@@ -59,10 +59,18 @@ const SENDER: ProbeField = ("sender", anything);
 const DESTINATION: ProbeField = ("destination channel", anything);
 const RECIPIENT: ProbeField = ("recipient", anything);
 const ADDRESS: ProbeField = ("address", anything);
+const AUTHOR: ProbeField = ("domain of From:", anything);
+const SPF: ProbeField = ("result of SPF", result);
+const DKIM: ProbeField = ("result of DKIM", result);
+const DMARC: ProbeField = ("result of DMARC", result);
+const POLICY: ProbeField = ("policy of DMARC", |text| {
+    ["", "none", "quarantine", "reject"].contains(&text).then(|| text.to_owned())
+});
 const LOGIN: ProbeField = ("authenticated sender", anything);
 
 const OF_PORT: &[ProbeField] = &[TCP, SERVER, PORT, CLIENT, CLIENT_PORT];
 const OF_CONNECT: &[ProbeField] = &[CHANNEL, INDEX, COUNT, SERVER, HOST];
+const OF_ORIGIN: &[ProbeField] = &[SOURCE, SENDER, AUTHOR, SPF, DKIM, DMARC, POLICY];
 const OF_SEND: &[ProbeField] = &[SOURCE, SENDER, DESTINATION, RECIPIENT];
 const OF_MAIL: &[ProbeField] = &[
     TCP,
@@ -88,6 +96,7 @@ const OF_LOCAL_FROM: &[ProbeField] = &[NOTHING, APPLICATION, SUBMIT, SOURCE, SEN
 const PROBES: &[Probe] = &[
     Probe { table: PORT_ACCESS, fields: OF_PORT, open: false, flags: "YNFT<>" },
     Probe { table: IP_ACCESS, fields: OF_CONNECT, open: false, flags: "YNFIA" },
+    Probe { table: ORIGIN_ACCESS, fields: OF_ORIGIN, open: false, flags: "YNFH<>" },
     Probe { table: INTERNAL_IP, fields: &[CLIENT], open: false, flags: "YNF" },
     Probe { table: ORIG_SEND_ACCESS, fields: OF_SEND, open: true, flags: OF_ACCESS },
     Probe { table: SEND_ACCESS, fields: OF_SEND, open: true, flags: OF_ACCESS },
@@ -179,6 +188,13 @@ fn number(text: &str) -> Option<String> {
 
 fn application(text: &str) -> Option<String> {
     text.starts_with("smtp/").then(|| text.to_owned())
+}
+
+/// A result of a check (RFC 8601 section 2.7), or nothing where it was not made.
+fn result(text: &str) -> Option<String> {
+    let all =
+        ["", "none", "pass", "fail", "softfail", "neutral", "policy", "temperror", "permerror"];
+    all.contains(&text).then(|| text.to_owned())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is one of several")]
@@ -289,6 +305,11 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
                 PORT_ACCESS => warn_of_places(config, table, &path, reader),
                 ORIG_SEND_ACCESS | SEND_ACCESS => {
                     warn_of_channels(config, table, &path, reader);
+                }
+                ORIGIN_ACCESS if !config.channels.iter().any(|its| its.verify.is_on()) => {
+                    let message = "no channel checks the origin of mail (verify): the table is not \
+                                   consulted";
+                    reader.warning_at(&path, message, false);
                 }
                 FROM_ACCESS | ORIG_MAIL_ACCESS | MAIL_ACCESS => {
                     warn_of_local_patterns(config, (&upper, table), &path, reader);
@@ -661,6 +682,7 @@ fn warn_of_general(config: &Config, reader: &mut Reader<'_>) {
 const FLAGS_OF_CALLED: &str = "YNFT";
 const PORT_ACCESS: &str = "PORT_ACCESS";
 const IP_ACCESS: &str = "IP_ACCESS";
+const ORIGIN_ACCESS: &str = "ORIGIN_ACCESS";
 const INTERNAL_IP: &str = "INTERNAL_IP";
 const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
 const SEND_ACCESS: &str = "SEND_ACCESS";

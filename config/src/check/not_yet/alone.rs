@@ -4,7 +4,7 @@ use super::{Insist, Reader, Role, Roles, dispatcher};
 use crate::{
     check::known::Known,
     file::source::shorten,
-    sections::{config::Config, directory::Directory},
+    sections::{config::Config, directory::Directory, srs::SrsUse},
 };
 
 /// A setting of a channel of SMTP, and why it does nothing there, where it does nothing.
@@ -155,6 +155,21 @@ fn warn_of_sockets(config: &Config, reader: &mut Reader<'_>) {
 }
 
 const DEPENDENT: &[Dependent] = &[
+    Dependent {
+        field: "dkim_sign",
+        why: |its, i| {
+            let lacks = its.roles.channel(i).dkim_sign && its.roles.config.dkim.is_none();
+            lacks.then(|| "there is no section dkim, and so no key to sign with".to_owned())
+        },
+    },
+    Dependent {
+        field: "srs",
+        why: |its, i| {
+            let is_asked = its.roles.channel(i).srs != SrsUse::Never;
+            let lacks = is_asked && its.roles.config.srs.is_none();
+            lacks.then(|| "there is no section srs, and so no address to give senders".to_owned())
+        },
+    },
     Dependent { field: "tlsswitchchannel", why: |its, i| its.unsecured(i) },
     Dependent { field: "saslswitchchannel", why: |its, i| its.without_logins(i) },
     Dependent {

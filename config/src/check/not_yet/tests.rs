@@ -10,6 +10,8 @@ const FULL: &str = r#"(
     host: "a.example", data: "/d", default_domain: "a.example",
     dispatcher: (services: {"S": (program: Smtp, channel: "c", ports: [25])}),
     tls: (certificate: "c", key: "k", more_certificates: [(certificate: "d", key: "l")]),
+    dkim: (keys: [(domain: "a.example", selector: "s", key: "k")]),
+    srs: (domain: "a.example", secrets: "s"),
     channels: [(name: "c", tag: "t", program: Smtp)],
     job_controller: (pools: {"P": ()}),
     directory: DIRECTORY,
@@ -32,7 +34,9 @@ fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
             }
         }
         Document::Variant(_, inner) => walk(path, inner, found),
-        Document::List(items) if ["channels", "tls.more_certificates"].contains(&path) => {
+        Document::List(items)
+            if ["channels", "tls.more_certificates", "dkim.keys"].contains(&path) =>
+        {
             for item in items {
                 walk(path, item, found);
             }
@@ -386,6 +390,20 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
             ("store: (", "milters: {\"m\": (socket: \"unix:/m\")}, store: ("),
         ],
     ),
+    ("srs.domain", &[], &[], SRS_UNUSED),
+    ("srs.secrets", &[], &[], SRS_UNUSED),
+    ("srs.max_age", SRS, &[], SRS_UNUSED),
+    ("srs.own_domains", SRS, &[], SRS_UNUSED),
+    ("srs.addresses", SRS, &[], SRS_UNUSED),
+    ("dkim.keys.domain", &[], &[], DKIM_UNUSED),
+    ("dkim.keys.selector", &[], &[], DKIM_UNUSED),
+    ("dkim.keys.key", &[], &[], DKIM_UNUSED),
+    ("dkim.keys.subdomains", &[], &[], DKIM_UNUSED),
+    ("dkim.headers", DKIM, &[], DKIM_UNUSED),
+    ("dkim.oversign", DKIM, &[], DKIM_UNUSED),
+    ("dkim.header_form", DKIM, &[], DKIM_UNUSED),
+    ("dkim.body_form", DKIM, &[], DKIM_UNUSED),
+    ("dkim.expire", DKIM, &[], DKIM_UNUSED),
     ("tls.certificate", &[], &[], TLS_UNUSED),
     ("tls.key", &[], &[], TLS_UNUSED),
     ("tls.more_certificates.certificate", &[], &[], TLS_UNUSED),
@@ -447,6 +465,25 @@ const TLS_UNUSED: Edits = &[(
     "tls: (certificate: \"c\", key: \"k\", more_certificates: [(certificate: \"d\", key: \"l\")], \
      VALUE), store: (",
 )];
+/// Senders become addresses of ours.
+const SRS: Edits = &[
+    ("name: \"out\", tag: \"out\",", "name: \"out\", tag: \"out\", srs: Needed,"),
+    ("store: (", "srs: (domain: \"a.example\", secrets: \"s\", VALUE), store: ("),
+];
+const SRS_UNUSED: Edits =
+    &[("store: (", "srs: (domain: \"a.example\", secrets: \"s\", VALUE), store: (")];
+/// Mail that leaves is signed.
+const DKIM: Edits = &[
+    ("name: \"out\", tag: \"out\",", "name: \"out\", tag: \"out\", dkim_sign: true,"),
+    (
+        "store: (",
+        "dkim: (keys: [(domain: \"a.example\", selector: \"s\", key: \"k\")], VALUE), store: (",
+    ),
+];
+const DKIM_UNUSED: Edits = &[(
+    "store: (",
+    "dkim: (keys: [(domain: \"a.example\", selector: \"s\", key: \"k\")], VALUE), store: (",
+)];
 /// Somebody may log in.
 const AUTH: Edits = &[
     ("ports: [25]", "tls_ports: [465]"),
@@ -477,6 +514,12 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("channels.sasl.client", r#"credentials: "c","#, ""),
     ("channels.sasl.credentials", "client: May,", ""),
     ("channels.sasl.clear_passwords", r#"client: May, credentials: "c","#, ""),
+    (
+        "channels.dkim_sign",
+        "",
+        r#"dkim: (keys: [(domain: "a.example", selector: "s", key: "k")]),"#,
+    ),
+    ("channels.srs", "", r#"srs: (domain: "a.example", secrets: "s"),"#),
     ("channels.tls.implicit", "client: Must,", ""),
     ("channels.tls.verify", "client: Must,", ""),
     ("channels.tls.names", "client: Must,", ""),
@@ -499,6 +542,27 @@ const BESIDE: &[(&str, &str, &str)] = &[
 /// section that it stands in.
 const VALUES: &[(&str, &str)] = &[
     ("channels.port", "2225"),
+    ("channels.dkim_sign", "true"),
+    ("channels.srs", "Needed"),
+    ("srs.domain", ""),
+    ("srs.secrets", ""),
+    ("srs.max_age", "max_age: \"30d\""),
+    ("srs.own_domains", "own_domains: [\"b.example\"]"),
+    ("srs.addresses", "addresses: [\"192.0.2.1\"]"),
+    ("channels.verify.spf", "Record"),
+    ("channels.verify.dkim", "true"),
+    ("channels.verify.dmarc", "Record"),
+    ("channels.verify.max_signatures", "3"),
+    ("channels.verify.time", r#""3s""#),
+    ("dkim.keys.domain", ""),
+    ("dkim.keys.selector", ""),
+    ("dkim.keys.key", ""),
+    ("dkim.keys.subdomains", ""),
+    ("dkim.headers", "headers: [\"From\"]"),
+    ("dkim.oversign", "oversign: []"),
+    ("dkim.header_form", "header_form: Simple"),
+    ("dkim.body_form", "body_form: Simple"),
+    ("dkim.expire", "expire: \"7d\""),
     ("programs.command", "command: [\"/p\"]"),
     ("programs.user", "user: \"mail\""),
     ("programs.group", "group: \"mail\""),
