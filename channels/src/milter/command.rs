@@ -44,7 +44,7 @@ pub struct Client {
 }
 
 /// How one kind of event is told.
-pub(super) struct Manner {
+pub(super) struct EventManner {
     pub(super) command: u8,
     /// The macros that go before it.
     pub(super) stage: Option<MacroStage>,
@@ -55,7 +55,7 @@ pub(super) struct Manner {
 }
 
 impl FilterEvent<'_> {
-    pub(super) fn manner(&self) -> Manner {
+    pub(super) fn manner(&self) -> EventManner {
         let (command, stage, unwanted, unanswered) = match self {
             Self::Connect(_) => (b'C', Some(MacroStage::Connect), NO_CONNECT, NR_CONNECT),
             Self::Helo(_) => (b'H', Some(MacroStage::Helo), NO_HELO, NR_HELO),
@@ -67,7 +67,7 @@ impl FilterEvent<'_> {
             Self::Body(_) => (b'B', None, NO_BODY, NR_BODY),
             Self::EndOfMessage => (b'E', Some(MacroStage::EndOfMessage), 0, 0),
         };
-        Manner { command, stage, unwanted, unanswered }
+        EventManner { command, stage, unwanted, unanswered }
     }
 
     /// Appends the packet.
@@ -94,7 +94,7 @@ impl FilterEvent<'_> {
     }
 }
 
-impl Manner {
+impl EventManner {
     pub(super) fn is_wanted(&self, agreement: &Agreement) -> bool {
         self.unwanted == 0 || !agreement.has(self.unwanted)
     }
