@@ -489,7 +489,7 @@ fn connections_to_filters_serve_many_messages_and_sessions() {
     session(4, true);
     assert_eq!(filter.connections(), 1);
     session(5, false);
-    assert_eq!(filter.connections(), 2, "libmilter cannot go on behind what came to nothing");
+    assert_eq!(filter.connections(), 2, "behind a message that came to nothing it ends");
     let names = filter.names();
     let count = |wanted: &str| names.iter().filter(|name| *name == wanted).count();
     assert_eq!((count("connect"), count("helo")), (5, 5), "once for each session: {names:?}");

@@ -207,8 +207,8 @@ impl Talk {
     }
 
     /// The client has gone, and the connection is for another one. `false`: that cannot be said to the
-    /// filter now, and nothing was written. libmilter takes it behind a message that may go on, and
-    /// nowhere else: elsewhere it passes over this command and all that follows it in silence.
+    /// filter now, and nothing was written. libmilter takes it behind a message that may go on; elsewhere
+    /// it may pass over this command and the next in silence.
     pub fn quit_for_another(&mut self, out: &mut Vec<u8>) -> bool {
         let knows = self.agreement.version >= KNOWS_QUIT_NC && self.is_at_rest;
         if knows {
