@@ -14,6 +14,7 @@
 //! | [`client`] | hands messages to other hosts | authenticity, dns, mail, mime, program, sasl, tls, tls_policy, wire |
 //! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
+//! | [`milter`] | asks filters about messages | mail, wire |
 //! | [`authenticity`] | signs messages, and checks whose they are | dns, mail |
 //! | [`sasl`] | proofs of who a client is | — |
 //! | [`tls_policy`] | which TLS a destination is owed | dns, mail, tls |
@@ -45,6 +46,7 @@ pub mod mailbox;
 pub mod mbox;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod memory_disk;
+pub mod milter;
 pub mod mime;
 pub mod program;
 pub mod sasl;

@@ -71,6 +71,7 @@ pub use sections::{
     dns::{self, Dns},
     entries::TableOrFile,
     job_controller::{self, JobController, Pool},
+    milters::{self, ListedMilter},
     notary::{self, Notary},
     programs::ListedProgram,
     reversal::{Forwarding, Reversal},

@@ -45,6 +45,35 @@ const OF_BASE: &[&str] = &[
 const ROWS: &[(&str, &str, &str, &[&str])] = &[
     ("nothing", "", "", &[]),
     (
+        "filters that cannot be reached, and that nobody asks",
+        "job_controller",
+        "milters: {\"rspam\": (socket: \"inet:localhost\"), \"b\": (socket: \"unix:/b\", macros: {\"{x\": \"\"})},\n    job_controller",
+        &[
+            "14:33: milters[\"rspam\"].socket: \"inet:localhost\" does not fit here; \"inet:host:port\", \"inet:[address]:port\" or \"unix:/path\" is expected, such as \"inet:127.0.0.1:11332\"",
+            "14:85: milters[\"b\"].macros: \"{x\" is not the name of a macro; a letter, or a name in braces, is expected, such as \"{daemon_name}\"",
+            "14:15: warning: milters[\"rspam\"]: neither a service nor a channel names this filter: it is not asked",
+            "14:52: warning: milters[\"b\"]: neither a service nor a channel names this filter: it is not asked",
+        ],
+    ),
+    (
+        "filters that are not there, or where none is asked",
+        "\"tcp_local\", ports: [25]),\n    }),",
+        "\"tcp_local\", ports: [25], milters: [\"rspamd\", \"a\"]),\n        \"L\": (program: Lmtp, channel: \"lmtp\", ports: [24], milters: [\"a\"]),\n    }),\n    store: (path: \"s\"), milters: {\"a\": (socket: \"unix:/a\"), \"rspam\": (socket: \"unix:/r\")},",
+        &[
+            "6:77: dispatcher.services[\"SMTP\"].milters: no filter is called \"rspamd\"; did you mean rspam? there are: rspam, a",
+            "7:69: dispatcher.services[\"L\"].milters: only sessions of program Smtp ask filters; leave it out",
+            "9:61: warning: milters[\"rspam\"]: neither a service nor a channel names this filter: it is not asked",
+        ],
+    ),
+    (
+        "a filter twice",
+        "\"tcp_local\", ports: [25]),\n    }),",
+        "\"tcp_local\", ports: [25], milters: [\"a\", \"a\"]),\n    }), milters: {\"a\": (socket: \"unix:/a\")},",
+        &[
+            "6:77: dispatcher.services[\"SMTP\"].milters: the filter a is named twice; each filter is expected once",
+        ],
+    ),
+    (
         "unknown field",
         r#"pool: "SMTP"#,
         r#"pol: "SMTP"#,

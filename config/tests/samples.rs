@@ -145,17 +145,15 @@ fn every_field_of_a_channel_survives_being_printed() {
            backoff: ["1s", "PT5M", "P1DT1H"], notices: ["36h"],
            urgentbackoff: ["1m"], normalbackoff: ["2m"], nonurgentbackoff: ["3m"],
            urgentnotices: ["1d"], normalnotices: [1, 2], nonurgentnotices: ["9d"],
-           sendpost: Copy, warnpost: Never, holdlimit: 500,
-           urgentblocklimit: "1MiB", normalblocklimit: "2MiB", nonurgentblocklimit: "3MiB",
-           mailbox_busy_fast_retry: false,
-           max_client_threads: 6, filesperjob: 8, max_life_time: "1h", max_life_conns: 300,
+           sendpost: Copy, warnpost: Never, holdlimit: 500, urgentblocklimit: "1MiB", normalblocklimit: "2MiB", nonurgentblocklimit: "3MiB",
+           mailbox_busy_fast_retry: false, max_client_threads: 6, filesperjob: 8, max_life_time: "1h", max_life_conns: 300,
            viaaliasrequired: true, bangoverpercent: true, percentonly: true, routelocal: true, rules: false,
            flagtransfer: true, defragment: true, fileinto: r"a\b",
            destinations: (scope: Site, connections: 3, rate: "60/1m",
               limits: {"b.test": (connections: 1, rate: "1/1s", messages: 2, recipients: 3), "[192.0.2.0/24]": ()},
               replies: [(pattern: "421 4.7.* *wait*", slow_down: "1/1m", lasts: "2h", suspend: "3m", becomes: Temporary)]),
            tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true, sender_must_match: false, dkim_sign: true, srs: Needed, verify: (spf: Record),
-           switchchannel: No, directory_away: Queue, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false,
+           switchchannel: No, directory_away: Queue, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false, milters: ["m"],
            defaulthost: "a.test", route_style: Percents, asterisk_8bit: false, header_rules: true, inner: true, rewrite_signed: true,
            mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold", subaddress: Wild, aliaswild: true,
            recipient_delimiter: "-", sourceblocklimit: "1GB", recipientlimit: 7, strict_envelopes: true, forbid_unauth_pipelining: false, trace: false, commandlinelimit: 512,
@@ -170,6 +168,8 @@ fn every_field_of_a_channel_survives_being_printed() {
            connection_time: "9m", connection_messages: 3,
            command_transmit_time: "4m", status_data_receive_time: "5h", idle_time: "0s"),"#,
     );
+    let text =
+        text.replacen("channels: [", "milters: {\"m\": (socket: \"unix:/m\")},\n channels: [", 1);
     let (config, _) = load("f.ron", &text);
     let l = &config.channels[0];
     // As the original's `notices 1 2`: days.

@@ -18,6 +18,6 @@ pub use session::{
     AuthEnded, ConnectionRefused, HandshakeEnded, SessionEnd, SessionEnded, SessionStarted,
 };
 pub use transaction::{
-    EntryDeleted, EntrySettled, IntoMailboxes, MessageAccepted, MessageRerouted, RecipientsRefused,
-    RecipientsReturned, StoredFor,
+    EntryDeleted, EntrySettled, IntoMailboxes, MessageAccepted, MessageDiscarded, MessageRerouted,
+    RecipientsRefused, RecipientsReturned, StoredFor,
 };

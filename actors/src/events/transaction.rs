@@ -5,13 +5,13 @@
 //! `attempt ended` as well, and that of a deletion `deletion ordered`: so it was answered, or
 //! ordered, and the spool may not have written it down yet.
 //!
-//! `E` and `J` are written by the session, and `E` by the notary and by whoever routes mail again;
+//! `E`, `J` and `Z` are written by the session, and `E` by the notary and by whoever routes mail again;
 //! `D`, `Q`, `R` and `K` by the job that tried; `R`, `K` and `W` by the notary, too; `X` by the
 //! order.
 //!
 //! | field | is |
 //! | --- | --- |
-//! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in |
+//! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in, `Z` taken and thrown away, as a filter said |
 //! | `id` | queue id; empty for `J` |
 //! | `client` | who brought it: `name [address]` |
 //! | `source_channel` | the channel it came in by |
@@ -26,10 +26,11 @@
 //! | `mailbox` | only of the store: the mailbox or folder below its path, where that is known |
 //! | `peer_id` | what the other side calls the message, where that is known: of the store what the client does, from its `Received` line; else only of `D`, as the reply of the next hop says |
 //! | `members` | only when an alias, a list or a forward led to them: in the order of `to`, in angle brackets, whom it led to |
-//! | `user` | only of `E` and `J`: the user who had logged in |
+//! | `user` | only of `E`, `J` and `Z`: the user who had logged in |
 //! | `protection` | only of an attempt whose connection had some: TLS, whether the server's certificate is good, and AUTH |
 //! | `peer` | only of an attempt that a server was connected to for: `host[address]:port`, or the path of its socket |
 //! | `timings` | only of an attempt at a server: the seconds of each stage, `queue` (since it was accepted, earlier attempts included), `dns`, `connect`, `tls`, `greeting` (AUTH included) and `dialogue`; stages that a kept connection had passed are left out |
+//! | `filter` | only of `J` and `Z`: the filter that refused it, or threw it away |
 //!
 //! The store writes one line for each recipient of a message that came over LMTP: `D`, or `J` when
 //! it was refused, whether for now or for good. `channel` is then the one it came in by, `delay` the
@@ -123,6 +124,33 @@ pub struct RecipientsRefused<'a> {
     pub reply: &'a Reply,
     /// The user who had logged in; empty when nobody had.
     pub user: &'a str,
+    /// The filter that refused them; empty when we did.
+    pub filter: &'a str,
+}
+
+/// A message was taken and thrown away, as a filter said.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageDiscarded<'a> {
+    /// The queue id that the client was told.
+    pub id: MessageId,
+    /// `name [address]`.
+    pub client: &'a str,
+    /// The channel it came in by.
+    pub source_channel: &'a str,
+    /// Without angle brackets.
+    pub sender: &'a str,
+    /// As the client wrote them, without angle brackets.
+    pub recipients: &'a [&'a str],
+    /// Octets of content.
+    pub size: u64,
+    /// The reply that the client was told.
+    pub reply: &'a Reply,
+    /// The event in words.
+    pub why: &'static str,
+    /// The user who had logged in; empty when nobody had.
+    pub user: &'a str,
+    /// The filter.
+    pub filter: &'a str,
 }
 
 /// An attempt at an entry ended: this is what the other side said, or we in its place. The spool
@@ -197,6 +225,7 @@ struct Record<'a, To> {
     members: Option<Members<'a>>,
     user: &'a str,
     trip: Option<&'a Trip>,
+    filter: &'a str,
 }
 
 impl MessageAccepted<'_> {
@@ -271,10 +300,23 @@ impl MessageRerouted<'_> {
 impl RecipientsRefused<'_> {
     /// Writes a `J` line that names the first recipients; counts rejected.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { client, source_channel, sender, recipients, size, reply, user } = self;
+        let Self { client, source_channel, sender, recipients, size, reply, user, filter } = self;
         metrics.channel(source_channel).rejected(recipients.len(), size);
         let came = Came { client, source_channel, sender };
-        Record { user, ..Record::refused(came, First(recipients), size, reply) }.write();
+        Record { user, filter, ..Record::refused(came, First(recipients), size, reply) }.write();
+    }
+}
+
+impl MessageDiscarded<'_> {
+    /// Writes a `Z` line that names the first recipients; counts deleted.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { id, client, source_channel, sender, recipients, size, reply, why, user, filter } =
+            self;
+        metrics.channel(source_channel).deleted(recipients.len(), size);
+        let came = Came { client, source_channel, sender };
+        let refused = Record::refused(came, First(recipients), size, reply);
+        let (action, id, message) = ("Z", Some(id), Some(why));
+        Record { action, id, message, user, filter, ..refused }.write();
     }
 }
 
@@ -413,6 +455,7 @@ impl<'a> Record<'a, Recipients<'a>> {
             members: Members(Recipients { entry, which }).some(),
             user: "",
             trip: None,
+            filter: "",
         }
     }
 }
@@ -449,6 +492,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             members: None,
             user: "",
             trip: None,
+            filter: "",
         }
     }
 
@@ -486,6 +530,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             protection = protection.map(|words| tracing::field::display(Printable(words))),
             peer = peer.map(|name| tracing::field::display(Printable(name))),
             timings = self.trip.map(|trip| tracing::field::display(trip.timings)),
+            filter = (!self.filter.is_empty()).then_some(self.filter),
         );
         if shown.capacity() <= KEPT {
             SHOWN.set(shown);
@@ -748,6 +793,7 @@ mod tests {
                 size: 0,
                 reply: &reply,
                 user: "",
+                filter: "",
             }
             .emit(metrics);
             RecipientsRefused {
@@ -758,6 +804,7 @@ mod tests {
                 size: 10,
                 reply: &reply,
                 user: "",
+                filter: "",
             }
             .emit(metrics);
         });
@@ -765,6 +812,45 @@ mod tests {
         assert!(lines[0].contains("from=<>|to=<x?[2J@example.org>|"), "{}", lines[0]);
         assert!(lines[1].contains("to=<a@b>,<c??@d>,<e@f>|size=10|"), "{}", lines[1]);
         assert_eq!(tally(&metrics, "tcp_local", Event::Rejected), (2, 4, 10));
+    }
+
+    #[test]
+    fn mail_that_filters_refuse_or_throw_away_names_the_filter() {
+        let refused = Reply::new(550, Enhanced(5, 7, 1), "spam");
+        let taken = Reply::new(250, Enhanced(2, 0, 0), "queued as 0000000000001");
+        let (lines, metrics) = lines(|metrics| {
+            let refused = RecipientsRefused {
+                client: "a [192.0.2.1]",
+                source_channel: "tcp_local",
+                sender: "a@b",
+                recipients: &["c@d"],
+                size: 10,
+                reply: &refused,
+                user: "",
+                filter: "",
+            };
+            refused.emit(metrics);
+            RecipientsRefused { filter: "rspamd", ..refused }.emit(metrics);
+            MessageDiscarded {
+                id: MessageId(1),
+                client: "a [192.0.2.1]",
+                source_channel: "tcp_local",
+                sender: "a@b",
+                recipients: &["c@d", "e@f"],
+                size: 10,
+                reply: &taken,
+                why: "a filter threw it away",
+                user: "",
+                filter: "rspamd",
+            }
+            .emit(metrics);
+        });
+        assert!(!lines[0].contains("filter="), "{}", lines[0]);
+        assert!(lines[1].starts_with("action=J|") && lines[1].contains("filter=rspamd"));
+        assert!(lines[2].starts_with("action=Z|id=0000000000001|"), "{}", lines[2]);
+        assert!(lines[2].contains("to=<c@d>,<e@f>|") && lines[2].contains("filter=rspamd"));
+        assert_eq!(tally(&metrics, "tcp_local", Event::Rejected), (2, 2, 20));
+        assert_eq!(tally(&metrics, "tcp_local", Event::Deleted), (1, 2, 10));
     }
 
     #[test]
@@ -788,6 +874,7 @@ mod tests {
                 size: 10,
                 reply: &reply,
                 user: "",
+                filter: "",
             };
             let (lines, metrics) = lines(|metrics| refused.emit(metrics));
             assert!(lines[0].contains(&format!("{want}|size=10|")), "{recipients}: {}", lines[0]);

@@ -12,6 +12,7 @@ pub mod control;
 pub mod descriptors;
 pub mod dispatcher;
 pub mod dns_lists;
+pub mod filters;
 mod handoff;
 pub mod inherited;
 pub mod listener;

@@ -10,8 +10,8 @@ use relais_config::{Channel, channel::Switch};
 use relais_spool::Spool;
 
 use super::{
-    authentication::Authenticator, descriptors::LargeMessages, origin::OriginPolicy,
-    rates::RateLimits, recent::RecentRecipients,
+    authentication::Authenticator, descriptors::LargeMessages, filters::FilterList,
+    origin::OriginPolicy, rates::RateLimits, recent::RecentRecipients,
 };
 use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle};
 
@@ -54,6 +54,8 @@ pub struct QueueSide {
     pub default_host: DefaultHost,
     /// Octets above 127 in `Received` lines become `*`.
     pub asterisks: bool,
+    /// Filters that its mail meets.
+    pub filters: FilterList,
     /// Other channels that its sessions go on in.
     pub switches: ChannelSwitches,
     /// Where recipients that are taken are told of.

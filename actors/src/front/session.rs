@@ -242,6 +242,7 @@ fn session_end(reason: Reason) -> SessionEnd {
         Reason::Spent => SessionEnd::Spent,
         Reason::OutOfTurn => SessionEnd::OutOfTurn,
         Reason::Untrusted => SessionEnd::Untrusted,
+        Reason::TurnedAway => SessionEnd::Refused,
         Reason::Foreign => SessionEnd::Foreign,
         Reason::Handshake => SessionEnd::Handshake,
         Reason::Stopped => SessionEnd::Drained,
@@ -263,7 +264,9 @@ where
             let mut intake = SmtpIntake::new(Arc::clone(sides), *ends).await;
             intake.presenter =
                 Presenter::of(&parts.admission, (&parts.service, &parts.metrics), ends);
-            serve(socket, opening, &parts.setups, &mut intake, stop).await
+            let farewell = serve(socket, opening, &parts.setups, &mut intake, stop).await;
+            intake.leave_filters().await;
+            farewell
         }
         Behind::Store(store) => {
             let (client, local) = (ends.client_ip(), ends.local_ip());

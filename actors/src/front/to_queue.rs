@@ -1,6 +1,8 @@
 //! An SMTP session's way into the queue: recipients are routed, content is gathered, and the
 //! reply after the data waits until the spool says that the message is safe.
 
+mod filtering;
+
 use std::{fmt::Write, num::NonZeroU64, sync::Arc, time::SystemTime};
 
 use memchr::memrchr;
@@ -20,6 +22,7 @@ use super::{
     authentication::{AuthExchange, Claimant, Identity},
     connection::{Ends, client_text, own_postmaster},
     descriptors::{LargeMessage, TOO_MANY_LARGE},
+    filters::Chain,
     origin::{OriginChecks, OriginPolicy, tell},
     presenter::Presenter,
     queue_side::{AuthorPolicy, QueueSide},
@@ -67,8 +70,13 @@ pub struct SmtpIntake {
     client_text: Arc<str>,
     /// It said EHLO.
     extended: bool,
-    /// The cipher suite of TLS.
+    /// The cipher suite of TLS, and its version.
     cipher: Option<&'static str>,
+    tls_version: Option<&'static str>,
+    /// The mechanism of AUTH that was tried last.
+    mechanism: &'static str,
+    /// Filters that are shown what comes.
+    filters: Chain,
     transaction: Transaction,
 }
 
@@ -90,6 +98,12 @@ struct Transaction {
     counted: usize,
     /// It is in the queue.
     stored: bool,
+    /// The filter that has it thrown away.
+    discarded_by: Option<Arc<str>>,
+    /// Filters have seen its content.
+    is_filtered: bool,
+    /// Rights to files that it will need.
+    rights: Vec<LargeMessage>,
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
@@ -121,6 +135,8 @@ enum Gathered {
         /// Octets at the beginning of each, for the results of checks.
         kept_free: usize,
     },
+    /// Filters are to see it before it goes on: our own lines, so many octets, and its header; its body.
+    Spilled { head: usize, header: Vec<u8>, body: Draft },
 }
 
 /// One form of a message that goes to a file as it comes.
@@ -151,7 +167,7 @@ impl SmtpIntake {
         let side = Arc::clone(&home);
         let internal = vouches_for(&side, &ends);
         let metered = side.rates.of(ends.client_ip(), internal, None);
-        Self {
+        let mut intake = Self {
             metered,
             sides,
             home,
@@ -168,8 +184,13 @@ impl SmtpIntake {
             client_text: client_text("", ends.client_ip()),
             extended: false,
             cipher: None,
+            tls_version: None,
+            mechanism: "",
+            filters: Chain::default(),
             transaction: Transaction::default(),
-        }
+        };
+        intake.enter_filters();
+        intake
     }
 
     fn may_relay(&self) -> bool {
@@ -178,7 +199,7 @@ impl SmtpIntake {
 
     /// The checks of origin that nobody vouches away.
     fn origin_policy(&self) -> Option<&OriginPolicy> {
-        self.side.origin.as_ref().filter(|_| !self.may_relay())
+        self.side.origin.as_ref().filter(|_| !self.may_relay() && !self.transaction.is_filtered)
     }
 
     /// SPF of a sender; the refusal where it fails and the channel refuses.
@@ -192,7 +213,7 @@ impl SmtpIntake {
     /// Begins to check the origin of a message behind `head` octets of our own lines. Whether it is
     /// checked.
     fn begin_origin(&mut self, head: usize, octets: &mut Vec<u8>) -> bool {
-        let Some(policy) = self.side.origin.clone().filter(|_| !self.may_relay()) else {
+        let Some(policy) = self.origin_policy().cloned() else {
             return false;
         };
         let header = self.transaction.header;
@@ -256,6 +277,9 @@ impl SmtpIntake {
     /// name of somebody else.
     fn complete_header(&mut self, head: usize, octets: &mut Vec<u8>) -> Result<(), Reply> {
         let Some(AuthorPolicy { sender_must_match }) = self.side.submission else { return Ok(()) };
+        if self.transaction.is_filtered {
+            return Ok(());
+        }
         let author = Author::of(&octets[head..]);
         if let Some(identity) = self.identity.as_ref().filter(|_| sender_must_match) {
             author.check(identity)?;
@@ -271,6 +295,9 @@ impl SmtpIntake {
 
     /// The message is too large to be kept in memory: what came of it so far goes to a file.
     async fn begin_blob(&mut self) -> Result<(), Reply> {
+        if self.shows_content() {
+            return self.spill().await;
+        }
         let gathered = std::mem::take(&mut self.transaction.gathered);
         let Gathered::Memory { mut head, octets: mut before } = gathered else { return Ok(()) };
         let received = before.len();
@@ -291,8 +318,11 @@ impl SmtpIntake {
         glancer.feed(&before[head..], &self.side.host);
         let mut drafts = Vec::new();
         let forms = self.begin_forms(head, before).await?;
-        let rights = self.side.large_messages.begin_together(forms.len()).await;
-        let mut rights = rights.ok_or(TOO_MANY_LARGE)?;
+        let mut rights = std::mem::take(&mut self.transaction.rights);
+        if rights.is_empty() {
+            let begun = self.side.large_messages.begin_together(forms.len()).await;
+            rights = begun.ok_or(TOO_MANY_LARGE)?;
+        }
         for BegunForm { sender, octets } in forms {
             let right = rights.pop();
             let mut draft = self.side.spool.draft();
@@ -370,6 +400,8 @@ impl SmtpIntake {
                 };
                 Ok(drafts.into_iter().map(complete).collect())
             }
+            // Nobody stores it before it has gone on.
+            Gathered::Spilled { .. } => Err(refusal(&SpoolError::Closed)),
         }
     }
 
@@ -383,6 +415,7 @@ impl SmtpIntake {
         let (is_secured, is_known) = (self.cipher.is_some(), self.identity.is_some());
         self.side = Arc::clone(self.sides.after(&self.home, is_secured, is_known));
         self.metered = self.parties();
+        self.enter_filters();
     }
 
     fn parties(&self) -> RateParties {
@@ -553,6 +586,16 @@ impl SmtpIntake {
         size: u64,
         reply: &Reply,
     ) {
+        self.refused_record(from, recipients, size, reply).emit(&self.side.metrics);
+    }
+
+    fn refused_record<'a>(
+        &'a self,
+        from: Option<&'a MailFrom>,
+        recipients: &'a [&'a str],
+        size: u64,
+        reply: &'a Reply,
+    ) -> RecipientsRefused<'a> {
         RecipientsRefused {
             client: &self.client_text,
             source_channel: &self.side.source_channel,
@@ -561,8 +604,20 @@ impl SmtpIntake {
             size,
             reply,
             user: self.user(),
+            filter: "",
         }
-        .emit(&self.side.metrics);
+    }
+
+    /// The forms that the ways of its recipients ask for.
+    fn forms_of_ways(&self) -> Option<HeaderForms> {
+        let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
+        let mail = FormedMail {
+            router: &self.side.router,
+            source_channel: &self.side.source_channel,
+            default_host: self.side.default_host.of(&self.hello),
+            lies_in: None,
+        };
+        HeaderForms::of(mail, ways)
     }
 
     /// How the mail comes in, as access tables see it.
@@ -637,6 +692,11 @@ impl Intake for SmtpIntake {
         name.clone_into(&mut self.hello);
         self.client_text = client_text(name, self.ends.client_ip());
         self.extended = extended;
+        self.filters.hello(name);
+    }
+
+    async fn greet(&mut self) -> Result<(), Reply> {
+        self.ask_about_client().await
     }
 
     fn handshake(&mut self, outcome: &Result<Secured, HandshakeFailure>) {
@@ -645,6 +705,7 @@ impl Intake for SmtpIntake {
         self.client_text = client_text("", self.ends.client_ip());
         let secured = outcome.as_ref().ok();
         self.cipher = secured.map(|secured| secured.cipher);
+        self.tls_version = secured.map(|secured| secured.version);
         self.binding = secured.and_then(|secured| secured.binding);
         self.identity = None;
         self.certificate = secured.and_then(|secured| secured.certificate.clone());
@@ -652,6 +713,9 @@ impl Intake for SmtpIntake {
     }
 
     async fn authenticate(&mut self, said: AuthSaid) -> AuthAnswer {
+        if let AuthSaid::Begin(mechanism, _) = &said {
+            self.mechanism = mechanism.name();
+        }
         let side = Arc::clone(&self.side);
         let claimant = Claimant {
             authenticator: &side.authenticator,
@@ -682,8 +746,11 @@ impl Intake for SmtpIntake {
         self.exchange.forget();
         (self.identity, self.certificate, self.binding) = (None, None, None);
         self.settle();
+        if !self.filters.is_empty() {
+            self.begin_filters();
+        }
         self.hello(other.hello.as_deref().unwrap_or_default(), other.extended.unwrap_or_default());
-        Ok(())
+        self.ask_about_client().await
     }
 
     async fn sender(&mut self, mut from: MailFrom) -> Result<(), Reply> {
@@ -698,6 +765,7 @@ impl Intake for SmtpIntake {
                 self.tell_refused(self.transaction.from.as_ref(), 0, reply);
             })?;
         }
+        self.ask_about_sender().await?;
         // A message that will be refused need not be sent first.
         self.side.spool.room().map_err(|error| self.refuse_message(&error))
     }
@@ -738,6 +806,7 @@ impl Intake for SmtpIntake {
                     self.refuse(to, &reply);
                     return Err(reply);
                 }
+                self.ask_about_recipient(to, &routes).await?;
                 let discarding = || self.side.router.cache.routes().discarding(&to.address);
                 let is_discarded = self.transaction.is_discarded;
                 let routes = is_discarded.then(discarding).flatten().unwrap_or(routes);
@@ -757,6 +826,7 @@ impl Intake for SmtpIntake {
             }
             Err(reply) => {
                 self.refuse(to, &reply);
+                self.tell_of_rejected(to, &reply).await;
                 Err(reply)
             }
         }
@@ -773,15 +843,9 @@ impl Intake for SmtpIntake {
                 .inspect_err(|reply| self.tell_refused(self.transaction.from.as_ref(), 0, reply))?;
         }
         self.transaction.counted = recipients;
-        let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
-        let mail = FormedMail {
-            router: &self.side.router,
-            source_channel: &self.side.source_channel,
-            default_host: self.side.default_host.of(&self.hello),
-            lies_in: None,
-        };
-        self.transaction.forms = HeaderForms::of(mail, ways);
-        let id = self.side.ids.next();
+        self.ask_about_data().await?;
+        self.transaction.forms = self.forms_of_ways();
+        let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
         in_hand::hold(Some(id));
         let announced = self.transaction.from.as_ref().and_then(|from| from.size).unwrap_or(0);
         // Room for what is announced, but no more than is ever held in memory.
@@ -831,6 +895,10 @@ impl Intake for SmtpIntake {
             }
             self.begin_blob().await?;
         }
+        if let Gathered::Spilled { body, .. } = &mut self.transaction.gathered {
+            self.transaction.origin.feed(octets);
+            return body.write(octets).await.map_err(|error| refusal(&error));
+        }
         let Gathered::Streamed { drafts, glancer, .. } = &mut self.transaction.gathered else {
             return Ok(());
         };
@@ -848,7 +916,7 @@ impl Intake for SmtpIntake {
     }
 
     async fn commit(&mut self) -> Verdict {
-        let (Ok(reply) | Err(reply)) = self.store().await;
+        let (Ok(reply) | Err(reply)) = self.filter_and_store().await;
         Verdict::Whole(reply)
     }
 
@@ -864,6 +932,7 @@ impl Intake for SmtpIntake {
 
     fn reset(&mut self) {
         in_hand::hold(None);
+        self.filters.abort();
         let given_up = std::mem::take(&mut self.transaction);
         if !given_up.stored {
             self.side.rates.give_back(&self.metered, given_up.counted);

@@ -180,6 +180,7 @@ impl LmtpIntake {
             size,
             reply,
             user: self.user.as_deref().unwrap_or_default(),
+            filter: "",
         }
         .emit(&self.side.metrics);
     }

@@ -16,6 +16,7 @@ mod delivery;
 mod directory_servers;
 mod exposition;
 mod level;
+mod milters;
 mod notices;
 mod process;
 mod service;
@@ -40,6 +41,7 @@ pub use delivery::{
 pub use directory_servers::{OperationResult, ServerMeter, ServerMeters, ServerStatus};
 pub use exposition::Format;
 pub use level::level;
+pub use milters::{MilterMeter, MilterMeters, MilterResult, MilterStatus};
 pub use notices::{NoticeMeter, NoticeResult};
 pub use service::{AuthResult, ConnectionResult, HandshakeResult, ServiceMeter, WorkerState};
 
@@ -73,6 +75,8 @@ pub struct Metrics {
     pub directory: DirectoryMeter,
     /// Servers of an LDAP directory.
     pub directory_servers: ServerMeters,
+    /// Filters.
+    pub milters: MilterMeters,
     /// Notices to senders.
     pub notices: NoticeMeter,
     /// Automatic replies of users who are away.
@@ -120,6 +124,7 @@ impl Metrics {
             certificates: CertificateMeter::register(&mut registry),
             directory: DirectoryMeter::register(&mut registry),
             directory_servers: ServerMeters::register(&mut registry),
+            milters: MilterMeters::register(&mut registry),
             notices: NoticeMeter::register(&mut registry),
             autoreplies: AutoreplyMeter::register(&mut registry),
             log_lines_lost,

@@ -56,7 +56,11 @@ where
         }
         Opening::Tls => Box::pin(secure(&mut link, &mut session, setups, intake, stop)).await,
     };
-    let reason = match opened {
+    let greeted = match opened {
+        Ok(()) => intake.greet().await.map_err(|reply| session.turn_away(&reply)),
+        Err(reason) => Err(reason),
+    };
+    let reason = match greeted {
         Ok(()) => converse(&mut link, &mut session, setups, intake, stop).await,
         Err(reason) => reason,
     };

@@ -15,6 +15,12 @@ use crate::{
 ///
 /// Every refusal is the [`Reply`] that the peer gets to read.
 pub trait Intake {
+    /// The client has connected, and is about to be greeted. An error is said in place of the greeting, and
+    /// ends the session.
+    fn greet(&mut self) -> impl Future<Output = Result<(), Reply>> {
+        async { Ok(()) }
+    }
+
     /// The peer said who it is, in EHLO, LHLO (`extended`) or HELO. `name` is fit for headers
     /// and logs; it may be said again. What was said counts for all messages after it.
     fn hello(&mut self, name: &str, extended: bool) {

@@ -137,6 +137,8 @@ pub enum Reason {
     Foreign,
     /// The peer would speak for others, and may not; or for one that may not connect.
     Untrusted,
+    /// The peer is not taken, and was told so in place of the greeting.
+    TurnedAway,
     /// No TLS came of the handshake.
     Handshake,
     /// The host is shutting down.
@@ -154,6 +156,7 @@ impl Reason {
             | Self::OutOfTurn
             | Self::Foreign
             | Self::Untrusted
+            | Self::TurnedAway
             | Self::Spent => Some(Duration::from_secs(2)),
         }
     }
@@ -294,6 +297,14 @@ impl<'s> Session<'s> {
     /// The peer comes by a UNIX socket: who it is says the system (AUTH EXTERNAL).
     pub fn is_known_by_the_system(&mut self) {
         self.protection = Protection::Socket;
+    }
+
+    /// The peer is not taken: it reads this in place of the greeting, as RFC 5321 section 3.1 has it.
+    pub fn turn_away(&mut self, reply: &Reply) -> Reason {
+        self.out.clear();
+        let code = if reply.is_permanent() { 554 } else { 421 };
+        self.say(&Reply { code, ..reply.clone() });
+        Reason::TurnedAway
     }
 
     /// The peer may say XCLIENT.
@@ -480,6 +491,7 @@ impl<'s> Session<'s> {
             | Reason::OutOfTurn
             | Reason::Foreign
             | Reason::Untrusted
+            | Reason::TurnedAway
             | Reason::Handshake => return,
             Reason::Timeout => (Enhanced(4, 4, 2), "took too long, closing"),
             Reason::Abuse => (Enhanced(4, 7, 0), "too many commands or errors, closing"),

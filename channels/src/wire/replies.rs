@@ -281,7 +281,7 @@ mod tests {
             parse(text.replace("250", code).as_bytes()).unwrap().remove(0)
         };
         assert!(all("250").ends_with("x SIZE 100000"), "{}", all("250"));
-        assert!(all("550").ends_with("x AUTH PLAIN LOGIN CRAM-"), "{}", all("550"));
+        assert!(all("550").ends_with("x AUTH PLAIN LOGIN CRAM-M"), "{}", all("550"));
     }
 
     proptest! {

@@ -29,6 +29,7 @@ use crate::{
         destinations::Destinations,
         dispatcher::IP,
         dns::SERVER,
+        milters,
         srs::SrsUse,
         tls::{Insist, SaslSides, TlsSides},
         verify::Verify,
@@ -202,6 +203,10 @@ section! {
         tlsswitchchannel: Option<String> = None, Maybe(Text), of(SmtpSource);
         /// Channel to switch to after authentication: its settings hold for what the user sends.
         saslswitchchannel: Option<String> = None, Maybe(Text), of(SmtpSource);
+        /// As a source: filters that mail which comes in by this channel meets, by their names in
+        /// `milters`, in place of those of the service: also after a switch to it, by the client's address,
+        /// by TLS or by AUTH. `[]`: none.
+        milters: Option<Vec<String>> = None, Maybe(milters::names()), of(SmtpSource);
         /// As a source: addresses without a domain, in headers and in MAIL, get the name that the
         /// client calls itself by. Such a sender of a client that we vouch for gets `default_domain`.
         remotehost: bool = false, Flag, of(SmtpSource);

@@ -30,6 +30,7 @@ use crate::{
         dns::Dns,
         entries::{OrFile, TableOrFile},
         job_controller::JobController,
+        milters::{ListedMilter, milters},
         notary::Notary,
         programs::{ListedProgram, programs},
         reversal::{Forwarding, Reversal},
@@ -105,6 +106,9 @@ section! {
         /// users whose delivery option leads there, and for `|label` or `|command` in aliases, `.forward`
         /// and lists. What is not listed here is never run.
         programs: Vec<ListedProgram> = Vec::new(), programs();
+        /// Filters that mail is shown to while it comes in, by their names. A service or a channel asks those
+        /// that its `milters` names.
+        milters: Vec<ListedMilter> = Vec::new(), milters();
         /// Postfix transport(5): `user+detail@domain`, `user@domain`, `domain`, `.parent` or `*` to
         /// `channel:nexthop`, `error:text`, `retry:text` or `discard:`. All but `*` make a domain ours.
         /// It may be a file, in the form of transport(5).

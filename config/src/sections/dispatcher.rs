@@ -14,6 +14,7 @@ use crate::{
         names::{ACCOUNT, DOMAIN},
     },
     grammar::Network,
+    sections::milters,
 };
 
 section! {
@@ -54,6 +55,9 @@ section! {
         socket_group: Option<String> = None, Maybe(ACCOUNT);
         /// Whether it listens; a service that is off is checked like the others.
         enable: bool = true, Flag;
+        /// Filters that its sessions ask, by their names in `milters`, one after the other. Only services of
+        /// program Smtp have any. Notices and other mail that begins here meets none.
+        milters: Vec<String> = Vec::new(), milters::names();
         /// Workers and sessions.
         limits: Limits = Limits::default() => flat;
         /// The clients that may speak for others, and how often one may connect.

@@ -15,6 +15,7 @@ pub mod dkim;
 pub mod dns;
 pub(crate) mod entries;
 pub mod job_controller;
+pub mod milters;
 pub mod notary;
 pub(crate) mod programs;
 pub(crate) mod reversal;

@@ -320,6 +320,7 @@ mod tests {
                     "job_controller.pools" => {
                         ("job_controller: (pools: {\"P\": (", ")})".to_owned())
                     }
+                    "milters" => ("milters: {\"M\": (", ")}".to_owned()),
                     "programs" => ("programs: {\"P\": (", ")}".to_owned()),
                     "store.default_quota" => ("store: (default_quota: (", "))".to_owned()),
                     "directory.cache" => ("directory: Ldap(cache: (", "))".to_owned()),

@@ -137,6 +137,7 @@ impl Console for Fake {
             partitions: vec![],
             directory: None,
             directory_servers: Vec::new(),
+            milters: Vec::new(),
             log_lines_lost: 0,
         })
     }

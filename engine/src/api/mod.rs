@@ -26,7 +26,7 @@ mod stage;
 
 use relais_actors::{
     front::control::ServiceState,
-    metrics::{DirectoryStatus, Pause, ServerStatus, WorkerState},
+    metrics::{DirectoryStatus, MilterStatus, Pause, ServerStatus, WorkerState},
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,9 @@ pub struct Status {
     /// Servers of an LDAP directory, in file order.
     #[serde(default)]
     pub directory_servers: Vec<ServerStatus>,
+    /// Filters, in name order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub milters: Vec<MilterStatus>,
     /// Log lines thrown away because nobody took them; 0 is what it should be.
     pub log_lines_lost: u64,
 }
@@ -330,6 +333,7 @@ mod tests {
             limited: vec![],
             directory: None,
             directory_servers: vec![],
+            milters: vec![],
             log_lines_lost: 0,
         };
         let json = serde_json::to_value(&status).unwrap();

@@ -211,6 +211,7 @@ impl Console for EngineConsole {
             partitions: status::partitions(&parts).await?,
             directory: Some(parts.directory()),
             directory_servers: parts.metrics.directory_servers.status(),
+            milters: parts.metrics.milters.status(),
             log_lines_lost: self.0.log.lost(),
         })
     }

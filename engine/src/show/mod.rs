@@ -19,7 +19,7 @@ use std::fmt::Write;
 use relais_actors::{
     events::Printable,
     front::control::ServiceState,
-    metrics::{ChannelCounters, Event, ServerStatus, WorkerState},
+    metrics::{ChannelCounters, Event, MilterStatus, ServerStatus, WorkerState},
     timestamp::Timestamp,
 };
 
@@ -109,6 +109,7 @@ pub fn status(status: &Status, look: Look) -> String {
         let standing = away.as_deref().map_or("answers".to_owned(), |why| format!("away: {why}"));
         let _ = writeln!(page, "  {server} {standing}");
     }
+    milters(status, &mut page);
     stores(status, &mut page);
     if status.log_lines_lost > 0 {
         let _ = writeln!(page, "log: {} lines lost", status.log_lines_lost);
@@ -130,6 +131,20 @@ pub fn status(status: &Status, look: Look) -> String {
         }
     }
     page
+}
+
+/// Filters, and what they have said so far.
+fn milters(status: &Status, page: &mut String) {
+    for MilterStatus { name, socket, away, requests } in &status.milters {
+        let standing =
+            away.as_deref().map_or("answers".to_owned(), |why| format!("away: {}", Printable(why)));
+        let counts = requests.iter().filter(|(_, count)| *count > 0);
+        let _ = write!(page, "filter {name} ({socket}) {standing}");
+        for (result, count) in counts {
+            let _ = write!(page, ", {count} {result}");
+        }
+        page.push('\n');
+    }
 }
 
 /// Stores of ours that are slow, and the partitions of our own.

@@ -7,7 +7,7 @@ use relais_actors::{
     actor::{Adopt, Gone},
     delivery::programs::Programs,
     directory::Source,
-    front::{configured_service::AdoptedService, dispatcher::BindNew},
+    front::{configured_service::AdoptedService, dispatcher::BindNew, filters::Filters},
     job_controller::{Adopted, PoolOutlets, PoolPart},
     metrics::{Labels, ServerMeters},
     queue::SetMaxMessages,
@@ -129,13 +129,15 @@ impl Floors {
         let NewConfig { programs, securities, authenticity, finders, .. } = prepared;
         let was = self.ground.config.clone();
         let channels = Arc::new(self.ground.channels.replaced_by(&config));
-        let ground = GroundFloor { config, channels, ..self.ground.clone() };
+        let filters = Filters::of(&config, &self.ground.filters, &self.ground.metrics);
+        let ground = GroundFloor { config, channels, filters, ..self.ground.clone() };
         let services: Vec<_> = ground.config.dispatcher.enabled().cloned().collect();
         let services = self.services(&ground, services)?;
         let bind = BindNew(services.iter().map(|its| its.service.clone()).collect());
         self.front.dispatcher.ask(bind).await?.map_err(StartError::Listen)?;
         // Nothing below can fail.
         ground.metrics.add(&Labels::of(&ground.config, &ACTORS));
+        ground.filters.show(&ground.metrics);
         ground.certificates.follow(&certificates);
         self.delivery.authenticator.adopt(&ground.config);
         if let Some(mailboxes) = &ground.unix_mailboxes {

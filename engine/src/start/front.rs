@@ -9,6 +9,7 @@ use relais_actors::{
         configured_service::BoundService,
         dispatcher::{Dispatcher, DispatcherParts},
         dns_lists::DnsLists,
+        filters::FilterList,
         inherited::Inherited,
         listening::{ListenError, Listening},
         origin::OriginPolicy,
@@ -195,10 +196,17 @@ impl<'a> Makers<'a> {
             srs: delivery.authenticity.srs.clone(),
             default_host: its.map(DefaultHost::new).unwrap_or_default(),
             asterisks: its.is_some_and(|channel| channel.asterisk_8bit),
+            filters: self.filters_of(service, its),
             switches: its.map(ChannelSwitches::of).unwrap_or_default(),
             recent: Arc::clone(&ground.recent),
             metrics: ground.metrics.clone(),
         }
+    }
+
+    fn filters_of(&self, service: &Service, channel: Option<&Channel>) -> FilterList {
+        let own = channel.and_then(|channel| channel.milters.as_ref());
+        let most = channel.map_or(0, |channel| channel.sourceblocklimit);
+        self.ground.filters.list(own.unwrap_or(&service.milters), most)
     }
 
     fn origin_policy(&self, channel: Option<&Channel>) -> Option<OriginPolicy> {

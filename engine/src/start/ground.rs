@@ -9,8 +9,8 @@ use relais_actors::{
     delivery::{job::Job, pool::Pool},
     directory::Directory,
     front::{
-        descriptors::LargeMessages, dispatcher::Dispatcher, rates::Rates, recent::RecentRecipients,
-        service::Service, session::Session, worker::Worker,
+        descriptors::LargeMessages, dispatcher::Dispatcher, filters::Filters, rates::Rates,
+        recent::RecentRecipients, service::Service, session::Session, worker::Worker,
     },
     job_controller::JobController,
     metrics::{Labels, Metrics},
@@ -39,6 +39,8 @@ pub(crate) struct GroundFloor {
     pub(crate) large_messages: LargeMessages,
     /// How TLS with others went.
     pub(crate) tls_reports: Arc<TlsReports>,
+    /// Filters that sessions show mail to.
+    pub(crate) filters: Filters,
     /// Mailboxes of this machine's accounts.
     pub(crate) unix_mailboxes: Option<UnixMailboxes>,
     pub(crate) placement: Arc<Placement>,
@@ -76,6 +78,8 @@ impl GroundFloor {
         let unix_mailboxes = UnixMailboxes::open(&config)?;
         let folder = config.fills_queue().then(|| config.data.join("tlsrpt"));
         let tls_reports = Arc::new(TlsReports::open(folder));
+        let filters = Filters::of(&config, &Filters::default(), &metrics);
+        filters.show(&metrics);
         let floor = Self {
             config,
             channels,
@@ -85,6 +89,7 @@ impl GroundFloor {
             recent,
             large_messages,
             tls_reports,
+            filters,
             unix_mailboxes,
             placement,
             actors,

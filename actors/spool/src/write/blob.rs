@@ -62,6 +62,22 @@ impl Draft {
         self.written + self.buffer.len() as u64
     }
 
+    /// Reads what has been written, from `at` on, at most so many bytes; none at the end.
+    pub async fn read(&mut self, at: u64, most: usize) -> Result<Vec<u8>, SpoolError> {
+        if !self.buffer.is_empty() {
+            self.write_out(false).await?;
+        }
+        let Some(file) = self.file.clone() else { return Ok(Vec::new()) };
+        let (environment, path) = (Arc::clone(&self.environment), self.path.clone());
+        blocking(move || {
+            let mut bytes = vec![0; most];
+            let read = file.read_at(&mut bytes, at);
+            bytes.truncate(read.map_err(|error| environment.failure(&path, error))?);
+            Ok(bytes)
+        })
+        .await
+    }
+
     /// Puts other octets in the place of those that begin there; as many of them must have been written.
     pub async fn overwrite(&mut self, at: u64, octets: Vec<u8>) -> Result<(), SpoolError> {
         let end = at + octets.len() as u64;

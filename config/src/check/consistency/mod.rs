@@ -8,6 +8,7 @@ mod directory;
 mod lookups;
 mod loops;
 pub(crate) mod mappings;
+mod milters;
 mod programs;
 mod routing;
 mod rules;
@@ -50,6 +51,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     mappings::check(config, reader);
     lookups::check(config, reader);
     programs::check(config, reader);
+    milters::check(config, reader);
     sizes(config, reader);
     if let Some(listen) = config.admin.listen
         && !listen.ip().is_loopback()

@@ -20,6 +20,7 @@ const FULL: &str = r#"(
     native: (path: "n"),
     programs: {"p": (command: ["/p"])},
     tls_reports: (sender: "a@a.example"),
+    milters: {"m": (socket: "unix:/m")},
 )"#;
 
 fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
@@ -42,7 +43,7 @@ fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
             }
         }
         Document::Map(items)
-            if ["services", "pools", "programs", "policies"]
+            if ["services", "pools", "programs", "policies", "milters"]
                 .iter()
                 .any(|its| path.ends_with(its)) =>
         {
@@ -409,6 +410,24 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
     ("programs.return_path", RUNS, &[], RUNS_NONE),
     ("programs.delivered_to", RUNS, &[], RUNS_NONE),
     ("programs.crlf", RUNS, &[], RUNS_NONE),
+    ("milters.socket", &[], &[], &[("store: (", "milters: {\"m\": (VALUE)}, store: (")]),
+    ("milters.on_error", ASKS, &[], ASKS_NONE),
+    ("milters.connect_time", ASKS, &[], ASKS_NONE),
+    ("milters.command_time", ASKS, &[], ASKS_NONE),
+    ("milters.content_time", ASKS, &[], ASKS_NONE),
+    ("milters.macros", ASKS, &[], ASKS_NONE),
+    (
+        "dispatcher.services.milters",
+        &[
+            ("ports: [25]", "ports: [25], VALUE"),
+            ("store: (", "milters: {\"m\": (socket: \"unix:/m\")}, store: ("),
+        ],
+        &[("store: (", "milters: {\"m\": (socket: \"unix:/m\")}, store: (")],
+        &[
+            ("ports: [24]", "ports: [24], VALUE"),
+            ("store: (", "milters: {\"m\": (socket: \"unix:/m\")}, store: ("),
+        ],
+    ),
     ("srs.domain", &[], &[], SRS_UNUSED),
     ("srs.secrets", &[], &[], SRS_UNUSED),
     ("srs.max_age", SRS, &[], SRS_UNUSED),
@@ -471,6 +490,13 @@ const RUNS: Edits = &[
     ("store: (", "programs: {\"x\": (command: [\"/x\"], VALUE)}, store: ("),
 ];
 const RUNS_NONE: Edits = &[("store: (", "programs: {\"x\": (command: [\"/x\"], VALUE)}, store: (")];
+/// A filter that some mail meets.
+const ASKS: Edits = &[
+    ("ports: [25]", "ports: [25], milters: [\"m\"]"),
+    ("store: (", "milters: {\"m\": (socket: \"unix:/m\", VALUE)}, store: ("),
+];
+const ASKS_NONE: Edits =
+    &[("store: (", "milters: {\"m\": (socket: \"unix:/m\", VALUE)}, store: (")];
 const TLS: Edits = &[
     ("ports: [25]", "ports: [25], tls_ports: [465]"),
     ("store: (", "tls: (certificate: \"c\", key: \"k\", VALUE), store: ("),
@@ -555,6 +581,7 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("channels.tls.certificate", r#"client: Must, key: "k","#, ""),
     ("channels.tls.key", r#"client: Must, certificate: "c","#, ""),
     ("channels.sender_must_match", "submit: true,", ""),
+    ("channels.milters", "", r#"milters: {"m": (socket: "unix:/m")},"#),
     ("channels.tlsswitchchannel", "tls: (server: May),", r#"tls: (certificate: "c", key: "k"),"#),
     ("channels.saslswitchchannel", "sasl: (server: May),", ""),
     ("channels.user_messages_per_hour", "sasl: (server: May),", ""),
@@ -600,6 +627,14 @@ const VALUES: &[(&str, &str)] = &[
     ("programs.return_path", "return_path: false"),
     ("programs.delivered_to", "delivered_to: false"),
     ("programs.crlf", "crlf: true"),
+    ("milters.socket", "socket: \"unix:/m\""),
+    ("milters.on_error", "on_error: Accept"),
+    ("milters.connect_time", "connect_time: \"5s\""),
+    ("milters.command_time", "command_time: \"5s\""),
+    ("milters.content_time", "content_time: \"5s\""),
+    ("milters.macros", "macros: {\"{daemon_name}\": \"x\"}"),
+    ("dispatcher.services.milters", "milters: [\"m\"]"),
+    ("channels.milters", r#"["m"]"#),
     ("channels.daemon", r#""[127.0.0.1]""#),
     ("channels.multigate", "true"),
     ("channels.connectcanonical", "true"),
