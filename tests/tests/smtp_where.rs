@@ -239,7 +239,8 @@ fn private_addresses_of_strangers_are_left_alone_unless_the_channel_allows_them(
     }
     let server = NameServer::start(&[("where.test", ZONE)]);
     let own = format!("nameservers: [\"127.0.0.1:{}\"]", server.port);
-    let instance = Instance::new(by_dns(&own));
+    let guarded = format!("{own}, private_addresses: false");
+    let instance = Instance::new(by_dns(&guarded));
     let a = sink(2, instance.settings.smtp);
     let _running = instance.start();
     for host in ["pref", "plain"] {

@@ -310,9 +310,12 @@ fn stopping_a_channel_says_what_waits_and_tcp_says_why_it_shows_no_content() {
         let output = instance.relais("channel", &["stop", name]);
         String::from_utf8(output.stdout).unwrap()
     };
-    let said = stop("tcp_lmtpcs");
-    assert!(said.contains("what leaves by it waits") && said.contains("taken as before"), "{said}");
-    for name in ["tcp_lmtpss", "tcp_local", "l"] {
+    for name in ["tcp_lmtpcs", "tcp_local"] {
+        let said = stop(name);
+        let waits = said.contains("what leaves by it waits");
+        assert!(waits && said.contains("taken as before"), "{said}");
+    }
+    for name in ["tcp_lmtpss", "l"] {
         let said = stop(name);
         assert!(said.contains("nothing leaves by it") && !said.contains("its mail"), "{said}");
     }

@@ -158,8 +158,8 @@ fn why_says_that_the_route_would_be_another_one_now() {
     assert!(text.contains("127.0.0.3"), "{text}");
 }
 
-/// An engine whose mail waits in the channel `stores`, which was one of program Lmtp before.
-fn of_another_program(program: &str) -> (Instance, Running) {
+/// An engine whose mail waits in the channel `stores`, one of program Local that was of Lmtp before.
+fn of_another_program() -> (Instance, Running) {
     let instance = Instance::new(Settings::standalone().stores(relais_tests::free_port()));
     let mut running = instance.start();
     send(&instance, "b@one.test");
@@ -168,31 +168,15 @@ fn of_another_program(program: &str) -> (Instance, Running) {
     // Mail that a way leads to the channel is there.
     let file = instance.path("relais.ron");
     let text = fs::read_to_string(&file).unwrap();
-    let other = format!("stores-daemon\", program: {program}");
-    fs::write(&file, text.replace("stores-daemon\", program: Lmtp", &other)).unwrap();
+    let other = "stores-daemon\", program: Local";
+    fs::write(&file, text.replace("stores-daemon\", program: Lmtp", other)).unwrap();
     let running = instance.start();
     (instance, running)
 }
 
 #[test]
-fn why_says_of_a_channel_that_nobody_delivers_what_can_be_done() {
-    let (instance, _running) = of_another_program("Smtp");
-    let why = why(&instance, "one.test");
-    let text = why["text"].as_str().expect("a text");
-    assert_eq!(why["waits_for"], "no_program", "{text}");
-    let want = "this release does not send by SMTP";
-    for said in ["No job delivers what is in channel stores", want, "`relais queue reroute "] {
-        assert!(text.contains(said), "{text}");
-    }
-    let id = instance.queue()[0]["id"].as_str().expect("an id").to_owned();
-    let retried = instance.json("queue", &["retry", &id]).remove(0);
-    let left = (&retried["idle"], &retried["undelivered"]);
-    assert_eq!(left, (&1.into(), &1.into()), "{retried}");
-}
-
-#[test]
 fn why_says_of_a_local_channel_that_it_has_no_mailboxes() {
-    let (instance, _running) = of_another_program("Local");
+    let (instance, _running) = of_another_program();
     let said = || text_of(&instance, "one.test");
     let id = instance.queue()[0]["id"].as_str().expect("an id").to_owned();
     instance.json("queue", &["retry", &id]);
