@@ -6,9 +6,11 @@
 //! dead is every address of 198.18.0.0/16. In a network of its own, without a route there, these fail at
 //! once; behind an interface that leads nowhere nobody answers, and each costs `connect_time`:
 //!
-//!     unshare -rn sh -c 'ip link set lo up; cargo run --release -p relais-benches --bin destinations'
-//!     unshare -rn sh -c 'ip link set lo up; ip link add dead type dummy; ip link set dead up;
-//!         ip addr add 198.18.255.254/16 dev dead; cargo run --release -p relais-benches --bin destinations'
+//! ```sh
+//! unshare -rn sh -c 'ip link set lo up; cargo run --release -p relais-benches --bin destinations'
+//! unshare -rn sh -c 'ip link set lo up; ip link add dead type dummy; ip link set dead up;
+//!     ip addr add 198.18.255.254/16 dev dead; cargo run --release -p relais-benches --bin destinations'
+//! ```
 
 use std::{
     net::{Ipv4Addr, SocketAddr},

@@ -219,6 +219,7 @@ fn no_answer(error: NetError) -> NoAnswer {
     match error {
         error if error.is_nx_domain() => NoAnswer::NoSuchName,
         error if error.is_no_records_found() => NoAnswer::NoRecords,
+        NetError::NoConnections => NoAnswer::Passing("no name server can be reached".to_owned()),
         error => passing(&error),
     }
 }
