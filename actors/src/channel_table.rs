@@ -188,7 +188,7 @@ pub fn reroutes(channel: &Channel) -> bool {
 pub fn joined_recipients(channel: &Channel) -> usize {
     let connects = matches!(channel.program, Program::Lmtp | Program::Smtp);
     let divides = channel.copies == Copies::Single || channel.addrsperfile < MAX_ADDRSPERFILE;
-    if connects && !divides { channel.max_rcpt } else { 0 }
+    if connects && !divides { channel.most_recipients() } else { 0 }
 }
 
 /// How urgent a message of `size` octets is for a channel: what the sender asked for, lowered step

@@ -252,6 +252,23 @@ fn a_suspended_host_waits_over_restarts_and_goes_when_it_is_resumed() {
 }
 
 #[test]
+fn an_order_about_a_host_tells_of_channels_that_go_on() {
+    let Some(office) = Office::open("daemon: \"[127.0.0.2]\"") else { return };
+    let _running = office.instance.start();
+    let suspend = |host: &str| {
+        let args = ["suspend", host, "--for", "1h", "--reason", "they move"];
+        String::from_utf8_lossy(&office.instance.relais("host", &args).stdout).into_owned()
+    };
+    let told = suspend("a.much.test");
+    assert!(told.contains("what leaves by tcp_out goes on"), "{told}");
+    assert!(told.contains("its host is [127.0.0.2]"), "{told}");
+    let told = suspend("[127.0.0.2]");
+    assert!(!told.contains("goes on"), "{told}");
+    office.send(&["a"], 1);
+    eventually("it waits", PATIENCE, || office.why()["waits_for"] == "host_suspended");
+}
+
+#[test]
 fn replies_slow_down_suspend_and_are_taken_otherwise() {
     let rules = r#"destinations: (replies: [
         (pattern: "421 *limited*", suspend: "3s"),

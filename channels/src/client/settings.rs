@@ -69,7 +69,7 @@ impl Settings {
             private: channel.private,
             max_line: channel.max_line,
             downgrade: channel.downgrade,
-            max_rcpt: channel.max_rcpt,
+            max_rcpt: channel.most_recipients(),
             limits: ConnectionLimits {
                 greeting: channel.greeting_time,
                 transaction: channel.transaction_time,

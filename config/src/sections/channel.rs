@@ -96,8 +96,9 @@ section! {
         subdirs: Option<u16> = None, Maybe(Count(1..=999)), not_yet(SUBDIRS), unit("directories");
         /// As a client: recipients of one transaction at most; the others follow in the next ones. Full
         /// entries of one message for one host leave together, unless `copies` is `Single` or
-        /// `addrsperfile` less than 64. 1 for servers that answer the data once for all.
-        max_rcpt: usize = 1_000, Count(1..=1_000_000), of(Delivering),
+        /// `addrsperfile` less than 64. 1 for servers that answer the data once for all. Without it, 1,000
+        /// over LMTP, and over SMTP 100, which every server has to take (RFC 5321 section 4.5.3.1.8).
+        max_rcpt: Option<usize> = None, Maybe(Count(1..=1_000_000)), of(Delivering),
             unit("recipients");
         /// Jobs of this channel at once.
         maxjobs: NonZeroUsize = DEFAULT_MAXJOBS, Count(1..=10_000), of(Served), live, unit("jobs");
@@ -498,6 +499,12 @@ impl Channel {
     pub fn next_hop_port(&self) -> u16 {
         let usual = if self.program == Program::Smtp { 25 } else { 24 };
         self.port.unwrap_or(usual)
+    }
+
+    /// Recipients of one transaction at most.
+    pub fn most_recipients(&self) -> usize {
+        let usual = if self.program == Program::Smtp { 100 } else { 1_000 };
+        self.max_rcpt.unwrap_or(usual)
     }
 
     /// Whether the store puts its trace in front of what comes by this channel.

@@ -236,13 +236,19 @@ impl Console for Fake {
         let HostSuspend { host, channel, .. } = order.clone();
         Ok(order
             .check()
-            .map(|()| HostOrdered { host, channel, until: None, was_suspended: false })
+            .map(|()| HostOrdered {
+                host,
+                channel,
+                until: None,
+                was_suspended: false,
+                goes_on: Vec::new(),
+            })
             .map_err(|error| Nonsense(error.to_string())))
     }
 
     async fn resume_host(&self, order: &HostResume) -> Answer<Result<HostOrdered, Nonsense>> {
         let HostResume { host, channel } = order.clone();
-        Ok(Ok(HostOrdered { host, channel, until: None, was_suspended: true }))
+        Ok(Ok(HostOrdered { host, channel, until: None, was_suspended: true, goes_on: Vec::new() }))
     }
 
     async fn suspended_hosts(&self) -> Answer<Vec<HostSuspended>> {

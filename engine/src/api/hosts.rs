@@ -47,6 +47,18 @@ pub struct HostOrdered {
     pub until: Option<Timestamp>,
     /// It was suspended already.
     pub was_suspended: bool,
+    /// Channels that send all mail to another host, whatever its domain, which is not suspended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub goes_on: Vec<FixedHost>,
+}
+
+/// A channel with `daemon`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FixedHost {
+    /// The channel.
+    pub channel: String,
+    /// The host that the queue has for all of its mail.
+    pub host: String,
 }
 
 /// A host that gets nothing, or less, by an order or a reply: a line of `relais host list`.

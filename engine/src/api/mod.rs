@@ -35,7 +35,9 @@ pub use access::{AccessExplained, AccessStep};
 pub use certificate::CertificateShown;
 pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;
-pub use hosts::{HostLimited, HostOrderError, HostOrdered, HostResume, HostSuspend, HostSuspended};
+pub use hosts::{
+    FixedHost, HostLimited, HostOrderError, HostOrdered, HostResume, HostSuspend, HostSuspended,
+};
 pub use mailboxes::{
     MailboxAnswer, MailboxFilter, MailboxFinding, MailboxLimit, MailboxLine, MailboxListed,
     MailboxOrder, MailboxOrderKind, MailboxUsage, MailboxesMissing,

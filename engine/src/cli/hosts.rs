@@ -1,6 +1,6 @@
 //! `relais host ...`.
 
-use std::io::Write;
+use std::{fmt::Write as _, io::Write};
 
 use super::{
     arguments::Host,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     admin::client::Client,
-    api::{HostOrdered, HostResume, HostSuspend, HostSuspended},
+    api::{FixedHost, HostOrdered, HostResume, HostSuspend, HostSuspended},
     show,
 };
 
@@ -33,11 +33,18 @@ pub(super) fn host(source: &Source, host: Host, out: &mut dyn Write) -> Result<(
             if as_json {
                 return Ok(json(&done, out)?);
             }
-            let HostOrdered { host, channel, until, was_suspended } = done;
+            let HostOrdered { host, channel, until, was_suspended, goes_on } = done;
             let of = of_channel(channel.as_deref());
             let until = until.map(|until| until.to_string()).unwrap_or_default();
             let instead = if was_suspended { ", in place of the order before" } else { "" };
-            say(&format!("mail for {host}{of} waits until {until}{instead}"), out)
+            let mut text = format!("mail for {host}{of} waits until {until}{instead}");
+            for FixedHost { channel, host } in goes_on {
+                let _ = write!(
+                    text,
+                    "; what leaves by {channel} goes on: whatever its domain, its host is {host}"
+                );
+            }
+            say(&text, out)
         }
         Host::Resume { host, channel, json: as_json } => {
             let done = put(source, "resume", &HostResume { host, channel })?;

@@ -24,8 +24,8 @@ use super::{
 use crate::{
     admin::{Answer, Nonsense, Unavailable},
     api::{
-        HostLimited, HostOrderError, HostOrdered, HostResume, HostSuspend, HostSuspended,
-        NamePattern,
+        FixedHost, HostLimited, HostOrderError, HostOrdered, HostResume, HostSuspend,
+        HostSuspended, NamePattern,
     },
     state::suspended::{KeptOrder, SuspendedHosts},
 };
@@ -60,7 +60,8 @@ pub(super) async fn suspend(
     let kept = KeptOrder { host: host.clone(), channel: channel.clone(), since, until, reason };
     file.keep(kept).map_err(|error| not_kept(&error))?;
     let was_suspended = before.is_some();
-    Ok(Ok(HostOrdered { host, channel, until: Some(until), was_suspended }))
+    let goes_on = fixed_hosts(parts, order.channel.as_deref(), &host);
+    Ok(Ok(HostOrdered { host, channel, until: Some(until), was_suspended, goes_on }))
 }
 
 /// Lets a host go on.
@@ -89,7 +90,23 @@ pub(super) async fn resume(
             format!("{host} is not suspended{of}; `relais host list` names those that are");
         return Ok(Err(Nonsense(message)));
     }
-    Ok(Ok(HostOrdered { host, channel: channel.clone(), until: None, was_suspended }))
+    let (channel, goes_on) = (channel.clone(), Vec::new());
+    Ok(Ok(HostOrdered { host, channel, until: None, was_suspended, goes_on }))
+}
+
+/// Channels whose mail the queue knows by the host of `daemon` alone: an order about another host does
+/// not stop it.
+fn fixed_hosts(parts: &Parts, channel: Option<&str>, host: &str) -> Vec<FixedHost> {
+    let fixed = |channel: &Channel| {
+        let daemon = channel.daemon.as_deref().filter(|_| !channel.multigate)?;
+        let (channel, host) = (channel.name.clone(), daemon.to_owned());
+        Some(FixedHost { channel, host })
+    };
+    let all = parts.channels.by_number().filter_map(|(_, its)| fixed(its));
+    let is_asked = |its: &FixedHost| {
+        channel.is_none_or(|name| name == its.channel) && !its.host.eq_ignore_ascii_case(host)
+    };
+    all.filter(is_asked).collect()
 }
 
 /// All that get nothing, or less, by an order or a reply.

@@ -120,7 +120,7 @@ const SHADOWS: &[Shadow] = &[
     },
     Shadow {
         field: "max_rcpt",
-        by: |channel| channel.copies == Copies::Single && channel.max_rcpt > 1,
+        by: |channel| channel.copies == Copies::Single && channel.most_recipients() > 1,
         message: "copies: Single makes an entry of each recipient: max_rcpt is not used",
     },
     Shadow {
@@ -128,7 +128,7 @@ const SHADOWS: &[Shadow] = &[
         by: |channel| {
             channel.copies != Copies::Single
                 && channel.addrsperfile < MAX_ADDRSPERFILE
-                && channel.max_rcpt > channel.addrsperfile
+                && channel.most_recipients() > channel.addrsperfile
         },
         message: "entries of less than 64 recipients are not joined: max_rcpt, which is larger than \
                   addrsperfile, is not used",
