@@ -1,6 +1,6 @@
 //! The channels of the configuration, numbered once so that actors pass two octets about, and what
-//! follows from a channel's settings: its next hop for a host, which mail is delivered and which is
-//! routed again, what its senders are told, and the times that operators change while it runs.
+//! follows from a channel's settings: its next hop for a host, which mail is routed again, what
+//! its senders are told, and the times that operators change while it runs.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -168,14 +168,6 @@ fn live_times(channel: &Channel) -> Arc<[LiveTime; LiveTimes::ALL.len()]> {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Whether jobs serve this channel. What nobody serves waits on the disk, and takes no room from
-/// what moves. That a channel is only there for mail that comes in is not told by its settings:
-/// nothing is routed to it.
-pub fn is_delivered(channel: &Channel) -> bool {
-    let ends = [Program::Lmtp, Program::Smtp, Program::Pipe, Program::Bitbucket, Program::Local];
-    ends.contains(&channel.program) || reroutes(channel)
 }
 
 /// Whether jobs of this channel run its mail through the router again.

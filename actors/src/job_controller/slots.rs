@@ -14,7 +14,7 @@ use relais_config::Channel;
 use tokio::time::Instant;
 
 use crate::{
-    channel_table::{Channels, is_delivered},
+    channel_table::Channels,
     ids::{ChannelId, ConnectionId, Destination, JobId},
 };
 
@@ -112,8 +112,6 @@ pub struct Lane {
     moves_to: Option<usize>,
     /// Entries that wait, of all its destinations.
     pub ready: usize,
-    /// There is something that its jobs can do.
-    delivered: bool,
     /// Connections of a job.
     pub max_client_threads: usize,
     jobs: BTreeMap<JobId, JobSlot>,
@@ -175,7 +173,6 @@ impl Lane {
             halted: false,
             moves_to: None,
             ready: 0,
-            delivered: is_delivered(channel),
             max_client_threads: channel.max_client_threads.get(),
             jobs: BTreeMap::new(),
             retiring: 0,
@@ -192,7 +189,6 @@ impl Lane {
             self.threaddepth = now.threaddepth.get();
         }
         self.filesperjob = now.filesperjob.map(Into::into);
-        self.delivered = is_delivered(now);
     }
 
     /// Whether nothing runs, and nothing is started.
@@ -295,10 +291,9 @@ impl Slots {
         {
             lane.pool = pool;
         }
-        let (pool, delivered) = (lane.pool, lane.delivered);
+        let pool = lane.pool;
         for (index, state) in self.pools.iter_mut().enumerate() {
-            let (is_here, belongs) =
-                (state.channels.contains(&channel), delivered && index == pool);
+            let (is_here, belongs) = (state.channels.contains(&channel), index == pool);
             match (is_here, belongs) {
                 (true, false) => state.channels.retain(|other| *other != channel),
                 (false, true) => state.channels.push(channel),
@@ -356,7 +351,7 @@ impl Slots {
     /// Connections that a destination of `channel` could be given now.
     pub fn free(&self, channel: ChannelId, asker: Asker) -> usize {
         let lane = self.lane(channel);
-        if lane.is_still() || !lane.delivered {
+        if lane.is_still() {
             return 0;
         }
         let slots = |free: usize| lane.maxjobs.saturating_sub(lane.jobs.len()).min(free);

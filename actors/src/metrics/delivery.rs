@@ -35,7 +35,7 @@ pub struct QueueMeter {
     pub lost: Gauge,
     /// Entries beside, that are delivered but whose senders have yet to be told.
     pub owing: Gauge,
-    /// Entries on disk that nobody delivers.
+    /// Entries on disk that nobody delivers: their channels were lost before the engine started.
     pub unserved: Gauge,
     /// Entries held in memory at most.
     pub max_messages: Gauge,
@@ -172,8 +172,8 @@ impl QueueMeter {
         let help = "Entries that were reached and whose senders have yet to be told, as they asked; \
                     when this stays: look for notices put_off";
         registry.register("queue_owed_notices", help, owing);
-        let help = "Queue entries on disk that nobody delivers, those of lost channels included: \
-                    relais status names the channels";
+        let help = "Queue entries on disk that nobody delivers, of channels that were lost before the \
+                    engine started: relais status names the channels";
         registry.register("queue_unserved", help, unserved);
         let help = "Queue entries held in memory at most";
         registry.register("queue_max_messages", help, max_messages);

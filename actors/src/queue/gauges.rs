@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::tracker::Tracker;
 use crate::{
-    channel_table::{Channels, is_delivered},
+    channel_table::Channels,
     metrics::{Metrics, Pause, QueueState, level},
     timestamp::now_ms,
 };
@@ -60,9 +60,8 @@ impl Gauges {
         }
         let is_lost = |(name, _): &(&String, &Counts)| self.channels.configured(name).is_none();
         let lost: u64 = counts.iter().filter(is_lost).map(|(_, counts)| counts.total()).sum();
-        let is_unserved = |(name, _): &(&String, &Counts)| {
-            self.channels.find(name).is_none_or(|id| !is_delivered(self.channels.channel(id)))
-        };
+        // Mail of a channel that a reload took away still leaves by the old settings.
+        let is_unserved = |(name, _): &(&String, &Counts)| self.channels.find(name).is_none();
         let waiting = |(_, counts): (&String, &Counts)| counts.untried + counts.tried;
         let unserved: u64 = counts.iter().filter(is_unserved).map(waiting).sum();
         self.metrics.queue.unserved.set(level(unserved));

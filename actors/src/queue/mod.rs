@@ -64,7 +64,7 @@ use self::{
 pub(crate) use self::{owing::LookForOwed, settle::After};
 use crate::{
     actor::{Actor, Adopt, Ctx, Handle, Later, Outlet},
-    channel_table::{Channels, is_delivered, lowered},
+    channel_table::{Channels, lowered},
     ids::Destination,
     metrics::{self, Metrics},
     timestamp::now_ms,
@@ -217,11 +217,10 @@ impl Queue {
                     let held = EntryState::Held { open, attempts: 0 };
                     self.amend(&destination, &entry, Amendment::new(initial, held));
                 }
-                _ if is_delivered(self.channels.channel(channel)) => {
+                _ => {
                     self.tracker.offer(&destination, entry);
                     touched.push(destination);
                 }
-                _ => {}
             }
         }
     }

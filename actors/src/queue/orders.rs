@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     actor::{Ctx, Handle, Later},
-    channel_table::{is_delivered, lowered},
+    channel_table::lowered,
     events::EntryDeleted,
     ids::Destination,
     timestamp::now_ms,
@@ -48,7 +48,6 @@ impl Queue {
             (OrderKind::Hold | OrderKind::Retry, true) | (OrderKind::Release, false) => {
                 Placed::Idle
             }
-            (OrderKind::Retry, _) if !is_delivered(self.channels.channel(channel)) => Placed::Idle,
             _ => match self.withdraw(found, reading) {
                 Ok((entry, was)) => {
                     self.orders.supersede((entry.id, entry.entry));
@@ -152,8 +151,8 @@ impl Queue {
         self.end_aside(destination, entry, now, order.kind == OrderKind::Release);
     }
 
-    /// An entry that was taken aside waits in memory again if a job can deliver it, before all
-    /// others when `first`. Of everything else memory knows nothing: the disk keeps it.
+    /// An entry that was taken aside waits in memory again, before all others when `first`. Of what
+    /// waits no more memory knows nothing: the disk keeps it.
     pub(super) fn end_aside(
         &mut self,
         destination: &Destination,
@@ -161,8 +160,7 @@ impl Queue {
         now: EntryState,
         first: bool,
     ) {
-        let delivered = is_delivered(self.channels.channel(destination.channel));
-        let waits = entry.now(now).filter(|_| delivered);
+        let waits = entry.now(now);
         match waits {
             Some(entry) if !first => drop(self.tracker.put_back(destination, entry)),
             _ => self.tracker.done_aside(entry.id, entry.entry),
@@ -278,8 +276,7 @@ impl Handle<PlaceOrder> for Queue {
         if matches!(kind, OrderKind::Release | OrderKind::Retry) {
             let touched = entries.iter().filter_map(|found| {
                 let channel = self.channels.find(&found.channel)?;
-                let delivered = is_delivered(self.channels.channel(channel));
-                delivered.then(|| Destination { channel, host: found.host.clone() })
+                Some(Destination { channel, host: found.host.clone() })
             });
             let touched: HashSet<_> = touched.collect();
             self.feed(touched.iter().cloned());

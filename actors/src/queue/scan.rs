@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     actor::Ctx,
-    channel_table::{is_delivered, lowered},
+    channel_table::lowered,
     ids::{ChannelId, Destination},
     timestamp::now_ms,
 };
@@ -45,8 +45,7 @@ impl Queue {
     /// of any.
     fn strands(&self) -> VecDeque<Strand> {
         let of = |class| {
-            let delivered = self.channels.by_number().filter(|(_, channel)| is_delivered(channel));
-            let sought = delivered.filter(|(id, _)| self.tracker.seeks(*id));
+            let sought = self.channels.by_number().filter(|(id, _)| self.tracker.seeks(*id));
             sought.map(move |(channel, its)| Strand {
                 channel,
                 name: its.name.clone(),

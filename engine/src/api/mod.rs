@@ -231,8 +231,7 @@ pub struct ChannelStatus {
     /// An operator stopped it.
     #[serde(default)]
     pub stopped: bool,
-    /// Nobody delivers what is in it: this release has no jobs of its program, or the configuration
-    /// no such channel.
+    /// Nobody delivers what is in it: the configuration has no such channel.
     #[serde(default)]
     pub unserved: bool,
     /// Entries that could go now.

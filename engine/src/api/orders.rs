@@ -54,8 +54,7 @@ pub struct OrderProgress {
     pub later: u64,
     /// Entries that are so already, or with which it cannot be done.
     pub idle: u64,
-    /// Entries of `idle` in channels that no job delivers, or that the configuration has lost,
-    /// which is why.
+    /// Entries of `idle` in channels that the configuration has lost, which is why.
     #[serde(default)]
     pub undelivered: u64,
     /// Entries that went, or changed, before it could be done.

@@ -42,7 +42,7 @@ pub struct RouteResult {
     /// The octets that a message may have that goes there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_limit: Option<u64>,
-    /// The limits within which mail goes there; absent where no job does, and from many routes.
+    /// The limits within which mail goes there; absent from many routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RouteLimits>,
     /// Answers of name servers about its next hops, each in its turn; only when they were asked.

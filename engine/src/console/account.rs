@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use relais_actors::{
-    channel_table::is_delivered,
     ids::{ConnectionId, Destination},
     job_controller::{DestinationExplained, ExplainDestination, Limited, suspension::Suspension},
     metrics::{Pause, QueueState},
@@ -104,10 +103,6 @@ async fn account(
     };
     if let Some(account) = kept_from_jobs(parts, listed, &tried).await {
         return Ok(account);
-    }
-    if !is_delivered(parts.channels.channel(channel)) {
-        let text = format!("{} {tried}", of_unserved(parts.channels.channel(channel), scanned.id));
-        return Ok(("no_program", text).into());
     }
     let destination = Destination { channel, host: scanned.host.clone() };
     let explained = parts.controller.ask(ExplainDestination(destination)).await.map_err(gone)?;
@@ -220,16 +215,6 @@ async fn so_far(parts: &Parts, scanned: &ScannedEntry) -> String {
             format!("It has been tried {}; the last answer was: {reply}.", times(attempts))
         }
     }
-}
-
-/// Why nothing leaves by a channel that no job serves, and what can be done.
-fn of_unserved(channel: &Channel, id: MessageId) -> String {
-    format!(
-        "No job delivers what is in channel {}: this release does not send by SMTP. Let the rewrite rules lead elsewhere (to a \
-         channel of program Lmtp, say), then `relais queue reroute {id}`; or `relais queue return \
-         {id}`.",
-        channel.name
-    )
 }
 
 /// Why nothing leaves for a host in trouble.

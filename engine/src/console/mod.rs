@@ -29,7 +29,6 @@ use std::{
 };
 
 use relais_actors::{
-    channel_table::is_delivered,
     front::dispatcher::DescribeDispatcher,
     job_controller::DescribeController,
     metrics::{ChannelCounters, Format},
@@ -153,14 +152,14 @@ impl EngineConsole {
         *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether anything leaves by a channel: jobs serve it, it is not only there for mail that comes in
-    /// by LMTP, and a local one has mailboxes.
+    /// Whether anything leaves by a channel: it is not only there for mail that comes in by LMTP,
+    /// and a local one has mailboxes.
     fn delivers(&self, parts: &Parts, name: &str) -> bool {
         let config = self.config();
         let served = parts.channels.find(name).is_some_and(|id| {
             let channel = parts.channels.channel(id);
             let has_mailboxes = config.native.is_some();
-            is_delivered(channel) && (channel.program != channel::Program::Local || has_mailboxes)
+            channel.program != channel::Program::Local || has_mailboxes
         });
         let mut services = config.dispatcher.enabled();
         let takes = services.any(|s| s.program != Program::Smtp && s.channel == name);

@@ -7,7 +7,6 @@ use std::{
 };
 
 use relais_actors::{
-    channel_table::is_delivered,
     events::{EntryDeleted, Printable},
     job_controller::DescribeController,
     metrics::QueueState,
@@ -334,12 +333,9 @@ async fn write_down(
     Ok(())
 }
 
-/// Whether it cannot be done with anything in this channel.
+/// Whether it cannot be done with anything in this channel: the configuration has lost it.
 fn is_beyond(parts: &Parts, kind: OrderKind, channel: &str) -> bool {
-    match parts.channels.find(channel) {
-        Some(id) => kind == OrderKind::Retry && !is_delivered(parts.channels.channel(id)),
-        None => kind != OrderKind::Delete,
-    }
+    kind != OrderKind::Delete && parts.channels.find(channel).is_none()
 }
 
 /// The result for an entry in this state.

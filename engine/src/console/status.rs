@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use relais_actors::{
-    channel_table::is_delivered,
     front::{control::ServiceState, service::ServiceDescription},
     job_controller::{ControllerDescription, Relieved, Suspended},
     queue::QueueDescription,
@@ -47,7 +46,7 @@ pub(super) async fn channels(
             jobs: jobs.map_or(0, |jobs| jobs.jobs),
             threads: jobs.map_or(0, |jobs| jobs.connections),
             stopped: jobs.is_some_and(|jobs| jobs.frozen),
-            unserved: !is_delivered(channel),
+            unserved: false,
             ready: waiting.ready,
             active: waiting.active,
             delayed: waiting.delayed,

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use relais_actors::{
-    channel_table::{Channels, is_delivered},
-    ids::Destination,
-    job_controller::ExplainDestination,
+    channel_table::Channels, ids::Destination, job_controller::ExplainDestination,
     queue::backoff::series,
 };
 use relais_channels::mail::Priority;
@@ -20,16 +18,13 @@ use crate::{
     api::{RouteLimits, RouteResult},
 };
 
-/// The limits as the configuration has them; `None`: no job serves the channel.
+/// The limits as the configuration has them; `None`: there is no such channel.
 pub(super) fn configured(
     config: &Config,
     channels: &Channels,
     channel: &str,
 ) -> Option<RouteLimits> {
     let channel = channels.channel(channels.find(channel)?);
-    if !is_delivered(channel) {
-        return None;
-    }
     let pools = config.job_controller.iter().flat_map(|controller| &controller.pools);
     let pool = pools.into_iter().find(|pool| pool.name == channel.pool);
     Some(RouteLimits {

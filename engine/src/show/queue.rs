@@ -249,7 +249,7 @@ pub fn order(kind: OrderKind, dry_run: bool, progress: &OrderProgress) -> String
         let _ = write!(text, "; channel {channel} is stopped: nothing moves until `{start}`");
     }
     if *undelivered > 0 {
-        let why = "in channels that no job delivers or that the configuration has lost";
+        let why = "in channels that the configuration has lost";
         let _ = write!(text, "; {undelivered} of those left are {why}");
     }
     text
@@ -417,7 +417,7 @@ mod tests {
     fn an_order_says_what_came_of_it() {
         let left = OrderProgress { later: 1, idle: 3, undelivered: 3, ..OrderProgress::default() };
         let rest = "; 1 in the hands of a job, as soon as back; 3 left as they are; 3 of those left \
-                    are in channels that no job delivers or that the configuration has lost";
+                    are in channels that the configuration has lost";
         let rows = [
             (OrderKind::Retry, true, "2 entries would be tried now"),
             (OrderKind::Hold, true, "2 entries would be held"),
