@@ -9,7 +9,7 @@ use std::{
 };
 
 use relais_tests::{
-    Authority, Dialogue, Instance, NameServer, Receiver, Settings, Signed, eventually, fetch,
+    Authority, Dialogue, Instance, NameServer, Receiver, Settings, Signed, Sink, eventually, fetch,
     message, needs, needs_root, python, succeed, within,
 };
 use serde_json::Value;
@@ -298,6 +298,39 @@ fn sts_zones() -> Zones {
 
 const STS_DOMAINS: [&str; 8] =
     ["enforce", "testing", "other", "named", "mismatch", "moved", "html", "none"];
+
+#[test]
+fn the_last_resort_takes_no_mail_whose_servers_are_owed_tls() {
+    if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
+        return;
+    }
+    let world = World::new(|port, own, authority| {
+        let mut zones = dane_zones(port, own, authority);
+        zones[2].1 += "gone MX 10 mx.gone\nmx.gone A 127.0.0.99\n";
+        zones
+    });
+    let last = Sink::start();
+    let resort = format!("private_addresses: true, lastresort: \"[127.0.0.1]:{}\",", last.port);
+    let policies = "dane: true, policies: {\"x.plain.test\": (level: Verify)}";
+    let settings = world.settings(policies, "").edit("private_addresses: true,", &resort);
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let rows = [
+        ("wrong.secure.test", "Q 451 4.7.5"),
+        ("x.bogus.test", "Q 451 4.7.5"),
+        ("x.plain.test", "Q 451 4.7.5"),
+        // Nobody demands anything of this one.
+        ("gone.plain.test", "D 250"),
+    ];
+    for (host, _) in rows {
+        send(&instance, host);
+    }
+    for (host, begins) in rows {
+        let came = came_to(&instance, host);
+        assert!(came.starts_with(begins), "{host}: {came}");
+    }
+    assert_eq!(last.total(), 1);
+}
 
 #[test]
 fn mta_sts_is_kept_to() {

@@ -52,10 +52,10 @@ pub(super) struct Courier {
     pub(super) destination: Destination,
     pub(super) life: Arc<Life>,
     pub(super) parts: JobParts,
-    outbound: Outbound,
-    next_hops: Option<NextHops>,
+    pub(super) outbound: Outbound,
+    pub(super) next_hops: Option<NextHops>,
     /// The one who chose the first of them for the message in hand.
-    chosen_by: ChosenBy,
+    pub(super) chosen_by: ChosenBy,
     pub(super) connection: Option<Connection>,
     /// The place among the next hops of the server that was asked last, or is asked next.
     pub(super) server: usize,
@@ -398,6 +398,7 @@ impl Courier {
         }
         let addresses = recipients.iter().map(|to| to.address);
         self.chosen_by = chosen_by(self.channel(), &self.destination.host, addresses);
+        self.keep_to_its_servers().await;
         let mut attempt = self.hand_over(&recipients, base, content, following.as_ref()).await;
         if self.next_hops.as_ref().is_some_and(|hops| hops.len() > 1) {
             let message = (base, content);

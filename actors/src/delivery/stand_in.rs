@@ -2,7 +2,7 @@
 //! next one at once.
 
 use relais_channels::{
-    client::{AtServers, Outgoing, OutgoingRcpt},
+    client::{AtServers, ChosenBy, Outgoing, OutgoingRcpt},
     mail::{Attempt, Content},
 };
 use smallvec::SmallVec;
@@ -38,5 +38,14 @@ impl Courier {
             (self.connection, self.server) = (kept, place);
         }
         at.finish()
+    }
+
+    /// Takes the last resort away from a domain whose servers are owed TLS that it may not give.
+    pub(super) async fn keep_to_its_servers(&mut self) {
+        let Some(hops) = self.next_hops.as_ref().filter(|hops| hops.len() > 1) else { return };
+        let its_own = self.chosen_by == ChosenBy::Recipient;
+        if its_own && Box::pin(self.outbound.guards(hops.first())).await {
+            self.next_hops = Some(hops.first().clone().into());
+        }
     }
 }

@@ -86,7 +86,17 @@ impl SignAs {
                 }
             }
         }
-        self.sender.as_deref().map(|domain| keys.of(domain)).unwrap_or_default()
+        let mut signers = self.sender.as_deref().map(|domain| keys.of(domain)).unwrap_or_default();
+        if !self.author {
+            // A stranger may have written any name there: our signature must not seem to prove it.
+            let names = author_domains(header);
+            let is_proof = |domain: &str| match &names {
+                Some(names) => names.iter().any(|name| may_align(name, domain)),
+                None => true,
+            };
+            signers.retain(|signer| !is_proof(&signer.domain));
+        }
+        signers
     }
 }
 
@@ -246,6 +256,32 @@ fn first_domain(header: &[u8], name: &str) -> Option<Box<str>> {
     Some(domain.into())
 }
 
+/// The domains of all addresses in all fields `From`. `None`: they cannot be read.
+fn author_domains(header: &[u8]) -> Option<Vec<Box<str>>> {
+    let mut domains = Vec::new();
+    for field in fields(header) {
+        if named(field).is_some_and(|(name, _)| name.eq_ignore_ascii_case(b"from")) {
+            let addresses =
+                header_addresses(field, MOST_ADDRESSES).filter(|all| !all.is_empty())?;
+            for address in addresses {
+                domains.push(address.text.rsplit_once('@')?.1.into());
+            }
+        }
+    }
+    Some(domains)
+}
+
+/// Whether DMARC may take a signature of one domain for a proof of the other: they may belong to one
+/// organization (RFC 7489 section 3.1.1). Which labels make one is not known without a list of all
+/// registries; two that are shared may.
+fn may_align(author: &str, signer: &str) -> bool {
+    let organization = |domain: &str| {
+        let mut labels = domain.trim_end_matches('.').rsplit('.').map(str::to_ascii_lowercase);
+        (labels.next(), labels.next())
+    };
+    !author.is_ascii() || organization(author) == organization(signer)
+}
+
 const NAME: &[u8] = b"DKIM-Signature";
 /// Octets of a line of the field, without its tab.
 const LINE: usize = 72;
@@ -253,3 +289,41 @@ const LINE: usize = 72;
 const MOST_ADDRESSES: usize = 1_000;
 /// Octets.
 const LARGEST_HEADER: usize = 32 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_of_one_organization_may_align() {
+        let rows = [
+            ("me.test", "me.test", true),
+            ("ME.test.", "me.test", true),
+            ("a.me.test", "lists.me.test", true),
+            ("me.test", "lists.me.test", true),
+            ("you.test", "me.test", false),
+            ("me.test.evil.example", "me.test", false),
+            ("test", "me.test", false),
+            ("mé.test", "xn--m-bja.test", true),
+        ];
+        for (author, signer, want) in rows {
+            assert_eq!(may_align(author, signer), want, "{author} {signer}");
+        }
+    }
+
+    #[test]
+    fn every_author_of_every_field_counts() {
+        let rows: [(&str, Option<&[&str]>); 5] = [
+            ("Subject: x\r\n\r\n", Some(&[])),
+            ("From: a <a@one.test>, b@two.test\r\n\r\n", Some(&["one.test", "two.test"])),
+            ("From: a@one.test\r\nfrom : b@two.test\r\n\r\n", Some(&["one.test", "two.test"])),
+            ("From: nobody\r\n\r\n", None),
+            ("From: <<<\r\n\r\n", None),
+        ];
+        for (header, want) in rows {
+            let found = author_domains(header.as_bytes());
+            let found = found.as_ref().map(|all| all.iter().map(|its| &**its).collect::<Vec<_>>());
+            assert_eq!(found.as_deref(), want, "{header}");
+        }
+    }
+}

@@ -145,6 +145,12 @@ impl Outbound {
                 Ok(connection) => return Ok((connection, place)),
                 // A refusal of our introduction is meant; anything else, another server may do better.
                 Err(refused) if refused.is_final() => return Err(refused),
+                // The last resort knows nothing of the policy that these did not keep to.
+                Err(unsafe_there)
+                    if chosen_by == ChosenBy::Recipient && unsafe_there.is_of_tls() =>
+                {
+                    return Err(unsafe_there);
+                }
                 Err(other) => {
                     if place + 1 < next_hops.len() {
                         tracing::info!(server = %next_hop, reason = %other, "the next server is tried");
@@ -154,6 +160,14 @@ impl Outbound {
             }
         }
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
+    }
+
+    /// Whether a destination demands TLS of its own servers, so that no other may stand in for them.
+    pub async fn guards(&self, destination: &NextHop) -> bool {
+        match (&self.security.tls, destination) {
+            (Some(tls), NextHop::Host { name, .. }) => tls.guards(name).await,
+            _ => false,
+        }
     }
 
     /// Tells the gate which servers these are.

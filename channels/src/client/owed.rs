@@ -96,6 +96,11 @@ impl TlsPolicy {
         DestinationTls { facts, wish }
     }
 
+    /// Whether a domain demands TLS of its own hosts.
+    pub(super) async fn guards(&self, domain: &str) -> bool {
+        self.policies.guards(&self.rules, domain).await
+    }
+
     /// The requirement for one of its servers; or why it gets no mail.
     pub(super) async fn requirement(
         &self,

@@ -114,6 +114,11 @@ impl SiteTrouble {
         self.is_final() && self.reply().enhanced.is_some_and(is_none)
     }
 
+    /// Whether TLS is not as it has to be: 4.7.4 and 4.7.5 (RFC 3463 section 3.8).
+    pub fn is_of_tls(&self) -> bool {
+        matches!(self.reply().enhanced, Some(Enhanced(4, 7, 4 | 5)))
+    }
+
     /// Whether the peer refused for good.
     pub fn is_final(&self) -> bool {
         matches!(self.outcome, Outcome::Failed(_))

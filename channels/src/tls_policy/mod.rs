@@ -182,6 +182,17 @@ impl TlsPolicies {
         DestinationFacts { domain, sts, exchangers, is_by_mx }
     }
 
+    /// Whether mail for this domain may leave in no other way than its own hosts are owed: the operator
+    /// demands TLS of them, or their policy of MTA-STS does.
+    pub async fn guards(&self, rules: &ChannelRules, domain: &str) -> bool {
+        let destination = self.destination(rules, domain, true).await;
+        let level = rules.table.find(&destination.domain).and_then(|entry| entry.level);
+        match level {
+            Some(level) => !matches!(level, TlsLevel::No | TlsLevel::May),
+            None => destination.sts.policy.is_some_and(|its| its.mode == StsMode::Enforce),
+        }
+    }
+
     /// The requirement for one host of a destination; or why it is handed no mail.
     pub async fn requirement(
         &self,

@@ -82,7 +82,7 @@ section! {
         /// addresses in brackets and those of `mx: NoDns` are never refused.
         private_addresses: Option<bool> = None, Maybe(Flag), of(SmtpDelivering);
         /// A host that takes what no other server of the destination takes for now, or that are not
-        /// reached: `"host"` or `"[127.0.0.1]:2525"`.
+        /// reached: `"host"` or `"[127.0.0.1]:2525"`. Not for domains whose servers are owed TLS.
         lastresort: Option<String> = None, Maybe(NEXT_HOPS), of(Delivering);
 
         /// How recipients are divided into queue entries.
