@@ -180,6 +180,33 @@ fn mail_is_signed_for_its_author_where_we_know_that_it_is_one_of_ours() {
 }
 
 #[test]
+fn a_list_signs_what_a_stranger_wrote_only_in_a_name_that_is_not_ours() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = [DkimKey::ed25519(folder.path(), "relais.example", "s")];
+    let list =
+        "aliases: {\"crew\": [\"[ENVELOPE_FROM] bounce@relais.example\", \"bob@relais.example\"]}";
+    let instance = Instance::new(signing(&keys, "").section(list));
+    let _running = instance.start();
+    let rows = [
+        ("a@else.test", &["relais.example s"][..]),
+        ("ceo@relais.example", &[]),
+        ("ceo@sub.relais.example", &[]),
+        ("a@else.test, CEO <ceo@RELAIS.example>", &[]),
+        ("a@else.test\r\nFrom: ceo@relais.example", &[]),
+        ("nobody", &[]),
+    ];
+    for (n, (from, want)) in rows.into_iter().enumerate() {
+        let client = Dialogue::connect_from([127, 0, 0, 9], instance.settings.smtp);
+        let (mut client, _) = client.expect("a greeting");
+        client.ask("EHLO client.test").expect(250);
+        let subject = format!("row {n}");
+        let message = format!("From: {from}\r\nSubject: {subject}\r\n\r\nx\r\n");
+        client.message("x@evil.test", &["crew@relais.example"], message.as_bytes()).expect(250);
+        assert_eq!(signed_by(&wait_for(&instance, "bob", &subject)), want, "{from}");
+    }
+}
+
+#[test]
 fn notices_of_ours_and_mail_that_was_converted_are_signed_as_they_leave() {
     if !needs(&[NameServer::PROGRAM, DKIMPY]) {
         return;
