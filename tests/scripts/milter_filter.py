@@ -142,8 +142,9 @@ class Filter(Milter.Base):
         elif verb == "quarantine":
             self.quarantine(rest)
         elif verb == "progress":
-            for _ in range(int(rest)):
-                time.sleep(1)
+            count, _, seconds = rest.partition(" ")
+            for _ in range(int(count)):
+                time.sleep(float(seconds or 1))
                 self.progress()
         elif verb == "die":
             os._exit(1)

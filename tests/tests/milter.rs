@@ -447,8 +447,8 @@ fn a_filter_that_fails_amid_a_message_changes_nothing() {
         let more = format!("on_error: {on_error}, command_time: \"1s\", content_time: \"2s\"");
         let (instance, _running) = engine(&[("py", &filter, &more)]);
         let mut client = Dialogue::open(instance.settings.smtp);
-        // Progress is waited for, longer than the filter may be silent.
-        let orders = ordered(&["progress 3", "addheader X-Done yes"]);
+        // Progress is waited for, longer than the filter may be silent, and however often it is told.
+        let orders = ordered(&["progress 3", "progress 40 0.02", "addheader X-Done yes"]);
         client.message(SENDER, &[ALICE], &orders).expect(250);
         let orders = ordered(&["addheader X-Half done", "body half", "die"]);
         client.message(SENDER, &[ALICE], &orders).expect(code);

@@ -72,6 +72,9 @@ impl Outbound {
         probed: &mut ProbedDestination,
     ) -> Result<(), SiteTrouble> {
         let hop: NextHop = domain.parse().map_err(|_| SiteTrouble::deferred(NO_NAME))?;
+        if let (Some(policy), NextHop::Host { name, .. }) = (&self.security.tls, &hop) {
+            probed.entry = policy.rules.table.find(name).map(|its| its.pattern.clone());
+        }
         let by_smtp = self.dialect == Dialect::Smtp;
         let chosen_by = if by_smtp { ChosenBy::Recipient } else { ChosenBy::Configuration };
         let finder = self.finder()?;
@@ -84,8 +87,7 @@ impl Outbound {
         probed.by_mx = site.by_mx;
         probed.left_out =
             site.left_out.iter().map(|its| format!("{}: {}", its.who, its.why)).collect();
-        if let Some(policy) = &self.security.tls {
-            probed.entry = policy.rules.table.find(&site.name).map(|its| its.pattern.clone());
+        if self.security.tls.is_some() {
             probed.published = tls.facts.published_words();
         }
         for server in site.servers.iter().take(most) {

@@ -17,6 +17,9 @@ pub enum Breach {
     /// An answer that nobody knows, or not at this point.
     #[error("the filter answered '{}', which has no meaning here", .0.escape_ascii())]
     Unexpected(u8),
+    /// More words of that than any work takes.
+    #[error("the filter says without end that it is at work")]
+    Endless,
     /// An answer that nobody asked for.
     #[error("the filter said more than it was asked")]
     Unasked,

@@ -136,21 +136,25 @@ impl FilterLink {
             return Ok(decision);
         }
         self.flush(patience).await?;
-        let mut waits = 1;
-        let mut deadline = Instant::now() + patience;
+        let end = Instant::now() + patience * MOST_WAITS;
+        let mut words = 0;
         loop {
-            match self.hear(deadline, patience).await? {
+            let next = Instant::now() + patience;
+            let limit = if next < end { (next, patience) } else { (end, patience * MOST_WAITS) };
+            match self.hear(limit).await? {
                 Heard::Decided(decision) if self.frames.is_empty() => return Ok(decision),
                 Heard::Decided(_) => return Err(FilterError::from(Breach::Unasked).into()),
-                Heard::Progress if waits < MOST_WAITS => waits += 1,
-                Heard::Progress => return Err(FilterError::TimedOut(patience * waits).into()),
+                Heard::Progress if words < MOST_WORDS => words += 1,
+                Heard::Progress => return Err(FilterError::from(Breach::Endless).into()),
                 heard => changed(heard).await?,
             }
-            deadline = Instant::now() + patience;
         }
     }
 
-    async fn hear(&mut self, deadline: Instant, patience: Duration) -> Result<Heard, FilterError> {
+    async fn hear(
+        &mut self,
+        (deadline, patience): (Instant, Duration),
+    ) -> Result<Heard, FilterError> {
         loop {
             if let Some((command, data)) = self.frames.take().map_err(Breach::from)? {
                 return Ok(self.talk.hear(command, data)?);
@@ -209,8 +213,11 @@ async fn limited(
     timeout(patience, connect).await.unwrap_or(Err(FilterError::TimedOut(patience)))
 }
 
-/// How often a filter may say that it is at work before that counts for no answer.
+/// Times that a filter has for one answer: each word of it that it is at work, and each change, begins
+/// its time anew.
 const MOST_WAITS: u32 = 12;
+/// Words that it is at work, for one answer.
+const MOST_WORDS: u32 = 100_000;
 /// Octets that need no answer and are written all the same.
 const FLUSH_AT: usize = 64 << 10;
 /// How long a filter may take to hear that it is no longer needed.

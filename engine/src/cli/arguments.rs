@@ -12,7 +12,8 @@ use crate::{
     api::{AddressPattern, MAX_REASON, NamePattern, QueueFilter},
 };
 
-/// A mail routing engine: SMTP in, rewrite rules and directory, a durable queue, LMTP out, mailboxes.
+/// A mail routing engine: SMTP and LMTP in and out, rewrite rules and directory, a durable queue,
+/// mailboxes.
 ///
 /// Without a command it runs the engine. Without --config it reads ./relais.ron, else /etc/relais/relais.ron, else the default that is built in.
 #[derive(Debug, Parser)]

@@ -42,7 +42,9 @@ pub(super) fn reload(
     let what = if order.dry_run { "would change" } else { "changed" };
     say(&format!("{file}: {} {settings} {what}", changed.len()), out)?;
     if !warnings.is_empty() {
-        say(&format!("{} warnings: `relais check` shows them", warnings.len()), out)?;
+        let warnings = warnings.len();
+        let noun = if warnings == 1 { "warning" } else { "warnings" };
+        say(&format!("{warnings} {noun}: `relais check` shows them"), out)?;
     }
     if rerouted > 0 {
         say(&format!("{rerouted} entries were routed again"), out)?;
