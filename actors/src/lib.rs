@@ -23,11 +23,12 @@
 //! | [`front`] | how connections come in, and what stands behind their sessions | accounts, actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, store, timestamp |
 //! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
 //! | [`delivery`] | carries it out: pools, jobs, couriers | accounts, actor, autoreply, `channel_table`, directory, events, ids, `in_hand`, metrics, queue, rerouting, router, store, timestamp |
-//! | [`tls_reporter`] | writes down and sends how TLS with others went | `channel_table`, events, metrics, router, timestamp |
-//! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, router, seldom, timestamp |
+//! | [`tls_reporter`] | writes down and sends how TLS with others went | `channel_table`, events, metrics, `own_mail`, router, timestamp |
+//! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, `own_mail`, router, seldom, timestamp |
 //! | [`lint`] | what is wrong with a directory or with aliases | directory, router |
-//! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, queue, router, timestamp |
+//! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, `own_mail`, queue, router, timestamp |
 //! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, timestamp |
+//! | [`own_mail`] | what notices, automatic replies and reports have in common | `channel_table`, router, timestamp |
 //! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, router, timestamp |
 //! | [`forms`] | the forms in which one message is stored | directory, router |
 //! | [`events`] | what happens, as a log line and a number at once | metrics, timestamp |
@@ -75,6 +76,7 @@ pub mod job_controller;
 pub mod lint;
 pub mod metrics;
 pub mod notary;
+pub mod own_mail;
 pub mod queue;
 pub mod readiness;
 pub mod rerouting;

@@ -18,10 +18,10 @@ use relais_channels::{
     dsn::header_block,
     mail::{
         Address, Attempt, Content, Enhanced, Envelope, MessageIds, Outcome, Priority, Recipient,
-        Reply, TlsWish,
+        Reply,
     },
 };
-use relais_config::{channel::Program, grammar::folded};
+use relais_config::grammar::folded;
 use relais_spool::{NewContent, Spool, SpoolError, open_recipients};
 use tracing::{info, warn};
 
@@ -33,7 +33,8 @@ use crate::{
     directory::{AutoreplyTexts, Domain, Entry, Lookup, LookupError, Request, evaluate},
     events::{MessageAccepted, Printable},
     metrics::{AutoreplyResult, Metrics},
-    router::{HeaderPassword, PostProof, Poster, Question, Route, RouterHandle, grouped},
+    own_mail::{self, way_to},
+    router::{RouterHandle, grouped},
     timestamp::now_ms,
 };
 
@@ -146,7 +147,7 @@ impl<L: Lookup> Responder<L> {
         }
         let is_internal = own.is_of_domain(&envelope.sender, &away.domain.name);
         let Some(text) = away.texts.text(is_internal) else { return Ok(AutoreplyResult::NoText) };
-        let routes = match self.way_to(&envelope.sender).await {
+        let routes = match way_to(&self.router, &self.channels, &envelope.sender).await {
             Ok(routes) => routes,
             Err(reply) if reply.is_permanent() => return Ok(AutoreplyResult::NoWay),
             Err(reply) => return Err(PutOff::Route(reply)),
@@ -183,8 +184,11 @@ impl<L: Lookup> Responder<L> {
         .compose();
         let smtputf8 = !(envelope.sender.is_ascii() && from.is_none_or(str::is_ascii));
         let smtputf8 = smtputf8 || from.is_none() && !recipient.member().is_ascii();
-        let reply = self.envelope_to(&envelope.sender, &routes);
-        let reply = Envelope { id, eight_bit, smtputf8, ..reply };
+        let to = Recipient::new("", envelope.sender.as_str());
+        let entries = grouped(&self.channels, [(&to, &routes[..])].into_iter());
+        let priority = Priority::Nonurgent;
+        let reply = own_mail::envelope(id, &self.channels, entries);
+        let reply = Envelope { eight_bit, smtputf8, priority, ..reply };
         if let Err(error) = self.append(reply, content.into()).await {
             self.answered.give_back(user);
             self.answered.forget(pair).await;
@@ -227,55 +231,6 @@ impl<L: Lookup> Responder<L> {
             }
         }
         Ok(None)
-    }
-
-    async fn way_to(&self, sender: &str) -> Result<Arc<[Route]>, Reply> {
-        let malformed = |_| Reply::new(550, Enhanced(5, 1, 3), "malformed address");
-        let address = Address::parse(sender).map_err(malformed)?;
-        let question = Question {
-            address: &address,
-            sender: "",
-            source_channel: self.source_channel(),
-            may_relay: true,
-            header: false,
-            released: false,
-            submission: None,
-            // A reply to a list is asked about as any other mail.
-            poster: Poster::Queued,
-            earlier: None,
-            // It has none.
-            proof: PostProof { login: "", password: HeaderPassword::Absent },
-        };
-        self.router.resolve(&question).await
-    }
-
-    /// Replies come in by it, as notices do.
-    fn source_channel(&self) -> &str {
-        let process = self.channels.iter().find(|(_, c)| c.program == Program::Process);
-        process.map_or("process", |(_, channel)| &channel.name)
-    }
-
-    /// From nobody, so that nobody is told when it does not arrive.
-    fn envelope_to(&self, sender: &str, routes: &[Route]) -> Envelope {
-        let to = Recipient::new("", sender);
-        Envelope {
-            id: self.ids.next(),
-            received: now_ms(),
-            sender: String::new(),
-            source_channel: self.source_channel().into(),
-            client: "".into(),
-            eight_bit: false,
-            smtputf8: false,
-            priority: Priority::Nonurgent,
-            envelope_id: None,
-            returned: None,
-            held: None,
-            rerouted: None,
-            tls: TlsWish::Usual,
-            login: None,
-            size: 0,
-            entries: grouped(&self.channels, [(&to, routes)].into_iter()),
-        }
     }
 
     async fn append(&self, envelope: Envelope, content: Bytes) -> Result<(), SpoolError> {

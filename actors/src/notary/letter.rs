@@ -6,8 +6,7 @@ use bytes::Bytes;
 use relais_channels::{
     dsn::{Kind, Notice, Omission, RecipientReport, Report, Returned, header_block, languages_of},
     mail::{
-        Address, Content, Enhanced, Entry, Envelope, MessageId, Priority, Recipient, Reply, Return,
-        TlsWish,
+        Address, Content, Enhanced, Entry, Envelope, MessageId, Recipient, Reply, Return, TlsWish,
     },
 };
 use relais_config::{
@@ -23,8 +22,9 @@ use crate::{
     channel_table::Channels,
     events::{MessageAccepted, Printable, RecipientsReturned},
     metrics::NoticeResult,
+    own_mail::{self, MALFORMED, question_of, source_channel},
     queue::{Case, Told},
-    router::{Poster, Question, Route, grouped},
+    router::{Poster, Route, grouped},
     timestamp::now_ms,
 };
 
@@ -292,7 +292,7 @@ impl NotaryParts {
         let body: Bytes = notice.content.into();
         let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
         if !entries.is_empty() {
-            let envelope = envelope_of(id, source_channel(&self.channels), wants, entries);
+            let envelope = envelope_of(id, &self.channels, wants, entries);
             self.append(envelope, body.clone(), "a notice to the sender").await?;
             self.metrics.notices.count(NoticeResult::Written);
         }
@@ -322,7 +322,7 @@ impl NotaryParts {
     /// Where somebody lives; or why nobody will ever know.
     async fn way_to(&self, address: &str) -> Result<Result<Arc<[Route]>, Reply>, TellError> {
         let Ok(parsed) = Address::parse(address) else {
-            return Ok(Err(Reply::new(550, Enhanced(5, 1, 3), "malformed address")));
+            return Ok(Err(MALFORMED));
         };
         let mut question = question_of(&self.channels, &parsed);
         if address.eq_ignore_ascii_case(&self.postmaster) {
@@ -350,7 +350,7 @@ impl NotaryParts {
             host: channel.map_or("process", |its| &its.tag).to_ascii_lowercase().into(),
             recipients,
         };
-        let envelope = envelope_of(id, source_channel(&self.channels), wants, vec![entry]);
+        let envelope = envelope_of(id, &self.channels, wants, vec![entry]);
         Envelope { held: Some(reason), ..envelope }
     }
 
@@ -419,19 +419,6 @@ pub fn audience_of_return<'a>(
     }
 }
 
-/// The question to the router about the reader of a notice. Anybody may name a list as the sender, so
-/// a list is asked as by any other mail from nobody: only the postmaster's takes notices in any case.
-pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question<'a> {
-    let poster = Poster::Queued;
-    Question { poster, ..Question::of_nobody(address, source_channel(channels)) }
-}
-
-/// The channel that notices come in by: `process`, as in the original, when there is one.
-fn source_channel(channels: &Channels) -> &str {
-    let process = channels.iter().find(|(_, c)| c.program == Program::Process);
-    process.map_or("process", |(_, channel)| &channel.name)
-}
-
 /// Whether the channel wants the postmaster to have this; `nobody`: the message has no sender.
 fn goes_to_postmaster(channel: &Channel, kind: Kind, nobody: bool) -> bool {
     let which = match kind {
@@ -455,31 +442,14 @@ struct Wants {
     tls: TlsWish,
 }
 
-/// From nobody, so that no notice is ever sent of it.
+/// The envelope of a notice.
 fn envelope_of(
     id: MessageId,
-    source_channel: &str,
+    channels: &Channels,
     Wants { eight_bit, smtputf8, tls }: Wants,
     entries: Vec<Entry>,
 ) -> Envelope {
-    Envelope {
-        id,
-        received: now_ms(),
-        sender: String::new(),
-        source_channel: source_channel.into(),
-        client: "".into(),
-        eight_bit,
-        smtputf8,
-        priority: Priority::Normal,
-        envelope_id: None,
-        returned: None,
-        held: None,
-        rerouted: None,
-        tls,
-        login: None,
-        size: 0,
-        entries,
-    }
+    Envelope { eight_bit, smtputf8, tls, ..own_mail::envelope(id, channels, entries) }
 }
 
 /// The readers of notices about these cases: the sender, the owners of lists, or both. A message

@@ -30,7 +30,7 @@ use relais_spool::Place;
 use tracing::warn;
 
 pub use self::{
-    letter::{Audience, audience_of_return, has_nowhere_to_go, question_of},
+    letter::{Audience, audience_of_return, has_nowhere_to_go},
     parts::NotaryParts,
 };
 use self::{progress::Progress, rounds::ForRounds};

@@ -1,17 +1,13 @@
 //! Reports of TLS results (RFC 8460): what was counted is written down every few seconds, and behind each day of
 //! UTC its reports go to those who want them, as mail from nobody.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use relais_channels::{
     dns::Dns,
-    mail::{Address, Enhanced, Envelope, MessageIds, Priority, Recipient, Reply, TlsWish},
+    mail::{Enhanced, Envelope, MessageIds, Priority, Recipient, Reply, TlsWish},
     tls_policy::{ReportMail, ReportReaders, Reporter, TlsReport, TlsReports},
 };
-use relais_config::channel::Program;
 use relais_spool::{NewContent, Spool};
 use tracing::{info, warn};
 
@@ -19,7 +15,8 @@ use crate::{
     channel_table::Channels,
     events::MessageAccepted,
     metrics::Metrics,
-    router::{HeaderPassword, PostProof, Poster, Question, Route, RouterHandle, grouped},
+    own_mail::{self, way_to},
+    router::{Route, RouterHandle, grouped},
     timestamp::now_ms,
 };
 
@@ -67,7 +64,7 @@ impl TlsReporter {
                 contact: &its.contact,
                 host: &its.host,
             };
-            its.reports.settle(reporter, now())
+            its.reports.settle(reporter, now_ms() / 1_000)
         });
         let reports = match settled.await {
             Ok(Ok(reports)) => reports,
@@ -93,7 +90,7 @@ impl TlsReporter {
         }
         let mut routes: Vec<(Recipient, Arc<[Route]>)> = Vec::new();
         for address in &readers.mail {
-            match self.way_to(address).await {
+            match way_to(&self.router, &self.channels, address).await {
                 Ok(ways) => routes.push((Recipient::new("", address.as_str()), ways)),
                 Err(reply) => info!(domain, address, %reply, "a report of TLS has nowhere to go"),
             }
@@ -107,29 +104,15 @@ impl TlsReporter {
             from: sender,
             to: &readers.mail,
             id: &id.to_string(),
-            now: now(),
+            now: now_ms() / 1_000,
             report,
         }
         .compose();
-        let envelope = Envelope {
-            id,
-            received: now_ms(),
-            sender: String::new(),
-            source_channel: self.source_channel().into(),
-            client: "".into(),
-            eight_bit: false,
-            smtputf8: false,
-            // A destination whose TLS fails is to hear of that (RFC 8460 section 3).
-            tls: TlsWish::NotRequired,
-            priority: Priority::Nonurgent,
-            envelope_id: None,
-            returned: None,
-            held: None,
-            rerouted: None,
-            login: None,
-            size: 0,
-            entries: grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..]))),
-        };
+        let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
+        // A destination whose TLS fails is to hear of that (RFC 8460 section 3).
+        let (tls, priority) = (TlsWish::NotRequired, Priority::Nonurgent);
+        let envelope = own_mail::envelope(id, &self.channels, entries);
+        let envelope = Envelope { tls, priority, ..envelope };
         let mut envelope = Arc::new(envelope);
         match self.spool.append(&mut envelope, NewContent::Whole(content.into())).await {
             Ok(_) => {
@@ -140,35 +123,6 @@ impl TlsReporter {
             Err(error) => warn!(domain, %error, "a report of TLS cannot be sent"),
         }
     }
-
-    async fn way_to(&self, address: &str) -> Result<Arc<[Route]>, Reply> {
-        let malformed = |_| Reply::new(550, Enhanced(5, 1, 3), "malformed address");
-        let address = Address::parse(address).map_err(malformed)?;
-        let question = Question {
-            address: &address,
-            sender: "",
-            source_channel: self.source_channel(),
-            may_relay: true,
-            header: false,
-            released: false,
-            submission: None,
-            poster: Poster::Queued,
-            earlier: None,
-            proof: PostProof { login: "", password: HeaderPassword::Absent },
-        };
-        self.router.resolve(&question).await
-    }
-
-    /// Reports come in by it, as notices do.
-    fn source_channel(&self) -> &str {
-        let process = self.channels.iter().find(|(_, its)| its.program == Program::Process);
-        process.map_or("process", |(_, channel)| &channel.name)
-    }
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 const EACH: Duration = Duration::from_secs(10);

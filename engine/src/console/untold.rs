@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use relais_actors::notary::{Audience, audience_of_return, question_of};
+use relais_actors::{
+    notary::{Audience, audience_of_return},
+    own_mail::question_of,
+};
 use relais_channels::mail::{Address, Envelope};
 use relais_spool::{ScannedEntry, open_recipients};
 
