@@ -214,7 +214,7 @@ pub fn notices(channel: &Channel, priority: Priority) -> &[Duration] {
 /// Where a channel connects for the destination `host`, its last resort behind all others; `None` when
 /// the name is no host.
 pub fn next_hops(channel: &Channel, host: &str) -> Option<NextHops> {
-    let text = if channel.multigate { host } else { channel.daemon.as_deref().unwrap_or(host) };
+    let text = channel.fixed_hosts().unwrap_or(host);
     let hops: NextHops = text.parse().ok()?;
     let last = channel.lastresort.as_deref().and_then(|text| text.parse().ok());
     Some(match last {
@@ -236,8 +236,11 @@ pub fn chosen_by<'a>(
     };
     let is_at_host =
         |address: &str| address.rsplit_once('@').is_some_and(|(_, domain)| is_host(domain));
-    let follows = channel.multigate || channel.daemon.is_none();
-    if follows && addresses.all(is_at_host) { ChosenBy::Recipient } else { ChosenBy::Configuration }
+    if channel.fixed_hosts().is_none() && addresses.all(is_at_host) {
+        ChosenBy::Recipient
+    } else {
+        ChosenBy::Configuration
+    }
 }
 
 impl From<Vec<Channel>> for Channels {

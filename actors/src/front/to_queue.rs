@@ -355,14 +355,24 @@ impl SmtpIntake {
         }
     }
 
+    /// Puts into a message that is held in memory what it lacks; `head`: octets of ours in front of it.
+    async fn complete_in_memory(
+        &mut self,
+        head: &mut usize,
+        octets: &mut Vec<u8>,
+    ) -> Result<(), Reply> {
+        self.check_origin(head, octets).await?;
+        self.close_header(*head, octets);
+        self.complete_header(*head, octets)?;
+        self.transaction.size = octets.len() as u64;
+        Ok(())
+    }
+
     /// The forms of a message that is complete.
     async fn complete_forms(&mut self) -> Result<Vec<CompleteForm>, Reply> {
         match std::mem::take(&mut self.transaction.gathered) {
             Gathered::Memory { mut head, mut octets } => {
-                self.check_origin(&mut head, &mut octets).await?;
-                self.close_header(head, &mut octets);
-                self.complete_header(head, &mut octets)?;
-                self.transaction.size = octets.len() as u64;
+                self.complete_in_memory(&mut head, &mut octets).await?;
                 self.transaction.glance = HeaderScan::at(&octets[head..], &self.side.host);
                 let mut begun = self.begin_forms(head, octets).await?;
                 if let Some(forms) = &mut self.transaction.forms {

@@ -784,7 +784,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             let local = address.unquoted_local();
             return Ok(spelled(local.rsplit_once('%').map_or("", |(_, label)| label)));
         }
-        if let (false, Some(daemon)) = (channel.multigate, &channel.daemon) {
+        if let Some(daemon) = channel.fixed_hosts() {
             return Ok(spelled(daemon));
         }
         let host = |address: &Address| {

@@ -168,11 +168,8 @@ impl TlsPolicies {
     ) -> DestinationFacts {
         let domain = domain.trim_end_matches('.').to_ascii_lowercase();
         let entry = rules.table.find(&domain);
-        let wants_sts = is_by_mx && rules.wants_sts(entry) && sts::is_host(&domain);
-        let sts = match &self.sts {
-            Some(cache) if wants_sts => cache.find(&domain, now()).await,
-            _ => StsFound::default(),
-        };
+        let sts =
+            if is_by_mx { self.sts(rules, entry, &domain).await } else { StsFound::default() };
         let exchangers = match self.secure.get(&rules.nameservers) {
             Some(secure) if is_by_mx && rules.wants_dane(entry) => {
                 Some(secure.exchangers(&domain).await.map_err(|error| error.to_string()))
@@ -182,15 +179,31 @@ impl TlsPolicies {
         DestinationFacts { domain, sts, exchangers, is_by_mx }
     }
 
+    /// The policy of MTA-STS of a domain, where it counts.
+    async fn sts(
+        &self,
+        rules: &ChannelRules,
+        entry: Option<&TableEntry>,
+        domain: &str,
+    ) -> StsFound {
+        match &self.sts {
+            Some(cache) if rules.wants_sts(entry) && sts::is_host(domain) => {
+                cache.find(domain, now()).await
+            }
+            _ => StsFound::default(),
+        }
+    }
+
     /// Whether mail for this domain may leave in no other way than its own hosts are owed: the operator
     /// demands TLS of them, or their policy of MTA-STS does.
     pub async fn guards(&self, rules: &ChannelRules, domain: &str) -> bool {
-        let destination = self.destination(rules, domain, true).await;
-        let level = rules.table.find(&destination.domain).and_then(|entry| entry.level);
-        match level {
-            Some(level) => !matches!(level, TlsLevel::No | TlsLevel::May),
-            None => destination.sts.policy.is_some_and(|its| its.mode == StsMode::Enforce),
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+        let entry = rules.table.find(&domain);
+        if let Some(level) = entry.and_then(|entry| entry.level) {
+            return !matches!(level, TlsLevel::No | TlsLevel::May);
         }
+        let sts = self.sts(rules, entry, &domain).await;
+        sts.policy.is_some_and(|its| its.mode == StsMode::Enforce)
     }
 
     /// The requirement for one host of a destination; or why it is handed no mail.

@@ -501,6 +501,11 @@ impl Channel {
         self.port.unwrap_or(usual)
     }
 
+    /// The next hops of all its mail, whatever its domain: `daemon`, unless `multigate` stands above it.
+    pub fn fixed_hosts(&self) -> Option<&str> {
+        self.daemon.as_deref().filter(|_| !self.multigate)
+    }
+
     /// Recipients of one transaction at most.
     pub fn most_recipients(&self) -> usize {
         let usual = if self.program == Program::Smtp { 100 } else { 1_000 };

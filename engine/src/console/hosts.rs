@@ -98,8 +98,8 @@ pub(super) async fn resume(
 /// not stop it.
 fn fixed_hosts(parts: &Parts, channel: Option<&str>, host: &str) -> Vec<FixedHost> {
     let fixed = |channel: &Channel| {
-        let daemon = channel.daemon.as_deref().filter(|_| !channel.multigate)?;
-        let (channel, host) = (channel.name.clone(), daemon.to_owned());
+        let host = channel.fixed_hosts()?.to_owned();
+        let channel = channel.name.clone();
         Some(FixedHost { channel, host })
     };
     let all = parts.channels.by_number().filter_map(|(_, its)| fixed(its));

@@ -199,11 +199,11 @@ impl Reloader {
         // Each of them is looked at: a new key comes with a new certificate.
         let changed = changed(&mut self.watched.certificates);
         if !changed.is_empty() {
-            self.look_into_certificates(&changed).await;
+            self.look_into("certificates", &changed, Floors::adopt_certificates).await;
         }
         let changed = self::changed(&mut self.watched.signing_keys);
         if !changed.is_empty() {
-            self.look_into_signing_keys(&changed).await;
+            self.look_into("keys that sign", &changed, Floors::adopt_signing_keys).await;
         }
         let changed = self::changed(&mut self.watched.tables);
         if !changed.is_empty() {
@@ -246,27 +246,23 @@ impl Reloader {
         }
     }
 
-    async fn look_into_signing_keys(&self, files: &str) {
+    /// Takes up files that have changed, of `what`, in the plural.
+    async fn look_into<E>(
+        &self,
+        what: &str,
+        files: &str,
+        adopt: impl FnOnce(&Floors) -> Result<(), E> + Send + 'static,
+    ) where
+        E: std::fmt::Display + Send + 'static,
+    {
         let floors = self.floors.clone();
-        match spawn_blocking(move || floors.adopt_signing_keys()).await {
-            Ok(Ok(())) => info!(files, "keys that sign have changed and are in force"),
+        match spawn_blocking(move || adopt(&floors)).await {
+            Ok(Ok(())) => info!(files, "{what} have changed and are in force"),
             Ok(Err(error)) => warn!(
                 files, %error,
-                "keys that sign have changed and cannot be used: those before are in force"
+                "{what} have changed and cannot be used: those before are in force"
             ),
-            Err(panicked) => warn!(files, %panicked, "keys that sign cannot be read"),
-        }
-    }
-
-    async fn look_into_certificates(&self, files: &str) {
-        let floors = self.floors.clone();
-        match spawn_blocking(move || floors.adopt_certificates()).await {
-            Ok(Ok(())) => info!(files, "certificates have changed and are in force"),
-            Ok(Err(error)) => warn!(
-                files, %error,
-                "certificates have changed and cannot be used: those before are in force"
-            ),
-            Err(panicked) => warn!(files, %panicked, "certificates cannot be read"),
+            Err(panicked) => warn!(files, %panicked, "{what} cannot be read"),
         }
     }
 }

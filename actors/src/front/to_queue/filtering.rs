@@ -213,10 +213,7 @@ impl SmtpIntake {
         match std::mem::take(&mut self.transaction.gathered) {
             Gathered::Memory { mut head, mut octets } => {
                 // Filters see what the checks of origin found out.
-                self.check_origin(&mut head, &mut octets).await?;
-                self.close_header(head, &mut octets);
-                self.complete_header(head, &mut octets)?;
-                self.transaction.size = octets.len() as u64;
+                self.complete_in_memory(&mut head, &mut octets).await?;
                 // Without a blank line all of it is header.
                 let header = self.transaction.header.map_or(octets.len(), |its| head + its);
                 let body = octets.split_off(header);

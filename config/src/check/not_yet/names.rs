@@ -25,7 +25,7 @@ fn asks_nobody(channel: &Channel) -> Option<&'static str> {
 }
 
 fn refuses_none(channel: &Channel) -> Option<&'static str> {
-    let is_named = channel.daemon.is_some() && !channel.multigate;
+    let is_named = channel.fixed_hosts().is_some();
     let named = "daemon says where to connect to, which is never refused";
     asks_nobody(channel).or(is_named.then_some(named))
 }

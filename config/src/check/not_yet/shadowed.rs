@@ -99,7 +99,7 @@ const SHADOWS: &[Shadow] = &[
     },
     Shadow {
         field: "connectcanonical",
-        by: |channel| !channel.multigate && channel.daemon.is_some() && channel.connectcanonical,
+        by: |channel| channel.fixed_hosts().is_some() && channel.connectcanonical,
         message: "daemon says where to connect to, whatever the address: connectcanonical is not used",
     },
     Shadow {
