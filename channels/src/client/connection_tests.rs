@@ -13,7 +13,7 @@ use relais_config::channel::Downgrade;
 use super::*;
 use crate::{
     client::{Outbound, OutgoingRcpt},
-    mail::{Attempt, Notify, OriginalRecipient, Return},
+    mail::{Attempt, Notify, OriginalRecipient, Outcome, Return},
 };
 
 /// Lines of the server; `""` closes the connection, `-` says nothing at all.

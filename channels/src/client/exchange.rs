@@ -5,112 +5,22 @@
 //! the conversation breaks off at any point; behind the dot goes nothing but the commands of the
 //! next message, and only if the server pipelines.
 
-use std::{io::Write, sync::Arc};
+use std::sync::Arc;
 
-use relais_config::grammar::is_nameable;
 use smallvec::SmallVec;
 
 use super::{
+    before::{Before, Moment, refuses},
+    commands::{Commands, is_sendable},
     lacking,
     offer::Offer,
+    outgoing::Outgoing,
     policy::{Lost, Stage},
     rendition::Converted,
 };
-use crate::authenticity::SignAs;
 use crate::mail::{
-    Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, RecipientSet, Reply, Return,
-    STRESSED, SiteTrouble, TlsWish, XQuota, unitext, xtext::Xtext,
+    Attempt, Enhanced, Outcome, Peer, RecipientSet, Reply, STRESSED, SiteTrouble, TlsWish,
 };
-
-/// A message to be handed over.
-#[derive(Clone, Copy, Debug)]
-pub struct Outgoing<'a> {
-    /// Without angle brackets; empty for the null sender.
-    pub sender: &'a str,
-    /// In the order in which the outcomes are wanted; at least one.
-    pub recipients: &'a [OutgoingRcpt<'a>],
-    /// Octets of content.
-    pub size: u64,
-    /// The content holds octets above 127. The message that is handed over is looked at; of the one
-    /// that follows it this is believed.
-    pub eight_bit: bool,
-    /// The message came with SMTPUTF8: its header may be beyond ASCII.
-    pub smtputf8: bool,
-    /// The message's demand on TLS.
-    pub tls: TlsWish,
-    /// ENVID, decoded. This and the next are sent where DSN is offered.
-    pub envelope_id: Option<&'a str>,
-    /// RET.
-    pub returned: Option<Return>,
-    /// It is signed so.
-    pub signing: Option<&'a SignAs>,
-}
-
-/// One recipient, and what the server is told about it.
-#[derive(Clone, Copy, Debug)]
-pub struct OutgoingRcpt<'a> {
-    /// Without angle brackets.
-    pub address: &'a str,
-    /// The address as it came to us; where DSN is offered and the sender gave no ORCPT, this is
-    /// sent as one (RFC 3461 section 5.2.1). Empty: not known.
-    pub original: &'a str,
-    /// ORCPT; sent where DSN is offered.
-    pub original_recipient: Option<&'a OriginalRecipient>,
-    /// NOTIFY; sent where DSN is offered, unless nothing was said.
-    pub notify: Notify,
-    /// The directory's idea of the quota, when it is known.
-    pub quota: Option<XQuota>,
-    /// XDFLG; not sent when 0.
-    pub flags: u32,
-}
-
-impl<'a> Outgoing<'a> {
-    /// One about which nothing else is said.
-    pub const fn new(sender: &'a str, recipients: &'a [OutgoingRcpt<'a>], size: u64) -> Self {
-        Self {
-            sender,
-            recipients,
-            size,
-            eight_bit: false,
-            smtputf8: false,
-            tls: TlsWish::Usual,
-            envelope_id: None,
-            returned: None,
-            signing: None,
-        }
-    }
-}
-
-impl Outgoing<'_> {
-    /// Octets of content, signatures included, as they may be (RFC 1870 section 5).
-    fn size_sent(&self) -> u64 {
-        self.size + self.signing.map_or(0, SignAs::room)
-    }
-
-    /// Whether the message wants SMTPUTF8 where a server offers it.
-    pub(super) fn wants_smtputf8(&self) -> bool {
-        self.smtputf8 || !self.is_ascii()
-    }
-
-    /// Whether a server takes its addresses that knows nothing beyond ASCII.
-    pub(super) fn is_ascii(&self) -> bool {
-        self.sender.is_ascii() && self.recipients.iter().all(|to| to.address.is_ascii())
-    }
-}
-
-impl<'a> OutgoingRcpt<'a> {
-    /// One about which nothing else is said.
-    pub const fn new(address: &'a str) -> Self {
-        Self {
-            address,
-            original: "",
-            original_recipient: None,
-            notify: Notify::Unsaid,
-            quota: None,
-            flags: 0,
-        }
-    }
-}
 
 /// The driver's next step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -167,17 +77,6 @@ pub struct Transacted {
     pub stressed: bool,
 }
 
-/// The use of the connection before this message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Before {
-    /// Nothing.
-    New,
-    /// It served other messages.
-    Kept,
-    /// It served another, and the commands of this one were sent behind its content.
-    Announced,
-}
-
 impl<'a> Exchange<'a> {
     /// `reset`: RSET has to come first.
     pub(crate) fn new(
@@ -213,7 +112,7 @@ impl<'a> Exchange<'a> {
             self.settle_all(&lacking::requiretls());
             return Next::Done;
         }
-        if let Some(limit) = self.size_limit().filter(|limit| size > *limit) {
+        if let Some(limit) = self.offer.size_limit().filter(|limit| size > *limit) {
             self.settle_all(&lacking::room(size, limit));
         } else if !is_sendable(sender) {
             self.settle_all(&failed(Enhanced(5, 1, 7), "sender is not printable".to_owned()));
@@ -229,21 +128,21 @@ impl<'a> Exchange<'a> {
     /// surely fit the way there while nobody reads the replies; else one.
     pub(crate) fn commands(&mut self, out: &mut Vec<u8>) {
         if !self.offer.pipelining {
-            return self.command(self.stage, out);
+            return self.write(self.stage, out);
         }
         if self.stage == Stage::Reset {
-            self.command(Stage::Reset, out);
+            self.write(Stage::Reset, out);
         }
         if matches!(self.stage, Stage::Reset | Stage::Mail) {
-            self.command(Stage::Mail, out);
+            self.write(Stage::Mail, out);
         }
         let (start, recipients) = (out.len(), self.outcomes.len());
         while self.sent < recipients && out.len() - start < WINDOW {
-            self.command(Stage::Rcpt(self.sent), out);
+            self.write(Stage::Rcpt(self.sent), out);
             self.sent += 1;
         }
         if self.sent == recipients && out.len() - start < WINDOW {
-            self.command(Stage::Data, out);
+            self.write(Stage::Data, out);
             self.sent += 1;
         }
     }
@@ -285,7 +184,13 @@ impl<'a> Exchange<'a> {
 
     /// A reply came.
     pub(crate) fn take(&mut self, reply: Reply) -> Next {
-        if !self.is_credible(&reply) {
+        let moment = Moment {
+            stage: self.stage,
+            pipelining: self.offer.pipelining,
+            outcomes: &self.outcomes,
+            has_accepted: !self.accepted.is_empty(),
+        };
+        if !self.before.believes(moment, &reply) {
             return Next::Stale;
         }
         if reply.code == 421 && !matches!(self.stage, Stage::Status(_)) {
@@ -349,7 +254,7 @@ impl<'a> Exchange<'a> {
         let timed_out = matches!(lost, Lost::TimedOut);
         let stale = match self.before {
             Before::New => false,
-            Before::Kept => self.is_before_content() && (!timed_out || self.refuses()),
+            Before::Kept => self.is_before_content() && (!timed_out || refuses(&self.outcomes)),
             Before::Announced => self.is_before_content(),
         };
         if stale {
@@ -402,7 +307,7 @@ impl<'a> Exchange<'a> {
     /// More came than was asked for. Whether that makes the kept connection stale: somebody seems to
     /// be refused, and nothing of the content was sent.
     pub(crate) fn doubts_surplus(&self) -> bool {
-        self.before != Before::New && self.is_before_content() && self.refuses()
+        self.before != Before::New && self.is_before_content() && refuses(&self.outcomes)
     }
 
     /// The stage whose reply is due.
@@ -437,64 +342,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn command(&self, stage: Stage, out: &mut Vec<u8>) {
-        match stage {
-            Stage::Reset => out.extend_from_slice(b"RSET\r\n"),
-            Stage::Mail => self.mail_from(out),
-            Stage::Rcpt(i) => self.rcpt_to(&self.delivery.recipients[i], out),
-            _ => out.extend_from_slice(b"DATA\r\n"),
-        }
-    }
-
-    fn mail_from(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"MAIL FROM:<");
-        out.extend_from_slice(self.delivery.sender.as_bytes());
-        out.push(b'>');
-        if self.offer.private || self.offer.size.is_some() {
-            // Our store takes it for an upper bound: room for a line end that may be missing.
-            let size = self.delivery.size_sent() + 2;
-            let size = self.size_limit().map_or(size, |limit| size.min(limit));
-            push(out, format_args!(" SIZE={size}"));
-        }
-        if self.delivery.eight_bit && self.offer.eight_bit {
-            out.extend_from_slice(b" BODY=8BITMIME");
-        }
-        if self.offer.smtputf8 && self.delivery.wants_smtputf8() {
-            out.extend_from_slice(b" SMTPUTF8");
-        }
-        if self.delivery.tls == TlsWish::Required && self.offer.requiretls {
-            out.extend_from_slice(b" REQUIRETLS");
-        }
-        if self.offer.dsn {
-            if let Some(returned) = self.delivery.returned {
-                push(out, format_args!(" RET={returned}"));
-            }
-            if let Some(id) = self.delivery.envelope_id {
-                push(out, format_args!(" ENVID={}", Xtext(id)));
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Octets of a message that the server takes at most, as far as it says.
-    fn size_limit(&self) -> Option<u64> {
-        self.offer.size.filter(|limit| *limit != 0)
-    }
-
-    fn rcpt_to(&self, to: &OutgoingRcpt<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"RCPT TO:<");
-        out.extend_from_slice(to.address.as_bytes());
-        out.push(b'>');
-        if let Some(quota) = to.quota.filter(|_| self.offer.quota) {
-            push(out, format_args!(" XQUOTA={quota}"));
-        }
-        if to.flags != 0 && self.offer.flags {
-            push(out, format_args!(" XDFLG={}", to.flags));
-        }
-        if self.offer.dsn {
-            notify(to, self.offer, out);
-        }
-        out.extend_from_slice(b"\r\n");
+    fn write(&self, stage: Stage, out: &mut Vec<u8>) {
+        Commands { delivery: self.delivery, offer: self.offer }.write(stage, out);
     }
 
     fn mail(&mut self, reply: Reply) -> Next {
@@ -537,7 +386,7 @@ impl<'a> Exchange<'a> {
     /// On a kept connection the reply to DATA shows whether a refusal was about the recipient: what
     /// the server says to it when it has taken nobody, it says to nothing else.
     fn is_believed(&self) -> bool {
-        self.before == Before::New || !self.refuses()
+        self.before == Before::New || !refuses(&self.outcomes)
     }
 
     /// A server that asks every recipient for a login takes no mail of ours before somebody has seen
@@ -631,7 +480,7 @@ impl<'a> Exchange<'a> {
     /// 421 before the data: the whole connection goes, not only this command.
     fn closed(&mut self, reply: Reply) -> Next {
         let is_idle = matches!(self.stage, Stage::Reset | Stage::Mail);
-        if self.before != Before::New && (is_idle || self.refuses()) {
+        if self.before != Before::New && (is_idle || refuses(&self.outcomes)) {
             return Next::Stale;
         }
         self.closing = true;
@@ -653,52 +502,6 @@ impl<'a> Exchange<'a> {
                 self.answer(i, outcome.clone());
             }
         }
-    }
-
-    /// Whether a reply on a connection that served other messages is about this one. None of this
-    /// message's content has been sent: another connection tells.
-    fn is_credible(&self, reply: &Reply) -> bool {
-        match self.before {
-            Before::New => true,
-            // Something the server said to nobody, late, is taken for the reply to MAIL, and each
-            // reply that follows for one to the command behind its own. Where all commands went
-            // out together that shows before the content is due: MAIL was refused and a recipient
-            // taken, or recipients were taken and DATA got the reply of the last of them.
-            Before::Kept => match self.stage {
-                Stage::Mail => reply.code / 100 != 3 && (self.offer.pipelining || reply.code < 500),
-                // It has an outcome where MAIL was refused.
-                Stage::Rcpt(i) => match self.outcomes[i] {
-                    None => reply.code / 100 != 3,
-                    Some(Outcome::Failed(_)) => reply.code >= 500,
-                    Some(_) => reply.code >= 400,
-                },
-                Stage::Data if self.accepted.is_empty() => self.tells_of_nobody(reply),
-                Stage::Data => reply.code / 100 == 3 || reply.code == 421,
-                _ => true,
-            },
-            // It is not when the server sent too many replies or too few to the message before,
-            // threw away what was sent ahead, or did not leave the transaction whose content it
-            // refused.
-            Before::Announced => match self.stage {
-                Stage::Mail => reply.is_success(),
-                Stage::Rcpt(_) => reply.code != 421 && reply.code / 100 != 3,
-                Stage::Data if self.accepted.is_empty() => self.tells_of_nobody(reply),
-                Stage::Data => reply.code / 100 == 3,
-                _ => true,
-            },
-        }
-    }
-
-    /// Whether this can be the reply to DATA behind the refusal of every recipient (RFC 5321 section
-    /// 4.1.1.4): 503, 554 or 354. A success would be that of a recipient, and so may 4yz, where
-    /// another reply was taken for a refusal.
-    fn tells_of_nobody(&self, reply: &Reply) -> bool {
-        reply.code / 100 == 3 || reply.code >= if self.refuses() { 500 } else { 400 }
-    }
-
-    /// Somebody seems to have failed for good.
-    fn refuses(&self) -> bool {
-        self.outcomes.iter().any(|outcome| matches!(outcome, Some(Outcome::Failed(_))))
     }
 
     fn is_before_content(&self) -> bool {
@@ -730,35 +533,6 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// NOTIFY and ORCPT (RFC 3461 section 5.2.1).
-fn notify(to: &OutgoingRcpt<'_>, offer: Offer, out: &mut Vec<u8>) {
-    if to.notify != Notify::Unsaid {
-        push(out, format_args!(" NOTIFY={}", to.notify));
-    }
-    // RFC 6533 section 3: in characters to those who take them, else in ASCII.
-    let written = |address: &str| {
-        if offer.smtputf8 { unitext::keep(address) } else { unitext::encode(address) }
-    };
-    match to.original_recipient.map(|original| (original, original.unicode())) {
-        Some((_, Some(unicode))) if offer.smtputf8 => {
-            push(out, format_args!(" ORCPT=utf-8;{}", written(&unicode)));
-        }
-        Some((original, _)) => push(out, format_args!(" ORCPT={original}")),
-        // One that does not fit is left out: what we call the recipient is better than nothing.
-        None if to.original.is_empty() => {}
-        None if !to.original.is_ascii() => {
-            let original = written(to.original);
-            if original.len() <= MAX_ORIGINAL_UTF8 {
-                push(out, format_args!(" ORCPT=utf-8;{original}"));
-            }
-        }
-        None if to.original.len() <= MAX_ORIGINAL => {
-            push(out, format_args!(" ORCPT=rfc822;{}", Xtext(to.original)));
-        }
-        None => {}
-    }
-}
-
 /// Whether a store of ours that took the message says that it is slow.
 fn is_stressed(outcomes: &[Option<Outcome>]) -> bool {
     let says_so = |reply: &Reply| reply.text.ends_with(STRESSED);
@@ -773,23 +547,8 @@ fn requeued(reply: &Reply) -> Reply {
     Reply::with_text(451, Enhanced(4, 3, 0), format!("the store counts otherwise: {reply:.200}"))
 }
 
-/// Whether an address can stand in a command line.
-fn is_sendable(address: &str) -> bool {
-    address.bytes().all(|c| (b' '..=b'~').contains(&c))
-        || !address.is_ascii() && is_nameable(address)
-}
-
-fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // Writing to a vector cannot fail.
-    let _ = out.write_fmt(text);
-}
-
 /// `500 message too big`, our store's words for more octets than were announced.
 const TOO_BIG: u16 = 500;
 /// Octets of commands that are sent before their replies are read: the buffers of both ends hold them,
 /// so that neither waits for the other.
 const WINDOW: usize = 16 << 10;
-/// Octets. Each may take three in xtext, and a server takes 500 (RFC 3461 section 4.2).
-const MAX_ORIGINAL: usize = 160;
-/// Octets of one that is written in full; a server takes 500 with the type.
-const MAX_ORIGINAL_UTF8: usize = 490;

@@ -2,7 +2,9 @@
 //! [`Connection`] carries it. What to say is in [`introduction`] and [`exchange`], without sockets; what
 //! a reply means is in [`policy`]; in what the two protocols differ is in [`dialect`].
 
+mod before;
 mod beyond_ascii;
+mod commands;
 pub mod connection;
 mod credentials;
 mod dialect;
@@ -15,25 +17,29 @@ mod line_ends;
 mod offer;
 mod opening;
 pub mod outbound;
+mod outgoing;
 mod owed;
 mod policy;
 mod probe;
 mod progress;
 mod rendition;
 mod security;
+mod sending;
 mod servers;
 mod settings;
 mod signing;
 mod site;
+mod socket;
 mod stream;
 mod tokens;
 
 pub use connection::{Connection, Stale};
 pub use credentials::{Credentials, CredentialsError};
-pub use exchange::{Outgoing, OutgoingRcpt, Transacted};
+pub use exchange::Transacted;
 pub use gate::{Approach, Gate, Passage};
 pub use handover::Handover;
 pub use outbound::Outbound;
+pub use outgoing::{Outgoing, OutgoingRcpt};
 pub use owed::Errand;
 pub use probe::{ProbedDestination, ProbedServer};
 pub use progress::{Progress, WaitsFor};

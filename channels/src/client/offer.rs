@@ -161,4 +161,9 @@ impl Offer {
         }
         offer
     }
+
+    /// Octets of a message that the server takes at most, as far as it says.
+    pub(super) fn size_limit(self) -> Option<u64> {
+        self.size.filter(|limit| *limit != 0)
+    }
 }
