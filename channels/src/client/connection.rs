@@ -9,7 +9,9 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     before::Before,
-    exchange::{Exchange, Next, Transacted},
+    chunk::{Occasion, end_of},
+    exchange::{Exchange, Next},
+    handover::Transacted,
     offer::Offer,
     outgoing::Outgoing,
     policy::{Lost, Stage},
@@ -58,12 +60,18 @@ pub struct Connection {
     pub(super) made_for: TlsWish,
 }
 
-/// A kept connection is not good for this message, and none of its content has been sent: the peer
-/// has closed it, or answers as if it waited for another message. Not a failed attempt: open
-/// another one and try again, once.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the kept connection is not good any more")]
-pub struct Stale;
+/// A connection is not good for this message, which the server has not taken. Not a failed attempt: open
+/// another one and try again, once for each.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Again {
+    /// The peer has closed the kept connection, or answers as if it waited for another message. None of
+    /// the content has been sent.
+    #[error("the kept connection is not good any more")]
+    Stale,
+    /// The server names CHUNKING and says this to BDAT.
+    #[error("BDAT is refused: {0}")]
+    ByData(Reply),
+}
 
 impl Connection {
     /// A connection on which nothing has been said yet.
@@ -191,13 +199,18 @@ impl Connection {
         self.offer.pipelining && has_room
     }
 
+    /// No content goes in one chunk with its commands here, whatever the server offers.
+    pub fn use_data(&mut self) {
+        self.offer.chunking = false;
+    }
+
     /// Hands over a message whose addresses the server takes.
     pub(super) async fn transact(
         &mut self,
         delivery: &Outgoing<'_>,
         content: &Content,
         following: Option<&Outgoing<'_>>,
-    ) -> Result<Transacted, Stale> {
+    ) -> Result<Transacted, Again> {
         let announced = self.announced.take();
         let before = if self.uses > 0 { Before::Kept } else { Before::New };
         let idled = self.uses > 0 && self.dot_at.elapsed() > PROBED_AFTER;
@@ -217,7 +230,10 @@ impl Connection {
             eight_bit: it.eight_bit,
             ..*delivery
         });
-        let mut exchange = Exchange::new(&delivery, self.offer, before, reset);
+        let (chunking, offer) = (self.settings.chunking, self.offer);
+        let occasion = Occasion { chunking, offer, before, is_reset_due: reset };
+        let chunk = rendered.as_ref().ok().and_then(|content| occasion.chunk(content));
+        let mut exchange = Exchange::new(&delivery, offer, before, reset).with_chunk(chunk);
         let mut next = exchange.begin();
         if let Err(outcome) = &rendered {
             exchange.settle_all(outcome);
@@ -233,19 +249,26 @@ impl Connection {
             self.spare = commands;
         }
         while next != Next::Done {
-            if next == Next::Stale {
-                return Err(Stale);
+            match (next, exchange.take_refusal_of_chunk()) {
+                (Next::ByData, Some(reply)) => return Err(Again::ByData(reply)),
+                (Next::Stale, _) => return Err(Again::Stale),
+                _ => {}
             }
             next = match self.step(next, &mut exchange, octets, following).await {
                 Ok(next) => next,
-                Err(lost) if exchange.lost(&self.peer, &lost) => return Err(Stale),
+                Err(lost) if exchange.lost(&self.peer, &lost) => return Err(Again::Stale),
                 Err(_) => Next::Done,
             };
         }
         if exchange.doubts_surplus()
             && matches!(self.socket.unasked(), Some(more) if more.is_said())
         {
-            return Err(Stale);
+            return Err(Again::Stale);
+        }
+        if exchange.sends_chunk()
+            && let Some(more) = self.socket.unasked()
+        {
+            exchange.surplus(&more);
         }
         self.uses += 1;
         self.bears_announcing |= exchange.was_announced();
@@ -313,9 +336,17 @@ impl Connection {
                 let mut commands = mem::take(&mut self.spare);
                 commands.clear();
                 exchange.commands(&mut commands);
-                let sent = self.socket.write(&[&commands], self.settings.command_time).await;
-                self.spare = commands;
-                sent?;
+                if let (true, (head, Octets::Whole(content))) = (exchange.sends_chunk(), octets) {
+                    let pieces = [&*commands, head, content, end_of(content)];
+                    let sent = self.socket.write(&pieces, self.settings.data_time).await;
+                    exchange.chunk_sent(sent.map_or_else(|unsent| unsent.left == 0, |()| true));
+                    self.dot_at = Instant::now();
+                    self.spare = commands;
+                } else {
+                    let sent = self.socket.write(&[&commands], self.settings.command_time).await;
+                    self.spare = commands;
+                    sent?;
+                }
             }
             Next::Content => {
                 if let Some(lost) = self.socket.unasked() {
@@ -329,8 +360,6 @@ impl Connection {
                 match self.sending().send(octets, &behind).await {
                     Ok(()) => {
                         exchange.content_sent();
-                        // Replies to the content have limits of their own.
-                        self.socket.unbound();
                         if announced {
                             self.announced = Some(behind);
                         } else {
@@ -355,7 +384,11 @@ impl Connection {
                 }
                 return Ok(Next::Done);
             }
-            Next::Await | Next::Done | Next::Stale => {}
+            Next::Await | Next::Done | Next::Stale | Next::ByData => {}
+        }
+        if matches!(exchange.stage(), Stage::Status(_)) {
+            // Replies to the content have limits of their own.
+            self.socket.unbound();
         }
         self.settings.progress.waits(exchange.stage().into());
         let reply = self.socket.reply(self.limit(exchange)).await?;
@@ -453,6 +486,10 @@ mod matrix_tests;
 #[cfg(test)]
 #[path = "many_tests.rs"]
 mod many_tests;
+
+#[cfg(test)]
+#[path = "chunk_tests.rs"]
+mod chunk_tests;
 
 #[cfg(test)]
 #[path = "announced_tests.rs"]

@@ -11,12 +11,13 @@ use smallvec::SmallVec;
 
 use super::{
     before::{Before, Moment, refuses},
+    chunk::OneChunk,
     commands::{Commands, is_sendable},
+    handover::Transacted,
     lacking,
     offer::Offer,
     outgoing::Outgoing,
     policy::{Lost, Stage},
-    rendition::Converted,
 };
 use crate::mail::{
     Attempt, Enhanced, Outcome, Peer, RecipientSet, Reply, STRESSED, SiteTrouble, TlsWish,
@@ -37,6 +38,8 @@ pub(crate) enum Next {
     Done,
     /// The kept connection is not good any more, and no content has been sent.
     Stale,
+    /// The server does not take content by BDAT: another connection has to do, and DATA.
+    ByData,
 }
 
 /// The state of one handover.
@@ -50,8 +53,10 @@ pub(crate) struct Exchange<'a> {
     /// Recipients taken at RCPT, in order.
     accepted: SmallVec<[usize; 2]>,
     outcomes: SmallVec<[Option<Outcome>; 1]>,
-    /// Commands behind MAIL that were sent: RCPT for each recipient, then DATA.
+    /// Commands behind MAIL that were sent: RCPT for each recipient, then DATA or BDAT.
     sent: usize,
+    /// The content, where it goes with the commands.
+    chunk: Option<OneChunk>,
     /// As in [`Peer::answered`].
     answered: RecipientSet,
     trouble: Option<SiteTrouble>,
@@ -61,20 +66,6 @@ pub(crate) struct Exchange<'a> {
     unsure: bool,
     reset_due: bool,
     closing: bool,
-}
-
-/// The result of one transaction.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Transacted {
-    /// Its outcomes.
-    pub attempt: Attempt,
-    /// Recipients that the server had no more room for in this transaction, while it took others.
-    /// Their turn is in the next one.
-    pub left: RecipientSet,
-    /// Its content was converted for this server.
-    pub converted: Option<Converted>,
-    /// The server is a store of ours, took the message, and said that it is slow.
-    pub stressed: bool,
 }
 
 impl<'a> Exchange<'a> {
@@ -95,6 +86,7 @@ impl<'a> Exchange<'a> {
             accepted: SmallVec::new(),
             outcomes,
             sent: 0,
+            chunk: None,
             answered: RecipientSet::default(),
             trouble: None,
             left: RecipientSet::default(),
@@ -102,6 +94,11 @@ impl<'a> Exchange<'a> {
             reset_due: reset,
             closing: false,
         }
+    }
+
+    /// The content goes in one chunk with the commands; without one, by DATA.
+    pub(crate) fn with_chunk(self, chunk: Option<OneChunk>) -> Self {
+        Self { chunk, ..self }
     }
 
     /// Settles all that can be told without asking the server.
@@ -142,9 +139,30 @@ impl<'a> Exchange<'a> {
             self.sent += 1;
         }
         if self.sent == recipients && out.len() - start < WINDOW {
-            self.write(Stage::Data, out);
+            match &self.chunk {
+                Some(chunk) => chunk.command(out),
+                None => self.write(Stage::Data, out),
+            }
             self.sent += 1;
         }
+    }
+
+    /// Whether the content goes right behind the commands that were taken last.
+    pub(crate) fn sends_chunk(&self) -> bool {
+        self.chunk.is_some() && self.sent > self.outcomes.len()
+    }
+
+    /// The system took all of it, or not; the replies to what it took may come all the same.
+    pub(crate) fn chunk_sent(&mut self, is_out: bool) {
+        self.closing |= !is_out;
+        if let Some(chunk) = &mut self.chunk {
+            chunk.is_out = is_out;
+        }
+    }
+
+    /// The reply of a server that does not take BDAT.
+    pub(crate) fn take_refusal_of_chunk(&mut self) -> Option<Reply> {
+        self.chunk.as_mut()?.refusal.take()
     }
 
     /// The octets that may be sent in one piece with the content: all commands of the `following` message.
@@ -203,6 +221,7 @@ impl<'a> Exchange<'a> {
             Stage::Reset if !reply.is_success() => Next::Stale,
             Stage::Rcpt(i) => self.rcpt(i, reply),
             Stage::Data => self.data(reply),
+            Stage::Status(_) if self.chunk.is_some() => self.chunk_status(reply),
             Stage::Status(i) => self.status(i, reply),
             Stage::Mail => self.mail(reply),
             Stage::Reset
@@ -261,18 +280,23 @@ impl<'a> Exchange<'a> {
             return true;
         }
         self.closing = true;
-        if timed_out && self.offer.pipelining && self.is_before_content() {
+        if timed_out && self.offer.pipelining && (self.is_before_content() || self.sends_chunk()) {
             self.doubt_refusals();
         }
-        let reply = match self.stage {
+        let stage = match &self.chunk {
+            Some(chunk) if self.sends_chunk() && chunk.is_out => Stage::Status(0),
+            Some(_) if self.sends_chunk() => Stage::Content,
+            _ => self.stage,
+        };
+        self.unsure = matches!(stage, Stage::Status(_)) && !self.is_settled();
+        let reply = match stage {
             Stage::Status(replies @ 1..) => Stage::fewer(peer, lost, replies, self.accepted.len()),
             of => of.lost(peer, lost),
         };
         self.settle_all(&Outcome::Deferred(reply.clone()));
-        self.unsure = matches!(self.stage, Stage::Status(_));
         // A server that closes over a message, or falls silent between two replies to it, has something
         // against this message; the others are not to wait for it.
-        let of_message = match self.stage {
+        let of_message = match stage {
             Stage::Content | Stage::Status(0) => !timed_out,
             Stage::Status(_) => true,
             _ => false,
@@ -310,6 +334,15 @@ impl<'a> Exchange<'a> {
         self.before != Before::New && self.is_before_content() && refuses(&self.outcomes)
     }
 
+    /// More came than was asked for. Behind a chunk that is bad: no reply to DATA has shown whether each was
+    /// about what it seemed to be about.
+    pub(crate) fn surplus(&mut self, more: &Lost) {
+        match more {
+            Lost::Unasked(reply) if reply.code != 421 => self.disbelieve(reply),
+            _ => self.closing = true,
+        }
+    }
+
     /// The stage whose reply is due.
     pub(crate) fn stage(&self) -> Stage {
         self.stage
@@ -331,6 +364,7 @@ impl<'a> Exchange<'a> {
         let open =
             || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "the conversation broke off"));
         let stressed = self.offer.stress && is_stressed(&self.outcomes);
+        let by_chunk = self.sends_chunk();
         let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
         let Self { answered, unsure, left, trouble, .. } = self;
         let peer = Peer { host, notifies: self.offer.dsn, answered, unsure };
@@ -339,6 +373,7 @@ impl<'a> Exchange<'a> {
             left,
             converted: None,
             stressed,
+            by_chunk,
         }
     }
 
@@ -375,12 +410,13 @@ impl<'a> Exchange<'a> {
         if i + 1 < self.outcomes.len() {
             return self.proceed(Stage::Rcpt(i + 1));
         }
-        if self.accepted.is_empty() && !self.is_sent(Stage::Data) && self.is_believed() {
+        let next = if self.chunk.is_some() { Stage::Status(0) } else { Stage::Data };
+        if self.accepted.is_empty() && !self.is_sent(next) && self.is_believed() {
             self.reset_due = true;
             self.note_trouble_of_all();
             return Next::Done;
         }
-        self.proceed(Stage::Data)
+        self.proceed(next)
     }
 
     /// On a kept connection the reply to DATA shows whether a refusal was about the recipient: what
@@ -431,6 +467,29 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// The reply to BDAT.
+    fn chunk_status(&mut self, reply: Reply) -> Next {
+        let (is_for_nobody, is_out) =
+            (self.accepted.is_empty(), self.chunk.as_ref().is_some_and(|chunk| chunk.is_out));
+        match &mut self.chunk {
+            Some(chunk) if !is_for_nobody && OneChunk::is_refused(&reply) => {
+                chunk.refusal = Some(reply);
+                return Next::ByData;
+            }
+            _ => {}
+        }
+        if reply.is_success() && (is_for_nobody || !is_out) {
+            self.disbelieve(&reply);
+            return Next::Done;
+        }
+        if is_for_nobody {
+            self.note_trouble_of_all();
+            // A server that does not read on over what it refused takes the content for commands.
+            self.closing = true;
+        }
+        self.status(0, reply)
+    }
+
     fn status(&mut self, i: usize, reply: Reply) -> Next {
         if self.offer.private && reply.code == TOO_BIG && i == 0 {
             // It counted more octets than we announced: our mistake, and it closes now.
@@ -470,11 +529,22 @@ impl<'a> Exchange<'a> {
         let outcome = self.stage.outcome(self.offer.dialect, reply);
         self.outcomes.fill(None);
         self.left = RecipientSet::default();
+        self.unsure = self.sends_chunk();
         self.answer_all(&outcome);
         if self.stage != Stage::Data {
             self.trouble.get_or_insert(SiteTrouble { outcome });
         }
         Next::Done
+    }
+
+    /// Nobody can tell which reply was about what, and all of the content was sent.
+    fn disbelieve(&mut self, reply: &Reply) {
+        self.closing = true;
+        self.unsure = true;
+        self.left = RecipientSet::default();
+        self.answered = RecipientSet::default();
+        self.outcomes.fill(None);
+        self.settle_all(&Outcome::Deferred(Stage::Status(0).unknown(reply)));
     }
 
     /// 421 before the data: the whole connection goes, not only this command.
@@ -505,7 +575,9 @@ impl<'a> Exchange<'a> {
     }
 
     fn is_before_content(&self) -> bool {
-        matches!(self.stage, Stage::Reset | Stage::Mail | Stage::Rcpt(_) | Stage::Data)
+        let is_of_command =
+            matches!(self.stage, Stage::Reset | Stage::Mail | Stage::Rcpt(_) | Stage::Data);
+        is_of_command && !self.sends_chunk()
     }
 
     fn proceed(&mut self, stage: Stage) -> Next {
@@ -523,7 +595,7 @@ impl<'a> Exchange<'a> {
         match stage {
             _ if !self.offer.pipelining => false,
             Stage::Rcpt(i) => i < self.sent,
-            Stage::Data => self.sent > self.outcomes.len(),
+            Stage::Data | Stage::Status(_) => self.sent > self.outcomes.len(),
             _ => true,
         }
     }

@@ -4,6 +4,7 @@
 
 mod before;
 mod beyond_ascii;
+mod chunk;
 mod commands;
 pub mod connection;
 mod credentials;
@@ -33,11 +34,10 @@ mod socket;
 mod stream;
 mod tokens;
 
-pub use connection::{Connection, Stale};
+pub use connection::{Again, Connection};
 pub use credentials::{Credentials, CredentialsError};
-pub use exchange::Transacted;
 pub use gate::{Approach, Gate, Passage};
-pub use handover::Handover;
+pub use handover::{Handover, Transacted};
 pub use outbound::Outbound;
 pub use outgoing::{Outgoing, OutgoingRcpt};
 pub use owed::Errand;
