@@ -33,6 +33,8 @@ pub(crate) struct Offer {
     pub(crate) flags: bool,
     /// XSTRESS: a reply to the content may say that the store is slow.
     pub(crate) stress: bool,
+    /// BDAT (RFC 3030).
+    pub(crate) chunking: bool,
     /// REQUIRETLS (RFC 8689).
     pub(crate) requiretls: bool,
     /// Mail that must stay behind TLS may be handed over: see [`Offer::guards`].
@@ -121,6 +123,7 @@ impl Offer {
             quota: false,
             flags: false,
             stress: false,
+            chunking: false,
             requiretls: false,
             guards: false,
             private: false,
@@ -141,6 +144,7 @@ impl Offer {
                 "SMTPUTF8" => offer.smtputf8 = true,
                 "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
                 "DSN" => offer.dsn = true,
+                "CHUNKING" => offer.chunking = true,
                 "STARTTLS" => offer.starttls = true,
                 "REQUIRETLS" => offer.requiretls = true,
                 "AUTH" => {
@@ -160,5 +164,10 @@ impl Offer {
             }
         }
         offer
+    }
+
+    /// Octets of a message that the server takes at most, as far as it says.
+    pub(super) fn size_limit(self) -> Option<u64> {
+        self.size.filter(|limit| *limit != 0)
     }
 }

@@ -246,7 +246,7 @@ fn parts_of_jobs(
         ground: ground.actors.clone(),
         metrics: ground.metrics.clone(),
         crowds: Arc::default(),
-        unannounced: Arc::default(),
+        lessons: Arc::default(),
         throttles: Arc::clone(own.throttles),
         progress: progress.clone(),
     }
