@@ -54,6 +54,17 @@ impl World {
         Self { postfix, names, authority, folder }
     }
 
+    /// The same, where only the channel's own name servers know these zones.
+    fn settings_of_own_servers(&self, tls: &str, sections: &str) -> Settings {
+        let servers = format!("[\"127.0.0.1:{}\"]", self.names.port);
+        self.settings(tls, sections)
+            .edit(
+                "private_addresses: true, backoff",
+                &format!("private_addresses: true, nameservers: {servers}, backoff"),
+            )
+            .edit(&format!("dns: (servers: {servers}"), "dns: (servers: [\"127.0.0.1:1\"]")
+    }
+
     /// Mail for these zones goes where MX records say, to the receiver's port.
     fn settings(&self, tls: &str, sections: &str) -> Settings {
         let (port, names) = (self.postfix.port, self.names.port);
@@ -356,7 +367,7 @@ fn mta_sts_is_kept_to() {
     web.publishes("other.plain.test", &policy("enforce", "mx.elsewhere.test"));
     let ca = world.authority.file();
     let sections = format!(", mta_sts: (ca: {ca:?}, private_addresses: true)");
-    let instance = Instance::new(world.settings("mta_sts: true", &sections));
+    let instance = Instance::new(world.settings_of_own_servers("mta_sts: true", &sections));
     let running = instance.start();
     let rows = [
         ("enforce.plain.test", "D 250", "verified; MTA-STS enforce"),
@@ -415,7 +426,7 @@ fn results_are_reported_even_to_those_whose_tls_fails() {
         ]
     });
     let sections = ", tls_reports: (sender: \"tls@relay.test\", organization: \"Relay\")";
-    let instance = Instance::new(world.settings("dane: true", sections));
+    let instance = Instance::new(world.settings_of_own_servers("dane: true", sections));
     let running = instance.start();
     send(&instance, "wrong.secure.test");
     let came = came_to(&instance, "wrong.secure.test");
