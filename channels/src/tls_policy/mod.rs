@@ -352,6 +352,14 @@ impl DestinationFacts {
         self.sts.policy.as_ref().is_none_or(|policy| policy.allows(host))
     }
 
+    /// Whether a mail exchanger is one of its own, proved by DNSSEC or by its policy of MTA-STS.
+    pub fn proves(&self, host: &str) -> bool {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let by_dnssec = matches!(&self.exchangers, Some(Ok(found))
+            if found.secure && found.names.iter().any(|(_, name)| *name == host));
+        by_dnssec || self.sts.policy.as_ref().is_some_and(|policy| policy.allows(&host))
+    }
+
     /// Its policies, in words.
     pub fn published_words(&self) -> PublishedWords {
         let mx_proof = self.exchangers.as_ref().map(|found| match found {
