@@ -181,9 +181,26 @@ impl Connection {
         self.offer = offer;
     }
 
-    /// Whether a message that asks this of TLS may go this way.
+    /// Whether a message that asks this of TLS may go this way, or learns here what becomes of it: that
+    /// no server of the site is any better was found out for such a message.
     pub fn suits(&self, wish: TlsWish) -> bool {
-        self.made_for != TlsWish::NotRequired || wish == TlsWish::NotRequired
+        match wish {
+            TlsWish::NotRequired => true,
+            TlsWish::Usual => self.made_for != TlsWish::NotRequired,
+            TlsWish::Required => self.offer.guards || self.made_for == TlsWish::Required,
+        }
+    }
+
+    /// Whether mail that must stay behind TLS may go this way.
+    pub(super) fn guards(&self) -> bool {
+        self.offer.guards
+    }
+
+    /// No server of the site does better for mail that must stay behind TLS, as far as they could be
+    /// asked.
+    pub(super) fn best_of_site(&mut self, all_asked: bool) {
+        self.made_for = TlsWish::Required;
+        self.offer.others_may_guard = !all_asked;
     }
 
     /// Whether the commands of the next message have been sent.

@@ -106,7 +106,7 @@ impl<'a> Exchange<'a> {
         let Outgoing { sender, recipients, tls, .. } = *self.delivery;
         let size = self.delivery.size_sent();
         if tls == TlsWish::Required && !self.offer.guards {
-            self.settle_all(&lacking::requiretls());
+            self.settle_all(&lacking::requiretls(self.offer.others_may_guard));
             return Next::Done;
         }
         if let Some(limit) = self.offer.size_limit().filter(|limit| size > *limit) {

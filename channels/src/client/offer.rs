@@ -39,6 +39,8 @@ pub(crate) struct Offer {
     pub(crate) requiretls: bool,
     /// Mail that must stay behind TLS may be handed over: see [`Offer::guards`].
     pub(crate) guards: bool,
+    /// It may not, and a server of the same site that could not be asked now may do better.
+    pub(crate) others_may_guard: bool,
     /// Not named but known: the server is one of ours, and all of its parameters may be sent.
     pub(crate) private: bool,
 }
@@ -126,6 +128,7 @@ impl Offer {
             chunking: false,
             requiretls: false,
             guards: false,
+            others_may_guard: false,
             private: false,
         }
     }
