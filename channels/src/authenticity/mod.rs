@@ -7,6 +7,7 @@
 
 mod body;
 mod key;
+mod own_name;
 mod results;
 mod reverse_names;
 mod signature;
