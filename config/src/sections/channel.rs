@@ -385,6 +385,13 @@ choice! {
     }
 }
 
+impl Program {
+    /// Whether mail that an access table moves may leave by it.
+    pub fn takes_diverted(self) -> bool {
+        matches!(self, Self::Hold | Self::Smtp | Self::Lmtp | Self::Bitbucket)
+    }
+}
+
 choice! {
     /// The form of a source route.
     pub enum RouteStyle = SourceRoute {
