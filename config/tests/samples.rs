@@ -8,11 +8,12 @@ use std::{
 
 use relais_config::{Channel, Config, STANDALONE, Warning, channel::Program, dispatcher::Limits};
 
-const SAMPLES: [(&str, &str); 4] = [
+const SAMPLES: [(&str, &str); 5] = [
     ("standalone.ron", STANDALONE),
     ("relay.ron", include_str!("../examples/relay.ron")),
     ("store.ron", include_str!("../examples/store.ron")),
     ("postfix.ron", include_str!("../examples/postfix.ron")),
+    ("internet.ron", include_str!("../examples/internet.ron")),
 ];
 
 fn load(file: &str, text: &str) -> (Config, Vec<Warning>) {
@@ -79,6 +80,7 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "directory.servers",
         ],
     ),
+    ("internet.ron", &[]),
 ];
 
 #[test]
@@ -90,6 +92,12 @@ fn samples_say_what_is_not_there_yet() {
         let said: Vec<_> = warnings.iter().map(|w| format!("{}{}", mark(w), w.field)).collect();
         assert_eq!(said, want, "{file}");
     }
+}
+
+#[test]
+fn the_readme_shows_the_relay_to_the_internet_as_it_is_shipped() {
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&format!("```ron\n{}```\n", SAMPLES[4].1)));
 }
 
 #[test]

@@ -140,6 +140,25 @@ impl Settings {
             .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
     }
 
+    /// The shipped relay to the Internet, with its files in `folder` and submission on the free port
+    /// `submit`, which asks the name server on the port `dns`; servers everywhere listen on the port
+    /// `far`, but for the mail host inside, whose port is `inside`.
+    pub fn internet(folder: &Path, submit: u16, dns: u16, [far, inside]: [u16; 2]) -> Self {
+        let (smtp, lmtp, admin) = (free_port(), free_port(), free_port());
+        let port = |port| format!("interface_address: \"127.0.0.1\", ports: [{port}]");
+        let anchor = folder.join("anchor").display().to_string();
+        let dns = format!("\"127.0.0.1:{dns}\"], trust_anchor: {anchor:?}");
+        Self { smtp, lmtp, admin, text: example("internet") }
+            .edit("ports: [25]", &port(smtp))
+            .edit("ports: [587], tls_ports: [465]", &port(submit))
+            .edit("/etc/relais", &folder.display().to_string())
+            .edit("data: \"/var/lib/relais\"", "data: \"relais-data\"")
+            .edit("\"127.0.0.1:53\"]", &dns)
+            .edit("mail.inside.example.org", &format!("mail.inside.example.org:{inside}"))
+            .channel("tcp_local", &format!("port: {far}, private_addresses: true"))
+            .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
+    }
+
     /// Asks for names where nobody answers: mail for strangers waits, wherever a test runs.
     #[must_use]
     fn without_dns(self) -> Self {

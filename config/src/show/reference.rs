@@ -244,8 +244,8 @@ fn whom(role: Role) -> &'static str {
         Role::Destination => "channels that mail is routed to, but not those of program `Local`",
         Role::DestinationOrLocal => "channels that mail is routed to, and those of program `Local`",
         Role::Served => {
-            "channels that mail is routed to, of program `Lmtp`, `Pipe`, `Process`, `Reprocess`, \
-             `Hold` or `Bitbucket`"
+            "channels that mail is routed to, of program `Lmtp`, `Smtp`, `Pipe`, `Process`, \
+             `Reprocess`, `Hold` or `Bitbucket`"
         }
         Role::Connecting => {
             "channels that mail is routed to and that connect to hosts: of program `Lmtp` \
