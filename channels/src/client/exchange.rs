@@ -283,20 +283,20 @@ impl<'a> Exchange<'a> {
         if timed_out && self.offer.pipelining && (self.is_before_content() || self.sends_chunk()) {
             self.doubt_refusals();
         }
-        let stage = match &self.chunk {
+        let of = match &self.chunk {
             Some(chunk) if self.sends_chunk() && chunk.is_out => Stage::Status(0),
             Some(_) if self.sends_chunk() => Stage::Content,
             _ => self.stage,
         };
-        self.unsure = matches!(stage, Stage::Status(_)) && !self.is_settled();
-        let reply = match stage {
+        self.unsure = matches!(of, Stage::Status(_)) && !self.is_settled();
+        let reply = match of {
             Stage::Status(replies @ 1..) => Stage::fewer(peer, lost, replies, self.accepted.len()),
-            of => of.lost(peer, lost),
+            other => other.lost(peer, lost),
         };
         self.settle_all(&Outcome::Deferred(reply.clone()));
         // A server that closes over a message, or falls silent between two replies to it, has something
         // against this message; the others are not to wait for it.
-        let of_message = match stage {
+        let of_message = match of {
             Stage::Content | Stage::Status(0) => !timed_out,
             Stage::Status(_) => true,
             _ => false,
