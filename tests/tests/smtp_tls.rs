@@ -524,4 +524,57 @@ fn each_server_of_the_list_is_asked_where_tls_is_owed() {
     }
 }
 
+#[test]
+fn the_tls_of_a_destination_is_told_before_any_attempt() {
+    if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
+        return;
+    }
+    let world = TlsWorld::new(dane_zones);
+    let policies = "dane: true, policies: {\"x.plain.test\": (level: Verify), \
+                    \"none.secure.test\": (level: Dane)}";
+    let instance = Instance::new(world.settings(policies, ""));
+    let _running = instance.start();
+    let verify = "TLS or no mail, certificate by name (policy for x.plain.test)";
+    // domain, by the configuration alone, the beginning of what its server is owed
+    let rows = [
+        (
+            "ee.secure.test",
+            "DANE, asked at the first attempt; else TLS if offered (channel)",
+            "TLS or no mail, certificate by TLSA records (DANE)",
+        ),
+        (
+            "none.secure.test",
+            "TLSA records, asked at the first attempt, or no mail (policy for none.secure.test)",
+            "no mail: the policy for none.secure.test asks for DANE, and it has no TLSA records",
+        ),
+        (
+            "x.bogus.test",
+            "DANE, asked at the first attempt; else TLS if offered (channel)",
+            "no mail: DANE: ",
+        ),
+        ("x.plain.test", verify, verify),
+    ];
+    for (domain, by_configuration, of_server) in rows {
+        let address = format!("bob@{domain}");
+        let route = |more: &[&str]| {
+            let arguments = [&[&*address, "--client", "127.0.0.1", "--json"][..], more].concat();
+            let said = instance.relais("route", &arguments).stdout;
+            serde_json::from_slice::<Value>(&said).expect("a route")["results"][0].clone()
+        };
+        let told = route(&[]);
+        assert_eq!(told["tls"], by_configuration, "{told}");
+        assert!(told["dns"].is_null(), "{told}");
+        let told = route(&["--dns"]);
+        let server = told["dns"][0]["servers"][0]["tls"].as_str().unwrap_or_default();
+        assert!(server.starts_with(of_server), "{told}");
+    }
+    assert!(instance.relais("channel", &["stop", "tcp_out"]).status.success());
+    send(&instance, "x.plain.test");
+    let id = instance.queue()[0]["id"].as_str().expect("an id").to_owned();
+    let why = instance.relais("queue", &["why", &id]).stdout;
+    let why = String::from_utf8(why).expect("text");
+    let want = format!("It has not been tried yet. TLS with x.plain.test: {verify}.");
+    assert!(why.split_whitespace().collect::<Vec<_>>().join(" ").contains(&want), "{why}");
+}
+
 const PATIENCE: Duration = Duration::from_secs(60);

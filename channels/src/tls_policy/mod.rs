@@ -5,6 +5,7 @@
 //! a connection to a mail server.
 
 mod decide;
+mod foreseen;
 mod report;
 mod report_mail;
 mod report_web;
@@ -30,6 +31,7 @@ use relais_config::{
 use serde::Serialize;
 
 pub use decide::{Barred, Basis, DaneFound, Facts, PolicyKind, Requirement, TlsNeed};
+pub use foreseen::ForeseenTls;
 pub use report::{PublishedPolicy, Reporter, TlsReport, TlsReports, TlsResult, TlsSession};
 pub use report_mail::{ReportMail, ReportReaders};
 pub use report_web::{WebReport, WebReports, WebRetry};
