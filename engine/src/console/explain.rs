@@ -17,7 +17,7 @@ use relais_actors::{
         own_postmaster, port_access,
     },
 };
-use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
+use relais_channels::mail::{Address, Enhanced, NextHop, Reply, TlsWish};
 use relais_config::{
     Config,
     channel::{Channel, Program},
@@ -26,6 +26,7 @@ use relais_config::{
 
 use super::{
     access::test_access,
+    foreseen_tls::foreseen_tls,
     stages::probe_stage,
     steps::{channel_asked, step, taken},
     switching::switching,
@@ -134,6 +135,10 @@ pub async fn explain(
     if !is_brief {
         for result in &mut explained.results {
             result.limits = configured(config, channels, &result.channel);
+            let channel = channels.find(&result.channel).map(|id| channels.channel(id));
+            let addresses = [&*result.address].into_iter();
+            result.tls =
+                channel.and_then(|its| foreseen_tls(its, &result.host, addresses, TlsWish::Usual));
         }
     }
     Ok(Ok(explained))
@@ -341,6 +346,7 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         next_hop: hop.unwrap_or_else(|| route.host.to_string()),
         host: route.host.to_string(),
         limits: None,
+        tls: None,
         dns: Vec::new(),
         quota: route.quota.as_deref().copied(),
         size_limit: route.size_limit.map(NonZeroU64::get),

@@ -5,6 +5,7 @@ mod account;
 mod control;
 mod entries;
 pub mod explain;
+mod foreseen_tls;
 mod gauges;
 mod hosts;
 mod limits;
