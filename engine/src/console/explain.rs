@@ -27,6 +27,7 @@ use relais_config::{
 use super::{
     access::test_access,
     foreseen_tls::foreseen_tls,
+    srs::restored,
     stages::probe_stage,
     steps::{channel_asked, step, taken},
     switching::switching,
@@ -115,6 +116,10 @@ pub async fn explain(
         arrival.switch(router, address).await?;
     }
     let address = match arrival.mail(router, client).await {
+        Ok(address) => address,
+        Err(refused) => return Ok(Ok(*refused)),
+    };
+    let address = match arrival.restored(address, &mut client) {
         Ok(address) => address,
         Err(refused) => return Ok(Ok(*refused)),
     };
@@ -265,6 +270,31 @@ impl Arrival<'_> {
                 Ok(own_postmaster(&address, is_ours).unwrap_or(address))
             }
             Err(error) => Err(Box::new(unparsed(&question.address, &error.to_string()))),
+        }
+    }
+
+    /// The sender that an address of ours stands for, to whom everybody may send. The error is the
+    /// answer.
+    fn restored(
+        &mut self,
+        address: Address,
+        client: &mut KnownClient,
+    ) -> Result<Address, Box<RouteExplained>> {
+        if self.question.header {
+            return Ok(address);
+        }
+        match restored(self.config, &address) {
+            None => Ok(address),
+            Some(Ok(sender)) => {
+                client.may_relay = true;
+                self.steps.push(step("srs", format!("{address} stands for {sender}")));
+                Ok(sender)
+            }
+            Some(Err(why)) => {
+                self.steps.push(step("srs", format!("{address}: {why}")));
+                let reply = Reply::with_text(550, Enhanced(5, 1, 1), why);
+                Err(Box::new(self.refused(&reply)))
+            }
         }
     }
 

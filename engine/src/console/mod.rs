@@ -13,6 +13,7 @@ mod mailboxes;
 mod orders;
 mod parts;
 mod reroutes;
+mod srs;
 mod stages;
 mod status;
 mod steps;
