@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use relais_channels::{
+    clock,
     dns::Dns,
     mail::{Enhanced, Envelope, MessageIds, Priority, Recipient, Reply, TlsWish},
     tls_policy::{ReportMail, ReportReaders, Reporter, TlsReport, TlsReports},
@@ -17,7 +18,6 @@ use crate::{
     metrics::Metrics,
     own_mail::{self, way_to},
     router::{Route, RouterHandle, grouped},
-    timestamp::now_ms,
 };
 
 /// Writes reports down and sends them.
@@ -64,7 +64,7 @@ impl TlsReporter {
                 contact: &its.contact,
                 host: &its.host,
             };
-            its.reports.settle(reporter, now_ms() / 1_000)
+            its.reports.settle(reporter, clock::now().as_secs())
         });
         let reports = match settled.await {
             Ok(Ok(reports)) => reports,
@@ -104,7 +104,7 @@ impl TlsReporter {
             from: sender,
             to: &readers.mail,
             id: &id.to_string(),
-            now: now_ms() / 1_000,
+            now: clock::now().as_secs(),
             report,
         }
         .compose();

@@ -18,7 +18,6 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
 use relais_config::{
@@ -37,6 +36,7 @@ pub use sts_fetch::Web;
 pub use table::{DestinationTable, TableEntry};
 
 use crate::{
+    clock,
     dns::{Dns, SecureDns, Unanswered},
     mail::TlsWish,
     tls::{Assurance, CertificateError, TlsDemand},
@@ -155,7 +155,7 @@ impl TlsPolicies {
         }
         let policy = destination.published(basis, demand);
         let domain = &destination.domain;
-        self.reports.note(TlsSession { domain, policy, mx, from, failure }, now());
+        self.reports.note(TlsSession { domain, policy, mx, from, failure }, clock::now().as_secs());
     }
 
     /// Gathers the policies of a destination. `is_by_mx`: mail goes to its mail exchangers, and not to a
@@ -188,7 +188,7 @@ impl TlsPolicies {
     ) -> StsFound {
         match &self.sts {
             Some(cache) if rules.wants_sts(entry) && sts::is_host(domain) => {
-                cache.find(domain, now()).await
+                cache.find(domain, clock::now().as_secs()).await
             }
             _ => StsFound::default(),
         }
@@ -394,15 +394,10 @@ impl DestinationFacts {
 
 /// Forgets the policies on disk that hold no more.
 pub fn tidy_policies(data: &Path) -> io::Result<()> {
-    match tidy(&data.join(STS_FOLDER), now()) {
+    match tidy(&data.join(STS_FOLDER), clock::now().as_secs()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 const STS_FOLDER: &str = "mta-sts";
