@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+pub use relais_channels::clock::now_ms;
+use relais_channels::clock::since_1970;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Milliseconds since 1970; written as RFC 3339 in UTC.
@@ -16,12 +18,6 @@ pub struct Timestamp(pub u64);
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0:?} is not a time such as 2026-08-30T23:45:01.123Z")]
 pub struct MalformedTime(String);
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 impl Timestamp {
     /// This moment.
@@ -43,8 +39,7 @@ impl Timestamp {
 
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX).min(LAST))
+        Self(u64::try_from(since_1970(time).as_millis()).unwrap_or(u64::MAX).min(LAST))
     }
 }
 

@@ -15,25 +15,27 @@
 //! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`milter`] | asks filters about messages | mail, wire |
-//! | [`authenticity`] | signs messages, and checks whose they are | dns, mail |
+//! | [`authenticity`] | signs messages, and checks whose they are | clock, dns, mail |
 //! | [`sasl`] | proofs of who a client is | — |
-//! | [`tls_policy`] | which TLS a destination is owed | dns, mail, tls |
-//! | [`tls`] | certificates, and handshakes with them | dns |
+//! | [`tls_policy`] | which TLS a destination is owed | clock, dns, mail, tls |
+//! | [`tls`] | certificates, and handshakes with them | clock, dns |
 //! | [`dns`] | questions to name servers, and block lists | — |
 //! | [`autoreply`] | automatic replies of users who are away | dsn |
 //! | [`dsn`] | writes notices to senders | mail, mime |
-//! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
-//! | [`mbox`] | delivers into UNIX mailboxes, and appends to files | disk, mail |
+//! | [`mailbox`] | delivers into the mailboxes of this machine | clock, disk, mail |
+//! | [`mbox`] | delivers into UNIX mailboxes, and appends to files | clock, disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
 //! | [`mime`] | gives parts of a message another encoding, and headers in ASCII | mail |
 //! | [`backoff`] | pauses that double | — |
 //! | [`wire`] | octets: lines, dots, replies | mail |
-//! | [`mail`] | the nouns, and the only grammar of each | — |
+//! | [`mail`] | the nouns, and the only grammar of each | clock |
+//! | [`clock`] | the clock on the wall | — |
 
 pub mod authenticity;
 pub mod autoreply;
 pub mod backoff;
 pub mod client;
+pub mod clock;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod crash_points;
 pub mod disk;

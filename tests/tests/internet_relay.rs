@@ -91,6 +91,30 @@ fn delivered(instance: &Instance, to: &str) -> Value {
     find().expect("it is there")
 }
 
+/// `relais route --dns` about the world, for whom nobody vouches.
+fn strangers_are_told_where_mail_of_others_goes(instance: &Instance) {
+    let asked = instance.relais("route", &["bob@remote.test", "--dns", "--json"]);
+    assert_eq!(asked.status.code(), Some(1), "{asked:?}");
+    let told: Value = serde_json::from_slice(&asked.stdout).expect("an object");
+    let way = &told["if_permitted"][0];
+    assert_eq!(
+        (&told["accepted"], &way["channel"]),
+        (&false.into(), &"tcp_local".into()),
+        "{told}"
+    );
+    let server = &way["dns"][0]["servers"][0];
+    assert_eq!((&server["host"], &server["preference"]), (&"mx.remote.test".into(), &10.into()));
+    let shown = instance.relais("route", &["bob@remote.test", "--dns"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for words in [
+        "refused: 550 5.7.1 relaying not permitted\nby INTERNAL_IP, which knows no stranger",
+        "10           mx.remote.test [127.0.0.1:",
+        "now          mail goes there",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+}
+
 #[test]
 fn the_relay_of_the_readme_serves_users_networks_and_strangers() {
     let programs = [NameServer::PROGRAM, DKIMPY, "/usr/sbin/postfix", "openssl", "python3"];
@@ -108,6 +132,7 @@ fn the_relay_of_the_readme_serves_users_networks_and_strangers() {
     let instance = Instance::new(ground.settings(submit, far.port, &inside));
     has_no_warning(&instance);
     let _running = instance.start();
+    strangers_are_told_where_mail_of_others_goes(&instance);
     // A user, whose mail is signed.
     ann_sends(submit, "bob@remote.test");
     let line = delivered(&instance, "bob@remote.test");

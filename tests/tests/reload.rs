@@ -209,6 +209,41 @@ fn a_channel_with_mail_does_not_vanish_unless_its_mail_is_routed_again() {
 }
 
 #[test]
+fn status_and_metrics_agree_on_what_nobody_delivers() {
+    let (port, told) = (free_port(), |instance: &Instance| {
+        let status = instance.json("status", &[]).remove(0);
+        let channels = status["channels"].as_array().expect("channels").clone();
+        let lost: Vec<_> = channels.iter().filter(|its| its["program"] == "lost").collect();
+        let unserved = lost.iter().filter(|its| its["unserved"] == true);
+        let waiting =
+            |its: &&&Value| its["ready"].as_u64().unwrap() + its["delayed"].as_u64().unwrap();
+        let unserved: u64 = unserved.map(|its| waiting(&its)).sum();
+        let metrics =
+            ["relais_queue_lost", "relais_queue_unserved"].map(|its| instance.metric(its));
+        assert!((metrics[1] - unserved as f64).abs() < 0.5, "{metrics:?}: {status}");
+        (lost.len(), unserved, metrics[0] > 0.5)
+    });
+    let instance = Instance::new(Settings::standalone().stores(port));
+    let running = instance.start();
+    let mut session = Dialogue::open(instance.settings.smtp);
+    session.message("a@b.test", &["x@one.test"], &message("1", 100)).expect(250);
+    eventually("it waits", MINUTE, || instance.queue().len() == 1);
+    assert_eq!(told(&instance), (0, 0, false));
+    // Nothing leads there any more: what cannot be routed stays, and goes on leaving.
+    let path = instance.path("relais.ron");
+    let text = fs::read_to_string(&path).expect("the file");
+    let kept = text.lines().filter(|line| !line.contains("stores"));
+    fs::write(&path, kept.collect::<Vec<_>>().join("\n")).expect("the file");
+    let done = reload(&instance, &["--reroute"]);
+    assert_eq!(done["rerouted"], 0, "{done}");
+    assert_eq!(told(&instance), (1, 0, true));
+    // Another process knows nothing of the settings that it had.
+    drop(running);
+    let _running = instance.start();
+    assert_eq!(told(&instance), (1, 1, true));
+}
+
+#[test]
 fn sighup_reads_the_file_again() {
     let instance = Instance::new(Settings::standalone());
     let running = instance.start();

@@ -49,6 +49,83 @@ fn the_running_engine_is_asked_and_not_the_file_that_was_changed_since() {
     }
 }
 
+/// Address and options, the reply, what refuses, and the channel that others' mail would go by.
+type Refused<'a> = (&'a [&'a str], &'a str, Option<&'a str>, Option<&'a str>);
+
+#[test]
+fn a_refusal_of_a_client_says_by_what_and_where_mail_of_others_would_go() {
+    let tables = "mappings: {
+        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],
+        \"FROM_ACCESS\": [(\"*|MAIL|tcp_local|spam@*|*\", \"$NNot$ you\")],
+        \"ORIG_SEND_ACCESS\": [(\"*|*|*|x@*\", \"$Y\"), (\"tcp_local|*|*|bob@*\", \"$NNot$ him\")],";
+    let settings = Settings::standalone()
+        .edit("mappings: {", tables)
+        .edit("\"PORT_ACCESS\": [", "\"PORT_ACCESS\": [(\"TCP|*|*|10.0.0.9|*\", \"$N500$ Go\"),")
+        .edit("rewrite_rules: [", "rewrite_rules: [\n        (\".\", \"$U%$H@lmtpcs-daemon\"),");
+    let instance = Instance::new(settings);
+    let (ours, known) = ("alice@relais.example", "--client=127.0.0.1");
+    let rows: [Refused<'_>; 7] = [
+        (
+            &[ours, "--client=10.0.0.9"],
+            "500 5.7.1 Go",
+            Some("PORT_ACCESS, entry 1"),
+            Some("tcp_lmtpcs"),
+        ),
+        (
+            &[ours, known, "--from=spam@a.test"],
+            "550 5.7.1 Not you",
+            Some("FROM_ACCESS, entry 1"),
+            Some("tcp_lmtpcs"),
+        ),
+        (
+            &["bob@relais.example"],
+            "550 5.7.1 Not him",
+            Some("ORIG_SEND_ACCESS, entry 2"),
+            Some("tcp_lmtpcs"),
+        ),
+        (
+            &["a@b.test"],
+            "550 5.7.1 relaying",
+            Some("INTERNAL_IP, which knows no stranger"),
+            Some("tcp_lmtpcs"),
+        ),
+        (
+            &["a@b.test", "--client=10.0.0.8"],
+            "550 5.7.1 relaying",
+            Some("INTERNAL_IP, which does not know 10.0.0.8"),
+            Some("tcp_lmtpcs"),
+        ),
+        // Nobody may send where nobody is, and a client may be refused there, too.
+        (&["nobody@relais.example"], "550 5.1.1", None, None),
+        (
+            &["nobody@relais.example", "--client=10.0.0.9"],
+            "500 5.7.1 Go",
+            Some("PORT_ACCESS, entry 1"),
+            None,
+        ),
+    ];
+    for (arguments, reply, by, channel) in rows {
+        let told = route(&instance, arguments);
+        assert_eq!(told["accepted"], false, "{arguments:?}: {told}");
+        assert!(told["reply"].as_str().unwrap().starts_with(reply), "{arguments:?}: {told}");
+        let refused_by = told["refused_by"].as_str();
+        assert!(refused_by.unwrap_or_default().starts_with(by.unwrap_or_default()), "{told}");
+        assert_eq!(
+            (refused_by.is_some(), told["if_permitted"][0]["channel"].as_str()),
+            (by.is_some(), channel),
+            "{arguments:?}: {told}"
+        );
+        assert_eq!(told["results"].as_array().map(Vec::len), Some(0), "{told}");
+        let shown = instance.relais("route", arguments);
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert_eq!(
+            shown.contains("mail of one who may send there would go this way:"),
+            channel.is_some(),
+            "{shown}"
+        );
+    }
+}
+
 #[test]
 fn many_addresses_get_a_line_each() {
     let instance = Instance::new(Settings::standalone());

@@ -15,6 +15,7 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use relais_channels::{
     autoreply::{Silence, VacationReply},
+    clock,
     dsn::header_block,
     mail::{
         Address, Attempt, Content, Enhanced, Envelope, MessageIds, Outcome, Priority, Recipient,
@@ -179,7 +180,7 @@ impl<L: Lookup> Responder<L> {
             header,
             echoes: away.texts.echoes,
             id: &format!("{id}@{}", self.host),
-            now: now_ms() / 1_000,
+            now: clock::now().as_secs(),
         }
         .compose();
         let smtputf8 = !(envelope.sender.is_ascii() && from.is_none_or(str::is_ascii));

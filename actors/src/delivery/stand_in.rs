@@ -2,7 +2,7 @@
 //! next one at once.
 
 use relais_channels::{
-    client::{AtServers, ChosenBy, Outgoing, OutgoingRcpt},
+    client::{AtServers, Outgoing, OutgoingRcpt},
     mail::{Attempt, Content},
 };
 use smallvec::SmallVec;
@@ -42,10 +42,9 @@ impl Courier {
 
     /// Takes the last resort away from a domain whose servers are owed TLS that it may not give.
     pub(super) async fn keep_to_its_servers(&mut self) {
-        let Some(hops) = self.next_hops.as_ref().filter(|hops| hops.len() > 1) else { return };
-        let its_own = self.chosen_by == ChosenBy::Recipient;
-        if its_own && Box::pin(self.outbound.guards(hops.first())).await {
-            self.next_hops = Some(hops.first().clone().into());
+        let Some(hops) = &self.next_hops else { return };
+        if let Some(own) = Box::pin(self.outbound.own_servers(hops, self.chosen_by)).await {
+            self.next_hops = Some(own);
         }
     }
 }

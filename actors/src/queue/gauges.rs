@@ -58,15 +58,7 @@ impl Gauges {
             meter.oldest.set(level(age / 1_000));
             meter.stored((&counts).into());
         }
-        let is_lost = |(name, _): &(&String, &Counts)| self.channels.configured(name).is_none();
-        let lost: u64 = counts.iter().filter(is_lost).map(|(_, counts)| counts.total()).sum();
-        // Mail of a channel that a reload took away still leaves by the old settings.
-        let is_unserved = |(name, _): &(&String, &Counts)| self.channels.find(name).is_none();
-        let waiting = |(_, counts): (&String, &Counts)| counts.untried + counts.tried;
-        let unserved: u64 = counts.iter().filter(is_unserved).map(waiting).sum();
-        self.metrics.queue.unserved.set(level(unserved));
         let stored: u64 = counts.values().map(Counts::total).sum();
-        self.metrics.queue.lost.set(level(lost));
         let owing: u64 = counts.values().map(|counts| counts.owing).sum();
         self.metrics.queue.owing.set(level(owing));
         self.metrics.queue.tracked.set(level(tracker.len()));

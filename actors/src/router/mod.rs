@@ -268,7 +268,8 @@ impl Handle<Explain> for Router {
             let sender = match sender {
                 Ok(sender) => sender,
                 Err(reply) => {
-                    return Routing { outcome: Err(reply), local: false, relaying: false, steps };
+                    let (local, relaying, if_permitted) = (false, false, None);
+                    return Routing { outcome: Err(reply), if_permitted, local, relaying, steps };
                 }
             };
             let question = Question {

@@ -107,8 +107,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if let Err(reply) = &outcome {
             self.note_refused(reply);
         }
-        let Resolution { local, relaying, .. } = resolution;
-        Routing { outcome, local, relaying, steps: self.trace.into_steps() }
+        let Resolution { local, relaying, routes, .. } = resolution;
+        let if_permitted = routes.ok().filter(|_| outcome.is_err());
+        Routing { outcome, if_permitted, local, relaying, steps: self.trace.into_steps() }
     }
 
     /// The part of the way that does not depend on who asks: the same for every sender and every
@@ -174,7 +175,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let n = led.and_then(|name| self.routes.number_of(name)).or(first.channel);
         let channel = n.map(|n| &self.routes.channels[n]);
         let local = channel.is_some_and(|channel| channel.program == Program::Local);
-        let relaying = !local && self.is_relaying(&first, claimed);
+        let relaying = self.is_relaying(&first, claimed).filter(|_| !local);
+        if let Some(reason) = relaying {
+            self.trace.note(|| Step::Relaying { reason });
+        }
+        let relaying = relaying.is_some();
         let channel = channel.map(|channel| channel.name.as_str().into());
         let routes = self.expand(first).await;
         let (comes_once, posting, held) = (self.comes_once, Posting::default(), None);
@@ -224,15 +229,22 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         })
     }
 
-    /// Nothing but a pattern for everything led there; or the address names a way of its own
-    /// through others, or through a channel that connects to whatever host it is told.
-    fn is_relaying(&self, first: &Rewritten, claimed: bool) -> bool {
+    /// Why the recipient is none of ours, if it is not.
+    fn is_relaying(&self, first: &Rewritten, claimed: bool) -> Option<&'static str> {
+        let own_way = || names_way(&first.address).then_some("the address names a way of its own");
         if claimed {
-            return names_way(&first.address);
+            return own_way();
         }
-        let Some(n) = first.channel else { return first.error.is_none() };
+        if first.error.is_some() {
+            return None;
+        }
+        let Some(n) = first.channel else { return Some("nothing makes its domain ours") };
+        if first.unclaimed {
+            return Some("only a rule for all domains leads there");
+        }
         let multigate = self.routes.channels[n].multigate;
-        first.error.is_none() && (first.unclaimed || multigate || names_way(&first.address))
+        let anywhere = "its channel connects to whatever host it is told (multigate)";
+        multigate.then_some(anywhere).or_else(own_way)
     }
 
     /// From the recipient's own channel to the ends of all ways.

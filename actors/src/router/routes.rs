@@ -207,6 +207,9 @@ pub enum Poster {
 pub struct Routing {
     /// At least one way, or what the client reads.
     pub outcome: Result<Arc<[Route]>, Reply>,
+    /// The ways of one who may write there, where this client or sender is what is refused, and not the
+    /// address.
+    pub if_permitted: Option<Arc<[Route]>>,
     /// An alias or the directory had a say.
     pub local: bool,
     /// The domain is not ours.

@@ -270,6 +270,11 @@ pub enum Step {
         /// The address as it is presented there.
         address: String,
     },
+    /// The recipient is none of ours.
+    Relaying {
+        /// Why it is not.
+        reason: &'static str,
+    },
     /// Access was asked for.
     Access {
         /// The table.
@@ -448,6 +453,15 @@ impl From<Searched> for Step {
     }
 }
 
+/// The outcome of a search in words.
+fn outcome(found: Option<usize>, failure: Option<&str>) -> String {
+    match (found, failure) {
+        (_, Some(failure)) => failure.to_owned(),
+        (Some(1), None) => "1 entry".to_owned(),
+        (found, None) => format!("{} entries", found.unwrap_or_default()),
+    }
+}
+
 /// A line of the file, where it is known.
 struct In(Option<usize>);
 
@@ -501,11 +515,7 @@ impl fmt::Display for Step {
             Self::Channel { tag, channel: Some(name) } => write!(f, "  tag {tag}: channel {name}"),
             Self::Channel { tag, channel: None } => write!(f, "  tag {tag}: no channel"),
             Self::Search { server, search, found, failure, milliseconds } => {
-                let outcome = match (found, failure) {
-                    (_, Some(failure)) => failure.clone(),
-                    (Some(1), None) => "1 entry".to_owned(),
-                    (found, None) => format!("{} entries", found.unwrap_or_default()),
-                };
+                let outcome = outcome(*found, failure.as_deref());
                 write!(f, "  {server} {search}: {outcome}, {milliseconds} ms")
             }
             Self::Answers { address } => write!(
@@ -526,6 +536,10 @@ impl fmt::Display for Step {
             Self::Routed { channel, host, address } => {
                 write!(f, "=> {address} by {channel} to {host}")
             }
+            Self::Relaying { reason } => write!(
+                f,
+                "  relaying: {reason}; who logs in or is known to INTERNAL_IP may send there"
+            ),
             Self::Access { table, probe, verdict, .. } => write!(f, "  {table} {probe}: {verdict}"),
             Self::Refused { address, reply } => write!(f, "=> {address} refused: {reply}"),
             Self::Domain { .. }

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use relais_channels::{
+    clock,
     dns::Dns,
     mail::{Enhanced, Envelope, MessageIds, Priority, Recipient, Reply, TlsWish},
     tls_policy::{
@@ -24,7 +25,6 @@ use crate::{
     metrics::{Metrics, ReportResult},
     own_mail::{self, way_to},
     router::{Route, RouterHandle, grouped},
-    timestamp::now_ms,
 };
 
 /// Writes reports down and sends them.
@@ -74,7 +74,7 @@ impl TlsReporter {
 
     async fn post_on(&self) {
         loop {
-            let due = self.web_reports.due(now_ms() / 1_000);
+            let due = self.web_reports.due(clock::now().as_secs());
             let posts = stream::iter(due).map(|(file, report)| self.post(file, report));
             posts.buffer_unordered(POSTS_AT_ONCE).collect::<()>().await;
             tokio::time::sleep(EACH).await;
@@ -93,7 +93,7 @@ impl TlsReporter {
                 meter.reported(ReportResult::Sent);
                 self.web_reports.is_sent(&file);
             }
-            Err(reason) => match self.web_reports.is_refused(&file, now_ms() / 1_000) {
+            Err(reason) => match self.web_reports.is_refused(&file, clock::now().as_secs()) {
                 WebRetry::After(seconds) => {
                     info!(domain, place, %reason, seconds, "a report of TLS is sent again later");
                     meter.reported(ReportResult::PutOff);
@@ -114,7 +114,7 @@ impl TlsReporter {
                 contact: &its.contact,
                 host: &its.host,
             };
-            its.reports.settle(reporter, now_ms() / 1_000)
+            its.reports.settle(reporter, clock::now().as_secs())
         });
         let reports = match settled.await {
             Ok(Ok(reports)) => reports,
@@ -143,7 +143,7 @@ impl TlsReporter {
         };
         let readers = ReportReaders::of(texts.iter().map(String::as_str));
         for place in &readers.web {
-            if let Err(error) = self.web_reports.add(report, place, now_ms() / 1_000) {
+            if let Err(error) = self.web_reports.add(report, place, clock::now().as_secs()) {
                 warn!(domain, place, %error, "a report of TLS is not sent");
             }
         }
@@ -163,7 +163,7 @@ impl TlsReporter {
             from: sender,
             to: &readers.mail,
             id: &id.to_string(),
-            now: now_ms() / 1_000,
+            now: clock::now().as_secs(),
             report,
         }
         .compose();

@@ -1,10 +1,6 @@
 //! Signatures of one message.
 
-use std::{
-    io,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{io, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mail_auth::{
@@ -17,7 +13,10 @@ use super::{
     body::BodyHash,
     signers::{Signer, Signers},
 };
-use crate::mail::{fields, header_addresses, named};
+use crate::{
+    clock,
+    mail::{fields, header_addresses, named},
+};
 
 /// In whose name a message may be signed.
 #[derive(Clone, Debug)]
@@ -210,7 +209,7 @@ impl Signer {
             Canonicalization::Relaxed => "relaxed",
             Canonicalization::Simple => "simple",
         });
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = clock::now().as_secs();
         let expires = manner.expire.map(|expire| format!(" x={};", now + expire.as_secs()));
         let mut text = format!(
             " v=1; a={algorithm}; c={}/{};\r\n\td={domain};\r\n\ts={selector}; t={now};{}\r\n\th=",

@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::Path,
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -17,7 +17,10 @@ use ring::hmac::{self, HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key};
 use zeroize::Zeroizing;
 
 use super::key::{KeyFault, KeyFileFault};
-use crate::mail::{Address, written_local};
+use crate::{
+    clock::since_1970,
+    mail::{Address, written_local},
+};
 
 /// Wraps senders, and unwraps recipients.
 #[derive(Debug)]
@@ -206,7 +209,7 @@ fn signature(key: &Key, parts: &[&str]) -> hmac::Tag {
 }
 
 fn days(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH).map_or(0, |since: Duration| since.as_secs()) / DAY % DAYS
+    since_1970(now).as_secs() / DAY % DAYS
 }
 
 fn day_letters(day: u64) -> String {
@@ -269,7 +272,7 @@ mod tests {
     }
 
     fn at(day: u64) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(day * DAY + 5)
+        SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(day * DAY + 5)
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod gate;
 mod handover;
 mod introduction;
 mod lacking;
+mod last_resort;
 mod line_ends;
 mod offer;
 mod opening;

@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     connection::Connection,
     gate::{Approach, Gate, Passage},
+    last_resort::{may_stand_in, own_servers},
     opening::{FirstWords, NotOpened},
     owed::{self, DestinationTls, Errand},
     policy::{Lost, unreachable},
@@ -143,14 +144,7 @@ impl Outbound {
             let chosen_by = if place == 0 { first } else { ChosenBy::Configuration };
             match self.connect_chosen(next_hop, Errand { chosen_by, ..errand }).await {
                 Ok(connection) => return Ok((connection, place)),
-                // A refusal of our introduction is meant; anything else, another server may do better.
-                Err(refused) if refused.is_final() => return Err(refused),
-                // The last resort knows nothing of the policy that these did not keep to.
-                Err(unsafe_there)
-                    if chosen_by == ChosenBy::Recipient && unsafe_there.is_of_tls() =>
-                {
-                    return Err(unsafe_there);
-                }
+                Err(trouble) if !may_stand_in(chosen_by, &trouble) => return Err(trouble),
                 Err(other) => {
                     if place + 1 < next_hops.len() {
                         tracing::info!(server = %next_hop, reason = %other, "the next server is tried");
@@ -162,12 +156,10 @@ impl Outbound {
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
     }
 
-    /// Whether a destination demands TLS of its own servers, so that no other may stand in for them.
-    pub async fn guards(&self, destination: &NextHop) -> bool {
-        match (&self.security.tls, destination) {
-            (Some(tls), NextHop::Host { name, .. }) => tls.guards(name).await,
-            _ => false,
-        }
+    /// The next hops of a message without those that may not stand in for a recipient's own servers;
+    /// `None`: all may be asked.
+    pub async fn own_servers(&self, next_hops: &NextHops, chosen_by: ChosenBy) -> Option<NextHops> {
+        own_servers(self.security.tls.as_ref()?, next_hops, chosen_by).await
     }
 
     /// Tells the gate which servers these are.

@@ -8,10 +8,11 @@ use std::{
     fmt,
     str::FromStr,
     sync::atomic::{AtomicU64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::clock;
 
 /// A message's name in the queue, the log and `Received:`; 13 characters when written.
 ///
@@ -71,8 +72,7 @@ impl MessageIds {
 
     /// The next one.
     pub fn next(&self) -> MessageId {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        self.next_at(u64::try_from(now).unwrap_or(u64::MAX).min(LAST_TIME))
+        self.next_at(clock::now_ms().min(LAST_TIME))
     }
 
     fn next_at(&self, now: u64) -> MessageId {

@@ -4,7 +4,6 @@
 use std::{
     fmt,
     io::{self, Read},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use relais_config::store::Quota;
@@ -17,6 +16,7 @@ use super::{
     quota,
     recovery::LOST,
 };
+use crate::clock;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -146,7 +146,7 @@ pub(super) fn census(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         dir => dir?,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = clock::now().as_secs();
     let now = now.cast_signed();
     let mut inspector = Inspector { root, dir: &dir, depth, now, census: Census::default() };
     inspector.folder("", &dir)?;

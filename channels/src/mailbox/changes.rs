@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     dir::Dir,
     journal::{Awaited, Journal},
 };
+use crate::clock;
 
 /// A change of mailboxes as wholes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -124,7 +125,7 @@ impl Change {
             Self::Delete(_) => {
                 let aside = root.make(DELETED)?;
                 root.sync()?;
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let now = clock::now();
                 (aside, format!("{}.{}", now.as_nanos(), id.0))
             }
         };

@@ -8,7 +8,6 @@ use std::{
     collections::{HashMap, VecDeque},
     io::{self, Read, Write},
     sync::{Arc, Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use memchr::memchr_iter;
@@ -17,6 +16,7 @@ use ring::digest::{SHA256, digest};
 use tracing::warn;
 
 use super::{dir::Dir, open_file::OpenFile};
+use crate::clock;
 
 /// The deliveries of the last while.
 #[derive(Debug)]
@@ -235,7 +235,7 @@ fn decode(record: &[u8]) -> Option<(Key, u64)> {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    clock::now().as_secs()
 }
 
 /// In the root of a partition.

@@ -3,16 +3,12 @@
 //! A message becomes visible by one `link` or `rename`, complete or not at all. What is on disk
 //! when these functions return is the caller's business; see [`super::Partition`].
 
-use std::{
-    io,
-    ops::ControlFlow,
-    process,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{io, ops::ControlFlow, process};
 
 use rustix::{fs::FileType, io::Errno};
 
 use super::{dir::Dir, open_file::OpenFile};
+use crate::clock;
 
 /// Makes names that no other file in any mailbox has.
 #[derive(Debug)]
@@ -37,7 +33,7 @@ impl FileNames {
     /// order of these times, so that no two are the same, and none goes back with the clock.
     pub(super) fn next(&mut self, size: u64, wire_size: u64) -> String {
         self.count += 1;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let now = clock::now().as_micros();
         self.last = now.max(self.last + 1);
         let (seconds, micros) = (self.last / 1_000_000, self.last % 1_000_000);
         let Self { pid, count, host, .. } = self;

@@ -8,11 +8,11 @@
 use std::{
     fmt::Write as _,
     io::{self, Read},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use super::dir::Dir;
-use crate::mail::XQuota;
+use crate::{clock, mail::XQuota};
 
 /// The file's contents.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -100,7 +100,7 @@ impl QuotaMemory {
 
     /// The mailbox turned a message away; for how long it has done so.
     pub(super) fn refused(&mut self) -> Duration {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = clock::now().as_secs();
         // A clock that was put back begins anew.
         let since = self.full_since.filter(|since| *since <= now);
         if since.is_none() {

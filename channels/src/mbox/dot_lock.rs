@@ -10,7 +10,7 @@ use std::{
     io::{Read, Write},
     os::fd::{AsRawFd, OwnedFd},
     sync::LazyLock,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use rustix::{
@@ -20,6 +20,7 @@ use rustix::{
 };
 
 use super::{error::AppendError, place::DOT_LOCK};
+use crate::clock;
 
 /// A lock that we have.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ fn written(lock: OwnedFd) -> Result<(Stat, File), Errno> {
 /// Whether a program that died left it behind.
 fn is_stale(folder: &OwnedFd, name: &OsStr) -> bool {
     let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::now();
     let made = Duration::from_secs(stat.st_mtime.try_into().unwrap_or_default());
     if now.saturating_sub(made) > STALE {
         return true;

@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
 use x509_parser::public_key::PublicKey;
 
 use super::error::{CertificateError, LARGEST};
+use crate::clock::since_1970;
 
 /// A certificate that clients may be shown.
 #[derive(Clone, Debug)]
@@ -243,8 +244,7 @@ fn moment(seconds: i64) -> SystemTime {
 }
 
 fn seconds_of(moment: SystemTime) -> i64 {
-    let seconds = moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    i64::try_from(seconds).unwrap_or(i64::MAX)
+    i64::try_from(since_1970(moment).as_secs()).unwrap_or(i64::MAX)
 }
 
 const SHORTEST_RSA: usize = 2_048;

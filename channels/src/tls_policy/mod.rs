@@ -21,7 +21,6 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
 use relais_config::{
@@ -43,6 +42,7 @@ pub use table::{DestinationTable, TableEntry};
 pub use web::{Web, WebPlace};
 
 use crate::{
+    clock,
     dns::{Dns, SecureDns, Unanswered},
     mail::TlsWish,
     tls::{Assurance, CertificateError, TlsDemand},
@@ -174,7 +174,7 @@ impl TlsPolicies {
     /// Renews the policies of MTA-STS that are due, and counts failures.
     pub async fn renew(&self) -> Vec<Renewed> {
         let Some(policies) = &self.sts else { return Vec::new() };
-        let renewed = policies.cache.renew(now()).await;
+        let renewed = policies.cache.renew(clock::now().as_secs()).await;
         for Renewed { domain, source, policy, end } in &renewed {
             let RenewalEnd::Failed(fault, _) = end else { continue };
             let asked = policies.sources.iter().find(|(_, place)| *place == source);
@@ -186,7 +186,7 @@ impl TlsPolicies {
                 failure: Some((result_of(fault), fault.to_string())),
                 nameservers: asked.map_or(&[][..], |(nameservers, _)| nameservers),
             };
-            self.reports.note(session, now());
+            self.reports.note(session, clock::now().as_secs());
         }
         renewed
     }
@@ -212,7 +212,10 @@ impl TlsPolicies {
         let policy = destination.published(basis, demand);
         let domain = &destination.domain;
         let nameservers = &*destination.nameservers;
-        self.reports.note(TlsSession { domain, policy, mx, from, failure, nameservers }, now());
+        self.reports.note(
+            TlsSession { domain, policy, mx, from, failure, nameservers },
+            clock::now().as_secs(),
+        );
     }
 
     /// Gathers the policies of a destination. `is_by_mx`: mail goes to its mail exchangers, and not to a
@@ -247,7 +250,9 @@ impl TlsPolicies {
         match &self.sts {
             Some(policies) if rules.wants_sts(entry) && sts::is_host(domain) => {
                 match policies.sources.get(&rules.nameservers) {
-                    Some(source) => policies.cache.find(domain, *source, now()).await,
+                    Some(source) => {
+                        policies.cache.find(domain, *source, clock::now().as_secs()).await
+                    }
                     None => StsFound::default(),
                 }
             }
@@ -490,15 +495,10 @@ fn result_of(fault: &FetchFault) -> TlsResult {
 
 /// Forgets the policies on disk that hold no more.
 pub fn tidy_policies(data: &Path) -> io::Result<()> {
-    match tidy(&data.join(STS_FOLDER), now()) {
+    match tidy(&data.join(STS_FOLDER), clock::now().as_secs()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 const STS_FOLDER: &str = "mta-sts";

@@ -404,6 +404,6 @@ pub(crate) fn explain(question: &RouteQuestion) -> RouteExplained {
         results: vec![result],
         steps: vec![step],
         input,
-        asked: String::new(),
+        ..RouteExplained::default()
     }
 }

@@ -16,6 +16,7 @@ mod filter;
 mod hosts;
 mod mailboxes;
 mod mapping;
+mod natural;
 mod order_kind;
 mod orders;
 mod pattern;
@@ -43,6 +44,7 @@ pub use mailboxes::{
     MailboxOrder, MailboxOrderKind, MailboxUsage, MailboxesMissing,
 };
 pub use mapping::{MappingExplained, MappingStepTold};
+use natural::natural;
 pub use order_kind::OrderKind;
 pub use orders::{
     HistoryLine, Left, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderProgress, QueueOrder,
@@ -116,6 +118,24 @@ pub struct Status {
     pub milters: Vec<MilterStatus>,
     /// Log lines thrown away because nobody took them; 0 is what it should be.
     pub log_lines_lost: u64,
+}
+
+impl Status {
+    /// Puts parts with names in the order in which people count. Channels and the servers of a directory
+    /// stay in that of the file.
+    pub fn sort(&mut self) {
+        self.services.sort_by(|one, other| natural(&one.name, &other.name));
+        self.pools.sort_by(|one, other| natural(&one.name, &other.name));
+        self.milters.sort_by(|one, other| natural(&one.name, &other.name));
+        self.partitions.sort_by(|one, other| natural(&one.name, &other.name));
+        let by_host = |(one, of_one): (&str, &str), (other, of_other): (&str, &str)| {
+            natural(one, other).then_with(|| natural(of_one, of_other))
+        };
+        self.troubles.sort_by(|a, b| by_host((&a.host, &a.channel), (&b.host, &b.channel)));
+        self.stressed.sort_by(|a, b| by_host((&a.host, &a.channel), (&b.host, &b.channel)));
+        self.limited.sort_by(|a, b| by_host((&a.host, &a.channel), (&b.host, &b.channel)));
+        self.suspended.sort_by(|a, b| natural(&a.host, &b.host));
+    }
 }
 
 /// A store of ours that says it is slow.
@@ -217,7 +237,7 @@ pub struct ChannelStatus {
     /// `"tcp_lmtpcs"`.
     pub name: String,
     /// The program of its jobs: `"lmtp"`; `"lost"` when the configuration has no such channel any
-    /// more and there is still mail of it, which can be deleted and nothing else.
+    /// more and there is still mail of it.
     pub program: String,
     /// The pool its jobs run in.
     pub pool: String,
@@ -231,7 +251,7 @@ pub struct ChannelStatus {
     /// An operator stopped it.
     #[serde(default)]
     pub stopped: bool,
-    /// Nobody delivers what is in it: the configuration has no such channel.
+    /// Nobody delivers what is in it: the configuration has no such channel, nor had it since the start.
     #[serde(default)]
     pub unserved: bool,
     /// Entries that could go now.

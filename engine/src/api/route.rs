@@ -15,11 +15,29 @@ pub struct RouteExplained {
     pub reply: String,
     /// Where the message would go; empty when refused.
     pub results: Vec<RouteResult>,
+    /// The source of a refusal in words, where the client or the sender is refused, and not the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_by: Option<String>,
+    /// Where the message of one who may send there would go, then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub if_permitted: Vec<RouteResult>,
     /// The steps that led there, in order.
     pub steps: Vec<RouteStep>,
     /// The source that was asked: the running engine, or files.
     #[serde(default)]
     pub asked: String,
+}
+
+impl RouteExplained {
+    /// The ways of the message: of one who may send there, where this one is refused.
+    pub fn ways(&self) -> &[RouteResult] {
+        if self.accepted { &self.results } else { &self.if_permitted }
+    }
+
+    /// The same, to be completed.
+    pub fn ways_mut(&mut self) -> &mut [RouteResult] {
+        if self.accepted { &mut self.results } else { &mut self.if_permitted }
+    }
 }
 
 /// One recipient that came out.

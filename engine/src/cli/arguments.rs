@@ -67,6 +67,9 @@ pub(super) enum Command {
         /// Each worker instead: its state, sessions, and since when it is there
         #[arg(long, conflicts_with = "json")]
         workers: bool,
+        /// Every row, also where they are more than the screen has lines
+        #[arg(long)]
+        all: bool,
         /// One object, each worker included
         #[arg(long)]
         json: bool,

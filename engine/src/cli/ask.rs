@@ -26,8 +26,16 @@ use crate::{
 };
 
 /// `relais status`.
-pub(super) fn status(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
-    answer::<Status>(source, "/api/v1/status", json, show::status, out)
+pub(super) fn status(
+    source: &Source,
+    json: bool,
+    all: bool,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let whole: fn(&Status, Look) -> String = |status, look| show::status(status, look, None);
+    let screen: fn(&Status, Look) -> String =
+        |status, look| show::status(status, look, Look::height_of_stdout());
+    answer::<Status>(source, "/api/v1/status", json, if all { whole } else { screen }, out)
 }
 
 /// `relais status --workers`.

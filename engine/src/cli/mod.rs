@@ -96,7 +96,7 @@ fn obey<E: Runnable>(
         Command::Mapping(question) => mapping::mapping(source, &question, files.mapping, out),
         Command::Test(command) => test::test(source, &command, files, out),
         Command::Status { workers: true, .. } => ask::workers(source, out),
-        Command::Status { json, .. } => ask::status(source, json, out),
+        Command::Status { json, all, .. } => ask::status(source, json, all, out),
         Command::Counters { json } => ask::counters(source, json, out),
         Command::Cert { json } => cert::cert(source, json, out),
         Command::Tls(question) => tls::tls(source, &question, out),

@@ -33,7 +33,7 @@ impl RouteSites {
 
     /// Adds to each way what is found of its next hops now.
     pub(super) fn add_to(&self, explained: &mut RouteExplained) -> Result<(), Refusal> {
-        for result in &mut explained.results {
+        for result in explained.ways_mut() {
             let named = self.config.channels.iter().find(|its| its.name == result.channel);
             let connects = |its: &&Channel| matches!(its.program, Program::Lmtp | Program::Smtp);
             if let Some(channel) = named.filter(connects) {

@@ -13,8 +13,8 @@ use relais_actors::{
     directory::DirectoryHandle,
     metrics::ServerMeters,
     router::{
-        Explain, Route, RouterHandle, Routes, Routing, Ruling, Submission, TcpEnds, internal_ip,
-        own_postmaster, port_access,
+        Explain, Route, RouterHandle, Routes, Routing, Ruling, Step, Submission, TcpEnds,
+        internal_ip, own_postmaster, port_access,
     },
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply, TlsWish};
@@ -59,7 +59,15 @@ struct Arrival<'a> {
     first_channel: String,
     /// The channel that its mail comes in by.
     source_channel: String,
+    /// The client or its sender was turned away before RCPT, by this.
+    refused: Option<RouteRefusal>,
     steps: Vec<RouteStep>,
+}
+
+/// The reply of a refusal, and what it comes from.
+struct RouteRefusal {
+    reply: String,
+    by: Option<String>,
 }
 
 /// Routes of many as this router finds them now, in the order of the questions and without steps.
@@ -105,14 +113,12 @@ pub async fn explain(
         Ok(facts) => facts,
         Err(nonsense) => return Ok(Err(nonsense)),
     };
+    let (refused, steps) = (None, Vec::new());
     let mut arrival =
-        Arrival { config, question, facts, first_channel, source_channel, steps: Vec::new() };
+        Arrival { config, question, facts, first_channel, source_channel, refused, steps };
     let mut client = KnownClient { may_relay: question.vouched, ends: None };
     if let Some(address) = question.client {
-        client = match arrival.connect(&router.cache.routes(), address) {
-            Ok(client) => client,
-            Err(refused) => return Ok(Ok(*refused)),
-        };
+        client = arrival.connect(&router.cache.routes(), address);
         arrival.switch(router, address).await?;
     }
     let address = match arrival.mail(router, client).await {
@@ -126,7 +132,7 @@ pub async fn explain(
     let asked = Explain {
         address,
         sender: question.from.clone().unwrap_or_default(),
-        source_channel: arrival.source_channel,
+        source_channel: arrival.source_channel.clone(),
         may_relay: client.may_relay,
         header: question.header,
         ends: client.ends,
@@ -136,9 +142,12 @@ pub async fn explain(
         is_brief,
     };
     let routing = router.explain(asked).await?;
-    let mut explained = explained(channels, question, arrival.steps, &routing);
-    if !is_brief {
-        for result in &mut explained.results {
+    let mut explained = explained(channels, arrival, &routing);
+    if is_brief {
+        // Two configurations are compared by what they do.
+        explained.if_permitted.clear();
+    } else {
+        for result in explained.ways_mut() {
             result.limits = configured(config, channels, &result.channel);
             let channel = channels.find(&result.channel).map(|id| channels.channel(id));
             let addresses = [&*result.address].into_iter();
@@ -231,19 +240,15 @@ impl Arrival<'_> {
         Ok(())
     }
 
-    /// Up to the greeting. The error is the answer.
-    fn connect(
-        &mut self,
-        routes: &Routes,
-        client: IpAddr,
-    ) -> Result<KnownClient, Box<RouteExplained>> {
+    /// Up to the greeting.
+    fn connect(&mut self, routes: &Routes, client: IpAddr) -> KnownClient {
         let may_relay = internal_ip(routes, client);
         let words = if may_relay { "vouches for it: it may relay" } else { "says nothing for it" };
         self.steps.push(step("client", format!("{client}: INTERNAL_IP {words}")));
         let ends = place(self.config, &self.first_channel, client);
         let ruling = ends.and_then(|ends| port_access(routes, ends, true));
-        self.ask("client", "PORT_ACCESS", ruling)?;
-        Ok(KnownClient { may_relay, ends })
+        self.ask("client", "PORT_ACCESS", ruling);
+        KnownClient { may_relay, ends }
     }
 
     /// MAIL of a client, and what the text of the address decides. The error is the answer.
@@ -259,7 +264,7 @@ impl Arrival<'_> {
             let submission = Submission { ends, facts, ..Submission::default() };
             let asked = (self.source_channel.as_str(), sender);
             match router.from_access(asked, submission, true).await {
-                Ok(ruling) => self.ask("access", "FROM_ACCESS", ruling)?,
+                Ok(ruling) => self.ask("access", "FROM_ACCESS", ruling),
                 Err(reply) => return Err(Box::new(self.refused(&reply))),
             }
         }
@@ -298,17 +303,14 @@ impl Arrival<'_> {
         }
     }
 
-    /// Tells the word of a table. The error: the client is refused by it.
-    fn ask(
-        &mut self,
-        kind: &str,
-        table: &str,
-        ruling: Option<Ruling>,
-    ) -> Result<(), Box<RouteExplained>> {
-        let Some(ruling) = ruling else { return Ok(()) };
+    /// Tells the word of a table, and keeps in mind that it refuses.
+    fn ask(&mut self, kind: &str, table: &str, ruling: Option<Ruling>) {
+        let Some(ruling) = ruling else { return };
         self.steps.push(step(kind, format!("{table} {}: {ruling}", ruling.probe)));
-        let Some(reply) = ruling.access.reply() else { return Ok(()) };
-        Err(Box::new(self.refused(&reply)))
+        if let Some(reply) = ruling.access.reply().filter(|_| self.refused.is_none()) {
+            let by = Some(named(table, ruling.entry));
+            self.refused = Some(RouteRefusal { reply: reply.to_string(), by });
+        }
     }
 
     fn refused(&mut self, reply: &Reply) -> RouteExplained {
@@ -337,22 +339,50 @@ fn place(config: &Config, channel: &str, client: IpAddr) -> Option<TcpEnds> {
     of_channel.find_map(|service| ends_at(service, client))
 }
 
-fn explained(
-    channels: &Channels,
-    question: &RouteQuestion,
-    mut steps: Vec<RouteStep>,
-    routing: &Routing,
-) -> RouteExplained {
-    let (accepted, reply, results) = match &routing.outcome {
-        Ok(found) => {
-            let results = found.iter().map(|route| result(channels, route)).collect();
-            (true, ACCEPTED.to_owned(), results)
-        }
-        Err(reply) => (false, reply.to_string(), Vec::new()),
-    };
+fn explained(channels: &Channels, arrival: Arrival<'_>, routing: &Routing) -> RouteExplained {
+    let Arrival { question, refused, mut steps, .. } = arrival;
     steps.extend(routing.steps.iter().map(taken));
-    let input = question.address.clone();
-    RouteExplained { input, accepted, reply, results, steps, ..RouteExplained::default() }
+    let found = routing.outcome.as_ref().ok().or(routing.if_permitted.as_ref());
+    let ways = found.into_iter().flat_map(|ways| ways.iter().map(|way| result(channels, way)));
+    let ways = ways.collect();
+    let explained =
+        RouteExplained { input: question.address.clone(), steps, ..RouteExplained::default() };
+    let refused = refused.or_else(|| {
+        let reply = routing.outcome.as_ref().err()?.to_string();
+        Some(RouteRefusal { reply, by: refused_by(question, routing) })
+    });
+    match refused {
+        Some(RouteRefusal { reply, by }) => {
+            RouteExplained { reply, refused_by: by, if_permitted: ways, ..explained }
+        }
+        None => RouteExplained {
+            accepted: true,
+            reply: ACCEPTED.to_owned(),
+            results: ways,
+            ..explained
+        },
+    }
+}
+
+/// The refusal of a client or sender in words: of a table that was asked, or for want of somebody who
+/// vouches.
+fn refused_by(question: &RouteQuestion, routing: &Routing) -> Option<String> {
+    routing.if_permitted.as_ref()?;
+    let refusing = routing.steps.iter().rev().find_map(|step| match step {
+        Step::Access { table, entry, is_refusal: true, .. } => Some(named(table, *entry)),
+        _ => None,
+    });
+    let is_permanent = matches!(&routing.outcome, Err(reply) if reply.is_permanent());
+    let unvouched = || match question.client {
+        Some(client) => format!("INTERNAL_IP, which does not know {client}; a login would do"),
+        None => "INTERNAL_IP, which knows no stranger; --client IP asks for a client".to_owned(),
+    };
+    refusing.or_else(|| (routing.relaying && is_permanent).then(unvouched))
+}
+
+/// A table and its entry, counted from 1.
+fn named(table: &str, entry: Option<usize>) -> String {
+    entry.map_or_else(|| table.to_owned(), |n| format!("{table}, entry {}", n + 1))
 }
 
 fn result(channels: &Channels, route: &Route) -> RouteResult {

@@ -16,7 +16,10 @@ use relais_config::Config;
 use relais_spool::Counts;
 use tokio::time::timeout;
 
-use super::parts::Parts;
+use super::{
+    parts::Parts,
+    summary::{is_unserved, lost},
+};
 
 /// Sets them. An actor that does not answer in time leaves its gauges as they were.
 pub(super) async fn update(parts: &Parts, config: &Config) {
@@ -29,6 +32,11 @@ pub(super) async fn update(parts: &Parts, config: &Config) {
     for (channel, counts) in &counts {
         metrics.channel(channel).stored(counts.into());
     }
+    let lost: Vec<_> = lost(parts, &counts).filter_map(|name| counts.get_key_value(name)).collect();
+    metrics.queue.lost.set(level(lost.iter().map(|(_, counts)| counts.total()).sum::<u64>()));
+    let unserved = lost.iter().filter(|(name, _)| is_unserved(parts, name));
+    let waiting = unserved.map(|(_, counts)| counts.untried + counts.tried);
+    metrics.queue.unserved.set(level(waiting.sum::<u64>()));
     metrics.spool.bytes.set(level(parts.spool.bytes()));
     let (free, min_free) = parts.spool.free_room();
     if let Some(free) = free {

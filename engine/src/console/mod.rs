@@ -188,7 +188,7 @@ impl Console for EngineConsole {
         let services = parts.dispatcher.ask(DescribeDispatcher).await.map_err(gone)?;
         let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
         let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
-        Ok(Status {
+        let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: config.host.clone(),
             pid: std::process::id(),
@@ -214,7 +214,9 @@ impl Console for EngineConsole {
             directory_servers: parts.metrics.directory_servers.status(),
             milters: parts.metrics.milters.status(),
             log_lines_lost: self.0.log.lost(),
-        })
+        };
+        status.sort();
+        Ok(status)
     }
 
     fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense> {
@@ -354,7 +356,7 @@ impl Console for EngineConsole {
         let mut explained = asked.map_err(gone)?;
         if let Ok(explained) = &mut explained {
             explained.asked = format!("the running engine, process {}", std::process::id());
-            ways::look(&parts, &mut explained.results).await?;
+            ways::look(&parts, explained.ways_mut()).await?;
         }
         Ok(explained)
     }

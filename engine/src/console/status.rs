@@ -1,9 +1,8 @@
 //! The parts of `relais status`, each made of what an actor says of itself.
 
-use std::collections::BTreeMap;
-
 use relais_actors::{
     front::{control::ServiceState, service::ServiceDescription},
+    ids::ChannelId,
     job_controller::{ControllerDescription, Relieved, Suspended},
     queue::QueueDescription,
     store::{DescribeStore, PartitionStatus},
@@ -15,7 +14,7 @@ use relais_spool::Counts;
 use super::{
     entries::after,
     parts::{Parts, gone},
-    summary::{lost, oldest},
+    summary::{is_unserved, lost, oldest},
 };
 use crate::{
     admin::Answer,
@@ -35,48 +34,59 @@ pub(super) async fn channels(
     let mut channels = Vec::new();
     for (id, channel) in parts.channels.iter() {
         let counts = counts.get(&channel.name).copied().unwrap_or_default();
-        let tally = queue.channels.get(&id).copied().unwrap_or_default();
-        let jobs = controller.channels.iter().find(|jobs| jobs.channel == id);
-        let waiting = tally.waiting(&counts);
-        channels.push(ChannelStatus {
-            name: channel.name.clone(),
-            program: format!("{:?}", channel.program).to_lowercase(),
-            pool: channel.pool.clone(),
-            maxjobs: jobs.map_or(channel.maxjobs.get(), |jobs| jobs.maxjobs),
-            jobs: jobs.map_or(0, |jobs| jobs.jobs),
-            threads: jobs.map_or(0, |jobs| jobs.connections),
-            stopped: jobs.is_some_and(|jobs| jobs.frozen),
-            unserved: false,
-            ready: waiting.ready,
-            active: waiting.active,
-            delayed: waiting.delayed,
-            held: counts.held,
-            oldest: oldest(&parts.spool, &channel.name, counts.total()).await,
-        });
+        let program = format!("{:?}", channel.program).to_lowercase();
+        let served = served((parts, queue, controller), id, &counts).await;
+        channels.push(ChannelStatus { program, ..served });
     }
-    channels.extend(lost_channels(parts, &counts).await);
-    channels
-}
-
-/// Channels that the configuration has lost and that have mail.
-async fn lost_channels(parts: &Parts, counts: &BTreeMap<String, Counts>) -> Vec<ChannelStatus> {
-    let mut channels = Vec::new();
-    for name in lost(parts, counts) {
+    for name in lost(parts, &counts) {
         let Some(counts) = counts.get(name).filter(|counts| counts.total() > 0) else {
             continue;
         };
-        channels.push(ChannelStatus {
-            name: name.to_owned(),
-            program: "lost".to_owned(),
-            unserved: true,
-            ready: counts.untried,
-            delayed: counts.tried,
-            held: counts.held,
-            oldest: oldest(&parts.spool, name, counts.total()).await,
-            ..ChannelStatus::default()
+        let program = "lost".to_owned();
+        channels.push(match parts.channels.find(name) {
+            Some(id) if !is_unserved(parts, name) => {
+                let served = served((parts, queue, controller), id, counts).await;
+                ChannelStatus { program, ..served }
+            }
+            _ => ChannelStatus {
+                name: name.to_owned(),
+                program,
+                unserved: true,
+                ready: counts.untried,
+                delayed: counts.tried,
+                held: counts.held,
+                oldest: oldest(&parts.spool, name, counts.total()).await,
+                ..ChannelStatus::default()
+            },
         });
     }
     channels
+}
+
+/// A channel that jobs deliver from, but for its program.
+async fn served(
+    (parts, queue, controller): (&Parts, &QueueDescription, &ControllerDescription),
+    id: ChannelId,
+    counts: &Counts,
+) -> ChannelStatus {
+    let channel = parts.channels.channel(id);
+    let tally = queue.channels.get(&id).copied().unwrap_or_default();
+    let jobs = controller.channels.iter().find(|jobs| jobs.channel == id);
+    let waiting = tally.waiting(counts);
+    ChannelStatus {
+        name: channel.name.clone(),
+        pool: channel.pool.clone(),
+        maxjobs: jobs.map_or(channel.maxjobs.get(), |jobs| jobs.maxjobs),
+        jobs: jobs.map_or(0, |jobs| jobs.jobs),
+        threads: jobs.map_or(0, |jobs| jobs.connections),
+        stopped: jobs.is_some_and(|jobs| jobs.frozen),
+        ready: waiting.ready,
+        active: waiting.active,
+        delayed: waiting.delayed,
+        held: counts.held,
+        oldest: oldest(&parts.spool, &channel.name, counts.total()).await,
+        ..ChannelStatus::default()
+    }
 }
 
 /// The services of the configuration, those that are off included.

@@ -87,6 +87,12 @@ pub(super) fn lost<'a>(
     counts.keys().map(String::as_str).filter(|name| parts.channels.configured(name).is_none())
 }
 
+/// Whether nobody delivers from a channel of this name. What a reload took away still leaves, by the
+/// settings that it had.
+pub(super) fn is_unserved(parts: &Parts, channel: &str) -> bool {
+    parts.channels.find(channel).is_none()
+}
+
 /// Adds up a channel's entries, a bounded piece at a time; and, for as many hosts as told, those
 /// of each. What was not tried yet and goes to a host that `rests` is delayed, as in the listing.
 async fn sum_up(

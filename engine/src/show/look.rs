@@ -8,7 +8,7 @@ use std::{
 };
 
 use relais_config::{Report, Told};
-use terminal_size::{Width, terminal_size_of};
+use terminal_size::{Height, Width, terminal_size_of};
 
 /// The look of the reader's screen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -44,6 +44,12 @@ impl Look {
     /// Of standard error.
     pub fn of_stderr() -> Self {
         Self::of(&stderr())
+    }
+
+    /// Lines of the terminal that standard output is; `None` where there may be any number.
+    pub fn height_of_stdout() -> Option<usize> {
+        let height = terminal_size_of(stdout()).map(|(_, Height(height))| usize::from(height));
+        height.filter(|height| *height > 0 && stdout().is_terminal())
     }
 
     fn of(stream: &(impl IsTerminal + AsFd)) -> Self {

@@ -24,16 +24,23 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
     if !route.accepted && route.steps.iter().any(|step| step.step == "headers") {
         page += &look.fit("no header is refused for such an address\n");
     }
+    if let Some(by) = &route.refused_by {
+        page += &look.fit(&format!("by {}\n", Printable(by)));
+    }
+    if !route.if_permitted.is_empty() {
+        page += &look.fit("\nmail of one who may send there would go this way:\n");
+    }
     let mut table = Table::new(&["=ADDRESS", "CHANNEL", "1TAG", "=NEXT HOP"]);
-    for result in &route.results {
+    let ways = route.ways();
+    for result in ways {
         table.row([&result.address, &result.channel, &result.tag, &result.next_hop]);
     }
     if !table.is_empty() {
         page += &if table.is_narrow(look) { table.fit(look) } else { table.records(look) };
     }
-    page.extend(route.results.iter().map(|result| own_limits(result, look)));
+    page.extend(ways.iter().map(|result| own_limits(result, look)));
     let mut told: Vec<(&str, &str)> = Vec::new();
-    for result in &route.results {
+    for result in ways {
         let way = (result.channel.as_str(), result.host.as_str());
         if let Some(tls) = result.tls.as_ref().filter(|_| !told.contains(&way)) {
             told.push(way);
@@ -42,14 +49,14 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
         }
     }
     let mut asked: Vec<&[RouteSite]> = Vec::new();
-    for result in route.results.iter().filter(|result| !result.dns.is_empty()) {
+    for result in ways.iter().filter(|result| !result.dns.is_empty()) {
         if !asked.contains(&&*result.dns) {
             asked.push(&result.dns);
             page.extend(result.dns.iter().map(|site| site_of(site, look)));
         }
     }
     let mut shown: Vec<(&str, &str)> = Vec::new();
-    for result in &route.results {
+    for result in ways {
         let way = (result.channel.as_str(), result.host.as_str());
         if let Some(limits) = result.limits.as_ref().filter(|_| !shown.contains(&way)) {
             shown.push(way);

@@ -18,10 +18,11 @@ use std::{
         mpsc::{self, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use relais_actors::front::recent::{RecentRecipient, RecentRecipients};
+use relais_channels::clock;
 use tracing::warn;
 
 /// Writes recipients down for as long as it lives.
@@ -141,8 +142,7 @@ type Recipient = (Box<str>, Box<str>, bool);
 
 /// The recipients that were taken in the last day, each once with its last time, the oldest first.
 pub fn recent(data: &Path) -> io::Result<Vec<RecentRecipient>> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let from = since.saturating_sub(DAY).as_secs();
+    let from = clock::now().saturating_sub(DAY).as_secs();
     let mut found: HashMap<Recipient, u64> = HashMap::new();
     let mut is_there = false;
     for path in paths(data) {
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn the_files_do_not_grow_above_their_size() {
         let data = tempfile::tempdir().unwrap();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let now = clock::now().as_secs();
         let mut pages = Pages::new(data.path(), 1_000);
         for n in 0..1_000 {
             pages.write(&[recipient(now, &format!("user{n}@x.example"))]).unwrap();

@@ -11,10 +11,12 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 
-use relais_channels::disk::{Disk, DiskFile};
+use relais_channels::{
+    clock::now_ms,
+    disk::{Disk, DiskFile},
+};
 
 use crate::{format::layout::Layout, format::record::Salt};
 
@@ -138,12 +140,6 @@ pub(crate) fn create_states(
 pub(crate) const HEAD: usize = 36;
 /// With the version of the layout of records and heads.
 const MAGIC: &[u8; 8] = b"relais2\n";
-
-/// Milliseconds since 1970, by this machine.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 #[cfg(test)]
 mod tests {

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use relais_channels::mail::MessageId;
+use relais_channels::{clock::now_ms, mail::MessageId};
 
 use crate::{
     environment::Environment,
     format::layout::blob_of,
     format::record::{Found, Walker},
-    format::segment::{HEAD, Part, SegmentHead, now_ms},
+    format::segment::{HEAD, Part, SegmentHead},
     ledger::Event,
     recovery::error::{RecoverError, at},
     recovery::replay::Replay,

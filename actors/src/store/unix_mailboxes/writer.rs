@@ -13,11 +13,12 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use relais_channels::mbox::{
-    AppendBatch, AppendError, AppendOutcomes, Appender, FilePlace, MboxMessage, Undone,
+use relais_channels::{
+    clock,
+    mbox::{AppendBatch, AppendError, AppendOutcomes, Appender, FilePlace, MboxMessage, Undone},
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -143,8 +144,7 @@ impl UnixWriter {
         let batches = places.iter().zip(&all);
         let batches: Vec<_> =
             batches.map(|(place, (messages, _))| AppendBatch { place, messages }).collect();
-        let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+        let millis = i64::try_from(clock::now_ms()).unwrap_or(i64::MAX);
         // The one who waits sees the answer dropped, and an intent says what was begun.
         let appended = catch_unwind(AssertUnwindSafe(|| self.appender.append(&batches, millis)));
         let outcomes = appended.unwrap_or_else(|_| {
