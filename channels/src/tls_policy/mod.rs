@@ -352,8 +352,12 @@ impl ChannelRules {
 
     /// Whether TLS may be spoken because of them.
     pub fn speak_tls(&self) -> bool {
-        let has_say = self.dane || self.mta_sts || !self.table.is_empty();
-        self.client != Insist::No || has_say
+        self.client != Insist::No || self.differ_by_destination()
+    }
+
+    /// Whether servers may be owed something else than what the channel says.
+    pub fn differ_by_destination(&self) -> bool {
+        self.dane || self.mta_sts || !self.table.is_empty()
     }
 
     /// The requirement of the channel for every server.

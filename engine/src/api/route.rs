@@ -99,7 +99,8 @@ pub struct RouteServer {
     /// Of its MX record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preference: Option<u16>,
-    /// The TLS that it is owed by now, and whose word that is; or why it is handed no mail.
+    /// The TLS that it is owed by now, and whose word that is, or why it is handed no mail; absent where
+    /// the channel's word holds for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
 }

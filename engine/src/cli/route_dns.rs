@@ -72,7 +72,7 @@ impl RouteSites {
     /// The servers of a next hop, with the TLS that they are owed.
     async fn site(&self, rules: &ChannelRules, site: &Site, chosen_by: ChosenBy) -> RouteSite {
         let is_by_mx = site.by_mx || chosen_by == ChosenBy::Recipient;
-        let facts = if rules.speak_tls() {
+        let facts = if rules.differ_by_destination() {
             Some(self.policies.destination(rules, &site.name, is_by_mx).await)
         } else {
             None
