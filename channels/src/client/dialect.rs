@@ -7,10 +7,11 @@
 //! | delivered | 25x | 2xx but 221 |
 //! | XQUOTA, XDFLG, stores of ours | yes | no |
 //! | the next message may be announced | when one recipient was accepted | always |
+//! | content may go in one chunk with its commands | never | the first of a connection |
 //! | port | 24 | 25 |
 //!
-//! The last but one follows from the second: exactly one reply must be due before those to what is
-//! sent ahead.
+//! When messages are announced follows from the second row: exactly one reply must be due before those to
+//! what is sent ahead.
 
 use super::policy::Stage;
 use crate::mail::{Dialect, Reply};
