@@ -283,13 +283,26 @@ fn accept(listener: &TcpListener, books: &Arc<Books>) {
         thread::spawn(move || {
             let open = books.open.fetch_add(1, Ordering::AcqRel) + 1;
             books.most_open.fetch_max(open, Ordering::AcqRel);
-            let _ = serve(&stream, &books);
-            books.open.fetch_sub(1, Ordering::AcqRel);
+            let mut open = Some(OpenConnection(&books));
+            let _ = serve(&stream, &books, &mut open);
         });
     }
 }
 
-fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
+/// A connection among those that are open.
+struct OpenConnection<'b>(&'b Books);
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn serve(
+    stream: &TcpStream,
+    books: &Books,
+    open: &mut Option<OpenConnection<'_>>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut lines = BufReader::with_capacity(64 << 10, stream);
     let mut replies = BufWriter::new(stream);
@@ -348,6 +361,8 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
                 b""
             }
             b"QUIT" => {
+                // Once its client has the reply, another one may come in its place.
+                drop(open.take());
                 replies.write_all(b"221 2.0.0 bye\r\n")?;
                 return replies.flush();
             }

@@ -2,7 +2,7 @@
 //! suspend; and what replies lead to.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::Output,
     time::{Duration, Instant},
 };
@@ -18,6 +18,7 @@ struct Office {
     instance: Instance,
     first: Sink,
     second: Sink,
+    port: u16,
     _names: NameServer,
 }
 
@@ -39,7 +40,10 @@ impl Office {
         if !needs(&[NameServer::PROGRAM]) {
             return None;
         }
-        let names = NameServer::start(&[("much.test", ZONE)]);
+        let tarpits: Vec<_> = (1..=200)
+            .map(|n| format!("tarpit{n} A 127.0.3.{n}\nshared{n} A 127.0.3.1\n"))
+            .collect();
+        let names = NameServer::start(&[("much.test", &(ZONE.to_owned() + &tarpits.concat()))]);
         let (asked, port) = (names.port, free_port());
         let rule = "\n        (\".much.test\", \"$U%$H$D@out-daemon\"),";
         let channel = format!(
@@ -54,7 +58,8 @@ impl Office {
             .edit("program: Local),", &format!("program: Local),\n        {channel}"));
         let sink = |last: u8| Sink::at(SocketAddr::from(([127, 0, 0, last], port)));
         let (first, second) = (sink(2), sink(3));
-        Some(Self { instance: Instance::new(settings), first, second, _names: names })
+        let instance = Instance::new(settings);
+        Some(Self { instance, first, second, port, _names: names })
     }
 
     fn send(&self, domains: &[&str], count: usize) {
@@ -105,8 +110,7 @@ fn servers_see_no_more_connections_than_the_scope_allows() {
         ("connections: 1", &["a", "b", "c"], 3, 0),
         ("scope: Host, connections: 2", &["a", "b", "c", "d"], 2, 0),
         ("scope: Host, limits: {\"mx1.much.test\": (connections: 1)}", &["a", "b"], 1, 0),
-        // A call that another server has outrun may still be open when the next one comes.
-        ("scope: Site, connections: 1", &["pair", "twin"], 2, 2),
+        ("scope: Site, connections: 1", &["pair", "twin"], 1, 1),
     ];
     for (limits, domains, first, second) in rows {
         let Some(office) = Office::open(&format!("destinations: ({limits})")) else { return };
@@ -315,6 +319,83 @@ fn replies_slow_down_suspend_and_are_taken_otherwise() {
     eventually("b", PATIENCE, || seen("bob@b."));
     let log = office.instance.log();
     assert!(log.contains("a reply slows the destination down"), "{log}");
+}
+
+/// Servers that take connections and say nothing.
+fn tarpits(office: &Office, count: u8) -> Vec<TcpListener> {
+    let listen = |n| {
+        TcpListener::bind(SocketAddr::from(([127, 0, 3, n], office.port))).expect("a free address")
+    };
+    (1..=count).map(listen).collect()
+}
+
+/// One message for each of so many domains `NAME1`, `NAME2` ...
+fn send_to_each(office: &Office, name: &str, count: usize) {
+    let mut client = Dialogue::open(office.instance.settings.smtp);
+    let to: Vec<_> = (1..=count).map(|n| format!("bob@{name}{n}.much.test")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    client.message("ann@sender.test", &to, &message(name, 300)).expect(250);
+}
+
+impl Office {
+    fn in_hand(&self) -> usize {
+        self.instance.queue().iter().filter(|its| its["state"] == "active").count()
+    }
+}
+
+#[test]
+fn servers_that_say_nothing_give_way_to_those_that_answer() {
+    let Some(office) = Office::open("") else { return };
+    office.first.slow_down(Duration::from_millis(2));
+    let _running = office.instance.start();
+    let took = |count: usize| {
+        let (before, began) = (office.arrived(), Instant::now());
+        office.send(&["a"], count);
+        eventually("all of it", PATIENCE, || office.arrived() == before + count);
+        began.elapsed()
+    };
+    took(50);
+    let alone = took(400);
+    // The channel may have forty connections.
+    let _tarpits = tarpits(&office, 90);
+    send_to_each(&office, "tarpit", 90);
+    eventually("all connections are theirs", PATIENCE, || office.in_hand() >= 40);
+    let first = took(1);
+    assert!(first < Duration::from_secs(15), "it waits {first:?}");
+    std::thread::sleep(Duration::from_secs(8));
+    let among = took(400);
+    println!("alone {alone:?}, the first among silent ones {first:?}, then {among:?}");
+    // Without room for it, it would wait for minutes.
+    assert!(among < alone * 3 + Duration::from_secs(5), "alone {alone:?}, among them {among:?}");
+    let waiting = office.instance.queue();
+    assert_eq!(waiting.len(), 90);
+    assert!(waiting.iter().all(|entry| entry["attempts"] == 0), "who gives way was not tried");
+    assert!(!office.instance.log().contains("\"action\":\"Q\""), "and nothing is said of it");
+}
+
+#[test]
+fn one_silent_server_behind_many_domains_has_a_tenth_of_the_connections() {
+    let Some(office) = Office::open("greeting_time: \"6s\"") else { return };
+    let _running = office.instance.start();
+    let _silent = tarpits(&office, 1);
+    send_to_each(&office, "shared", 100);
+    eventually("all connections are its", PATIENCE, || office.in_hand() >= 39);
+    // Others begin while it is not known; then it has four of forty.
+    eventually("those have timed out", PATIENCE, || office.in_hand() <= 4);
+    for _ in 0..20 {
+        assert!(office.in_hand() <= 4, "{}", office.in_hand());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let queue = office.instance.queue();
+    let said = queue.iter().filter_map(|entry| entry["id"].as_str()).take(1).map(|id| {
+        String::from_utf8_lossy(&office.instance.relais("queue", &["why", id]).stdout).into_owned()
+    });
+    let said: String = said.collect();
+    assert!(said.contains("[127.0.3.1] is slow to greet: until it does, 4 of"), "{said}");
+    let began = Instant::now();
+    office.send(&["a"], 1);
+    eventually("the other has its mail", PATIENCE, || office.arrived() == 1);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 const PATIENCE: Duration = Duration::from_secs(40);

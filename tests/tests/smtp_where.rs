@@ -194,6 +194,11 @@ fn mail_goes_where_a_resolver_says_and_comes_back_where_nobody_is() {
         assert!(a.seen().contains_key(&id), "{host}: {:?}", a.seen());
     }
     assert_eq!((a.seen().len(), b.seen().len(), c.seen().len()), (11, 2, 0));
+    for line in instance.log().lines().filter(|line| line.contains("\"timings\"")) {
+        for (failed, stage) in [("look up ", " dns="), ("connect to ", " connect=")] {
+            assert!(!line.contains(failed) || line.contains(stage), "{line}");
+        }
+    }
     let deferred = ROWS.iter().filter(|(_, begins, _)| begins.starts_with('Q')).count();
     assert_eq!(instance.queue().len(), deferred, "all others are done");
 }

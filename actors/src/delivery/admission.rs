@@ -17,11 +17,13 @@ use relais_config::{
     rate::Rate,
 };
 
-use super::throttle::{ConnectionPlace, Throttles, Turn};
+use tokio::time::Instant;
+
+use super::throttle::{Call, ConnectionPlace, Throttles, Turn};
 use crate::{
     channel_table::Channels,
     ids::{ChannelId, Destination},
-    queue::LimitReached,
+    queue::{Denial, LimitReached},
 };
 
 /// The limits of one courier's destination.
@@ -37,6 +39,8 @@ struct CourierState {
     /// The names that are counted. Of several hosts together they are known at the servers; while
     /// connections to some are tried, there may be several.
     entered: Vec<Entered>,
+    /// Servers that are called now, and have yet to greet.
+    calls: Vec<Call>,
     /// The limit that the last attempt to connect met.
     denied: Option<LimitReached>,
 }
@@ -130,6 +134,7 @@ impl CourierLimits {
     pub(super) fn connected(&self, server: &str) {
         let mut state = self.lock();
         state.denied = None;
+        state.calls.drain(..).for_each(Call::greeted);
         let is_it = |its: &Entered| *its.counted.key.host == *server;
         let last = state.entered.len().saturating_sub(1);
         let one = state.entered.iter().position(is_it).unwrap_or(last);
@@ -142,9 +147,28 @@ impl CourierLimits {
 
     /// No connection has come about.
     pub(super) fn not_connected(&self) {
+        let mut state = self.lock();
+        state.calls.clear();
         if self.scope() != Scope::Domain {
-            self.leave(&mut self.lock());
+            self.leave(&mut state);
         }
+    }
+
+    /// A call of a server has come to nothing, or another one was faster.
+    pub(super) fn is_over(&self, address: IpAddr) {
+        self.lock().calls.retain(|call| call.address() != address);
+    }
+
+    /// Whether no two servers may be called at once: what is counted at servers counts there.
+    pub(super) fn one_by_one(&self) -> bool {
+        let destinations = &self.channel().destinations;
+        self.scope() != Scope::Domain
+            && self.throttles.concern(destinations)
+            && self.lock().entered.iter().any(|its| self.most_connections(&its.counted).is_some())
+    }
+
+    fn most_connections(&self, counted: &Counted) -> Option<usize> {
+        self.throttles.in_force(&counted.key, counted.limits.clone()).connections
     }
 
     /// Gives back all places, and the turns that are left.
@@ -154,6 +178,13 @@ impl CourierLimits {
                 self.throttles.give_back_turn(&its.counted.key, self.rate_of(&its.counted));
             }
         }
+    }
+
+    /// The last attempt to connect was given up: nobody had answered, and others waited for its place.
+    pub(super) fn gave_way(&self) {
+        let until = Instant::now() + GAVE_WAY;
+        let (counted, limit) = (Arc::clone(&self.destination.host), Denial::GaveWay);
+        self.lock().denied = Some(LimitReached { counted, limit, until });
     }
 
     /// The limit that kept the last attempt to connect from all servers that it could have had.
@@ -218,12 +249,33 @@ impl CourierLimits {
 
     /// The word about one address of a server.
     pub(super) fn approach(&self, approach: &Approach<'_>) -> Passage {
-        if self.scope() != Scope::Host {
+        if self.scope() == Scope::Host {
+            let literal = bracketed(approach.address);
+            let name = if approach.host.is_empty() { literal.as_str() } else { approach.host };
+            let entered = self.enter(&[name], Passage::Later);
+            if entered != Passage::Open {
+                return entered;
+            }
+        }
+        self.call(approach.address)
+    }
+
+    /// Calls a server, unless it keeps many waiting that have called it before.
+    fn call(&self, address: IpAddr) -> Passage {
+        let mut state = self.lock();
+        if state.calls.iter().any(|call| call.address() == address) {
             return Passage::Open;
         }
-        let literal = bracketed(approach.address);
-        let name = if approach.host.is_empty() { literal.as_str() } else { approach.host };
-        self.enter(&[name], Passage::Later)
+        let Channel { maxjobs, max_client_threads, .. } = self.channel();
+        let most = (maxjobs.get() * max_client_threads.get()).div_ceil(SLOW_SHARE);
+        if let Some(call) = self.throttles.call(address, most, &self.destination) {
+            state.calls.push(call);
+            return Passage::Open;
+        }
+        let (counted, until) = (bracketed(address).into(), Instant::now() + NOT_SOON);
+        let denied = LimitReached { counted, limit: Denial::SlowAddress(most), until };
+        state.denied.get_or_insert(denied);
+        Passage::Later(SLOW)
     }
 
     /// Takes a place, and the turn of a message that has none yet, where servers of these names are
@@ -237,7 +289,7 @@ impl CourierLimits {
         if state.entered.iter().any(|its| its.counted.key == counted.key) {
             return Passage::Open;
         }
-        let most = self.throttles.in_force(&counted.key, counted.limits.clone()).connections;
+        let most = self.most_connections(&counted);
         let entered = self.throttles.take_place(&counted.key, most, &self.destination);
         let entered = entered.and_then(|place| {
             let patience = Duration::ZERO;
@@ -320,17 +372,28 @@ fn bracketed(address: IpAddr) -> String {
 
 /// How long a courier may keep its place while others want it.
 const TURN: Duration = Duration::from_secs(2);
+/// A destination that gave way has no connection for so long.
+const GAVE_WAY: Duration = Duration::from_secs(5);
+/// While nobody tells that a slow server may be called, it is tried again after this time.
+const NOT_SOON: Duration = Duration::from_secs(30);
+/// A server that is slow to greet has one of so many connections of a channel at most, as a slow
+/// destination does, until it greets.
+const SLOW_SHARE: usize = 10;
 /// Servers that make the name of a site.
 const MOST_SERVERS: usize = 32;
 const NOT_NOW: Reply =
     Reply::new(451, Enhanced(4, 4, 5), "the limits of the destination allow no more for now");
+const SLOW: Reply = Reply::new(
+    451,
+    Enhanced(4, 4, 2),
+    "the server keeps others waiting that have called it before",
+);
 
 #[cfg(test)]
 mod tests {
     use relais_config::{Destinations, channel::Program};
 
     use super::*;
-    use crate::queue::Denial;
 
     fn admission(
         throttles: &Arc<Throttles>,

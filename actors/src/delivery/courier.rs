@@ -32,7 +32,7 @@ use super::{
     local,
     parts::JobParts,
     presence::Presence,
-    progress::OnTheWay,
+    progress::{GivesWay, OnTheWay},
     reply_rules,
     signing::sign_as,
 };
@@ -69,6 +69,8 @@ pub(super) struct Courier {
     converted: Option<Converted>,
     /// The limits of the destination.
     pub(super) admission: Arc<CourierLimits>,
+    /// Others want the place of a connection that nobody has greeted.
+    gives_way: GivesWay,
     /// Transactions of the message in hand.
     transactions: u32,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
@@ -118,6 +120,7 @@ impl Courier {
             announces: !parts.lessons.unannounced.has(&destination),
             chunks: true,
             admission,
+            gives_way: GivesWay::default(),
             transactions: 0,
             id,
             destination,
@@ -133,8 +136,8 @@ impl Courier {
 
     /// Delivers until there is nothing more to do.
     pub(super) async fn run(mut self) {
-        let _on_the_way =
-            OnTheWay::of(&self.parts.progress, self.id, &self.outbound.settings().progress);
+        let progress = (&self.outbound.settings().progress, &self.gives_way);
+        let _on_the_way = OnTheWay::of(&self.parts.progress, self.id, progress);
         let mut settled = None;
         let mut following = None;
         loop {
@@ -596,7 +599,15 @@ impl Courier {
         };
         self.admission.connecting();
         let errand = Errand { chosen_by: self.chosen_by, wish };
-        let connected = Box::pin(self.outbound.connect_from(next_hops, self.server, errand)).await;
+        let connecting = Box::pin(self.outbound.connect_from(next_hops, self.server, errand));
+        let connected = tokio::select! {
+            biased;
+            connected = connecting => connected,
+            () = self.gives_way.notified() => {
+                self.admission.gave_way();
+                Err(SiteTrouble::deferred(GAVE_WAY))
+            }
+        };
         self.met = None;
         let meter = self.meter();
         for (result, count) in self.outbound.take_handshakes() {
@@ -757,5 +768,7 @@ const DISCARDED: Reply = Reply::new(250, Enhanced(2, 0, 0), "discarded");
 const NO_SUCH_ENTRY: Reply =
     Reply::new(451, Enhanced(4, 3, 0), "the spool's record has no such entry");
 const NO_HOST: Reply = Reply::new(451, Enhanced(4, 4, 4), "the route names no host to connect to");
+const GAVE_WAY: Reply =
+    Reply::new(451, Enhanced(4, 4, 2), "its server says nothing, and others wait for its place");
 const CLOSES_AT_ONCE: Reply =
     Reply::new(421, Enhanced(4, 4, 2), "the server closes every new connection at once");

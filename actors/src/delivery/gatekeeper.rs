@@ -1,7 +1,7 @@
 //! The gate in front of a channel's connections: `IP_ACCESS`, as it is in force at that moment, and the
 //! limits of destinations.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use relais_channels::client::{Approach, Gate, Passage};
 
@@ -18,6 +18,14 @@ pub(super) struct Gatekeeper {
 impl Gate for Gatekeeper {
     fn meet(&self, servers: &mut dyn Iterator<Item = &str>) -> Passage {
         self.admission.meet(servers)
+    }
+
+    fn one_by_one(&self) -> bool {
+        self.admission.one_by_one()
+    }
+
+    fn is_over(&self, address: IpAddr) {
+        self.admission.is_over(address);
     }
 
     fn ask(&self, approach: &Approach<'_>) -> Passage {

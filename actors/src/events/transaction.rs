@@ -29,7 +29,7 @@
 //! | `user` | only of `E`, `J` and `Z`: the user who had logged in |
 //! | `protection` | only of an attempt whose connection had some: TLS, whether the server's certificate is good, and AUTH |
 //! | `peer` | only of an attempt that a server was connected to for: `host[address]:port`, or the path of its socket |
-//! | `timings` | only of an attempt at a server: the seconds of each stage, `queue` (since it was accepted, earlier attempts included), `dns`, `connect`, `tls`, `greeting` (AUTH included) and `dialogue`; stages that a kept connection had passed are left out |
+//! | `timings` | only of an attempt at a server: the seconds of each stage, `queue` (since it was accepted, earlier attempts included), `dns`, `connect`, `tls`, `greeting` (AUTH included) and `dialogue`; stages that a kept connection had passed, and those behind the one that failed, are left out; one that took less than a millisecond has that |
 //! | `filter` | only of `J` and `Z`: the filter that refused it, or threw it away |
 //!
 //! The store writes one line for each recipient of a message that came over LMTP: `D`, or `J` when

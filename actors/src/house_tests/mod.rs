@@ -22,7 +22,10 @@ use self::jobs::{Script, StandIn};
 use crate::{
     actor::{Ground, Mailbox},
     channel_table::Channels,
-    delivery::pool::{JobAddress, Pool},
+    delivery::{
+        pool::{JobAddress, Pool},
+        progress::ConnectionProgress,
+    },
     directory::{self, Source},
     events::lines::Lines,
     ids::Destination,
@@ -110,7 +113,6 @@ impl House {
             metrics: metrics.clone(),
             progress: dir.path().join("looked"),
         };
-        let notary = Notary::new(parts, queue.clone());
         let script = Rc::<Script>::default();
         let pools = [("DEFAULT", 10), ("SMTP_POOL", plan.job_limit)].map(|(name, job_limit)| {
             let start_job = {
@@ -127,13 +129,14 @@ impl House {
             pools: pools.into(),
             queue: QueueOutlets::of(&queue),
             throttles: Arc::default(),
+            progress: ConnectionProgress::default(),
             metrics: metrics.clone(),
         }));
         let house = Self {
+            notary: RefCell::new(Some(Notary::new(parts, queue.clone()))),
             queue,
             controller,
             ground,
-            notary: RefCell::new(Some(notary)),
             spool,
             script,
             log,

@@ -11,6 +11,7 @@ mod relief;
 mod rests;
 pub mod schedule;
 pub mod slots;
+mod slow_ones;
 pub mod suspension;
 mod tuning;
 mod window;
@@ -38,7 +39,7 @@ pub use self::{
     slots::Limited,
 };
 use self::{
-    schedule::{Orders, Schedule},
+    schedule::{Orders, PATIENCE, Schedule},
     slots::Start,
 };
 use crate::{
@@ -46,6 +47,7 @@ use crate::{
     channel_table::Channels,
     delivery::{
         pool::{OfferConnection, Pool, RetireJob, SetJobLimit},
+        progress::ConnectionProgress,
         throttle::Throttles,
     },
     events::{DestinationResumed, DestinationSuspended},
@@ -69,6 +71,7 @@ pub struct JobController {
     contended: HashSet<ChannelId>,
     stopping: bool,
     throttles: Arc<Throttles>,
+    progress: ConnectionProgress,
     metrics: Arc<Metrics>,
 }
 
@@ -82,6 +85,8 @@ pub struct ControllerParts {
     pub queue: QueueOutlets,
     /// Limits of destinations that couriers ask about.
     pub throttles: Arc<Throttles>,
+    /// The step at which each connection waits.
+    pub progress: ConnectionProgress,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -149,15 +154,19 @@ impl JobController {
             pools: parts.pools.into_iter().map(|pool| pool.outlets).collect(),
             stopping: false,
             throttles: parts.throttles,
+            progress: parts.progress,
             metrics: parts.metrics,
         }
     }
 
     /// Does what the schedule decided.
     fn carry_out(&mut self, ctx: &mut Ctx<Self>) {
-        let Orders { starts, retired, recalled } = self.schedule.take_orders();
+        let Orders { starts, retired, recalled, yielding } = self.schedule.take_orders();
         if self.stopping {
             return;
+        }
+        for connection in yielding {
+            self.progress.give_way(connection);
         }
         for start in starts {
             self.start(start, ctx);
@@ -231,6 +240,14 @@ impl JobController {
         }
     }
 
+    /// Destinations whose servers have not greeted for a while are slow.
+    fn look_at_silent(&mut self, now: Instant) {
+        let unanswered = self.schedule.unanswered(now);
+        let silent: Vec<_> =
+            unanswered.filter(|its| self.progress.is_silent_for(*its, PATIENCE)).collect();
+        self.schedule.kept_waiting(&silent, now);
+    }
+
     fn name(&self, destination: &Destination) -> &str {
         &self.channels.channel(destination.channel).name
     }
@@ -242,6 +259,7 @@ impl Actor for JobController {
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         ctx.every(TICK, |controller, ctx| {
             let now = Instant::now();
+            controller.look_at_silent(now);
             controller.schedule.tick(now);
             controller.climb(now);
             controller.end_orders(now);

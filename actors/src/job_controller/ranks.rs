@@ -66,6 +66,12 @@ impl Ranks {
         self.order.range(..(1, 0)).map(|(_, destination)| destination)
     }
 
+    /// The first of those with fewest connections of those that have some, and how many it has.
+    pub(super) fn poorest_served(&self) -> Option<(&Destination, usize)> {
+        let first = self.order.range((1, 0)..).next();
+        first.map(|((connections, _), destination)| (destination, *connections))
+    }
+
     /// How many come before it. For a question now and then: it counts.
     pub(super) fn before(&self, destination: &Destination) -> Option<usize> {
         Some(self.order.range(..self.of.get(destination)?).count())

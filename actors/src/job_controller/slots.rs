@@ -116,6 +116,8 @@ pub struct Lane {
     pub max_client_threads: usize,
     jobs: BTreeMap<JobId, JobSlot>,
     retiring: usize,
+    /// Connections without an answer so far.
+    unanswered: BTreeSet<ConnectionId>,
     /// Connections that its jobs can still take.
     room: usize,
 }
@@ -141,7 +143,7 @@ pub struct Running {
     /// When it started.
     pub since: Instant,
     /// It got an answer.
-    answered: bool,
+    pub answered: bool,
 }
 
 impl PoolState {
@@ -176,6 +178,7 @@ impl Lane {
             max_client_threads: channel.max_client_threads.get(),
             jobs: BTreeMap::new(),
             retiring: 0,
+            unanswered: BTreeSet::new(),
             room: 0,
         }
     }
@@ -204,6 +207,11 @@ impl Lane {
     /// Connections of each of its jobs at most.
     pub fn max_client_threads(&self) -> usize {
         self.max_client_threads
+    }
+
+    /// Whether its jobs can take another connection.
+    pub fn has_room(&self) -> bool {
+        self.room > 0
     }
 
     /// Jobs that take connections.
@@ -377,7 +385,32 @@ impl Slots {
     pub fn answered(&mut self, connection: ConnectionId, now: Instant) -> Option<Duration> {
         let running = self.connections.get_mut(&connection)?;
         let first = !std::mem::replace(&mut running.answered, true);
+        let lane = &mut self.lanes[usize::from(running.destination.channel.0)];
+        lane.unanswered.remove(&connection);
         first.then(|| now.saturating_duration_since(running.since))
+    }
+
+    /// Connections, of all channels, without an answer for so long at least.
+    pub fn unanswered_for(
+        &self,
+        time: Duration,
+        now: Instant,
+    ) -> impl Iterator<Item = (ConnectionId, &Running)> {
+        self.lanes.iter().flat_map(move |lane| {
+            let those = lane.unanswered.iter().filter_map(|id| Some((*id, self.running(*id)?)));
+            those.take_while(move |(_, running)| running.since + time <= now)
+        })
+    }
+
+    /// A connection that has not ended.
+    pub fn running(&self, connection: ConnectionId) -> Option<&Running> {
+        self.connections.get(&connection)
+    }
+
+    /// Whether the job of a connection takes no more and ends with the last.
+    pub fn is_retiring(&self, running: &Running) -> bool {
+        let job = self.lane(running.destination.channel).jobs.get(&running.job);
+        job.is_some_and(|job| job.retiring)
     }
 
     /// Slots of the pool that `channel` leaves to others once it is served: one, if another
@@ -411,11 +444,12 @@ impl Slots {
             None if opens => self.open(channel, now),
             None => return None,
         };
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
         let lane = self.lane_mut(channel);
         lane.room -= 1;
         lane.jobs.get_mut(&job)?.connections += 1;
-        let connection = ConnectionId(self.next_connection);
-        self.next_connection += 1;
+        lane.unanswered.insert(connection);
         let running =
             Running { job, destination: destination.clone(), since: now, answered: false };
         self.connections.insert(connection, running);
@@ -431,6 +465,7 @@ impl Slots {
     pub fn end(&mut self, connection: ConnectionId) -> Option<Running> {
         let running = self.connections.remove(&connection)?;
         let lane = &mut self.lanes[usize::from(running.destination.channel.0)];
+        lane.unanswered.remove(&connection);
         let pool = &mut self.pools[lane.pool];
         let job = lane.jobs.get_mut(&running.job)?;
         job.connections -= 1;

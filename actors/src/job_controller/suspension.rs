@@ -29,6 +29,8 @@ pub struct Suspension {
     pub reply: Reply,
     /// How long it is suspended the next time.
     pub backoff: Backoff,
+    /// It kept its last connection waiting for long.
+    pub slow: bool,
     mark: (Instant, u64),
 }
 
@@ -54,7 +56,7 @@ impl Suspensions {
     pub fn troubled(
         &mut self,
         destination: &Destination,
-        reply: Reply,
+        (reply, slow): (Reply, bool),
         now: Instant,
     ) -> Option<Duration> {
         let before = self.of.get(destination);
@@ -68,7 +70,7 @@ impl Suspensions {
         }
         let until = now + wait;
         let mark = self.mark(until, destination);
-        self.of.insert(destination.clone(), Suspension { until, reply, backoff, mark });
+        self.of.insert(destination.clone(), Suspension { until, reply, backoff, slow, mark });
         Some(wait)
     }
 
@@ -143,7 +145,7 @@ mod tests {
             for n in 0..count {
                 let dead = Destination { channel: ChannelId(0), host: format!("dead-{n}").into() };
                 let down = Reply::new(451, Enhanced(4, 4, 1), "connection refused");
-                suspensions.troubled(&dead, down, now);
+                suspensions.troubled(&dead, (down, false), now);
             }
             now += FIRST;
             assert_eq!(suspensions.wake(now).len(), at_once, "{count}");
@@ -164,21 +166,25 @@ mod tests {
         let mut now = Instant::now();
         for secs in [1, 2, 4, 8, 16, 32, 60, 60] {
             let wait = Duration::from_secs(secs);
-            assert_eq!(suspensions.troubled(&dead, down(), now), Some(wait));
-            assert_eq!(suspensions.troubled(&dead, down(), now), None, "one at a time");
+            assert_eq!(suspensions.troubled(&dead, (down(), false), now), Some(wait));
+            assert_eq!(suspensions.troubled(&dead, (down(), false), now), None, "one at a time");
             assert!(suspensions.wake(now).is_empty());
             now += wait;
             assert_eq!(suspensions.wake(now), std::slice::from_ref(&dead));
             assert!(suspensions.wake(now).is_empty(), "named once");
         }
         suspensions.cut_short(&dead, now);
-        assert_eq!(suspensions.troubled(&dead, down(), now), Some(LONGEST), "it was over");
+        assert_eq!(suspensions.troubled(&dead, (down(), false), now), Some(LONGEST), "it was over");
         suspensions.cut_short(&dead, now);
         assert_eq!(suspensions.wake(now), std::slice::from_ref(&dead), "no need to wait");
-        assert_eq!(suspensions.troubled(&dead, down(), now), Some(LONGEST), "the row goes on");
+        assert_eq!(
+            suspensions.troubled(&dead, (down(), false), now),
+            Some(LONGEST),
+            "the row goes on"
+        );
         assert!(suspensions.lift(&dead));
         assert!(!suspensions.lift(&dead));
         assert!(suspensions.marks.is_empty());
-        assert_eq!(suspensions.troubled(&dead, down(), now), Some(FIRST), "a new row");
+        assert_eq!(suspensions.troubled(&dead, (down(), false), now), Some(FIRST), "a new row");
     }
 }

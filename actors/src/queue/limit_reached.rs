@@ -48,4 +48,8 @@ pub enum Denial {
     SlowedDown(SlowedDown),
     /// A reply stopped it.
     Stopped(StoppedByReply),
+    /// The server at the address keeps so many waiting that have called it before.
+    SlowAddress(usize),
+    /// Its servers said nothing, and others waited for its place.
+    GaveWay,
 }

@@ -40,6 +40,15 @@ pub trait Gate: fmt::Debug + Send + Sync {
         Passage::Open
     }
 
+    /// Whether no two servers that stand in for each other may be called at once, so that a second one
+    /// waits until the first has failed. Asked behind [`Gate::meet`].
+    fn one_by_one(&self) -> bool {
+        false
+    }
+
+    /// The call of an address that was let pass has come to nothing, or another one was faster.
+    fn is_over(&self, _address: IpAddr) {}
+
     /// The word about one address.
     fn ask(&self, approach: &Approach<'_>) -> Passage;
 }

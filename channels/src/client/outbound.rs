@@ -159,7 +159,9 @@ impl Outbound {
     /// The next hops of a message without those that may not stand in for a recipient's own servers;
     /// `None`: all may be asked.
     pub async fn own_servers(&self, next_hops: &NextHops, chosen_by: ChosenBy) -> Option<NextHops> {
-        own_servers(self.security.tls.as_ref()?, next_hops, chosen_by).await
+        let tls = self.security.tls.as_ref()?;
+        self.settings.progress.waits(WaitsFor::LookUp);
+        own_servers(tls, next_hops, chosen_by).await
     }
 
     /// Tells the gate which servers these are.
@@ -189,7 +191,9 @@ impl Outbound {
         let by_lmtp = self.dialect == Dialect::Lmtp;
         let chosen_by = if by_lmtp { ChosenBy::Configuration } else { errand.chosen_by };
         let finder = self.finder()?;
-        self.settings.progress.waits(WaitsFor::LookUp);
+        if matches!(next_hop, NextHop::Host { .. }) {
+            self.settings.progress.waits(WaitsFor::LookUp);
+        }
         let site = self.site(next_hop, chosen_by, &finder).await?;
         let tls = match &self.security.tls {
             Some(tls) => tls.destination(&site, Errand { chosen_by, ..errand }).await,
@@ -241,19 +245,23 @@ impl Outbound {
         let (mut trouble, mut answers) = (None, 0);
         let mut unguarded: Option<Connection> = None;
         let gate = self.gate.as_deref();
+        let one_by_one = gate.is_some_and(Gate::one_by_one);
+        let is_over = |address: SocketAddr| gate.inspect(|gate| gate.is_over(address.ip()));
         let mut gate = GateKeeper { gate, site, asked: 0, skipped: None, refused: None };
         let pace = Pace::of(self.settings.connect_time);
-        let mut race = Race::new(site.servers.clone(), pace, &finder.sources);
+        let mut race = Race::new(site.servers.clone(), (pace, one_by_one), &finder.sources);
         while let Some(called) = race.next(|server| gate.admit(server)).await {
             let Reached { server, stream, slower } = match called {
                 Ok(reached) => reached,
                 Err((server, lost)) => {
+                    is_over(server.address);
                     finder.laggards.note(server.address);
                     trouble = Some(unreachable(&peer_of(&server), &lost));
                     continue;
                 }
             };
             for address in slower {
+                is_over(address);
                 finder.laggards.note(address);
             }
             match self.connect_tcp(hop, (site, &server, tls), stream).await {
@@ -285,6 +293,7 @@ impl Outbound {
                     }
                 }
             }
+            is_over(server.address);
             finder.laggards.note(server.address);
             self.settings.progress.waits(WaitsFor::Connect);
         }

@@ -124,7 +124,7 @@ impl Outbound {
             }
         }
         let pace = Pace::of(self.settings.connect_time);
-        let mut race = Race::new(vec![server.clone()], pace, &finder.sources);
+        let mut race = Race::new(vec![server.clone()], (pace, false), &finder.sources);
         let called = race.next(|server| Some(server.address)).await;
         let outcome = match called {
             Some(Ok(Reached { stream, .. })) => self

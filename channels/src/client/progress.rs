@@ -107,6 +107,11 @@ impl WaitsFor {
         }
     }
 
+    /// Whether it comes before the first message of a connection.
+    pub const fn is_before_mail(self) -> bool {
+        !matches!(self.stretch(), Stretch::Dialogue)
+    }
+
     /// In words, behind "waits for".
     pub const fn words(self) -> &'static str {
         match self {
@@ -171,7 +176,8 @@ impl Progress {
         self.rests();
         let taken = |stretch: Stretch| {
             let spent = self.0.spent[stretch as usize].swap(0, Relaxed);
-            Timings::millis(Duration::from_micros(spent))
+            // A stage that was passed is told, however little time it took.
+            Timings::millis(Duration::from_millis(spent.div_ceil(1_000)))
         };
         Timings {
             queue: 0,
@@ -237,6 +243,10 @@ mod tests {
             assert!((3..1_000).contains(&stage), "{stage}");
         }
         assert!(dialogue >= 6, "{dialogue}");
+        let progress = Progress::default();
+        progress.waits(WaitsFor::Connect);
+        std::thread::sleep(Duration::from_micros(10));
+        assert!(progress.take_timings().connect >= 1, "it took less than a millisecond");
         // Nobody's time goes by while nothing is waited for.
         std::thread::sleep(Duration::from_millis(3));
         assert_eq!(progress.take_timings(), Timings::default());

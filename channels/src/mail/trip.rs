@@ -16,7 +16,8 @@ pub struct Trip {
     pub timings: Timings,
 }
 
-/// The time of each stage, in milliseconds; 0 where a kept connection had passed it before.
+/// The time of each stage, in milliseconds, and 1 where it took less; 0 where there was none, or a kept
+/// connection had passed it before.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Timings {
     /// From the moment at which we had the message to the beginning of the attempt.

@@ -122,7 +122,9 @@ pub(super) fn suspended(parts: &Parts, controller: &ControllerDescription) -> Ve
         let (rate, until, reply) = match limit {
             Denial::SlowedDown(its) => (Some(its.rate.to_string()), its.until, &its.reply),
             Denial::Stopped(its) => (None, its.until, &its.reply),
-            Denial::Connections(_) | Denial::Rate(_) => return None,
+            Denial::Connections(_) | Denial::Rate(_) | Denial::SlowAddress(_) | Denial::GaveWay => {
+                return None;
+            }
         };
         Some(HostSuspended {
             host: counted.host.to_string(),
@@ -183,6 +185,8 @@ fn limit_words(limit: &Denial) -> (&'static str, String) {
         Denial::Rate(rate) => ("rate", rate.to_string()),
         Denial::SlowedDown(its) => ("slow_down", its.rate.to_string()),
         Denial::Stopped(_) => ("suspend", "nothing".to_owned()),
+        Denial::SlowAddress(most) => ("slow_address", most.to_string()),
+        Denial::GaveWay => ("silent", "what others leave".to_owned()),
     }
 }
 
@@ -194,6 +198,9 @@ fn change(channel: &Channel, counted: &str, limit: &Denial) -> String {
         Denial::Rate(_) => format!("relais set {name}@{counted}.rate"),
         Denial::SlowedDown(_) | Denial::Stopped(_) => {
             format!("relais host resume {counted} --channel {name}")
+        }
+        Denial::SlowAddress(_) | Denial::GaveWay => {
+            format!("relais set {name}.max_client_threads")
         }
     }
 }
@@ -225,6 +232,14 @@ pub(super) fn of_limit(
         Denial::Stopped(its) => {
             format!("{host} is suspended by a rule{together}, because it said: {}", its.reply)
         }
+        Denial::SlowAddress(most) => format!(
+            "its server at {counted} is slow to greet: until it does, {most} of the channel's \
+             connections wait there, whichever hosts they are for"
+        ),
+        Denial::GaveWay => format!(
+            "the server of {host} did not greet, and gave its place to others who waited for it; with \
+             more connections of the channel nobody has to give way"
+        ),
     };
     let (until, change) = (after(*until), change(channel, counted, limit));
     let text =

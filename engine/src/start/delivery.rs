@@ -362,6 +362,7 @@ fn start_controller(
         pools: all.collect(),
         queue: QueueOutlets::of(queue),
         throttles: Arc::clone(&parts.throttles),
+        progress: parts.progress.clone(),
         metrics: metrics.clone(),
     });
     let controller = parts.ground.start_vital("job_controller", controller);

@@ -3,10 +3,12 @@
 //!
 //! Channels that limit nothing cost a look at one number.
 
+mod calls;
 mod table;
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -19,8 +21,11 @@ use relais_channels::mail::Reply;
 use relais_config::{Destinations, destinations::DestinationLimits, rate::Rate};
 use tokio::{sync::Notify, time::Instant};
 
-use self::table::Table;
 pub(super) use self::table::Turn;
+use self::{
+    calls::{CalledAddress, Calls},
+    table::Table,
+};
 use crate::{
     actor::Outlet,
     ids::Destination,
@@ -38,6 +43,7 @@ pub struct Throttles {
 #[derive(Debug, Default)]
 struct ThrottleState {
     table: Table,
+    calls: Calls,
     /// By operators, in place of what is configured.
     set: HashMap<Destination, SetLimits>,
     freed: Option<Outlet<PlaceFreed>>,
@@ -68,6 +74,15 @@ pub(super) struct ConnectionPlace {
     pub(super) counted: Destination,
     pub(super) since: Instant,
     pub(super) wanted: Arc<Notify>,
+}
+
+/// A call of a server that has not greeted yet. It is over when this is dropped.
+#[derive(Debug)]
+pub(super) struct Call {
+    throttles: Arc<Throttles>,
+    called: CalledAddress,
+    number: u64,
+    greeted: bool,
 }
 
 impl Throttles {
@@ -125,6 +140,18 @@ impl Throttles {
         let since = Instant::now();
         let wanted = self.lock().table.take_place(counted, most, who, since)?;
         Ok(ConnectionPlace { throttles: Arc::clone(self), counted: counted.clone(), since, wanted })
+    }
+
+    /// A courier is about to call a server at this address; `most` may call it while it is slow.
+    pub(super) fn call(
+        self: &Arc<Self>,
+        address: IpAddr,
+        most: usize,
+        who: &Destination,
+    ) -> Option<Call> {
+        let called = (who.channel, address);
+        let number = self.lock().calls.begin(called, most, who, Instant::now())?;
+        Some(Call { throttles: Arc::clone(self), called, number, greeted: false })
     }
 
     /// A reply slows a destination down. Returns whether that is news.
@@ -202,6 +229,30 @@ impl ConnectionPlace {
     /// Whether other hosts than this one wait for it.
     pub(super) fn is_wanted_beside(&self, own: &Destination) -> bool {
         self.throttles.lock().table.is_wanted_beside(&self.counted, own)
+    }
+}
+
+impl Call {
+    /// The address that is called.
+    pub(super) fn address(&self) -> IpAddr {
+        self.called.1
+    }
+
+    /// The server takes messages.
+    pub(super) fn greeted(mut self) {
+        self.greeted = true;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut state = self.throttles.lock();
+        let next = state.calls.end(self.called, self.number, self.greeted, Instant::now());
+        if let Some(freed) = &state.freed {
+            for next in next {
+                freed.tell(PlaceFreed(next));
+            }
+        }
     }
 }
 

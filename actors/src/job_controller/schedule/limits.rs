@@ -94,7 +94,7 @@ impl Schedule {
             site.window.troubled(site.connections);
         }
         self.rests.begin(destination, denied, now);
-        self.ranks_mut(destination.channel).waiting.remove(destination);
+        self.leave_line(destination);
     }
 
     /// There may be more for a destination that rests.
@@ -141,7 +141,7 @@ impl Schedule {
             for _ in site.recalled..site.connections {
                 self.ask_back(destination);
             }
-            self.ranks_mut(destination.channel).waiting.remove(destination);
+            self.leave_line(destination);
         }
         Ok((before, suspended))
     }

@@ -8,10 +8,11 @@
 //! had theirs longest. Channels share the slots of a pool by the same rule. A destination that
 //! cannot be talked to is suspended, longer each time, and then gets one connection to probe it.
 //! One that is slow gives back slowly, so it keeps a tenth of its channel's connections, and its
-//! neighbour loses no more than that.
+//! neighbour loses no more than that; many that are slow stand behind all others, see `silence`.
 
 mod limits;
 mod sharing;
+mod silence;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 pub use self::{
     limits::{MAX_HOST_LIMITS, TooMany},
     sharing::TURN,
+    silence::PATIENCE,
 };
 pub use super::slots::{Retire, Slots, Start};
 use super::{
@@ -34,7 +36,8 @@ use super::{
     ranks::Ranks,
     relief::{Relief, Reliefs},
     rests::Rests,
-    slots::{Asker, Limited},
+    slots::{Asker, Limited, Running},
+    slow_ones::SlowOnes,
     suspension::{Suspension, Suspensions},
     window::Window,
 };
@@ -74,12 +77,17 @@ pub struct Orders {
     pub retired: Vec<Retire>,
     /// Destinations that give back a connection, named once for each.
     pub recalled: Vec<Destination>,
+    /// Connections that end now, unless a server has greeted them.
+    pub yielding: Vec<ConnectionId>,
 }
 
 /// Destinations of one channel that want connections, and those that have some.
 #[derive(Debug, Default)]
 struct ChannelRanks {
     waiting: Ranks,
+    slow: SlowOnes,
+    /// Connections of destinations that none of theirs has an answer of.
+    unproven: usize,
     /// By the connections that they were not asked to give back.
     holding: Ranks,
     /// Connections asked back that have not ended.
@@ -96,8 +104,14 @@ struct Site {
     connections: usize,
     recalled: usize,
     window: Window,
-    /// Its last new connection waited long for the first answer.
+    /// Connections that got an answer.
+    answered: usize,
+    /// Its last new connection waited long for the first answer, or waits still.
     slow: bool,
+    /// Connections that are counted among those of slow destinations.
+    counted_slow: usize,
+    /// The same, among those of destinations that have yet to answer.
+    counted_unproven: usize,
 }
 
 /// How one destination stands.
@@ -183,15 +197,22 @@ impl Schedule {
             connections: site.connections,
             jobs: self.slots.jobs_serving(destination),
             window: site.window.size(),
-            slow: site.slow,
-            behind: self.ranks(destination.channel).waiting.before(destination),
+            slow: self.is_slow(destination),
+            behind: self.behind(destination),
             suspension: self.suspensions.get(destination).cloned(),
         }
     }
 
+    /// Destinations that stand in line before this one.
+    fn behind(&self, destination: &Destination) -> Option<usize> {
+        let ranks = self.ranks(destination.channel);
+        ranks.waiting.before(destination).or_else(|| ranks.slow.waiting.before(destination))
+    }
+
     /// Destinations of a channel that wait for their first connection.
     pub fn waiting_of(&self, channel: ChannelId) -> usize {
-        self.ranks(channel).waiting.newcomers().count()
+        let ranks = self.ranks(channel);
+        ranks.waiting.newcomers().count() + ranks.slow.waiting.newcomers().count()
     }
 
     /// Channels whose idle connections should end, because a newcomer could have what they hold:
@@ -201,7 +222,7 @@ impl Schedule {
         for pool in self.slots.pools() {
             for channel in &pool.channels {
                 let lane = self.slots.lane(*channel);
-                let newcomer = self.ranks(*channel).waiting.newcomers().next().is_some();
+                let newcomer = self.has_newcomer(*channel);
                 if !newcomer || self.slots.free(*channel, Asker::Newcomer) > 0 || lane.is_still() {
                     continue;
                 }
@@ -253,8 +274,9 @@ impl Schedule {
         if let Some(site) = self.sites.get_mut(destination) {
             site.window.troubled(site.connections);
         }
-        let wait = self.suspensions.troubled(destination, reply, now);
-        self.ranks_mut(destination.channel).waiting.remove(destination);
+        let slow = self.is_slow(destination);
+        let wait = self.suspensions.troubled(destination, (reply, slow), now);
+        self.leave_line(destination);
         wait
     }
 
@@ -266,7 +288,10 @@ impl Schedule {
         connection: ConnectionId,
         now: Instant,
     ) -> bool {
-        let first_took = self.slots.answered(connection, now);
+        let is_its =
+            self.slots.running(connection).is_some_and(|its| its.destination == *destination);
+        let first_took = is_its.then(|| self.slots.answered(connection, now)).flatten();
+        self.ranks_mut(destination.channel).slow.forget(connection);
         let was_troubled = self.suspensions.lift(destination);
         if let Some(site) = self.sites.get_mut(destination) {
             if was_troubled && site.connections <= 1 {
@@ -274,8 +299,10 @@ impl Schedule {
                 site.window = Window::default();
             }
             site.window.answered(site.connections);
+            site.answered += usize::from(first_took.is_some());
             site.slow = first_took.map_or(site.slow, |took| took > SLOW);
         }
+        self.rank(destination);
         self.take_from_slow(destination);
         self.serve(destination, now);
         was_troubled
@@ -413,9 +440,18 @@ impl Schedule {
         if self.missing(destination, now) == 0 && self.connections(destination) > 0 {
             return Some(Limited::Connections);
         }
-        let served = self.connections(destination) > 0;
-        let asker = if served { Asker::Served } else { Asker::Newcomer };
-        self.slots.binds(destination.channel, asker)
+        self.slots.binds(destination.channel, self.asker(destination))
+    }
+
+    /// Newcomers that have their share leave the last free connection to those who answer, too.
+    fn asker(&self, destination: &Destination) -> Asker {
+        let Some(site) = self.sites.get(destination).filter(|site| site.connections > 0) else {
+            return Asker::Newcomer;
+        };
+        let channel = destination.channel;
+        let is_first = site.answered > 0 && self.is_full_of_unproven(channel);
+        let is_first = is_first && self.slots.lane(channel).has_room();
+        if is_first { Asker::Newcomer } else { Asker::Served }
     }
 
     /// Connections that a destination should have.
@@ -460,8 +496,9 @@ impl Schedule {
     fn serve(&mut self, destination: &Destination, now: Instant) {
         let channel = destination.channel;
         let mut changed = false;
-        while !self.ranks(channel).waiting.contains(destination)
+        while !self.is_in_line(destination)
             && self.missing(destination, now) > 0
+            && self.may_start(destination)
             && self.start(destination, now)
         {
             changed = true;
@@ -477,22 +514,39 @@ impl Schedule {
     fn stand_in_line(&mut self, destination: &Destination, now: Instant) -> bool {
         let (missing, connections) =
             (self.missing(destination, now), self.connections(destination));
-        let waiting = &mut self.ranks_mut(destination.channel).waiting;
+        let was_in_line = self.is_in_line(destination);
         if missing == 0 {
-            waiting.remove(destination);
+            self.leave_line(destination);
             return false;
         }
-        let new = !waiting.contains(destination);
-        waiting.set(destination, connections);
-        new
+        let slow = self.is_slow(destination);
+        let ranks = self.ranks_mut(destination.channel);
+        let (line, other) = (&mut ranks.waiting, &mut ranks.slow.waiting);
+        let (line, other) = if slow { (other, line) } else { (line, other) };
+        other.remove(destination);
+        line.set(destination, connections);
+        !was_in_line
+    }
+
+    fn is_in_line(&self, destination: &Destination) -> bool {
+        let ranks = self.ranks(destination.channel);
+        ranks.waiting.contains(destination) || ranks.slow.waiting.contains(destination)
+    }
+
+    fn leave_line(&mut self, destination: &Destination) {
+        let ranks = self.ranks_mut(destination.channel);
+        ranks.waiting.remove(destination);
+        ranks.slow.waiting.remove(destination);
     }
 
     fn start(&mut self, destination: &Destination, now: Instant) -> bool {
-        let served = self.connections(destination) > 0;
-        let asker = if served { Asker::Served } else { Asker::Newcomer };
+        let asker = self.asker(destination);
         let Some(start) = self.slots.start(destination, asker, now) else { return false };
         self.sites.entry(destination.clone()).or_default().connections += 1;
         self.rank(destination);
+        if self.is_slow(destination) {
+            self.ranks_mut(destination.channel).slow.begun(start.connection);
+        }
         self.orders.starts.push(start);
         true
     }
@@ -501,9 +555,11 @@ impl Schedule {
     fn release(&mut self, connection: ConnectionId) -> Option<(Destination, usize)> {
         let channel = self.slots.channel_of(connection)?;
         let pool = self.slots.lane(channel).pool;
-        let destination = self.slots.end(connection)?.destination;
+        let Running { destination, answered, .. } = self.slots.end(connection)?;
+        self.ranks_mut(channel).slow.forget(connection);
         let site = self.sites.get_mut(&destination)?;
         site.connections -= 1;
+        site.answered -= usize::from(answered);
         if site.recalled > 0 {
             site.recalled -= 1;
             self.ranks[usize::from(destination.channel.0)].recalled -= 1;
@@ -513,9 +569,17 @@ impl Schedule {
     }
 
     fn rank(&mut self, destination: &Destination) {
-        let Some(site) = self.sites.get(destination) else { return };
+        let slow = self.is_slow(destination);
+        let Some(site) = self.sites.get_mut(destination) else { return };
         let ranks = &mut self.ranks[usize::from(destination.channel.0)];
-        match site.connections - site.recalled {
+        let connections = site.connections - site.recalled;
+        let counts = |counts: bool| if counts { connections } else { 0 };
+        let (slow, unproven) = (counts(slow), counts(site.answered == 0));
+        ranks.slow.connections += slow;
+        ranks.slow.connections -= std::mem::replace(&mut site.counted_slow, slow);
+        ranks.unproven += unproven;
+        ranks.unproven -= std::mem::replace(&mut site.counted_unproven, unproven);
+        match connections {
             0 => ranks.holding.remove(destination),
             connections => ranks.holding.set(destination, connections),
         }

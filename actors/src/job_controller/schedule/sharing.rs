@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Asker, Schedule};
+use super::{Asker, ChannelRanks, Schedule};
 use crate::ids::{ChannelId, Destination, JobId};
 
 impl Schedule {
@@ -27,8 +27,7 @@ impl Schedule {
     }
 
     fn call_first(&mut self, channel: ChannelId, now: Instant) -> bool {
-        while let Some((first, _)) = self.ranks(channel).waiting.poorest() {
-            let first = first.clone();
+        while let Some(first) = self.first_in_line(channel).cloned() {
             if self.missing(&first, now) > 0 {
                 if !self.start(&first, now) {
                     return false;
@@ -38,16 +37,51 @@ impl Schedule {
                 self.ranks_mut(channel).turn = self.turns;
                 return true;
             }
-            self.ranks_mut(channel).waiting.remove(&first);
+            self.leave_line(&first);
             self.forget_if_quiet(&first);
         }
         false
     }
 
+    /// Slow ones as far as they have not what they may, then newcomers and those with fewest connections,
+    /// then slow ones.
+    fn first_in_line(&self, channel: ChannelId) -> Option<&Destination> {
+        let ranks = self.ranks(channel);
+        let slow = ranks.slow.waiting.poorest();
+        if let Some((newcomer, 0)) = slow
+            && self.has_room_for_slow(channel)
+        {
+            return Some(newcomer);
+        }
+        if self.is_full_of_unproven(channel)
+            && let Some(proven) = self.first_proven(channel)
+            && self.slots.free(channel, self.asker(proven)) > 0
+        {
+            return Some(proven);
+        }
+        ranks.waiting.poorest().or(slow).map(|(first, _)| first)
+    }
+
+    /// Newcomers in line that others make room for, so many at most. Slow ones count as far as they have
+    /// not what they may.
+    fn newcomers(&self, channel: ChannelId, most: usize) -> usize {
+        let ranks = self.ranks(channel);
+        let room = self.slow_floor(channel).saturating_sub(ranks.slow.connections);
+        let slow = ranks.slow.waiting.newcomers().take(room.min(most)).count();
+        let others = ranks.waiting.newcomers().take(most).count();
+        (others + slow).min(most)
+    }
+
+    pub(super) fn has_newcomer(&self, channel: ChannelId) -> bool {
+        self.newcomers(channel, 1) > 0
+    }
+
     fn waiting_channels(&self, pool: usize) -> Vec<ChannelId> {
         let here = self.slots.pools()[pool].channels.iter().copied();
         let waits = |channel: &ChannelId| {
-            !self.ranks(*channel).waiting.is_empty() && !self.slots.lane(*channel).is_still()
+            let ranks = self.ranks(*channel);
+            let nobody = ranks.waiting.is_empty() && ranks.slow.waiting.is_empty();
+            !nobody && !self.slots.lane(*channel).is_still()
         };
         here.filter(waits).collect()
     }
@@ -60,10 +94,17 @@ impl Schedule {
         }
         let free = self.slots.free(channel, Asker::Newcomer);
         let spare = usize::from(self.slots.pools()[self.slots.lane(channel).pool].keeps_last);
-        let ranks = self.ranks(channel);
-        let newcomers = ranks.waiting.newcomers().take(AT_ONCE).count();
-        let coming = free + ranks.recalled;
-        self.ask_richest(channel, (newcomers + spare).saturating_sub(coming), 0);
+        let newcomers = self.newcomers(channel, AT_ONCE);
+        let served = self.ranks(channel).waiting.poorest_served().map(|(first, _)| first);
+        let lacking = served.map_or(0, |first| self.missing(first, now));
+        let coming = free + self.ranks(channel).recalled;
+        let wanted = newcomers + lacking + if newcomers + lacking > 0 { spare } else { 0 };
+        self.have_silent_yield(channel, wanted.saturating_sub(coming));
+        let coming = free + self.ranks(channel).recalled;
+        // Newcomers who say nothing take no more than their share from those who answer.
+        if !self.is_full_of_unproven(channel) {
+            self.ask_richest(channel, (newcomers + spare).saturating_sub(coming), 0);
+        }
 
         let ranks = self.ranks(channel);
         let Some((first, connections)) =
@@ -97,6 +138,7 @@ impl Schedule {
         self.ranks_mut(destination.channel).recalled += 1;
         self.rank(destination);
         self.orders.recalled.push(destination.clone());
+        self.have_one_yield(destination);
     }
 
     /// Channels in line that a slot would help, those with fewest jobs first.
@@ -104,9 +146,10 @@ impl Schedule {
         let mut claims = self.waiting_channels(pool);
         claims.retain(|channel| {
             let lane = self.slots.lane(*channel);
-            let newcomer = self.ranks(*channel).waiting.newcomers().next().is_some();
+            let newcomer = self.has_newcomer(*channel);
             let asker = if newcomer { Asker::Newcomer } else { Asker::Served };
-            lane.jobs() < lane.maxjobs && self.slots.free(*channel, asker) == 0
+            let waits = newcomer || !self.ranks(*channel).waiting.is_empty();
+            waits && lane.jobs() < lane.maxjobs && self.slots.free(*channel, asker) == 0
         });
         claims.sort_by_key(|channel| self.slots.lane(*channel).active());
         claims
@@ -140,12 +183,11 @@ impl Schedule {
             self.orders.retired.extend(retire);
         }
         for channel in self.waiting_channels(pool) {
-            let ranks = self.ranks(channel);
             if self.slots.free(channel, Asker::Newcomer) > 0 {
                 continue;
             }
-            let wanted = ranks.waiting.newcomers().take(AT_ONCE).count();
-            let missing = wanted.saturating_sub(ranks.recalled);
+            let wanted = self.newcomers(channel, AT_ONCE);
+            let missing = wanted.saturating_sub(self.ranks(channel).recalled);
             for destination in self.oldest_connections(channel, missing, now) {
                 self.ask_back(&destination);
             }
@@ -173,12 +215,13 @@ impl Schedule {
         if most == 0 {
             return Vec::new();
         }
-        let holds = &self.ranks(channel).holding;
+        let ChannelRanks { holding: holds, slow, .. } = self.ranks(channel);
         self.slots
             .connections()
-            .map(|(_, running)| running)
-            .take_while(|running| running.since + TURN <= now)
-            .map(|running| &running.destination)
+            .take_while(|(_, running)| running.since + TURN <= now)
+            // Silent ones have given way as far as they must.
+            .filter(|(connection, _)| !slow.is_silent(*connection))
+            .map(|(_, running)| &running.destination)
             .filter(|destination| destination.channel == channel && holds.contains(destination))
             .filter(|destination| self.connections(destination) == 1)
             .take(most)

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use proptest::prelude::*;
 use relais_channels::mail::Enhanced;
@@ -8,6 +11,7 @@ use super::*;
 use crate::{
     ids::JobId,
     job_controller::{slots::Lane, suspension::FIRST},
+    queue::{Denial, LimitReached},
 };
 
 /// A schedule, and the connections that were started and have not ended.
@@ -15,6 +19,8 @@ struct Engine {
     schedule: Schedule,
     running: BTreeMap<ConnectionId, Start>,
     retired: BTreeSet<JobId>,
+    /// Connections that were told to give way.
+    yielding: Vec<ConnectionId>,
     now: Instant,
     /// As they are configured now.
     channels: Vec<Channel>,
@@ -34,7 +40,8 @@ impl Engine {
     fn of(channels: Vec<Channel>, job_limit: usize) -> Self {
         let schedule = Schedule::new(&channels.clone().into(), &[("P".to_owned(), job_limit)]);
         let (running, retired) = (BTreeMap::new(), BTreeSet::new());
-        Self { schedule, running, retired, now: Instant::now(), channels }
+        let yielding = Vec::new();
+        Self { schedule, running, retired, yielding, now: Instant::now(), channels }
     }
 
     /// Takes note of what was decided; returns how many connections of each host were started.
@@ -46,6 +53,7 @@ impl Engine {
             assert!(same_job.all(|other| other.pool == start.pool), "{start:?} in two pools");
             self.running.insert(start.connection, start.clone());
         }
+        self.yielding.extend(&orders.yielding);
         self.retired.extend(orders.retired.iter().map(|retire| retire.job));
         let hosts = orders.starts.iter().map(|start| start.destination.host.to_string());
         (hosts.collect(), orders)
@@ -90,6 +98,29 @@ impl Engine {
         self.now += passed;
         self.schedule.tick(self.now);
         self.act()
+    }
+
+    /// Tarpits have kept their connections waiting for long; those that are told to give way do, until
+    /// nobody is told any more. Returns how many were.
+    fn give_way(&mut self) -> usize {
+        self.now += PATIENCE;
+        self.act();
+        let is_silent = |its: &ConnectionId| self.running[its].destination.host.contains("tarpit");
+        let silent: Vec<_> = self.schedule.unanswered(self.now).filter(is_silent).collect();
+        self.schedule.kept_waiting(&silent, self.now);
+        self.act();
+        let mut told = 0;
+        while let Some(connection) = self.yielding.pop() {
+            told += 1;
+            let Some(start) = self.running.remove(&connection) else { continue };
+            let (limit, until) = (Denial::GaveWay, self.now + Duration::from_secs(5));
+            let counted = Arc::clone(&start.destination.host);
+            let denied = LimitReached { counted, limit, until };
+            self.schedule.throttled(&start.destination, denied, self.now);
+            self.schedule.ended(connection, 1, self.now);
+            self.act();
+        }
+        told
     }
 
     fn connections(&self, host: &str) -> usize {
@@ -193,6 +224,90 @@ async fn a_slow_host_leaves_nine_of_ten_threads_to_others() {
     assert_eq!(engine.connections("slow"), 2);
     assert!(engine.schedule.standing(&to(0, "slow")).slow);
     assert_eq!(engine.wanted_widely(&to(0, "fast"), 10_000), 17, "at once, but for the last");
+}
+
+#[tokio::test]
+async fn many_silent_servers_leave_nine_of_ten_connections_to_others() {
+    let mut engine = Engine::of(vec![channel("a", 2, 10)], 10);
+    let tarpits: Vec<_> = (0..50).map(|n| to(0, &format!("tarpit{n}"))).collect();
+    for tarpit in &tarpits {
+        engine.wanted(tarpit, 1);
+    }
+    let silent = |engine: &Engine| {
+        engine.running.values().filter(|its| its.destination.host.contains("tarpit")).count()
+    };
+    engine.wanted(&to(0, "good"), 10_000);
+    assert_eq!((silent(&engine), engine.connections("good")), (20, 0), "nobody knows them yet");
+    let mut rounds = 0;
+    while engine.connections("good") == 0 {
+        assert!(engine.give_way() > 0, "they make room");
+        rounds += 1;
+    }
+    assert!(rounds <= 3, "{rounds} times the patience");
+    for _ in 0..40 {
+        engine.answered(&to(0, "good"));
+        engine.give_way();
+        engine.tick(Duration::from_millis(250));
+    }
+    engine.give_way();
+    assert_eq!(silent(&engine), 2, "a tenth of them waits on");
+    assert_eq!(engine.connections("good"), 17, "it has the others, but for the last");
+    // When it has no more to do, the others may have all again.
+    engine.schedule.wanted(&to(0, "good"), 0, engine.now);
+    while engine.connections("good") > 0 {
+        engine.end("good", 0);
+    }
+    engine.tick(Duration::from_secs(60));
+    assert!(silent(&engine) >= 19, "{} of 20", silent(&engine));
+    assert_eq!(engine.give_way(), 0, "nobody wants their places");
+    engine.wanted(&to(0, "good"), 1);
+    assert!((1..=2).contains(&engine.yielding.len()), "at once: {:?}", engine.yielding);
+}
+
+#[tokio::test]
+async fn newcomers_that_say_nothing_take_half_from_those_who_answer() {
+    let mut engine = Engine::of(vec![channel("a", 2, 10)], 10);
+    engine.wanted_widely(&to(0, "good"), 10_000);
+    assert_eq!(engine.connections("good"), 19);
+    for n in 0..50 {
+        engine.wanted(&to(0, &format!("tarpit{n}")), 1);
+    }
+    for _ in 0..100 {
+        if engine.schedule.sites[&to(0, "good")].recalled > 0 {
+            engine.end("good", 10_000);
+        }
+        engine.tick(Duration::from_millis(1));
+    }
+    let good = engine.connections("good");
+    assert!((8..=11).contains(&good), "{good} of 20");
+}
+
+#[tokio::test]
+async fn the_only_connection_of_a_channel_is_no_slow_hosts_while_others_wait() {
+    let mut engine = Engine::of(vec![channel("a", 1, 1)], 1);
+    assert_eq!(engine.wanted(&to(0, "tarpit"), 1), ["tarpit"]);
+    assert_eq!(engine.give_way(), 0, "nobody else is there");
+    engine.schedule.wanted(&to(0, "good"), 1, engine.now);
+    assert_eq!(engine.give_way(), 1);
+    assert_eq!((engine.connections("good"), engine.connections("tarpit")), (1, 0));
+    assert!(engine.tick(Duration::from_secs(60)).0.is_empty());
+    assert_eq!(engine.end("good", 0).0, ["tarpit"]);
+}
+
+#[tokio::test]
+async fn silent_servers_of_one_channel_leave_their_slots_to_another() {
+    let mut engine = Engine::of(vec![channel("a", 10, 1), channel("b", 10, 1)], 2);
+    engine.schedule.keep_last("P", false);
+    for n in 0..4 {
+        engine.wanted(&to(0, &format!("tarpit{n}")), 1);
+    }
+    engine.give_way();
+    engine.wanted(&to(1, "good"), 1);
+    for _ in 0..3 {
+        engine.tick(TURN);
+        engine.give_way();
+    }
+    assert_eq!(engine.connections("good"), 1);
 }
 
 #[tokio::test]
@@ -438,6 +553,7 @@ enum Step {
     Troubled(u8),
     Reached(u8),
     Tick(u64),
+    Silent(usize),
     Freeze(u16, bool),
     Maxjobs(u16, usize),
     Limit(usize),
@@ -451,6 +567,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u8..12).prop_map(Step::Troubled),
         2 => (0u8..12).prop_map(Step::Reached),
         2 => (0u64..3_000).prop_map(Step::Tick),
+        1 => (0usize..64).prop_map(Step::Silent),
         1 => (0u16..3, any::<bool>()).prop_map(|(channel, frozen)| Step::Freeze(channel, frozen)),
         1 => (0u16..3, 1usize..5).prop_map(|(channel, jobs)| Step::Maxjobs(channel, jobs)),
         1 => (1usize..7).prop_map(Step::Limit),
@@ -478,6 +595,11 @@ impl Engine {
                 self.now += Duration::from_millis(ms);
                 self.schedule.tick(self.now);
             }
+            Step::Silent(connection) => {
+                let index = connection % self.running.len().max(1);
+                let silent: Vec<_> = self.running.keys().skip(index).step_by(2).copied().collect();
+                self.schedule.kept_waiting(&silent, self.now);
+            }
             Step::Freeze(channel, frozen) => {
                 self.schedule.freeze(ChannelId(channel), frozen, self.now);
             }
@@ -495,7 +617,7 @@ impl Engine {
         }
     }
 
-    fn holds(&mut self) -> Result<(), TestCaseError> {
+    fn holds(&mut self, passed: bool) -> Result<(), TestCaseError> {
         let (_, orders) = self.act();
         let slots = self.schedule.slots();
         for (index, pool) in slots.pools().iter().enumerate() {
@@ -522,12 +644,25 @@ impl Engine {
             prop_assert_eq!(connections, site.connections);
             let suspended = self.schedule.suspensions.get(destination).is_some();
             let free = slots.free(destination.channel, Asker::Newcomer);
+            // Slow ones are looked at as time passes.
+            let behind = self.schedule.is_slow(destination)
+                && !(passed && self.schedule.may_start(destination));
             prop_assert!(
-                site.ready == 0 || connections > 0 || suspended || free == 0,
+                site.ready == 0 || connections > 0 || suspended || free == 0 || behind,
                 "{:?} waits while {} connections are free",
                 destination,
                 free
             );
+        }
+        for (channel, ranks) in self.schedule.ranks.iter().enumerate() {
+            let sites = self.schedule.sites.iter();
+            let its = sites.filter(|(its, _)| usize::from(its.channel.0) == channel);
+            let slow = its.clone().filter(|(destination, _)| self.schedule.is_slow(destination));
+            let slow: usize = slow.map(|(_, site)| site.connections - site.recalled).sum();
+            prop_assert_eq!(slow, ranks.slow.connections);
+            let unproven = its.filter(|(_, site)| site.answered == 0);
+            let unproven: usize = unproven.map(|(_, site)| site.connections - site.recalled).sum();
+            prop_assert_eq!(unproven, ranks.unproven);
         }
         for ranks in &self.schedule.ranks {
             let of = |ranks: &ChannelRanks| ranks.waiting.newcomers().cloned().collect::<Vec<_>>();
@@ -545,7 +680,7 @@ proptest! {
         engine.schedule.add_pool("Q", 2);
         for step in &steps {
             engine.take(step);
-            engine.holds()?;
+            engine.holds(matches!(step, Step::Tick(_)))?;
         }
         // Everything ends, and nothing is left.
         for channel in 0..3 {
@@ -557,7 +692,7 @@ proptest! {
         }
         while !engine.running.is_empty() {
             engine.take(&Step::End(0, 0));
-            engine.holds()?;
+            engine.holds(false)?;
         }
         engine.tick(Duration::from_secs(3_600));
         engine.tick(Duration::from_secs(3_600));

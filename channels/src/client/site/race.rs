@@ -36,6 +36,7 @@ pub(in crate::client) struct Race<'a> {
     next: Instant,
     preference: u16,
     pace: Pace,
+    one_by_one: bool,
     sources: &'a [IpAddr],
 }
 
@@ -51,8 +52,13 @@ pub(in crate::client) struct Reached {
 }
 
 impl<'a> Race<'a> {
-    /// To these in their order, from these addresses of ours.
-    pub(in crate::client) fn new(servers: Vec<Server>, pace: Pace, sources: &'a [IpAddr]) -> Self {
+    /// To these in their order, from these addresses of ours; `one_by_one`: not to a second one while the
+    /// first may answer.
+    pub(in crate::client) fn new(
+        servers: Vec<Server>,
+        (pace, one_by_one): (Pace, bool),
+        sources: &'a [IpAddr],
+    ) -> Self {
         Self {
             waiting: servers.into(),
             calling: FuturesUnordered::new(),
@@ -60,6 +66,7 @@ impl<'a> Race<'a> {
             next: Instant::now(),
             preference: u16::MAX,
             pace,
+            one_by_one,
             sources,
         }
     }
@@ -71,7 +78,8 @@ impl<'a> Race<'a> {
         mut admit: impl FnMut(&Server) -> Option<SocketAddr>,
     ) -> Option<Result<Reached, (Server, Lost)>> {
         loop {
-            if self.calling.is_empty() || Instant::now() >= self.next {
+            let is_next = || !self.one_by_one && Instant::now() >= self.next;
+            if self.calling.is_empty() || is_next() {
                 self.call_next(&mut admit);
             }
             if self.calling.is_empty() {
@@ -80,7 +88,7 @@ impl<'a> Race<'a> {
             let answered = tokio::select! {
                 biased;
                 answered = self.calling.next() => answered,
-                () = sleep_until(self.next), if !self.waiting.is_empty() => None,
+                () = sleep_until(self.next), if !self.one_by_one && !self.waiting.is_empty() => None,
             };
             let Some((server, connected)) = answered else { continue };
             self.called.retain(|its| *its != server);
@@ -230,7 +238,7 @@ mod tests {
         for (servers, least, most, slower) in rows {
             let begun = Instant::now();
             let all = servers.iter().map(|(address, n)| server(*address, *n)).collect();
-            let mut race = Race::new(all, Pace::of(Duration::from_secs(30)), &[]);
+            let mut race = Race::new(all, (Pace::of(Duration::from_secs(30)), false), &[]);
             let reached = loop {
                 match race.next(|its| Some(its.address)).await.expect("one answers") {
                     Ok(reached) => break reached,
@@ -245,6 +253,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_by_one_means_that_the_second_waits_until_the_first_has_failed() {
+        let (dead, _calls) = full();
+        let living = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let [dead, living] = [dead.local_addr(), living.local_addr()].map(Result::unwrap);
+        let servers = vec![server(dead, 10), server(living, 10)];
+        let pace = Pace::of(Duration::from_millis(600));
+        let mut race = Race::new(servers, (pace, true), &[]);
+        let begun = Instant::now();
+        let first = race.next(|its| Some(its.address)).await.expect("two");
+        assert!(matches!(first, Err((its, Lost::TimedOut)) if its.address == dead));
+        assert!(begun.elapsed() >= Duration::from_millis(600));
+        let second = race.next(|its| Some(its.address)).await.expect("another");
+        assert!(second.is_ok_and(|its| its.server.address == living && its.slower.is_empty()));
+    }
+
+    #[tokio::test]
     async fn servers_are_called_where_the_gate_says_and_again_when_the_first_is_of_no_use() {
         let listen = || TcpListener::bind("127.0.0.1:0");
         let (one_listens, two_listens) = (listen().await.unwrap(), listen().await.unwrap());
@@ -253,7 +277,8 @@ mod tests {
         let servers = [skipped, one, one].map(|address| server(address, 0)).to_vec();
         let source = IpAddr::from([127, 0, 0, 9]);
         let sources = [source];
-        let mut race = Race::new(servers, Pace::of(Duration::from_secs(30)), &sources);
+        let pace = Pace::of(Duration::from_secs(30));
+        let mut race = Race::new(servers, (pace, false), &sources);
         let mut asked = 0;
         let mut admit = |its: &Server| {
             asked += 1;
