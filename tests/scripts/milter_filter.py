@@ -3,6 +3,7 @@
 Arguments: the socket, the file for the events, and modes:
   symlist   asks for macros of its own at each stage
   leadspc   keeps the blank behind the colon of headers
+  deaf      is not told of connections
   noreply   answers neither headers nor pieces of the body
   skip      wants no further piece of the body after the first
   rcptrej   wants to hear of recipients that were refused
@@ -30,7 +31,7 @@ ANSWERS = {
 MACROS = [
     "j", "i", "v", "_", "{daemon_name}", "{daemon_addr}", "{client_addr}", "{client_name}",
     "{tls_version}", "{cipher}", "{auth_authen}", "{auth_type}", "{mail_addr}", "{rcpt_addr}",
-    "{rcpt_host}", "{rcpt_mailer}", "{own}",
+    "{rcpt_host}", "{rcpt_mailer}", "{own}", "{client_ptr}", "{client_resolve}",
 ]
 
 
@@ -165,6 +166,8 @@ class Filter(Milter.Base):
         return Milter.CONTINUE
 
 
+if "deaf" in MODES:
+    Filter.connect = Milter.nocallback(Filter.connect)
 if "noreply" in MODES:
     Filter.header = Milter.noreply(Filter.header)
     Filter.body = Milter.noreply(Filter.body)

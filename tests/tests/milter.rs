@@ -82,7 +82,7 @@ fn a_filter_is_told_of_each_step_with_its_macros() {
 
     let events = filter.events();
     let find = |name: &str| events.iter().find(|event| event["event"] == name).expect(name);
-    assert_eq!(find("connect")["what"][0], "[127.0.0.1]");
+    assert_eq!(find("connect")["what"][0], "localhost");
     assert_eq!(find("helo")["what"][0], "client.test");
     let mail = serde_json::json!(["<ann@client.test>", ["SIZE=200000", "BODY=8BITMIME"]]);
     assert_eq!(find("mail")["what"], mail);
@@ -95,7 +95,7 @@ fn a_filter_is_told_of_each_step_with_its_macros() {
     assert_eq!(find("eom")["what"], serde_json::json!([65_535, 1]));
     let rows = [
         ("connect", "j", "localhost"),
-        ("connect", "_", "unknown [127.0.0.1]"),
+        ("connect", "_", "localhost [127.0.0.1]"),
         ("connect", "{client_addr}", "127.0.0.1"),
         ("connect", "{daemon_addr}", "127.0.0.1"),
         ("connect", "{daemon_name}", "ORIGINATING"),

@@ -31,7 +31,7 @@ impl FilteringPostfix {
         let main = format!(
             "compatibility_level = 3.6\nqueue_directory = {place}/queue\ndata_directory = {place}/data\n\
              myhostname = localhost\nmydestination =\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n\
-             mynetworks = 127.0.0.0/8\nalias_maps =\nlocal_recipient_maps =\nsmtpd_peername_lookup = no\n\
+             mynetworks = 127.0.0.0/8\nalias_maps =\nlocal_recipient_maps =\n\
              relay_domains = relais.example\nlmtp_generic_maps =\nlmtp_destination_recipient_limit = 1\n\
              default_transport = lmtp:inet:[127.0.0.1]:{sink}\nrelay_transport = lmtp:inet:[127.0.0.1]:{sink}\n\
              virtual_alias_maps =\nsmtpd_milters = unix:{}\nmilter_macro_daemon_name = SMTP\n\
@@ -124,7 +124,16 @@ fn told(filter: &PythonMilter) -> Vec<(String, Value, Value)> {
             continue;
         }
         let mut macros = event["macros"].clone();
-        let names = ["i", "v", "{client_addr}", "{client_name}", "{rcpt_host}", "{rcpt_mailer}"];
+        let names = [
+            "i",
+            "v",
+            "{client_addr}",
+            "{client_name}",
+            "{client_ptr}",
+            "{client_resolve}",
+            "{rcpt_host}",
+            "{rcpt_mailer}",
+        ];
         for name in names {
             macros.as_object_mut().map(|macros| macros.remove(name));
         }

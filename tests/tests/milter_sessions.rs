@@ -1,9 +1,14 @@
 //! Filters in sessions whose client, channel or configuration changes.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    net::UdpSocket,
+    time::{Duration, Instant},
+};
 
 use relais_tests::{
-    Authority, Dialogue, Instance, Ldif, PythonMilter, Settings, eventually, mailbox, needs, python,
+    Authority, Dialogue, Instance, Ldif, NameServer, PythonMilter, Settings, eventually, mailbox,
+    needs, python,
 };
 
 const FILTER: &str = "/usr/lib/python3/dist-packages/Milter/__init__.py";
@@ -90,7 +95,7 @@ fn another_client_behind_a_proxy_is_shown_anew() {
     let events = filter.events();
     let of = |name: &str| events.iter().filter(|its| its["event"] == name).collect::<Vec<_>>();
     let clients: Vec<_> = of("connect").iter().map(|its| its["what"][0].clone()).collect();
-    assert_eq!(clients, ["[127.0.0.1]", "[192.0.2.9]"]);
+    assert_eq!(clients, ["localhost", "[192.0.2.9]"]);
     assert_eq!(of("helo").len(), 1);
     assert_eq!(of("helo")[0]["what"][0], "other.test");
     assert_eq!(of("mail")[0]["macros"]["{client_addr}"], "192.0.2.9");
@@ -183,5 +188,79 @@ fn filters_see_what_the_checks_of_origin_found_out() {
         let top = message.find("X-Top: v\r\nAuthentication-Results: localhost;").expect(&message);
         assert!(top < message.find("Received: ").unwrap());
         assert_eq!(message.matches("Authentication-Results:").count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn filters_that_want_it_are_told_the_name_that_leads_back_to_the_client() {
+    if !needs(&[FILTER, NameServer::PROGRAM]) {
+        return;
+    }
+    let server = NameServer::start(&[
+        (
+            "2.0.192.in-addr.arpa",
+            "7 PTR Client.named.test.\n8 PTR client.named.test.\n5 PTR 192.0.2.1.\n",
+        ),
+        ("named.test", "client A 192.0.2.6\nclient A 192.0.2.7\n"),
+        // A zone that cannot be read: the server has failed.
+        ("10.2.0.192.in-addr.arpa", "no records\n"),
+    ]);
+    let dns = |port: u16| format!("dns: (servers: [\"127.0.0.1:{port}\"])");
+    let talk = |instance: &Instance, client: u8| {
+        let mut session = Dialogue::open(instance.settings.smtp);
+        session.patience(Duration::from_secs(20));
+        session.ask(&format!("XCLIENT ADDR=192.0.2.{client}")).expect(220);
+        session.ask("EHLO x.test").expect(250);
+        session.ask(&format!("MAIL FROM:<{SENDER}>")).expect(250);
+        session.ask("QUIT").expect(221);
+    };
+    // client, the name at the connection, {client_name}, {client_ptr}, {client_resolve}
+    for (client, host, name, claimed, outcome) in [
+        (7, "client.named.test", "client.named.test", "client.named.test", "OK"),
+        (8, "[192.0.2.8]", "unknown", "client.named.test", "FORGED"),
+        (9, "[192.0.2.9]", "unknown", "unknown", "FAIL"),
+        (5, "[192.0.2.5]", "unknown", "unknown", "FAIL"),
+        (10, "[192.0.2.10]", "unknown", "unknown", "TEMP"),
+    ] {
+        let filter = PythonMilter::start(&[]);
+        let settings =
+            asked(Settings::standalone(), "milters: [\"py\"], xclient: [\"127.0.0.0/8\"]")
+                .section(&listed(&[("py", &filter)]))
+                .section(&dns(server.port));
+        let instance = Instance::new(settings);
+        let _running = instance.start();
+        talk(&instance, client);
+        eventually("it is told", Duration::from_secs(5), || {
+            filter.names().contains(&"mail".to_owned())
+        });
+        let events = filter.events();
+        let mut last = events.iter().rev();
+        let connect = last.find(|event| event["event"] == "connect").expect("it is told");
+        assert_eq!(connect["what"][0], host, "{connect}");
+        let told = |name: &str| connect["macros"][name].as_str().unwrap_or_default().to_owned();
+        let all = ["{client_name}", "{client_ptr}", "{client_resolve}"].map(told);
+        assert_eq!(all, [name, claimed, outcome], "{connect}");
+        assert_eq!(told("_"), format!("{name} [192.0.2.{client}]"), "{connect}");
+    }
+    // Name servers that say nothing hold a client up for five seconds at most, and one whose filter
+    // wants no names not at all.
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let port = silent.local_addr().expect("its address").port();
+    for (modes, longest) in [(&[][..], Duration::from_secs(9)), (&["deaf"], Duration::from_secs(2))]
+    {
+        let filter = PythonMilter::start(modes);
+        let settings =
+            asked(Settings::standalone(), "milters: [\"py\"], xclient: [\"127.0.0.0/8\"]")
+                .section(&listed(&[("py", &filter)]))
+                .section(&dns(port));
+        let instance = Instance::new(settings);
+        let _running = instance.start();
+        if !modes.is_empty() {
+            // The first client finds out what the filter wants.
+            talk(&instance, 7);
+        }
+        let started = Instant::now();
+        talk(&instance, 8);
+        assert!(started.elapsed() < longest, "{modes:?}: {:?}", started.elapsed());
     }
 }

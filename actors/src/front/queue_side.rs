@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use relais_channels::{
     authenticity::Srs,
+    dns::Dns,
     mail::{MessageIds, is_domain},
 };
 use relais_config::{Channel, channel::Switch};
@@ -54,6 +55,8 @@ pub struct QueueSide {
     pub default_host: DefaultHost,
     /// Octets above 127 in `Received` lines become `*`.
     pub asterisks: bool,
+    /// Name servers that know the names of clients.
+    pub dns: Option<Arc<Dns>>,
     /// Filters that its mail meets.
     pub filters: FilterList,
     /// Other channels that its sessions go on in.

@@ -8,6 +8,7 @@
 
 mod answer;
 mod block_list;
+mod client_name;
 mod dnssec;
 mod hosts;
 mod servers;
@@ -34,6 +35,7 @@ use tokio::{
 
 pub use answer::{Addresses, MailExchanger, NoAnswer, Records, Unanswered};
 pub use block_list::reversed;
+pub use client_name::ClientName;
 pub use dnssec::{Exchangers, SecureDns, SecureHost};
 pub use hosts::Hosts;
 use servers::NameServers;

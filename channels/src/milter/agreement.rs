@@ -74,6 +74,15 @@ impl Agreement {
         self.has(RCPT_REJ)
     }
 
+    /// It is told of the name of the client, or asks for it.
+    pub fn wants_client_name(&self) -> bool {
+        let is_name = |name: &String| {
+            let bare = name.trim_start_matches('{').trim_end_matches('}');
+            ["_", "client_name", "client_ptr", "client_resolve"].contains(&bare)
+        };
+        !self.has(NO_CONNECT) || self.lists.iter().any(|(_, names)| names.iter().any(is_name))
+    }
+
     /// Values of headers begin with the blank behind the colon, in both directions.
     pub(super) fn keeps_blanks(&self) -> bool {
         self.has(HDR_LEADSPC)

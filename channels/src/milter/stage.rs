@@ -48,6 +48,7 @@ impl MacroStage {
                 "{client_name}",
                 "{client_port}",
                 "{client_ptr}",
+                "{client_resolve}",
             ],
             Self::Helo => &["{tls_version}", "{cipher}", "{cipher_bits}"],
             Self::Mail => &["i", "{auth_type}", "{auth_authen}", "{mail_addr}"],

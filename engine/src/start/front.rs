@@ -22,7 +22,10 @@ use relais_actors::{
     metrics::Metrics,
     store::{Deliveries, Mailboxes, Store},
 };
-use relais_channels::server::{Dialect, Limits, SaslOffer, Setup, Setups, TlsOffer};
+use relais_channels::{
+    dns::Dns,
+    server::{Dialect, Limits, SaslOffer, Setup, Setups, TlsOffer},
+};
 use relais_config::{
     self as config, Channel, Config, Directory, Service, channel, dispatcher::Program, tls::Insist,
 };
@@ -196,6 +199,7 @@ impl<'a> Makers<'a> {
             srs: delivery.authenticity.srs.clone(),
             default_host: its.map(DefaultHost::new).unwrap_or_default(),
             asterisks: its.is_some_and(|channel| channel.asterisk_8bit),
+            dns: Dns::shared(&config.dns.servers).ok(),
             filters: self.filters_of(service, its),
             switches: its.map(ChannelSwitches::of).unwrap_or_default(),
             recent: Arc::clone(&ground.recent),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use relais_channels::{
+    dns::ClientName,
     mail::Reply,
     milter::{
         Client, Decision, EditedHeader, FilterChange, FilterError, FilterEvent, FilterLink, Heard,
@@ -26,6 +27,8 @@ pub(crate) struct Chain {
     /// Values that go along with what they are told.
     pub(crate) macros: Macros,
     client: Option<Client>,
+    /// Its names, once they have been looked up.
+    names: Option<ClientName>,
     /// The name that the client gave itself last.
     hello: String,
     /// How often it gave itself one.
@@ -77,6 +80,24 @@ impl Chain {
         self.client.is_some()
     }
 
+    /// Whether the names of the client are still to be looked up.
+    pub(crate) fn lacks_names(&self) -> bool {
+        self.names.is_none() && self.asked.iter().any(|asked| asked.filter.wants_names())
+    }
+
+    /// The names of the client have been looked up.
+    pub(crate) fn know_names(&mut self, names: ClientName) {
+        if let (Some(client), Some(name)) = (&mut self.client, &names.verified) {
+            client.name.clone_from(name);
+        }
+        self.names = Some(names);
+    }
+
+    /// The names of the client.
+    pub(crate) fn names(&self) -> Option<&ClientName> {
+        self.names.as_ref()
+    }
+
     /// How many are asked.
     pub(crate) fn len(&self) -> usize {
         self.asked.len()
@@ -117,6 +138,7 @@ impl Chain {
     /// Another client, who has said nothing yet, is in the place of the one before.
     pub(crate) fn begin(&mut self, client: Client) {
         self.client = Some(client);
+        self.names = None;
         self.hello.clear();
         self.hellos = 0;
         for asked in &mut self.asked {

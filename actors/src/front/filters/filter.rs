@@ -31,6 +31,8 @@ pub(crate) struct MailFilter {
     idle: Mutex<Vec<(FilterLink, Instant)>>,
     /// It has not answered on one of these.
     is_deaf_to_others: AtomicBool,
+    /// It is told of names of clients, as far as it has said what it wants.
+    wants_names: AtomicBool,
 }
 
 /// A filter is of no use for now: mail meets `on_error`.
@@ -58,6 +60,7 @@ impl MailFilter {
             cooldown: Mutex::default(),
             idle: Mutex::default(),
             is_deaf_to_others: AtomicBool::new(false),
+            wants_names: AtomicBool::new(true),
         })
     }
 
@@ -79,6 +82,11 @@ impl MailFilter {
         self.is_deaf_to_others.store(true, Ordering::Relaxed);
         locked(&self.idle).clear();
         info!(milter = &*self.name, "the filter wants a connection for each client");
+    }
+
+    /// Whether the names of clients are looked up for it: it wants them, or has not said yet.
+    pub(super) fn wants_names(&self) -> bool {
+        self.wants_names.load(Ordering::Relaxed)
     }
 
     /// A connection that another client has left.
@@ -108,6 +116,8 @@ impl MailFilter {
         match connected {
             Ok(link) => {
                 locked(&self.cooldown).end();
+                let wants = link.talk().agreement().wants_client_name();
+                self.wants_names.store(wants, Ordering::Relaxed);
                 if self.meter.set_away(None) {
                     info!(milter = &*self.name, "the filter answers again");
                 }

@@ -54,6 +54,7 @@ impl SmtpIntake {
         if self.filters.is_empty() {
             return Ok(());
         }
+        self.name_client().await;
         self.set_values();
         match self.filters.connect().await {
             FilterRuling::Refuse(filter, reply) if reply.is_permanent() || reply.code == 421 => {
@@ -64,12 +65,22 @@ impl SmtpIntake {
         }
     }
 
+    /// Looks the names of the client up, where a filter is told of them.
+    async fn name_client(&mut self) {
+        let client = self.ends.client_ip().filter(|_| self.filters.lacks_names());
+        if let (Some(client), Some(dns)) = (client, &self.side.dns) {
+            let names = dns.client_name(client).await;
+            self.filters.know_names(names);
+        }
+    }
+
     pub(super) async fn ask_about_sender(&mut self) -> Result<(), Reply> {
         if self.filters.is_empty() {
             return Ok(());
         }
         let Some(from) = self.transaction.from.clone() else { return Ok(()) };
         let id = *self.transaction.id.get_or_insert_with(|| self.side.ids.next());
+        self.name_client().await;
         self.set_values();
         self.filters.macros.set("i", id.to_string());
         self.filters.macros.set("{mail_addr}", from.path.as_str());
@@ -452,6 +463,9 @@ impl SmtpIntake {
     /// The values that go along with what filters are told, as the session stands.
     fn set_values(&mut self) {
         let side = &self.side;
+        let names = self.filters.names().cloned();
+        let (name, claimed, outcome) =
+            names.map_or((None, None, None), |its| (its.verified, its.claimed, Some(its.outcome)));
         let macros = &mut self.filters.macros;
         macros.set("j", &*side.host);
         macros.set("{daemon_name}", &*side.service);
@@ -460,13 +474,15 @@ impl SmtpIntake {
         macros.set_or_clear("{daemon_addr}", local.map(|local| local.ip().to_string()));
         macros.set_or_clear("{daemon_port}", local.map(|local| local.port().to_string()));
         let client = self.ends.client.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
-        // Names of clients are not looked up.
-        let name = if self.ends.client.is_some() { "unknown" } else { "localhost" };
-        macros.set("_", format!("{name} [{}]", client.ip()));
+        let is_local = self.ends.client.is_none();
+        let unknown = if is_local { "localhost" } else { "unknown" }.to_owned();
+        macros.set("_", format!("{} [{}]", name.as_ref().unwrap_or(&unknown), client.ip()));
         macros.set("{client_addr}", client.ip().to_string());
         macros.set("{client_port}", client.port().to_string());
-        macros.set("{client_name}", name);
-        macros.set("{client_ptr}", name);
+        macros.set("{client_name}", name.unwrap_or_else(|| unknown.clone()));
+        macros.set("{client_ptr}", claimed.unwrap_or(unknown));
+        let outcome = outcome.or(is_local.then_some("OK"));
+        macros.set_or_clear("{client_resolve}", outcome.map(str::to_owned));
         let tls = |value: Option<&str>| value.map(str::to_owned);
         macros.set_or_clear("{tls_version}", tls(self.tls_version));
         macros.set_or_clear("{cipher}", tls(self.cipher));
