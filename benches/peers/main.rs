@@ -14,6 +14,7 @@
 //!     cargo run --release -p relais-benches --bin peers -- --tls
 //!     cargo run --release -p relais-benches --bin peers -- --smtp-out
 //!     cargo run --release -p relais-benches --bin peers -- --smtp-out --tls
+//!     cargo run --release -p relais-benches --bin peers -- --smtp-out --dkim
 //!     cargo run --release -p relais-benches --bin peers -- --against OLD/relais
 //!
 //! Wants Postfix and, for the store, Dovecot and Cyrus; as root it installs what is missing.
@@ -24,6 +25,7 @@ mod handshakes;
 mod least;
 mod postfix;
 mod relais;
+mod signed;
 mod table;
 
 use std::path::PathBuf;
@@ -60,6 +62,9 @@ struct Options {
     /// and a connection for each message.
     #[arg(long, conflicts_with = "lmtp_store")]
     smtp_out: bool,
+    /// Mail that leaves is signed by RSA-2048, beside the same unsigned and what the key alone costs.
+    #[arg(long, requires = "smtp_out", conflicts_with = "tls")]
+    dkim: bool,
     /// TLS before the greeting. Against Postfix: handshakes, and relaying over kept connections; with
     /// `--lmtp-store`, against Dovecot.
     #[arg(long)]
@@ -95,6 +100,9 @@ fn main() {
         return least::serve(port.parse().expect("a port"), folder.into());
     }
     packages::install(options.lmtp_store);
+    if options.dkim {
+        return signed::measure(&options);
+    }
     if options.smtp_out {
         return if options.tls { smtp_out_over_tls(&options) } else { smtp_out(&options) };
     }

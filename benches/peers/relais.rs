@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use relais_benches::Server;
-use relais_tests::{Instance, Running, Settings};
+use relais_tests::{DkimKey, Instance, Running, Settings};
 
 /// Which build of the program takes part.
 #[derive(Clone, Copy)]
@@ -48,6 +48,15 @@ impl Relay {
     /// The same with SMTP out. The way there is the same.
     pub(crate) fn smtp_out(build: Build<'_>, sink: u16) -> Self {
         Self(Engine::start(build, smtp_out(sink)))
+    }
+
+    /// The same, signed by this key.
+    pub(crate) fn signed(key: &DkimKey, sink: u16) -> Self {
+        let settings = smtp_out(sink)
+            .channel("tcp_lmtpcs", "dkim_sign: true")
+            .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
+            .section(&format!("dkim: (keys: [{}])", key.entry()));
+        Self(Engine::start(Build::This, settings)).called("relais, signed")
     }
 
     /// The same with TLS on both sides: before the greeting on `port`, and by STARTTLS towards the sink, with

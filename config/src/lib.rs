@@ -54,8 +54,8 @@ mod show;
 
 pub use file::{mistake, reader::suggest, units};
 pub use language::{
-    alias_list, argument, delivery_option, ldap_search, lookup_url, mapping, rate, reply_pattern,
-    rewrite, template, text_table,
+    alias_list, argument, delivery_option, facts, ldap_search, lookup_url, mapping, rate,
+    reply_pattern, rewrite, template, text_table,
 };
 pub use load::{Reading, check};
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};

@@ -168,7 +168,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            disconnectrecipientlimit: 6, disconnectrejectlimit: 7, min_data_rate: 8, min_data_rate_time: "9s",
            user_messages_per_hour: 9, user_recipients_per_hour: 9, client_messages_per_hour: 9, client_recipients_per_hour: 9, beyond_rates: Hold, session_time: "10s", session_size: "11MiB",
            headersizelimit: 2000, headerfieldlimit: 30, forbid_nul: false,
-           max_rcpt: Some(5), max_line: "2MiB", downgrade: Bounce, disconnectcommandlimit: 8, disconnectbadcommandlimit: 9,
+           max_rcpt: Some(5), max_line: "2MiB", downgrade: Bounce, chunking: Never, disconnectcommandlimit: 8, disconnectbadcommandlimit: 9,
            command_receive_time: "1500ms", data_receive_time: "2m", connect_time: "3s",
            proxy_header: true, greeting_time: "6s", data_transmit_time: "7s", transaction_time: "8m",
            nameservers: ["[::1]:53"], interface_address: ["::1"], private_addresses: true, lastresort: "[::1]",

@@ -47,6 +47,7 @@ mod slapd;
 mod small_disk;
 mod smtp;
 mod terminal;
+mod tls_world;
 mod two_tiers;
 mod wait;
 
@@ -82,5 +83,6 @@ pub use sink::Sink;
 pub use slapd::Slapd;
 pub use small_disk::SmallDisk;
 pub use smtp::{Dialogue, Reply};
+pub use tls_world::{TlsWorld, WebServer, Zones, came_to, came_to_all, send_required};
 pub use two_tiers::TwoTiers;
 pub use wait::{eventually, within};

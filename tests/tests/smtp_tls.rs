@@ -1,90 +1,14 @@
 //! TLS towards other mail servers: DANE with a zone that is signed, MTA-STS from a server of HTTPS, the
 //! operator's table, and REQUIRETLS; a real Postfix is the receiver.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use relais_tests::{
-    Authority, Dialogue, Instance, NameServer, Receiver, Settings, Signed, Sink, eventually, fetch,
-    message, needs, needs_root, python, succeed, within,
+    Authority, Dialogue, Instance, NameServer, Receiver, Settings, Signed, Sink, TlsWorld,
+    WebServer, Zones, came_to, came_to_all, eventually, fetch, message, needs, needs_root,
+    send_required,
 };
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// A receiver with a certificate, and the names under which it is found.
-struct World {
-    postfix: Receiver,
-    names: NameServer,
-    authority: Authority,
-    folder: TempDir,
-}
-
-/// Zones, their records, and whether they are signed.
-type Zones = [(&'static str, String, Signed); 3];
-
-/// Hosts that the receiver's certificate is for.
-const HOSTS: [&str; 4] =
-    ["mx.ta.secure.test", "mx.enforce.plain.test", "mx.testing.plain.test", "mx.named.plain.test"];
-
-impl World {
-    /// `zones`: made of the port, and of the digests of the receiver's key and of its authority.
-    fn new(zones: impl FnOnce(u16, &str, &str) -> Zones) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let authority = Authority::new(&folder.path().join("ca"));
-        let (certificate, key) = authority.sign("mx", &HOSTS, 2090);
-        let chain = folder.path().join("chain.pem");
-        let all =
-            [&certificate, &authority.file()].map(|file| fs::read_to_string(file).expect("PEM"));
-        fs::write(&chain, all.concat()).expect("a file");
-        let postfix = Receiver::postfix(&format!(
-            "virtual_mailbox_domains = static:all\nsmtpd_tls_security_level = may\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}",
-            chain.display(),
-            key.display()
-        ));
-        let own = digest(&certificate, "-pubkey | openssl pkey -pubin");
-        let anchor = digest(&authority.file(), "| openssl x509");
-        let zones = zones(postfix.port, &own, &anchor);
-        let zones =
-            zones.each_ref().map(|(zone, records, signed)| (*zone, records.as_str(), *signed));
-        let names = NameServer::signed(&zones, &folder.path().join("anchor"));
-        Self { postfix, names, authority, folder }
-    }
-
-    /// Mail for these zones goes where MX records say, to the receiver's port.
-    fn settings(&self, tls: &str, sections: &str) -> Settings {
-        let (port, names) = (self.postfix.port, self.names.port);
-        let ca = self.authority.file().display().to_string();
-        let rules = ["secure", "bogus", "plain"]
-            .map(|zone| format!("\n        (\".{zone}.test\", \"$U%$H$D@out-daemon\"),"));
-        let channel = format!(
-            "(name: \"tcp_out\", tag: \"out-daemon\", program: Smtp, port: {port}, mx: Mx, \
-             pool: \"SMTP_POOL\", private_addresses: true, backoff: [\"1h\"], \
-             tls: (ca: {ca:?}, {tls})),"
-        );
-        let anchor = self.folder.path().join("anchor").display().to_string();
-        Settings::standalone()
-            .edit("rewrite_rules: [", &format!("rewrite_rules: [{}", rules.concat()))
-            .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
-            .edit("program: Local),", &format!("program: Local),\n        {channel}"))
-            .section(&format!(
-                "dns: (servers: [\"127.0.0.1:{names}\"], trust_anchor: {anchor:?}){sections}"
-            ))
-    }
-}
-
-/// The SHA-256 of what `openssl x509` makes of a certificate.
-fn digest(certificate: &Path, made: &str) -> String {
-    let script = format!(
-        "openssl x509 -in {} -noout {made} -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1",
-        certificate.display()
-    );
-    let script = script.replace("-noout | openssl x509", "| openssl x509");
-    succeed(Command::new("sh").args(["-c", &script]), b"").trim().to_owned()
-}
 
 fn send(instance: &Instance, to: &str) {
     let mut client = Dialogue::open(instance.settings.smtp);
@@ -96,25 +20,6 @@ fn send(instance: &Instance, to: &str) {
 fn tls(instance: &Instance, domain: &str) -> Value {
     let said = instance.relais("tls", &[domain, "--json"]);
     serde_json::from_slice(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"))
-}
-
-/// The end of the mail for a domain: `D`, `Q` or `R`, the reply, and the protection.
-fn came_to(instance: &Instance, host: &str) -> String {
-    let mut found = None;
-    eventually(&format!("{host} is tried"), PATIENCE, || {
-        let log = instance.log();
-        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        found = lines.find(|line| {
-            let action = line["action"].as_str().unwrap_or_default();
-            line["channel"] == "tcp_out"
-                && line["host"] == host
-                && ["D", "Q", "R"].contains(&action)
-        });
-        found.is_some()
-    });
-    let line = found.unwrap_or_default();
-    let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
-    format!("{} {} | {}", text("action"), text("reply"), text("protection"))
 }
 
 /// Zones with records of every kind, by the receiver's port and the digests of its key and authority.
@@ -150,7 +55,7 @@ fn dane_is_kept_to() {
     if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
         return;
     }
-    let world = World::new(dane_zones);
+    let world = TlsWorld::new(dane_zones);
     let policies =
         "policies: {\"none.secure.test\": (level: Dane), \"wrong.secure.test\": (level: Encrypt)}";
     let instance = Instance::new(world.settings("dane: true", ""));
@@ -208,73 +113,6 @@ fn dane_is_kept_to() {
     assert!(came.starts_with("D 250") && came.contains("policy for wrong.secure.test"), "{came}");
 }
 
-/// A server of HTTPS that has the policies of domains as files `mta-sts.DOMAIN` in a folder: of Python's
-/// library, on port 443. `moved.` names are sent elsewhere.
-struct PolicyServer {
-    python: Child,
-    folder: TempDir,
-}
-
-impl PolicyServer {
-    fn start(authority: &Authority, hosts: &[&str]) -> Self {
-        let (certificate, key) = authority.sign("web", hosts, 2090);
-        let folder = tempfile::tempdir().expect("a folder");
-        let script = format!(
-            r#"
-import http.server, os, ssl
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        host = self.headers["Host"]
-        if "moved" in host:
-            self.send_response(301)
-            self.send_header("Location", "https://mta-sts.enforce.plain.test" + self.path)
-            self.end_headers()
-            return
-        name = os.path.join({folder:?}, os.path.basename(host))
-        if self.path != "/.well-known/mta-sts.txt" or not os.path.exists(name):
-            self.send_error(404)
-            return
-        text = open(name, "rb").read()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html" if "html" in host else "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 443), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain({certificate:?}, {key:?})
-server.socket = context.wrap_socket(server.socket, server_side=True)
-server.serve_forever()
-"#,
-            folder = folder.path().display().to_string(),
-            certificate = certificate.display().to_string(),
-            key = key.display().to_string(),
-        );
-        let python = Command::new("python3")
-            .args(["-c", &script])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("Python runs");
-        let server = Self { python, folder };
-        let is_up = || std::net::TcpStream::connect(("127.0.0.1", 443)).is_ok();
-        assert!(within(PATIENCE, is_up), "no server of HTTPS");
-        server
-    }
-
-    fn publishes(&self, domain: &str, policy: &str) {
-        let file = self.folder.path().join(format!("mta-sts.{domain}"));
-        fs::write(file, policy).expect("a file");
-    }
-}
-
-impl Drop for PolicyServer {
-    fn drop(&mut self) {
-        let _ = self.python.kill();
-        let _ = self.python.wait();
-    }
-}
-
 fn policy(mode: &str, mx: &str) -> String {
     format!("version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: 86400\r\n")
 }
@@ -288,7 +126,8 @@ fn sts_zones() -> Zones {
         )
     };
     let plain: String = STS_DOMAINS.iter().map(records).collect();
-    let without = "norecord MX 10 mx.norecord\nmx.norecord A 127.0.0.1\n";
+    let without = "norecord MX 10 mx.norecord\nmx.norecord A 127.0.0.1\n\
+                   third MX 1 a.third\nthird MX 2 b.third\na.third A 127.0.0.2\nb.third A 127.0.0.4\n";
     [
         ("secure.test", String::new(), Signed::No),
         ("bogus.test", String::new(), Signed::No),
@@ -296,15 +135,15 @@ fn sts_zones() -> Zones {
     ]
 }
 
-const STS_DOMAINS: [&str; 8] =
-    ["enforce", "testing", "other", "named", "mismatch", "moved", "html", "none"];
+const STS_DOMAINS: [&str; 9] =
+    ["enforce", "testing", "other", "named", "mismatch", "moved", "html", "none", "third"];
 
 #[test]
 fn the_last_resort_takes_no_mail_whose_servers_are_owed_tls() {
     if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
         return;
     }
-    let world = World::new(|port, own, authority| {
+    let world = TlsWorld::new(|port, own, authority| {
         let mut zones = dane_zones(port, own, authority);
         zones[2].1 += "gone MX 10 mx.gone\nmx.gone A 127.0.0.99\n";
         zones
@@ -337,15 +176,11 @@ fn mta_sts_is_kept_to() {
     if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl", "python3"]) || !needs_root() {
         return;
     }
-    if std::net::TcpListener::bind(("127.0.0.1", 443)).is_err() {
-        println!("skipped: port 443 is taken");
-        return;
-    }
-    let world = World::new(|_, _, _| sts_zones());
+    let world = TlsWorld::new(|_, _, _| sts_zones());
     let hosts: Vec<_> =
         STS_DOMAINS.iter().map(|domain| format!("mta-sts.{domain}.plain.test")).collect();
     let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
-    let web = PolicyServer::start(&world.authority, &hosts);
+    let Some(web) = WebServer::start(&world.authority, &hosts) else { return };
     let own = |domain: &str, mode| web.publishes(domain, &policy(mode, &format!("mx.{domain}")));
     own("enforce.plain.test", "enforce");
     own("testing.plain.test", "testing");
@@ -354,13 +189,17 @@ fn mta_sts_is_kept_to() {
     own("none.plain.test", "none");
     web.publishes("named.plain.test", &policy("enforce", "*.named.plain.test"));
     web.publishes("other.plain.test", &policy("enforce", "mx.elsewhere.test"));
+    web.publishes("third.plain.test", &policy("enforce", "*.third.plain.test"));
+    // Two servers of a domain offer no TLS, and its third does.
+    let _bare = bare_servers(&world);
     let ca = world.authority.file();
     let sections = format!(", mta_sts: (ca: {ca:?}, private_addresses: true)");
-    let instance = Instance::new(world.settings("mta_sts: true", &sections));
+    let instance = Instance::new(world.settings_of_own_servers("mta_sts: true", &sections));
     let running = instance.start();
     let rows = [
         ("enforce.plain.test", "D 250", "verified; MTA-STS enforce"),
         ("named.plain.test", "D 250", "verified; MTA-STS enforce"),
+        ("third.plain.test", "D 250", "verified; MTA-STS enforce"),
         ("testing.plain.test", "D 250", "verified; MTA-STS testing"),
         // The certificate is for other names.
         ("mismatch.plain.test", "Q 451 4.7.5", "its certificate is for other names"),
@@ -402,7 +241,7 @@ fn results_are_reported_even_to_those_whose_tls_fails() {
     if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
         return;
     }
-    let world = World::new(|port, _, _| {
+    let world = TlsWorld::new(|port, _, _| {
         let wrong = "00".repeat(32);
         let records = format!(
             "wrong MX 10 mx.wrong\nmx.wrong A 127.0.0.1\n_{port}._tcp.mx.wrong TLSA 3 1 1 {wrong}\n\
@@ -415,7 +254,7 @@ fn results_are_reported_even_to_those_whose_tls_fails() {
         ]
     });
     let sections = ", tls_reports: (sender: \"tls@relay.test\", organization: \"Relay\")";
-    let instance = Instance::new(world.settings("dane: true", sections));
+    let instance = Instance::new(world.settings_of_own_servers("dane: true", sections));
     let running = instance.start();
     send(&instance, "wrong.secure.test");
     let came = came_to(&instance, "wrong.secure.test");
@@ -491,23 +330,119 @@ fn requiretls_leaves_to_servers_that_promise_it_and_bounces_elsewhere() {
         let mut clear = Dialogue::open(instance.settings.smtp);
         clear.ask("EHLO x").expect(250);
         clear.ask("MAIL FROM:<ann@sender.test> REQUIRETLS").expect(530);
-        let said = python(&format!(
-            "import smtplib, ssl\n\
-             s = smtplib.SMTP('127.0.0.1', {})\n\
-             s.starttls(context=ssl._create_unverified_context())\n\
-             s.ehlo()\n\
-             assert s.has_extn('requiretls')\n\
-             s.sendmail('ann@sender.test', ['bob@remote.test'], 'Subject: x\\r\\n\\r\\nsecret\\r\\n', \
-             mail_options=['REQUIRETLS'])\n",
-            instance.settings.smtp
-        ));
-        assert!(said.is_empty(), "{said}");
+        send_required(&instance, "remote.test");
         let came = came_to(&instance, &daemon);
         assert!(came.starts_with(want), "{daemon} {names}: {came}");
     }
     let came = came_to(&next, &place(postfix.port));
     assert!(came.starts_with("R 550 5.7.30"), "{came}");
     assert_eq!(postfix.messages().len(), 0);
+}
+
+/// Servers without TLS at 127.0.0.2 and 127.0.0.4.
+fn bare_servers(world: &TlsWorld) -> [Sink; 2] {
+    [2, 4].map(|last| Sink::at(([127, 0, 0, last], world.postfix.port).into()))
+}
+
+/// Zones of domains with several servers: `a` and `b` offer no TLS, `c` offers REQUIRETLS, and `mx` is the
+/// receiver.
+fn list_zones(port: u16, own: &str, _: &str) -> Zones {
+    let domain = |name: &str, hosts: &[(&str, u8)]| {
+        let host = |(n, (host, last)): (usize, &(&str, u8))| {
+            format!("{name} MX {n} {host}.{name}\n{host}.{name} A 127.0.0.{last}\n")
+        };
+        hosts.iter().enumerate().map(host).collect::<String>()
+    };
+    let three = [("a", 2), ("b", 4), ("mx", 1)];
+    let records = three.map(|(host, _)| format!("_{port}._tcp.{host}.dane TLSA 3 1 1 {own}\n"));
+    let secure = [
+        domain("all", &[("a", 2), ("mx", 1), ("c", 3)]),
+        domain("lack", &[("a", 2), ("b", 4), ("mx", 1)]),
+        domain("later", &[("a", 2), ("dead", 99)]),
+        domain("dane", &three),
+        records.concat(),
+    ];
+    let plain = [domain("unproved", &[("c", 3)]), domain("list", &three)];
+    [
+        ("secure.test", secure.concat(), Signed::Yes),
+        ("bogus.test", String::new(), Signed::No),
+        ("plain.test", plain.concat(), Signed::No),
+    ]
+}
+
+/// A relay of ours at 127.0.0.3 that offers REQUIRETLS, with a certificate for these hosts.
+fn guarding_relay(world: &TlsWorld, hosts: &[&str]) -> Instance {
+    let free = Settings::standalone();
+    let (was, port) = (free.smtp, world.postfix.port);
+    let settings = free
+        .edit(
+            &format!("interface_address: \"127.0.0.1\", ports: [{was}]"),
+            &format!("interface_address: \"127.0.0.3\", ports: [{port}]"),
+        )
+        .smtp_outs(&[
+            ("all.secure.test", "tcp_out", "[127.0.0.1]:1", ""),
+            ("unproved.plain.test", "tcp_more", "[127.0.0.1]:1", ""),
+        ])
+        .section("tls: (certificate: \"c.crt\", key: \"c.key\")")
+        .channel("tcp_local", "tls: (server: May)");
+    let relay = Instance::new(settings);
+    let (certificate, key) = world.authority.sign("c", hosts, 2090);
+    for (from, to) in [(certificate, "c.crt"), (key, "c.key")] {
+        fs::create_dir_all(relay.data()).expect("a folder");
+        fs::copy(from, relay.data().join(to)).expect("a copy");
+    }
+    relay
+}
+
+#[test]
+fn each_server_of_the_list_is_asked_where_tls_is_owed() {
+    if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl", "python3"]) || !needs_root() {
+        return;
+    }
+    let world = TlsWorld::new(list_zones);
+    let [a, _b] = bare_servers(&world);
+    let relay = guarding_relay(&world, &["c.all.secure.test", "c.unproved.plain.test"]);
+    let _relay = relay.start();
+    let policies = "dane: true, policies: {\"list.plain.test\": (level: Verify)}";
+    let settings = world
+        .settings(policies, "")
+        .section("tls: (certificate: \"c.crt\", key: \"c.key\")")
+        .channel("tcp_local", "tls: (server: May)");
+    let instance = Instance::new(settings);
+    fs::create_dir_all(instance.data()).expect("a folder");
+    for file in ["c.crt", "c.key"] {
+        fs::copy(relay.data().join(file), instance.data().join(file)).expect("a copy");
+    }
+    let _running = instance.start();
+    // The first server takes it; a message that needs more goes to the last, by a connection of its own.
+    send(&instance, "all.secure.test");
+    assert!(came_to(&instance, "all.secure.test").starts_with("D 250"));
+    assert_eq!(a.total(), 1);
+    send_required(&instance, "all.secure.test");
+    let came = came_to_all(&instance, "all.secure.test", 2).remove(1);
+    assert!(came.starts_with("D 250") && came.contains(" verified"), "{came}");
+    let rows = [
+        ("lack.secure.test", "R 550 5.7.30", "no server offers it"),
+        ("later.secure.test", "Q 451 4.7.30", "no server that answers offers it"),
+        // Nobody proves that this is a server of the domain.
+        ("unproved.plain.test", "R 550 5.7.30", "no server offers it"),
+    ];
+    for (host, begins, has) in rows {
+        send_required(&instance, host);
+        let came = came_to(&instance, host);
+        assert!(came.starts_with(begins) && came.contains(has), "{host}: {came}");
+    }
+    // Other mail of the same destinations is taken.
+    for host in ["lack.secure.test", "later.secure.test", "unproved.plain.test"] {
+        send(&instance, host);
+        let came = came_to_all(&instance, host, 2).remove(1);
+        assert!(came.starts_with("D 250"), "{host}: {came}");
+    }
+    for (host, word) in [("dane.secure.test", "DANE"), ("list.plain.test", "policy for")] {
+        send(&instance, host);
+        let came = came_to(&instance, host);
+        assert!(came.starts_with("D 250") && came.contains(&format!("verified; {word}")), "{came}");
+    }
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);

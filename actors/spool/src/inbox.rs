@@ -4,9 +4,21 @@
 use std::{
     mem,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
+
+/// Work that can wait in an inbox.
+pub(crate) trait Work: Default {
+    /// How much it is; nothing to do is 0.
+    fn amount(&self) -> usize;
+}
+
+/// How long to wait for company once there is some work, and how much of it ends the wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gather {
+    pub(crate) longest: Duration,
+    pub(crate) enough: usize,
+}
 
 /// Work on its way to one thread.
 #[derive(Debug, Default)]
@@ -18,12 +30,12 @@ pub(crate) struct Inbox<T> {
 #[derive(Debug, Default)]
 struct Slot<T> {
     work: T,
-    /// The thread waits: only then it costs a call to wake it.
-    asleep: bool,
+    /// The thread waits for this much work, and only then it costs a call to wake it; 0 while it is busy.
+    awaited: usize,
     closed: bool,
 }
 
-impl<T: Default> Inbox<T> {
+impl<T: Work> Inbox<T> {
     /// Leaves something to do, after the end as well: then nobody comes for it.
     pub(crate) fn leave<R>(&self, leave: impl FnOnce(&mut T) -> R) -> R {
         self.leave_in(self.lock(), leave)
@@ -37,7 +49,8 @@ impl<T: Default> Inbox<T> {
 
     fn leave_in<R>(&self, mut slot: MutexGuard<'_, Slot<T>>, leave: impl FnOnce(&mut T) -> R) -> R {
         let left = leave(&mut slot.work);
-        if mem::take(&mut slot.asleep) {
+        if slot.awaited > 0 && slot.work.amount() >= slot.awaited {
+            slot.awaited = 0;
             self.wake.notify_one();
         }
         left
@@ -55,35 +68,55 @@ impl<T: Default> Inbox<T> {
     }
 
     /// Takes the work, and says whether the inbox is closed. Waits `until` then, or for ever, while
-    /// there is none; `gather` is how long to wait for company once there is some.
-    pub(crate) fn take(
+    /// there is none.
+    pub(crate) fn take(&self, until: Option<Instant>) -> (T, bool) {
+        let mut slot = self.wait_for(self.lock(), 1, until);
+        (mem::take(&mut slot.work), slot.closed)
+    }
+
+    /// The same, for ever, and then for company as `gather` says, which is told how much there was
+    /// before any wait.
+    pub(crate) fn take_with_company(
         &self,
-        until: Option<Instant>,
-        gather: Option<Duration>,
-        is_idle: impl Fn(&T) -> bool,
+        gather: impl FnOnce(usize) -> Option<Gather>,
     ) -> (T, bool) {
-        let idle = |slot: &mut Slot<T>| {
-            slot.asleep = is_idle(&slot.work) && !slot.closed;
-            slot.asleep
+        let slot = self.lock();
+        let gather = gather(slot.work.amount());
+        let mut slot = self.wait_for(slot, 1, None);
+        if let Some(Gather { longest, enough }) = gather {
+            slot = self.wait_for(slot, enough, Some(Instant::now() + longest));
+        }
+        (mem::take(&mut slot.work), slot.closed)
+    }
+
+    /// Takes what is there, without waiting, and says whether the inbox is closed.
+    pub(crate) fn take_now(&self) -> (T, bool) {
+        let mut slot = self.lock();
+        (mem::take(&mut slot.work), slot.closed)
+    }
+
+    /// Until there is so much work, or none will come any more, or `until` then.
+    fn wait_for<'a>(
+        &'a self,
+        slot: MutexGuard<'a, Slot<T>>,
+        amount: usize,
+        until: Option<Instant>,
+    ) -> MutexGuard<'a, Slot<T>> {
+        let lacks = |slot: &mut Slot<T>| {
+            let lacks = slot.work.amount() < amount && !slot.closed;
+            slot.awaited = if lacks { amount } else { 0 };
+            lacks
         };
         let mut slot = match until {
-            None => {
-                let waited = self.wake.wait_while(self.lock(), idle);
-                waited.unwrap_or_else(PoisonError::into_inner)
-            }
+            None => self.wake.wait_while(slot, lacks).unwrap_or_else(PoisonError::into_inner),
             Some(until) => {
                 let left = until.saturating_duration_since(Instant::now());
-                let waited = self.wake.wait_timeout_while(self.lock(), left, idle);
+                let waited = self.wake.wait_timeout_while(slot, left, lacks);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        if let Some(gather) = gather.filter(|_| !slot.closed) {
-            drop(slot);
-            thread::sleep(gather);
-            slot = self.lock();
-        }
-        slot.asleep = false;
-        (mem::take(&mut slot.work), slot.closed)
+        slot.awaited = 0;
+        slot
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot<T>> {
@@ -93,7 +126,15 @@ impl<T: Default> Inbox<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+
+    impl Work for Vec<u32> {
+        fn amount(&self) -> usize {
+            self.len()
+        }
+    }
 
     #[test]
     fn work_is_taken_at_once_and_the_last_of_it_after_the_end() {
@@ -102,7 +143,7 @@ mod tests {
             let thread = scope.spawn(|| {
                 let mut all = Vec::new();
                 loop {
-                    let (work, closed) = inbox.take(None, None, Vec::is_empty);
+                    let (work, closed) = inbox.take(None);
                     all.extend(work);
                     if closed {
                         return all;
@@ -123,10 +164,34 @@ mod tests {
         let inbox = Inbox::<Vec<u32>>::default();
         let begun = Instant::now();
         let until = begun + Duration::from_millis(20);
-        assert_eq!(inbox.take(Some(until), None, Vec::is_empty), (Vec::new(), false));
+        assert_eq!(inbox.take(Some(until)), (Vec::new(), false));
         assert!(begun.elapsed() >= Duration::from_millis(20));
         inbox.leave(|work| work.push(1));
         assert_eq!(inbox.look(Vec::len), 1);
-        assert_eq!(inbox.take(Some(until), None, Vec::is_empty), (vec![1], false));
+        assert_eq!(inbox.take(Some(until)), (vec![1], false));
+    }
+
+    #[test]
+    fn company_is_waited_for_until_there_is_enough_or_the_time_is_up() {
+        let inbox = Inbox::<Vec<u32>>::default();
+        inbox.leave(|work| work.push(1));
+        let gather = |longest| move |_| Some(Gather { longest, enough: 2 });
+        let begun = Instant::now();
+        let short = Duration::from_millis(20);
+        assert_eq!(inbox.take_with_company(gather(short)), (vec![1], false));
+        assert!(begun.elapsed() >= short);
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| inbox.take_with_company(gather(Duration::from_secs(60))));
+            for number in 0..2 {
+                inbox.leave(|work| work.push(number));
+            }
+            assert_eq!(thread.join().unwrap(), (vec![0, 1], false));
+        });
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| inbox.take_with_company(gather(Duration::from_secs(60))));
+            inbox.leave(|work| work.push(0));
+            inbox.close();
+            assert_eq!(thread.join().unwrap(), (vec![0], true));
+        });
     }
 }

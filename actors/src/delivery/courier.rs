@@ -9,7 +9,7 @@ use std::sync::Arc;
 use relais_channels::{
     authenticity::SignAs,
     client::{
-        ChosenBy, Connection, Converted, Errand, Handover, Outbound, Outgoing, OutgoingRcpt,
+        Again, ChosenBy, Connection, Converted, Errand, Handover, Outbound, Outgoing, OutgoingRcpt,
         Settings, Transacted,
     },
     mail::{
@@ -27,6 +27,7 @@ use super::{
     admission::CourierLimits,
     crowds::{Crowded, Delivering},
     gatekeeper::Gatekeeper,
+    lessons::UNBORNE,
     life::Life,
     local,
     parts::JobParts,
@@ -41,6 +42,7 @@ use crate::{
     events::EntrySettled,
     ids::{ConnectionId, Destination},
     in_hand,
+    metrics::{ChannelMeter, ChunkResult},
     queue::{Pull, Settle, Settled, Tracked, Work},
     rerouting::ContentAt,
     timestamp::Timestamp,
@@ -71,6 +73,8 @@ pub(super) struct Courier {
     transactions: u32,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
+    /// Content may go in one chunk; not any more once a server has refused BDAT.
+    chunks: bool,
 }
 
 /// A server that was connected to.
@@ -111,7 +115,8 @@ impl Courier {
             converted: None,
             server: 0,
             met: None,
-            announces: !parts.unannounced.has(&destination),
+            announces: !parts.lessons.unannounced.has(&destination),
+            chunks: true,
             admission,
             transactions: 0,
             id,
@@ -407,7 +412,7 @@ impl Courier {
         if let Some(converted) = self.converted.take() {
             tell_converted(envelope.id, converted);
         }
-        let meter = self.parts.metrics.channel(&self.channel().name);
+        let meter = self.meter();
         reply_rules::apply(self.channel(), &mut attempt, &self.admission, &meter);
         attempt
     }
@@ -527,8 +532,9 @@ impl Courier {
         content: &Content,
         following: Option<&Outgoing<'_>>,
     ) -> Result<Transacted, SiteTrouble> {
+        let mut stale = 0;
         // A kept connection may have been closed while it was idle: that is no failed attempt.
-        for _ in 0..2 {
+        while stale < 2 {
             let unfit = |kept: &mut Connection| !kept.suits(delivery.tls);
             if let Some(lax) = self.connection.take_if(unfit) {
                 lax.quit().await;
@@ -539,18 +545,38 @@ impl Courier {
             };
             let following = following.filter(|its| connection.suits(its.tls));
             let was_announced = connection.is_announced();
-            if let Ok(transacted) = connection.deliver(delivery, content, following).await {
-                self.connection = connection.is_usable().then_some(connection);
-                self.stressed |= transacted.stressed;
-                self.transactions += 1;
-                return Ok(transacted);
-            }
-            self.announces = false;
-            if was_announced {
-                self.parts.unannounced.note(&self.destination);
+            match connection.deliver(delivery, content, following).await {
+                Ok(transacted) => {
+                    self.connection = connection.is_usable().then_some(connection);
+                    self.stressed |= transacted.stressed;
+                    self.transactions += 1;
+                    let result = self.parts.lessons.learn(&self.destination, &transacted);
+                    result.inspect(|result| self.meter().chunk_sent(*result));
+                    return Ok(transacted);
+                }
+                Err(Again::Stale) => {
+                    stale += 1;
+                    self.announces = false;
+                    if was_announced {
+                        self.parts.lessons.unannounced.note(&self.destination, UNBORNE);
+                    }
+                }
+                Err(Again::ByData(reply)) => self.chunk_refused(connection.peer(), &reply),
             }
         }
         Err(SiteTrouble::deferred(CLOSES_AT_ONCE))
+    }
+
+    /// A server names CHUNKING and refuses BDAT.
+    fn chunk_refused(&mut self, peer: &str, reply: &Reply) {
+        tracing::warn!(peer, %reply, "BDAT is refused: mail leaves by DATA for a while");
+        self.chunks = false;
+        self.parts.lessons.unchunked.note(&self.destination, UNBORNE);
+        self.meter().chunk_sent(ChunkResult::Unsupported);
+    }
+
+    fn meter(&self) -> Arc<ChannelMeter> {
+        self.parts.metrics.channel(&self.channel().name)
     }
 
     /// An entry in a hold channel that comes here was released.
@@ -572,17 +598,20 @@ impl Courier {
         let errand = Errand { chosen_by: self.chosen_by, wish };
         let connected = Box::pin(self.outbound.connect_from(next_hops, self.server, errand)).await;
         self.met = None;
-        let meter = self.parts.metrics.channel(&self.channel().name);
+        let meter = self.meter();
         for (result, count) in self.outbound.take_handshakes() {
             meter.handshaken(result, count);
         }
         for (kind, is_kept, count) in self.outbound.take_policies() {
             meter.policy_met(kind, is_kept, count);
         }
-        let (connection, server) = connected.inspect_err(|_| {
+        let (mut connection, server) = connected.inspect_err(|_| {
             self.server = next_hops.len();
             self.admission.not_connected();
         })?;
+        if !self.chunks || self.parts.lessons.unchunked.has(&self.destination) {
+            connection.use_data();
+        }
         self.server = server;
         self.admission.connected(&connection.host());
         let (peer, protection) = (connection.peer().into(), connection.protection().cloned());

@@ -9,8 +9,8 @@ use relais_channels::{
 use relais_spool::Spool;
 
 use super::{
-    crowds::Crowds, programs::Programs, progress::ConnectionProgress, throttle::Throttles,
-    unannounced::Unannounced,
+    crowds::Crowds, lessons::AllLessons, programs::Programs, progress::ConnectionProgress,
+    throttle::Throttles,
 };
 use crate::{
     actor::{Ground, Outlet, Placement},
@@ -56,8 +56,8 @@ pub struct JobParts {
     pub metrics: Arc<Metrics>,
     /// Mailboxes that take few deliveries at once.
     pub crowds: Arc<Crowds>,
-    /// Destinations to whose servers no message is announced.
-    pub unannounced: Arc<Unannounced>,
+    /// What destinations have shown that they do not bear.
+    pub lessons: Arc<AllLessons>,
     /// Limits of destinations.
     pub throttles: Arc<Throttles>,
     /// The step at which each connection waits.

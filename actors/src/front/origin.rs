@@ -11,6 +11,7 @@ use relais_channels::{
 };
 use relais_config::{
     Verify,
+    facts::Facts,
     verify::{DmarcCheck, SpfCheck},
 };
 use tracing::info;
@@ -24,6 +25,8 @@ pub struct OriginPolicy {
     pub verifier: Arc<Verifier>,
     /// The settings of the channel.
     pub verify: Verify,
+    /// SPF is asked: the channel checks it, or rules or tables go by its result.
+    pub asks_spf: bool,
     /// The name under which results are written down.
     pub host: Arc<str>,
 }
@@ -42,7 +45,7 @@ impl OriginPolicy {
         ends: &Ends,
         (hello, sender): (&str, &str),
     ) -> Result<OriginChecks, Reply> {
-        let client = ends.client_ip().filter(|_| self.verify.checks_spf());
+        let client = ends.client_ip().filter(|_| self.asks_spf);
         let Some(client) = client else { return Ok(OriginChecks::default()) };
         let found = self.verifier.spf(client, (hello, sender), self.verify.time).await;
         if found.verdict == AuthResult::Fail && self.verify.spf == SpfCheck::Refuse {
@@ -128,6 +131,11 @@ impl OriginPolicy {
 }
 
 impl OriginChecks {
+    /// Results that rules and tables know of at RCPT.
+    pub(super) fn facts(&self) -> Facts {
+        self.spf.as_ref().map_or_else(Facts::default, SpfFound::facts)
+    }
+
     /// Takes in a piece of the body.
     pub(super) fn feed(&mut self, piece: &[u8]) {
         if let Some(content) = &mut self.content {

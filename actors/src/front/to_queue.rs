@@ -15,6 +15,7 @@ use relais_channels::{
     server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
     tls::{ClientCertificate, HandshakeFailure, Secured},
 };
+use relais_config::facts::Facts;
 use relais_spool::{Draft, NewContent, SpoolError};
 use tracing::{info, warn};
 
@@ -92,6 +93,8 @@ struct Transaction {
     excess: Option<Reached>,
     /// An access table has it kept for an operator to look at, for this reason.
     held: Option<String>,
+    /// `ORIGIN_ACCESS` has it leave by this channel.
+    diverted: Option<String>,
     /// `FROM_ACCESS` has it thrown away.
     is_discarded: bool,
     /// Recipients that count for rates already.
@@ -113,6 +116,8 @@ struct Transaction {
     header: Option<usize>,
     /// Checks of its origin.
     origin: OriginChecks,
+    /// Results of them that rules and tables know of.
+    facts: Facts,
     /// Its channels want addresses of its header otherwise.
     forms: Option<HeaderForms>,
     /// The header scan, once the message is complete.
@@ -199,14 +204,18 @@ impl SmtpIntake {
 
     /// The checks of origin that nobody vouches away.
     fn origin_policy(&self) -> Option<&OriginPolicy> {
-        self.side.origin.as_ref().filter(|_| !self.may_relay() && !self.transaction.is_filtered)
+        let policy = self.side.origin.as_ref().filter(|policy| policy.verify.is_on());
+        policy.filter(|_| !self.may_relay() && !self.transaction.is_filtered)
     }
 
     /// SPF of a sender; the refusal where it fails and the channel refuses.
     async fn ask_spf(&mut self, from: &MailFrom) -> Result<(), Reply> {
-        let Some(policy) = self.origin_policy() else { return Ok(()) };
+        let Some(policy) = self.side.origin.as_ref().filter(|_| !self.may_relay()) else {
+            return Ok(());
+        };
         let names = (self.hello.as_str(), from.path.as_str());
         self.transaction.origin = policy.ask_spf(&self.ends, names).await?;
+        self.transaction.facts = self.transaction.origin.facts();
         Ok(())
     }
 
@@ -236,9 +245,29 @@ impl SmtpIntake {
         }
         let accepts = ruling.as_ref().is_some_and(|its| its.access == Access::Accept);
         let wanted = if accepts { None } else { policy.judge(&verified)? };
-        let held = ruling.and_then(|its| its.held).or(wanted);
+        let (held, diverted) = ruling.map_or((None, None), |its| (its.held, its.diverted));
         self.transaction.held = self.transaction.held.take().or(held);
+        match diverted {
+            Some(channel) => self.divert(channel),
+            // In another channel it is as far away from readers as that policy wants it.
+            None => self.transaction.held = self.transaction.held.take().or(wanted),
+        }
         Ok(verified)
+    }
+
+    /// Has the message leave by a channel, whoever its recipients are.
+    fn divert(&mut self, channel: String) {
+        let routes = self.side.router.cache.routes();
+        for AcceptedRecipient { recipient, routes: ways } in &mut self.transaction.accepted {
+            let address = Address::parse(&recipient.original).ok();
+            if let Some(way) = address.and_then(|its| routes.diverting(&channel, &its)) {
+                *ways = way;
+            } else {
+                let reason = format!("ORIGIN_ACCESS moves it to {channel:?}, no such channel");
+                self.transaction.held.get_or_insert(reason);
+            }
+        }
+        self.transaction.diverted = Some(channel);
     }
 
     /// Checks the origin of a message that is complete, and puts the results in front of `head` octets
@@ -249,11 +278,19 @@ impl SmtpIntake {
         }
         let Some(policy) = self.origin_policy().cloned() else { return Ok(()) };
         let verified = self.finish_origin(&policy).await?;
+        self.form_anew();
         let field = policy.field(&verified);
         *head += field.len();
         self.transaction.head += field.len() as u64;
         octets.splice(0..0, field);
         Ok(())
+    }
+
+    /// Ways that have become others may want another form.
+    fn form_anew(&mut self) {
+        if self.transaction.diverted.is_some() {
+            self.transaction.forms = self.forms_of_ways();
+        }
     }
 
     /// Ends a header that lacks its blank line: stores of ours refuse such a message (seed 16.6), and
@@ -632,7 +669,12 @@ impl SmtpIntake {
 
     /// How the mail comes in, as access tables see it.
     fn submission(&self) -> Submission<'_> {
-        Submission { ends: self.ends.tcp(), hello: &self.hello, authenticated: self.user() }
+        Submission {
+            ends: self.ends.tcp(),
+            hello: &self.hello,
+            authenticated: self.user(),
+            facts: self.transaction.facts,
+        }
     }
 
     fn user(&self) -> &str {
@@ -665,10 +707,12 @@ impl SmtpIntake {
             from.path = completed;
         }
         self.ask_author(from)?;
+        (self.transaction.origin, self.transaction.facts) = Default::default();
         self.ask_spf(from).await?;
         self.ask_from_access(from).await?;
         let Some(sender) = &from.path.0 else { return Ok(()) };
-        if let Some(address) = self.side.router.sender(sender, &self.side.source_channel).await? {
+        let (router, facts) = (&self.side.router, self.transaction.facts);
+        if let Some(address) = router.sender(sender, &self.side.source_channel, facts).await? {
             from.path = ReversePath(Some(address));
         }
         Ok(())

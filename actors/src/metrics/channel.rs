@@ -43,6 +43,7 @@ pub struct ChannelMeter {
     /// Broken, and kept to.
     policies: [[Counter; 2]; PolicyKind::ALL.len()],
     rules: [Counter; RuleAction::ALL.len()],
+    chunks: [Counter; ChunkResult::ALL.len()],
 }
 
 /// The action of a rule about replies; the label `action`.
@@ -56,6 +57,19 @@ pub enum RuleAction {
     Temporary,
     /// A temporary refusal is taken for a permanent one.
     Permanent,
+}
+
+/// The result of a message whose content went in one chunk with its commands; the label `result`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ChunkResult {
+    /// The server took it, for some recipient at least.
+    Taken,
+    /// It took it for nobody.
+    Refused,
+    /// The connection was lost: nobody knows.
+    Lost,
+    /// It offers CHUNKING and does not know BDAT.
+    Unsupported,
 }
 
 /// How a recipient came out of an attempt; the label `class`.
@@ -108,6 +122,7 @@ pub(super) struct ChannelFamilies {
     handshakes: Family<HandshakeLabels, Counter>,
     rules: Family<RuleLabels, Counter>,
     policies: Family<PolicyLabels, Counter>,
+    chunks: Family<ChunkLabels, Counter>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -149,6 +164,12 @@ struct HandshakeLabels {
 struct PolicyLabels {
     channel: String,
     policy: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ChunkLabels {
+    channel: String,
     result: &'static str,
 }
 
@@ -267,6 +288,11 @@ impl ChannelMeter {
         self.rules[action as usize].inc();
     }
 
+    /// The content of a message went in one chunk with its commands.
+    pub fn chunk_sent(&self, result: ChunkResult) {
+        self.chunks[result as usize].inc();
+    }
+
     /// So many servers kept to a policy of TLS of this kind, or did not and got no mail.
     pub fn policy_met(&self, kind: PolicyKind, is_kept: bool, count: u64) {
         self.policies[kind as usize][usize::from(is_kept)].inc_by(count);
@@ -319,6 +345,21 @@ impl RuleAction {
             Self::Suspend => "suspend",
             Self::Temporary => "temporary",
             Self::Permanent => "permanent",
+        }
+    }
+}
+
+impl ChunkResult {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Taken, Self::Refused, Self::Lost, Self::Unsupported];
+
+    /// In lower case; the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+            Self::Lost => "lost",
+            Self::Unsupported => "unsupported",
         }
     }
 }
@@ -411,6 +452,9 @@ impl ChannelFamilies {
                     mta_sts, not_required), and whether the server kept to it; relais tls DOMAIN says why \
                     not";
         registry.register("tls_client_policies", help, families.policies.clone());
+        let help = "Messages whose content went in one chunk with its commands (chunking), by result; \
+                    unsupported: the log names the server";
+        registry.register("client_chunks", help, families.chunks.clone());
         families
     }
 
@@ -446,6 +490,10 @@ impl ChannelFamilies {
                 self.policies.get_or_create_owned(&PolicyLabels { channel, policy, result })
             })
         };
+        let chunks = |result: ChunkResult| {
+            let labels = ChunkLabels { channel: channel.clone(), result: result.name() };
+            self.chunks.get_or_create_owned(&labels)
+        };
         Arc::new(ChannelMeter {
             job_waiting: self.job_waiting.get_or_create_owned(&labels),
             oldest: self.oldest.get_or_create_owned(&labels),
@@ -458,6 +506,7 @@ impl ChannelFamilies {
             handshakes: ClientHandshake::ALL.map(handshakes),
             rules: RuleAction::ALL.map(rules),
             policies: PolicyKind::ALL.map(policies),
+            chunks: ChunkResult::ALL.map(chunks),
             name: channel,
         })
     }
@@ -480,6 +529,7 @@ impl ChannelFamilies {
             handshakes: Family::default(),
             rules: Family::default(),
             policies: Family::default(),
+            chunks: Family::default(),
         }
     }
 }

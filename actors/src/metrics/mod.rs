@@ -33,7 +33,7 @@ use relais_config::Config;
 
 pub use autoreplies::{AutoreplyMeter, AutoreplyResult};
 pub use certificates::CertificateMeter;
-pub use channel::{ChannelMeter, Class, QueueState, RuleAction, WorkMeter};
+pub use channel::{ChannelMeter, ChunkResult, Class, QueueState, RuleAction, WorkMeter};
 pub use counters::{ChannelCounters, Event, Volume};
 pub use delivery::{
     DirectoryMeter, DirectoryStatus, LookUp, Pause, PoolMeter, QueueMeter, SpoolMeter, StoreMeter,
@@ -293,6 +293,7 @@ mod tests {
             r#"relais_hosts_suspended{channel="tcp_lmtpcs"} 0"#,
             r#"relais_hosts_limited{channel="tcp_lmtpcs"} 0"#,
             r#"relais_reply_rules_total{channel="tcp_lmtpcs",action="slow_down"} 0"#,
+            r#"relais_client_chunks_total{channel="tcp_lmtpcs",result="taken"} 0"#,
             r#"relais_notices_total{result="written"} 0"#,
             "relais_log_lines_lost_total 0",
             r#"relais_delivery_seconds_count{channel="tcp_lmtpcs"} 0"#,

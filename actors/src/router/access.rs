@@ -66,6 +66,8 @@ pub struct Ruling {
     pub access: Access,
     /// `$H`: the mail is kept for an operator to look at, for this reason.
     pub held: Option<String>,
+    /// `$Q`: the channel that the mail leaves by, whatever it is for.
+    pub diverted: Option<String>,
     /// `$V` or `$Z`: the mail is taken and thrown away.
     pub is_discarded: bool,
     /// `$<`, and `$>` when it refuses: a line for the log.
@@ -133,7 +135,9 @@ impl Ruling {
         Self {
             table,
             entry,
+            diverted: flags.has('Q').then(|| own.to_owned()),
             held: flags.has('H').then(|| match own {
+                _ if flags.has('Q') => format!("{table} says so"),
                 "" => format!("{table} says so"),
                 reason => {
                     format!("{table}: {}", reason.chars().take(MAX_REASON).collect::<String>())
@@ -220,7 +224,8 @@ pub(super) async fn from_access(
 ) -> Result<Option<Ruling>, Reply> {
     let ask = |urls: Option<&UrlAsks>| {
         let tables = if is_asked { routes.tables_looked_at() } else { routes.tables() };
-        let tables = Tables { urls: urls.map(|urls| urls as &dyn UrlResults), ..tables };
+        let urls = urls.map(|urls| urls as &dyn UrlResults);
+        let tables = Tables { urls, facts: submission.facts, ..tables };
         Ruling::of(FROM_ACCESS, (routes, &tables), || {
             let (sender, user) = (address_field(sender), address_field(submission.authenticated));
             format!("{submission}|{source_channel}|{sender}|{user}")
@@ -252,6 +257,9 @@ impl fmt::Display for Ruling {
         }?;
         if self.held.is_some() {
             f.write_str(", and holds")?;
+        }
+        if let Some(channel) = &self.diverted {
+            write!(f, ", and sends it to {channel}")?;
         }
         if self.is_discarded {
             f.write_str(", and discards")?;

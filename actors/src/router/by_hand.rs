@@ -6,6 +6,7 @@ use std::{sync::Arc, time::SystemTime};
 use relais_channels::mail::{Address, Reply};
 use relais_config::{
     delivery_option::OptionFlags,
+    facts::Facts,
     grammar::folded,
     lookup_url::{LookupUrl, UrlQuery},
     template::TemplateError,
@@ -95,6 +96,7 @@ impl RouterHandle {
             source: channel,
             destination: None,
             reprocessed: false,
+            facts: Facts::default(),
         };
         let rewriter = Rewriter::new(&routes, &lookup, purpose, &mut trace);
         let rewritten = rewriter.rewrite(address).await;
@@ -130,6 +132,7 @@ impl RouterHandle {
             source,
             destination: None,
             reprocessed: false,
+            facts: Facts::default(),
         };
         let completed = completed(address, &routes);
         let is_plain = false;

@@ -20,7 +20,7 @@ use std::{
 
 use dashmap::DashMap;
 use relais_channels::mail::Address;
-use relais_config::directory::Cache as Limits;
+use relais_config::{directory::Cache as Limits, facts::Facts};
 use smallvec::SmallVec;
 
 use super::{
@@ -128,12 +128,12 @@ impl InForce {
     }
 
     pub(super) fn find(&self, question: &Question<'_>) -> Option<Arc<Resolution>> {
-        self.find_by(&key(question.source_channel, question.address))
+        self.find_by(&self.key(question))
     }
 
     /// The same, where a list asks who posts.
     pub(super) fn find_of_poster(&self, question: &Question<'_>) -> Option<Arc<Resolution>> {
-        self.find_by(&poster_key(question))
+        self.find_by(&self.poster_key(question))
     }
 
     fn find_by(&self, key: &[u8]) -> Option<Arc<Resolution>> {
@@ -158,16 +158,37 @@ impl InForce {
         let Some(until) = now.checked_add(life).filter(|_| is_kept) else { return };
         self.make_room(now);
         let key = match resolution.posting {
-            Posting::Asked => poster_key(question),
-            Posting::Open | Posting::Unsaid | Posting::HeaderWanted => {
-                key(question.source_channel, question.address)
-            }
+            Posting::Asked => self.poster_key(question),
+            Posting::Open | Posting::Unsaid | Posting::HeaderWanted => self.key(question),
         };
         let answer = Remembered { resolution: Arc::clone(resolution), until };
         self.charge(key.len(), resolution);
         if let Some(before) = self.answers.insert(key[..].into(), answer) {
             self.discharge(key.len(), &before.resolution);
         }
+    }
+
+    fn key(&self, question: &Question<'_>) -> SmallVec<[u8; 128]> {
+        let mut key = key(question.source_channel, question.address);
+        if self.routes.asks_facts() {
+            // No address has a line end in it.
+            let Facts { spf, spf_helo } = question.facts();
+            for piece in ["\n", spf, " ", spf_helo] {
+                key.extend_from_slice(piece.as_bytes());
+            }
+        }
+        key
+    }
+
+    /// The same, and who posts.
+    fn poster_key(&self, question: &Question<'_>) -> SmallVec<[u8; 128]> {
+        let mut key = self.key(question);
+        for piece in [question.sender, question.login()] {
+            key.push(b'\n');
+            key.extend_from_slice(piece.as_bytes());
+        }
+        key.push(question.poster as u8);
+        key
     }
 
     /// Forgets the other answers.
@@ -247,19 +268,6 @@ fn key(channel: &str, address: &Address) -> SmallVec<[u8; 128]> {
     let domain = address.domain().map_or(0, str::len);
     let start = key.len() - domain;
     key[start..].make_ascii_lowercase();
-    key
-}
-
-/// The same, and who posts.
-fn poster_key(question: &Question<'_>) -> SmallVec<[u8; 128]> {
-    let mut key = key(question.source_channel, question.address);
-    let user = question.login();
-    // No address has a line end in it.
-    for piece in [question.sender, user] {
-        key.push(b'\n');
-        key.extend_from_slice(piece.as_bytes());
-    }
-    key.push(question.poster as u8);
     key
 }
 

@@ -4,7 +4,7 @@
 //! start; an address that is its own result stands for itself.
 
 use relais_channels::mail::Address;
-use relais_config::grammar::table_key;
+use relais_config::{grammar::table_key, mapping::Tables};
 
 use super::{
     routes::{Question, Routes},
@@ -36,6 +36,7 @@ pub(super) fn forwarded(
     };
     let mapped = table.and_then(|table| {
         let tables = if trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
+        let tables = Tables { facts: question.facts(), ..tables };
         table.lookup(probe, &tables).filter(|mapped| mapped.flags.has('Y'))
     });
     let (source, target) = match mapped {

@@ -11,6 +11,7 @@ use relais_channels::mail::{Address, AddressSide, HeaderAddress, Reply};
 use relais_config::{
     Channel,
     channel::{DirectoryAway, Program},
+    facts::Facts,
 };
 use tracing::warn;
 
@@ -227,7 +228,8 @@ impl<'a, L: Lookup> Treater<'a, L> {
         let destination = self.treatment.destination.map(|n| &*self.routes.channels[n].name);
         let forward = side == AddressSide::Forward;
         let source = self.source;
-        let purpose = Purpose { envelope: false, forward, source, destination, reprocessed: false };
+        let (reprocessed, facts) = (false, Facts::default());
+        let purpose = Purpose { envelope: false, forward, source, destination, reprocessed, facts };
         let mut untold = Trace::default();
         let rewriter = Rewriter::new(self.routes, self.lookup, purpose, &mut untold);
         match rewriter.rewrite(address.clone()).await {

@@ -59,7 +59,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use actix::Message;
 use relais_channels::mail::{Address, Enhanced, Reply};
-use relais_config::{directory::Cache as Limits, mapping::Tables};
+use relais_config::{directory::Cache as Limits, facts::Facts, mapping::Tables};
 
 pub(crate) use self::refusal::MAX_EXPANSION;
 pub use self::{
@@ -109,6 +109,8 @@ pub struct Resolve {
     pub released: bool,
     /// As in [`Question`].
     pub earlier: Option<String>,
+    /// Facts about the origin of the mail.
+    pub facts: Facts,
     /// The one who posts; `None`: an answer for everybody is wanted, if there is one.
     pub poster: Option<PosterText>,
 }
@@ -155,6 +157,8 @@ pub struct RewriteSender {
     pub sender: Address,
     /// The channel the mail comes in by.
     pub source_channel: Arc<str>,
+    /// Facts about the origin of the mail.
+    pub facts: Facts,
 }
 
 /// Asks for the whole way, told step by step.
@@ -177,6 +181,8 @@ pub struct Explain {
     pub hello: String,
     /// The user that the client would log in as; empty when it would not.
     pub authenticated: String,
+    /// Facts about the origin of the mail.
+    pub facts: Facts,
     /// Only the end counts: no step is told, and what was looked up before may be gone by.
     pub is_brief: bool,
 }
@@ -224,7 +230,8 @@ impl Handle<Resolve> for Router {
         let (now, directory) = (self.published.in_force(), self.directory.clone());
         Later::new(async move {
             let by = resolve.poster.as_ref();
-            let user = by.map(|by| by.user.as_str());
+            let authenticated = by.map_or("", |by| by.user.as_str());
+            let facts = resolve.facts;
             let question = Question {
                 address: &resolve.address,
                 sender: by.map_or("", |by| &by.sender),
@@ -232,8 +239,7 @@ impl Handle<Resolve> for Router {
                 may_relay: false,
                 header: false,
                 released: resolve.released,
-                submission: user
-                    .map(|user| Submission { authenticated: user, ..Submission::default() }),
+                submission: Some(Submission { authenticated, facts, ..Submission::default() }),
                 poster: by.map_or(Poster::Unsaid, |by| by.poster),
                 earlier: resolve.earlier.as_deref(),
                 proof: PostProof {
@@ -241,7 +247,10 @@ impl Handle<Resolve> for Router {
                     password: by.map_or(HeaderPassword::Unread, |by| by.password.as_ref()),
                 },
             };
-            let resolver = Resolver::new(&now.routes, &directory, question).sharing(&now.lists);
+            let resolver = Resolver::new(&now.routes, &directory, question);
+            // Members of a list may go another way by what is known of the mail.
+            let is_shared = !now.routes.asks_facts() || facts.are_unknown();
+            let resolver = if is_shared { resolver.sharing(&now.lists) } else { resolver };
             Arc::new(resolver.resolve().await)
         })
     }
@@ -274,6 +283,7 @@ impl Handle<Explain> for Router {
                     ends: explain.ends,
                     hello: &explain.hello,
                     authenticated: &explain.authenticated,
+                    facts: explain.facts,
                 }),
                 poster: Poster::Client,
                 earlier: None,
@@ -306,7 +316,7 @@ async fn sender_of(
 ) -> Result<String, Reply> {
     let rewritten = match Address::parse(&explain.sender) {
         Ok(sender) if !explain.header => {
-            let asked = (&sender, &*explain.source_channel);
+            let asked = (&sender, &*explain.source_channel, explain.facts);
             rewritten_sender(routes, directory, asked, trace).await
         }
         _ => Ok(None),
@@ -323,7 +333,7 @@ impl Handle<RewriteSender> for Router {
     ) -> Later<Result<Option<Address>, Reply>> {
         let (routes, directory) = (self.published.routes(), self.directory.clone());
         Later::new(async move {
-            let sender = (&asked.sender, &*asked.source_channel);
+            let sender = (&asked.sender, &*asked.source_channel, asked.facts);
             let rewritten =
                 rewritten_sender(&routes, &directory, sender, &mut Trace::default()).await;
             rewritten.map_err(|failure| failure.reply())
@@ -454,12 +464,13 @@ impl RouterHandle {
         &self,
         sender: &Address,
         source_channel: &Arc<str>,
+        facts: Facts,
     ) -> Result<Option<Address>, Reply> {
         if !self.cache.routes().may_change_sender(sender) {
             return Ok(None);
         }
         let source_channel = Arc::clone(source_channel);
-        let asked = RewriteSender { sender: sender.clone(), source_channel };
+        let asked = RewriteSender { sender: sender.clone(), source_channel, facts };
         self.mailbox.ask(asked).await.map_err(|_| unavailable())?
     }
 
@@ -506,6 +517,7 @@ impl RouterHandle {
             source_channel: question.source_channel.to_owned(),
             released: question.released,
             earlier: question.earlier.map(str::to_owned),
+            facts: question.facts(),
             poster,
         };
         self.mailbox.ask(resolve).await.map_err(|_| unavailable())

@@ -923,7 +923,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let Question { source_channel, header, earlier, .. } = self.question;
         let (envelope, destination) = (!header, None);
         let (source, reprocessed) = (earlier.unwrap_or(source_channel), earlier.is_some());
-        Purpose { envelope, forward: true, source, destination, reprocessed }
+        let facts = self.question.facts();
+        Purpose { envelope, forward: true, source, destination, reprocessed, facts }
     }
 
     fn note_reason(&mut self, refusal: &Refusal) {

@@ -16,6 +16,7 @@ use relais_channels::mail::Address;
 use relais_config::{
     RewriteRule,
     channel::Program,
+    facts::Facts,
     grammar::{table_key, untagged},
     lookup_url::{AddressPart, LookupUrl, UrlResults},
     mapping::Tables,
@@ -49,6 +50,8 @@ pub(super) struct Purpose<'a> {
     pub(super) destination: Option<&'a str>,
     /// A channel of program `Reprocess` puts the mail through once more.
     pub(super) reprocessed: bool,
+    /// Facts about the origin of the mail.
+    pub(super) facts: Facts,
 }
 
 /// Rewrites one address.
@@ -277,7 +280,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             }
             let forward = self.purpose.forward;
             let told = self.trace.is_on().then_some(&told);
-            let tables = Tables { urls: Some(&urls), ..tables };
+            let tables = Tables { urls: Some(&urls), facts: self.purpose.facts, ..tables };
             let subject = Subject { tables, address, forward, spec, split, told, urls: &urls };
             let applied = self.apply(rule, &subject).await?;
             let take = |told: &Mutex<Vec<_>>| {
@@ -402,6 +405,14 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             Condition::Found(locations) => {
                 (locations.contains(&subject.spec.location), "where the host stands")
             }
+            Condition::Fact(test) => {
+                let facts = self.purpose.facts;
+                subject.tell(|| (test.to_string(), test.told(facts)));
+                if test.holds(facts) {
+                    return Ok(Ok(()));
+                }
+                return Ok(Err(NotApplied(test.told(facts).into())));
+            }
             Condition::Local(pieces) | Condition::NotLocal(pieces) => {
                 let domain = match subject.expand(pieces, &mut Style::default()) {
                     Ok(domain) => table_key(&domain),
@@ -466,7 +477,12 @@ impl<'a> Subject<'a> {
                     let value = self.tables.general(&key);
                     self.tell(|| (format!("$({key})"), value.unwrap_or("nothing").to_owned()));
                     let missing = || NotApplied(format!("$({key}) is not in the database").into());
-                    text.push_str(value.ok_or_else(missing)?);
+                    let value = value.ok_or_else(missing)?;
+                    if Facts::are_asked_in(value) {
+                        let why = format!("the value of $({key}) may not ask for results of SPF");
+                        return Err(NotApplied(why.into()));
+                    }
+                    text.push_str(value);
                 }
             }
         }

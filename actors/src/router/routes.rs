@@ -15,8 +15,9 @@ use relais_channels::mail::{Address, ErrorsTo, PostCheck, Reply, XQuota};
 use relais_config::{
     Channel, Config, ListedProgram, MappingTable, RewriteRule,
     channel::Program,
+    facts::Facts,
     grammar::Transport,
-    grammar::undotted,
+    grammar::{table_key, undotted},
     mapping::{self, Tables},
     rewrite::{Location, RuleIndex},
 };
@@ -38,6 +39,7 @@ use crate::directory::{GivenPassword, ListHeaders, Policy};
 
 /// Everything that routing goes by.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says what rules ask for")]
 pub struct Routes {
     pub(super) rules: Vec<RewriteRule>,
     /// Finds them.
@@ -63,6 +65,8 @@ pub struct Routes {
     by_tag: HashMap<Box<str>, usize>,
     pub(super) policy: Policy,
     mappings: BTreeMap<String, MappingTable>,
+    /// Rules or tables ask for facts about the origin of mail.
+    asks_facts: bool,
     /// One of these looks something up by URL.
     tables_ask_urls: bool,
     general: BTreeMap<String, String>,
@@ -158,6 +162,11 @@ impl<'a> Question<'a> {
     /// The user who has logged in; empty when nobody has.
     pub fn login(&self) -> &'a str {
         self.submission.map_or(self.proof.login, |its| its.authenticated)
+    }
+
+    /// Facts about the origin of the mail; none of mail that is routed once more.
+    pub fn facts(&self) -> Facts {
+        self.submission.map_or_else(Facts::default, |its| its.facts)
     }
 
     /// The engine itself asks, for mail that comes in by this channel.
@@ -361,6 +370,7 @@ impl Routes {
             by_tag,
             policy,
             mappings: config.mappings.clone(),
+            asks_facts: config.asks_facts(),
             tables_ask_urls: config.mappings.values().any(MappingTable::asks_urls),
             general: config.general.own.clone(),
             sequences_looked_at: sequences.looked_at(),
@@ -409,6 +419,11 @@ impl Routes {
         self.mappings.get(name?)
     }
 
+    /// Whether facts about the origin of mail have a say.
+    pub(super) fn asks_facts(&self) -> bool {
+        self.asks_facts
+    }
+
     /// Whether a table looks anything up by URL.
     pub(super) fn tables_ask_urls(&self) -> bool {
         self.tables_ask_urls
@@ -421,10 +436,34 @@ impl Routes {
 
     /// The way to the channel that throws mail away.
     pub fn discarding(&self, address: &Address) -> Option<Arc<[Route]>> {
-        let (channel, tag) = &self.names[self.bitbucket?];
-        Some(Arc::new([Route {
+        let place = self.bitbucket?;
+        Some(Arc::new([self.straight(place, self.names[place].1.to_ascii_lowercase(), address)]))
+    }
+
+    /// The way of a recipient to the channel of this name, whatever rules say. `None`: there is no
+    /// such channel, or none that mail can be put in.
+    pub fn diverting(&self, channel: &str, address: &Address) -> Option<Arc<[Route]>> {
+        let place = *self.by_name.get(channel)?;
+        let channel = &self.channels[place];
+        if !channel.program.takes_diverted() {
+            return None;
+        }
+        let domain = || address.domain().map(table_key);
+        let host = match channel.program {
+            Program::Smtp | Program::Lmtp => {
+                channel.fixed_hosts().map_or_else(domain, |hosts| Some(hosts.to_ascii_lowercase()))
+            }
+            _ => None,
+        };
+        let host = host.unwrap_or_else(|| self.names[place].1.to_ascii_lowercase());
+        Some(Arc::new([self.straight(place, host, address)]))
+    }
+
+    fn straight(&self, place: usize, host: String, address: &Address) -> Route {
+        let (channel, tag) = &self.names[place];
+        Route {
             channel: Arc::clone(channel),
-            host: tag.to_ascii_lowercase().into(),
+            host: host.into(),
             address: address.as_str().into(),
             tag: Arc::clone(tag),
             member: None,
@@ -434,7 +473,7 @@ impl Routes {
             quota: None,
             headers: None,
             post_check: PostCheck::default(),
-        }]))
+        }
     }
 
     /// The program of this label, in any case.

@@ -4,6 +4,7 @@
 //! is told without the router.
 
 use relais_channels::mail::Address;
+use relais_config::facts::Facts;
 
 use super::{
     refusal::Refusal,
@@ -18,14 +19,20 @@ use crate::directory::Lookup;
 pub(super) async fn rewritten_sender(
     routes: &Routes,
     lookup: &impl Lookup,
-    (sender, source): (&Address, &str),
+    (sender, source, facts): (&Address, &str, Facts),
     trace: &mut Trace,
 ) -> Result<Option<Address>, Refusal> {
     if !routes.may_change_sender(sender) {
         return Ok(None);
     }
-    let purpose =
-        Purpose { envelope: true, forward: false, source, destination: None, reprocessed: false };
+    let purpose = Purpose {
+        envelope: true,
+        forward: false,
+        source,
+        destination: None,
+        reprocessed: false,
+        facts,
+    };
     let rewritten = Rewriter::new(routes, lookup, purpose, trace).rewrite(sender.clone()).await;
     let address = match rewritten {
         Ok(rewritten) => rewritten.address,

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, net::SocketAddr};
 
 use relais_channels::mail::Address;
+use relais_config::facts::Facts;
 
 /// Both ends of a connection, as the tables see them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Submission<'a> {
     pub hello: &'a str,
     /// The user that the client logged in as; empty when it did not.
     pub authenticated: &'a str,
+    /// Facts about its origin.
+    pub facts: Facts,
 }
 
 /// `connection|application|MAIL`.

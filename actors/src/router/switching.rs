@@ -7,6 +7,7 @@ use relais_channels::mail::{Address, Reply};
 use relais_config::{
     Channel,
     channel::{Program, Switch},
+    facts::Facts,
 };
 
 use super::{
@@ -35,8 +36,14 @@ pub(super) async fn channel_of_client(
     (client, source): (IpAddr, &str),
     mut trace: Trace,
 ) -> ChannelOfClient {
-    let purpose =
-        Purpose { envelope: true, forward: false, source, destination: None, reprocessed: false };
+    let purpose = Purpose {
+        envelope: true,
+        forward: false,
+        source,
+        destination: None,
+        reprocessed: false,
+        facts: Facts::default(),
+    };
     let rewritten = match sender_of(client) {
         Ok(sender) => Rewriter::new(routes, lookup, purpose, &mut trace).rewrite(sender).await,
         Err(refusal) => Err(refusal),

@@ -17,6 +17,7 @@ use relais_channels::mail::Address;
 use relais_config::{
     Config, DeliveryOption, RewriteRule,
     channel::{Channel, Program},
+    facts::Facts,
     lookup_url::UrlQuery,
 };
 
@@ -691,6 +692,7 @@ async fn a_session_asks_the_actor_once() {
         ends: None,
         hello: String::new(),
         authenticated: String::new(),
+        facts: Facts::default(),
         is_brief: false,
     };
     let routing = router.explain(explain).await.unwrap();

@@ -1,7 +1,7 @@
 //! Reports of TLS results (RFC 8460): what was counted is written down every few seconds, and behind each day of
 //! UTC its reports go to those who want them, as mail from nobody.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use relais_channels::{
     clock,
@@ -33,8 +33,8 @@ pub struct TlsReporter {
     pub sender: Option<Arc<str>>,
     /// The results that were counted.
     pub reports: Arc<TlsReports>,
-    /// Says who wants them.
-    pub dns: Option<Arc<Dns>>,
+    /// Of the section `dns`; channels may have their own.
+    pub nameservers: Arc<[SocketAddr]>,
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// Where they are put as mail.
@@ -82,8 +82,15 @@ impl TlsReporter {
     /// Sends the report about a domain to those whom it names.
     async fn send(&self, report: &TlsReport) {
         let domain = report.domain.as_str();
-        let (Some(sender), Some(dns)) = (&self.sender, &self.dns) else { return };
-        let Ok(texts) = dns.texts(&format!("_smtp._tls.{domain}")).await else { return };
+        let Some(sender) = &self.sender else { return };
+        let own = &report.nameservers;
+        let Ok(dns) = Dns::shared(if own.is_empty() { &self.nameservers } else { own }) else {
+            return;
+        };
+        let texts = match dns.texts(&format!("_smtp._tls.{domain}")).await {
+            Ok(texts) => texts,
+            Err(error) => return warn!(domain, %error, "nobody knows who wants the report of TLS"),
+        };
         let readers = ReportReaders::of(texts.iter().map(String::as_str));
         for place in &readers.web {
             info!(domain, place, "a report of TLS is not sent: only mail is");

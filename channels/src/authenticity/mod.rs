@@ -7,6 +7,7 @@
 
 mod body;
 mod key;
+mod own_name;
 mod results;
 mod reverse_names;
 mod signature;
@@ -62,7 +63,7 @@ impl Authenticity {
         let signers = Signers::load(config)?;
         let srs = Srs::load(config)?.map(Arc::new);
         let is_asked = |its: &Channel| its.verify.is_on() || its.srs == SrsUse::Needed;
-        let verifier = if config.channels.iter().any(is_asked) {
+        let verifier = if config.channels.iter().any(is_asked) || config.asks_facts() {
             let dns = Dns::shared(&config.dns.servers)?;
             Some(Arc::new(Verifier::new(dns, &config.host)))
         } else {

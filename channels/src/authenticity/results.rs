@@ -5,8 +5,11 @@ use std::fmt::Write;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::verifier::{DmarcFound, SignatureFound, SpfFound, Verified};
-use crate::mail::{comment_end, fields, named, quoted_end};
+use super::{
+    own_name::bears,
+    verifier::{DmarcFound, SignatureFound, SpfFound, Verified},
+};
+use crate::mail::{fields, named};
 
 impl Verified {
     /// The field with its line end, under our name.
@@ -154,43 +157,6 @@ pub fn without_own(header: &[u8], host: &str) -> Option<Vec<u8>> {
     })
 }
 
-/// Whether the first word of a value is our name, or might be read so: comments and quotes are stepped
-/// over as RFC 5322 has them, and one that does not end hides nothing.
-fn bears(value: &[u8], host: &str) -> bool {
-    let mut rest = value;
-    let mut word = Vec::new();
-    while let Some(first) = rest.first() {
-        match first {
-            b'(' => match comment_end(rest, 0) {
-                Some(end) => rest = &rest[end..],
-                None => return true,
-            },
-            b'"' => match quoted_end(rest, 0) {
-                Some(end) => {
-                    let inner = &rest[1..end - 1];
-                    word.extend(inner.iter().filter(|c| **c != b'\\'));
-                    rest = &rest[end..];
-                }
-                None => return true,
-            },
-            b';' => break,
-            c if c.is_ascii_whitespace() => {
-                // A fold may part a name only between its quotes.
-                rest = &rest[1..];
-                if !word.is_empty() {
-                    break;
-                }
-            }
-            c => {
-                word.push(*c);
-                rest = &rest[1..];
-            }
-        }
-    }
-    let word = word.strip_suffix(b".").unwrap_or(&word);
-    word.trim_ascii().eq_ignore_ascii_case(host.as_bytes())
-}
-
 const NAME: &str = "Authentication-Results: ";
 /// Results of signatures that are written down.
 const MOST_SIGNATURES: usize = 10;
@@ -222,7 +188,8 @@ mod tests {
             ("(mx.example.org) other.example; none", false),
             ("xmx.example.org; none", false),
             ("mx.example.org.evil.example; none", false),
-            ("; mx.example.org", false),
+            ("; mx.example.org", true),
+            ("mx . (a) example . org; none", true),
             ("", false),
         ];
         for (value, want) in rows {

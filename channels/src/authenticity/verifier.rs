@@ -13,6 +13,7 @@ use mail_auth::{
     dmarc::{self, verify::DmarcParameters},
     spf::verify::SpfParameters,
 };
+use relais_config::facts::Facts;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use tokio::time::{Instant, timeout_at};
 
@@ -232,6 +233,13 @@ impl Verifier {
             ));
         }
         verified
+    }
+}
+
+impl SpfFound {
+    /// The results as rules and tables know them.
+    pub fn facts(&self) -> Facts {
+        Facts { spf: self.verdict.name(), spf_helo: self.helo.name() }
     }
 }
 

@@ -102,7 +102,7 @@ async fn an_announced_message_is_not_lost_with_its_connection() {
     // Another message than the announced one cannot take its place, and QUIT would be content.
     let (mut connection, server) = connect_patient("250 2.5.0 u1 OK").await;
     connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
-    assert_eq!(connection.deliver(&first, &content, None).await, Err(Stale));
+    assert_eq!(connection.deliver(&first, &content, None).await, Err(Again::Stale));
     connection.quit().await;
     let heard = server.await.expect("the server");
     assert!(heard.ends_with("RCPT TO:<u2>\r\nDATA\r\n"), "{heard}");
@@ -130,7 +130,7 @@ async fn what_cannot_be_about_an_announced_message_is_asked_on_another_connectio
         let (mut connection, _server) = connect_patient(status).await;
         let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
         assert_eq!(short(&one.attempt.outcomes[0]), want, "{name}");
-        assert_eq!(connection.deliver(&second, &content, None).await, Err(Stale), "{name}");
+        assert_eq!(connection.deliver(&second, &content, None).await, Err(Again::Stale), "{name}");
         assert!(!connection.is_usable(), "{name}");
     }
 }
@@ -151,7 +151,11 @@ async fn a_server_of_smtp_that_drops_what_was_announced_holds_nobody_up_for_long
         assert_eq!(short(&one.attempt.outcomes[0]), "D 2.5.0");
         assert!(connection.is_announced());
         let begun = Instant::now();
-        assert_eq!(connection.deliver(&second, &content, None).await, Err(Stale), "{dialect:?}");
+        assert_eq!(
+            connection.deliver(&second, &content, None).await,
+            Err(Again::Stale),
+            "{dialect:?}"
+        );
         let waited = begun.elapsed();
         assert!(
             (limit..limit + Duration::from_secs(1)).contains(&waited),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::{Connection, Outgoing, OutgoingRcpt, Stale, Transacted, lacking};
+use super::{Again, Connection, Outgoing, OutgoingRcpt, Transacted, lacking};
 use crate::mail::{Address, Attempt, Content, Outcomes, Peer, RecipientSet};
 
 impl Connection {
@@ -22,7 +22,7 @@ impl Connection {
         delivery: &Outgoing<'_>,
         content: &Content,
         following: Option<&Outgoing<'_>>,
-    ) -> Result<Transacted, Stale> {
+    ) -> Result<Transacted, Again> {
         if self.takes_smtputf8() || delivery.is_ascii() {
             return self.transact(delivery, content, following).await;
         }
@@ -62,6 +62,7 @@ impl Connection {
             left: RecipientSet::default(),
             converted: None,
             stressed: false,
+            by_chunk: false,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     client::{AtServers, OutgoingRcpt},
-    mail::{Attempt, OriginalRecipient},
+    mail::{Attempt, OriginalRecipient, Outcome},
 };
 
 /// The attempt at these recipients, what the client said from MAIL to DATA, and what it sent then.

@@ -3,50 +3,39 @@
 //! One [`Connection`] serves one message after the other. No reply is waited for longer than
 //! its limit, counted from the moment it is due, however slowly its octets drip.
 
-use std::{
-    borrow::Cow,
-    future::Future,
-    io::{self, IoSlice},
-    mem,
-    net::IpAddr,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{borrow::Cow, mem, net::IpAddr, sync::Arc, time::Duration};
 
-use smallvec::SmallVec;
-use tokio::{
-    fs::File,
-    io::AsyncReadExt,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{
-    exchange::{Before, Exchange, Next, Outgoing, Transacted},
-    line_ends::LineEnds,
+    before::Before,
+    chunk::{Occasion, end_of},
+    exchange::{Exchange, Next},
+    handover::Transacted,
     offer::Offer,
+    outgoing::Outgoing,
     policy::{Lost, Stage},
-    rendition::{Octets, Reader, refused, render, unreadable},
+    rendition::{Octets, Reader, render},
+    sending::{Broken, Sending},
     settings::Settings,
     signing::signed,
+    socket::Socket,
     stream::{Nearness, Stream},
 };
 use crate::{
-    mail::{Content, Dialect, Outcome, Reply, SiteTrouble, TlsWish},
-    mime::{Conversion, Converter},
+    mail::{Content, Dialect, Reply, SiteTrouble, TlsWish},
     tls::{ClientTls, HandshakeRefused, TlsDemand, Towards},
-    wire::{proxy, replies::Replies, stuff::Stuffer},
+    wire::proxy,
 };
 
 /// A connection that has been greeted.
 #[derive(Debug)]
 pub struct Connection {
-    stream: Stream,
+    socket: Socket,
     peer: String,
     /// As in [`Peer::host`](crate::mail::Peer::host).
     host: Arc<str>,
     settings: Settings,
-    replies: Replies,
     offer: Offer,
     /// TLS and AUTH, in words.
     protection: Option<Arc<str>>,
@@ -54,8 +43,6 @@ pub struct Connection {
     since: Instant,
     /// Messages that it has served.
     uses: usize,
-    /// The end of what goes on, whatever single limits say.
-    deadline: Option<Instant>,
     reset_due: bool,
     broken: bool,
     /// The commands of the next message, if they have already been sent.
@@ -73,46 +60,17 @@ pub struct Connection {
     pub(super) made_for: TlsWish,
 }
 
-/// A kept connection is not good for this message, and none of its content has been sent: the peer
-/// has closed it, or answers as if it waited for another message. Not a failed attempt: open
-/// another one and try again, once.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the kept connection is not good any more")]
-pub struct Stale;
-
-/// Pieces of content; more than a few only where many lines begin with a dot.
-type Slices<'a> = SmallVec<[&'a [u8]; 4]>;
-
-/// Why the content did not reach its end.
-#[derive(Debug)]
-enum Broken {
-    /// Nothing more can be sent.
-    Sending(Unsent),
-    /// It is of no use to send it: our side's fault, and the whole message's fate.
-    Content(Outcome),
-    /// The peer answers, or closes, while there is more to come.
-    Early(Lost),
-}
-
-/// A write that failed.
-#[derive(Debug)]
-struct Unsent {
-    lost: Lost,
-    /// Octets at the end that the system did not take.
-    left: usize,
-}
-
-impl Unsent {
-    /// It was not the last piece: the dot is not among what was taken.
-    fn amid(self) -> Self {
-        Self { left: usize::MAX, ..self }
-    }
-}
-
-impl From<Unsent> for Lost {
-    fn from(unsent: Unsent) -> Self {
-        unsent.lost
-    }
+/// A connection is not good for this message, which the server has not taken. Not a failed attempt: open
+/// another one and try again, once for each.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Again {
+    /// The peer has closed the kept connection, or answers as if it waited for another message. None of
+    /// the content has been sent.
+    #[error("the kept connection is not good any more")]
+    Stale,
+    /// The server names CHUNKING and says this to BDAT.
+    #[error("BDAT is refused: {0}")]
+    ByData(Reply),
 }
 
 impl Connection {
@@ -125,16 +83,14 @@ impl Connection {
         settings: &Settings,
     ) -> Self {
         Self {
-            stream,
+            socket: Socket::new(stream),
             peer,
             host,
             settings: settings.clone(),
-            replies: Replies::default(),
             offer: Offer::none(dialect),
             protection: None,
             since: Instant::now(),
             uses: 0,
-            deadline: None,
             reset_due: false,
             broken: false,
             announced: None,
@@ -149,40 +105,39 @@ impl Connection {
 
     /// All that is said from now on is over after this time.
     pub(super) fn bound(&mut self, time: Duration) {
-        self.deadline = Some(Instant::now() + time);
+        self.socket.bound(time);
     }
 
     /// Single limits hold alone.
     pub(super) fn unbound(&mut self) {
-        self.deadline = None;
+        self.socket.unbound();
     }
 
     /// This time, or what is left.
     pub(super) fn limited(&self, limit: Duration) -> Duration {
-        let left = |end: Instant| end.saturating_duration_since(Instant::now());
-        self.deadline.map_or(limit, |end| limit.min(left(end)))
+        self.socket.limited(limit)
     }
 
     /// Our end of a connection over TCP that is still in clear.
     pub(super) fn own_address(&self) -> Option<IpAddr> {
-        self.stream.ends().map(|(own, _)| own.ip())
+        self.socket.stream.ends().map(|(own, _)| own.ip())
     }
 
     /// How far away the server is.
     pub(super) fn nearness(&self) -> Nearness {
-        self.stream.nearness()
+        self.socket.stream.nearness()
     }
 
     /// Says whose connection it is, as a proxy would.
     pub(super) async fn send_proxy_header(&mut self) -> Result<(), SiteTrouble> {
-        let header = proxy::header_of(self.stream.ends());
-        let sent = self.write(&[&header], self.settings.command_time).await;
+        let header = proxy::header_of(self.socket.stream.ends());
+        let sent = self.socket.write(&[&header], self.settings.command_time).await;
         sent.map_err(|unsent| SiteTrouble::deferred(Stage::Greeting.lost(&self.peer, &unsent.lost)))
     }
 
     /// Whether the server has said something that nobody asked for.
     pub(super) fn has_unread(&mut self) -> bool {
-        self.unasked().is_some_and(|lost| lost.is_said())
+        self.socket.unasked().is_some_and(|lost| lost.is_said())
     }
 
     /// The same connection behind TLS.
@@ -191,9 +146,9 @@ impl Connection {
         tls: &ClientTls,
         towards: (&str, &TlsDemand),
     ) -> Result<(Self, Towards), HandshakeRefused> {
-        let Self { stream, .. } = self;
-        let (stream, towards) = stream.secure(tls, towards).await?;
-        Ok((Self { stream, ..self }, towards))
+        let Self { socket, .. } = self;
+        let (socket, towards) = socket.secure(tls, towards).await?;
+        Ok((Self { socket, ..self }, towards))
     }
 
     /// TLS and AUTH are done.
@@ -210,11 +165,11 @@ impl Connection {
     pub(super) async fn ask(&mut self, stage: Stage, command: &[u8]) -> Result<Reply, SiteTrouble> {
         let limit = self.settings.command_time;
         self.settings.progress.waits(stage.into());
-        let early = if command.is_empty() { None } else { self.unasked() };
+        let early = if command.is_empty() { None } else { self.socket.unasked() };
         let said = match early {
             Some(lost) => Err(lost),
-            None => match self.write(&[command], limit).await {
-                Ok(()) => self.reply(limit).await,
+            None => match self.socket.write(&[command], limit).await {
+                Ok(()) => self.socket.reply(limit).await,
                 Err(unsent) => Err(unsent.lost),
             },
         };
@@ -226,9 +181,26 @@ impl Connection {
         self.offer = offer;
     }
 
-    /// Whether a message that asks this of TLS may go this way.
+    /// Whether a message that asks this of TLS may go this way, or learns here what becomes of it: that
+    /// no server of the site is any better was found out for such a message.
     pub fn suits(&self, wish: TlsWish) -> bool {
-        self.made_for != TlsWish::NotRequired || wish == TlsWish::NotRequired
+        match wish {
+            TlsWish::NotRequired => true,
+            TlsWish::Usual => self.made_for != TlsWish::NotRequired,
+            TlsWish::Required => self.offer.guards || self.made_for == TlsWish::Required,
+        }
+    }
+
+    /// Whether mail that must stay behind TLS may go this way.
+    pub(super) fn guards(&self) -> bool {
+        self.offer.guards
+    }
+
+    /// No server of the site does better for mail that must stay behind TLS, as far as they could be
+    /// asked.
+    pub(super) fn best_of_site(&mut self, all_asked: bool) {
+        self.made_for = TlsWish::Required;
+        self.offer.others_may_guard = !all_asked;
     }
 
     /// Whether the commands of the next message have been sent.
@@ -244,18 +216,24 @@ impl Connection {
         self.offer.pipelining && has_room
     }
 
+    /// No content goes in one chunk with its commands here, whatever the server offers.
+    pub fn use_data(&mut self) {
+        self.offer.chunking = false;
+    }
+
     /// Hands over a message whose addresses the server takes.
     pub(super) async fn transact(
         &mut self,
         delivery: &Outgoing<'_>,
         content: &Content,
         following: Option<&Outgoing<'_>>,
-    ) -> Result<Transacted, Stale> {
+    ) -> Result<Transacted, Again> {
         let announced = self.announced.take();
         let before = if self.uses > 0 { Before::Kept } else { Before::New };
         let idled = self.uses > 0 && self.dot_at.elapsed() > PROBED_AFTER;
         let reset = (self.reset_due || idled) && announced.is_none();
-        self.bound(self.settings.limits.transaction + Duration::from_secs(content.size() >> 10));
+        self.socket
+            .bound(self.settings.limits.transaction + Duration::from_secs(content.size() >> 10));
         // Should this future be dropped half way, nobody may use what it leaves behind.
         self.broken = true;
         let reader = Reader { offer: self.offer, peer: &self.peer, settings: &self.settings };
@@ -269,7 +247,10 @@ impl Connection {
             eight_bit: it.eight_bit,
             ..*delivery
         });
-        let mut exchange = Exchange::new(&delivery, self.offer, before, reset);
+        let (chunking, offer) = (self.settings.chunking, self.offer);
+        let occasion = Occasion { chunking, offer, before, is_reset_due: reset };
+        let chunk = rendered.as_ref().ok().and_then(|content| occasion.chunk(content));
+        let mut exchange = Exchange::new(&delivery, offer, before, reset).with_chunk(chunk);
         let mut next = exchange.begin();
         if let Err(outcome) = &rendered {
             exchange.settle_all(outcome);
@@ -285,21 +266,30 @@ impl Connection {
             self.spare = commands;
         }
         while next != Next::Done {
-            if next == Next::Stale {
-                return Err(Stale);
+            match (next, exchange.take_refusal_of_chunk()) {
+                (Next::ByData, Some(reply)) => return Err(Again::ByData(reply)),
+                (Next::Stale, _) => return Err(Again::Stale),
+                _ => {}
             }
             next = match self.step(next, &mut exchange, octets, following).await {
                 Ok(next) => next,
-                Err(lost) if exchange.lost(&self.peer, &lost) => return Err(Stale),
+                Err(lost) if exchange.lost(&self.peer, &lost) => return Err(Again::Stale),
                 Err(_) => Next::Done,
             };
         }
-        if exchange.doubts_surplus() && matches!(self.unasked(), Some(more) if more.is_said()) {
-            return Err(Stale);
+        if exchange.doubts_surplus()
+            && matches!(self.socket.unasked(), Some(more) if more.is_said())
+        {
+            return Err(Again::Stale);
+        }
+        if exchange.sends_chunk()
+            && let Some(more) = self.socket.unasked()
+        {
+            exchange.surplus(&more);
         }
         self.uses += 1;
         self.bears_announcing |= exchange.was_announced();
-        self.unbound();
+        self.socket.unbound();
         self.settings.progress.rests();
         self.reset_due = exchange.reset_due();
         self.broken = exchange.is_closing();
@@ -315,7 +305,7 @@ impl Connection {
         let limits = &self.settings.limits;
         let is_worn = self.uses >= limits.messages || self.since.elapsed() >= limits.age;
         // Octets that nobody asked for are a 421, or worse.
-        !is_worn && self.replies.is_empty() && self.stream.is_silent()
+        !is_worn && self.socket.is_silent()
     }
 
     /// Whether the server offers SMTPUTF8.
@@ -333,11 +323,11 @@ impl Connection {
         // Where a message was announced, QUIT would be its first line.
         if !self.broken
             && self.announced.is_none()
-            && self.write(&[b"QUIT\r\n"], QUIT_TIME).await.is_ok()
+            && self.socket.write(&[b"QUIT\r\n"], QUIT_TIME).await.is_ok()
         {
             // The answer to QUIT changes nothing: the connection ends.
-            let _ = self.reply(QUIT_TIME).await;
-            let _ = timeout(PARTING_TIME, self.stream.close()).await;
+            let _ = self.socket.reply(QUIT_TIME).await;
+            let _ = timeout(PARTING_TIME, self.socket.stream.close()).await;
         }
     }
 
@@ -357,18 +347,26 @@ impl Connection {
         self.settings.progress.waits(exchange.stage().into());
         match next {
             Next::Send => {
-                if let Some(lost) = self.unasked() {
+                if let Some(lost) = self.socket.unasked() {
                     return Err(lost);
                 }
                 let mut commands = mem::take(&mut self.spare);
                 commands.clear();
                 exchange.commands(&mut commands);
-                let sent = self.write(&[&commands], self.settings.command_time).await;
-                self.spare = commands;
-                sent?;
+                if let (true, (head, Octets::Whole(content))) = (exchange.sends_chunk(), octets) {
+                    let pieces = [&*commands, head, content, end_of(content)];
+                    let sent = self.socket.write(&pieces, self.settings.data_time).await;
+                    exchange.chunk_sent(sent.map_or_else(|unsent| unsent.left == 0, |()| true));
+                    self.dot_at = Instant::now();
+                    self.spare = commands;
+                } else {
+                    let sent = self.socket.write(&[&commands], self.settings.command_time).await;
+                    self.spare = commands;
+                    sent?;
+                }
             }
             Next::Content => {
-                if let Some(lost) = self.unasked() {
+                if let Some(lost) = self.socket.unasked() {
                     let stale = exchange.answered_early(&self.peer, &lost);
                     return Ok(if stale { Next::Stale } else { Next::Done });
                 }
@@ -376,11 +374,9 @@ impl Connection {
                 behind.clear();
                 let announced =
                     following.is_some_and(|following| exchange.announce(following, &mut behind));
-                match self.send(octets, &behind).await {
+                match self.sending().send(octets, &behind).await {
                     Ok(()) => {
                         exchange.content_sent();
-                        // Replies to the content have limits of their own.
-                        self.unbound();
                         if announced {
                             self.announced = Some(behind);
                         } else {
@@ -399,16 +395,20 @@ impl Connection {
             Next::LoneDot => {
                 exchange.close();
                 let limit = self.settings.command_time.min(QUIT_TIME);
-                if self.write(&[b".\r\n"], limit).await.is_ok() {
+                if self.socket.write(&[b".\r\n"], limit).await.is_ok() {
                     // For nobody: there may be one answer, or none.
-                    let _ = self.reply(limit).await;
+                    let _ = self.socket.reply(limit).await;
                 }
                 return Ok(Next::Done);
             }
-            Next::Await | Next::Done | Next::Stale => {}
+            Next::Await | Next::Done | Next::Stale | Next::ByData => {}
+        }
+        if matches!(exchange.stage(), Stage::Status(_)) {
+            // Replies to the content have limits of their own.
+            self.socket.unbound();
         }
         self.settings.progress.waits(exchange.stage().into());
-        let reply = self.reply(self.limit(exchange)).await?;
+        let reply = self.socket.reply(self.limit(exchange)).await?;
         Ok(exchange.take(reply))
     }
 
@@ -423,7 +423,7 @@ impl Connection {
         match broken {
             Broken::Content(outcome) => exchange.settle_all(&outcome),
             Broken::Early(Lost::Unasked(reply)) if reply.code >= 400 => exchange.cut_short(reply),
-            Broken::Early(Lost::Piece) => match self.reply(QUIT_TIME).await {
+            Broken::Early(Lost::Piece) => match self.socket.reply(QUIT_TIME).await {
                 Ok(reply) if reply.code >= 400 => exchange.cut_short(reply),
                 Ok(reply) => return Err(Lost::Unasked(reply)),
                 // It is the piece that is wrong, not the server that is slow.
@@ -431,7 +431,7 @@ impl Connection {
                 Err(lost) => return Err(lost),
             },
             Broken::Early(lost) => return Err(lost),
-            Broken::Sending(unsent) => match self.reply(QUIT_TIME).await {
+            Broken::Sending(unsent) => match self.socket.reply(QUIT_TIME).await {
                 Ok(reply) if reply.code >= 400 => exchange.cut_short(reply),
                 _ => return Err(unsent.lost),
             },
@@ -439,150 +439,8 @@ impl Connection {
         Ok(Next::Done)
     }
 
-    /// Sends the content, its dot, and what may follow it at once.
-    async fn send(
-        &mut self,
-        (head, octets): (&[u8], &Octets<'_>),
-        behind: &[u8],
-    ) -> Result<(), Broken> {
-        match octets {
-            Octets::Whole(octets) => self.send_whole((head, octets), behind).await,
-            Octets::File { path, size, conversion } => {
-                if !head.is_empty() {
-                    let sent = self.write(&[head], self.settings.data_time).await;
-                    sent.map_err(|unsent| Broken::Sending(unsent.amid()))?;
-                }
-                self.send_file(path, *size, conversion.as_ref(), behind).await
-            }
-        }
-    }
-
-    /// No line of the `head` begins with a dot, and the last has its end.
-    async fn send_whole(
-        &mut self,
-        (mut head, octets): (&[u8], &[u8]),
-        behind: &[u8],
-    ) -> Result<(), Broken> {
-        let mut stuffer = Stuffer::new();
-        let (pieces, last) = octets.split_at((octets.len().max(1) - 1) / PIECE * PIECE);
-        let mut slices = Slices::new();
-        for piece in pieces.chunks(PIECE) {
-            slices.clear();
-            slices.push(mem::take(&mut head));
-            slices.extend(stuffer.feed(piece));
-            let sent = self.write(&slices, self.settings.data_time).await;
-            sent.map_err(|unsent| Broken::Sending(unsent.amid()))?;
-            self.still_listens()?;
-        }
-        slices.clear();
-        slices.push(head);
-        slices.extend(stuffer.feed(last));
-        slices.extend([stuffer.finish(), behind]);
-        self.write(&slices, self.settings.data_time).await.map_err(Broken::Sending)
-    }
-
-    async fn send_file(
-        &mut self,
-        path: &Path,
-        size: u64,
-        conversion: Option<&Conversion>,
-        behind: &[u8],
-    ) -> Result<(), Broken> {
-        let unreadable = |error: io::Error| Broken::Content(unreadable(&error));
-        let mut converter = conversion.map(Converter::new);
-        let mut made = Vec::new();
-        let mut file = File::open(path).await.map_err(unreadable)?.take(size);
-        let (mut stuffer, mut line_ends) = (Stuffer::new(), LineEnds::new(self.settings.max_line));
-        let mut piece = Vec::with_capacity(PIECE);
-        let mut left = size;
-        while left > 0 {
-            piece.clear();
-            while piece.len() < PIECE && file.read_buf(&mut piece).await.map_err(unreadable)? > 0 {}
-            if piece.is_empty() {
-                return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
-            }
-            left -= piece.len() as u64;
-            if let Some(mut at_work) = converter.take() {
-                made.clear();
-                at_work.feed(&piece, &mut made);
-                if left > 0 {
-                    converter = Some(at_work);
-                } else {
-                    at_work.finish(&mut made);
-                }
-                std::mem::swap(&mut piece, &mut made);
-            }
-            line_ends.check(&piece).map_err(|error| Broken::Content(refused(error)))?;
-            let slices: Slices<'_> = stuffer.feed(&piece).collect();
-            let sent = self.write(&slices, self.settings.data_time).await;
-            sent.map_err(|unsent| Broken::Sending(unsent.amid()))?;
-            self.still_listens()?;
-        }
-        line_ends.end().map_err(|error| Broken::Content(refused(error)))?;
-        let end = stuffer.finish();
-        self.write(&[end, behind], self.settings.data_time).await.map_err(Broken::Sending)
-    }
-
-    /// The peer has nothing to say while the content is on its way. Whatever it says is about
-    /// something else than all of the message.
-    fn still_listens(&mut self) -> Result<(), Broken> {
-        self.unasked().map_or(Ok(()), |lost| Err(Broken::Early(lost)))
-    }
-
-    /// Octets that came though nothing is due.
-    fn unasked(&mut self) -> Option<Lost> {
-        if self.replies.is_empty() {
-            match self.stream.try_read(self.replies.room()) {
-                Ok(0) => return Some(Lost::Closed),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(error) => return Some(error.into()),
-            }
-        }
-        Some(match self.replies.take() {
-            Ok(Some(reply)) => Lost::Unasked(reply),
-            Ok(None) => Lost::Piece,
-            Err(garbled) => garbled.into(),
-        })
-    }
-
-    /// Writes all of the slices, in as few calls as the system allows.
-    async fn write(&mut self, slices: &[&[u8]], limit: Duration) -> Result<(), Unsent> {
-        let limit = self.limited(limit);
-        let mut left = slices.iter().map(|slice| slice.len()).sum();
-        let mut slices: SmallVec<[IoSlice<'_>; 4]> =
-            slices.iter().map(|slice| IoSlice::new(slice)).collect();
-        let mut rest = slices.as_mut_slice();
-        let stream = &mut self.stream;
-        let written = limited(limit, async {
-            while left > 0 {
-                match stream.write_vectored(rest).await? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    n => {
-                        left -= n;
-                        IoSlice::advance_slices(&mut rest, n);
-                    }
-                }
-            }
-            stream.flush().await
-        })
-        .await;
-        written.map_err(|lost| Unsent { lost, left })
-    }
-
-    /// The next reply, all of it within `limit`.
-    async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
-        let (mut deadline, limit) = (None, self.limited(limit));
-        loop {
-            if let Some(reply) = self.replies.take()? {
-                return Ok(reply);
-            }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
-            let read = self.stream.read(self.replies.room());
-            if timeout_at(deadline, read).await.map_err(|_| Lost::TimedOut)?? == 0 {
-                return Err(Lost::Closed);
-            }
-        }
+    fn sending(&mut self) -> Sending<'_> {
+        Sending { socket: &mut self.socket, settings: &self.settings }
     }
 
     fn limit(&self, exchange: &Exchange<'_>) -> Duration {
@@ -610,14 +468,8 @@ impl Connection {
     }
 }
 
-async fn limited<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> Result<T, Lost> {
-    Ok(timeout(limit, work).await.map_err(|_| Lost::TimedOut)??)
-}
-
 /// The octets of content that is not sent.
 const NOTHING: Octets<'_> = Octets::Whole(Cow::Borrowed(&[]));
-/// Octets of content sent at once.
-const PIECE: usize = 64 << 10;
 /// After the reply for one recipient, for that of the next, at least: a store whose disk stalls for a
 /// moment is not to get copies for it.
 const GRACE: Duration = Duration::from_secs(5);
@@ -651,6 +503,10 @@ mod matrix_tests;
 #[cfg(test)]
 #[path = "many_tests.rs"]
 mod many_tests;
+
+#[cfg(test)]
+#[path = "chunk_tests.rs"]
+mod chunk_tests;
 
 #[cfg(test)]
 #[path = "announced_tests.rs"]

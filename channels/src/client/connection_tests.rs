@@ -13,7 +13,7 @@ use relais_config::channel::Downgrade;
 use super::*;
 use crate::{
     client::{Outbound, OutgoingRcpt},
-    mail::{Attempt, Notify, OriginalRecipient, Return},
+    mail::{Attempt, Notify, OriginalRecipient, Outcome, Return},
 };
 
 /// Lines of the server; `""` closes the connection, `-` says nothing at all.
@@ -58,6 +58,7 @@ pub(in crate::client) fn settings(private: bool) -> Settings {
         private,
         max_line: 1_000,
         downgrade: Downgrade::Bounce,
+        chunking: relais_config::channel::Chunking::WhenItPays,
         max_rcpt: 64,
         limits: crate::client::ConnectionLimits::default(),
     }
@@ -497,7 +498,10 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_no_failed_attempt() {
         ["D 2.5.0", "D 2.5.0"]
     );
     server.await.expect("the server");
-    assert_eq!(connection.deliver(&delivery(&TWO, &content), &content, None).await, Err(Stale));
+    assert_eq!(
+        connection.deliver(&delivery(&TWO, &content), &content, None).await,
+        Err(Again::Stale)
+    );
     assert!(!connection.is_usable());
 }
 

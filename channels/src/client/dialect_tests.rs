@@ -2,7 +2,8 @@
 
 use super::{
     AtServers, Outgoing, OutgoingRcpt,
-    exchange::{Before, Exchange, Next},
+    before::Before,
+    exchange::{Exchange, Next},
     introduction::{Introduced, Introduction},
     offer::Offer,
     policy::{Lost, Stage},

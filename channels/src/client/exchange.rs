@@ -5,112 +5,23 @@
 //! the conversation breaks off at any point; behind the dot goes nothing but the commands of the
 //! next message, and only if the server pipelines.
 
-use std::{io::Write, sync::Arc};
+use std::sync::Arc;
 
-use relais_config::grammar::is_nameable;
 use smallvec::SmallVec;
 
 use super::{
+    before::{Before, Moment, refuses},
+    chunk::OneChunk,
+    commands::{Commands, is_sendable},
+    handover::Transacted,
     lacking,
     offer::Offer,
+    outgoing::Outgoing,
     policy::{Lost, Stage},
-    rendition::Converted,
 };
-use crate::authenticity::SignAs;
 use crate::mail::{
-    Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, RecipientSet, Reply, Return,
-    STRESSED, SiteTrouble, TlsWish, XQuota, unitext, xtext::Xtext,
+    Attempt, Enhanced, Outcome, Peer, RecipientSet, Reply, STRESSED, SiteTrouble, TlsWish,
 };
-
-/// A message to be handed over.
-#[derive(Clone, Copy, Debug)]
-pub struct Outgoing<'a> {
-    /// Without angle brackets; empty for the null sender.
-    pub sender: &'a str,
-    /// In the order in which the outcomes are wanted; at least one.
-    pub recipients: &'a [OutgoingRcpt<'a>],
-    /// Octets of content.
-    pub size: u64,
-    /// The content holds octets above 127. The message that is handed over is looked at; of the one
-    /// that follows it this is believed.
-    pub eight_bit: bool,
-    /// The message came with SMTPUTF8: its header may be beyond ASCII.
-    pub smtputf8: bool,
-    /// The message's demand on TLS.
-    pub tls: TlsWish,
-    /// ENVID, decoded. This and the next are sent where DSN is offered.
-    pub envelope_id: Option<&'a str>,
-    /// RET.
-    pub returned: Option<Return>,
-    /// It is signed so.
-    pub signing: Option<&'a SignAs>,
-}
-
-/// One recipient, and what the server is told about it.
-#[derive(Clone, Copy, Debug)]
-pub struct OutgoingRcpt<'a> {
-    /// Without angle brackets.
-    pub address: &'a str,
-    /// The address as it came to us; where DSN is offered and the sender gave no ORCPT, this is
-    /// sent as one (RFC 3461 section 5.2.1). Empty: not known.
-    pub original: &'a str,
-    /// ORCPT; sent where DSN is offered.
-    pub original_recipient: Option<&'a OriginalRecipient>,
-    /// NOTIFY; sent where DSN is offered, unless nothing was said.
-    pub notify: Notify,
-    /// The directory's idea of the quota, when it is known.
-    pub quota: Option<XQuota>,
-    /// XDFLG; not sent when 0.
-    pub flags: u32,
-}
-
-impl<'a> Outgoing<'a> {
-    /// One about which nothing else is said.
-    pub const fn new(sender: &'a str, recipients: &'a [OutgoingRcpt<'a>], size: u64) -> Self {
-        Self {
-            sender,
-            recipients,
-            size,
-            eight_bit: false,
-            smtputf8: false,
-            tls: TlsWish::Usual,
-            envelope_id: None,
-            returned: None,
-            signing: None,
-        }
-    }
-}
-
-impl Outgoing<'_> {
-    /// Octets of content, signatures included, as they may be (RFC 1870 section 5).
-    fn size_sent(&self) -> u64 {
-        self.size + self.signing.map_or(0, SignAs::room)
-    }
-
-    /// Whether the message wants SMTPUTF8 where a server offers it.
-    pub(super) fn wants_smtputf8(&self) -> bool {
-        self.smtputf8 || !self.is_ascii()
-    }
-
-    /// Whether a server takes its addresses that knows nothing beyond ASCII.
-    pub(super) fn is_ascii(&self) -> bool {
-        self.sender.is_ascii() && self.recipients.iter().all(|to| to.address.is_ascii())
-    }
-}
-
-impl<'a> OutgoingRcpt<'a> {
-    /// One about which nothing else is said.
-    pub const fn new(address: &'a str) -> Self {
-        Self {
-            address,
-            original: "",
-            original_recipient: None,
-            notify: Notify::Unsaid,
-            quota: None,
-            flags: 0,
-        }
-    }
-}
 
 /// The driver's next step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,6 +38,8 @@ pub(crate) enum Next {
     Done,
     /// The kept connection is not good any more, and no content has been sent.
     Stale,
+    /// The server does not take content by BDAT: another connection has to do, and DATA.
+    ByData,
 }
 
 /// The state of one handover.
@@ -140,8 +53,10 @@ pub(crate) struct Exchange<'a> {
     /// Recipients taken at RCPT, in order.
     accepted: SmallVec<[usize; 2]>,
     outcomes: SmallVec<[Option<Outcome>; 1]>,
-    /// Commands behind MAIL that were sent: RCPT for each recipient, then DATA.
+    /// Commands behind MAIL that were sent: RCPT for each recipient, then DATA or BDAT.
     sent: usize,
+    /// The content, where it goes with the commands.
+    chunk: Option<OneChunk>,
     /// As in [`Peer::answered`].
     answered: RecipientSet,
     trouble: Option<SiteTrouble>,
@@ -151,31 +66,6 @@ pub(crate) struct Exchange<'a> {
     unsure: bool,
     reset_due: bool,
     closing: bool,
-}
-
-/// The result of one transaction.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Transacted {
-    /// Its outcomes.
-    pub attempt: Attempt,
-    /// Recipients that the server had no more room for in this transaction, while it took others.
-    /// Their turn is in the next one.
-    pub left: RecipientSet,
-    /// Its content was converted for this server.
-    pub converted: Option<Converted>,
-    /// The server is a store of ours, took the message, and said that it is slow.
-    pub stressed: bool,
-}
-
-/// The use of the connection before this message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Before {
-    /// Nothing.
-    New,
-    /// It served other messages.
-    Kept,
-    /// It served another, and the commands of this one were sent behind its content.
-    Announced,
 }
 
 impl<'a> Exchange<'a> {
@@ -196,6 +86,7 @@ impl<'a> Exchange<'a> {
             accepted: SmallVec::new(),
             outcomes,
             sent: 0,
+            chunk: None,
             answered: RecipientSet::default(),
             trouble: None,
             left: RecipientSet::default(),
@@ -205,15 +96,20 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// The content goes in one chunk with the commands; without one, by DATA.
+    pub(crate) fn with_chunk(self, chunk: Option<OneChunk>) -> Self {
+        Self { chunk, ..self }
+    }
+
     /// Settles all that can be told without asking the server.
     pub(crate) fn begin(&mut self) -> Next {
         let Outgoing { sender, recipients, tls, .. } = *self.delivery;
         let size = self.delivery.size_sent();
         if tls == TlsWish::Required && !self.offer.guards {
-            self.settle_all(&lacking::requiretls());
+            self.settle_all(&lacking::requiretls(self.offer.others_may_guard));
             return Next::Done;
         }
-        if let Some(limit) = self.size_limit().filter(|limit| size > *limit) {
+        if let Some(limit) = self.offer.size_limit().filter(|limit| size > *limit) {
             self.settle_all(&lacking::room(size, limit));
         } else if !is_sendable(sender) {
             self.settle_all(&failed(Enhanced(5, 1, 7), "sender is not printable".to_owned()));
@@ -229,23 +125,44 @@ impl<'a> Exchange<'a> {
     /// surely fit the way there while nobody reads the replies; else one.
     pub(crate) fn commands(&mut self, out: &mut Vec<u8>) {
         if !self.offer.pipelining {
-            return self.command(self.stage, out);
+            return self.write(self.stage, out);
         }
         if self.stage == Stage::Reset {
-            self.command(Stage::Reset, out);
+            self.write(Stage::Reset, out);
         }
         if matches!(self.stage, Stage::Reset | Stage::Mail) {
-            self.command(Stage::Mail, out);
+            self.write(Stage::Mail, out);
         }
         let (start, recipients) = (out.len(), self.outcomes.len());
         while self.sent < recipients && out.len() - start < WINDOW {
-            self.command(Stage::Rcpt(self.sent), out);
+            self.write(Stage::Rcpt(self.sent), out);
             self.sent += 1;
         }
         if self.sent == recipients && out.len() - start < WINDOW {
-            self.command(Stage::Data, out);
+            match &self.chunk {
+                Some(chunk) => chunk.command(out),
+                None => self.write(Stage::Data, out),
+            }
             self.sent += 1;
         }
+    }
+
+    /// Whether the content goes right behind the commands that were taken last.
+    pub(crate) fn sends_chunk(&self) -> bool {
+        self.chunk.is_some() && self.sent > self.outcomes.len()
+    }
+
+    /// The system took all of it, or not; the replies to what it took may come all the same.
+    pub(crate) fn chunk_sent(&mut self, is_out: bool) {
+        self.closing |= !is_out;
+        if let Some(chunk) = &mut self.chunk {
+            chunk.is_out = is_out;
+        }
+    }
+
+    /// The reply of a server that does not take BDAT.
+    pub(crate) fn take_refusal_of_chunk(&mut self) -> Option<Reply> {
+        self.chunk.as_mut()?.refusal.take()
     }
 
     /// The octets that may be sent in one piece with the content: all commands of the `following` message.
@@ -285,7 +202,13 @@ impl<'a> Exchange<'a> {
 
     /// A reply came.
     pub(crate) fn take(&mut self, reply: Reply) -> Next {
-        if !self.is_credible(&reply) {
+        let moment = Moment {
+            stage: self.stage,
+            pipelining: self.offer.pipelining,
+            outcomes: &self.outcomes,
+            has_accepted: !self.accepted.is_empty(),
+        };
+        if !self.before.believes(moment, &reply) {
             return Next::Stale;
         }
         if reply.code == 421 && !matches!(self.stage, Stage::Status(_)) {
@@ -298,6 +221,7 @@ impl<'a> Exchange<'a> {
             Stage::Reset if !reply.is_success() => Next::Stale,
             Stage::Rcpt(i) => self.rcpt(i, reply),
             Stage::Data => self.data(reply),
+            Stage::Status(_) if self.chunk.is_some() => self.chunk_status(reply),
             Stage::Status(i) => self.status(i, reply),
             Stage::Mail => self.mail(reply),
             Stage::Reset
@@ -349,25 +273,30 @@ impl<'a> Exchange<'a> {
         let timed_out = matches!(lost, Lost::TimedOut);
         let stale = match self.before {
             Before::New => false,
-            Before::Kept => self.is_before_content() && (!timed_out || self.refuses()),
+            Before::Kept => self.is_before_content() && (!timed_out || refuses(&self.outcomes)),
             Before::Announced => self.is_before_content(),
         };
         if stale {
             return true;
         }
         self.closing = true;
-        if timed_out && self.offer.pipelining && self.is_before_content() {
+        if timed_out && self.offer.pipelining && (self.is_before_content() || self.sends_chunk()) {
             self.doubt_refusals();
         }
-        let reply = match self.stage {
+        let reached = match &self.chunk {
+            Some(chunk) if self.sends_chunk() && chunk.is_out => Stage::Status(0),
+            Some(_) if self.sends_chunk() => Stage::Content,
+            _ => self.stage,
+        };
+        self.unsure = matches!(reached, Stage::Status(_)) && !self.is_settled();
+        let reply = match reached {
             Stage::Status(replies @ 1..) => Stage::fewer(peer, lost, replies, self.accepted.len()),
             of => of.lost(peer, lost),
         };
         self.settle_all(&Outcome::Deferred(reply.clone()));
-        self.unsure = matches!(self.stage, Stage::Status(_));
         // A server that closes over a message, or falls silent between two replies to it, has something
         // against this message; the others are not to wait for it.
-        let of_message = match self.stage {
+        let of_message = match reached {
             Stage::Content | Stage::Status(0) => !timed_out,
             Stage::Status(_) => true,
             _ => false,
@@ -402,7 +331,16 @@ impl<'a> Exchange<'a> {
     /// More came than was asked for. Whether that makes the kept connection stale: somebody seems to
     /// be refused, and nothing of the content was sent.
     pub(crate) fn doubts_surplus(&self) -> bool {
-        self.before != Before::New && self.is_before_content() && self.refuses()
+        self.before != Before::New && self.is_before_content() && refuses(&self.outcomes)
+    }
+
+    /// More came than was asked for. Behind a chunk that is bad: no reply to DATA has shown whether each was
+    /// about what it seemed to be about.
+    pub(crate) fn surplus(&mut self, more: &Lost) {
+        match more {
+            Lost::Unasked(reply) if reply.code != 421 => self.disbelieve(reply),
+            _ => self.closing = true,
+        }
     }
 
     /// The stage whose reply is due.
@@ -426,6 +364,7 @@ impl<'a> Exchange<'a> {
         let open =
             || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "the conversation broke off"));
         let stressed = self.offer.stress && is_stressed(&self.outcomes);
+        let by_chunk = self.sends_chunk();
         let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
         let Self { answered, unsure, left, trouble, .. } = self;
         let peer = Peer { host, notifies: self.offer.dsn, answered, unsure };
@@ -434,67 +373,12 @@ impl<'a> Exchange<'a> {
             left,
             converted: None,
             stressed,
+            by_chunk,
         }
     }
 
-    fn command(&self, stage: Stage, out: &mut Vec<u8>) {
-        match stage {
-            Stage::Reset => out.extend_from_slice(b"RSET\r\n"),
-            Stage::Mail => self.mail_from(out),
-            Stage::Rcpt(i) => self.rcpt_to(&self.delivery.recipients[i], out),
-            _ => out.extend_from_slice(b"DATA\r\n"),
-        }
-    }
-
-    fn mail_from(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"MAIL FROM:<");
-        out.extend_from_slice(self.delivery.sender.as_bytes());
-        out.push(b'>');
-        if self.offer.private || self.offer.size.is_some() {
-            // Our store takes it for an upper bound: room for a line end that may be missing.
-            let size = self.delivery.size_sent() + 2;
-            let size = self.size_limit().map_or(size, |limit| size.min(limit));
-            push(out, format_args!(" SIZE={size}"));
-        }
-        if self.delivery.eight_bit && self.offer.eight_bit {
-            out.extend_from_slice(b" BODY=8BITMIME");
-        }
-        if self.offer.smtputf8 && self.delivery.wants_smtputf8() {
-            out.extend_from_slice(b" SMTPUTF8");
-        }
-        if self.delivery.tls == TlsWish::Required && self.offer.requiretls {
-            out.extend_from_slice(b" REQUIRETLS");
-        }
-        if self.offer.dsn {
-            if let Some(returned) = self.delivery.returned {
-                push(out, format_args!(" RET={returned}"));
-            }
-            if let Some(id) = self.delivery.envelope_id {
-                push(out, format_args!(" ENVID={}", Xtext(id)));
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Octets of a message that the server takes at most, as far as it says.
-    fn size_limit(&self) -> Option<u64> {
-        self.offer.size.filter(|limit| *limit != 0)
-    }
-
-    fn rcpt_to(&self, to: &OutgoingRcpt<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"RCPT TO:<");
-        out.extend_from_slice(to.address.as_bytes());
-        out.push(b'>');
-        if let Some(quota) = to.quota.filter(|_| self.offer.quota) {
-            push(out, format_args!(" XQUOTA={quota}"));
-        }
-        if to.flags != 0 && self.offer.flags {
-            push(out, format_args!(" XDFLG={}", to.flags));
-        }
-        if self.offer.dsn {
-            notify(to, self.offer, out);
-        }
-        out.extend_from_slice(b"\r\n");
+    fn write(&self, stage: Stage, out: &mut Vec<u8>) {
+        Commands { delivery: self.delivery, offer: self.offer }.write(stage, out);
     }
 
     fn mail(&mut self, reply: Reply) -> Next {
@@ -526,18 +410,19 @@ impl<'a> Exchange<'a> {
         if i + 1 < self.outcomes.len() {
             return self.proceed(Stage::Rcpt(i + 1));
         }
-        if self.accepted.is_empty() && !self.is_sent(Stage::Data) && self.is_believed() {
+        let next = if self.chunk.is_some() { Stage::Status(0) } else { Stage::Data };
+        if self.accepted.is_empty() && !self.is_sent(next) && self.is_believed() {
             self.reset_due = true;
             self.note_trouble_of_all();
             return Next::Done;
         }
-        self.proceed(Stage::Data)
+        self.proceed(next)
     }
 
     /// On a kept connection the reply to DATA shows whether a refusal was about the recipient: what
     /// the server says to it when it has taken nobody, it says to nothing else.
     fn is_believed(&self) -> bool {
-        self.before == Before::New || !self.refuses()
+        self.before == Before::New || !refuses(&self.outcomes)
     }
 
     /// A server that asks every recipient for a login takes no mail of ours before somebody has seen
@@ -582,6 +467,29 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// The reply to BDAT.
+    fn chunk_status(&mut self, reply: Reply) -> Next {
+        let (is_for_nobody, is_out) =
+            (self.accepted.is_empty(), self.chunk.as_ref().is_some_and(|chunk| chunk.is_out));
+        match &mut self.chunk {
+            Some(chunk) if !is_for_nobody && OneChunk::is_refused(&reply) => {
+                chunk.refusal = Some(reply);
+                return Next::ByData;
+            }
+            _ => {}
+        }
+        if reply.is_success() && (is_for_nobody || !is_out) {
+            self.disbelieve(&reply);
+            return Next::Done;
+        }
+        if is_for_nobody {
+            self.note_trouble_of_all();
+            // A server that does not read on over what it refused takes the content for commands.
+            self.closing = true;
+        }
+        self.status(0, reply)
+    }
+
     fn status(&mut self, i: usize, reply: Reply) -> Next {
         if self.offer.private && reply.code == TOO_BIG && i == 0 {
             // It counted more octets than we announced: our mistake, and it closes now.
@@ -621,6 +529,7 @@ impl<'a> Exchange<'a> {
         let outcome = self.stage.outcome(self.offer.dialect, reply);
         self.outcomes.fill(None);
         self.left = RecipientSet::default();
+        self.unsure = self.sends_chunk();
         self.answer_all(&outcome);
         if self.stage != Stage::Data {
             self.trouble.get_or_insert(SiteTrouble { outcome });
@@ -628,10 +537,20 @@ impl<'a> Exchange<'a> {
         Next::Done
     }
 
+    /// Nobody can tell which reply was about what, and all of the content was sent.
+    fn disbelieve(&mut self, reply: &Reply) {
+        self.closing = true;
+        self.unsure = true;
+        self.left = RecipientSet::default();
+        self.answered = RecipientSet::default();
+        self.outcomes.fill(None);
+        self.settle_all(&Outcome::Deferred(Stage::Status(0).unknown(reply)));
+    }
+
     /// 421 before the data: the whole connection goes, not only this command.
     fn closed(&mut self, reply: Reply) -> Next {
         let is_idle = matches!(self.stage, Stage::Reset | Stage::Mail);
-        if self.before != Before::New && (is_idle || self.refuses()) {
+        if self.before != Before::New && (is_idle || refuses(&self.outcomes)) {
             return Next::Stale;
         }
         self.closing = true;
@@ -655,54 +574,10 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether a reply on a connection that served other messages is about this one. None of this
-    /// message's content has been sent: another connection tells.
-    fn is_credible(&self, reply: &Reply) -> bool {
-        match self.before {
-            Before::New => true,
-            // Something the server said to nobody, late, is taken for the reply to MAIL, and each
-            // reply that follows for one to the command behind its own. Where all commands went
-            // out together that shows before the content is due: MAIL was refused and a recipient
-            // taken, or recipients were taken and DATA got the reply of the last of them.
-            Before::Kept => match self.stage {
-                Stage::Mail => reply.code / 100 != 3 && (self.offer.pipelining || reply.code < 500),
-                // It has an outcome where MAIL was refused.
-                Stage::Rcpt(i) => match self.outcomes[i] {
-                    None => reply.code / 100 != 3,
-                    Some(Outcome::Failed(_)) => reply.code >= 500,
-                    Some(_) => reply.code >= 400,
-                },
-                Stage::Data if self.accepted.is_empty() => self.tells_of_nobody(reply),
-                Stage::Data => reply.code / 100 == 3 || reply.code == 421,
-                _ => true,
-            },
-            // It is not when the server sent too many replies or too few to the message before,
-            // threw away what was sent ahead, or did not leave the transaction whose content it
-            // refused.
-            Before::Announced => match self.stage {
-                Stage::Mail => reply.is_success(),
-                Stage::Rcpt(_) => reply.code != 421 && reply.code / 100 != 3,
-                Stage::Data if self.accepted.is_empty() => self.tells_of_nobody(reply),
-                Stage::Data => reply.code / 100 == 3,
-                _ => true,
-            },
-        }
-    }
-
-    /// Whether this can be the reply to DATA behind the refusal of every recipient (RFC 5321 section
-    /// 4.1.1.4): 503, 554 or 354. A success would be that of a recipient, and so may 4yz, where
-    /// another reply was taken for a refusal.
-    fn tells_of_nobody(&self, reply: &Reply) -> bool {
-        reply.code / 100 == 3 || reply.code >= if self.refuses() { 500 } else { 400 }
-    }
-
-    /// Somebody seems to have failed for good.
-    fn refuses(&self) -> bool {
-        self.outcomes.iter().any(|outcome| matches!(outcome, Some(Outcome::Failed(_))))
-    }
-
     fn is_before_content(&self) -> bool {
-        matches!(self.stage, Stage::Reset | Stage::Mail | Stage::Rcpt(_) | Stage::Data)
+        let is_of_command =
+            matches!(self.stage, Stage::Reset | Stage::Mail | Stage::Rcpt(_) | Stage::Data);
+        is_of_command && !self.sends_chunk()
     }
 
     fn proceed(&mut self, stage: Stage) -> Next {
@@ -720,42 +595,13 @@ impl<'a> Exchange<'a> {
         match stage {
             _ if !self.offer.pipelining => false,
             Stage::Rcpt(i) => i < self.sent,
-            Stage::Data => self.sent > self.outcomes.len(),
+            Stage::Data | Stage::Status(_) => self.sent > self.outcomes.len(),
             _ => true,
         }
     }
 
     fn is_settled(&self) -> bool {
         self.outcomes.iter().all(Option::is_some)
-    }
-}
-
-/// NOTIFY and ORCPT (RFC 3461 section 5.2.1).
-fn notify(to: &OutgoingRcpt<'_>, offer: Offer, out: &mut Vec<u8>) {
-    if to.notify != Notify::Unsaid {
-        push(out, format_args!(" NOTIFY={}", to.notify));
-    }
-    // RFC 6533 section 3: in characters to those who take them, else in ASCII.
-    let written = |address: &str| {
-        if offer.smtputf8 { unitext::keep(address) } else { unitext::encode(address) }
-    };
-    match to.original_recipient.map(|original| (original, original.unicode())) {
-        Some((_, Some(unicode))) if offer.smtputf8 => {
-            push(out, format_args!(" ORCPT=utf-8;{}", written(&unicode)));
-        }
-        Some((original, _)) => push(out, format_args!(" ORCPT={original}")),
-        // One that does not fit is left out: what we call the recipient is better than nothing.
-        None if to.original.is_empty() => {}
-        None if !to.original.is_ascii() => {
-            let original = written(to.original);
-            if original.len() <= MAX_ORIGINAL_UTF8 {
-                push(out, format_args!(" ORCPT=utf-8;{original}"));
-            }
-        }
-        None if to.original.len() <= MAX_ORIGINAL => {
-            push(out, format_args!(" ORCPT=rfc822;{}", Xtext(to.original)));
-        }
-        None => {}
     }
 }
 
@@ -773,23 +619,8 @@ fn requeued(reply: &Reply) -> Reply {
     Reply::with_text(451, Enhanced(4, 3, 0), format!("the store counts otherwise: {reply:.200}"))
 }
 
-/// Whether an address can stand in a command line.
-fn is_sendable(address: &str) -> bool {
-    address.bytes().all(|c| (b' '..=b'~').contains(&c))
-        || !address.is_ascii() && is_nameable(address)
-}
-
-fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // Writing to a vector cannot fail.
-    let _ = out.write_fmt(text);
-}
-
 /// `500 message too big`, our store's words for more octets than were announced.
 const TOO_BIG: u16 = 500;
 /// Octets of commands that are sent before their replies are read: the buffers of both ends hold them,
 /// so that neither waits for the other.
 const WINDOW: usize = 16 << 10;
-/// Octets. Each may take three in xtext, and a server takes 500 (RFC 3461 section 4.2).
-const MAX_ORIGINAL: usize = 160;
-/// Octets of one that is written in full; a server takes 500 with the type.
-const MAX_ORIGINAL_UTF8: usize = 490;

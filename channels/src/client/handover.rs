@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use smallvec::SmallVec;
 
-use super::{OutgoingRcpt, Transacted};
+use super::{OutgoingRcpt, rendition::Converted};
 use crate::mail::{Address, Attempt, Outcome, Peer, RecipientSet, SiteTrouble};
 
 /// Most messages have one recipient at a destination.
@@ -28,6 +28,22 @@ pub struct Handover<'a> {
     outcomes: SmallVec<[Option<Outcome>; 1]>,
     trouble: Option<SiteTrouble>,
     peer: Option<Peer>,
+}
+
+/// The result of one transaction.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transacted {
+    /// Its outcomes.
+    pub attempt: Attempt,
+    /// Recipients that the server had no more room for in this transaction, while it took others.
+    /// Their turn is in the next one.
+    pub left: RecipientSet,
+    /// Its content was converted for this server.
+    pub converted: Option<Converted>,
+    /// The server is a store of ours, took the message, and said that it is slow.
+    pub stressed: bool,
+    /// Its content went in one chunk with its commands.
+    pub by_chunk: bool,
 }
 
 impl<'a> Handover<'a> {
@@ -174,6 +190,7 @@ mod tests {
             left,
             converted: None,
             stressed: false,
+            by_chunk: false,
         }
     }
 

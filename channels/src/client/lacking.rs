@@ -16,10 +16,15 @@ pub(super) fn room(size: u64, limit: u64) -> Outcome {
     Outcome::Failed(Reply::with_text(552, TOO_LARGE, text))
 }
 
-/// The outcome for mail that must stay behind TLS.
-pub(super) fn requiretls() -> Outcome {
-    let text =
-        "REQUIRETLS support required: the server does not offer it, or does not show who it is";
+/// The outcome for mail that must stay behind TLS, at a site none of whose servers keeps it there: the
+/// mail waits where one that could not be asked may (RFC 8689 section 4.2.1).
+pub(super) fn requiretls(others_may: bool) -> Outcome {
+    if others_may {
+        let text =
+            "REQUIRETLS support required: no server that answers offers it and shows who it is";
+        return Outcome::Deferred(Reply::new(451, NOT_GUARDED_NOW, text));
+    }
+    let text = "REQUIRETLS support required: no server offers it and shows who it is";
     Outcome::Failed(Reply::new(550, NOT_GUARDED, text))
 }
 
@@ -31,6 +36,7 @@ pub(super) fn is_of_server(outcome: &Outcome) -> bool {
 
 /// RFC 8689 section 4.2.1.
 const NOT_GUARDED: Enhanced = Enhanced(5, 7, 30);
+const NOT_GUARDED_NOW: Enhanced = Enhanced(4, 7, 30);
 /// X.6.7 of RFC 6531 section 4.
 const NOT_TAKEN: Enhanced = Enhanced(5, 6, 7);
 /// RFC 1870 section 6.1.

@@ -12,7 +12,7 @@ use super::{
     tests::{delivery, message, outbound, settings, short},
     *,
 };
-use crate::client::OutgoingRcpt;
+use crate::{client::OutgoingRcpt, mail::Outcome};
 
 /// The server's books: commands that had come before it was asked for one more, at most, and the
 /// recipients of each message.

@@ -2,7 +2,10 @@
 //! [`Connection`] carries it. What to say is in [`introduction`] and [`exchange`], without sockets; what
 //! a reply means is in [`policy`]; in what the two protocols differ is in [`dialect`].
 
+mod before;
 mod beyond_ascii;
+mod chunk;
+mod commands;
 pub mod connection;
 mod credentials;
 mod dialect;
@@ -16,25 +19,28 @@ mod line_ends;
 mod offer;
 mod opening;
 pub mod outbound;
+mod outgoing;
 mod owed;
 mod policy;
 mod probe;
 mod progress;
 mod rendition;
 mod security;
+mod sending;
 mod servers;
 mod settings;
 mod signing;
 mod site;
+mod socket;
 mod stream;
 mod tokens;
 
-pub use connection::{Connection, Stale};
+pub use connection::{Again, Connection};
 pub use credentials::{Credentials, CredentialsError};
-pub use exchange::{Outgoing, OutgoingRcpt, Transacted};
 pub use gate::{Approach, Gate, Passage};
-pub use handover::Handover;
+pub use handover::{Handover, Transacted};
 pub use outbound::Outbound;
+pub use outgoing::{Outgoing, OutgoingRcpt};
 pub use owed::Errand;
 pub use probe::{ProbedDestination, ProbedServer};
 pub use progress::{Progress, WaitsFor};

@@ -33,10 +33,14 @@ pub(crate) struct Offer {
     pub(crate) flags: bool,
     /// XSTRESS: a reply to the content may say that the store is slow.
     pub(crate) stress: bool,
+    /// BDAT (RFC 3030).
+    pub(crate) chunking: bool,
     /// REQUIRETLS (RFC 8689).
     pub(crate) requiretls: bool,
     /// Mail that must stay behind TLS may be handed over: see [`Offer::guards`].
     pub(crate) guards: bool,
+    /// It may not, and a server of the same site that could not be asked now may do better.
+    pub(crate) others_may_guard: bool,
     /// Not named but known: the server is one of ours, and all of its parameters may be sent.
     pub(crate) private: bool,
 }
@@ -121,8 +125,10 @@ impl Offer {
             quota: false,
             flags: false,
             stress: false,
+            chunking: false,
             requiretls: false,
             guards: false,
+            others_may_guard: false,
             private: false,
         }
     }
@@ -141,6 +147,7 @@ impl Offer {
                 "SMTPUTF8" => offer.smtputf8 = true,
                 "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
                 "DSN" => offer.dsn = true,
+                "CHUNKING" => offer.chunking = true,
                 "STARTTLS" => offer.starttls = true,
                 "REQUIRETLS" => offer.requiretls = true,
                 "AUTH" => {
@@ -160,5 +167,10 @@ impl Offer {
             }
         }
         offer
+    }
+
+    /// Octets of a message that the server takes at most, as far as it says.
+    pub(super) fn size_limit(self) -> Option<u64> {
+        self.size.filter(|limit| *limit != 0)
     }
 }

@@ -123,15 +123,24 @@ impl FirstWords<'_> {
         Ok(connection)
     }
 
-    /// Whether mail that must stay behind TLS may go this way: to a server that shows who it is and
-    /// promises to guard it, too (RFC 8689 section 4.2.1); to a store that shows it, or is of this
-    /// machine, since no store offers REQUIRETLS and its mail goes no further.
+    /// Whether mail that must stay behind TLS may go this way: to a server that is the right one, shows
+    /// who it is and promises to guard it, too (RFC 8689 section 4.2.1); to a store that shows it, or is
+    /// of this machine, since no store offers REQUIRETLS and its mail goes no further.
     fn guards(&self, connection: &Connection, offer: Offer, towards: Option<&Towards>) -> bool {
         let is_shown = towards.is_some_and(|towards| towards.doubt.is_none());
         match self.dialect {
-            Dialect::Smtp => is_shown && offer.requiretls,
+            Dialect::Smtp => is_shown && offer.requiretls && self.is_right_host(),
             Dialect::Lmtp => is_shown || connection.nearness() != Nearness::Elsewhere,
         }
+    }
+
+    /// Whether the server's name is not the word of MX records alone, which somebody on the way may have
+    /// changed.
+    fn is_right_host(&self) -> bool {
+        let Some((_, server)) = self.site.filter(|(site, _)| site.by_mx) else { return true };
+        let is_named = self.security.tls.as_ref().is_some_and(|tls| tls.client.has_names())
+            || matches!(self.owed.basis, Basis::Operator(_));
+        is_named || self.destination.facts.proves(&server.host)
     }
 
     /// TLS, and whose word it follows beside the channel's, and AUTH.

@@ -193,7 +193,7 @@ impl Outbound {
         let site = self.site(next_hop, chosen_by, &finder).await?;
         let tls = match &self.security.tls {
             Some(tls) => tls.destination(&site, Errand { chosen_by, ..errand }).await,
-            None => DestinationTls::default(),
+            None => DestinationTls::unknown(errand.wish),
         };
         self.connect_site(next_hop, (&site, &tls), &finder).await
     }
@@ -239,6 +239,7 @@ impl Outbound {
         let literals: Vec<String> = site.servers.iter().map(Server::called).collect();
         self.meet(literals.iter().map(String::as_str))?;
         let (mut trouble, mut answers) = (None, 0);
+        let mut unguarded: Option<Connection> = None;
         let gate = self.gate.as_deref();
         let mut gate = GateKeeper { gate, site, asked: 0, skipped: None, refused: None };
         let pace = Pace::of(self.settings.connect_time);
@@ -258,14 +259,27 @@ impl Outbound {
             match self.connect_tcp(hop, (site, &server, tls), stream).await {
                 Ok(connection) => {
                     finder.laggards.forget(server.address);
-                    return Ok(connection);
+                    if tls.is_met_by(&connection) {
+                        if let Some(other) = unguarded {
+                            other.quit().await;
+                        }
+                        return Ok(connection);
+                    }
+                    // RFC 8689 section 4.2.1: each server of the list is asked.
+                    match unguarded {
+                        Some(_) => connection.quit().await,
+                        None => unguarded = Some(connection),
+                    }
+                    self.settings.progress.waits(WaitsFor::Connect);
+                    continue;
                 }
                 // A refusal of our introduction is meant; anything else, another address may do better.
                 Err(Left::Answered(refused)) if refused.is_final() => return Err(refused),
                 Err(Left::Unreachable(other)) => trouble = Some(other),
                 Err(Left::Answered(other)) => {
+                    // TLS is a matter of each server: the others may have better certificates.
+                    answers += usize::from(!other.is_of_tls());
                     trouble = Some(other);
-                    answers += 1;
                     if answers == MOST_ANSWERS {
                         break;
                     }
@@ -275,6 +289,10 @@ impl Outbound {
             self.settings.progress.waits(WaitsFor::Connect);
         }
         let trouble = gate.refused.or(trouble).or(gate.skipped);
+        if let Some(mut connection) = unguarded {
+            connection.best_of_site(trouble.is_none());
+            return Ok(connection);
+        }
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
     }
 
@@ -362,7 +380,8 @@ impl Outbound {
         let peer = place.peer.as_str();
         let tls = self.security.tls.as_ref();
         let is_needed = owed.need == TlsNeed::Must;
-        let in_clear = tls.is_some_and(|tls| !is_needed && tls.failed_lately(peer));
+        let is_usual = !is_needed && !place.tls.is_required();
+        let in_clear = tls.is_some_and(|tls| is_usual && tls.failed_lately(peer));
         let stream = open().await.map_err(Left::Unreachable)?;
         let opening = self.opening(place, (owed, in_clear));
         match opening.open(self.connection(stream, place, &host)).await {

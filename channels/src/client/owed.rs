@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
+    connection::Connection,
     security::TlsPolicy,
     site::{ChosenBy, Server, Site},
 };
@@ -37,6 +38,23 @@ pub(super) struct Met<'a> {
     pub(super) owed: &'a Requirement,
     /// Our own address.
     pub(super) from: Option<IpAddr>,
+}
+
+impl DestinationTls {
+    /// Of a destination of which nothing is known.
+    pub(super) fn unknown(wish: TlsWish) -> Self {
+        Self { facts: DestinationFacts::default(), wish }
+    }
+
+    /// Whether the message must stay behind TLS.
+    pub(super) fn is_required(&self) -> bool {
+        self.wish == TlsWish::Required
+    }
+
+    /// Whether the message may go this way.
+    pub(super) fn is_met_by(&self, connection: &Connection) -> bool {
+        !self.is_required() || connection.guards()
+    }
 }
 
 impl Met<'_> {

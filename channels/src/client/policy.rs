@@ -141,7 +141,8 @@ impl Stage {
         Reply::with_text(451, Enhanced(4, 5, 0), text)
     }
 
-    fn unknown(self, reply: &Reply) -> Reply {
+    /// The reply in our words where nobody can tell what this one is about.
+    pub(crate) fn unknown(self, reply: &Reply) -> Reply {
         let text = format!("the peer said {reply:.200} {self}{UNKNOWN}");
         Reply::with_text(451, CONNECTION, text)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relais_config::channel::Downgrade;
+use relais_config::channel::{Chunking, Downgrade};
 
 use super::Progress;
 
@@ -25,6 +25,8 @@ pub struct Settings {
     pub max_line: usize,
     /// Content that a server does not take.
     pub downgrade: Downgrade,
+    /// Whether content may go in one chunk with its commands.
+    pub chunking: Chunking,
     /// Recipients of one transaction.
     pub max_rcpt: usize,
     /// Of a whole connection.
@@ -69,6 +71,7 @@ impl Settings {
             private: channel.private,
             max_line: channel.max_line,
             downgrade: channel.downgrade,
+            chunking: channel.chunking,
             max_rcpt: channel.most_recipients(),
             limits: ConnectionLimits {
                 greeting: channel.greeting_time,

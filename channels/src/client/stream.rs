@@ -108,6 +108,19 @@ impl Stream {
         }
     }
 
+    /// Acknowledges what has come, now. A server that sends its replies in two small pieces keeps the second
+    /// until the first is acknowledged (RFC 896), and the system does so up to 40 ms late as long as we
+    /// have nothing to send (RFC 1122 section 4.2.3.2).
+    pub(super) fn acknowledge(&self) {
+        let now = |stream: &TcpStream| stream.set_quickack(true);
+        // Where it cannot be done, the reply comes a little later.
+        let _ = match self {
+            Self::Tcp(stream) => now(stream),
+            Self::TcpTls(stream) => now(stream.socket()),
+            Self::Unix(_) | Self::UnixTls(_) => Ok(()),
+        };
+    }
+
     /// Our end and the server's, of a connection over TCP.
     pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         let Self::Tcp(stream) = self else { return None };

@@ -77,6 +77,11 @@ impl ClientTls {
         Ok(Self { files, in_force: Mutex::new(in_force) })
     }
 
+    /// Whether the names that servers must show are ours to say, and not those of their records.
+    pub fn has_names(&self) -> bool {
+        !self.files.names.is_empty()
+    }
+
     /// Whether servers can be shown a certificate of ours.
     pub fn has_certificate(&self) -> bool {
         self.files.own.is_some()

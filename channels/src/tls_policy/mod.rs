@@ -47,8 +47,16 @@ use crate::{
 pub struct TlsPolicies {
     /// By the name servers of channels; none: those of the section `dns`.
     secure: HashMap<Box<[SocketAddr]>, SecureDns>,
-    sts: Option<StsCache<Web>>,
+    sts: Option<StsPolicies>,
     reports: Arc<TlsReports>,
+}
+
+/// The policies of MTA-STS, and those who are asked for them.
+struct StsPolicies {
+    cache: StsCache<Web>,
+    /// The places of the cache's sources, by the name servers of channels; none: those of the section
+    /// `dns`.
+    sources: HashMap<Box<[SocketAddr]>, usize>,
 }
 
 /// Why policies cannot be found out.
@@ -98,6 +106,8 @@ pub struct DestinationFacts {
     exchangers: Option<Result<crate::dns::Exchangers, String>>,
     /// Its hosts are mail exchangers, or the domain itself.
     is_by_mx: bool,
+    /// The name servers of the channel's own that were asked.
+    nameservers: Box<[SocketAddr]>,
 }
 
 impl fmt::Debug for TlsPolicies {
@@ -125,21 +135,16 @@ impl TlsPolicies {
                 secure.insert(own.clone(), SecureDns::new(asked, anchor.as_deref())?);
             }
         }
-        let has_sts = channels.iter().any(|rules| rules.mta_sts || rules.table.has_mta_sts());
-        let sts = has_sts.then(|| {
-            let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
-            let web =
-                Web::new(Dns::shared(servers)?, ca.as_deref(), config.mta_sts.private_addresses)?;
-            let folder = config.data.join(STS_FOLDER);
-            Ok::<_, PoliciesError>(StsCache::new(web, Some(folder)))
-        });
-        Ok(Self { secure, sts: sts.transpose()?, reports: Arc::clone(reports) })
+        let sts = StsPolicies::of(config, &channels)?;
+        Ok(Self { secure, sts, reports: Arc::clone(reports) })
     }
 
     /// Leaves what is kept on disk as it is.
     #[must_use]
     pub fn read_only(self) -> Self {
-        Self { sts: self.sts.map(StsCache::read_only), ..self }
+        let read_only =
+            |its: StsPolicies| StsPolicies { cache: its.cache.read_only(), sources: its.sources };
+        Self { sts: self.sts.map(read_only), ..self }
     }
 
     /// Counts a session with a server of this destination.
@@ -155,7 +160,9 @@ impl TlsPolicies {
         }
         let policy = destination.published(basis, demand);
         let domain = &destination.domain;
-        self.reports.note(TlsSession { domain, policy, mx, from, failure }, clock::now().as_secs());
+        let nameservers = &*destination.nameservers;
+        let session = TlsSession { domain, policy, mx, from, failure, nameservers };
+        self.reports.note(session, clock::now().as_secs());
     }
 
     /// Gathers the policies of a destination. `is_by_mx`: mail goes to its mail exchangers, and not to a
@@ -176,7 +183,8 @@ impl TlsPolicies {
             }
             _ => None,
         };
-        DestinationFacts { domain, sts, exchangers, is_by_mx }
+        let nameservers = rules.nameservers.clone();
+        DestinationFacts { domain, sts, exchangers, is_by_mx, nameservers }
     }
 
     /// The policy of MTA-STS of a domain, where it counts.
@@ -187,8 +195,13 @@ impl TlsPolicies {
         domain: &str,
     ) -> StsFound {
         match &self.sts {
-            Some(cache) if rules.wants_sts(entry) && sts::is_host(domain) => {
-                cache.find(domain, clock::now().as_secs()).await
+            Some(policies) if rules.wants_sts(entry) && sts::is_host(domain) => {
+                match policies.sources.get(&rules.nameservers) {
+                    Some(source) => {
+                        policies.cache.find(domain, *source, clock::now().as_secs()).await
+                    }
+                    None => StsFound::default(),
+                }
             }
             _ => StsFound::default(),
         }
@@ -238,6 +251,30 @@ impl TlsPolicies {
             }
             _ => DaneFound::NotAsked,
         }
+    }
+}
+
+impl StsPolicies {
+    /// As configured; nothing where no channel looks for them.
+    fn of(config: &Config, channels: &[ChannelRules]) -> Result<Option<Self>, PoliciesError> {
+        let look = |rules: &&ChannelRules| rules.mta_sts || rules.table.has_mta_sts();
+        let looking: Vec<_> = channels.iter().filter(look).collect();
+        if looking.is_empty() {
+            return Ok(None);
+        }
+        let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
+        let private = config.mta_sts.private_addresses;
+        let web = Web::new(Dns::shared(&config.dns.servers)?, ca.as_deref(), private)?;
+        let (mut sources, mut places) = (Vec::new(), HashMap::new());
+        for ChannelRules { nameservers: own, .. } in looking {
+            if !places.contains_key(own) {
+                let asked: &[SocketAddr] = if own.is_empty() { &config.dns.servers } else { own };
+                places.insert(own.clone(), sources.len());
+                sources.push(web.asking(Dns::shared(asked)?));
+            }
+        }
+        let cache = StsCache::new(sources, Some(config.data.join(STS_FOLDER)));
+        Ok(Some(Self { cache, sources: places }))
     }
 }
 
@@ -316,6 +353,14 @@ impl DestinationFacts {
     /// Whether a host that shows who it is is also one of those that the policy names.
     pub fn allows(&self, host: &str) -> bool {
         self.sts.policy.as_ref().is_none_or(|policy| policy.allows(host))
+    }
+
+    /// Whether a mail exchanger is one of its own, proved by DNSSEC or by its policy of MTA-STS.
+    pub fn proves(&self, host: &str) -> bool {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let by_dnssec = matches!(&self.exchangers, Some(Ok(found))
+            if found.secure && found.names.iter().any(|(_, name)| *name == host));
+        by_dnssec || self.sts.policy.as_ref().is_some_and(|policy| policy.allows(&host))
     }
 
     /// Its policies, in words.

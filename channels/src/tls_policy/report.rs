@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Write},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -42,6 +42,8 @@ pub struct TlsSession<'a> {
     pub from: Option<IpAddr>,
     /// The failure, and in words.
     pub failure: Option<(TlsResult, String)>,
+    /// Name servers of the channel's own, which know the destination.
+    pub nameservers: &'a [SocketAddr],
 }
 
 /// A policy as reports have it.
@@ -85,6 +87,9 @@ struct Day {
     /// Days since 1970.
     number: i64,
     domains: BTreeMap<String, Vec<Tally>>,
+    /// Of domains whose last session was one of a channel with name servers of its own.
+    #[serde(default)]
+    nameservers: BTreeMap<String, Vec<SocketAddr>>,
 }
 
 /// Of one policy of a domain.
@@ -112,6 +117,8 @@ struct Detail {
 pub struct TlsReport {
     /// The domain.
     pub domain: String,
+    /// Name servers that know who wants it; none: those of the section `dns`.
+    pub nameservers: Vec<SocketAddr>,
     /// The object of RFC 8460 section 4.4.
     pub(super) body: Value,
 }
@@ -208,6 +215,12 @@ impl Day {
             }
             self.domains.insert(session.domain.to_owned(), Vec::new());
         }
+        if session.nameservers.is_empty() {
+            self.nameservers.remove(session.domain);
+        } else if self.nameservers.get(session.domain).is_none_or(|its| its != session.nameservers)
+        {
+            self.nameservers.insert(session.domain.to_owned(), session.nameservers.to_vec());
+        }
         let Some(tallies) = self.domains.get_mut(session.domain) else { return };
         let place = match tallies.iter().position(|its| its.policy == session.policy) {
             Some(place) => place,
@@ -257,7 +270,8 @@ impl Day {
                 "report-id": format!("{day}!{domain}@{}", reporter.host),
                 "policies": policies,
             });
-            TlsReport { domain: domain.clone(), body }
+            let nameservers = self.nameservers.get(domain).cloned().unwrap_or_default();
+            TlsReport { domain: domain.clone(), nameservers, body }
         };
         self.domains.iter().map(report).collect()
     }

@@ -67,7 +67,7 @@ impl ReportReaders {
 impl ReportMail<'_> {
     /// The message, in wire form: ASCII, no line longer than 78.
     pub fn compose(&self) -> Vec<u8> {
-        let Self { submitter, from, id, report: TlsReport { domain, body }, .. } = *self;
+        let Self { submitter, from, id, report: TlsReport { domain, body, .. }, .. } = *self;
         let text = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let report_id = text("/report-id");
         let [begin, end] = ["start", "end"].map(|which| {
@@ -167,7 +167,11 @@ mod tests {
             to: &to,
             id: "17",
             now: 1_728_000_000,
-            report: &TlsReport { domain: "a.test".to_owned(), body: report.clone() },
+            report: &TlsReport {
+                domain: "a.test".to_owned(),
+                nameservers: Vec::new(),
+                body: report.clone(),
+            },
         };
         let octets = mail.compose();
         let lines = String::from_utf8(octets.clone()).unwrap();

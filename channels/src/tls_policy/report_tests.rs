@@ -21,6 +21,7 @@ fn session(domain: &str, failure: Option<TlsResult>) -> TlsSession<'_> {
         mx: ("mx.a.test", Some([192, 0, 2, 1].into())),
         from: None,
         failure: failure.map(|result| (result, "the certificate is for other names".to_owned())),
+        nameservers: &[],
     }
 }
 
@@ -30,10 +31,12 @@ fn a_day_is_reported_as_rfc_8460_has_it_once_it_is_over() {
     let open = || TlsReports::open(Some(folder.path().join("tlsrpt")));
     let reports = open();
     let mismatch = Some(TlsResult::CertificateHostMismatch);
-    for failure in [None, None, mismatch, mismatch, Some(TlsResult::StartTlsNotSupported)] {
+    for failure in [None, mismatch, mismatch, Some(TlsResult::StartTlsNotSupported)] {
         reports.note(session("a.test", failure), NOON);
     }
     reports.note(TlsSession { policy: policy("tlsa"), ..session("a.test", None) }, NOON);
+    let nameservers = [SocketAddr::from(([127, 0, 0, 1], 53))];
+    reports.note(TlsSession { nameservers: &nameservers, ..session("a.test", None) }, NOON);
     reports.note(session("b.test", None), NOON);
     assert_eq!(reports.settle(US, NOON).unwrap(), []);
     // A restart.
@@ -46,6 +49,7 @@ fn a_day_is_reported_as_rfc_8460_has_it_once_it_is_over() {
     );
     let want = report_of_a();
     assert_eq!(told[0].body, want);
+    assert_eq!((&*told[0].nameservers, &*told[1].nameservers), (&nameservers[..], &[][..]));
     assert_eq!(told[1].body["policies"][0]["summary"]["total-successful-session-count"], 2);
     let file = folder.path().join("tlsrpt/2024-10-04.json");
     let written: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();

@@ -4,6 +4,9 @@
 //! server in between: that is what protects against somebody who suppresses both (RFC 8461 section 5.1).
 //! It is fetched anew when the record has another id, and before its end. One fetch of a domain at a
 //! time; a failure is remembered for a while.
+//!
+//! A domain has one policy, whichever of several sources it came from: the one that was fetched last. A
+//! source that fails or knows nothing takes none away that another has found.
 
 use std::{
     collections::HashMap,
@@ -54,7 +57,7 @@ pub struct StsFound {
 
 /// The policies that are known.
 pub struct StsCache<S> {
-    source: S,
+    sources: Vec<S>,
     folder: Option<PathBuf>,
     /// Policies that are fetched are written down.
     writes: bool,
@@ -67,8 +70,17 @@ struct KnownDomain {
     /// The disk has been looked at.
     is_read: bool,
     kept: Option<KeptPolicy>,
-    /// The fetch that failed last, and when, in seconds since 1970.
-    failed: Option<(u64, FetchFault)>,
+    /// The fetches that failed last, one of each source.
+    failed: Vec<FailedFetch>,
+}
+
+#[derive(Debug)]
+struct FailedFetch {
+    /// The place of the source.
+    source: usize,
+    /// Seconds since 1970.
+    at: u64,
+    fault: FetchFault,
 }
 
 /// A policy, as it was fetched.
@@ -83,8 +95,8 @@ struct KeptPolicy {
 
 impl<S: StsSource> StsCache<S> {
     /// Keeps policies in this folder, below the data folder; nowhere without one.
-    pub fn new(source: S, folder: Option<PathBuf>) -> Self {
-        Self { source, folder, writes: true, domains: Mutex::default() }
+    pub fn new(sources: Vec<S>, folder: Option<PathBuf>) -> Self {
+        Self { sources, folder, writes: true, domains: Mutex::default() }
     }
 
     /// Leaves the folder as it is.
@@ -93,8 +105,10 @@ impl<S: StsSource> StsCache<S> {
         Self { writes: false, ..self }
     }
 
-    /// The policy of a domain, in lower case, at this time, in seconds since 1970.
-    pub async fn find(&self, domain: &str, now: u64) -> StsFound {
+    /// The policy of a domain, in lower case, at this time, in seconds since 1970. What is not known is
+    /// asked of the source at this place.
+    pub async fn find(&self, domain: &str, source: usize, now: u64) -> StsFound {
+        let Some(asked) = self.sources.get(source) else { return StsFound::default() };
         let known = self.of(domain);
         // Others of this domain wait for the fetch, those of other domains do not.
         let mut known = known.lock().await;
@@ -106,24 +120,29 @@ impl<S: StsSource> StsCache<S> {
             known.kept = read.await.ok().flatten();
         }
         known.kept.take_if(|kept| !kept.holds(now));
-        let record = self.source.texts(&format!("_mta-sts.{domain}")).await;
+        let record = asked.texts(&format!("_mta-sts.{domain}")).await;
         let id = record.and_then(|texts| id_of(texts.iter().map(String::as_str)));
-        if known.wants(id.as_deref(), now) {
+        if known.wants(id.as_deref(), source, now) {
             let id = id.unwrap_or_default();
-            self.renew(&mut known, domain, &id, now).await;
+            let fetched = asked.policy(domain).await;
+            let fetched = fetched.and_then(|text| KeptPolicy::of(&id, now, text));
+            self.take(&mut known, domain, fetched, (source, now)).await;
         }
-        known.found()
+        known.found(source)
     }
 
-    async fn renew(&self, known: &mut KnownDomain, domain: &str, id: &str, now: u64) {
-        let fetched = match self.source.policy(domain).await {
-            Ok(text) => KeptPolicy::of(id, now, text),
-            Err(fault) => Err(fault),
-        };
+    async fn take(
+        &self,
+        known: &mut KnownDomain,
+        domain: &str,
+        fetched: Result<KeptPolicy, FetchFault>,
+        (source, at): (usize, u64),
+    ) {
+        known.failed.retain(|its| its.source != source);
         match fetched {
             Ok(kept) => {
+                let id = &*kept.id;
                 tracing::info!(domain, id, mode = %kept.policy.mode, "MTA-STS policy fetched");
-                known.failed = None;
                 known.kept = Some(kept.clone());
                 let Some(folder) = self.folder.clone().filter(|_| self.writes) else { return };
                 let name = domain.to_owned();
@@ -135,7 +154,7 @@ impl<S: StsSource> StsCache<S> {
             }
             Err(fault) => {
                 tracing::warn!(domain, %fault, "the domain's MTA-STS policy cannot be fetched");
-                known.failed = Some((now, fault));
+                known.failed.push(FailedFetch { source, at, fault });
             }
         }
     }
@@ -154,21 +173,24 @@ impl<S: StsSource> StsCache<S> {
 }
 
 impl KnownDomain {
-    /// Whether a fetch is due, with this id in the record, if there is one.
-    fn wants(&self, id: Option<&str>, now: u64) -> bool {
-        let failed_lately =
-            self.failed.as_ref().is_some_and(|(at, _)| now.abs_diff(*at) < FAILED_FOR);
+    /// Whether a fetch from this source is due, with this id in the record, if there is one.
+    fn wants(&self, id: Option<&str>, source: usize, now: u64) -> bool {
+        let failed_lately = self.fault(source).is_some_and(|its| now.abs_diff(its.at) < FAILED_FOR);
         let is_due = match (&self.kept, id) {
             (None, id) => id.is_some(),
             // Without a record there is nothing to compare, and the policy holds.
             (Some(kept), None) => kept.nears_its_end(now),
-            (Some(kept), Some(id)) => kept.id != id || kept.nears_its_end(now),
+            (Some(kept), Some(id)) => kept.is_outdated(id, now) || kept.nears_its_end(now),
         };
         is_due && !failed_lately
     }
 
-    fn found(&self) -> StsFound {
-        let fault = self.failed.as_ref().map(|(_, fault)| fault.clone());
+    fn fault(&self, source: usize) -> Option<&FailedFetch> {
+        self.failed.iter().find(|its| its.source == source)
+    }
+
+    fn found(&self, source: usize) -> StsFound {
+        let fault = self.fault(source).map(|its| its.fault.clone());
         let Some(kept) = &self.kept else { return StsFound { fault, ..StsFound::default() } };
         let policy = Some(&kept.policy).filter(|policy| policy.mode != StsMode::None);
         StsFound { policy: policy.cloned(), id: Some(kept.id.clone()), fault }
@@ -184,6 +206,11 @@ impl KeptPolicy {
     /// A clock that was set back makes a policy of the future, which is good for no longer.
     fn holds(&self, now: u64) -> bool {
         now.abs_diff(self.fetched) < self.policy.max_age.as_secs()
+    }
+
+    /// Name servers that disagree about the id do not make every message fetch.
+    fn is_outdated(&self, id: &str, now: u64) -> bool {
+        self.id != id && now.abs_diff(self.fetched) >= FETCHED_FOR
     }
 
     fn nears_its_end(&self, now: u64) -> bool {
@@ -230,6 +257,8 @@ pub(super) fn tidy(folder: &Path, now: u64) -> io::Result<usize> {
 
 /// Seconds for which a fetch that failed is not tried again (RFC 8461 section 3.3: five minutes).
 const FAILED_FOR: u64 = 5 * 60;
+/// Seconds for which a policy that was just fetched is not fetched again for another id.
+const FETCHED_FOR: u64 = 60;
 /// Seconds before the end of a policy in which a new one is sought, or the last quarter of a short one.
 const LAST_DAYS: u64 = 2 * 24 * 3_600;
 /// Domains in memory, and on disk.

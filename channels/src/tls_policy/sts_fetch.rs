@@ -34,6 +34,12 @@ impl Web {
         Ok(Self { dns, tls: towards_servers(ca)?, private, port: HTTPS })
     }
 
+    /// The same by other name servers.
+    #[must_use]
+    pub fn asking(&self, dns: Arc<Dns>) -> Self {
+        Self { dns, tls: Arc::clone(&self.tls), private: self.private, port: self.port }
+    }
+
     async fn get(&self, host: &str, path: &str) -> Result<Vec<u8>, FetchFault> {
         let addresses = self.dns.addresses(host).await;
         let addresses = addresses.map_err(|error| failed(&format!("{host}: {error}")))?.records;

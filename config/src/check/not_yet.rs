@@ -248,12 +248,7 @@ fn warn_of_destinations(roles: &Roles<'_>, reader: &mut Reader<'_>) {
             None => {
                 let mut entries = tls.policies.values();
                 dane |= tls.dane || entries.clone().any(DestinationTls::wants_dane);
-                let wants_sts = tls.mta_sts || entries.any(|entry| entry.mta_sts == Some(true));
-                sts |= wants_sts;
-                if wants_sts && !channel.nameservers.is_empty() {
-                    let place = format!("channels[{i}].nameservers");
-                    reader.warning_at(&place, STS_SERVERS, false);
-                }
+                sts |= tls.mta_sts || entries.any(|entry| entry.mta_sts == Some(true));
             }
         }
     }
@@ -268,9 +263,6 @@ fn warn_of_destinations(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         }
     }
 }
-
-const STS_SERVERS: &str = "policies of MTA-STS are looked for with the name servers of the section dns, \
-                           not with these: where those know nothing of a destination, it has no policy";
 
 /// Keys that sign nothing, and channels without a key; addresses of ours that no sender is given, and
 /// channels without such.

@@ -247,6 +247,15 @@ fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
         let name = transport.as_ref().and_then(Transport::channel);
         reach(name.and_then(|name| known.channels.get(name)).copied());
     }
+    let origin =
+        config.mappings.iter().filter(|(name, _)| name.eq_ignore_ascii_case("ORIGIN_ACCESS"));
+    for (_, channel) in origin.flat_map(|(_, table)| table.diversions()) {
+        for (i, its) in config.channels.iter().enumerate() {
+            if its.program.takes_diverted() && channel.is_none_or(|name| its.name == name) {
+                reach(Some(i));
+            }
+        }
+    }
     // Commands of aliases, and those of users' own files.
     let runs = config.aliases.values().flatten().any(|its| its.trim_start().starts_with('|'));
     let forwards = |channel: &Channel| {

@@ -4,6 +4,7 @@
 pub mod alias_list;
 pub mod argument;
 pub mod delivery_option;
+pub mod facts;
 pub(crate) mod kinds;
 pub mod ldap_search;
 pub mod lookup_url;

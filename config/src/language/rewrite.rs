@@ -18,7 +18,10 @@ pub use self::{
         RewritePiece, RewriteTemplate, Rewriting,
     },
 };
-use crate::{grammar::table_key, language::template::TemplateError};
+use crate::{
+    grammar::table_key,
+    language::{facts::Facts, template::TemplateError},
+};
 
 /// One rule: a pattern and what becomes of an address whose host matches it.
 #[derive(Clone, Debug)]
@@ -78,6 +81,18 @@ impl RewriteRule {
     }
 }
 
+impl RewriteRule {
+    /// Whether the rule asks for a fact about the origin of mail.
+    pub fn asks_facts(&self) -> bool {
+        match &self.parsed {
+            RewriteTemplate::Plain(rewriting) => rewriting.ends().any(|end| {
+                end.conditions.iter().any(|condition| matches!(condition, Condition::Fact(_)))
+            }),
+            RewriteTemplate::General(_) => Facts::are_asked_in(&self.template),
+        }
+    }
+}
+
 /// Parses an entry of the domain database.
 pub fn domain_entry(pattern: &str, template: &str) -> Result<RewriteRule, TemplateError> {
     if let Some(offset) = pattern.find('*') {
@@ -85,7 +100,14 @@ pub fn domain_entry(pattern: &str, template: &str) -> Result<RewriteRule, Templa
         let accepted = "a rule of rewrite_rules may have one".to_owned();
         return Err(TemplateError { offset, message, accepted });
     }
-    RewriteRule::parse(pattern, template)
+    let rule = RewriteRule::parse(pattern, template)?;
+    if rule.asks_facts() {
+        // Name servers are asked where the file alone asks for results.
+        let message = "the domain database may not ask for results of SPF".to_owned();
+        let accepted = "a rule of rewrite_rules may".to_owned();
+        return Err(TemplateError { offset: pattern.len(), message, accepted });
+    }
+    Ok(rule)
 }
 
 impl RewriteTemplate {

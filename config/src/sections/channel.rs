@@ -307,6 +307,8 @@ section! {
         /// than `max_line`; and mail that came with SMTPUTF8 and has such octets in its header, for a
         /// server that does not offer it.
         downgrade: Downgrade = Downgrade::default(), Choice, of(Delivering);
+        /// As a client: the content in one piece with its commands, by BDAT (RFC 3030).
+        chunking: Chunking = Chunking::default(), Choice, of(SmtpDelivering);
         /// As a source: size of a message's header at most; a larger one is refused (552).
         headersizelimit: u64 = 512 << 10, Size(1_000..=16 << 20), of(Source);
         /// As a source: fields of a message's header at most, a folded one counted once; more are
@@ -383,6 +385,13 @@ choice! {
     }
 }
 
+impl Program {
+    /// Whether mail that an access table moves may leave by it.
+    pub fn takes_diverted(self) -> bool {
+        matches!(self, Self::Hold | Self::Smtp | Self::Lmtp | Self::Bitbucket)
+    }
+}
+
 choice! {
     /// The form of a source route.
     pub enum RouteStyle = SourceRoute {
@@ -404,6 +413,18 @@ choice! {
         Single,
         /// One entry for the channel, up to `addrsperfile`.
         Multiple,
+    }
+}
+
+choice! {
+    /// The use of BDAT.
+    pub enum Chunking = WhenItPays {
+        /// For the first message of a connection, of 64 KiB at most, where CHUNKING and PIPELINING are
+        /// offered, and neither BDAT nor all recipients of a message were refused of late
+        /// (`chunkingclient`).
+        WhenItPays,
+        /// All content goes by DATA (`nochunkingclient`).
+        Never,
     }
 }
 

@@ -193,6 +193,12 @@ impl Config {
         found
     }
 
+    /// Whether rules or mapping tables ask for facts about the origin of mail (`$:(spf=fail)`).
+    pub fn asks_facts(&self) -> bool {
+        self.rewrite_rules.iter().any(RewriteRule::asks_facts)
+            || self.mappings.values().any(MappingTable::asks_facts)
+    }
+
     /// The service that strangers bring mail by: of those of program Smtp that listen on a port, one
     /// that asks for no login, for no TLS and for no proxy, the lowest port first.
     pub fn front_service(&self) -> Option<&Service> {

@@ -247,6 +247,12 @@ pub struct AccessQuestion {
     /// The user that it has logged in as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The result of SPF of the sender; not asked for when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spf: Option<String>,
+    /// The same of the name in HELO.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spf_helo: Option<String>,
 }
 
 /// The question of `relais test rewrite|alias|option|ldap`.
@@ -305,6 +311,12 @@ pub struct MappingQuestion {
     /// Flags that are set before the first entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flags: Option<String>,
+    /// As in [`AccessQuestion`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spf: Option<String>,
+    /// As in [`AccessQuestion`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spf_helo: Option<String>,
 }
 
 /// The question of `relais route`.
@@ -328,6 +340,12 @@ pub struct RouteQuestion {
     /// The client may send to domains that are not ours, whoever it is.
     #[serde(default, skip_serializing_if = "is_false")]
     pub vouched: bool,
+    /// As in [`AccessQuestion`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spf: Option<String>,
+    /// As in [`AccessQuestion`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spf_helo: Option<String>,
 }
 
 /// Routes of many addresses, whose steps nobody reads.

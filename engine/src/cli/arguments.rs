@@ -5,7 +5,10 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use relais_actors::metrics::QueueState;
-use relais_config::units::{self, UnitError};
+use relais_config::{
+    facts::SPF_RESULTS,
+    units::{self, UnitError},
+};
 
 use crate::{
     admin::RouteQuestion,
@@ -185,6 +188,8 @@ pub(super) struct Route {
     /// The address of the client: what the access tables say of it counts; else it is a stranger
     #[arg(long, value_name = "IP")]
     pub(super) client: Option<IpAddr>,
+    #[command(flatten)]
+    pub(super) facts: SpfAsked,
     /// The address stands in a header line, not in the envelope
     #[arg(long)]
     pub(super) header: bool,
@@ -205,6 +210,17 @@ pub(super) struct Route {
     pub(super) offline: bool,
     #[arg(long, help = ROUTE_JSON)]
     pub(super) json: bool,
+}
+
+/// Results of SPF, as if name servers had been asked.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SpfAsked {
+    /// SPF of the sender has this result
+    #[arg(long, value_name = "RESULT", value_parser = SPF_RESULTS)]
+    pub(super) spf: Option<String>,
+    /// SPF of the name in HELO has this result
+    #[arg(long, value_name = "RESULT", value_parser = SPF_RESULTS)]
+    pub(super) spf_helo: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -279,6 +295,8 @@ pub(super) struct TestAccess {
     /// It has logged in as this user
     #[arg(long, value_name = "ADDRESS")]
     pub(super) user: Option<String>,
+    #[command(flatten)]
+    pub(super) facts: SpfAsked,
     /// Ask the configuration, even if an engine runs
     #[arg(long)]
     pub(super) offline: bool,
@@ -296,6 +314,8 @@ pub(super) struct Mapping {
     /// Flags that are set before the first entry, as whoever probes the table sets them: AT
     #[arg(long)]
     pub(super) flags: Option<String>,
+    #[command(flatten)]
+    pub(super) facts: SpfAsked,
     /// Ask the configuration, even if an engine runs
     #[arg(long)]
     pub(super) offline: bool,
@@ -620,6 +640,8 @@ impl Route {
             client: self.client,
             header: self.header,
             vouched: false,
+            spf: self.facts.spf.clone(),
+            spf_helo: self.facts.spf_helo.clone(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use relais_config::Config;
 
 use super::{
-    arguments::Mapping,
+    arguments::{Mapping, SpfAsked},
     asked::Whom,
     exchange::{json, wait},
     refusal::Refusal,
@@ -27,9 +27,10 @@ pub(super) fn mapping(
     in_files: InFiles,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    let Mapping { table, input, flags, .. } = mapping;
-    let question =
-        MappingQuestion { table: table.clone(), input: input.clone(), flags: flags.clone() };
+    let Mapping { table, input, flags, facts, .. } = mapping;
+    let SpfAsked { spf, spf_helo } = facts.clone();
+    let (table, input, flags) = (table.clone(), input.clone(), flags.clone());
+    let question = MappingQuestion { table, input, flags, spf, spf_helo };
     let explained = match Whom::find(source, mapping.offline)? {
         (Whom::Engine(client), _) => wait(client.get(&with_query("/api/v1/mapping", &question)))??,
         (Whom::Files(config), name) => {

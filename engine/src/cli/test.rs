@@ -85,6 +85,8 @@ fn access(
         hello: test.hello.clone().unwrap_or_default(),
         tls: test.tls,
         user: test.user.as_ref().map(bare),
+        spf: test.facts.spf.clone(),
+        spf_helo: test.facts.spf_helo.clone(),
     };
     let explained = match Whom::find(source, test.offline)? {
         (Whom::Engine(client), _) => wait(client.get(&with_query("/api/v1/access", &question)))??,

@@ -9,11 +9,13 @@ use relais_actors::{
     },
 };
 use relais_channels::mail::Address;
-use relais_config::{Channel, Config, Service, dispatcher::Program, suggest, tls::Insist};
+use relais_config::{
+    Channel, Config, Service, dispatcher::Program, facts::Facts, suggest, tls::Insist,
+};
 
 use super::{
     switching::{Switching, switching},
-    tables::ends_at,
+    tables::{ends_at, facts_asked},
 };
 use crate::{
     admin::{AccessQuestion, Nonsense},
@@ -27,6 +29,7 @@ struct Visit<'a> {
     service: &'a Service,
     ends: TcpEnds,
     question: &'a AccessQuestion,
+    facts: Facts,
     /// The channel that its mail comes in by.
     source_channel: String,
     steps: Vec<AccessStep>,
@@ -47,12 +50,17 @@ pub(super) async fn test_access(
         Ok(found) => found,
         Err(nonsense) => return Ok(Err(nonsense)),
     };
+    let facts = match facts_asked(question.spf.as_deref(), question.spf_helo.as_deref()) {
+        Ok(facts) => facts,
+        Err(nonsense) => return Ok(Err(nonsense)),
+    };
     let mut visit = Visit {
         config,
         router,
         service,
         ends,
         question,
+        facts,
         source_channel: service.channel.clone(),
         steps: Vec::new(),
         is_internal: false,
@@ -198,7 +206,8 @@ impl Visit<'_> {
         let sender = from.as_deref().unwrap_or_default();
         self.is_sender(sender)?;
         let authenticated = self.question.user.as_deref().unwrap_or_default();
-        let submission = Submission { ends: Some(self.ends), hello, authenticated };
+        let facts = self.facts;
+        let submission = Submission { ends: Some(self.ends), hello, authenticated, facts };
         let asked = (self.source_channel.as_str(), sender);
         let ruling = self.router.from_access(asked, submission, true).await;
         if let Some(ruling) = ruling.map_err(|reply| (false, reply.to_string()))? {
@@ -259,6 +268,7 @@ impl Visit<'_> {
             ends: Some(self.ends),
             hello: self.question.hello.clone(),
             authenticated: self.question.user.clone().unwrap_or_default(),
+            facts: self.facts,
             is_brief: false,
         });
         let routing = routing.await?;

@@ -21,6 +21,7 @@ use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
 use relais_config::{
     Config,
     channel::{Channel, Program},
+    facts::Facts,
 };
 
 use super::{
@@ -28,7 +29,7 @@ use super::{
     stages::probe_stage,
     steps::{channel_asked, step, taken},
     switching::switching,
-    tables::{ends_at, explain_mapping},
+    tables::{ends_at, explain_mapping, facts_asked},
     ways::configured,
 };
 use crate::{
@@ -51,6 +52,7 @@ struct KnownClient {
 struct Arrival<'a> {
     config: &'a Config,
     question: &'a RouteQuestion,
+    facts: Facts,
     /// The channel of the service.
     first_channel: String,
     /// The channel that its mail comes in by.
@@ -105,8 +107,13 @@ pub async fn explain(
         Err(nonsense) => return Ok(Err(nonsense)),
     };
     let source_channel = first_channel.clone();
+    let facts = match facts_asked(question.spf.as_deref(), question.spf_helo.as_deref()) {
+        Ok(facts) => facts,
+        Err(nonsense) => return Ok(Err(nonsense)),
+    };
     let (refused, steps) = (None, Vec::new());
-    let mut arrival = Arrival { config, question, first_channel, source_channel, refused, steps };
+    let mut arrival =
+        Arrival { config, question, facts, first_channel, source_channel, refused, steps };
     let mut client = KnownClient { may_relay: question.vouched, ends: None };
     if let Some(address) = question.client {
         client = arrival.connect(&router.cache.routes(), address);
@@ -125,6 +132,7 @@ pub async fn explain(
         ends: client.ends,
         hello: String::new(),
         authenticated: String::new(),
+        facts,
         is_brief,
     };
     let routing = router.explain(asked).await?;
@@ -242,7 +250,8 @@ impl Arrival<'_> {
         let Self { config, question, .. } = *self;
         if question.client.is_some() {
             let sender = question.from.as_deref().unwrap_or_default();
-            let submission = Submission { ends: client.ends, ..Submission::default() };
+            let (ends, facts) = (client.ends, self.facts);
+            let submission = Submission { ends, facts, ..Submission::default() };
             let asked = (self.source_channel.as_str(), sender);
             match router.from_access(asked, submission, true).await {
                 Ok(ruling) => self.ask("access", "FROM_ACCESS", ruling),

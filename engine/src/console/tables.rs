@@ -5,6 +5,7 @@ use std::net::{IpAddr, UdpSocket};
 use relais_actors::router::{RouterHandle, TcpEnds};
 use relais_config::{
     Service,
+    facts::{Facts, SPF_RESULTS},
     mapping::{MappingFlags, Tables},
     suggest,
 };
@@ -32,6 +33,12 @@ fn toward(client: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
+/// Results of SPF that an operator names; none are known otherwise.
+pub(super) fn facts_asked(spf: Option<&str>, spf_helo: Option<&str>) -> Result<Facts, Nonsense> {
+    let facts = Facts::of_words(spf.unwrap_or_default(), spf_helo.unwrap_or_default());
+    facts.ok_or_else(|| Nonsense(format!("results of SPF are {}", SPF_RESULTS.join(", "))))
+}
+
 /// Probes one table. No number of a sequence is drawn.
 pub(super) async fn explain_mapping(
     router: &RouterHandle,
@@ -53,6 +60,8 @@ fn explain_by(
     let flags = question.flags.as_deref().unwrap_or_default().replace('$', "");
     let flags = MappingFlags::parse(&flags)
         .ok_or_else(|| Nonsense(format!("{flags:?} are no flags; letters are expected")))?;
+    let facts = facts_asked(question.spf.as_deref(), question.spf_helo.as_deref())?;
+    let tables = Tables { facts, ..tables };
     let (mapped, steps) = table.explain(&question.input, flags, &tables);
     let told = |step: relais_config::mapping::MappingStep| MappingStepTold {
         step: step.step.to_owned(),

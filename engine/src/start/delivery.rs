@@ -31,7 +31,6 @@ use relais_actors::{
 use relais_channels::{
     authenticity::Authenticity,
     client::{Finders, Securities},
-    dns::Dns,
     dsn::{TemplateError, Templates},
     tls_policy::{TlsPolicies, tidy_policies},
 };
@@ -158,8 +157,7 @@ fn tls_reporter(ground: &GroundFloor, below: &SpoolFloor, router: &RouterHandle)
         contact: contact.map_or_else(|| postmaster(config), str::to_owned).into(),
         sender: sender.map(Arc::from),
         reports: Arc::clone(tls_reports),
-        // Name servers that cannot be asked are told of where mail is sent.
-        dns: Dns::shared(&config.dns.servers).ok(),
+        nameservers: config.dns.servers.as_slice().into(),
         channels: channels.clone(),
         spool: below.spool.clone(),
         router: router.clone(),
@@ -246,7 +244,7 @@ fn parts_of_jobs(
         ground: ground.actors.clone(),
         metrics: ground.metrics.clone(),
         crowds: Arc::default(),
-        unannounced: Arc::default(),
+        lessons: Arc::default(),
         throttles: Arc::clone(own.throttles),
         progress: progress.clone(),
     }

@@ -210,9 +210,14 @@ impl<'a> Makers<'a> {
     }
 
     fn origin_policy(&self, channel: Option<&Channel>) -> Option<OriginPolicy> {
-        let verify = channel.filter(|channel| channel.verify.is_on())?.verify.clone();
+        let config = &self.ground.config;
+        let verify = channel?.verify.clone();
+        let asks_spf = verify.checks_spf() || config.asks_facts();
+        if !verify.is_on() && !asks_spf {
+            return None;
+        }
         let verifier = self.delivery.authenticity.verifier.clone()?;
-        Some(OriginPolicy { verifier, verify, host: self.ground.config.host.as_str().into() })
+        Some(OriginPolicy { verifier, verify, asks_spf, host: config.host.as_str().into() })
     }
 
     fn store_side(&self, service: &Service, mailboxes: Mailboxes) -> StoreSide {

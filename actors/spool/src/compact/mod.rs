@@ -68,7 +68,7 @@ use crate::{
     environment::Environment,
     error::SpoolError,
     format::segment::{Numbers, SegmentHead},
-    inbox::Inbox,
+    inbox::{Inbox, Work},
     ledger::feed::Feed,
 };
 
@@ -84,10 +84,16 @@ pub(crate) struct Compactor {
 #[derive(Default)]
 pub(crate) struct Rest(Inbox<()>);
 
+impl Work for () {
+    fn amount(&self) -> usize {
+        0
+    }
+}
+
 impl Rest {
     /// Waits that long; says whether to go on.
     fn take(&self, time: Duration) -> bool {
-        let ((), closed) = self.0.take(Some(Instant::now() + time), None, |()| true);
+        let ((), closed) = self.0.take(Some(Instant::now() + time));
         !closed
     }
 

@@ -33,7 +33,7 @@ use crate::{
     format::message::Stored,
     format::record::Place,
     format::state::{Class, EntryState},
-    inbox::Inbox,
+    inbox::{Inbox, Work},
     index::block::{Key, Value, key},
     index::broken::{Broken, guarded},
     index::entry::{Cursor, ScannedEntry},
@@ -107,6 +107,12 @@ struct Young {
     size: u64,
 }
 
+impl Work for Vec<Question> {
+    fn amount(&self) -> usize {
+        self.len()
+    }
+}
+
 impl IndexQueue {
     pub(crate) fn ask(&self, question: Question) {
         // After the end nobody answers: the dropped sender says so to the caller.
@@ -118,7 +124,7 @@ impl IndexQueue {
     }
 
     fn take(&self) -> (Vec<Question>, bool) {
-        self.0.take(None, None, |_| false)
+        self.0.take_now()
     }
 }
 

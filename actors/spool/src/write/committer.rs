@@ -10,7 +10,7 @@ use std::{
     io::{self, IoSlice},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::sync::oneshot;
@@ -25,10 +25,11 @@ use crate::{
     format::message::{Encoded, Stored},
     format::record::{HEADER, Header, Salt},
     format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
-    inbox::Inbox,
+    inbox::{Inbox, Work},
     ledger::feed::Feed,
     ledger::{Event, SegmentLife},
     read::fresh::Fresh,
+    write::company::Company,
 };
 
 /// Messages on their way to the committer's thread.
@@ -116,13 +117,16 @@ impl CommitQueue {
         self.0.close();
     }
 
-    /// All messages that wait, none when poked or closed; and whether it is closed. `company`:
-    /// others were on their way a moment ago, so a short wait gathers more of them for the same
-    /// sync.
-    fn take(&self, company: bool) -> (Vec<(Encoded, Answer)>, bool) {
-        let is_idle = |waiting: &Waiting| waiting.messages.is_empty() && !waiting.poked;
-        let (waiting, closed) = self.0.take(None, company.then_some(GATHER), is_idle);
+    /// All messages that wait, none when poked or closed; and whether it is closed.
+    fn take(&self, company: &Company) -> (Vec<(Encoded, Answer)>, bool) {
+        let (waiting, closed) = self.0.take_with_company(|there| company.gather(there));
         (waiting.messages, closed)
+    }
+}
+
+impl Work for Waiting {
+    fn amount(&self) -> usize {
+        self.messages.len() + usize::from(self.poked)
     }
 }
 
@@ -139,9 +143,9 @@ impl Committer {
 
     /// The thread: commits what waits until the queue is closed.
     pub(crate) fn run(mut self, queue: &CommitQueue, mut committed: impl FnMut(Vec<Stored>)) {
-        let mut company = false;
+        let mut company = Company::default();
         loop {
-            let (waiting, closed) = queue.take(company);
+            let (waiting, closed) = queue.take(&company);
             let (mut batch, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
             if batch.is_empty() {
                 if closed || self.is_spent() {
@@ -152,7 +156,7 @@ impl Committer {
                 }
                 continue;
             }
-            company = batch.len() > 1;
+            company.came(batch.len());
             match self.commit(&mut batch, &mut committed) {
                 Ok(stored) => {
                     if let Some(after) = self.refusing.clear() {
@@ -362,9 +366,6 @@ impl Active {
     }
 }
 
-/// How long a batch waits for company. A sync costs some 250 us of CPU whatever it syncs, and
-/// a client waits for it a millisecond or more; a lone client never waits for this.
-const GATHER: Duration = Duration::from_micros(500);
 /// Waiting messages at most.
 const MAX_WAITING: usize = 16_384;
 /// Bytes of waiting messages at most.

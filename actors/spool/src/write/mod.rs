@@ -2,4 +2,5 @@
 
 pub(crate) mod blob;
 pub(crate) mod committer;
+mod company;
 pub(crate) mod journal;

@@ -223,6 +223,7 @@ impl SmtpIntake {
             Gathered::Spilled { mut head, mut header, body } => {
                 if let Some(policy) = self.origin_policy().cloned() {
                     let field = policy.field(&self.finish_origin(&policy).await?);
+                    self.form_anew();
                     head += field.len();
                     header.splice(0..0, field);
                 }
@@ -335,6 +336,10 @@ impl SmtpIntake {
         }
         info!(milter = &**filter, recipient = %address, "a filter adds a recipient");
         self.speak_utf8(address.as_str());
+        let diverted = self.transaction.diverted.as_ref();
+        let diverting = diverted
+            .and_then(|channel| self.side.router.cache.routes().diverting(channel, &address));
+        let routes = diverting.unwrap_or(routes);
         self.transaction.held = self.transaction.held.take().or(held);
         let recipient =
             Recipient { notify, original_recipient, ..Recipient::new("", address.as_str()) };
@@ -362,7 +367,8 @@ impl SmtpIntake {
             warn!(milter = &**filter, sender, ignored, "parameters mean nothing here");
         }
         if let Some(address) = &path.0 {
-            let rewritten = self.side.router.sender(address, &self.side.source_channel).await;
+            let (router, facts) = (&self.side.router, self.transaction.facts);
+            let rewritten = router.sender(address, &self.side.source_channel, facts).await;
             match rewritten {
                 Ok(Some(address)) => path = ReversePath(Some(address)),
                 Ok(None) => {}

@@ -1,6 +1,7 @@
 //! `ORIGIN_ACCESS`: whether mail of this origin is taken, as far as the checks of it have found out.
 
-use relais_channels::authenticity::{AuthResult, Verified};
+use relais_channels::authenticity::{AuthResult, SpfFound, Verified};
+use relais_config::{facts::Facts, mapping::Tables};
 
 use super::{
     super::{
@@ -13,8 +14,9 @@ use super::{
 /// The word of the table about a message whose origin was checked. `None`: there is no such table.
 /// What was not checked is empty.
 pub fn origin_access(routes: &Routes, channel: &str, verified: &Verified) -> Option<Ruling> {
-    let ruling =
-        Ruling::of(ORIGIN_ACCESS, (routes, &routes.tables()), || probe(channel, verified))?;
+    let facts = verified.spf.as_ref().map_or_else(Facts::default, SpfFound::facts);
+    let tables = Tables { facts, ..routes.tables() };
+    let ruling = Ruling::of(ORIGIN_ACCESS, (routes, &tables), || probe(channel, verified))?;
     ruling.write_note();
     Some(ruling)
 }

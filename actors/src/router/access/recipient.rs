@@ -150,7 +150,8 @@ impl Asking<'_> {
         let Question { source_channel, sender, submission, .. } = self.question;
         let routes = self.routes;
         let tables = if self.trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
-        let tables = Tables { urls: self.urls.map(|urls| urls as &dyn UrlResults), ..tables };
+        let urls = self.urls.map(|urls| urls as &dyn UrlResults);
+        let tables = Tables { urls, facts: self.question.facts(), ..tables };
         let ruling = Ruling::of(table, (routes, &tables), || {
             let (sender, to) = (address_field(sender), address_field(to));
             let send = format!("{source_channel}|{sender}|{channel}|{to}");

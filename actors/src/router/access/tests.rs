@@ -192,7 +192,10 @@ async fn from_access_sees_the_connection_and_the_name() {
         ("|SMTP/|MAIL|tcp_local|x@y|", "$Y"),
     ];
     let routes = routes("FROM_ACCESS", &entries);
-    let hello = |hello| Submission { ends: Some(ends(25, "192.0.2.7")), hello, authenticated: "" };
+    let hello = |hello| {
+        let ends = Some(ends(25, "192.0.2.7"));
+        Submission { ends, hello, ..Submission::default() }
+    };
     let rows = [
         (hello("spammer"), Some(0)),
         (hello("good"), None),

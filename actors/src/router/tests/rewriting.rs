@@ -3,13 +3,13 @@
 use std::{collections::HashSet, sync::Arc};
 
 use relais_channels::mail::Address;
-use relais_config::{Config, MappingTable};
+use relais_config::{Config, MappingTable, facts::Facts};
 
 use super::{Dead, address, config, question, sample, way};
 use crate::{
     directory::LdifDirectory,
     router::{
-        Question, Resolver, RouteCache, Routes,
+        Question, Resolver, RouteCache, Routes, Submission,
         refusal::Refusal,
         rewrite::{Purpose, Rewriter},
         senders::rewritten_sender,
@@ -29,6 +29,7 @@ const TO: Purpose<'_> = Purpose {
     source: "tcp_local",
     destination: None,
     reprocessed: false,
+    facts: Facts { spf: "", spf_helo: "" },
 };
 /// A sender in a header.
 const HEADER_FROM: Purpose<'_> = Purpose { envelope: false, forward: false, ..TO };
@@ -435,7 +436,7 @@ async fn senders_of_envelopes_become_what_rules_make_of_them() {
         ("u@bad", "tcp_local", None),
         ("u@elsewhere.example", "tcp_local", None),
     ] {
-        let asked = (&address(sender), source);
+        let asked = (&address(sender), source, Facts::default());
         let found = rewritten_sender(&routes, &directory, asked, &mut Trace::default()).await;
         let found = found.map(|address| address.map(|address| address.to_string()));
         assert_eq!(found, Ok(want.map(str::to_owned)), "{sender} {source}");
@@ -453,9 +454,52 @@ async fn senders_of_envelopes_become_what_rules_make_of_them() {
     }
     // A directory that does not answer has the sender come again.
     let ours = Routes::new(&with_rules(&[("$*", "$U@ours.example$V$H")])).unwrap();
-    let asked = (&address("u@x"), "tcp_local");
+    let asked = (&address("u@x"), "tcp_local", Facts::default());
     let failed = rewritten_sender(&ours, &Dead, asked, &mut Trace::default()).await;
     assert_eq!(failed.unwrap_err().reply().to_string(), "451 4.4.3 temporary lookup failure");
+}
+
+/// Facts about one mail decide about that alone, also where answers are remembered.
+#[actix::test]
+async fn rules_and_tables_go_by_what_is_known_of_the_mail() {
+    let rules: Rules = &[
+        ("a.example", "$:(spf=fail,softfail)$;(spf_helo=pass)$U%$D@other"),
+        ("a.example", "${ODD,$U}%$D@percent"),
+        ("a.example", "$U%$D@t"),
+    ];
+    let mut config = with_rules(rules);
+    let odd = vec![("odd".to_owned(), "$:(spf=none)$Yodd".to_owned())];
+    config.mappings.insert("ODD".to_owned(), MappingTable::parse(odd).unwrap());
+    let routes = Arc::new(Routes::new(&config).unwrap());
+    let published =
+        RouteCache::new(Arc::clone(&routes), relais_config::directory::Cache::default());
+    let directory = LdifDirectory::standalone().unwrap();
+    for (to, spf, spf_helo, want) in [
+        ("u@a.example", "", "", "t"),
+        ("u@a.example", "pass", "fail", "t"),
+        ("u@a.example", "fail", "fail", "other"),
+        ("u@a.example", "softfail", "", "other"),
+        ("u@a.example", "fail", "pass", "t"),
+        ("odd@a.example", "", "", "t"),
+        ("odd@a.example", "none", "", "percent"),
+        ("u@a.example", "none", "", "t"),
+    ] {
+        let to = address(to);
+        let facts = Facts::of_words(spf, spf_helo).unwrap();
+        let submission = Some(Submission { facts, ..Submission::default() });
+        let question = Question { submission, ..question(&to, true) };
+        let cache = published.in_force();
+        for _ in 0..2 {
+            let found = match cache.find(&question) {
+                Some(found) => found,
+                None => Arc::new(Resolver::new(&routes, &directory, question).resolve().await),
+            };
+            cache.remember(&question, &found);
+            let ways = found.routes.as_ref().unwrap();
+            assert_eq!(&*ways[0].channel, want, "{to} {spf} {spf_helo}");
+        }
+    }
+    assert_eq!(published.hits(), 8);
 }
 
 /// Section 2.3: mailboxes as the store wants them, and who may write to them by name.

@@ -96,7 +96,7 @@ const OF_LOCAL_FROM: &[ProbeField] = &[NOTHING, APPLICATION, SUBMIT, SOURCE, SEN
 const PROBES: &[Probe] = &[
     Probe { table: PORT_ACCESS, fields: OF_PORT, open: false, flags: "YNFT<>" },
     Probe { table: IP_ACCESS, fields: OF_CONNECT, open: false, flags: "YNFIA" },
-    Probe { table: ORIGIN_ACCESS, fields: OF_ORIGIN, open: false, flags: "YNFH<>" },
+    Probe { table: ORIGIN_ACCESS, fields: OF_ORIGIN, open: false, flags: "YNFHQ<>" },
     Probe { table: INTERNAL_IP, fields: &[CLIENT], open: false, flags: "YNF" },
     Probe { table: ORIG_SEND_ACCESS, fields: OF_SEND, open: true, flags: OF_ACCESS },
     Probe { table: SEND_ACCESS, fields: OF_SEND, open: true, flags: OF_ACCESS },
@@ -212,6 +212,8 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
             let heeded = probes.first().map_or(FLAGS_OF_CALLED, |probe| probe.flags);
             check_flags(name, table, heeded, reader);
             check_discards(config, (name, table), reader);
+            check_facts((name, table), reader);
+            check_diversions(config, (name, table), reader);
         }
         for (i, shape) in table.shapes().enumerate() {
             let mismatches: Option<Vec<_>> = probes
@@ -257,6 +259,44 @@ fn check_flags(name: &str, table: &MappingTable, heeded: &str, reader: &mut Read
             let path = format!("mappings[{name:?}][{i}]");
             reader.mistake_in_second(&path, *offset, &message, &accepted);
         }
+    }
+}
+
+/// Mail is moved to channels that it leaves by as it is.
+fn check_diversions(
+    config: &Config,
+    (name, table): (&str, &MappingTable),
+    reader: &mut Reader<'_>,
+) {
+    if !name.eq_ignore_ascii_case(ORIGIN_ACCESS) {
+        return;
+    }
+    let fit = || config.channels.iter().filter(|its| its.program.takes_diverted());
+    for (i, channel) in table.diversions() {
+        let Some(channel) = channel.filter(|name| !fit().any(|its| its.name == *name)) else {
+            continue;
+        };
+        let shown = crate::file::source::shorten(channel);
+        let message = format!(
+            "$Q moves mail to a channel of program Hold, Smtp, Lmtp or Bitbucket, and {shown:?} is none"
+        );
+        let names = list(channel, fit().map(|its| its.name.as_str()));
+        reader.mistake_at(&format!("mappings[{name:?}][{i}]"), &message, &names);
+    }
+}
+
+/// A table that is asked when no client has named a sender never knows a result of SPF.
+fn check_facts((name, table): (&str, &MappingTable), reader: &mut Reader<'_>) {
+    let upper = name.to_ascii_uppercase();
+    if ![PORT_ACCESS, INTERNAL_IP, IP_ACCESS, REVERSE].contains(&upper.as_str()) {
+        return;
+    }
+    let asking = table.facts_asked().enumerate().filter(|(_, asks)| *asks);
+    for (i, _) in asking {
+        let message = format!("results of SPF are never known where {upper} is asked");
+        let accepted = "they are in rules, and in the tables that are asked at MAIL, at RCPT and \
+                        behind the content";
+        reader.mistake_at(&format!("mappings[{name:?}][{i}]"), &message, accepted);
     }
 }
 
@@ -322,7 +362,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         if [REVERSE, FORWARD].contains(&upper.as_str()) {
             warn_of_no_yes(table, &path, reader);
         }
-        if [ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS].contains(&upper.as_str()) {
+        if [INTERNAL_IP, ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS].contains(&upper.as_str()) {
             warn_of_open_relay(table, &path, reader);
         }
     }

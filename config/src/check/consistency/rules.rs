@@ -182,6 +182,7 @@ fn idle(condition: &Condition, kind: PatternKind, sources: &Sources<'_>) -> Opti
         }
         Condition::Envelope(_)
         | Condition::Forward(_)
+        | Condition::Fact(_)
         | Condition::Local(_)
         | Condition::NotLocal(_) => return None,
     };

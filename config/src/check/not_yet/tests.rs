@@ -218,19 +218,6 @@ fn settings_of_names_are_told_of_where_no_name_is_looked_up() {
 }
 
 #[test]
-fn name_servers_that_nobody_asks_about_mta_sts_are_told_of() {
-    let rules = r#"rewrite_rules: [("$*", "$U%$H@in")],"#;
-    let told = |more: &str| {
-        let told = said(&engine(true, rules, "in", more));
-        told.iter().any(|(field, _)| field == "channels[1].nameservers")
-    };
-    let servers = r#"nameservers: ["127.0.0.1:53"],"#;
-    assert!(told(&format!("{servers} tls: (mta_sts: true)")));
-    assert!(!told(&format!("{servers} tls: (dane: true)")));
-    assert!(!told("tls: (mta_sts: true)"));
-}
-
-#[test]
 fn a_field_is_silent_where_it_has_an_effect_and_named_where_it_has_none() {
     for (field, need) in NEEDS.iter() {
         if ALWAYS.contains(field) {

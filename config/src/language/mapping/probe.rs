@@ -268,6 +268,15 @@ impl<'a> ProbeRun<'a> {
                 });
                 nothing(holds)
             }
+            Op::Fact(test) => {
+                let facts = self.tables.facts;
+                let holds = test.holds(facts);
+                self.note("fact", || {
+                    let outcome = if holds { "" } else { ": the entry fails" };
+                    format!("{}{outcome}", test.told(facts))
+                });
+                nothing(holds)
+            }
             Op::Number(sequence) => {
                 let number = self.tables.sequences.and_then(|from| from.next(&sequence.file));
                 let written = number.map(|number| sequence.written(number));

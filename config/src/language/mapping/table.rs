@@ -10,7 +10,9 @@ use super::{
     sequence::Sequences,
     template::{FlagPlace, MappingTemplate},
 };
-use crate::language::{lookup_url::UrlResults, template::TemplateError, text_table::TextTable};
+use crate::language::{
+    facts::Facts, lookup_url::UrlResults, template::TemplateError, text_table::TextTable,
+};
 
 /// One table: entries tried from top to bottom.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +44,8 @@ pub struct Tables<'a> {
     pub sequences: Option<&'a dyn Sequences>,
     /// Results of look-ups by URL; without it entries that ask for one fail.
     pub urls: Option<&'a dyn UrlResults>,
+    /// Facts about the origin of the mail.
+    pub facts: Facts,
 }
 
 #[derive(Clone, Debug)]
@@ -95,6 +99,23 @@ impl MappingTable {
         self.calls().any(|calls| !calls.urls.is_empty())
     }
 
+    /// Entries that set `$Q`, and the channel that each names; `None`: only an input tells.
+    pub(crate) fn diversions(&self) -> impl Iterator<Item = (usize, Option<&str>)> {
+        let entries = self.parsed.iter().enumerate();
+        let diverting = entries.filter(|(_, entry)| entry.template.flags.has('Q'));
+        diverting.map(|(n, entry)| (n, entry.template.only_text()))
+    }
+
+    /// Whether an entry asks for a fact about the origin of mail.
+    pub fn asks_facts(&self) -> bool {
+        self.facts_asked().any(|asks| asks)
+    }
+
+    /// The same of each entry.
+    pub(crate) fn facts_asked(&self) -> impl Iterator<Item = bool> {
+        self.parsed.iter().map(|entry| entry.template.asks_facts())
+    }
+
     /// The flags that each entry's template sets or asks for.
     pub(crate) fn flags(&self) -> impl Iterator<Item = &[FlagPlace]> {
         self.parsed.iter().map(|entry| entry.template.flags())
@@ -129,7 +150,8 @@ impl<'a> Tables<'a> {
         mappings: &'a BTreeMap<String, MappingTable>,
         general: &'a BTreeMap<String, String>,
     ) -> Self {
-        Self { mappings, general, general_file: None, sequences: None, urls: None }
+        let facts = Facts::default();
+        Self { mappings, general, general_file: None, sequences: None, urls: None, facts }
     }
 
     /// A table by its name, in any case.

@@ -8,6 +8,7 @@ use super::{
     sequence::NumberSequence,
 };
 use crate::language::{
+    facts::FactTest,
     lookup_url::LookupUrl,
     template::{self, Case, Scanner, TemplateError},
 };
@@ -49,6 +50,8 @@ pub(crate) enum Op {
         letter: char,
         is_set: bool,
     },
+    /// `$:(fact=result)` or `$;(fact=result)`.
+    Fact(FactTest),
     /// `$#file|radix|width|modulus#`.
     Number(NumberSequence),
     /// `$|table;argument|`.
@@ -90,6 +93,23 @@ impl MappingTemplate {
     /// The flags that it sets or asks for.
     pub(crate) fn flags(&self) -> &[FlagPlace] {
         &self.places
+    }
+
+    /// The text that is left over, where no input has a say in it.
+    pub(crate) fn only_text(&self) -> Option<&str> {
+        let has_notes = self.flags.has('<') || self.flags.has('>');
+        let mut texts = self.ops.iter().filter(|op| !matches!(op, Op::Fact(_) | Op::Flag { .. }));
+        match (texts.next(), texts.next()) {
+            _ if has_notes || self.next != Next::End => None,
+            (None, _) => Some(""),
+            (Some(Op::Text(text)), None) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it asks for a fact about the origin of mail.
+    pub(crate) fn asks_facts(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Fact(_)))
     }
 
     /// Adds what it asks for.
@@ -227,8 +247,11 @@ impl TemplateParser<'_> {
             .ok_or_else(|| TemplateError::new(offset, "not a chance in percent", "$?0? to $?100?"))
     }
 
-    /// `$:x` or `$;x`.
+    /// `$:x`, `$;x`, or a test of a fact.
     fn asked(&mut self, offset: usize, is_set: bool) -> Result<Op, TemplateError> {
+        if self.scanner.peek() == Some('(') {
+            return FactTest::read(&mut self.scanner, offset, is_set).map(Op::Fact);
+        }
         let letter = self.scanner.next().map(|c| c.to_ascii_uppercase());
         let Some(letter) = letter.filter(|letter| FLAGS.contains(*letter)) else {
             return Err(TemplateError::new(offset, "no flag to ask for", "$:Y, $;N"));
@@ -295,5 +318,5 @@ fn refuse(offset: usize, c: char) -> TemplateError {
 }
 
 const SEQUENCES: &str = "$0 to $9, $C $E $L $R, $\\ $^ $_, $=, $?percent?, $:flag, $;flag, \
-                         $|table;argument|, ${key}, $]ldap:///...[, $.text., $#file|radix|width|modulus#, flags such as $Y, \
+                         $:(spf=fail), $;(spf=pass),                          $|table;argument|, ${key}, $]ldap:///...[, $.text., $#file|radix|width|modulus#, flags such as $Y, \
                          and $ before * % $ } or a blank";

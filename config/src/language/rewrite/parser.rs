@@ -7,6 +7,7 @@ use super::syntax::{
     ChannelSet, Chunk, Condition, Cut, ErrorText, Location, Outcome, Part, RewritePiece, Rewriting,
 };
 use crate::language::{
+    facts::FactTest,
     lookup_url::{AddressPart, LookupUrl},
     template::{self, Case, Scanner, TemplateError},
 };
@@ -129,7 +130,11 @@ impl<'a> Parser<'a> {
                 self.key(offset)?;
                 return Ok(None);
             }
-            ('E' | 'B' | 'F' | 'R' | 'S' | 'A' | 'P' | 'X' | 'V' | 'Z' | 'T' | 'Q' | 'C', None)
+            (
+                'E' | 'B' | 'F' | 'R' | 'S' | 'A' | 'P' | 'X' | 'V' | 'Z' | 'T' | 'Q' | 'C' | ':'
+                | ';',
+                None,
+            )
             | ('M' | 'N', None | Some(1))
             | ('~', Some(1))
             | ('?', _) => return Ok(Some(Item::Control(c.to_ascii_uppercase(), number))),
@@ -228,6 +233,7 @@ impl<'a> Parser<'a> {
             ('Q', _) => return self.channel((offset, n), Condition::Destination),
             ('C', _) => return self.channel((offset, n), Condition::NotDestination),
             ('~', _) => return self.cut(offset),
+            (':' | ';', _) => Condition::Fact(FactTest::read(&mut self.scanner, offset, c == ':')?),
             ('V', _) => Condition::Local(self.argument(offset, c, false)?),
             ('Z', _) => Condition::NotLocal(self.argument(offset, c, false)?),
             ('T', _) => {
@@ -483,4 +489,4 @@ const PARTS: [&str; 4] = ["user", "host", "route", "tag"];
 const FORMS: &str = "A%B@C, A@B, A%B, A@B@C, A@B@C@D, A%B@C@D or $?text, without white space";
 const SEQUENCES: &str = "$U $0U $1U $D $H $nD $nH $L $nA $&n $!n $*n $#n $W $$ $% $@ $\\ $^ $_ $= \
                          $(key) ${table,argument} $]ldap:///...[ $.text. $E $B $F $R $S $A $P $X $M $N $1M $1N $Q $C $V \
-                         $Z $T $? $1~";
+                         $Z $T $? $1~ $:(spf=fail) $;(spf=pass)";

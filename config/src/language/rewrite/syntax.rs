@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::pattern::PatternKind;
 use crate::language::{
+    facts::FactTest,
     lookup_url::{AddressPart, LookupUrl},
     template::Case,
 };
@@ -184,6 +185,8 @@ pub enum Condition {
     Destination(ChannelSet),
     /// `$C`: the destination channel is none of these. Ignored likewise.
     NotDestination(ChannelSet),
+    /// `$:(fact=result)` or `$;(fact=result)`.
+    Fact(FactTest),
     /// `$V`: the directory says that this domain is ours.
     Local(Vec<RewritePiece>),
     /// `$Z`: the directory says that it is not.

@@ -8,7 +8,12 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{compact::copy::Copied, error::SpoolError, format::change::Change, inbox::Inbox};
+use crate::{
+    compact::copy::Copied,
+    error::SpoolError,
+    format::change::Change,
+    inbox::{Inbox, Work},
+};
 
 /// Changes and orders on their way to the journal's thread.
 #[derive(Default)]
@@ -74,15 +79,13 @@ impl JournalQueue {
 
     /// Takes the work, waiting for it until `deadline`. The flag: the queue is closed.
     pub(crate) fn take(&self, deadline: Instant) -> (Wanted, bool) {
-        self.inbox.take(Some(deadline), None, Wanted::is_empty)
+        self.inbox.take(Some(deadline))
     }
 }
 
-impl Wanted {
-    fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-            && self.flushes.is_empty()
-            && self.retired.is_empty()
-            && self.copied.is_none()
+impl Work for Wanted {
+    fn amount(&self) -> usize {
+        let Self { changes, flushes, retired, copied } = self;
+        changes.len() + flushes.len() + retired.len() + usize::from(copied.is_some())
     }
 }
