@@ -93,12 +93,13 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
     (
         "access tables: what no probe matches, what nobody throws away, and an open relay",
         "job_controller",
-        "mappings: {\"FROM_ACCESS\": [(\"TCP|a|*|*|*|SMTP/*|MAIL|*|*|*\", \"$Y\"), (\"TCP|*|SMTP/x|*\", \"$Y\")],\n        \"MAIL_ACCESS\": [(\"|SMTP/|MAIL|l|*|l|*\", \"$V\"), (\"||MAIL|*\", \"$N\")],\n        \"ORIG_SEND_ACCESS\": [(\"*|*|*|*\", \"$Y\")]},\n    job_controller",
+        "mappings: {\"FROM_ACCESS\": [(\"TCP|a|*|*|*|SMTP/*|MAIL|*|*|*\", \"$Y\"), (\"TCP|*|SMTP/x|*\", \"$Y\")],\n        \"MAIL_ACCESS\": [(\"|SMTP/|MAIL|l|*|l|*\", \"$V\"), (\"||MAIL|*\", \"$N\")],\n        \"ORIG_SEND_ACCESS\": [(\"*|*|*|*\", \"$Y\")],\n        \"INTERNAL_IP\": [(\"*\", \"$Y\")]},\n    job_controller",
         &[
             r#"14:32: mappings["FROM_ACCESS"][0]: field 2 of this pattern is matched with server: "a" is none; ..."#,
             r#"15:50: mappings["MAIL_ACCESS"][0]: $V throws mail away by the channel of program Bitbucket, and there is none; ..."#,
             r#"15:56: mappings["MAIL_ACCESS"][1]: field 2 of this pattern is matched with SMTP/name: "" is none; ..."#,
             r#"16:30: warning: mappings["ORIG_SEND_ACCESS"][0]: the entry accepts mail from anybody for anybody: this is an open relay; an entry that objects to nothing needs no $Y"#,
+            r#"17:25: warning: mappings["INTERNAL_IP"][0]: the entry accepts mail from anybody for anybody: this is an open relay; an entry that objects to nothing needs no $Y"#,
         ],
     ),
     (

@@ -234,6 +234,21 @@ impl Settings {
             .edit("program: Local),", &format!("program: Local),{channels}"))
     }
 
+    /// Adds the channel `tcp_out`, which sends mail for hosts below these domains to the servers that MX
+    /// records name, on this port, with these fields.
+    #[must_use]
+    pub fn by_mx(self, domains: &[&str], port: u16, fields: &str) -> Self {
+        let rule = |domain: &&str| format!("\n        (\".{domain}\", \"$U%$H$D@out-daemon\"),");
+        let rules: String = domains.iter().map(rule).collect();
+        let channel = format!(
+            "(name: \"tcp_out\", tag: \"out-daemon\", program: Smtp, port: {port}, mx: Mx, \
+             pool: \"SMTP_POOL\", {fields}),"
+        );
+        self.edit("rewrite_rules: [", &format!("rewrite_rules: [{rules}"))
+            .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
+            .edit("program: Local),", &format!("program: Local),\n        {channel}"))
+    }
+
     /// Adds fields to a channel: `"maxjobs: 1"`.
     #[must_use]
     pub fn channel(self, name: &str, fields: &str) -> Self {

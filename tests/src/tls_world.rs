@@ -79,21 +79,13 @@ impl TlsWorld {
     pub fn settings(&self, tls: &str, sections: &str) -> Settings {
         let (port, names) = (self.postfix.port, self.names.port);
         let ca = self.authority.file().display().to_string();
-        let rules = ["secure", "bogus", "plain"]
-            .map(|zone| format!("\n        (\".{zone}.test\", \"$U%$H$D@out-daemon\"),"));
-        let channel = format!(
-            "(name: \"tcp_out\", tag: \"out-daemon\", program: Smtp, port: {port}, mx: Mx, \
-             pool: \"SMTP_POOL\", private_addresses: true, backoff: [\"1h\"], \
-             tls: (ca: {ca:?}, {tls})),"
-        );
+        let domains = ["secure.test", "bogus.test", "plain.test"];
+        let fields =
+            format!("private_addresses: true, backoff: [\"1h\"], tls: (ca: {ca:?}, {tls})");
         let anchor = self.folder.path().join("anchor").display().to_string();
-        Settings::standalone()
-            .edit("rewrite_rules: [", &format!("rewrite_rules: [{}", rules.concat()))
-            .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
-            .edit("program: Local),", &format!("program: Local),\n        {channel}"))
-            .section(&format!(
-                "dns: (servers: [\"127.0.0.1:{names}\"], trust_anchor: {anchor:?}){sections}"
-            ))
+        Settings::standalone().by_mx(&domains, port, &fields).section(&format!(
+            "dns: (servers: [\"127.0.0.1:{names}\"], trust_anchor: {anchor:?}){sections}"
+        ))
     }
 }
 

@@ -23,15 +23,7 @@ fn asking(servers: &[u16], fields: &str) -> Settings {
 fn by_dns(fields: &str) -> Settings {
     let settings = Settings::standalone();
     let port = settings.smtp;
-    let rule = "\n        (\".where.test\", \"$U%$H$D@out-daemon\"),";
-    let channel = format!(
-        "(name: \"tcp_out\", tag: \"out-daemon\", program: Smtp, port: {port}, pool: \"SMTP_POOL\", \
-         mx: Mx, backoff: [\"1h\"], {fields}),"
-    );
-    settings
-        .edit("rewrite_rules: [", &format!("rewrite_rules: [{rule}"))
-        .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
-        .edit("program: Local),", &format!("program: Local),\n        {channel}"))
+    settings.by_mx(&["where.test"], port, &format!("backoff: [\"1h\"], {fields}"))
 }
 
 fn send(instance: &Instance, to: &str) {
@@ -377,6 +369,10 @@ fn an_operator_sees_where_mail_would_go_and_what_is_in_the_way() {
     let checked = instance.relais("check", &[]);
     let checked = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
     assert!(checked.contains("192.0.2.1 is no address of this machine"), "{checked}");
+    assert!(
+        checked.contains("interface_address: [\"192.0.2.1\"]"),
+        "its place is shown: {checked}"
+    );
     let _running = instance.start();
     let a = sink(2, port);
     send(&instance, "plain.where.test");

@@ -212,10 +212,8 @@ impl TlsPolicies {
         let policy = destination.published(basis, demand);
         let domain = &destination.domain;
         let nameservers = &*destination.nameservers;
-        self.reports.note(
-            TlsSession { domain, policy, mx, from, failure, nameservers },
-            clock::now().as_secs(),
-        );
+        let session = TlsSession { domain, policy, mx, from, failure, nameservers };
+        self.reports.note(session, clock::now().as_secs());
     }
 
     /// Gathers the policies of a destination. `is_by_mx`: mail goes to its mail exchangers, and not to a

@@ -173,8 +173,13 @@ impl<'a> Reader<'a> {
     pub(crate) fn into_findings(self) -> (Report, Places) {
         let services = "dispatcher.services[";
         let listed = ["aliases[", "tls."];
-        let late =
-            |path: &str| !path.contains('[') || listed.iter().any(|list| path.starts_with(list));
+        // Files and addresses are looked at when the file is read.
+        let looked_at = [".ca", ".certificate", ".credentials", ".interface_address", ".key"];
+        let late = |path: &str| {
+            !path.contains('[')
+                || listed.iter().any(|list| path.starts_with(list))
+                || looked_at.iter().any(|name| path.ends_with(name))
+        };
         let of_services = self.places.iter().filter(|(path, _)| path.starts_with(services));
         let others = self.places.iter().filter(|(path, _)| late(path)).take(MOST_LATE);
         // There are few services, and what they ask for shows late more often than anything else.

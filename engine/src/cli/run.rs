@@ -250,14 +250,16 @@ impl Summary {
 
     fn text(&self, source: &str, listening: &[Listening], admin: &[String]) -> String {
         let mut text = format!("relais {} on {source}\n", env!("CARGO_PKG_VERSION"));
+        let names = listening.iter().map(|its| its.service.len());
+        let wide = names.max().unwrap_or(0).max(10);
         // Writing to a string cannot fail; here and below.
         for Listening { service, places } in listening {
-            let _ = writeln!(text, "  {service:<10} {}", places.join(", "));
+            let _ = writeln!(text, "  {service:<wide$} {}", places.join(", "));
         }
-        let _ = writeln!(text, "  {:<10} {}", "admin", admin.join(", "));
-        let _ = writeln!(text, "  {:<10} {}", "data", self.data);
+        let _ = writeln!(text, "  {:<wide$} {}", "admin", admin.join(", "));
+        let _ = writeln!(text, "  {:<wide$} {}", "data", self.data);
         if let Some(mailboxes) = &self.mailboxes {
-            let _ = writeln!(text, "  {:<10} {mailboxes}", "mailboxes");
+            let _ = writeln!(text, "  {:<wide$} {mailboxes}", "mailboxes");
         }
         if let Some(place) = self.place_to_try(listening) {
             let to = &self.address;

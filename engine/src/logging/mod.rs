@@ -36,5 +36,7 @@ pub fn start() -> io::Result<Sink> {
     Ok(sink)
 }
 
-/// The endpoint's library tells each of its threads at `info`.
-const DEFAULT: &str = "info,actix_server=warn";
+/// The endpoint's library tells each of its threads at `info`, and that of DNS prints whole answers at `warn`:
+/// what comes of them is told by who asked.
+const DEFAULT: &str =
+    "info,actix_server=warn,hickory_net=error,hickory_proto=error,hickory_resolver=error";

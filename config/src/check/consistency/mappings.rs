@@ -362,7 +362,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         if [REVERSE, FORWARD].contains(&upper.as_str()) {
             warn_of_no_yes(table, &path, reader);
         }
-        if [ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS].contains(&upper.as_str()) {
+        if [INTERNAL_IP, ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS].contains(&upper.as_str()) {
             warn_of_open_relay(table, &path, reader);
         }
     }
