@@ -360,12 +360,7 @@ fn serve(
                 messages += 1;
                 b""
             }
-            b"QUIT" => {
-                // Once its client has the reply, another one may come in its place.
-                drop(open.take());
-                replies.write_all(b"221 2.0.0 bye\r\n")?;
-                return replies.flush();
-            }
+            b"QUIT" => return part(&mut replies, open),
             b"NOOP" => b"250 2.0.0 OK\r\n",
             _ => b"500 5.5.1 unknown\r\n",
         };
@@ -375,6 +370,13 @@ fn serve(
         }
     }
     Ok(())
+}
+
+fn part(replies: &mut impl Write, open: &mut Option<OpenConnection<'_>>) -> io::Result<()> {
+    // Once its client has the reply, another one may come in its place.
+    drop(open.take());
+    replies.write_all(b"221 2.0.0 bye\r\n")?;
+    replies.flush()
 }
 
 fn greet(replies: &mut impl Write, books: &Books) -> io::Result<()> {

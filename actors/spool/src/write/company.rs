@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::inbox::Gather;
 
-/// Those who may come with the next batch.
+/// Clients that may come with the next batch.
 #[derive(Debug, Default)]
 pub(super) struct Company {
     last: usize,
