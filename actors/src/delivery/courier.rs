@@ -401,12 +401,12 @@ impl Courier {
         let following = following
             .as_ref()
             .map(|(delivery, signing)| Outgoing { signing: signing.as_ref(), ..*delivery });
+        let addresses = recipients.iter().map(|to| to.address);
+        self.chosen_by = chosen_by(self.channel(), &self.destination.host, addresses);
+        self.leave_stand_in(base.tls).await;
         if self.connection.is_none() {
             self.server = 0;
         }
-        let addresses = recipients.iter().map(|to| to.address);
-        self.chosen_by = chosen_by(self.channel(), &self.destination.host, addresses);
-        self.keep_to_its_servers().await;
         let mut attempt = self.hand_over(&recipients, base, content, following.as_ref()).await;
         if self.next_hops.as_ref().is_some_and(|hops| hops.len() > 1) {
             let message = (base, content);

@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     connection::Connection,
     gate::{Approach, Gate, Passage},
-    last_resort::{may_stand_in, own_servers},
+    last_resort::{keeps_to_first, may_stand_in},
     opening::{FirstWords, NotOpened},
     owed::{self, DestinationTls, Errand},
     policy::{Lost, unreachable},
@@ -147,6 +147,9 @@ impl Outbound {
                 Err(trouble) if !may_stand_in(chosen_by, &trouble) => return Err(trouble),
                 Err(other) => {
                     if place + 1 < next_hops.len() {
+                        if self.keeps_to_first(next_hops, errand).await {
+                            return Err(other);
+                        }
                         tracing::info!(server = %next_hop, reason = %other, "the next server is tried");
                     }
                     trouble = Some(other);
@@ -156,12 +159,14 @@ impl Outbound {
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
     }
 
-    /// The next hops of a message without those that may not stand in for a recipient's own servers;
-    /// `None`: all may be asked.
-    pub async fn own_servers(&self, next_hops: &NextHops, chosen_by: ChosenBy) -> Option<NextHops> {
-        let tls = self.security.tls.as_ref()?;
+    /// Whether none but the first of the next hops may be asked: the last resort is not for a domain whose
+    /// own servers are owed TLS, or of which that cannot be told now.
+    pub async fn keeps_to_first(&self, next_hops: &NextHops, errand: Errand) -> bool {
+        let Some(tls) = self.security.tls.as_ref().filter(|_| self.dialect == Dialect::Smtp) else {
+            return false;
+        };
         self.settings.progress.waits(WaitsFor::LookUp);
-        own_servers(tls, next_hops, chosen_by).await
+        keeps_to_first(tls, next_hops, errand, self.port).await
     }
 
     /// Tells the gate which servers these are.

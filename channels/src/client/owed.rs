@@ -114,9 +114,9 @@ impl TlsPolicy {
         DestinationTls { facts, wish }
     }
 
-    /// Whether a domain demands TLS of its own hosts.
-    pub(super) async fn guards(&self, domain: &str) -> bool {
-        self.policies.guards(&self.rules, domain).await
+    /// Whether TLS is demanded of a domain's own hosts, so that no others may have its mail.
+    pub(super) async fn guards(&self, domain: (&str, u16), wish: TlsWish) -> bool {
+        self.rules.differ_by_destination() && self.policies.guards(&self.rules, domain, wish).await
     }
 
     /// The requirement for one of its servers; or why it gets no mail.
