@@ -143,7 +143,12 @@ impl Outbound {
             let first = errand.chosen_by;
             let chosen_by = if place == 0 { first } else { ChosenBy::Configuration };
             match self.connect_chosen(next_hop, Errand { chosen_by, ..errand }).await {
-                Ok(connection) => return Ok((connection, place)),
+                Ok(mut connection) => {
+                    if trouble.is_some() {
+                        connection.is_one_of_several();
+                    }
+                    return Ok((connection, place));
+                }
                 Err(trouble) if !may_stand_in(chosen_by, &trouble) => return Err(trouble),
                 Err(other) => {
                     if place + 1 < next_hops.len() {
@@ -204,7 +209,7 @@ impl Outbound {
             Some(tls) => tls.destination(&site, Errand { chosen_by, ..errand }).await,
             None => DestinationTls::unknown(errand.wish),
         };
-        self.connect_site(next_hop, (&site, &tls), &finder).await
+        self.connect_site((next_hop, errand), (&site, &tls), &finder).await
     }
 
     pub(super) fn finder(&self) -> Result<Arc<Finder>, SiteTrouble> {
@@ -240,7 +245,7 @@ impl Outbound {
     /// Connects to the servers of a site, one after the other, until one takes messages.
     async fn connect_site(
         &self,
-        hop: &NextHop,
+        (hop, errand): (&NextHop, Errand),
         (site, tls): (&Site, &DestinationTls),
         finder: &Finder,
     ) -> Result<Connection, SiteTrouble> {
@@ -248,7 +253,7 @@ impl Outbound {
         let literals: Vec<String> = site.servers.iter().map(Server::called).collect();
         self.meet(literals.iter().map(String::as_str))?;
         let (mut trouble, mut answers) = (None, 0);
-        let mut unguarded: Option<Connection> = None;
+        let mut lacking: Option<Connection> = None;
         let gate = self.gate.as_deref();
         let one_by_one = gate.is_some_and(Gate::one_by_one);
         let is_over = |address: SocketAddr| gate.inspect(|gate| gate.is_over(address.ip()));
@@ -270,18 +275,21 @@ impl Outbound {
                 finder.laggards.note(address);
             }
             match self.connect_tcp(hop, (site, &server, tls), stream).await {
-                Ok(connection) => {
+                Ok(mut connection) => {
                     finder.laggards.forget(server.address);
-                    if tls.is_met_by(&connection) {
-                        if let Some(other) = unguarded {
+                    if connection.is_enough_for(errand) {
+                        if let Some(other) = lacking {
                             other.quit().await;
+                        }
+                        if trouble.is_some() {
+                            connection.is_one_of_several();
                         }
                         return Ok(connection);
                     }
                     // RFC 8689 section 4.2.1: each server of the list is asked.
-                    match unguarded {
+                    match lacking {
                         Some(_) => connection.quit().await,
-                        None => unguarded = Some(connection),
+                        None => lacking = Some(connection),
                     }
                     self.settings.progress.waits(WaitsFor::Connect);
                     continue;
@@ -303,8 +311,11 @@ impl Outbound {
             self.settings.progress.waits(WaitsFor::Connect);
         }
         let trouble = gate.refused.or(trouble).or(gate.skipped);
-        if let Some(mut connection) = unguarded {
-            connection.best_of_site(trouble.is_none());
+        if let Some(mut connection) = lacking {
+            connection.best_of_site(errand.wish);
+            if trouble.is_some() {
+                connection.is_one_of_several();
+            }
             return Ok(connection);
         }
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
