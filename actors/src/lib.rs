@@ -23,7 +23,7 @@
 //! | [`front`] | how connections come in, and what stands behind their sessions | accounts, actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, store, timestamp |
 //! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
 //! | [`delivery`] | carries it out: pools, jobs, couriers | accounts, actor, autoreply, `channel_table`, directory, events, ids, `in_hand`, metrics, queue, rerouting, router, store, timestamp |
-//! | [`tls_reporter`] | writes down and sends how TLS with others went | `channel_table`, events, metrics, `own_mail`, router |
+//! | [`tls_reporter`] | writes down and sends how TLS with others went, renews their policies | `channel_table`, events, metrics, `own_mail`, router |
 //! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, `own_mail`, router, seldom, timestamp |
 //! | [`lint`] | what is wrong with a directory or with aliases | directory, router |
 //! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, `own_mail`, queue, router, timestamp |

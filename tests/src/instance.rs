@@ -158,15 +158,20 @@ impl Instance {
         self.queue().into_iter().filter(is_later).collect()
     }
 
+    /// The page of all metrics.
+    pub fn metrics(&self) -> String {
+        fetch(self.settings.admin, "/metrics").expect("the metrics page").body
+    }
+
     /// The sample value of a metric, summed over its labels; 0 when it is not there.
     pub fn metric(&self, name: &str) -> f64 {
-        let page = fetch(self.settings.admin, "/metrics").expect("the metrics page");
+        let page = self.metrics();
         let of_name = |line: &&str| {
             let rest = line.strip_prefix(name);
             rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
         };
         let value = |line: &str| line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok());
-        page.body.lines().filter(of_name).filter_map(value).sum()
+        page.lines().filter(of_name).filter_map(value).sum()
     }
 
     /// The data directory.

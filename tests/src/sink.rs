@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{eventually, free_port};
+use crate::{dot_stuffed, eventually, free_port};
 
 /// The server. Stops listening when dropped.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ struct Books {
     total: AtomicUsize,
     connections: AtomicUsize,
     announced: AtomicUsize,
+    offers_chunking: AtomicBool,
+    chunks: AtomicUsize,
     close_every: AtomicUsize,
     paused: Mutex<bool>,
     resumed: Condvar,
@@ -104,6 +106,16 @@ impl Sink {
     /// Forgets every [`Sink::answer`] and whatever else it was told to do.
     pub fn oblige(&self) {
         *self.books.script.write().expect("no panic in the sink") = Script::default();
+    }
+
+    /// From now on it offers CHUNKING to clients of SMTP.
+    pub fn offer_chunking(&self) {
+        self.books.offers_chunking.store(true, Ordering::Release);
+    }
+
+    /// Messages whose content has come by BDAT, taken or not.
+    pub fn chunks(&self) -> usize {
+        self.books.chunks.load(Ordering::Acquire)
     }
 
     /// From now on it greets with this.
@@ -281,10 +293,7 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut lines = BufReader::with_capacity(64 << 10, stream);
     let mut replies = BufWriter::new(stream);
-    let greeting = books.says(|script| script.greeting.clone());
-    replies.write_all(greeting.as_deref().unwrap_or("220 sink").as_bytes())?;
-    replies.write_all(b"\r\n")?;
-    replies.flush()?;
+    greet(&mut replies, books)?;
     let (mut line, mut recipients, mut messages) = (Vec::new(), Vec::new(), 0);
     let (mut sender, mut is_smtp) = (Vec::new(), false);
     while next_line(&mut lines, &mut line)? {
@@ -302,7 +311,7 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
         let reply: &[u8] = match verb(&line).as_slice() {
             b"LHLO" | b"EHLO" => {
                 is_smtp = verb(&line) == b"EHLO";
-                b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+                offer(is_smtp && books.offers_chunking.load(Ordering::Acquire))
             }
             b"HELO" => {
                 is_smtp = true;
@@ -330,6 +339,14 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
                 }
                 b""
             }
+            b"BDAT" => {
+                let of = (&*sender, &mut recipients, is_smtp);
+                if !after_bdat(&chunk(&mut lines, &line)?, &mut replies, books, of)? {
+                    return Ok(());
+                }
+                messages += 1;
+                b""
+            }
             b"QUIT" => {
                 replies.write_all(b"221 2.0.0 bye\r\n")?;
                 return replies.flush();
@@ -345,25 +362,67 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
     Ok(())
 }
 
+fn greet(replies: &mut impl Write, books: &Books) -> io::Result<()> {
+    let greeting = books.says(|script| script.greeting.clone());
+    replies.write_all(greeting.as_deref().unwrap_or("220 sink").as_bytes())?;
+    replies.write_all(b"\r\n")?;
+    replies.flush()
+}
+
+/// The reply to LHLO and EHLO.
+const fn offer(chunking: bool) -> &'static [u8] {
+    if chunking {
+        b"250-sink\r\n250-CHUNKING\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+    } else {
+        b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+    }
+}
+
+/// Takes content that has come by BDAT; as below.
+fn after_bdat(
+    mut content: &[u8],
+    replies: &mut BufWriter<&TcpStream>,
+    books: &Books,
+    of: (&[u8], &mut Vec<Vec<u8>>, bool),
+) -> io::Result<bool> {
+    books.chunks.fetch_add(1, Ordering::AcqRel);
+    if of.1.is_empty() {
+        replies.write_all(b"503 5.5.1 no recipients\r\n")?;
+        return Ok(true);
+    }
+    take(&mut content, replies, books, of)
+}
+
 /// Takes the content of a message and answers for each recipient, or for all; `false` hangs up.
 fn after_data(
     lines: &mut BufReader<&TcpStream>,
     replies: &mut BufWriter<&TcpStream>,
     books: &Books,
-    (sender, recipients, is_smtp): (&[u8], &mut Vec<Vec<u8>>, bool),
+    of: (&[u8], &mut Vec<Vec<u8>>, bool),
 ) -> io::Result<bool> {
     let go_ahead = books.says(|script| script.go_ahead.clone());
     replies.write_all(go_ahead.as_deref().unwrap_or("354 go on").as_bytes())?;
     replies.write_all(b"\r\n")?;
     replies.flush()?;
+    let goes_on = take(lines, replies, books, of)?;
+    if !lines.buffer().is_empty() {
+        books.announced.fetch_add(1, Ordering::AcqRel);
+    }
+    Ok(goes_on)
+}
+
+/// Takes the content up to its dot, and answers.
+fn take(
+    lines: &mut impl BufRead,
+    replies: &mut BufWriter<&TcpStream>,
+    books: &Books,
+    (sender, recipients, is_smtp): (&[u8], &mut Vec<Vec<u8>>, bool),
+) -> io::Result<bool> {
     let keeps = books.keeps.load(Ordering::Acquire);
     let (id, text) = content(lines, if keeps { KEPT } else { 0 })?;
     if keeps {
         let text = String::from_utf8_lossy(&text).into_owned();
         books.contents.lock().expect("no panic in the sink").insert(id.clone(), text);
-    }
-    if !lines.buffer().is_empty() {
-        books.announced.fetch_add(1, Ordering::AcqRel);
     }
     books.enter(&id, sender, recipients);
     if books.says(|script| script.hangs_up.clone()).is_some_and(|part| id.contains(&part)) {
@@ -459,6 +518,19 @@ fn content(lines: &mut impl BufRead, kept: usize) -> io::Result<(String, Vec<u8>
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
+/// The content behind `BDAT n LAST`, as it would come behind DATA.
+fn chunk(lines: &mut impl BufRead, command: &[u8]) -> io::Result<Vec<u8>> {
+    let command = String::from_utf8_lossy(command);
+    let mut words = command.split_whitespace().skip(1);
+    let octets = words.next().and_then(|octets| octets.parse().ok()).filter(|n| *n < MOST_OF_CHUNK);
+    let (Some(octets), Some("LAST")) = (octets, words.next()) else {
+        return Err(io::Error::other(format!("no chunk of ours: {command}")));
+    };
+    let mut content = vec![0; octets];
+    lines.read_exact(&mut content)?;
+    Ok([dot_stuffed(&content), b".\r\n".to_vec()].concat())
+}
+
 /// `a@b.test` of `RCPT TO:<a@b.test>`.
 fn bracketed(command: &[u8]) -> String {
     let command = String::from_utf8_lossy(command);
@@ -482,6 +554,7 @@ fn verb(line: &[u8]) -> Vec<u8> {
 const NAME: &[u8] = b"message-id:";
 /// Octets of content that is kept.
 const KEPT: usize = 2 << 20;
+const MOST_OF_CHUNK: usize = 64 << 20;
 
 /// For other tests to start their programs.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -146,7 +146,7 @@ pub fn send_required(instance: &Instance, to: &str) {
     assert!(said.is_empty(), "{said}");
 }
 
-/// A server of HTTPS: of Python's library, on port 443. It has the policies of domains as files
+/// A server of HTTPS: of Python's library. It has the policies of domains as files
 /// `mta-sts.DOMAIN` in a folder; names with `moved` are sent elsewhere. What is posted is kept.
 #[derive(Debug)]
 pub struct WebServer {
@@ -155,18 +155,40 @@ pub struct WebServer {
 }
 
 impl WebServer {
-    /// With a certificate for these hosts; none where the port is taken.
+    /// On port 443, where policies are looked for, with a certificate for these hosts; none where the port
+    /// is taken.
     pub fn start(authority: &Authority, hosts: &[&str]) -> Option<Self> {
         if std::net::TcpListener::bind(("127.0.0.1", 443)).is_err() {
             println!("skipped: port 443 is taken");
             return None;
         }
+        Some(Self::start_at(443, authority, hosts))
+    }
+
+    /// The same on another port.
+    pub fn start_at(port: u16, authority: &Authority, hosts: &[&str]) -> Self {
         let (certificate, key) = authority.sign("web", hosts, 2090);
         let folder = tempfile::tempdir().expect("a folder");
         let script = format!(
             r#"
 import http.server, os, ssl
 class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        text = self.rfile.read(int(self.headers["Content-Length"]))
+        known = os.listdir({folder:?})
+        count = sum(1 for name in known if name.startswith("posted-"))
+        kind = self.headers["Content-Type"].replace("/", "_")
+        name = os.path.join({folder:?}, "posted-%d" % count)
+        with open(name + "~", "wb") as file:
+            file.write((self.path + " " + kind + "\n").encode() + text)
+        os.rename(name + "~", name)
+        if self.path == "/moved":
+            self.send_response(301)
+            self.send_header("Location", "/taken")
+        else:
+            self.send_response(503 if self.path == "/busy" else 201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
     def do_GET(self):
         host = self.headers["Host"]
         if "moved" in host:
@@ -184,7 +206,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 443), Handler)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", {port}), Handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain({certificate:?}, {key:?})
 server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -201,9 +223,21 @@ server.serve_forever()
             .spawn()
             .expect("Python runs");
         let server = Self { python, folder };
-        let is_up = || std::net::TcpStream::connect(("127.0.0.1", 443)).is_ok();
+        let is_up = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
         assert!(within(PATIENCE, is_up), "no server of HTTPS");
-        Some(server)
+        server
+    }
+
+    /// The posts so far: path, kind and octets.
+    pub fn posted(&self) -> Vec<(String, String, Vec<u8>)> {
+        let read = |n: usize| fs::read(self.folder.path().join(format!("posted-{n}"))).ok();
+        let split = |octets: Vec<u8>| {
+            let end = octets.iter().position(|octet| *octet == b'\n').expect("a line");
+            let line = String::from_utf8_lossy(&octets[..end]).into_owned();
+            let (path, kind) = line.split_once(' ').expect("a path and a kind");
+            (path.to_owned(), kind.replacen('_', "/", 1), octets[end + 1..].to_vec())
+        };
+        (0..).map_while(read).map(split).collect()
     }
 
     /// Puts a policy there.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use relais_tests::{
-    Authority, Dialogue, Instance, Notice, Receiver, Settings, Sink, eventually, free_port,
+    Authority, Dialogue, Instance, Load, Notice, Receiver, Settings, Sink, eventually, free_port,
     mailbox, message, needs, needs_root,
 };
 use serde_json::Value;
@@ -38,6 +38,20 @@ fn mail_of_alice(instance: &Instance, wanted: usize) -> Vec<Vec<u8>> {
     let mail = || mailbox(&instance.store(), "relais.example", "alice");
     eventually("mail for alice", PATIENCE, || mail().len() >= wanted);
     mail()
+}
+
+/// Messages that left in one chunk with their commands, by result.
+fn chunks(instance: &Instance) -> Vec<(&'static str, usize)> {
+    let page = instance.metrics();
+    let count = |result: &&str| {
+        let name =
+            format!("relais_client_chunks_total{{channel=\"tcp_out\",result=\"{result}\"}} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(&name)).expect("a counter");
+        line.parse::<usize>().expect("a number")
+    };
+    let results = ["taken", "refused", "lost", "unsupported"];
+    let counts = results.iter().map(|result| (*result, count(result)));
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 /// An engine before a Postfix with these lines in its configuration.
@@ -170,6 +184,7 @@ fn delivered_by(receiver: &Receiver, ca: &Path, sasl: &str) -> String {
     eventually("an attempt", PATIENCE, || !lines_of(&instance, "tcp_out").is_empty());
     let line = lines_of(&instance, "tcp_out").remove(0);
     assert_eq!(line["action"], "D", "{line}\n{}", receiver.log());
+    assert_eq!(chunks(&instance), [("taken", 1)], "{line}");
     eventually("it is there", PATIENCE, || receiver.messages().len() == before + 1);
     assert!(!instance.log().contains("secret"), "{}", instance.log());
     line["protection"].as_str().unwrap_or_default().to_owned()
@@ -241,6 +256,7 @@ fn opensmtpd_takes_mail_though_its_handshakes_fail() {
     eventually("it is delivered", PATIENCE, || !lines(&instance, "D").is_empty());
     eventually("it is there", PATIENCE, || smtpd.messages().len() == 2);
     let line = lines(&instance, "D").remove(0);
+    assert!(chunks(&instance).is_empty(), "it does not offer CHUNKING");
     if line["protection"].is_null() {
         let failed = smtpd.log().contains("SSL library error");
         let told = instance.log().contains("TLS fails: mail leaves in clear for a while");
@@ -268,6 +284,140 @@ fn messages_for_several_are_announced_behind_each_other() {
     recipients.sort_unstable();
     assert_eq!(recipients, [vec![1; 10], vec![2; 20]].concat());
     assert!(lines(&instance, "Q").is_empty() && lines(&instance, "R").is_empty());
+}
+
+/// Each on a connection of its own. Postfix sends the replies to a chunk of more than 4 KiB in two pieces, and
+/// the second when the first is acknowledged.
+#[test]
+fn the_first_message_of_a_connection_does_not_wait_for_the_reply_to_data() {
+    const MESSAGES: usize = 20;
+    if !needs(&["/usr/sbin/postfix"]) || !needs_root() {
+        return;
+    }
+    for (fields, main, want) in [
+        ("", "", vec![("taken", MESSAGES)]),
+        ("chunking: Never,", "", vec![]),
+        ("", "smtpd_discard_ehlo_keywords = chunking", vec![]),
+    ] {
+        let fields = format!("{fields} maxjobs: 1, max_client_threads: 1, connection_messages: 1");
+        let (postfix, instance) = before_postfix(main, &fields);
+        let _running = instance.start();
+        let mut content = message("m", 20_000);
+        content.extend_from_slice(b".\r\n..\r\n.dots\r\n");
+        let mut client = Dialogue::open(instance.settings.smtp);
+        for _ in 0..MESSAGES {
+            client.message("alice@relais.example", &["bob@remote.test"], &content).expect(250);
+        }
+        eventually("all are delivered", PATIENCE, || lines(&instance, "D").len() == MESSAGES);
+        assert_eq!(chunks(&instance), want, "{fields} {main}");
+        eventually("Postfix has them", PATIENCE, || postfix.messages().len() == MESSAGES);
+        for mail in postfix.messages() {
+            let end = String::from_utf8_lossy(&mail[mail.len() - 60..]).into_owned();
+            assert!(end.ends_with("\r\n.\r\n..\r\n.dots\r\n"), "{end}");
+        }
+        let mut dialogues: Vec<_> = lines(&instance, "D").iter().map(dialogue).collect();
+        dialogues.sort_by(f64::total_cmp);
+        println!("{fields} {main}: {dialogues:?}");
+        assert!(dialogues[MESSAGES / 2] < 0.035, "{fields} {main}: {dialogues:?}");
+    }
+}
+
+/// Seconds from MAIL to the reply to the content, as the log has them.
+fn dialogue(line: &Value) -> f64 {
+    let timings = line["timings"].as_str().unwrap_or_default();
+    let dialogue = timings.split("dialogue=").nth(1).expect("a dialogue");
+    dialogue.split(' ').next().and_then(|seconds| seconds.parse().ok()).expect("seconds")
+}
+
+/// An engine before a sink that offers CHUNKING, one message for each connection.
+fn before_chunking_sink() -> (Sink, Instance) {
+    let sink = Sink::start();
+    sink.offer_chunking();
+    let place = format!("[127.0.0.1]:{}", sink.port);
+    let fields = "maxjobs: 1, max_client_threads: 1, connection_messages: 1, backoff: [\"1s\"]";
+    (sink, Instance::new(Settings::standalone().smtp_out(&place, fields)))
+}
+
+#[test]
+fn a_server_that_refuses_bdat_gets_its_mail_by_data_from_then_on() {
+    for refusal in ["500 5.5.1 unknown", "502 5.5.1 not here", "503 5.5.1 not now"] {
+        let (sink, instance) = before_chunking_sink();
+        sink.answer("BDAT", refusal);
+        let _running = instance.start();
+        for name in ["one", "two", "three"] {
+            send(&instance, &["bob@remote.test", "carol@remote.test"], name);
+            eventually("it is there", PATIENCE, || sink.seen().contains_key(&id_of(name)));
+        }
+        eventually("nothing is left", PATIENCE, || instance.queue().is_empty());
+        assert_eq!((sink.total(), sink.repeated()), (3, vec![]), "{refusal}");
+        assert_eq!(sink.connections(), 4, "one more for the first: {refusal}");
+        assert_eq!(chunks(&instance), [("unsupported", 1)], "{refusal}");
+        let log = instance.log();
+        assert!(log.contains("BDAT is refused: mail leaves by DATA for a while"), "{log}");
+        assert!(log.contains(refusal), "{log}");
+        assert!(lines(&instance, "Q").is_empty() && lines(&instance, "R").is_empty(), "{log}");
+    }
+}
+
+#[test]
+fn recipients_that_are_refused_before_a_chunk_are_told_of_by_their_own_replies() {
+    let (sink, instance) = before_chunking_sink();
+    sink.answer("RCPT TO:<gone@", "550 5.1.1 gone");
+    let _running = instance.start();
+    send(&instance, &["bob@remote.test", "gone@remote.test"], "one");
+    eventually("an end for both", PATIENCE, || lines(&instance, "R").len() == 1);
+    assert_eq!((sink.total(), sink.chunks()), (1, 1));
+    assert_eq!(chunks(&instance), [("taken", 1)]);
+    send(&instance, &["gone@remote.test"], "two");
+    eventually("an end for it", PATIENCE, || lines(&instance, "R").len() == 2);
+    for line in lines(&instance, "R") {
+        assert_eq!(line["reply"], "550 5.1.1 gone", "and not that to BDAT");
+    }
+    assert_eq!(chunks(&instance), [("taken", 1), ("refused", 1)]);
+    // The content was sent for nothing: not again for a while.
+    send(&instance, &["bob@remote.test"], "three");
+    eventually("it is there", PATIENCE, || sink.total() == 2);
+    assert_eq!((sink.chunks(), sink.repeated()), (2, vec![]));
+}
+
+#[test]
+fn a_connection_that_is_lost_over_a_chunk_is_lost_as_at_the_dot() {
+    let (sink, instance) = before_chunking_sink();
+    sink.hang_up_on("one");
+    let _running = instance.start();
+    send(&instance, &["bob@remote.test"], "one");
+    eventually("an attempt", PATIENCE, || !lines(&instance, "Q").is_empty());
+    sink.oblige();
+    let line = lines(&instance, "Q").remove(0);
+    let said = line["reply"].as_str().unwrap_or_default();
+    assert!(said.contains("unknown whether it was taken: message may be sent twice"), "{line}");
+    assert_eq!(chunks(&instance), [("lost", 1)]);
+    // The second attempt does without.
+    eventually("it is delivered", PATIENCE, || !lines(&instance, "D").is_empty());
+    assert_eq!((sink.total(), sink.chunks()), (2, 1));
+    assert!(instance.queue().is_empty());
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_in_chunks_under_load() {
+    const MESSAGES: usize = 300;
+    let sink = Sink::start();
+    sink.offer_chunking();
+    let place = format!("[127.0.0.1]:{}", sink.port);
+    let fields = "connection_messages: 3, threaddepth: 10";
+    let instance = Instance::new(Settings::standalone().smtp_out(&place, fields));
+    let _running = instance.start();
+    let load = Load::new(instance.settings.smtp, "bob@remote.test", 2_000);
+    load.run(8, MESSAGES);
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    assert_eq!((sink.total(), sink.repeated()), (MESSAGES, vec![]));
+    assert_eq!(sink.missing(&load.acknowledged()), Vec::<String>::new());
+    assert_eq!(chunks(&instance), [("taken", sink.chunks())]);
+    assert!(sink.chunks() >= MESSAGES / 3, "{}", sink.chunks());
+}
+
+fn id_of(name: &str) -> String {
+    format!("{name}@load.test")
 }
 
 /// A server with a fault.

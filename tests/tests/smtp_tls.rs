@@ -1,12 +1,12 @@
 //! TLS towards other mail servers: DANE with a zone that is signed, MTA-STS from a server of HTTPS, the
 //! operator's table, and REQUIRETLS; a real Postfix is the receiver.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use relais_tests::{
     Authority, Dialogue, Instance, NameServer, Receiver, Settings, Signed, Sink, TlsWorld,
-    WebServer, Zones, came_to, came_to_all, eventually, fetch, message, needs, needs_root,
-    send_required,
+    WebServer, Zones, came_to, came_to_all, eventually, fetch, free_port, message, needs,
+    needs_root, send_required, succeed,
 };
 use serde_json::Value;
 
@@ -227,25 +227,91 @@ fn mta_sts_is_kept_to() {
     drop(web);
     let kept = instance.data().join("mta-sts/other.plain.test");
     assert!(kept.exists(), "{kept:?}");
-    let _running = instance.start();
+    let running = instance.start();
     send(&instance, "other.plain.test");
     let refused = || {
         let log = instance.log();
         log.lines().filter(|line| line.contains("does not allow this host")).count() >= 2
     };
     eventually("the policy is obeyed again", PATIENCE, refused);
+    drop(running);
+    policies_are_renewed_without_mail(&instance, &world, &hosts);
+}
+
+/// Policies that were fetched a day ago: one is there to be fetched again, and the server of the other has
+/// lost it.
+fn policies_are_renewed_without_mail(instance: &Instance, world: &TlsWorld, hosts: &[&str]) {
+    let Some(web) = WebServer::start(&world.authority, hosts) else { return };
+    web.publishes("enforce.plain.test", &policy("testing", "mx.enforce.plain.test"));
+    let kept = |domain: &str| instance.data().join("mta-sts").join(domain);
+    for domain in ["enforce.plain.test", "other.plain.test"] {
+        let text = fs::read_to_string(kept(domain)).expect("a policy");
+        let older = |line: &str| {
+            let (name, time) = line.split_once(": ").expect("a field");
+            let time: u64 = time.parse().expect("seconds");
+            format!("{name}: {}", time - 50_000)
+        };
+        let lines = text.lines().map(|line| {
+            let has_time = line.starts_with("fetched: ") || line.starts_with("used: ");
+            if has_time { older(line) } else { line.to_owned() }
+        });
+        fs::write(kept(domain), lines.collect::<Vec<_>>().join("\r\n").replacen("\r\n", "\n", 3))
+            .expect("a file");
+    }
+    let _running = instance.start();
+    eventually("one is renewed", PATIENCE, || {
+        fs::read_to_string(kept("enforce.plain.test")).is_ok_and(|text| text.contains("testing"))
+    });
+    let counted = || fetch(instance.settings.admin, "/metrics").expect("metrics").body;
+    eventually("the other is not", PATIENCE, || {
+        counted().contains("sts_renewals_total{result=\"failed\"} 1")
+    });
+    assert!(counted().contains("sts_renewals_total{result=\"fetched\"} 1"), "{}", counted());
+    let current = instance.data().join("tlsrpt/current.json");
+    eventually("it is reported", PATIENCE, || {
+        let text = fs::read_to_string(&current).unwrap_or_default();
+        let counted: Value = serde_json::from_str(&text).unwrap_or_default();
+        let tallies = counted["domains"]["other.plain.test"].as_array().cloned();
+        let mut details = tallies.into_iter().flatten().filter_map(|tally| {
+            tally["details"].as_array()?.first()?["result"].as_str().map(str::to_owned)
+        });
+        details.any(|result| result == "sts-policy-fetch-error")
+    });
+    assert!(kept("other.plain.test").exists(), "it holds until its end");
+}
+
+/// Each of the places on the web is sent the report; one takes it.
+fn posts_are_tried(instance: &Instance, web: &WebServer, report: &Value) {
+    eventually("each place on the web is asked", PATIENCE, || web.posted().len() == 3);
+    let counted = || fetch(instance.settings.admin, "/metrics").expect("metrics").body;
+    eventually("one has it and three are asked again", PATIENCE, || {
+        let counted = counted();
+        let has = |line: &str| counted.contains(&format!("tls_web_reports_total{{result={line}"));
+        has("\"sent\"} 1") && has("\"put_off\"} 3")
+    });
+    let mut posted = web.posted();
+    posted.sort_by(|one, other| one.0.cmp(&other.0));
+    for ((path, kind, octets), want) in posted.into_iter().zip(["/busy", "/moved", "/taken"]) {
+        assert_eq!((&*path, &*kind), (want, "application/tlsrpt+gzip"));
+        let text = succeed(Command::new("gzip").arg("-dc"), &octets);
+        assert_eq!(serde_json::from_str::<Value>(&text).ok().as_ref(), Some(report), "{text}");
+    }
 }
 
 #[test]
 fn results_are_reported_even_to_those_whose_tls_fails() {
-    if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
+    if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl", "python3"]) || !needs_root() {
         return;
     }
+    let web_port = free_port();
     let world = TlsWorld::new(|port, _, _| {
         let wrong = "00".repeat(32);
         let records = format!(
             "wrong MX 10 mx.wrong\nmx.wrong A 127.0.0.1\n_{port}._tcp.mx.wrong TLSA 3 1 1 {wrong}\n\
-             _smtp._tls.wrong TXT \"v=TLSRPTv1; rua=mailto:tls@wrong.secure.test\"\n"
+             web A 127.0.0.1\nother A 127.0.0.1\n\
+             _smtp._tls.wrong TXT \"v=TLSRPTv1; rua=mailto:tls@wrong.secure.test,\
+             https://web.secure.test:{web_port}/taken,https://web.secure.test:{web_port}/busy,\
+             https://web.secure.test:{web_port}/moved,https://other.secure.test:{web_port}/never\"\n"
         );
         [
             ("secure.test", records, Signed::Yes),
@@ -253,8 +319,13 @@ fn results_are_reported_even_to_those_whose_tls_fails() {
             ("plain.test", String::new(), Signed::No),
         ]
     });
-    let sections = ", tls_reports: (sender: \"tls@relay.test\", organization: \"Relay\")";
-    let instance = Instance::new(world.settings_of_own_servers("dane: true", sections));
+    let web = WebServer::start_at(web_port, &world.authority, &["web.secure.test"]);
+    let sections = format!(
+        ", tls_reports: (sender: \"tls@relay.test\", organization: \"Relay\"), \
+         mta_sts: (ca: {:?}, private_addresses: true)",
+        world.authority.file()
+    );
+    let instance = Instance::new(world.settings_of_own_servers("dane: true", &sections));
     let running = instance.start();
     send(&instance, "wrong.secure.test");
     let came = came_to(&instance, "wrong.secure.test");
@@ -268,7 +339,7 @@ fn results_are_reported_even_to_those_whose_tls_fails() {
     let number = counted["number"].as_i64().expect("a day");
     counted["number"] = (number - 1).into();
     fs::write(&current, counted.to_string()).expect("a file");
-    let _running = instance.start();
+    let running = instance.start();
     eventually("the report is there", PATIENCE, || !world.postfix.messages().is_empty());
     let message = String::from_utf8(world.postfix.messages().remove(0)).expect("ASCII");
     for has in [
@@ -289,6 +360,14 @@ fn results_are_reported_even_to_those_whose_tls_fails() {
     let details = &reports[0]["policies"][0]["failure-details"][0];
     assert_eq!(details["result-type"], "tlsa-invalid", "{reports}");
     assert_eq!(details["receiving-mx-hostname"], "mx.wrong.secure.test", "{reports}");
+    posts_are_tried(&instance, &web, &reports[0]);
+    let waiting = || fs::read_dir(instance.data().join("tlsrpt/web")).expect("a folder").count();
+    assert_eq!(waiting(), 3);
+    drop(running);
+    // The others go on waiting after a restart.
+    let _running = instance.start();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!((waiting(), web.posted().len()), (3, 3));
 }
 
 #[test]
@@ -443,6 +522,59 @@ fn each_server_of_the_list_is_asked_where_tls_is_owed() {
         let came = came_to(&instance, host);
         assert!(came.starts_with("D 250") && came.contains(&format!("verified; {word}")), "{came}");
     }
+}
+
+#[test]
+fn the_tls_of_a_destination_is_told_before_any_attempt() {
+    if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
+        return;
+    }
+    let world = TlsWorld::new(dane_zones);
+    let policies = "dane: true, policies: {\"x.plain.test\": (level: Verify), \
+                    \"none.secure.test\": (level: Dane)}";
+    let instance = Instance::new(world.settings(policies, ""));
+    let _running = instance.start();
+    let verify = "TLS or no mail, certificate by name (policy for x.plain.test)";
+    // domain, by the configuration alone, the beginning of what its server is owed
+    let rows = [
+        (
+            "ee.secure.test",
+            "DANE, asked at the first attempt; else TLS if offered (channel)",
+            "TLS or no mail, certificate by TLSA records (DANE)",
+        ),
+        (
+            "none.secure.test",
+            "TLSA records, asked at the first attempt, or no mail (policy for none.secure.test)",
+            "no mail: the policy for none.secure.test asks for DANE, and it has no TLSA records",
+        ),
+        (
+            "x.bogus.test",
+            "DANE, asked at the first attempt; else TLS if offered (channel)",
+            "no mail: DANE: ",
+        ),
+        ("x.plain.test", verify, verify),
+    ];
+    for (domain, by_configuration, of_server) in rows {
+        let address = format!("bob@{domain}");
+        let route = |more: &[&str]| {
+            let arguments = [&[&*address, "--client", "127.0.0.1", "--json"][..], more].concat();
+            let said = instance.relais("route", &arguments).stdout;
+            serde_json::from_slice::<Value>(&said).expect("a route")["results"][0].clone()
+        };
+        let told = route(&[]);
+        assert_eq!(told["tls"], by_configuration, "{told}");
+        assert!(told["dns"].is_null(), "{told}");
+        let told = route(&["--dns"]);
+        let server = told["dns"][0]["servers"][0]["tls"].as_str().unwrap_or_default();
+        assert!(server.starts_with(of_server), "{told}");
+    }
+    assert!(instance.relais("channel", &["stop", "tcp_out"]).status.success());
+    send(&instance, "x.plain.test");
+    let id = instance.queue()[0]["id"].as_str().expect("an id").to_owned();
+    let why = instance.relais("queue", &["why", &id]).stdout;
+    let why = String::from_utf8(why).expect("text");
+    let want = format!("It has not been tried yet. TLS with x.plain.test: {verify}.");
+    assert!(why.split_whitespace().collect::<Vec<_>>().join(" ").contains(&want), "{why}");
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -149,6 +149,54 @@ fn what_we_wrap_postsrsd_unwraps_and_what_comes_back_goes_to_the_sender() {
     send(&instance, 9, "", ("ann@one.test", 550));
 }
 
+/// An address that stands for a sender with quotes leads back to it, and `route` says to whom an address goes.
+#[test]
+fn senders_with_quotes_come_back_and_route_says_who_an_address_stands_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secrets = folder.path().join("secrets");
+    fs::write(&secrets, "the first secret\n").expect("a file");
+    let sink = Sink::start();
+    let instance = Instance::new(forwarding(&sink, &secrets, ("Always", "")));
+    let running = instance.start();
+    let mut count = 0;
+    let mut wrapped_ones = Vec::new();
+    for (sender, begin, home) in [
+        ("\"ann b\"@one.test", "\"SRS0=", "\"ann b\"@one.test"),
+        ("\"ann.b\"@one.test", "SRS0=", "ann.b@one.test"),
+        ("\"a\\\"b@c\"@one.test", "\"SRS0=", "\"a\\\"b@c\"@one.test"),
+    ] {
+        send(&instance, 9, sender, ("ext@relais.example", 250));
+        let (wrapped, _) = next(&sink, count);
+        assert!(wrapped.starts_with(begin), "{sender}: {wrapped}");
+        send(&instance, 9, "", (&wrapped, 250));
+        let (bounce, to) = next(&sink, count + 1);
+        assert_eq!((bounce.as_str(), to), ("", vec![home.to_owned()]), "{wrapped}");
+        count += 2;
+        wrapped_ones.push((wrapped, home));
+    }
+    drop(running);
+    let said = |args: &[&str]| {
+        let output = instance.relais(args[0], &args[1..]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let again = instance.start();
+    for mode in [&[][..], &["--offline"]] {
+        for (wrapped, home) in &wrapped_ones {
+            let (code, route) = said(&[&["route", wrapped.as_str()], mode].concat());
+            assert_eq!(code, Some(0), "{route}");
+            assert!(route.contains(&format!("{wrapped} stands for {home}")), "{route}");
+            assert!(route.contains("stores"), "{route}");
+        }
+        let forged = wrapped_ones[1].0.replace("ann", "eve");
+        let (code, route) = said(&[&["route", &forged], mode].concat());
+        assert_eq!(code, Some(1), "{route}");
+        assert!(route.contains("550 5.1.1 the address was not made here"), "{route}");
+        let access = ["test", "access", "192.0.2.9", "--from", "", "--to", &wrapped_ones[1].0];
+        assert_eq!(said(&[&access, mode].concat()).0, Some(0));
+    }
+    drop(again);
+}
+
 #[test]
 fn only_senders_of_forwarded_mail_whose_domain_does_not_let_us_send_are_wrapped() {
     if !needs(&[NameServer::PROGRAM]) {

@@ -20,7 +20,7 @@ use crate::{ids::Destination, metrics::ChunkResult};
 #[derive(Debug, Default)]
 pub struct Lessons(Mutex<HashMap<Destination, Instant>>);
 
-/// What was learnt of all destinations.
+/// The lessons of all destinations.
 #[derive(Debug, Default)]
 pub struct AllLessons {
     /// No message is announced there behind another.

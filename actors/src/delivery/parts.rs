@@ -56,7 +56,7 @@ pub struct JobParts {
     pub metrics: Arc<Metrics>,
     /// Mailboxes that take few deliveries at once.
     pub crowds: Arc<Crowds>,
-    /// What destinations have shown that they do not bear.
+    /// Offers that destinations have shown not to bear.
     pub lessons: Arc<AllLessons>,
     /// Limits of destinations.
     pub throttles: Arc<Throttles>,

@@ -116,7 +116,7 @@ impl OriginPolicy {
         };
         let domain = &failed.domain;
         match failed.policy {
-            DmarcPolicy::None => Ok(None),
+            DmarcPolicy::None | DmarcPolicy::Unknown => Ok(None),
             DmarcPolicy::Quarantine => Ok(Some(format!(
                 "nothing proves that it is from {domain}, which wants such mail looked at (DMARC)"
             ))),

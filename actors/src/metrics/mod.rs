@@ -21,6 +21,7 @@ mod notices;
 mod process;
 mod service;
 mod tally;
+mod tls;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub use level::level;
 pub use milters::{MilterMeter, MilterMeters, MilterResult, MilterStatus};
 pub use notices::{NoticeMeter, NoticeResult};
 pub use service::{AuthResult, ConnectionResult, HandshakeResult, ServiceMeter, WorkerState};
+pub use tls::{RenewalResult, ReportResult, TlsMeter};
 
 use self::{by_name::ByName, process::ProcessMeter};
 use crate::{actor::Meters, readiness::Readiness};
@@ -81,6 +83,8 @@ pub struct Metrics {
     pub notices: NoticeMeter,
     /// Automatic replies of users who are away.
     pub autoreplies: AutoreplyMeter,
+    /// Policies of TLS that are renewed, and reports of it.
+    pub tls: TlsMeter,
     /// Log lines thrown away because nobody took them.
     pub log_lines_lost: Counter,
 }
@@ -127,6 +131,7 @@ impl Metrics {
             milters: MilterMeters::register(&mut registry),
             notices: NoticeMeter::register(&mut registry),
             autoreplies: AutoreplyMeter::register(&mut registry),
+            tls: TlsMeter::register(&mut registry),
             log_lines_lost,
             stressed_destinations: {
                 let stressed = Gauge::default();
@@ -295,6 +300,8 @@ mod tests {
             r#"relais_reply_rules_total{channel="tcp_lmtpcs",action="slow_down"} 0"#,
             r#"relais_client_chunks_total{channel="tcp_lmtpcs",result="taken"} 0"#,
             r#"relais_notices_total{result="written"} 0"#,
+            r#"relais_sts_renewals_total{result="lapsed"} 0"#,
+            r#"relais_tls_web_reports_total{result="put_off"} 0"#,
             "relais_log_lines_lost_total 0",
             r#"relais_delivery_seconds_count{channel="tcp_lmtpcs"} 0"#,
             r#"relais_delivery_results_total{channel="tcp_lmtpcs",class="delivered"} 0"#,

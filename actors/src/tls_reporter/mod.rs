@@ -1,21 +1,28 @@
 //! Reports of TLS results (RFC 8460): what was counted is written down every few seconds, and behind each day of
-//! UTC its reports go to those who want them, as mail from nobody.
+//! UTC its reports go to those who want them, as mail from nobody or by HTTPS.
+
+mod renewal;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use relais_channels::{
     clock,
     dns::Dns,
     mail::{Enhanced, Envelope, MessageIds, Priority, Recipient, Reply, TlsWish},
-    tls_policy::{ReportMail, ReportReaders, Reporter, TlsReport, TlsReports},
+    tls_policy::{
+        ReportMail, ReportReaders, Reporter, TlsPolicies, TlsReport, TlsReports, WebPlace,
+        WebReport, WebReports, WebRetry,
+    },
 };
 use relais_spool::{NewContent, Spool};
+pub use renewal::renew_policies;
 use tracing::{info, warn};
 
 use crate::{
     channel_table::Channels,
     events::MessageAccepted,
-    metrics::Metrics,
+    metrics::{Metrics, ReportResult},
     own_mail::{self, way_to},
     router::{Route, RouterHandle, grouped},
 };
@@ -33,6 +40,10 @@ pub struct TlsReporter {
     pub sender: Option<Arc<str>>,
     /// The results that were counted.
     pub reports: Arc<TlsReports>,
+    /// Reports on their way to places on the web.
+    pub web_reports: Arc<WebReports>,
+    /// The way to these.
+    pub policies: Arc<TlsPolicies>,
     /// Of the section `dns`; channels may have their own.
     pub nameservers: Arc<[SocketAddr]>,
     /// The channels of the configuration.
@@ -50,9 +61,48 @@ pub struct TlsReporter {
 impl TlsReporter {
     /// Goes on until it is dropped.
     pub async fn go_on(self) {
+        // Places on the web may be slow, and what is counted does not wait for them.
+        tokio::join!(self.settle_on(), self.post_on());
+    }
+
+    async fn settle_on(&self) {
         loop {
             self.settle().await;
             tokio::time::sleep(EACH).await;
+        }
+    }
+
+    async fn post_on(&self) {
+        loop {
+            let due = self.web_reports.due(clock::now().as_secs());
+            let posts = stream::iter(due).map(|(file, report)| self.post(file, report));
+            posts.buffer_unordered(POSTS_AT_ONCE).collect::<()>().await;
+            tokio::time::sleep(EACH).await;
+        }
+    }
+
+    /// Sends a report to its place on the web.
+    async fn post(&self, file: String, report: WebReport) {
+        let WebReport { domain, place, nameservers, .. } = &report;
+        let ways = WebPlace::parse(place).zip(self.policies.web(nameservers));
+        let Some((to, web)) = ways else { return self.web_reports.is_sent(&file) };
+        let meter = &self.metrics.tls;
+        match web.post_report(&to, report.packed()).await {
+            Ok(()) => {
+                info!(domain, place, "a report of TLS is sent");
+                meter.reported(ReportResult::Sent);
+                self.web_reports.is_sent(&file);
+            }
+            Err(reason) => match self.web_reports.is_refused(&file, clock::now().as_secs()) {
+                WebRetry::After(seconds) => {
+                    info!(domain, place, %reason, seconds, "a report of TLS is sent again later");
+                    meter.reported(ReportResult::PutOff);
+                }
+                WebRetry::GivenUp => {
+                    warn!(domain, place, %reason, "a report of TLS is given up: its day is over");
+                    meter.reported(ReportResult::GivenUp);
+                }
+            },
         }
     }
 
@@ -93,7 +143,9 @@ impl TlsReporter {
         };
         let readers = ReportReaders::of(texts.iter().map(String::as_str));
         for place in &readers.web {
-            info!(domain, place, "a report of TLS is not sent: only mail is");
+            if let Err(error) = self.web_reports.add(report, place, clock::now().as_secs()) {
+                warn!(domain, place, %error, "a report of TLS is not sent");
+            }
         }
         let mut routes: Vec<(Recipient, Arc<[Route]>)> = Vec::new();
         for address in &readers.mail {
@@ -133,3 +185,5 @@ impl TlsReporter {
 }
 
 const EACH: Duration = Duration::from_secs(10);
+/// Places on the web that are asked at once.
+const POSTS_AT_ONCE: usize = 4;

@@ -6,10 +6,11 @@
 //! form of a body that ends in lines of blanks is not that of RFC 6376.
 
 mod body;
+mod dmarc_records;
 mod key;
+mod look_ups;
 mod own_name;
 mod results;
-mod reverse_names;
 mod signature;
 mod signers;
 mod srs;

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     own_name::bears,
-    verifier::{DmarcFound, SignatureFound, SpfFound, Verified},
+    verifier::{DmarcFound, DmarcPolicy, SignatureFound, SpfFound, Verified},
 };
 use crate::mail::{fields, named};
 
@@ -112,7 +112,11 @@ impl SignatureFound {
 impl DmarcFound {
     fn words(&self) -> String {
         let Self { verdict, domain, policy } = self;
-        let mut text = format!("dmarc={verdict} (p={})", policy.name());
+        let mut text = format!("dmarc={verdict}");
+        // Writing to a string cannot fail.
+        if *policy != DmarcPolicy::Unknown {
+            let _ = write!(text, " (p={})", policy.name());
+        }
         if !domain.is_empty() {
             let _ = write!(text, " header.from={}", value(domain));
         }
@@ -166,7 +170,7 @@ const LONGEST_VALUE: usize = 320;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authenticity::{AuthResult, DmarcPolicy};
+    use crate::authenticity::AuthResult;
 
     #[test]
     fn fields_that_bear_our_name_are_taken_off_however_it_is_written() {

@@ -12,12 +12,15 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use relais_config::{Config, srs::SrsUse};
+use relais_config::{Config, grammar::undotted, srs::SrsUse};
 use ring::hmac::{self, HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key};
 use zeroize::Zeroizing;
 
 use super::key::{KeyFault, KeyFileFault};
-use crate::clock::since_1970;
+use crate::{
+    clock::since_1970,
+    mail::{Address, written_local},
+};
 
 /// Wraps senders, and unwraps recipients.
 #[derive(Debug)]
@@ -90,41 +93,42 @@ impl Srs {
 
     /// The address of ours that stands for a sender. `None`: it has no such form.
     pub fn wrapped(&self, sender: &str, now: SystemTime) -> Option<String> {
-        let (user, host) = sender.rsplit_once('@')?;
-        if user.contains(['"', '\\', ' ']) || host.is_empty() || host.starts_with('[') {
+        let sender = Address::parse(sender).ok()?;
+        let (user, host) = (&*sender.unquoted_local(), sender.domain()?);
+        if host.starts_with('[') {
             return None;
         }
         let secrets = self.secrets();
         let first = secrets.first()?;
-        let domain = &self.domain;
-        let wrapped = match Wrapped::of(user) {
+        let local = match Wrapped::of(user) {
             None => {
                 let day = day_letters(days(now));
                 let hash = hash(first, &[&day, host, user]);
-                format!("SRS0={hash}={day}={host}={user}@{domain}")
+                format!("SRS0={hash}={day}={host}={user}")
             }
             // Its own separator stays where it is.
             Some(Wrapped::Once(rest)) => {
                 let hash = hash(first, &[host, rest]);
-                format!("SRS1={hash}={host}={rest}@{domain}")
+                format!("SRS1={hash}={host}={rest}")
             }
             Some(Wrapped::Again(rest)) => {
                 let (_, rest) = rest[1..].split_once('=')?;
                 let (host, rest) = rest.split_once('=')?;
                 let hash = hash(first, &[host, rest]);
-                format!("SRS1={hash}={host}={rest}@{domain}")
+                format!("SRS1={hash}={host}={rest}")
             }
         };
+        let wrapped = format!("{}@{}", written_local(&local), self.domain);
         (wrapped.len() <= LONGEST).then_some(wrapped)
     }
 
     /// The sender that an address of ours stands for. `None`: it is no such address.
     pub fn unwrapped(&self, address: &str, now: SystemTime) -> Option<Result<String, SrsFault>> {
-        let (user, host) = address.rsplit_once('@')?;
-        if !host.eq_ignore_ascii_case(&self.domain) {
+        let address = Address::parse(address).ok()?;
+        if !undotted(address.domain()?).eq_ignore_ascii_case(&self.domain) {
             return None;
         }
-        Some(match Wrapped::of(user)? {
+        Some(match Wrapped::of(&address.unquoted_local())? {
             Wrapped::Once(rest) => self.sender_of(&rest[1..], now),
             Wrapped::Again(rest) => self.forwarder_of(&rest[1..]),
         })
@@ -133,14 +137,15 @@ impl Srs {
     fn sender_of(&self, text: &str, now: SystemTime) -> Result<String, SrsFault> {
         let mut parts = text.splitn(4, '=');
         let mut part = || parts.next().filter(|it| !it.is_empty()).ok_or(SrsFault::Malformed);
-        let (hash, day, host, user) = (part()?, part()?, part()?, part()?);
+        let (hash, day, host) = (part()?, part()?, part()?);
+        let user = parts.next().ok_or(SrsFault::Malformed)?;
         self.believe(hash, &[day, host, user])?;
         let made = days_of(day).ok_or(SrsFault::Malformed)?;
         let age = (days(now) + DAYS - made) % DAYS;
         if age > self.max_age {
             return Err(SrsFault::Expired);
         }
-        Ok(format!("{user}@{host}"))
+        Ok(format!("{}@{host}", written_local(user)))
     }
 
     fn forwarder_of(&self, text: &str) -> Result<String, SrsFault> {
@@ -151,7 +156,7 @@ impl Srs {
             return Err(SrsFault::Malformed);
         }
         self.believe(hash, &[host, rest])?;
-        Ok(format!("SRS0{rest}@{host}"))
+        Ok(format!("{}@{host}", written_local(&format!("SRS0{rest}"))))
     }
 
     fn believe(&self, given: &str, parts: &[&str]) -> Result<(), SrsFault> {
@@ -313,9 +318,48 @@ mod tests {
     }
 
     #[test]
+    fn quotes_stand_where_an_address_needs_them_and_nowhere_else() {
+        let (here, there) = (srs(&["one"]), srs(&["two"]));
+        let now = at(7);
+        // sender, how the local part of its address begins, whom that stands for
+        let rows = [
+            ("\"a b\"@else.test", "\"SRS0=", "\"a b\"@else.test"),
+            ("\"a.b\"@else.test", "SRS0=", "a.b@else.test"),
+            ("a.\"b\".c@else.test", "SRS0=", "a.b.c@else.test"),
+            ("\"a..b\"@else.test", "\"SRS0=", "\"a..b\"@else.test"),
+            ("\".a\"@else.test", "SRS0=", "\".a\"@else.test"),
+            ("\"a\\\"b\\\\c\"@else.test", "\"SRS0=", "\"a\\\"b\\\\c\"@else.test"),
+            ("\"a@b\"@else.test", "\"SRS0=", "\"a@b\"@else.test"),
+            ("\"\"@else.test", "SRS0=", "\"\"@else.test"),
+            (
+                "\"SRS0=abcd=AB=far.test=a b\"@else.test",
+                "\"SRS1=",
+                "\"SRS0=abcd=AB=far.test=a b\"@else.test",
+            ),
+            ("\"SRS0=abcd=AB=far.test=a\"@else.test", "SRS1=", "SRS0=abcd=AB=far.test=a@else.test"),
+        ];
+        for (sender, begin, want) in rows {
+            let wrapped = here.wrapped(sender, now).unwrap_or_default();
+            assert!(wrapped.starts_with(begin), "{sender}: {wrapped}");
+            assert!(Address::parse_strictly(&wrapped).is_ok(), "{wrapped}");
+            assert_eq!(here.unwrapped(&wrapped, now), Some(Ok(want.to_owned())), "{wrapped}");
+            // Another forwarder behind us.
+            let again = there.wrapped(&wrapped.replace("ours.test", "first.test"), now).unwrap();
+            let back = there.unwrapped(&again, now).unwrap().unwrap();
+            // The shortcut of a second forwarder leads past the first one.
+            let home = if wrapped.contains("SRS1") { want } else { &wrapped };
+            assert_eq!(back.replace("first.test", "ours.test"), home, "{again}");
+        }
+        let plain = here.wrapped("a@else.test", now).unwrap();
+        let quoted = format!("\"{}", plain.replace('@', "\"@"));
+        assert_eq!(here.unwrapped(&quoted, now), Some(Ok("a@else.test".to_owned())));
+        assert_eq!(here.unwrapped(&format!("{plain}."), now), Some(Ok("a@else.test".to_owned())));
+    }
+
+    #[test]
     fn senders_without_such_a_form_stay_as_they_are() {
         let long = format!("{}@else.test", "x".repeat(240));
-        for sender in ["", "x", "\"a b\"@else.test", "a@[192.0.2.1]", &long] {
+        for sender in ["", "x", "a b@else.test", "a@[192.0.2.1]", &long] {
             assert_eq!(srs(&["one"]).wrapped(sender, at(1)), None, "{sender}");
         }
         let srs = srs(&["one"]);

@@ -7,7 +7,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use mail_auth::{
-    AuthenticatedMessage, DkimOutput, MessageAuthenticator, Parameters, SpfOutput, SpfResult,
+    AuthenticatedMessage, DkimOutput, DmarcOutput, MessageAuthenticator, Parameters, SpfOutput,
+    SpfResult,
     common::crypto::{Algorithm, HashAlgorithm},
     dkim::Canonicalization,
     dmarc::{self, verify::DmarcParameters},
@@ -19,7 +20,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     body::BodyHash,
-    reverse_names::ReverseNames,
+    dmarc_records::DmarcRecords,
+    look_ups::LookUps,
     verdict::{AuthResult, of_signature},
 };
 use crate::dns::Dns;
@@ -81,6 +83,8 @@ pub enum DmarcPolicy {
     Quarantine,
     /// It is to be refused.
     Reject,
+    /// Nobody can tell now.
+    Unknown,
 }
 
 /// The results of all checks of a message.
@@ -220,17 +224,11 @@ impl Verifier {
             });
             let asked = DmarcParameters::new(&message, &trusted, name, output);
             let result = match &checks {
-                Some((checks, _)) => timeout_at(until, checks.verify_dmarc(asked)).await.ok(),
+                Some((checks, _)) => timeout_at(until, self::dmarc(checks, asked)).await.ok(),
                 None => None,
             };
-            verified.dmarc = Some(result.map_or_else(
-                || DmarcFound::unknown(&message),
-                |its| DmarcFound {
-                    verdict: (&its.result()).into(),
-                    domain: its.domain().into(),
-                    policy: its.policy().into(),
-                },
-            ));
+            verified.dmarc =
+                Some(result.map_or_else(|| DmarcFound::unknown(&message), DmarcFound::from));
         }
         verified
     }
@@ -256,18 +254,29 @@ impl DmarcFound {
     fn unknown(message: &AuthenticatedMessage<'_>) -> Self {
         let domain = message.from.first().and_then(|from| from.rsplit_once('@'));
         let domain = domain.map_or("", |(_, domain)| domain).into();
-        Self { verdict: AuthResult::TempError, domain, policy: DmarcPolicy::None }
+        Self { verdict: AuthResult::TempError, domain, policy: DmarcPolicy::Unknown }
     }
 }
 
 impl DmarcPolicy {
-    /// As it is written.
+    /// As it is written; empty when nobody can tell.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Quarantine => "quarantine",
             Self::Reject => "reject",
+            Self::Unknown => "",
         }
+    }
+}
+
+impl From<DmarcOutput> for DmarcFound {
+    fn from(its: DmarcOutput) -> Self {
+        let verdict = AuthResult::from(&its.result());
+        // A fault on the way to the record says nothing about what it wants.
+        let is_unknown = verdict == AuthResult::TempError && its.dmarc_record().is_none();
+        let policy = if is_unknown { DmarcPolicy::Unknown } else { its.policy().into() };
+        Self { verdict, domain: its.domain().into(), policy }
     }
 }
 
@@ -281,17 +290,41 @@ impl From<dmarc::Policy> for DmarcPolicy {
     }
 }
 
+/// DMARC by records as they are to be read.
+async fn dmarc(checks: &MessageAuthenticator, asked: DmarcParameters<'_>) -> DmarcOutput {
+    let author = asked.message.from.first().and_then(|from| from.rsplit_once('@'));
+    let author = author.map_or("", |(_, domain)| domain);
+    let signers = asked.dkim_output.iter().filter_map(|its| its.signature());
+    let speakers = signers.map(|its| its.d.as_str()).chain([asked.rfc5321_mail_from_domain]);
+    let records = DmarcRecords::found(checks, author, speakers).await;
+    checks.verify_dmarc(Parameters::new(asked).with_txt_cache(&records)).await
+}
+
 /// One check of SPF, made twice where it depends on the names of the client's address.
 async fn spf<'x>(
     checks: &MessageAuthenticator,
     asked: impl Fn() -> SpfParameters<'x>,
 ) -> SpfOutput {
-    let names = ReverseNames::default();
-    let first = checks.verify_spf(Parameters::new(asked()).with_ptr_cache(&names)).await;
-    if !names.were_asked() {
-        return first;
+    let mut looks = LookUps::default();
+    let mut output = check(checks, asked(), &looks).await;
+    if let Some(names) = looks.names() {
+        looks = LookUps::knowing(names);
+        output = check(checks, asked(), &looks).await;
     }
-    checks.verify_spf(Parameters::new(asked()).with_ptr_cache(&names)).await
+    let decided = !matches!(output.result(), SpfResult::None | SpfResult::TempError);
+    if decided && looks.are_too_void(checks).await {
+        return output.with_result(SpfResult::PermError);
+    }
+    output
+}
+
+async fn check(
+    checks: &MessageAuthenticator,
+    asked: SpfParameters<'_>,
+    looks: &LookUps,
+) -> SpfOutput {
+    let asked = Parameters::new(asked).with_ptr_cache(looks).with_mx_cache(looks);
+    checks.verify_spf(asked.with_ipv4_cache(looks).with_ipv6_cache(looks)).await
 }
 
 /// Leaves so many signatures, none of which names more fields than make sense. Returns whether there

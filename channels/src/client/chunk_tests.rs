@@ -15,7 +15,7 @@ use crate::{
     mail::{Attempt, Outcome},
 };
 
-/// What a server says, and then.
+/// The end of a conversation behind its replies.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Then {
     Nothing,

@@ -291,7 +291,7 @@ impl<'a> Exchange<'a> {
         self.unsure = matches!(reached, Stage::Status(_)) && !self.is_settled();
         let reply = match reached {
             Stage::Status(replies @ 1..) => Stage::fewer(peer, lost, replies, self.accepted.len()),
-            of => of.lost(peer, lost),
+            other => other.lost(peer, lost),
         };
         self.settle_all(&Outcome::Deferred(reply.clone()));
         // A server that closes over a message, or falls silent between two replies to it, has something

@@ -139,7 +139,7 @@ impl FirstWords<'_> {
     fn is_right_host(&self) -> bool {
         let Some((_, server)) = self.site.filter(|(site, _)| site.by_mx) else { return true };
         let is_named = self.security.tls.as_ref().is_some_and(|tls| tls.client.has_names())
-            || matches!(self.owed.basis, Basis::Operator(_));
+            || self.owed.basis.is_operators();
         is_named || self.destination.facts.proves(&server.host)
     }
 

@@ -173,10 +173,8 @@ impl Address {
     /// The one spelling of all that name the same mailbox: no quotes that need not be, the domain in
     /// lower case and without a final dot.
     pub fn normal(&self) -> String {
-        let local = self.unquoted_local();
-        let is_plain = !local.contains('"') && end_of_local(&local) == Ok((local.len(), false));
+        let local = written_local(&self.unquoted_local());
         let (route, _) = self.text.split_at(usize::from(self.mailbox));
-        let local = if is_plain { local } else { quoted(&local) };
         let domain = self.domain().map_or_else(String::new, |domain| {
             format!("@{}", undotted(domain).to_ascii_lowercase())
         });
@@ -253,6 +251,12 @@ impl ReversePath {
     pub fn as_str(&self) -> &str {
         self.0.as_ref().map_or("", Address::as_str)
     }
+}
+
+/// A local part as RFC 5321 writes it: between quotes where it cannot stand without them.
+pub fn written_local(local: &str) -> String {
+    let is_plain = !local.contains('"') && end_of_local(local) == Ok((local.len(), false));
+    if is_plain { local.to_owned() } else { quoted(local) }
 }
 
 /// In one pair of quotes.

@@ -21,7 +21,7 @@ pub mod unitext;
 mod xquota;
 pub mod xtext;
 
-pub use address::{Address, AddressError, MAX_PATH, ReversePath};
+pub use address::{Address, AddressError, MAX_PATH, ReversePath, written_local};
 pub use content::Content;
 pub use dialect::Dialect;
 pub use envelope::{Entry, Envelope, ErrorsTo, Origin, PostCheck, Recipient, Rerouted, TlsWish};

@@ -216,6 +216,11 @@ impl Basis {
         }
     }
 
+    /// Whether it is an entry of the channel's table.
+    pub const fn is_operators(&self) -> bool {
+        matches!(self, Self::Operator(_))
+    }
+
     /// Its kind.
     pub const fn kind(&self) -> PolicyKind {
         match self {
@@ -293,6 +298,7 @@ impl fmt::Display for Requirement {
             TlsNeed::Must => "TLS or no mail",
         };
         let how = match &self.demand.assurance {
+            _ if self.need == TlsNeed::No => "",
             Assurance::Usual => "",
             Assurance::Any => ", any certificate",
             Assurance::Names { .. } => ", certificate by name",

@@ -56,7 +56,7 @@ fn the_operator_stands_before_dane_and_dane_before_mta_sts() {
         (None, &dane(&[0, 1]), &other, "TLS or no mail, any certificate (DANE)"),
         (None, &failed, &enforce, "DANE: bogus"),
         (Some(None), &good, &None, "TLS or no mail, certificate by TLSA records (DANE)"),
-        (Some(Some(No)), &good, &enforce, "no TLS, any certificate (policy for a.test)"),
+        (Some(Some(No)), &good, &enforce, "no TLS (policy for a.test)"),
         (Some(Some(May)), &failed, &other, "TLS if offered, any certificate (policy for a.test)"),
         (Some(Some(Encrypt)), &good, &other, "TLS or no mail, any certificate (policy for a.test)"),
         (
@@ -99,7 +99,7 @@ fn a_message_may_ask_for_less_but_not_against_the_operator() {
         (not, Some(Encrypt), &none, &None, "TLS or no mail, any certificate (policy for a.test)"),
         (required, None, &none, &None, "TLS if offered (channel)"),
         (required, None, &good, &None, "TLS or no mail, certificate by TLSA records (DANE)"),
-        (required, Some(No), &good, &None, "no TLS, any certificate (policy for a.test)"),
+        (required, Some(No), &good, &None, "no TLS (policy for a.test)"),
     ];
     for (wish, level, dane, sts, want) in rows {
         let entry = level.map(|level| entry(Some(level)));

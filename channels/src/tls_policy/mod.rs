@@ -5,12 +5,15 @@
 //! a connection to a mail server.
 
 mod decide;
+mod foreseen;
 mod report;
 mod report_mail;
+mod report_web;
 mod sts;
 mod sts_cache;
-mod sts_fetch;
+mod sts_renewal;
 mod table;
+mod web;
 
 use std::{
     collections::HashMap,
@@ -27,13 +30,16 @@ use relais_config::{
 use serde::Serialize;
 
 pub use decide::{Barred, Basis, DaneFound, Facts, PolicyKind, Requirement, TlsNeed};
+pub use foreseen::ForeseenTls;
 pub use report::{PublishedPolicy, Reporter, TlsReport, TlsReports, TlsResult, TlsSession};
 pub use report_mail::{ReportMail, ReportReaders};
+pub use report_web::{WebReport, WebReports, WebRetry};
 pub use sts::{NoPolicy, StsMode, StsPolicy, id_of};
 use sts_cache::tidy;
 pub use sts_cache::{FetchFault, StsCache, StsFound, StsSource};
-pub use sts_fetch::Web;
+pub use sts_renewal::{RenewalEnd, Renewed};
 pub use table::{DestinationTable, TableEntry};
+pub use web::{Web, WebPlace};
 
 use crate::{
     clock,
@@ -48,6 +54,8 @@ pub struct TlsPolicies {
     /// By the name servers of channels; none: those of the section `dns`.
     secure: HashMap<Box<[SocketAddr]>, SecureDns>,
     sts: Option<StsPolicies>,
+    /// The way to places on the web, where there are policies to fetch or reports to send.
+    web: Option<Web>,
     reports: Arc<TlsReports>,
 }
 
@@ -135,8 +143,19 @@ impl TlsPolicies {
                 secure.insert(own.clone(), SecureDns::new(asked, anchor.as_deref())?);
             }
         }
-        let sts = StsPolicies::of(config, &channels)?;
-        Ok(Self { secure, sts, reports: Arc::clone(reports) })
+        let has_sts = channels.iter().any(|rules| rules.mta_sts || rules.table.has_mta_sts());
+        let web = (has_sts || config.tls_reports.is_some()).then(|| {
+            let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
+            let web =
+                Web::new(Dns::shared(servers)?, ca.as_deref(), config.mta_sts.private_addresses)?;
+            Ok::<_, PoliciesError>(web)
+        });
+        let web = web.transpose()?;
+        let sts = match &web {
+            Some(web) if has_sts => Some(StsPolicies::of(config, &channels, web)?),
+            _ => None,
+        };
+        Ok(Self { secure, sts, web, reports: Arc::clone(reports) })
     }
 
     /// Leaves what is kept on disk as it is.
@@ -145,6 +164,38 @@ impl TlsPolicies {
         let read_only =
             |its: StsPolicies| StsPolicies { cache: its.cache.read_only(), sources: its.sources };
         Self { sts: self.sts.map(read_only), ..self }
+    }
+
+    /// Reads the policies on disk, so that they are renewed before mail asks for them. Blocks.
+    pub fn read_kept(&self) -> io::Result<()> {
+        self.sts.as_ref().map_or(Ok(()), |policies| policies.cache.read_all())
+    }
+
+    /// Renews the policies of MTA-STS that are due, and counts failures.
+    pub async fn renew(&self) -> Vec<Renewed> {
+        let Some(policies) = &self.sts else { return Vec::new() };
+        let renewed = policies.cache.renew(clock::now().as_secs()).await;
+        for Renewed { domain, source, policy, end } in &renewed {
+            let RenewalEnd::Failed(fault, _) = end else { continue };
+            let asked = policies.sources.iter().find(|(_, place)| *place == source);
+            let session = TlsSession {
+                domain,
+                policy: PublishedPolicy::of_sts(policy),
+                mx: ("", None),
+                from: None,
+                failure: Some((result_of(fault), fault.to_string())),
+                nameservers: asked.map_or(&[][..], |(nameservers, _)| nameservers),
+            };
+            self.reports.note(session, clock::now().as_secs());
+        }
+        renewed
+    }
+
+    /// The way to places on the web that these name servers know; none: those of the section `dns`.
+    pub fn web(&self, nameservers: &[SocketAddr]) -> Option<Web> {
+        let web = self.web.as_ref()?;
+        let own = || Dns::shared(nameservers).ok();
+        if nameservers.is_empty() { Some(web.clone()) } else { Some(web.asking(own()?)) }
     }
 
     /// Counts a session with a server of this destination.
@@ -255,18 +306,11 @@ impl TlsPolicies {
 }
 
 impl StsPolicies {
-    /// As configured; nothing where no channel looks for them.
-    fn of(config: &Config, channels: &[ChannelRules]) -> Result<Option<Self>, PoliciesError> {
+    /// As the channels look for them.
+    fn of(config: &Config, channels: &[ChannelRules], web: &Web) -> Result<Self, PoliciesError> {
         let look = |rules: &&ChannelRules| rules.mta_sts || rules.table.has_mta_sts();
-        let looking: Vec<_> = channels.iter().filter(look).collect();
-        if looking.is_empty() {
-            return Ok(None);
-        }
-        let ca = config.mta_sts.ca.as_deref().map(|file| config.path(file));
-        let private = config.mta_sts.private_addresses;
-        let web = Web::new(Dns::shared(&config.dns.servers)?, ca.as_deref(), private)?;
         let (mut sources, mut places) = (Vec::new(), HashMap::new());
-        for ChannelRules { nameservers: own, .. } in looking {
+        for ChannelRules { nameservers: own, .. } in channels.iter().filter(look) {
             if !places.contains_key(own) {
                 let asked: &[SocketAddr] = if own.is_empty() { &config.dns.servers } else { own };
                 places.insert(own.clone(), sources.len());
@@ -274,7 +318,7 @@ impl StsPolicies {
             }
         }
         let cache = StsCache::new(sources, Some(config.data.join(STS_FOLDER)));
-        Ok(Some(Self { cache, sources: places }))
+        Ok(Self { cache, sources: places })
     }
 }
 
@@ -342,12 +386,7 @@ impl DestinationFacts {
     /// Why there is no policy of MTA-STS though there is a record of one.
     pub fn fault(&self) -> Option<(TlsResult, String)> {
         let fault = self.sts.fault.as_ref().filter(|_| self.sts.policy.is_none())?;
-        let result = match fault {
-            FetchFault::Certificate(_) => TlsResult::StsWebpkiInvalid,
-            FetchFault::Failed(_) => TlsResult::StsPolicyFetchError,
-            FetchFault::Invalid(_) => TlsResult::StsPolicyInvalid,
-        };
-        Some((result, fault.to_string()))
+        Some((result_of(fault), fault.to_string()))
     }
 
     /// Whether a host that shows who it is is also one of those that the policy names.
@@ -384,7 +423,7 @@ impl DestinationFacts {
         let sts = self.sts.policy.as_ref();
         let (kind, mut lines, mx) = match (basis, sts) {
             (Some(Basis::Dane), _) => ("tlsa", Vec::new(), Vec::new()),
-            (_, Some(policy)) => ("sts", policy.lines(), policy.mx.clone()),
+            (_, Some(policy)) => return PublishedPolicy::of_sts(policy),
             (_, None) if self.sts.fault.is_some() => ("sts", Vec::new(), Vec::new()),
             (_, None) => ("no-policy-found", Vec::new(), Vec::new()),
         };
@@ -434,6 +473,21 @@ impl DestinationFacts {
             }
         }
         DaneFound::None("it has no TLSA records")
+    }
+}
+
+impl PublishedPolicy {
+    fn of_sts(policy: &StsPolicy) -> Self {
+        Self { kind: "sts".to_owned(), lines: policy.lines(), mx: policy.mx.clone() }
+    }
+}
+
+/// A failure as reports have it.
+fn result_of(fault: &FetchFault) -> TlsResult {
+    match fault {
+        FetchFault::Certificate(_) => TlsResult::StsWebpkiInvalid,
+        FetchFault::Failed(_) => TlsResult::StsPolicyFetchError,
+        FetchFault::Invalid(_) => TlsResult::StsPolicyInvalid,
     }
 }
 

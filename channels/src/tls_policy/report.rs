@@ -330,7 +330,7 @@ fn forget_old(folder: &Path) -> io::Result<()> {
     days.iter().take(old).try_for_each(|name| fs::remove_file(folder.join(name)))
 }
 
-fn write(file: &Path, octets: &[u8]) -> io::Result<()> {
+pub(super) fn write(file: &Path, octets: &[u8]) -> io::Result<()> {
     let new = file.with_extension("new");
     let mut written = File::create(&new)?;
     written.write_all(octets)?;

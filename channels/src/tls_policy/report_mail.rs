@@ -7,7 +7,7 @@ use flate2::{Compression, write::GzEncoder};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-use super::report::TlsReport;
+use super::{report::TlsReport, web::WebPlace};
 use crate::mail::Address;
 
 /// Where reports about a domain go, by the TXT record of `_smtp._tls.DOMAIN`.
@@ -15,7 +15,7 @@ use crate::mail::Address;
 pub struct ReportReaders {
     /// Mail addresses.
     pub mail: Vec<String>,
-    /// Places on the web.
+    /// Places on the web, as [`WebPlace`] reads them.
     pub web: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl ReportReaders {
                 if is_plain && Address::parse(address).is_ok_and(|its| its.domain().is_some()) {
                     readers.mail.push(address.to_owned());
                 }
-            } else if place.starts_with("https://") {
+            } else if WebPlace::parse(place).is_some() {
                 readers.web.push(place.to_owned());
             }
         }
@@ -101,7 +101,8 @@ impl ReportMail<'_> {
     }
 }
 
-fn gzipped(octets: &[u8]) -> Vec<u8> {
+/// Octets in gzip.
+pub(super) fn gzipped(octets: &[u8]) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     // Writing to a vector does not fail.
     let _ = packed.write_all(octets);

@@ -254,7 +254,12 @@ fn warn_of_destinations(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     }
     let unused = [
         ("dns.trust_anchor", !dane, "no channel that delivers looks for DANE (tls: (dane: true))"),
-        ("mta_sts", !sts, "no channel that delivers has tls: (mta_sts: true)"),
+        (
+            "mta_sts",
+            // Its authorities and addresses are those of places that reports go to, too.
+            !sts && config.tls_reports.is_none(),
+            "no channel that delivers has tls: (mta_sts: true), and there are no tls_reports",
+        ),
     ];
     for (field, is_unused, why) in unused {
         if is_unused && reader.is_given(field) {

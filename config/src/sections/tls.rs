@@ -150,12 +150,13 @@ choice! {
 }
 
 section! {
-    /// Policies of MTA-STS (RFC 8461), which channels with `mta_sts` obey.
+    /// Policies of MTA-STS (RFC 8461), which channels with `mta_sts` obey; and places on the web that
+    /// `tls_reports` go to.
     pub struct MtaSts {
-        /// PEM certificates of the authorities that the servers of policies are judged by. Without it,
-        /// those that the system trusts.
+        /// PEM certificates of the authorities that their servers are judged by. Without it, those that
+        /// the system trusts.
         ca: Option<PathBuf> = None, Maybe(Path);
-        /// Policies may be fetched from loopback and private addresses; for closed networks.
+        /// Their servers may have loopback and private addresses; for closed networks.
         private_addresses: bool = false, Flag;
     }
 }
@@ -171,7 +172,8 @@ impl DestinationTls {
 }
 
 section! {
-    /// Reports of TLS (RFC 8460) to domains that mail was sent to and that want them. Whatever stands here,
+    /// Reports of TLS (RFC 8460), by mail and HTTPS, to domains that mail was sent to and that want them.
+    /// Whatever stands here,
     /// the results of each day of UTC are written to `tlsrpt` below the data folder.
     pub struct TlsReporting {
         /// The address that reports are from. DKIM should sign for its domain.

@@ -63,6 +63,10 @@ pub struct RouteResult {
     /// The limits within which mail goes there; absent from many routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RouteLimits>,
+    /// The TLS towards its first next hop, and whose word that is, as far as nobody has to be asked;
+    /// absent from many routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
     /// Answers of name servers about its next hops, each in its turn; only when they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<RouteSite>,
@@ -95,6 +99,9 @@ pub struct RouteServer {
     /// Of its MX record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preference: Option<u16>,
+    /// The TLS that it is owed by now, and whose word that is; or why it is handed no mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
 }
 
 /// A host or address that would not be tried.
@@ -190,8 +197,12 @@ impl RouteDifference {
 
 /// The ends of a route, in whatever order they were found; by which tag it found its channel is the rules' own business.
 fn ends(route: &RouteExplained) -> Vec<RouteResult> {
-    let end =
-        |result: &RouteResult| RouteResult { tag: String::new(), limits: None, ..result.clone() };
+    let end = |result: &RouteResult| RouteResult {
+        tag: String::new(),
+        limits: None,
+        tls: None,
+        ..result.clone()
+    };
     let mut ends: Vec<_> = route.results.iter().map(end).collect();
     ends.sort_by(|one, other| {
         let place = |it: &'_ RouteResult| (it.channel.clone(), it.next_hop.clone());

@@ -14,6 +14,7 @@ use relais_config::{
 };
 
 use super::{
+    srs::restored,
     switching::{Switching, switching},
     tables::{ends_at, facts_asked},
 };
@@ -259,11 +260,16 @@ impl Visit<'_> {
             }
             Err(error) => return Ok(Some((false, format!("501 5.1.3 {error}")))),
         };
+        let (address, may_relay) = match restored(self.config, &address) {
+            None => (address, self.may_relay()),
+            Some(Ok(sender)) => (sender, true),
+            Some(Err(why)) => return Ok(Some((false, format!("550 5.1.1 {why}")))),
+        };
         let routing = self.router.explain(Explain {
             address,
             sender: self.question.from.clone().unwrap_or_default(),
             source_channel: self.source_channel.clone(),
-            may_relay: self.may_relay(),
+            may_relay,
             header: false,
             ends: Some(self.ends),
             hello: self.question.hello.clone(),

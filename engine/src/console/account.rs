@@ -17,6 +17,7 @@ use relais_spool::{Change, EntryState, ScannedEntry, open_recipients};
 
 use super::{
     entries::{Depth, Described, Record, after, describe},
+    foreseen_tls::foreseen_of_entry,
     hosts::{of_host_order, of_limit},
     parts::{Parts, gone, unavailable},
     untold::is_anybody_told,
@@ -209,7 +210,10 @@ async fn kept_from_jobs(parts: &Parts, listed: &ListedEntry, tried: &str) -> Opt
 async fn so_far(parts: &Parts, scanned: &ScannedEntry) -> String {
     let last = last_reply(parts, scanned).await;
     match (scanned.state.attempts(), last) {
-        (0, _) => "It has not been tried yet.".to_owned(),
+        (0, _) => match foreseen_of_entry(parts, scanned).await {
+            Some(tls) => format!("It has not been tried yet. {tls}"),
+            None => "It has not been tried yet.".to_owned(),
+        },
         (attempts, None) => format!("It has been tried {}.", times(attempts)),
         (attempts, Some(reply)) => {
             format!("It has been tried {}; the last answer was: {reply}.", times(attempts))

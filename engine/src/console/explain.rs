@@ -17,7 +17,7 @@ use relais_actors::{
         internal_ip, own_postmaster, port_access,
     },
 };
-use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
+use relais_channels::mail::{Address, Enhanced, NextHop, Reply, TlsWish};
 use relais_config::{
     Config,
     channel::{Channel, Program},
@@ -26,6 +26,8 @@ use relais_config::{
 
 use super::{
     access::test_access,
+    foreseen_tls::foreseen_tls,
+    srs::restored,
     stages::probe_stage,
     steps::{channel_asked, step, taken},
     switching::switching,
@@ -123,6 +125,10 @@ pub async fn explain(
         Ok(address) => address,
         Err(refused) => return Ok(Ok(*refused)),
     };
+    let address = match arrival.restored(address, &mut client) {
+        Ok(address) => address,
+        Err(refused) => return Ok(Ok(*refused)),
+    };
     let asked = Explain {
         address,
         sender: question.from.clone().unwrap_or_default(),
@@ -143,6 +149,10 @@ pub async fn explain(
     } else {
         for result in explained.ways_mut() {
             result.limits = configured(config, channels, &result.channel);
+            let channel = channels.find(&result.channel).map(|id| channels.channel(id));
+            let addresses = [&*result.address].into_iter();
+            result.tls =
+                channel.and_then(|its| foreseen_tls(its, &result.host, addresses, TlsWish::Usual));
         }
     }
     Ok(Ok(explained))
@@ -268,6 +278,31 @@ impl Arrival<'_> {
         }
     }
 
+    /// The sender that an address of ours stands for, to whom everybody may send. The error is the
+    /// answer.
+    fn restored(
+        &mut self,
+        address: Address,
+        client: &mut KnownClient,
+    ) -> Result<Address, Box<RouteExplained>> {
+        if self.question.header {
+            return Ok(address);
+        }
+        match restored(self.config, &address) {
+            None => Ok(address),
+            Some(Ok(sender)) => {
+                client.may_relay = true;
+                self.steps.push(step("srs", format!("{address} stands for {sender}")));
+                Ok(sender)
+            }
+            Some(Err(why)) => {
+                self.steps.push(step("srs", format!("{address}: {why}")));
+                let reply = Reply::with_text(550, Enhanced(5, 1, 1), why);
+                Err(Box::new(self.refused(&reply)))
+            }
+        }
+    }
+
     /// Tells the word of a table, and keeps in mind that it refuses.
     fn ask(&mut self, kind: &str, table: &str, ruling: Option<Ruling>) {
         let Some(ruling) = ruling else { return };
@@ -371,6 +406,7 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         next_hop: hop.unwrap_or_else(|| route.host.to_string()),
         host: route.host.to_string(),
         limits: None,
+        tls: None,
         dns: Vec::new(),
         quota: route.quota.as_deref().copied(),
         size_limit: route.size_limit.map(NonZeroU64::get),

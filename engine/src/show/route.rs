@@ -39,6 +39,15 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
         page += &if table.is_narrow(look) { table.fit(look) } else { table.records(look) };
     }
     page.extend(ways.iter().map(|result| own_limits(result, look)));
+    let mut told: Vec<(&str, &str)> = Vec::new();
+    for result in ways {
+        let way = (result.channel.as_str(), result.host.as_str());
+        if let Some(tls) = result.tls.as_ref().filter(|_| !told.contains(&way)) {
+            told.push(way);
+            let text = format!("TLS with {}: {}\n", Printable(&result.host), Printable(tls));
+            page += &look.fit(&text);
+        }
+    }
     let mut asked: Vec<&[RouteSite]> = Vec::new();
     for result in ways.iter().filter(|result| !result.dns.is_empty()) {
         if !asked.contains(&&*result.dns) {
@@ -94,6 +103,9 @@ fn site_of(site: &RouteSite, look: Look) -> String {
         let preference = server.preference.map_or(String::new(), |number| number.to_string());
         let text = format!("{} [{}]", Printable(&server.host), Printable(&server.address));
         page += &beside(look, &preference, &text, None);
+        if let Some(tls) = &server.tls {
+            page += &beside(look, "", &Printable(tls).to_string(), None);
+        }
     }
     for left in &site.left_out {
         let text = format!("{}: {}", Printable(&left.who), Printable(&left.why));
@@ -212,6 +224,7 @@ mod tests {
             channel: "tcp_lmtpcs".to_owned(),
             next_hop: "store1.example:225".to_owned(),
             size_limit: Some(3_072),
+            tls: Some("TLS or no mail, certificate by name (policy for bank.example)".to_owned()),
             limits: Some(limits),
             ..RouteResult::default()
         };
@@ -228,7 +241,14 @@ mod tests {
         let narrow = route(&told, Look { width: Some(40), colour: false });
         assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
         assert!(!narrow.contains('\x1b'), "{narrow}");
-        for words in ["1 of maxjobs 7", "1h, 2h", "451 4.4.1", "3.0 KiB", "left alone"] {
+        for words in [
+            "1 of maxjobs 7",
+            "no mail, certificate by name",
+            "1h, 2h",
+            "451 4.4.1",
+            "3.0 KiB",
+            "left alone",
+        ] {
             let flat: Vec<_> = narrow.split_whitespace().collect();
             assert!(flat.join(" ").contains(words), "{words}: {narrow}");
         }

@@ -51,6 +51,7 @@ pub struct NewConfig {
     templates: Arc<Templates>,
     certificates: ServerTls,
     programs: Arc<Programs>,
+    policies: Arc<TlsPolicies>,
     securities: Securities,
     authenticity: Authenticity,
     finders: Finders,
@@ -90,6 +91,7 @@ impl NewConfig {
             templates,
             certificates,
             programs,
+            policies,
             securities,
             authenticity,
             finders,
@@ -126,7 +128,7 @@ impl Floors {
     /// Puts a configuration in force, or leaves all as it is. Called on the system's own thread.
     pub async fn adopt(&mut self, prepared: NewConfig) -> Result<(), AdoptError> {
         let NewConfig { config, routes, directory, templates, certificates, .. } = prepared;
-        let NewConfig { programs, securities, authenticity, finders, .. } = prepared;
+        let NewConfig { programs, policies, securities, authenticity, finders, .. } = prepared;
         let was = self.ground.config.clone();
         let channels = Arc::new(self.ground.channels.replaced_by(&config));
         let filters = Filters::of(&config, &self.ground.filters, &self.ground.metrics);
@@ -148,7 +150,7 @@ impl Floors {
         (self.delivery.programs, self.delivery.securities) = (programs, securities);
         self.delivery.authenticity = authenticity;
         self.delivery.finders = finders;
-        self.delivery.report_tls(&self.ground, &self.spool);
+        self.delivery.report_tls(&self.ground, &self.spool, &policies);
         self.adopt_queue(&was).await?;
         let parts = notary_parts(&self.ground, &self.spool, &self.delivery.router, templates);
         self.delivery.notary.ask(Adopt(parts)).await?;

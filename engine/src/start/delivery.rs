@@ -26,13 +26,13 @@ use relais_actors::{
     rerouting::Rerouter,
     router::{self, RouterHandle, Routes},
     timestamp::Timestamp,
-    tls_reporter::TlsReporter,
+    tls_reporter::{TlsReporter, renew_policies},
 };
 use relais_channels::{
     authenticity::Authenticity,
     client::{Finders, Securities},
     dsn::{TemplateError, Templates},
-    tls_policy::{TlsPolicies, tidy_policies},
+    tls_policy::{TlsPolicies, WebReports, tidy_policies},
 };
 use relais_config::{Config, directory::Cache};
 use tokio::task::JoinHandle;
@@ -70,8 +70,9 @@ pub(crate) struct DeliveryFloor {
     pub(crate) authenticity: Authenticity,
     /// Where each channel's connections lead.
     pub(crate) finders: Finders,
-    /// Reports how TLS with others went.
-    reporter: Arc<JoinHandle<()>>,
+    /// Reports how TLS with others went, and renews their policies.
+    tls_tasks: Arc<[JoinHandle<()>; 2]>,
+    web_reports: Arc<WebReports>,
     /// The senders that users have answered.
     answered: Answered,
 }
@@ -114,9 +115,12 @@ impl DeliveryFloor {
         };
         let parts = parts_of_jobs(ground, below, (&queue, &progress, own, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
-        let reporter = Arc::new(actix::spawn(tls_reporter(ground, below, &router).go_on()));
+        let web_reports = Arc::new(WebReports::open(ground.config.data.join(WEB_REPORTS)));
+        let reporter = tls_reporter(ground, below, &router, (&policies, &web_reports));
+        let tls_tasks = tls_tasks(reporter);
         Ok(Self {
-            reporter,
+            tls_tasks,
+            web_reports,
             router,
             authenticator: Arc::new(authenticator),
             directory,
@@ -137,15 +141,30 @@ impl DeliveryFloor {
 }
 
 impl DeliveryFloor {
-    /// Reports TLS as the configuration has it by now.
-    pub(super) fn report_tls(&mut self, ground: &GroundFloor, below: &SpoolFloor) {
-        self.reporter.abort();
-        let reporter = tls_reporter(ground, below, &self.router);
-        self.reporter = Arc::new(actix::spawn(reporter.go_on()));
+    /// Reports TLS as the configuration has it by now, and renews these policies.
+    pub(super) fn report_tls(
+        &mut self,
+        ground: &GroundFloor,
+        below: &SpoolFloor,
+        policies: &Arc<TlsPolicies>,
+    ) {
+        self.tls_tasks.iter().for_each(JoinHandle::abort);
+        let reporter = tls_reporter(ground, below, &self.router, (policies, &self.web_reports));
+        self.tls_tasks = tls_tasks(reporter);
     }
 }
 
-fn tls_reporter(ground: &GroundFloor, below: &SpoolFloor, router: &RouterHandle) -> TlsReporter {
+fn tls_tasks(reporter: TlsReporter) -> Arc<[JoinHandle<()>; 2]> {
+    let renewal = renew_policies(reporter.policies.clone(), reporter.metrics.clone());
+    Arc::new([actix::spawn(reporter.go_on()), actix::spawn(renewal)])
+}
+
+fn tls_reporter(
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    router: &RouterHandle,
+    (policies, web_reports): (&Arc<TlsPolicies>, &Arc<WebReports>),
+) -> TlsReporter {
     let GroundFloor { config, channels, metrics, tls_reports, .. } = ground;
     let section = config.tls_reports.as_ref();
     let organization = section.and_then(|its| its.organization.as_deref());
@@ -157,6 +176,8 @@ fn tls_reporter(ground: &GroundFloor, below: &SpoolFloor, router: &RouterHandle)
         contact: contact.map_or_else(|| postmaster(config), str::to_owned).into(),
         sender: sender.map(Arc::from),
         reports: Arc::clone(tls_reports),
+        web_reports: Arc::clone(web_reports),
+        policies: Arc::clone(policies),
         nameservers: config.dns.servers.as_slice().into(),
         channels: channels.clone(),
         spool: below.spool.clone(),
@@ -426,5 +447,7 @@ pub(super) fn pools(config: &Config) -> Vec<(String, usize)> {
     pools.map(|pool| (pool.name.clone(), pool.job_limit.get())).collect()
 }
 
+/// Of the data directory: reports of TLS on their way to places on the web.
+const WEB_REPORTS: &str = "tlsrpt/web";
 /// Of the data directory: whom users have answered.
 const ANSWERED: &str = "autoreplies";

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::inbox::Gather;
 
-/// Who may come with the next batch.
+/// The callers that may come with the next batch.
 #[derive(Debug, Default)]
 pub(super) struct Company {
     last: usize,

@@ -560,6 +560,7 @@ const LMTP: &str = "\"L\": (program: Lmtp, channel: \"store\", ports: [24])";
 /// Fields that want others beside them: these, and sections.
 const BESIDE: &[(&str, &str, &str)] = &[
     ("channels.private_addresses", "", r#"rewrite_rules: [("$*", "$U%$H@in")],"#),
+    ("channels.chunking", "", r#"rewrite_rules: [("$*", "$U%$H@in")],"#),
     ("channels.sasl.scram", "server: May,", ""),
     ("channels.sasl.client", r#"credentials: "c","#, ""),
     ("channels.sasl.credentials", "client: May,", ""),
@@ -724,6 +725,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.commandlinelimit", "1024"),
     ("channels.max_line", "2048"),
     ("channels.downgrade", "Bounce"),
+    ("channels.chunking", "Never"),
     ("channels.recipientcutoff", "9"),
     ("channels.deferralrejectlimit", "9"),
     ("channels.transactionlimit", "9"),
