@@ -140,16 +140,33 @@ fn sts_zones() -> Zones {
 const STS_DOMAINS: [&str; 9] =
     ["enforce", "testing", "other", "named", "mismatch", "moved", "html", "none", "third"];
 
+/// Beside the zones of DANE, domains whose servers are not there, say that they are busy or offer no TLS.
+fn zones_of_the_absent(port: u16, own: &str, authority: &str) -> Zones {
+    let mut zones = dane_zones(port, own, authority);
+    let record = |host: &str| format!("_{port}._tcp.{host} TLSA 3 1 1 {own}\n");
+    let gone = "gone MX 10 mx.gone\nmx.gone A 127.0.0.99\n";
+    zones[0].1 += &[
+        gone.replace("gone", "bare"),
+        gone.to_owned() + &record("mx.gone"),
+        gone.replace("gone", "busy").replace(".99", ".4") + &record("mx.busy"),
+        "two MX 10 a.two\ntwo MX 20 b.two\na.two A 127.0.0.2\nb.two A 127.0.0.99\n".to_owned(),
+        record("a.two") + &record("b.two"),
+        "unsure MX 10 gone.bogus.test.\n".to_owned(),
+    ]
+    .concat();
+    zones[1].1 += "gone A 127.0.0.99\n";
+    zones[2].1 += gone;
+    zones
+}
+
 #[test]
 fn the_last_resort_takes_no_mail_whose_servers_are_owed_tls() {
     if !needs(&["/usr/sbin/postfix", NameServer::PROGRAM, "openssl"]) || !needs_root() {
         return;
     }
-    let world = TlsWorld::new(|port, own, authority| {
-        let mut zones = dane_zones(port, own, authority);
-        zones[2].1 += "gone MX 10 mx.gone\nmx.gone A 127.0.0.99\n";
-        zones
-    });
+    let world = TlsWorld::new(zones_of_the_absent);
+    let [without, busy] = bare_servers(&world);
+    busy.greet("421 4.3.2 busy");
     let last = Sink::start();
     let resort = format!("private_addresses: true, lastresort: \"[127.0.0.1]:{}\",", last.port);
     let policies = "dane: true, policies: {\"x.plain.test\": (level: Verify)}";
@@ -160,8 +177,14 @@ fn the_last_resort_takes_no_mail_whose_servers_are_owed_tls() {
         ("wrong.secure.test", "Q 451 4.7.5"),
         ("x.bogus.test", "Q 451 4.7.5"),
         ("x.plain.test", "Q 451 4.7.5"),
-        // Nobody demands anything of this one.
+        ("gone.secure.test", "Q 451 4.4.1"),
+        ("busy.secure.test", "Q 421 4.3.2"),
+        ("two.secure.test", "Q 451 4.4.1"),
+        // Nobody can tell what its server is owed.
+        ("unsure.secure.test", "Q 451 4.4.1"),
+        // Nobody demands anything of these.
         ("gone.plain.test", "D 250"),
+        ("bare.secure.test", "D 250"),
     ];
     for (host, _) in rows {
         send(&instance, host);
@@ -170,7 +193,15 @@ fn the_last_resort_takes_no_mail_whose_servers_are_owed_tls() {
         let came = came_to(&instance, host);
         assert!(came.starts_with(begins), "{host}: {came}");
     }
-    assert_eq!(last.total(), 1);
+    // A message that need not be protected goes there, and opens the way for no other.
+    let needless = b"Subject: x\r\nTLS-Required: No\r\n\r\nx\r\n";
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("ann@sender.test", &["bob@gone.secure.test"], needless).expect(250);
+    send(&instance, "gone.secure.test");
+    eventually("it is there", PATIENCE, || last.total() == 3);
+    let came = came_to_all(&instance, "gone.secure.test", 2);
+    assert!(came.iter().any(|its| its.starts_with("D 250")), "{came:?}");
+    assert_eq!((without.total(), busy.total(), last.total()), (0, 0, 3));
 }
 
 #[test]

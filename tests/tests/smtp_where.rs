@@ -335,6 +335,36 @@ fn the_last_resort_takes_what_no_other_server_takes() {
 }
 
 #[test]
+fn mail_that_is_too_large_comes_back_when_every_server_has_said_so() {
+    if !needs(&[NameServer::PROGRAM]) {
+        return;
+    }
+    let server = NameServer::start(&[("where.test", ZONE)]);
+    let instance = Instance::new(asking(&[server.port], "lastresort: \"c.where.test\""));
+    let port = instance.settings.smtp;
+    let sinks = [2, 3, 4].map(|last| sink(last, port));
+    let [_, second, last] = &sinks;
+    for small in &sinks {
+        small.answer("EHLO", "250-sink\r\n250 SIZE 100");
+    }
+    let _running = instance.start();
+    let ends = |host: &str, want: &str| {
+        send(&instance, &format!("{host}.where.test"));
+        let came = came_to(&instance, &format!("{host}.where.test"));
+        assert!(came.starts_with(want), "{host}: {came}");
+    };
+    // One of its servers is away.
+    ends("lame", "Q 451 4.3.4");
+    ends("pref", "R 552 5.3.4");
+    second.oblige();
+    ends("alias", "D 250");
+    assert_eq!(second.total(), 1);
+    last.oblige();
+    ends("plain", "D 250");
+    assert_eq!(last.total(), 1);
+}
+
+#[test]
 fn without_dns_the_file_of_hosts_alone_is_asked() {
     if !needs_root() {
         return;

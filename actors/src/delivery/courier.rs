@@ -401,12 +401,12 @@ impl Courier {
         let following = following
             .as_ref()
             .map(|(delivery, signing)| Outgoing { signing: signing.as_ref(), ..*delivery });
+        let addresses = recipients.iter().map(|to| to.address);
+        self.chosen_by = chosen_by(self.channel(), &self.destination.host, addresses);
+        self.leave_stand_in(&base).await;
         if self.connection.is_none() {
             self.server = 0;
         }
-        let addresses = recipients.iter().map(|to| to.address);
-        self.chosen_by = chosen_by(self.channel(), &self.destination.host, addresses);
-        self.keep_to_its_servers().await;
         let mut attempt = self.hand_over(&recipients, base, content, following.as_ref()).await;
         if self.next_hops.as_ref().is_some_and(|hops| hops.len() > 1) {
             let message = (base, content);
@@ -538,15 +538,15 @@ impl Courier {
         let mut stale = 0;
         // A kept connection may have been closed while it was idle: that is no failed attempt.
         while stale < 2 {
-            let unfit = |kept: &mut Connection| !kept.suits(delivery.tls);
+            let unfit = |kept: &mut Connection| !kept.suits(delivery);
             if let Some(lax) = self.connection.take_if(unfit) {
                 lax.quit().await;
             }
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => self.connect(delivery.tls).await?,
+                None => self.connect(self.errand(delivery)).await?,
             };
-            let following = following.filter(|its| connection.suits(its.tls));
+            let following = following.filter(|its| connection.suits(its));
             let was_announced = connection.is_announced();
             match connection.deliver(delivery, content, following).await {
                 Ok(transacted) => {
@@ -593,12 +593,11 @@ impl Courier {
         Attempt { outcomes, trouble: None, peer: None }
     }
 
-    async fn connect(&mut self, wish: TlsWish) -> Result<Connection, SiteTrouble> {
+    async fn connect(&mut self, errand: Errand) -> Result<Connection, SiteTrouble> {
         let Some(next_hops) = &self.next_hops else {
             return Err(SiteTrouble::deferred(NO_HOST));
         };
         self.admission.connecting();
-        let errand = Errand { chosen_by: self.chosen_by, wish };
         let connecting = Box::pin(self.outbound.connect_from(next_hops, self.server, errand));
         let connected = tokio::select! {
             biased;

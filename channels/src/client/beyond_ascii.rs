@@ -49,7 +49,7 @@ impl Connection {
 
     /// Nothing was sent: all of its recipients have failed.
     fn lacks_smtputf8(&self, delivery: &Outgoing<'_>, what: &str) -> Transacted {
-        let outcome = lacking::smtputf8(self.peer(), what);
+        let outcome = lacking::smtputf8((self.peer(), self.others_may()), what);
         let attempt = Attempt::all(delivery.recipients.len(), &outcome);
         let peer = Peer {
             host: self.host(),

@@ -14,6 +14,7 @@ use super::{
     handover::Transacted,
     offer::Offer,
     outgoing::Outgoing,
+    owed::Errand,
     policy::{Lost, Stage},
     rendition::{Octets, Reader, render},
     sending::{Broken, Sending},
@@ -181,26 +182,41 @@ impl Connection {
         self.offer = offer;
     }
 
-    /// Whether a message that asks this of TLS may go this way, or learns here what becomes of it: that
-    /// no server of the site is any better was found out for such a message.
-    pub fn suits(&self, wish: TlsWish) -> bool {
-        match wish {
+    /// Whether a message may go this way, or learns here what becomes of it: that no server of the site is
+    /// any better was found out for such a message.
+    pub fn suits(&self, message: &Outgoing<'_>) -> bool {
+        let by_tls = match message.tls {
             TlsWish::NotRequired => true,
             TlsWish::Usual => self.made_for != TlsWish::NotRequired,
             TlsWish::Required => self.offer.guards || self.made_for == TlsWish::Required,
+        };
+        by_tls && self.has_room_for(message.size_sent())
+    }
+
+    /// Whether the server lacks nothing for mail on this errand.
+    pub(super) fn is_enough_for(&self, errand: Errand) -> bool {
+        let is_guarded = errand.wish != TlsWish::Required || self.offer.guards;
+        is_guarded && self.has_room_for(errand.size)
+    }
+
+    fn has_room_for(&self, size: u64) -> bool {
+        self.offer.size_limit().is_none_or(|limit| size <= limit)
+    }
+
+    /// No server of the site does better for mail with this demand, as far as they could be asked.
+    pub(super) fn best_of_site(&mut self, wish: TlsWish) {
+        if wish == TlsWish::Required {
+            self.made_for = wish;
         }
     }
 
-    /// Whether mail that must stay behind TLS may go this way.
-    pub(super) fn guards(&self) -> bool {
-        self.offer.guards
+    /// Servers that were not asked may take what this one lacks something for: such mail waits.
+    pub fn is_one_of_several(&mut self) {
+        self.offer.others_may = true;
     }
 
-    /// No server of the site does better for mail that must stay behind TLS, as far as they could be
-    /// asked.
-    pub(super) fn best_of_site(&mut self, all_asked: bool) {
-        self.made_for = TlsWish::Required;
-        self.offer.others_may_guard = !all_asked;
+    pub(super) fn others_may(&self) -> bool {
+        self.offer.others_may
     }
 
     /// Whether the commands of the next message have been sent.

@@ -106,11 +106,11 @@ impl<'a> Exchange<'a> {
         let Outgoing { sender, recipients, tls, .. } = *self.delivery;
         let size = self.delivery.size_sent();
         if tls == TlsWish::Required && !self.offer.guards {
-            self.settle_all(&lacking::requiretls(self.offer.others_may_guard));
+            self.settle_all(&lacking::requiretls(self.offer.others_may));
             return Next::Done;
         }
         if let Some(limit) = self.offer.size_limit().filter(|limit| size > *limit) {
-            self.settle_all(&lacking::room(size, limit));
+            self.settle_all(&lacking::room((size, limit), self.offer.others_may));
         } else if !is_sendable(sender) {
             self.settle_all(&failed(Enhanced(5, 1, 7), "sender is not printable".to_owned()));
         }

@@ -1,20 +1,20 @@
 //! Whether the next hops behind a recipient's own servers may stand in for these: the last resort knows
 //! nothing of the TLS that a domain is owed.
 
-use super::{security::TlsPolicy, site::ChosenBy};
+use super::{owed::Errand, security::TlsPolicy, site::ChosenBy};
 use crate::mail::{NextHop, NextHops, SiteTrouble};
 
-/// The servers of a domain alone, where the operator or the domain's policy demands TLS of them; `None`:
-/// all may be asked. DANE shows when they are connected to ([`may_stand_in`]).
-pub(super) async fn own_servers(
+/// Whether mail keeps to the first of its next hops, a recipient's domain whose servers are owed TLS: by
+/// the operator, DANE or MTA-STS. Asks name servers; for mail that goes there alone there is no need.
+pub(super) async fn keeps_to_first(
     tls: &TlsPolicy,
     next_hops: &NextHops,
-    chosen_by: ChosenBy,
-) -> Option<NextHops> {
-    let NextHop::Host { name, .. } = next_hops.first() else { return None };
-    let is_domain = chosen_by == ChosenBy::Recipient && next_hops.len() > 1;
-    let is_owed = is_domain && tls.guards(name).await;
-    is_owed.then(|| next_hops.first().clone().into())
+    errand: Errand,
+    usual_port: u16,
+) -> bool {
+    let NextHop::Host { name, port } = next_hops.first() else { return false };
+    let is_domain = errand.chosen_by == ChosenBy::Recipient && next_hops.len() > 1;
+    is_domain && tls.guards((name, port.unwrap_or(usual_port)), errand.wish).await
 }
 
 /// Whether the next hop behind one may be asked after this trouble with it. A refusal of our introduction

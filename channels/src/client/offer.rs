@@ -39,8 +39,8 @@ pub(crate) struct Offer {
     pub(crate) requiretls: bool,
     /// Mail that must stay behind TLS may be handed over: see [`Offer::guards`].
     pub(crate) guards: bool,
-    /// It may not, and a server of the same site that could not be asked now may do better.
-    pub(crate) others_may_guard: bool,
+    /// A server that could not be asked now may take what this one lacks something for.
+    pub(crate) others_may: bool,
     /// Not named but known: the server is one of ours, and all of its parameters may be sent.
     pub(crate) private: bool,
 }
@@ -128,7 +128,7 @@ impl Offer {
             chunking: false,
             requiretls: false,
             guards: false,
-            others_may_guard: false,
+            others_may: false,
             private: false,
         }
     }

@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     connection::Connection,
     gate::{Approach, Gate, Passage},
-    last_resort::{may_stand_in, own_servers},
+    last_resort::{keeps_to_first, may_stand_in},
     opening::{FirstWords, NotOpened},
     owed::{self, DestinationTls, Errand},
     policy::{Lost, unreachable},
@@ -143,10 +143,18 @@ impl Outbound {
             let first = errand.chosen_by;
             let chosen_by = if place == 0 { first } else { ChosenBy::Configuration };
             match self.connect_chosen(next_hop, Errand { chosen_by, ..errand }).await {
-                Ok(connection) => return Ok((connection, place)),
+                Ok(mut connection) => {
+                    if trouble.is_some() {
+                        connection.is_one_of_several();
+                    }
+                    return Ok((connection, place));
+                }
                 Err(trouble) if !may_stand_in(chosen_by, &trouble) => return Err(trouble),
                 Err(other) => {
                     if place + 1 < next_hops.len() {
+                        if self.keeps_to_first(next_hops, errand).await {
+                            return Err(other);
+                        }
                         tracing::info!(server = %next_hop, reason = %other, "the next server is tried");
                     }
                     trouble = Some(other);
@@ -156,12 +164,14 @@ impl Outbound {
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))
     }
 
-    /// The next hops of a message without those that may not stand in for a recipient's own servers;
-    /// `None`: all may be asked.
-    pub async fn own_servers(&self, next_hops: &NextHops, chosen_by: ChosenBy) -> Option<NextHops> {
-        let tls = self.security.tls.as_ref()?;
+    /// Whether none but the first of the next hops may be asked: the last resort is not for a domain whose
+    /// own servers are owed TLS, or of which that cannot be told now.
+    pub async fn keeps_to_first(&self, next_hops: &NextHops, errand: Errand) -> bool {
+        let Some(tls) = self.security.tls.as_ref().filter(|_| self.dialect == Dialect::Smtp) else {
+            return false;
+        };
         self.settings.progress.waits(WaitsFor::LookUp);
-        own_servers(tls, next_hops, chosen_by).await
+        keeps_to_first(tls, next_hops, errand, self.port).await
     }
 
     /// Tells the gate which servers these are.
@@ -199,7 +209,7 @@ impl Outbound {
             Some(tls) => tls.destination(&site, Errand { chosen_by, ..errand }).await,
             None => DestinationTls::unknown(errand.wish),
         };
-        self.connect_site(next_hop, (&site, &tls), &finder).await
+        self.connect_site((next_hop, errand), (&site, &tls), &finder).await
     }
 
     pub(super) fn finder(&self) -> Result<Arc<Finder>, SiteTrouble> {
@@ -235,7 +245,7 @@ impl Outbound {
     /// Connects to the servers of a site, one after the other, until one takes messages.
     async fn connect_site(
         &self,
-        hop: &NextHop,
+        (hop, errand): (&NextHop, Errand),
         (site, tls): (&Site, &DestinationTls),
         finder: &Finder,
     ) -> Result<Connection, SiteTrouble> {
@@ -243,7 +253,7 @@ impl Outbound {
         let literals: Vec<String> = site.servers.iter().map(Server::called).collect();
         self.meet(literals.iter().map(String::as_str))?;
         let (mut trouble, mut answers) = (None, 0);
-        let mut unguarded: Option<Connection> = None;
+        let mut lacking: Option<Connection> = None;
         let gate = self.gate.as_deref();
         let one_by_one = gate.is_some_and(Gate::one_by_one);
         let is_over = |address: SocketAddr| gate.inspect(|gate| gate.is_over(address.ip()));
@@ -265,18 +275,21 @@ impl Outbound {
                 finder.laggards.note(address);
             }
             match self.connect_tcp(hop, (site, &server, tls), stream).await {
-                Ok(connection) => {
+                Ok(mut connection) => {
                     finder.laggards.forget(server.address);
-                    if tls.is_met_by(&connection) {
-                        if let Some(other) = unguarded {
+                    if connection.is_enough_for(errand) {
+                        if let Some(other) = lacking {
                             other.quit().await;
+                        }
+                        if trouble.is_some() {
+                            connection.is_one_of_several();
                         }
                         return Ok(connection);
                     }
                     // RFC 8689 section 4.2.1: each server of the list is asked.
-                    match unguarded {
+                    match lacking {
                         Some(_) => connection.quit().await,
-                        None => unguarded = Some(connection),
+                        None => lacking = Some(connection),
                     }
                     self.settings.progress.waits(WaitsFor::Connect);
                     continue;
@@ -298,8 +311,11 @@ impl Outbound {
             self.settings.progress.waits(WaitsFor::Connect);
         }
         let trouble = gate.refused.or(trouble).or(gate.skipped);
-        if let Some(mut connection) = unguarded {
-            connection.best_of_site(trouble.is_none());
+        if let Some(mut connection) = lacking {
+            connection.best_of_site(errand.wish);
+            if trouble.is_some() {
+                connection.is_one_of_several();
+            }
             return Ok(connection);
         }
         Err(trouble.unwrap_or_else(|| SiteTrouble::deferred(NO_MORE)))

@@ -66,7 +66,7 @@ impl<'a> Outgoing<'a> {
 
 impl Outgoing<'_> {
     /// Octets of content, signatures included, as they may be (RFC 1870 section 5).
-    pub(super) fn size_sent(&self) -> u64 {
+    pub fn size_sent(&self) -> u64 {
         self.size + self.signing.map_or(0, SignAs::room)
     }
 

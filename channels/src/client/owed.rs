@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::{
-    connection::Connection,
     security::TlsPolicy,
     site::{ChosenBy, Server, Site},
 };
@@ -20,6 +19,8 @@ pub struct Errand {
     pub chosen_by: ChosenBy,
     /// The message's demand on TLS.
     pub wish: TlsWish,
+    /// Octets of the message.
+    pub size: u64,
 }
 
 /// A destination, and what is known of it.
@@ -49,11 +50,6 @@ impl DestinationTls {
     /// Whether the message must stay behind TLS.
     pub(super) fn is_required(&self) -> bool {
         self.wish == TlsWish::Required
-    }
-
-    /// Whether the message may go this way.
-    pub(super) fn is_met_by(&self, connection: &Connection) -> bool {
-        !self.is_required() || connection.guards()
     }
 }
 
@@ -98,13 +94,14 @@ fn result_of(kind: RefusalKind, owed: &Requirement) -> TlsResult {
 
 impl Errand {
     /// Of a host that the configuration names, and a message that asks for nothing.
-    pub const USUAL: Self = Self { chosen_by: ChosenBy::Configuration, wish: TlsWish::Usual };
+    pub const USUAL: Self =
+        Self { chosen_by: ChosenBy::Configuration, wish: TlsWish::Usual, size: 0 };
 }
 
 impl TlsPolicy {
     /// Gathers what the destination says of itself.
     pub(super) async fn destination(&self, site: &Site, errand: Errand) -> DestinationTls {
-        let Errand { chosen_by, wish } = errand;
+        let Errand { chosen_by, wish, .. } = errand;
         let is_by_mx = site.by_mx || chosen_by == ChosenBy::Recipient;
         let facts = self.policies.destination(&self.rules, &site.name, is_by_mx).await;
         if let Some(fault) = facts.fault() {
@@ -114,9 +111,9 @@ impl TlsPolicy {
         DestinationTls { facts, wish }
     }
 
-    /// Whether a domain demands TLS of its own hosts.
-    pub(super) async fn guards(&self, domain: &str) -> bool {
-        self.policies.guards(&self.rules, domain).await
+    /// Whether TLS is demanded of a domain's own hosts, so that no others may have its mail.
+    pub(super) async fn guards(&self, domain: (&str, u16), wish: TlsWish) -> bool {
+        self.rules.differ_by_destination() && self.policies.guards(&self.rules, domain, wish).await
     }
 
     /// The requirement for one of its servers; or why it gets no mail.

@@ -12,7 +12,7 @@ use super::{
     site::{ChosenBy, Finder, Pace, Race, Reached, Server, Site},
 };
 use crate::{
-    mail::{Dialect, Enhanced, NextHop, Reply, SiteTrouble, TlsWish},
+    mail::{Dialect, Enhanced, NextHop, Reply, SiteTrouble},
     tls_policy::PublishedWords,
 };
 
@@ -79,7 +79,7 @@ impl Outbound {
         let chosen_by = if by_smtp { ChosenBy::Recipient } else { ChosenBy::Configuration };
         let finder = self.finder()?;
         let site = self.site(&hop, chosen_by, &finder).await?;
-        let errand = Errand { chosen_by, wish: TlsWish::Usual };
+        let errand = Errand { chosen_by, ..Errand::USUAL };
         let tls = match &self.security.tls {
             Some(tls) => tls.destination(&site, errand).await,
             None => DestinationTls::default(),

@@ -76,8 +76,8 @@ struct Wants {
     demand: Demand,
     downgrade: Downgrade,
     /// The message was given SMTPUTF8, and the server, of this name, does not know it: octets above 127
-    /// in its header have to go.
-    ascii_header: Option<String>,
+    /// in its header have to go. With it, whether other servers may know it.
+    ascii_header: Option<(String, bool)>,
 }
 
 /// As this server takes it; else the outcome for all of its recipients. `smtputf8`: it came with
@@ -95,7 +95,7 @@ pub(super) async fn render<'c>(
             ascii_header: lacks_smtputf8 && settings.downgrade == Downgrade::Convert,
         },
         downgrade: settings.downgrade,
-        ascii_header: lacks_smtputf8.then(|| peer.to_owned()),
+        ascii_header: lacks_smtputf8.then(|| (peer.to_owned(), offer.others_may)),
     };
     match content {
         Content::Whole(octets) => render_whole(octets, &wants),
@@ -199,8 +199,8 @@ impl Wants {
     /// Whether the header may go as it is, or is converted.
     fn judge(&self, header: &HeaderOctets) -> Result<(), Outcome> {
         match (&self.ascii_header, self.downgrade) {
-            (Some(peer), Downgrade::Bounce) if header.beyond_ascii => {
-                Err(lacking::smtputf8(peer, "the header"))
+            (Some((peer, others_may)), Downgrade::Bounce) if header.beyond_ascii => {
+                Err(lacking::smtputf8((peer, *others_may), "the header"))
             }
             _ => Ok(()),
         }
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn what_is_converted_has_whole_line_ends() {
         let demand = Demand { seven_bit: false, max_line: 1_000, ascii_header: true };
-        let ascii_header = Some("mx.example".to_owned());
+        let ascii_header = Some(("mx.example".to_owned(), false));
         let wants = Wants { demand, downgrade: Downgrade::Convert, ascii_header };
         let content = "From: a@b.test (ü \\\r\n \\\r\n x)\r\n\r\nx\r\n";
         let rendition = render_whole(content.as_bytes(), &wants).expect("it can be sent");

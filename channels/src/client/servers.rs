@@ -49,8 +49,14 @@ impl AtServers {
             if says {
                 answered.insert(place);
             }
-            // A server's own words tell more than that the next is not there.
-            if says || !said || !matches!(outcome, Outcome::Deferred(_)) {
+            // A server's own words tell more than that the next is not there; and one that lacks something
+            // decides nothing for one that was away.
+            let waits = matches!(was.outcomes[place], Outcome::Deferred(_));
+            let is_less = match &outcome {
+                Outcome::Deferred(_) => said,
+                other => waits && is_of_server(other),
+            };
+            if says || !is_less {
                 was.outcomes[place] = outcome;
             }
         }
@@ -94,10 +100,11 @@ fn is_open(outcome: &Outcome, peer: Option<&Peer>, place: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::lacking, *};
     use crate::mail::{Enhanced, Reply, SiteTrouble};
 
-    /// `D`, `T` or `F` for each recipient, in lower case where it is our word alone; `!` behind them:
+    /// `D`, `T`, `F` or `L`, which lacks something, for each recipient, in lower case where it is our word
+    /// alone; `!` behind them:
     /// the server is in trouble, `?`: its replies were lost. Empty: no server was reached.
     fn attempt(text: &str, host: &str) -> Attempt {
         let letters = text.trim_end_matches(['!', '?']);
@@ -105,6 +112,7 @@ mod tests {
         let outcome = |letter: char| match letter.to_ascii_uppercase() {
             'D' => Outcome::Delivered(reply(250)),
             'T' => Outcome::Deferred(reply(451)),
+            'L' => lacking::room((2, 1), false),
             _ => Outcome::Failed(reply(550)),
         };
         let bits = letters.chars().enumerate();
@@ -131,6 +139,9 @@ mod tests {
                 Outcome::Deferred(_) => 'T',
                 Outcome::Failed(_) => 'F',
             };
+            if is_of_server(outcome) {
+                return "L".to_owned();
+            }
             format!("{letter}{}", outcome.reply().text)
         });
         let peer = attempt.peer.as_ref().map_or("-".into(), |peer| peer.host.clone());
@@ -152,6 +163,12 @@ mod tests {
             ("Dtt?", "", "", "Da Ta Ta a"),
             ("TDt?", "0", "D", "Db Da Ta b"),
             ("DD", "", "", "Da Da a"),
+            // Who lacks something settles it where nobody was away.
+            ("l", "0", "l", "L b"),
+            ("ll", "0 1", "Dt!", "Db Tb b"),
+            ("t!", "0", "l", "Ta b"),
+            ("T", "0", "l", "Ta b"),
+            ("tl", "0 1", "ll", "Ta L b"),
         ];
         for (first, open, second, want) in rows {
             let mut at = AtServers::first(attempt(first, "a"));

@@ -205,6 +205,14 @@ impl Facts<'_> {
     }
 }
 
+impl Requirement {
+    /// Whether TLS is demanded of the host for the sake of its destination, and not of every host alike.
+    pub fn is_of_destination(&self) -> bool {
+        let is_usual = matches!(self.basis, Basis::Channel | Basis::NotRequired);
+        self.need == TlsNeed::Must && !is_usual
+    }
+}
+
 impl Basis {
     /// The one that asks, in a sentence.
     pub fn asks(&self) -> Cow<'static, str> {

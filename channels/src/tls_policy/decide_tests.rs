@@ -150,3 +150,29 @@ fn unusable_records_are_left_out_and_names_of_the_table_stand_for_the_hosts() {
     let names = Assurance::Names { names: vec!["other.test".to_owned()], ca: Some(ca) };
     assert_eq!(decided.demand, TlsDemand { assurance: names, newest_only: true });
 }
+
+#[test]
+fn what_a_destination_is_owed_is_told_from_what_every_host_is() {
+    let none = DaneFound::None("it has none");
+    let verify = entry(Some(TlsLevel::Verify));
+    let may = entry(Some(TlsLevel::May));
+    let (enforce, testing) = (sts("enforce", HOST), sts("testing", HOST));
+    let rows = [
+        // channel, operator, DANE, MTA-STS, message; whether its own hosts alone may have its mail
+        (Insist::May, None, &none, &None, TlsWish::Usual, false),
+        (Insist::Must, None, &none, &None, TlsWish::Usual, false),
+        (Insist::May, None, &none, &testing, TlsWish::Usual, false),
+        (Insist::May, None, &none, &enforce, TlsWish::Usual, true),
+        (Insist::May, None, &dane(&[3]), &None, TlsWish::Usual, true),
+        (Insist::May, None, &dane(&[0]), &None, TlsWish::Required, true),
+        (Insist::Must, None, &dane(&[3]), &enforce, TlsWish::NotRequired, false),
+        (Insist::May, Some(&verify), &none, &None, TlsWish::NotRequired, true),
+        (Insist::Must, Some(&may), &dane(&[3]), &enforce, TlsWish::Usual, false),
+    ];
+    for (client, entry, dane, sts, wish, want) in rows {
+        let rules = ChannelRules { client, ..ChannelRules::default() };
+        let facts = Facts { rules: &rules, entry, dane, sts: sts.as_ref(), host: HOST, wish };
+        let owed = facts.decide().expect("a requirement");
+        assert_eq!(owed.is_of_destination(), want, "{owed}");
+    }
+}

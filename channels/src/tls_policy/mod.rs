@@ -258,16 +258,23 @@ impl TlsPolicies {
         }
     }
 
-    /// Whether mail for this domain may leave in no other way than its own hosts are owed: the operator
-    /// demands TLS of them, or their policy of MTA-STS does.
-    pub async fn guards(&self, rules: &ChannelRules, domain: &str) -> bool {
-        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
-        let entry = rules.table.find(&domain);
-        if let Some(level) = entry.and_then(|entry| entry.level) {
-            return !matches!(level, TlsLevel::No | TlsLevel::May);
+    /// Whether mail for this domain may leave in no other way than by its own hosts: the operator, DANE or
+    /// MTA-STS demands TLS of one of them at this port, or nobody can tell.
+    pub async fn guards(
+        &self,
+        rules: &ChannelRules,
+        (domain, port): (&str, u16),
+        wish: TlsWish,
+    ) -> bool {
+        let destination = self.destination(rules, domain, true).await;
+        for host in destination.hosts() {
+            let owed = self.requirement(rules, &destination, (host, port), wish).await;
+            if owed.is_ok_and(|owed| !owed.is_of_destination()) {
+                continue;
+            }
+            return true;
         }
-        let sts = self.sts(rules, entry, &domain).await;
-        sts.policy.is_some_and(|its| its.mode == StsMode::Enforce)
+        false
     }
 
     /// The requirement for one host of a destination; or why it is handed no mail.
@@ -396,6 +403,14 @@ impl DestinationFacts {
     /// Whether a host that shows who it is is also one of those that the policy names.
     pub fn allows(&self, host: &str) -> bool {
         self.sts.policy.as_ref().is_none_or(|policy| policy.allows(host))
+    }
+
+    /// Its mail exchangers, as far as they were asked for; else the domain itself.
+    fn hosts(&self) -> impl Iterator<Item = &str> {
+        let found = self.exchangers.as_ref().and_then(|found| found.as_ref().ok());
+        let names = found.map_or(&[][..], |found| &found.names);
+        let itself = names.is_empty().then_some(&*self.domain);
+        names.iter().map(|(_, name)| &**name).chain(itself)
     }
 
     /// Whether a mail exchanger is one of its own, proved by DNSSEC or by its policy of MTA-STS.
