@@ -113,6 +113,9 @@ fn strangers_are_told_where_mail_of_others_goes(instance: &Instance) {
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+    let ours = instance.relais("route", &["bob@remote.test", "--dns", "--client", "127.0.0.1"]);
+    let shown = String::from_utf8_lossy(&ours.stdout).into_owned();
+    assert!(ours.status.success() && shown.contains("mx.remote.test [127.0.0.1:"), "{shown}");
 }
 
 #[test]
