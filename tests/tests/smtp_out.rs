@@ -408,7 +408,7 @@ fn a_connection_that_is_lost_over_a_chunk_is_lost_as_at_the_dot() {
     assert!(instance.queue().is_empty());
 }
 
-/// It says that it closes, and takes the message all the same.
+/// The server says that it closes, and takes the message all the same.
 #[test]
 fn a_message_that_is_taken_behind_421_is_not_sent_again() {
     let (sink, instance) = before_chunking_sink();
@@ -438,7 +438,7 @@ fn a_message_that_waits_because_of_its_chunk_goes_by_data() {
     assert_eq!((sink.total(), sink.chunks(), lines(&instance, "Q").len()), (1, 0, 1));
 }
 
-/// Its second reply to MAIL makes that to the recipient look like the one to BDAT.
+/// The second reply to MAIL makes that to the recipient look like the one to BDAT.
 #[test]
 fn a_reply_too_many_behind_a_chunk_is_told_and_data_is_used() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
@@ -457,7 +457,7 @@ fn a_reply_too_many_behind_a_chunk_is_told_and_data_is_used() {
     send(&instance, &["bob@remote.test"], "one");
     let seen = |what: &str| heard.lock().expect("the books").contains(what);
     eventually("it has refused it", PATIENCE, || seen("REFUSED"));
-    // That cannot be known in time.
+    // The refusal cannot be known in time.
     eventually("it counts as delivered", PATIENCE, || lines(&instance, "D").len() == 1);
     send(&instance, &["bob@remote.test"], "two");
     eventually("the next goes by DATA", PATIENCE, || seen("DATA"));

@@ -70,7 +70,7 @@ pub enum ChunkResult {
     Lost,
     /// It offers CHUNKING and does not know BDAT.
     Unsupported,
-    /// It said something more when the message was already settled.
+    /// Something more came when the message was already settled.
     Surplus,
 }
 

@@ -55,14 +55,14 @@ pub struct Connection {
     expected: Vec<u8>,
     /// When the dot of the last message was sent.
     dot_at: Instant,
-    /// What may still come of the last message.
+    /// The surplus that the last message may still have.
     tail: Tail,
     /// The demand on TLS of the message that it was made for: where that set aside what the destination is
     /// owed, no other message goes this way.
     pub(super) made_for: TlsWish,
 }
 
-/// What may come behind the replies to a message.
+/// The surplus behind the replies to a message.
 #[derive(Debug)]
 enum Tail {
     Usual,
@@ -527,7 +527,7 @@ impl Connection {
     }
 }
 
-/// What came that nobody asked for, if it is more than a good-bye.
+/// The reply that nobody asked for, if it is more than a good-bye.
 fn late_reply(more: Lost) -> Option<Reply> {
     match more {
         Lost::Unasked(reply) => Some(reply).filter(|reply| !parts(reply)),

@@ -61,7 +61,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// How the replies to a chunk came.
+    /// The manner of the replies to a chunk.
     pub(super) fn chunk_replies(&self) -> Option<ChunkReplies> {
         let chunk = self.chunk.as_ref().filter(|_| self.sends_chunk())?;
         Some(if chunk.is_odd { ChunkReplies::Odd } else { ChunkReplies::InStep })
@@ -171,7 +171,7 @@ impl Exchange<'_> {
         self.settle_all(&Outcome::Deferred(Stage::Status(0).unknown(reply)));
     }
 
-    /// This came, or nothing, behind a success that reads like that of a recipient.
+    /// Something came, or nothing, behind a success that reads like that of a recipient.
     fn behind_held(&mut self, held: Reply, more: &Lost) -> Next {
         self.odd_with_chunk();
         self.closing = true;
