@@ -168,7 +168,7 @@ fn what_waits_for_its_rate_says_so_and_goes_when_an_operator_changes_it() {
     assert_eq!(why["limit"], "rate", "{why}");
     let text = why["text"].as_str().unwrap_or_default();
     assert!(
-        text.contains("1/1h") && text.contains("relais set tcp_out@a.much.test.rate"),
+        text.contains("1/1h") && text.contains("`relais set tcp_out@a.much.test.rate 2/1h`"),
         "{text}"
     );
     let limited = &office.instance.json("status", &[])[0]["limited"];

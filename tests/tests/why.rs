@@ -54,6 +54,7 @@ fn why_names_the_limit_that_binds() {
         limit("two.test").as_deref() == Some("job_limit")
     });
     assert!(text_of(&instance, "two.test").contains("1 of 1 jobs run (job_limit)"));
+    assert!(text_of(&instance, "two.test").contains("`relais set SMTP_POOL.job_limit 2`"));
 
     for (key, value) in [("stores.maxjobs", "1"), ("SMTP_POOL.job_limit", "10")] {
         assert!(instance.relais("set", &[key, value]).status.success(), "{key}");
@@ -62,6 +63,14 @@ fn why_names_the_limit_that_binds() {
         limit("two.test").as_deref() == Some("maxjobs")
     });
     assert!(text_of(&instance, "two.test").contains("has all of its one job (maxjobs)"));
+    let told = text_of(&instance, "two.test");
+    let order = told.split('`').find(|part| part.starts_with("relais set ")).unwrap_or_default();
+    assert_eq!(order, "relais set stores.maxjobs 2", "{told}");
+    let words: Vec<&str> = order.split(' ').skip(2).collect();
+    assert!(instance.relais("set", &words).status.success());
+    eventually("the order does it", Duration::from_secs(20), || {
+        limit("two.test").as_deref() != Some("maxjobs")
+    });
 }
 
 #[test]

@@ -3,10 +3,9 @@
 //! Sessions wait for nothing here: where two of them come at once, or more come than are fetched, some
 //! are left out.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
-};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use relais_channels::clock;
 
 /// Recipients that wait to be fetched.
 #[derive(Debug, Default)]
@@ -38,9 +37,8 @@ impl RecentRecipients {
     pub fn note(&self, address: &Arc<str>, channel: &Arc<str>, is_vouched_for: bool) {
         let Some(Ok(mut waiting)) = self.waiting.as_ref().map(Mutex::try_lock) else { return };
         if waiting.len() < MOST {
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
             waiting.push(RecentRecipient {
-                at: since.unwrap_or_default().as_secs(),
+                at: clock::now().as_secs(),
                 channel: Arc::clone(channel),
                 address: Arc::clone(address),
                 is_vouched_for,

@@ -29,6 +29,12 @@ impl Rate {
         Duration::from_millis(self.millis.into()) / self.messages
     }
 
+    /// Twice as many messages in the same time, as far as there are rates.
+    #[must_use]
+    pub fn doubled(self) -> Self {
+        Self { messages: self.messages.saturating_mul(2).min(MOST_MESSAGES), ..self }
+    }
+
     /// Both numbers in one, for whoever passes on numbers.
     pub fn packed(self) -> u64 {
         u64::from(self.messages) << 32 | u64::from(self.millis)

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use relais_actors::{
     ids::{ConnectionId, Destination},
     job_controller::{DestinationExplained, ExplainDestination, Limited, suspension::Suspension},
-    metrics::{Pause, QueueState},
+    metrics::QueueState,
     notary::has_nowhere_to_go,
-    queue::{DescribeQueue, ListEntries, ListedEntry, OrderKind},
+    queue::{DescribeQueue, ListEntries, ListedEntry, OrderKind, QueueDescription},
     router::{Question, Route},
     timestamp::Timestamp,
 };
@@ -32,11 +32,11 @@ use crate::{
 pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
     let found = parts.spool.find(id).await.map_err(unavailable)?;
     let listed = parts.queue.ask(ListEntries(found)).await.map_err(gone)?;
-    let paused = parts.queue.ask(DescribeQueue).await.map_err(gone)?.paused;
+    let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
     let mut accounts = Vec::new();
     for entry in listed {
         let Explanation { waits_for, limit, since, mut text } =
-            account(parts, &entry, paused).await?;
+            account(parts, &entry, &queue).await?;
         if let Some(ordered) = entry.ordered.filter(|_| !entry.aside) {
             let done = api::OrderKind::from(ordered).would_be();
             let _ = write!(
@@ -90,7 +90,7 @@ fn of_stopped(explained: &DestinationExplained, channel: &str) -> Option<String>
 async fn account(
     parts: &Parts,
     listed: &ListedEntry,
-    paused: Option<Pause>,
+    queue: &QueueDescription,
 ) -> Answer<Explanation> {
     let ListedEntry { scanned, tracked, connection, .. } = listed;
     let tried = so_far(parts, scanned).await;
@@ -131,7 +131,7 @@ async fn account(
         );
         return Ok(("due", text).into());
     }
-    if let Some(paused) = paused {
+    if let Some(paused) = queue.paused {
         let words = paused.words();
         let text = format!("It could go, but no message is handed to a job now: {words}. {tried}");
         return Ok(("paused", text).into());
@@ -139,7 +139,9 @@ async fn account(
     if tracked.is_none() {
         let text = format!(
             "Memory has as many messages as max_messages allows, or enough of this host's, and this \
-             one is only on the disk: it is fetched as soon as there is room. {tried}"
+             one is only on the disk: it is fetched as soon as there is room (`relais set max_messages \
+             {}` lets twice as many in). {tried}",
+            queue.max_messages * 2
         );
         return Ok(Explanation { limit: Some("max_messages"), ..("beyond_memory", text).into() });
     }
@@ -317,28 +319,33 @@ fn in_line(
         "It is ready".to_owned()
     };
     let place = format!("A place is given to {host} as soon as one is free");
+    let raise =
+        |what: String, now: usize| format!("; `relais set {what} {}` lets more run", now * 2);
     let (limit, why) = match explained.limited {
         Some(Limited::JobLimit) => (
             Some("job_limit"),
             format!(
                 "pool {pool} is full: {pool_jobs} of {job_limit} jobs run (job_limit), and those of \
-                 channel {channel} have no connection free (max_client_threads). {place}"
+                 channel {channel} have no connection free (max_client_threads). {place}{}",
+                raise(format!("{pool}.job_limit"), *job_limit)
             ),
         ),
         Some(Limited::Maxjobs) => (
             Some("maxjobs"),
             format!(
                 "channel {channel} has all of its {} (maxjobs), with {channel_connections} of {} \
-                 connections (max_client_threads). {place}",
+                 connections (max_client_threads). {place}{}",
                 counted(*maxjobs, "job"),
                 maxjobs * max_client_threads,
+                raise(format!("{channel}.maxjobs"), *maxjobs),
             ),
         ),
         Some(Limited::LastSlot) => (
             Some("last_slot"),
             format!(
                 "the last place in pool {pool} is kept free for hosts and channels that have none \
-                 (keep_last_slot)"
+                 (keep_last_slot){}",
+                raise(format!("{pool}.job_limit"), *job_limit)
             ),
         ),
         Some(Limited::Connections) => {
@@ -360,6 +367,9 @@ fn in_line(
 /// Why a host gets no further connection of those that its channel has free.
 fn why_no_connection(explained: &DestinationExplained, host: &str, channel: &str) -> String {
     let standing = &explained.standing;
+    let raised = |now: usize| {
+        format!("`relais set {channel}@{host}.connections {}` lets it have more", now * 2)
+    };
     if standing.slow {
         return "it answers so slowly that nine of ten connections of the channel are kept from it"
             .to_owned();
@@ -367,14 +377,14 @@ fn why_no_connection(explained: &DestinationExplained, host: &str, channel: &str
     let host_limit = explained.host_limit.filter(|most| standing.connections >= *most);
     if let Some(most) = host_limit {
         let most = counted(most, "connection");
-        return format!("an operator allows it {most} (relais set {channel}@{host}.connections)");
+        return format!("an operator allows it {most} ({})", raised(standing.connections));
     }
     let configured = explained.configured_limit.filter(|most| standing.connections >= *most);
     if let Some(most) = configured.filter(|_| explained.host_limit.is_none()) {
         let most = counted(most, "connection");
         return format!(
-            "channel {channel} allows it {most} (destinations.connections; relais set \
-             {channel}@{host}.connections changes it)"
+            "channel {channel} allows it {most} (destinations.connections; {})",
+            raised(standing.connections)
         );
     }
     if let Some(relief) = explained.relief.filter(|its| standing.connections >= its.limit) {
@@ -391,7 +401,11 @@ fn why_no_connection(explained: &DestinationExplained, host: &str, channel: &str
         1 => "entry".to_owned(),
         depth => format!("{depth} entries"),
     };
-    format!("it has a connection for each {entries} that wait (threaddepth)")
+    let more = match explained.threaddepth {
+        1 => String::new(),
+        depth => format!("; `relais set {channel}.threaddepth {}` gives it more", depth / 2),
+    };
+    format!("it has a connection for each {entries} that wait (threaddepth){more}")
 }
 
 /// The route that its recipients would take now, if that is another one.

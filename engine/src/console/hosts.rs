@@ -190,17 +190,20 @@ fn limit_words(limit: &Denial) -> (&'static str, String) {
     }
 }
 
-/// The command that changes a limit.
+/// The command that changes a limit; one that can be raised, to twice as much.
 fn change(channel: &Channel, counted: &str, limit: &Denial) -> String {
     let name = &channel.name;
     match limit {
-        Denial::Connections(_) => format!("relais set {name}@{counted}.connections"),
-        Denial::Rate(_) => format!("relais set {name}@{counted}.rate"),
+        Denial::Connections(most) => {
+            format!("relais set {name}@{counted}.connections {}", most * 2)
+        }
+        Denial::Rate(rate) => format!("relais set {name}@{counted}.rate {}", rate.doubled()),
         Denial::SlowedDown(_) | Denial::Stopped(_) => {
             format!("relais host resume {counted} --channel {name}")
         }
         Denial::SlowAddress(_) | Denial::GaveWay => {
-            format!("relais set {name}.max_client_threads")
+            let twice = channel.max_client_threads.get() * 2;
+            format!("relais set {name}.max_client_threads {twice}")
         }
     }
 }
