@@ -23,11 +23,10 @@ impl Resolver {
     /// Where Debian has it.
     pub const PROGRAM: &str = "/usr/sbin/unbound";
 
-    /// Asks one name server about its zone, and about another zone a port where nobody is.
-    pub fn start(zone: &str, server: &NameServer, dead: &str) -> Self {
+    /// Asks one name server about its zone, and about another zone a port of 127.0.0.1 where nobody answers.
+    pub fn start(zone: &str, server: &NameServer, (dead, nobody): (&str, u16)) -> Self {
         let folder = tempfile::Builder::new().prefix("unbound-").tempdir().expect("a folder");
-        let (path, port, at, nobody) =
-            (folder.path().display(), free_port(), server.port, free_port());
+        let (path, port, at) = (folder.path().display(), free_port(), server.port);
         let stub = |zone: &str, port: u16| {
             format!("stub-zone:\n  name: \"{zone}\"\n  stub-addr: 127.0.0.1@{port}\n")
         };

@@ -199,11 +199,39 @@ fn strangers_are_checked_and_results_are_written_down_once() {
         );
         assert!(end, "{mark}: the body is another");
     }
-    // Clients of ours are asked for nothing, and what they say is left alone.
+    // Clients of ours are asked for nothing.
     let content = message("a@good.test", "of-our-own", "x\r\n");
     assert!(send(&instance, 1, "a@good.test", content.as_bytes()).starts_with("250"));
     let got = stored(&instance, "of-our-own");
-    assert!(got.contains(forged) && results(&got).1 == 0, "{got}");
+    assert!(!got.contains("MX.relais.example") && results(&got).1 == 0, "{got}");
+    assert!(got.contains("\r\nAuthentication-Results: other.example; spf=pass\r\n"), "{got}");
+}
+
+/// RFC 8601 section 5: nobody but a relay of ours says anything under our name.
+#[test]
+fn results_under_our_name_are_taken_off_whoever_brings_them_but_a_relay_of_ours() {
+    let forged = "Authentication-Results: LOCALHOST; dmarc=pass\r\n";
+    for (fields, stays) in [("", false), ("verify: (keep_results: true)", true)] {
+        let settings = Settings::standalone();
+        let settings =
+            if fields.is_empty() { settings } else { settings.channel("tcp_local", fields) };
+        let instance = Instance::new(settings.edit(
+            "mappings: {",
+            "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],",
+        ));
+        let _running = instance.start();
+        let large = "A line.\r\n".repeat(200_000);
+        for (n, (client, body)) in
+            [(1, "x\r\n"), (8, "x\r\n"), (1, &large), (8, &large)].into_iter().enumerate()
+        {
+            let mark = format!("row-{n}-of-these");
+            let content = format!("{forged}From: a@good.test\r\nSubject: {mark}\r\n\r\n{body}");
+            assert!(send(&instance, client, "a@good.test", content.as_bytes()).starts_with("250"));
+            let got = stored(&instance, &mark);
+            assert_eq!(got.contains(forged), stays, "{mark}: {got:.2000}");
+            assert!(got.ends_with(&format!("Subject: {mark}\r\n\r\n{body}")), "{got:.2000}");
+        }
+    }
 }
 
 #[test]

@@ -113,6 +113,9 @@ fn strangers_are_told_where_mail_of_others_goes(instance: &Instance) {
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+    let ours = instance.relais("route", &["bob@remote.test", "--dns", "--client", "127.0.0.1"]);
+    let shown = String::from_utf8_lossy(&ours.stdout).into_owned();
+    assert!(ours.status.success() && shown.contains("mx.remote.test [127.0.0.1:"), "{shown}");
 }
 
 #[test]
@@ -149,19 +152,35 @@ fn the_relay_of_the_readme_serves_users_networks_and_strangers() {
         .message("joe@example.org", &["carol@remote.test"], b"Subject: y\r\n\r\ny\r\n")
         .expect(250);
     delivered(&instance, "carol@remote.test");
-    // Strangers reach the mail host inside, and nobody else.
+    strangers_reach_whom_the_directory_has(&instance, &inside);
+    assert!(instance.queue().is_empty(), "{:?}", instance.queue());
+    // Nobody was sent a notice of what a stranger made up.
+    assert_eq!(far.messages().len(), 2);
+}
+
+/// Strangers reach users at the mail host inside, and nobody else: whom that would refuse is refused here,
+/// so that no notice goes to a sender who may be forged.
+fn strangers_reach_whom_the_directory_has(instance: &Instance, inside: &Sink) {
+    inside.answer_kept("nobody@", "550 5.1.1 no such user");
     let (mut client, _) =
         Dialogue::connect_from([127, 0, 0, 9], instance.settings.smtp).expect("a greeting");
     client.ask("EHLO far.test").expect(250);
     client.ask("MAIL FROM:<eve@remote.test>").expect(250);
     client.ask("RCPT TO:<bob@remote.test>").expect_start("550 5.7.1");
-    client.ask("RCPT TO:<joe@example.org>").expect(250);
+    client.ask("RCPT TO:<nobody@example.org>").expect_start("550 5.1.1");
+    client.ask("RCPT TO:<bob%remote.test@example.org>").expect_start("550 5.7.1");
+    client.ask("RCPT TO:<nobody%example.org@tcp_intranet-daemon>").expect_start("550 5.");
+    client.ask("RCPT TO:<@tcp_intranet-daemon:nobody@example.org>").expect_start("550 5.");
+    client.ask("RCPT TO:<@mail.inside.example.org:nobody@example.org>").expect_start("550 5.");
+    client.ask("RCPT TO:<ann+x@example.org>").expect(250);
+    client.ask("RCPT TO:<postmaster@example.org>").expect(250);
     client.ask("DATA").expect(354);
     client.finish(b"Message-ID: <of-eve@remote.test>\r\n\r\nz\r\n").expect(250);
     eventually("it is inside", PATIENCE, || inside.total() == 1);
+    let handed = inside.handed().remove(0).1;
+    assert_eq!(handed, ["ann+x@example.org", "postmaster@example.org"]);
     let content = inside.content_of("of-eve@remote.test");
     assert!(content.contains("Authentication-Results: mx1.example.org;"), "{content}");
-    assert!(instance.queue().is_empty(), "{:?}", instance.queue());
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::{net::UdpSocket, time::Duration};
 
-use relais_tests::{Dialogue, Instance, NameServer, Settings, eventually, mailbox, needs};
+use relais_tests::{
+    Dialogue, Instance, NameServer, Settings, eventually, mailbox, needs, readme_block,
+};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -11,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ZONES: &[(&str, &str)] = &[
     ("good.test", "@ TXT \"v=spf1 ip4:127.0.0.7 -all\"\n_dmarc TXT \"v=DMARC1; p=reject\"\n"),
     ("client.test", "@ TXT \"v=spf1 ip4:127.0.0.7 ip4:127.0.0.8 -all\"\n"),
+    ("bank.example", "@ TXT \"v=spf1 ip4:127.0.0.7 -all\"\n"),
     ("plain.test", ""),
     ("test", ""),
 ];
@@ -113,6 +116,63 @@ fn rules_and_tables_ask_for_results_of_spf() {
     orders_show_the_same(&instance);
 }
 
+/// The rule and the table of the README, whole: of whom nobody asked SPF about, neither says anything.
+#[test]
+fn what_nobody_asked_about_is_neither_caught_nor_refused() {
+    if !needs(&[NameServer::PROGRAM]) {
+        return;
+    }
+    let server = NameServer::start(ZONES);
+    let shown = readme_block("ron", "$;(spf=pass)");
+    let part = |begin: &str, end: &str| {
+        let from = shown.find(begin).expect(begin) + begin.len();
+        shown[from..from + shown[from..].find(end).expect(end)].to_owned()
+    };
+    let rule = part("rewrite_rules: [", ", ...]");
+    let table = part("\"FROM_ACCESS\": ", ",\n");
+    let instance = Instance::new(
+        settings(server.port, "")
+            .edit("rewrite_rules: [", &format!("rewrite_rules: [\n        {rule},"))
+            .edit("mappings: {", &format!("mappings: {{\n        \"FROM_ACCESS\": {table},")),
+    );
+    let _running = instance.start();
+    // client, sender, reply, whether it is kept
+    let rows = [
+        (7, "a@bank.example", "250 ", false),
+        (8, "a@bank.example", "550 5.7.1 not from there", false),
+        (1, "a@bank.example", "250 ", false),
+        (8, "b@good.test", "250 ", true),
+        (1, "c@good.test", "250 ", false),
+        (8, "d@plain.test", "250 ", false),
+    ];
+    for (n, (client, sender, want, is_kept)) in rows.into_iter().enumerate() {
+        let mark = format!("mark-{n}");
+        let reply = send(&instance, client, "client.test", sender, &mark);
+        assert!(reply.starts_with(want), "{client} {sender}: {reply}");
+        if is_kept {
+            eventually("it is kept", PATIENCE, || kept(&instance, sender).len() == 1);
+        } else if reply.starts_with("250") {
+            eventually(&mark, PATIENCE, || delivered(&instance, &mark).is_some());
+        }
+    }
+    let id = kept(&instance, "b@good.test")[0]["id"].as_str().expect("an id").to_owned();
+    let released = instance.relais("queue", &["release", &id]);
+    assert!(released.status.success(), "{released:?}");
+    eventually("it has gone on", PATIENCE, || delivered(&instance, "mark-3").is_some());
+    assert!(kept(&instance, "b@good.test").is_empty());
+    let access = ["access", "127.0.0.1", "--from", "a@bank.example"];
+    for (more, code, want) in [
+        (&[][..], 0, "250 2.1.0"),
+        (&["--spf", "none"], 1, "550 5.7.1 not from there"),
+        (&["--spf", "pass"], 0, "250 2.1.0"),
+    ] {
+        let output = instance.relais("test", &[&access[..], more].concat());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{more:?}: {said}");
+        assert!(said.contains(want), "{more:?}: {said}");
+    }
+}
+
 /// `route`, `test access` and `mapping` by the engine and by the files.
 fn orders_show_the_same(instance: &Instance) {
     let asked = |args: &[&str]| {
@@ -128,7 +188,8 @@ fn orders_show_the_same(instance: &Instance) {
             (&route[..], &[][..], 0, "tcp_lmtpcs"),
             (&route, &["--spf", "fail"], 0, "quarantine"),
             (&route, &["--spf", "pass"], 0, "tcp_lmtpcs"),
-            (&access, &["--spf-helo", "fail"], 1, "550 5.7.1 not your name"),
+            (&access, &["--spf-helo", "fail"], 0, "250 2.1.0"),
+            (&access, &["--spf-helo", "fail", "--spf", "none"], 1, "550 5.7.1 not your name"),
             (&access, &["--spf-helo", "fail", "--spf", "pass"], 0, "250 2.1.0"),
             (&mapping, &[], 1, "spf is not known: the entry fails"),
             (&mapping, &["--spf", "none"], 0, "$N"),

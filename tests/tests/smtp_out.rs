@@ -2,9 +2,13 @@
 
 use std::{
     fs::{self, Permissions},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
     time::Duration,
 };
 
@@ -49,7 +53,7 @@ fn chunks(instance: &Instance) -> Vec<(&'static str, usize)> {
         let line = page.lines().find_map(|line| line.strip_prefix(&name)).expect("a counter");
         line.parse::<usize>().expect("a number")
     };
-    let results = ["taken", "refused", "lost", "unsupported"];
+    let results = ["taken", "refused", "lost", "unsupported", "surplus"];
     let counts = results.iter().map(|result| (*result, count(result)));
     counts.filter(|(_, count)| *count > 0).collect()
 }
@@ -340,7 +344,13 @@ fn before_chunking_sink() -> (Sink, Instance) {
 
 #[test]
 fn a_server_that_refuses_bdat_gets_its_mail_by_data_from_then_on() {
-    for refusal in ["500 5.5.1 unknown", "502 5.5.1 not here", "503 5.5.1 not now"] {
+    for refusal in [
+        "500 5.5.1 unknown",
+        "502 5.5.1 not here",
+        "503 5.5.1 not now",
+        "554 5.5.1 not allowed here",
+        "550 BDAT is not for you",
+    ] {
         let (sink, instance) = before_chunking_sink();
         sink.answer("BDAT", refusal);
         let _running = instance.start();
@@ -396,6 +406,88 @@ fn a_connection_that_is_lost_over_a_chunk_is_lost_as_at_the_dot() {
     eventually("it is delivered", PATIENCE, || !lines(&instance, "D").is_empty());
     assert_eq!((sink.total(), sink.chunks()), (2, 1));
     assert!(instance.queue().is_empty());
+}
+
+/// The server says that it closes, and takes the message all the same.
+#[test]
+fn a_message_that_is_taken_behind_421_is_not_sent_again() {
+    let (sink, instance) = before_chunking_sink();
+    sink.answer("RCPT TO:<later@", "421 4.7.0 this one later");
+    let _running = instance.start();
+    send(&instance, &["bob@remote.test", "later@remote.test"], "one");
+    eventually("an attempt", PATIENCE, || !lines(&instance, "Q").is_empty());
+    let settled = lines(&instance, "Q").remove(0);
+    assert_eq!(settled["reply"], "421 4.7.0 this one later");
+    assert_eq!((lines(&instance, "D").len(), sink.total(), sink.chunks()), (1, 1, 1));
+    sink.oblige();
+    eventually("it is delivered", PATIENCE, || instance.queue().is_empty());
+    // One copy for each recipient, and the second by DATA.
+    assert_eq!((lines(&instance, "D").len(), sink.total(), sink.chunks()), (2, 2, 1));
+    assert_eq!(chunks(&instance), [("taken", 1)]);
+    let log = instance.log();
+    assert!(log.contains("were odd: mail leaves by DATA for a while"), "{log}");
+}
+
+#[test]
+fn a_message_that_waits_because_of_its_chunk_goes_by_data() {
+    let (sink, instance) = before_chunking_sink();
+    sink.answer("BDAT", "451 4.3.0 not this way");
+    let _running = instance.start();
+    send(&instance, &["bob@remote.test"], "one");
+    eventually("it is delivered", PATIENCE, || instance.queue().is_empty());
+    assert_eq!((sink.total(), sink.chunks(), lines(&instance, "Q").len()), (1, 0, 1));
+}
+
+/// The second reply to MAIL makes that to the recipient look like the one to BDAT.
+#[test]
+fn a_reply_too_many_behind_a_chunk_is_told_and_data_is_used() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let place = format!("[127.0.0.1]:{}", listener.local_addr().expect("an address").port());
+    let heard = Arc::new(Mutex::new(String::new()));
+    let books = Arc::clone(&heard);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away is no fault of the server's.
+            let _ = answers_mail_twice(&stream, &books);
+        }
+    });
+    let fields = "maxjobs: 1, max_client_threads: 1, backoff: [\"1s\"]";
+    let instance = Instance::new(Settings::standalone().smtp_out(&place, fields));
+    let _running = instance.start();
+    send(&instance, &["bob@remote.test"], "one");
+    let seen = |what: &str| heard.lock().expect("the books").contains(what);
+    eventually("it has refused it", PATIENCE, || seen("REFUSED"));
+    // The refusal cannot be known in time.
+    eventually("it counts as delivered", PATIENCE, || lines(&instance, "D").len() == 1);
+    send(&instance, &["bob@remote.test"], "two");
+    eventually("the next goes by DATA", PATIENCE, || seen("DATA"));
+    assert_eq!(chunks(&instance), [("taken", 1), ("surplus", 1)]);
+    let log = instance.log();
+    assert!(log.contains("552 5.3.4 too big") && log.contains("may have been refused"), "{log}");
+}
+
+fn answers_mail_twice(mut stream: &TcpStream, books: &Mutex<String>) -> io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?);
+    stream.write_all(b"220 twice\r\n")?;
+    let mut line = String::new();
+    while lines.read_line(&mut line)? > 0 {
+        books.lock().expect("the books").push_str(&line);
+        let reply = match line.split_whitespace().next().unwrap_or_default() {
+            "EHLO" => "250-twice\r\n250-PIPELINING\r\n250 CHUNKING\r\n",
+            "MAIL" => "250 sender OK\r\n250 sender OK\r\n",
+            "BDAT" => {
+                let octets = line.split(' ').nth(1).and_then(|octets| octets.parse().ok());
+                io::copy(&mut (&mut lines).take(octets.expect("a size")), &mut io::sink())?;
+                thread::sleep(Duration::from_millis(300));
+                books.lock().expect("the books").push_str("REFUSED");
+                "552 5.3.4 too big\r\n"
+            }
+            _ => "250 OK\r\n",
+        };
+        stream.write_all(reply.as_bytes())?;
+        line.clear();
+    }
+    Ok(())
 }
 
 #[test]

@@ -3,13 +3,13 @@
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
 
 use relais_tests::{
     Dialogue, Instance, Load, NameServer, OddAnswer, OddNames, Resolver, Settings, Sink,
-    eventually, message, needs, needs_root,
+    eventually, free_port, message, needs, needs_root,
 };
 use serde_json::Value;
 
@@ -166,7 +166,7 @@ fn mail_goes_where_a_resolver_says_and_comes_back_where_nobody_is() {
         return;
     }
     let server = NameServer::start(&[("where.test", &zone())]);
-    let resolver = Resolver::start("where.test", &server, "lost.test");
+    let resolver = Resolver::start("where.test", &server, ("lost.test", free_port()));
     let instance = Instance::new(asking(&[resolver.port], ""));
     let port = instance.settings.smtp;
     let (a, b, c) = (sink(2, port), sink(3, port), sink(4, port));
@@ -193,6 +193,38 @@ fn mail_goes_where_a_resolver_says_and_comes_back_where_nobody_is() {
     }
     let deferred = ROWS.iter().filter(|(_, begins, _)| begins.starts_with('Q')).count();
     assert_eq!(instance.queue().len(), deferred, "all others are done");
+}
+
+#[test]
+fn name_servers_that_say_nothing_hold_up_no_other_look_up() {
+    if !needs(&[NameServer::PROGRAM, Resolver::PROGRAM]) {
+        return;
+    }
+    let server = NameServer::start(&[("where.test", "good MX 10 mx\nmx A 127.0.0.2\n")]);
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let silent_port = silent.local_addr().expect("it is bound").port();
+    let resolver = Resolver::start("where.test", &server, ("silent.where.test", silent_port));
+    let fields = "maxjobs: 10, max_client_threads: 60, threaddepth: 1";
+    let instance = Instance::new(asking(&[resolver.port], fields));
+    let a = sink(2, instance.settings.smtp);
+    let _running = instance.start();
+    for part in 0..4 {
+        let mut client = Dialogue::open(instance.settings.smtp);
+        let to: Vec<_> = (0..100).map(|n| format!("bob@d{part}-{n}.silent.where.test")).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        client.message("ann@sender.test", &to, &message("silent", 300)).expect(250);
+    }
+    let began = Instant::now();
+    send(&instance, "good.where.test");
+    eventually("the other", Duration::from_secs(20), || a.total() == 1);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // A look-up that failed is told with the time that it took.
+    eventually("one of them", Duration::from_secs(20), || {
+        let log = instance.log();
+        let failed =
+            log.lines().find(|line| line.contains("look up d") && line.contains("timings"));
+        failed.is_some_and(|line| line.contains(" dns="))
+    });
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use relais_channels::{
     authenticity::SignAs,
     client::{
-        Again, ChosenBy, Connection, Converted, Errand, Handover, Outbound, Outgoing, OutgoingRcpt,
-        Settings, Transacted,
+        Again, ChosenBy, ChunkReplies, Connection, Converted, Errand, Handover, Outbound, Outgoing,
+        OutgoingRcpt, Settings, Transacted,
     },
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Notify, Outcome, Recipient,
@@ -75,7 +75,8 @@ pub(super) struct Courier {
     transactions: u32,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
-    /// Content may go in one chunk; not any more once a server has refused BDAT.
+    /// The content of the message in hand may go in one chunk: it is tried for the first time, and no server has
+    /// refused BDAT for it.
     chunks: bool,
 }
 
@@ -168,7 +169,7 @@ impl Courier {
             settled = Some(done);
         }
         if let Some(connection) = self.connection.take() {
-            connection.quit().await;
+            self.part(connection).await;
         }
     }
 
@@ -366,6 +367,7 @@ impl Courier {
         content: &Content,
         following: Option<&Taken>,
     ) -> Attempt {
+        self.chunks = work.entries().all(|entry| entry.attempts == 0);
         let Some(recipients) = recipients_of(work, envelope) else {
             let open = work.entries().map(|entry| entry.open.count_ones() as usize).sum();
             return Attempt::all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
@@ -540,7 +542,7 @@ impl Courier {
         while stale < 2 {
             let unfit = |kept: &mut Connection| !kept.suits(delivery);
             if let Some(lax) = self.connection.take_if(unfit) {
-                lax.quit().await;
+                self.part(lax).await;
             }
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
@@ -553,11 +555,13 @@ impl Courier {
                     self.connection = connection.is_usable().then_some(connection);
                     self.stressed |= transacted.stressed;
                     self.transactions += 1;
-                    let result = self.parts.lessons.learn(&self.destination, &transacted);
-                    result.inspect(|result| self.meter().chunk_sent(*result));
+                    self.learn(&transacted);
                     return Ok(transacted);
                 }
                 Err(Again::Stale) => {
+                    if let Some(reply) = connection.take_late_reply() {
+                        self.answered_late(connection.peer(), &reply);
+                    }
                     stale += 1;
                     self.announces = false;
                     if was_announced {
@@ -576,6 +580,31 @@ impl Courier {
         self.chunks = false;
         self.parts.lessons.unchunked.note(&self.destination, UNBORNE);
         self.meter().chunk_sent(ChunkResult::Unsupported);
+    }
+
+    /// Learns from a message that went in one chunk.
+    fn learn(&self, transacted: &Transacted) {
+        let Some(result) = self.parts.lessons.learn(&self.destination, transacted) else { return };
+        self.meter().chunk_sent(result);
+        if transacted.chunk == Some(ChunkReplies::Odd) {
+            let peer = self.met.as_ref().map(|met| &*met.peer);
+            tracing::warn!(peer, result = result.name(), "{ODD}");
+        }
+    }
+
+    /// A reply too many came behind a message in one chunk whose outcomes are told.
+    fn answered_late(&self, peer: &str, reply: &Reply) {
+        tracing::warn!(peer, %reply, "{LATE}");
+        self.parts.lessons.unchunked.note(&self.destination, UNBORNE);
+        self.meter().chunk_sent(ChunkResult::Surplus);
+    }
+
+    /// Says good-bye.
+    pub(super) async fn part(&self, connection: Connection) {
+        let peer = connection.peer().to_owned();
+        if let Some(reply) = connection.quit().await {
+            self.answered_late(&peer, &reply);
+        }
     }
 
     fn meter(&self) -> Arc<ChannelMeter> {
@@ -763,6 +792,9 @@ fn unreadable(id: MessageId, error: &SpoolError, open: u64) -> Attempt {
     all(open, &Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), error.to_string())))
 }
 
+const ODD: &str = "the replies to a message in one chunk with its commands were odd: mail leaves by DATA for a while";
+const LATE: &str = "a reply too many came behind a message in one chunk, which may have been refused though it \
+                    counts as delivered: mail leaves by DATA for a while";
 const DISCARDED: Reply = Reply::new(250, Enhanced(2, 0, 0), "discarded");
 const NO_SUCH_ENTRY: Reply =
     Reply::new(451, Enhanced(4, 3, 0), "the spool's record has no such entry");

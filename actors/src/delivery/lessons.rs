@@ -3,7 +3,7 @@
 //!
 //! With PIPELINING some do not bear the commands of a message behind the content of the one before (RFC
 //! 2920 section 3.1): Courier and chasquid drop them without a word, Haraka refuses them. With CHUNKING
-//! some may refuse BDAT; and it does not pay where no recipient of a message is taken.
+//! some may refuse BDAT, or answer it oddly; and it does not pay where no recipient of a message is taken.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use relais_channels::{client::Transacted, mail::Outcome};
+use relais_channels::{
+    client::{ChunkReplies, Transacted},
+    mail::Outcome,
+};
 use tokio::time::Instant;
 
 use crate::{ids::Destination, metrics::ChunkResult};
@@ -30,14 +33,15 @@ pub struct AllLessons {
 }
 
 impl AllLessons {
-    /// Learns from a message whose content went in one chunk with its commands: where nobody is taken, or the
-    /// connection is lost over it, the next ones go by DATA. Returns what came of it.
+    /// Learns from a message whose content went in one chunk with its commands: where nobody is taken, the
+    /// next ones go by DATA, and where its replies were odd, for long: each time may be a copy. Returns what
+    /// came of it.
     pub(super) fn learn(
         &self,
         destination: &Destination,
         transacted: &Transacted,
     ) -> Option<ChunkResult> {
-        let Transacted { attempt, by_chunk: true, .. } = transacted else { return None };
+        let Transacted { attempt, chunk: Some(replies), .. } = transacted else { return None };
         let is_taken = |outcome: &Outcome| matches!(outcome, Outcome::Delivered(_));
         let is_lost = attempt.peer.as_ref().is_some_and(|peer| peer.unsure);
         let result = match attempt.outcomes.iter().any(is_taken) {
@@ -45,8 +49,10 @@ impl AllLessons {
             false if is_lost => ChunkResult::Lost,
             false => ChunkResult::Refused,
         };
-        if result != ChunkResult::Taken {
-            self.unchunked.note(destination, UNPAID);
+        match (replies, result) {
+            (ChunkReplies::Odd, _) => self.unchunked.note(destination, UNBORNE),
+            (ChunkReplies::InStep, ChunkResult::Taken) => {}
+            (ChunkReplies::InStep, _) => self.unchunked.note(destination, UNPAID),
         }
         Some(result)
     }
@@ -83,6 +89,8 @@ const MOST: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
+    use relais_channels::mail::{Attempt, Enhanced, Peer, Reply};
+
     use super::*;
     use crate::ids::ChannelId;
 
@@ -104,5 +112,38 @@ mod tests {
         known.note(&to(MOST), UNBORNE);
         assert!(known.has(&to(MOST)));
         assert_eq!(known.0.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn odd_replies_to_a_chunk_count_for_long() {
+        let to = Destination { channel: ChannelId(0), host: "h".into() };
+        let reply = |code| Reply::new(code, Enhanced(4, 0, 0), "said");
+        let taken = Outcome::Delivered(reply(250));
+        let (waits, refused) = (Outcome::Deferred(reply(451)), Outcome::Failed(reply(550)));
+        // replies, outcome, doubt, result, remembered now and for longer than what does not pay
+        let rows = [
+            (ChunkReplies::InStep, &taken, false, ChunkResult::Taken, [false, false]),
+            (ChunkReplies::InStep, &refused, false, ChunkResult::Refused, [true, false]),
+            (ChunkReplies::Odd, &taken, false, ChunkResult::Taken, [true, true]),
+            (ChunkReplies::Odd, &waits, false, ChunkResult::Refused, [true, true]),
+            (ChunkReplies::Odd, &waits, true, ChunkResult::Lost, [true, true]),
+        ];
+        for (replies, outcome, unsure, result, remembered) in rows {
+            let peer = Peer { host: "h".into(), notifies: false, answered: 0.into(), unsure };
+            let attempt = Attempt { peer: Some(peer), ..Attempt::all(1, outcome) };
+            let transacted = Transacted {
+                attempt,
+                left: 0.into(),
+                converted: None,
+                stressed: false,
+                chunk: Some(replies),
+            };
+            let lessons = AllLessons::default();
+            assert_eq!(lessons.learn(&to, &transacted), Some(result));
+            let now = lessons.unchunked.has(&to);
+            tokio::time::advance(UNPAID).await;
+            assert_eq!([now, lessons.unchunked.has(&to)], remembered, "{replies:?} {outcome:?}");
+            assert_eq!(lessons.learn(&to, &Transacted { chunk: None, ..transacted }), None);
+        }
     }
 }

@@ -34,7 +34,7 @@ impl Courier {
             if kept.is_some()
                 && let Some(connection) = self.connection.take()
             {
-                connection.quit().await;
+                self.part(connection).await;
             }
         }
         if kept.is_some() {

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use relais_channels::{
-    authenticity::{
-        AuthResult, DmarcPolicy, SignedContent, SpfFound, Verified, Verifier, room, without_own,
-    },
+    authenticity::{AuthResult, DmarcPolicy, SignedContent, SpfFound, Verified, Verifier, room},
     mail::{Enhanced, MessageId, Reply},
 };
 use relais_config::{
@@ -56,28 +54,18 @@ impl OriginPolicy {
         Ok(OriginChecks { spf: Some(found), content: None })
     }
 
-    /// Takes fields that bear our name off a header, and begins to look at the message that it is of:
-    /// `message` begins with the header, of so many octets. Returns what is left of them.
+    /// Begins to look at a message, whose header ends at `end`, behind `head` octets of our own lines.
     pub(super) fn begin(
         &self,
         checks: &mut OriginChecks,
-        message: &mut Vec<u8>,
-        (head, header): (usize, usize),
-    ) -> usize {
-        let end = head + header;
+        message: &[u8],
+        (head, end): (usize, usize),
+    ) {
         if self.verify.dkim || self.verify.dmarc != DmarcCheck::No {
             let most = self.verify.max_signatures;
             let mut content = SignedContent::begin(&message[head..end], most);
             content.feed(&message[end..]);
             checks.content = Some(content);
-        }
-        match without_own(&message[head..end], &self.host) {
-            Some(left) => {
-                let octets = left.len();
-                message.splice(head..end, left);
-                octets
-            }
-            None => header,
         }
     }
 

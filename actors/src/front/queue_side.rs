@@ -49,6 +49,8 @@ pub struct QueueSide {
     pub submission: Option<AuthorPolicy>,
     /// Checks of the origin of mail that strangers bring.
     pub origin: Option<OriginPolicy>,
+    /// Results under our name that mail brings are ours, and stay.
+    pub keeps_results: bool,
     /// Takes back the addresses that senders of forwarded mail were given.
     pub srs: Option<Arc<Srs>>,
     /// The domain of addresses in headers that have none.

@@ -7,7 +7,7 @@ use std::{fmt::Write, num::NonZeroU64, sync::Arc, time::SystemTime};
 
 use memchr::memrchr;
 use relais_channels::{
-    authenticity::Verified,
+    authenticity::{Verified, without_own},
     mail::{
         Address, Enhanced, Envelope, HeaderGap, HeaderScan, HeaderScanner, MessageId, Recipient,
         Reply, ReversePath, TlsWish, star_received,
@@ -219,17 +219,24 @@ impl SmtpIntake {
         Ok(())
     }
 
-    /// Begins to check the origin of a message behind `head` octets of our own lines. Whether it is
-    /// checked.
+    /// Begins to check the origin of a message behind `head` octets of our own lines, and takes off
+    /// results that claim to be ours. Whether it is checked.
     fn begin_origin(&mut self, head: usize, octets: &mut Vec<u8>) -> bool {
-        let Some(policy) = self.origin_policy().cloned() else {
-            return false;
-        };
         let header = self.transaction.header;
-        let octets_of_header = header.unwrap_or(octets.len() - head);
-        let left = policy.begin(&mut self.transaction.origin, octets, (head, octets_of_header));
-        self.transaction.header = header.map(|_| left);
-        true
+        let end = header.map_or(octets.len(), |its| head + its);
+        let policy = self.origin_policy().cloned();
+        if let Some(policy) = &policy {
+            policy.begin(&mut self.transaction.origin, octets, (head, end));
+        }
+        // Filters have written theirs under our name.
+        let may_have_own = self.side.keeps_results || self.transaction.is_filtered;
+        let left =
+            if may_have_own { None } else { without_own(&octets[head..end], &self.side.host) };
+        if let Some(left) = left {
+            self.transaction.header = header.map(|_| left.len());
+            octets.splice(head..end, left);
+        }
+        policy.is_some()
     }
 
     /// The results of the checks of origin, told and judged.

@@ -70,6 +70,8 @@ pub enum ChunkResult {
     Lost,
     /// It offers CHUNKING and does not know BDAT.
     Unsupported,
+    /// Something more came when the message was already settled.
+    Surplus,
 }
 
 /// How a recipient came out of an attempt; the label `class`.
@@ -351,7 +353,8 @@ impl RuleAction {
 
 impl ChunkResult {
     /// Every result.
-    pub const ALL: [Self; 4] = [Self::Taken, Self::Refused, Self::Lost, Self::Unsupported];
+    pub const ALL: [Self; 5] =
+        [Self::Taken, Self::Refused, Self::Lost, Self::Unsupported, Self::Surplus];
 
     /// In lower case; the label.
     pub const fn name(self) -> &'static str {
@@ -360,6 +363,7 @@ impl ChunkResult {
             Self::Refused => "refused",
             Self::Lost => "lost",
             Self::Unsupported => "unsupported",
+            Self::Surplus => "surplus",
         }
     }
 }
@@ -453,7 +457,7 @@ impl ChannelFamilies {
                     not";
         registry.register("tls_client_policies", help, families.policies.clone());
         let help = "Messages whose content went in one chunk with its commands (chunking), by result; \
-                    unsupported: the log names the server";
+                    unsupported, surplus (counted once more): the log names the server";
         registry.register("client_chunks", help, families.chunks.clone());
         families
     }

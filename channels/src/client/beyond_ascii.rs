@@ -62,7 +62,7 @@ impl Connection {
             left: RecipientSet::default(),
             converted: None,
             stressed: false,
-            by_chunk: false,
+            chunk: None,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     offer::Offer,
     rendition::{Octets, Rendition},
 };
-use crate::mail::{Dialect, Reply};
+use crate::mail::{Dialect, Enhanced, Reply};
 
 /// The circumstances in which a message is sent.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,22 @@ pub(super) struct OneChunk {
     pub(super) is_out: bool,
     /// The reply of a server that does not take BDAT.
     pub(super) refusal: Option<Reply>,
+    /// The server has said 421 to a command before it.
+    pub(super) farewell: Option<Reply>,
+    /// A success that reads like that of a recipient.
+    pub(super) held: Option<Reply>,
+    /// As in [`ChunkReplies`].
+    pub(super) is_odd: bool,
+}
+
+/// The replies to a message whose content went in one chunk with its commands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ChunkReplies {
+    /// One for each command, and BDAT was taken or refused for good.
+    InStep,
+    /// Replies were missing or too many, or the server said that it closes or that BDAT is to be tried again:
+    /// DATA shows more of it.
+    Odd,
 }
 
 impl Occasion {
@@ -60,7 +76,7 @@ impl Occasion {
 impl OneChunk {
     /// Of so many octets.
     pub(super) fn new(octets: usize) -> Self {
-        Self { octets, is_out: false, refusal: None }
+        Self { octets, is_out: false, refusal: None, farewell: None, held: None, is_odd: false }
     }
 
     /// Appends the command before it.
@@ -70,9 +86,20 @@ impl OneChunk {
     }
 
     /// Whether a reply to it is about BDAT and not about the content: a server, or something before it,
-    /// names CHUNKING and does not know the command, or not its place or form.
+    /// names CHUNKING and does not know the command, or not its place or form. By its code, by its
+    /// enhanced one (X.5.Z, RFC 3463 section 3.6), or by its words.
     pub(super) fn is_refused(reply: &Reply) -> bool {
-        (500..=504).contains(&reply.code)
+        let says = || {
+            let text = reply.text.to_ascii_uppercase();
+            text.contains("BDAT") || text.contains("CHUNKING")
+        };
+        let is_of_protocol = matches!(reply.enhanced, Some(Enhanced(5, 5, _)));
+        reply.code >= 500 && (reply.code <= 504 || is_of_protocol || says())
+    }
+
+    /// Whether a success is about an address (X.1.Z): no server is known that says so of content.
+    pub(super) fn is_of_envelope(reply: &Reply) -> bool {
+        reply.is_success() && matches!(reply.enhanced, Some(Enhanced(2, 1, _)))
     }
 }
 
@@ -117,6 +144,27 @@ mod tests {
         ];
         for (name, occasion, octets, want) in rows {
             assert_eq!(occasion.pays(octets), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn which_refusals_are_about_bdat() {
+        let reply = |code, enhanced, text| Reply { enhanced, ..Reply::plain(code, text) };
+        let rows = [
+            (reply(500, None, "what?"), true),
+            (reply(504, Some(Enhanced(5, 7, 0)), "no"), true),
+            (reply(554, Some(Enhanced(5, 5, 1)), "not allowed here"), true),
+            (reply(521, Some(Enhanced(5, 5, 1)), "bye"), true),
+            (reply(550, None, "bdat not supported"), true),
+            (reply(554, None, "no chunking today"), true),
+            (reply(554, Some(Enhanced(5, 7, 1)), "spam"), false),
+            (reply(552, Some(Enhanced(5, 3, 4)), "too big"), false),
+            (reply(554, None, "transaction failed"), false),
+            // The next attempt goes by DATA.
+            (reply(451, Some(Enhanced(4, 5, 1)), "BDAT later"), false),
+        ];
+        for (reply, want) in rows {
+            assert_eq!(OneChunk::is_refused(&reply), want, "{reply}");
         }
     }
 }

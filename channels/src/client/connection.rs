@@ -56,9 +56,21 @@ pub struct Connection {
     expected: Vec<u8>,
     /// When the dot of the last message was sent.
     dot_at: Instant,
+    /// The surplus that the last message may still have.
+    tail: Tail,
     /// The demand on TLS of the message that it was made for: where that set aside what the destination is
     /// owed, no other message goes this way.
     pub(super) made_for: TlsWish,
+}
+
+/// The surplus behind the replies to a message.
+#[derive(Debug)]
+enum Tail {
+    Usual,
+    /// Its content went in one chunk with its commands, so that a reply too many is bad.
+    OfChunk,
+    /// As in [`Connection::take_late_reply`].
+    Late(Reply),
 }
 
 /// A connection is not good for this message, which the server has not taken. Not a failed attempt: open
@@ -100,6 +112,7 @@ impl Connection {
             spare: Vec::new(),
             expected: Vec::new(),
             dot_at: Instant::now(),
+            tail: Tail::Usual,
             made_for: TlsWish::Usual,
         }
     }
@@ -244,6 +257,9 @@ impl Connection {
         content: &Content,
         following: Option<&Outgoing<'_>>,
     ) -> Result<Transacted, Again> {
+        if self.finds_late_reply().await {
+            return Err(Again::Stale);
+        }
         let announced = self.announced.take();
         let before = if self.uses > 0 { Before::Kept } else { Before::New };
         let idled = self.uses > 0 && self.dot_at.elapsed() > PROBED_AFTER;
@@ -298,11 +314,7 @@ impl Connection {
         {
             return Err(Again::Stale);
         }
-        if exchange.sends_chunk()
-            && let Some(more) = self.socket.unasked()
-        {
-            exchange.surplus(&more);
-        }
+        self.after_chunk(&mut exchange).await;
         self.uses += 1;
         self.bears_announcing |= exchange.was_announced();
         self.socket.unbound();
@@ -334,17 +346,30 @@ impl Connection {
         Arc::clone(&self.host)
     }
 
-    /// Says good-bye, and waits a moment for the answer.
-    pub async fn quit(mut self) {
+    /// A reply too many that came behind a message in one chunk, after that message had its outcomes: the one
+    /// to BDAT may have been about a recipient, and this one about the content.
+    pub fn take_late_reply(&mut self) -> Option<Reply> {
+        match mem::replace(&mut self.tail, Tail::Usual) {
+            Tail::Late(reply) => Some(reply),
+            Tail::Usual | Tail::OfChunk => None,
+        }
+    }
+
+    /// Says good-bye, and waits a moment for the answer. Returns what it is if it is one as in
+    /// [`Self::take_late_reply`].
+    pub async fn quit(mut self) -> Option<Reply> {
+        let mut late = None;
         // Where a message was announced, QUIT would be its first line.
         if !self.broken
             && self.announced.is_none()
             && self.socket.write(&[b"QUIT\r\n"], QUIT_TIME).await.is_ok()
         {
             // The answer to QUIT changes nothing: the connection ends.
-            let _ = self.socket.reply(QUIT_TIME).await;
+            let answer = self.socket.reply(QUIT_TIME).await;
+            late = answer.ok().filter(|reply| matches!(self.tail, Tail::OfChunk) && !parts(reply));
             let _ = timeout(PARTING_TIME, self.socket.stream.close()).await;
         }
+        late
     }
 
     /// `host[address]:port`, or the path of the socket; for the log.
@@ -455,6 +480,38 @@ impl Connection {
         Ok(Next::Done)
     }
 
+    /// Whether something came behind a message in one chunk that nobody asked for, or its end.
+    async fn finds_late_reply(&mut self) -> bool {
+        if !matches!(self.tail, Tail::OfChunk) {
+            return false;
+        }
+        let more = self.surplus().await;
+        self.broken |= more.is_some();
+        self.tail = more.and_then(late_reply).map_or(Tail::Usual, Tail::Late);
+        self.broken
+    }
+
+    /// Sees whether more has come already.
+    async fn after_chunk(&mut self, exchange: &mut Exchange<'_>) {
+        if !exchange.sends_chunk() {
+            return;
+        }
+        self.tail = Tail::OfChunk;
+        if let Some(more) = self.surplus().await {
+            exchange.surplus(&more);
+        }
+    }
+
+    /// More than was asked for, as a whole.
+    async fn surplus(&mut self) -> Option<Lost> {
+        Some(match self.socket.unasked()? {
+            Lost::Piece => {
+                self.socket.reply(PARTING_TIME).await.map_or_else(|lost| lost, Lost::Unasked)
+            }
+            more => more,
+        })
+    }
+
     fn sending(&mut self) -> Sending<'_> {
         Sending { socket: &mut self.socket, settings: &self.settings }
     }
@@ -464,6 +521,8 @@ impl Connection {
             // The same between two replies to the content: they come in one breath, and the next
             // message waits for this connection to be given up.
             Stage::Status(1..) if exchange.is_closing() => PARTING_TIME,
+            Stage::Status(_) if exchange.holds_success() => GRACE,
+            Stage::Status(0) if exchange.may_be_taken() => self.settings.status_time,
             // It announced that it closes; what it does not say now it will not say.
             _ if exchange.is_closing() => QUIT_TIME,
             Stage::Status(0) => self.settings.status_time,
@@ -482,6 +541,18 @@ impl Connection {
             _ => self.settings.command_time,
         }
     }
+}
+
+/// The reply that nobody asked for, if it is more than a good-bye.
+fn late_reply(more: Lost) -> Option<Reply> {
+    match more {
+        Lost::Unasked(reply) => Some(reply).filter(|reply| !parts(reply)),
+        _ => None,
+    }
+}
+
+fn parts(reply: &Reply) -> bool {
+    matches!(reply.code, 221 | 421)
 }
 
 /// The octets of content that is not sent.

@@ -5,6 +5,8 @@
 //! the conversation breaks off at any point; behind the dot goes nothing but the commands of the
 //! next message, and only if the server pipelines.
 
+mod chunked;
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -140,29 +142,16 @@ impl<'a> Exchange<'a> {
         }
         if self.sent == recipients && out.len() - start < WINDOW {
             match &self.chunk {
-                Some(chunk) => chunk.command(out),
+                Some(chunk) => {
+                    chunk.command(out);
+                    if self.stage == Stage::Data {
+                        self.stage = Stage::Status(0);
+                    }
+                }
                 None => self.write(Stage::Data, out),
             }
             self.sent += 1;
         }
-    }
-
-    /// Whether the content goes right behind the commands that were taken last.
-    pub(crate) fn sends_chunk(&self) -> bool {
-        self.chunk.is_some() && self.sent > self.outcomes.len()
-    }
-
-    /// The system took all of it, or not; the replies to what it took may come all the same.
-    pub(crate) fn chunk_sent(&mut self, is_out: bool) {
-        self.closing |= !is_out;
-        if let Some(chunk) = &mut self.chunk {
-            chunk.is_out = is_out;
-        }
-    }
-
-    /// The reply of a server that does not take BDAT.
-    pub(crate) fn take_refusal_of_chunk(&mut self) -> Option<Reply> {
-        self.chunk.as_mut()?.refusal.take()
     }
 
     /// The octets that may be sent in one piece with the content: all commands of the `following` message.
@@ -212,7 +201,11 @@ impl<'a> Exchange<'a> {
             return Next::Stale;
         }
         if reply.code == 421 && !matches!(self.stage, Stage::Status(_)) {
-            return self.closed(reply);
+            return if self.is_chunk_out() {
+                self.closes_over_chunk(reply)
+            } else {
+                self.closed(reply)
+            };
         }
         if matches!(self.stage, Stage::Mail | Stage::Rcpt(_)) && reply.code / 100 == 3 {
             return self.out_of_step(reply);
@@ -279,24 +272,23 @@ impl<'a> Exchange<'a> {
         if stale {
             return true;
         }
+        if self.sends_chunk() {
+            self.lost_with_chunk(peer, lost);
+            return false;
+        }
         self.closing = true;
-        if timed_out && self.offer.pipelining && (self.is_before_content() || self.sends_chunk()) {
+        if timed_out && self.offer.pipelining && self.is_before_content() {
             self.doubt_refusals();
         }
-        let reached = match &self.chunk {
-            Some(chunk) if self.sends_chunk() && chunk.is_out => Stage::Status(0),
-            Some(_) if self.sends_chunk() => Stage::Content,
-            _ => self.stage,
-        };
-        self.unsure = matches!(reached, Stage::Status(_)) && !self.is_settled();
-        let reply = match reached {
+        self.unsure = matches!(self.stage, Stage::Status(_)) && !self.is_settled();
+        let reply = match self.stage {
             Stage::Status(replies @ 1..) => Stage::fewer(peer, lost, replies, self.accepted.len()),
             other => other.lost(peer, lost),
         };
         self.settle_all(&Outcome::Deferred(reply.clone()));
         // A server that closes over a message, or falls silent between two replies to it, has something
         // against this message; the others are not to wait for it.
-        let of_message = match reached {
+        let of_message = match self.stage {
             Stage::Content | Stage::Status(0) => !timed_out,
             Stage::Status(_) => true,
             _ => false,
@@ -334,15 +326,6 @@ impl<'a> Exchange<'a> {
         self.before != Before::New && self.is_before_content() && refuses(&self.outcomes)
     }
 
-    /// More came than was asked for. Behind a chunk that is bad: no reply to DATA has shown whether each was
-    /// about what it seemed to be about.
-    pub(crate) fn surplus(&mut self, more: &Lost) {
-        match more {
-            Lost::Unasked(reply) if reply.code != 421 => self.disbelieve(reply),
-            _ => self.closing = true,
-        }
-    }
-
     /// The stage whose reply is due.
     pub(crate) fn stage(&self) -> Stage {
         self.stage
@@ -364,7 +347,7 @@ impl<'a> Exchange<'a> {
         let open =
             || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "the conversation broke off"));
         let stressed = self.offer.stress && is_stressed(&self.outcomes);
-        let by_chunk = self.sends_chunk();
+        let chunk = self.chunk_replies();
         let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
         let Self { answered, unsure, left, trouble, .. } = self;
         let peer = Peer { host, notifies: self.offer.dsn, answered, unsure };
@@ -373,7 +356,7 @@ impl<'a> Exchange<'a> {
             left,
             converted: None,
             stressed,
-            by_chunk,
+            chunk,
         }
     }
 
@@ -410,7 +393,7 @@ impl<'a> Exchange<'a> {
         if i + 1 < self.outcomes.len() {
             return self.proceed(Stage::Rcpt(i + 1));
         }
-        let next = if self.chunk.is_some() { Stage::Status(0) } else { Stage::Data };
+        let next = if self.sends_chunk() { Stage::Status(0) } else { Stage::Data };
         if self.accepted.is_empty() && !self.is_sent(next) && self.is_believed() {
             self.reset_due = true;
             self.note_trouble_of_all();
@@ -467,29 +450,6 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The reply to BDAT.
-    fn chunk_status(&mut self, reply: Reply) -> Next {
-        let (is_for_nobody, is_out) =
-            (self.accepted.is_empty(), self.chunk.as_ref().is_some_and(|chunk| chunk.is_out));
-        match &mut self.chunk {
-            Some(chunk) if !is_for_nobody && OneChunk::is_refused(&reply) => {
-                chunk.refusal = Some(reply);
-                return Next::ByData;
-            }
-            _ => {}
-        }
-        if reply.is_success() && (is_for_nobody || !is_out) {
-            self.disbelieve(&reply);
-            return Next::Done;
-        }
-        if is_for_nobody {
-            self.note_trouble_of_all();
-            // A server that does not read on over what it refused takes the content for commands.
-            self.closing = true;
-        }
-        self.status(0, reply)
-    }
-
     fn status(&mut self, i: usize, reply: Reply) -> Next {
         if self.offer.private && reply.code == TOO_BIG && i == 0 {
             // It counted more octets than we announced: our mistake, and it closes now.
@@ -530,21 +490,12 @@ impl<'a> Exchange<'a> {
         self.outcomes.fill(None);
         self.left = RecipientSet::default();
         self.unsure = self.sends_chunk();
+        self.odd_with_chunk();
         self.answer_all(&outcome);
         if self.stage != Stage::Data {
             self.trouble.get_or_insert(SiteTrouble { outcome });
         }
         Next::Done
-    }
-
-    /// Nobody can tell which reply was about what, and all of the content was sent.
-    fn disbelieve(&mut self, reply: &Reply) {
-        self.closing = true;
-        self.unsure = true;
-        self.left = RecipientSet::default();
-        self.answered = RecipientSet::default();
-        self.outcomes.fill(None);
-        self.settle_all(&Outcome::Deferred(Stage::Status(0).unknown(reply)));
     }
 
     /// 421 before the data: the whole connection goes, not only this command.
@@ -554,6 +505,7 @@ impl<'a> Exchange<'a> {
             return Next::Stale;
         }
         self.closing = true;
+        self.odd_with_chunk();
         self.answer_all(&Outcome::Deferred(reply.clone()));
         self.trouble.get_or_insert(SiteTrouble::deferred(reply));
         Next::Done

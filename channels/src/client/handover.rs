@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use smallvec::SmallVec;
 
-use super::{OutgoingRcpt, rendition::Converted};
+use super::{OutgoingRcpt, chunk::ChunkReplies, rendition::Converted};
 use crate::mail::{Address, Attempt, Outcome, Peer, RecipientSet, SiteTrouble};
 
 /// Most messages have one recipient at a destination.
@@ -42,8 +42,8 @@ pub struct Transacted {
     pub converted: Option<Converted>,
     /// The server is a store of ours, took the message, and said that it is slow.
     pub stressed: bool,
-    /// Its content went in one chunk with its commands.
-    pub by_chunk: bool,
+    /// Its content went in one chunk with its commands, and so it was answered.
+    pub chunk: Option<ChunkReplies>,
 }
 
 impl<'a> Handover<'a> {
@@ -190,7 +190,7 @@ mod tests {
             left,
             converted: None,
             stressed: false,
-            by_chunk: false,
+            chunk: None,
         }
     }
 

@@ -35,6 +35,7 @@ mod socket;
 mod stream;
 mod tokens;
 
+pub use chunk::ChunkReplies;
 pub use connection::{Again, Connection};
 pub use credentials::{Credentials, CredentialsError};
 pub use gate::{Approach, Gate, Passage};

@@ -288,7 +288,7 @@ impl Outbound {
                     }
                     // RFC 8689 section 4.2.1: each server of the list is asked.
                     match lacking {
-                        Some(_) => connection.quit().await,
+                        Some(_) => drop(connection.quit().await),
                         None => lacking = Some(connection),
                     }
                     self.settings.progress.waits(WaitsFor::Connect);

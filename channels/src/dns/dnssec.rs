@@ -10,17 +10,19 @@ use hickory_resolver::proto::{
     dnssec::{Proof as Validity, TrustAnchors},
     rr::{RData, Record, RecordType},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 
 use super::{
-    AT_ONCE, MOST_ANSWERS, NoAnswer, Tlsa, Unanswered, absolute, no_answer, passing,
-    servers::NameServers, undotted,
+    MOST_ANSWERS, NoAnswer, Tlsa, Unanswered, absolute, no_answer,
+    questions::{GivenUp, InFlight},
+    servers::NameServers,
+    undotted,
 };
 
 /// The way to name servers for answers that are proved.
 pub struct SecureDns {
     servers: NameServers,
-    sockets: Semaphore,
+    questions: InFlight,
 }
 
 /// The mail exchangers of a domain.
@@ -56,7 +58,7 @@ impl SecureDns {
             }
         };
         let servers = NameServers::new(servers, Some(Arc::new(anchors)))?;
-        Ok(Self { servers, sockets: Semaphore::new(AT_ONCE) })
+        Ok(Self { servers, questions: InFlight::default() })
     }
 
     /// The mail exchangers of a domain.
@@ -95,10 +97,9 @@ impl SecureDns {
     /// The answers of one kind and the aliases that lead there, each with its proof.
     async fn records(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, Unanswered> {
         let asked = async {
-            let _socket = self.sockets.acquire().await.map_err(|gone| passing(&gone))?;
             self.servers.resolver().lookup(absolute(name)?, kind).await.map_err(no_answer)
         };
-        match timeout(LIMIT, asked).await {
+        match timeout(LIMIT, self.questions.ask(asked)).await.unwrap_or(Err(GivenUp)) {
             Ok(Ok(found)) => {
                 // Signatures stand beside what they sign.
                 let wanted = |record: &&Record| {
@@ -108,7 +109,7 @@ impl SecureDns {
             }
             Ok(Err(NoAnswer::NoSuchName | NoAnswer::NoRecords)) => Ok(Vec::new()),
             Ok(Err(none)) => Err(Unanswered(format!("{kind} of {name}: {none}"))),
-            Err(_) => {
+            Err(GivenUp) => {
                 Err(Unanswered(format!("{kind} of {name}: name servers do not answer in time")))
             }
         }

@@ -1,7 +1,8 @@
 //! Questions to name servers.
 //!
 //! Names are asked for as they are: no search list, no file of hosts. Answers are remembered as long
-//! as they say, within bounds. Each question in flight takes a socket, so only so many are.
+//! as they say, within bounds. Each question in flight takes sockets, so only so many are, and those that
+//! nobody answers hold up no others for long.
 //!
 //! What is told apart is what becomes of mail: a name that does not exist, one that exists without
 //! such records, and a question that nobody could answer now. Only the first two are final.
@@ -11,6 +12,7 @@ mod block_list;
 mod client_name;
 mod dnssec;
 mod hosts;
+mod questions;
 mod servers;
 mod special;
 mod tlsa;
@@ -28,16 +30,14 @@ use hickory_resolver::{
     net::NetError,
     proto::rr::{Name, RData, RecordType},
 };
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 pub use answer::{Addresses, MailExchanger, NoAnswer, Records, Unanswered};
 pub use block_list::reversed;
 pub use client_name::ClientName;
 pub use dnssec::{Exchangers, SecureDns, SecureHost};
 pub use hosts::Hosts;
+use questions::{GivenUp, InFlight};
 use servers::NameServers;
 pub use special::special;
 pub use tlsa::Tlsa;
@@ -46,7 +46,7 @@ pub use tlsa::Tlsa;
 #[derive(Debug)]
 pub struct Dns {
     servers: NameServers,
-    sockets: Semaphore,
+    questions: InFlight,
 }
 
 impl Dns {
@@ -66,7 +66,7 @@ impl Dns {
 
     fn new(servers: &[SocketAddr]) -> Result<Self, Unanswered> {
         let servers = NameServers::new(servers, None)?;
-        Ok(Self { servers, sockets: Semaphore::new(AT_ONCE) })
+        Ok(Self { servers, questions: InFlight::default() })
     }
 
     /// The mail exchangers of a domain, the best first. A domain without any is an error.
@@ -136,26 +136,23 @@ impl Dns {
     /// The resolver itself, for checks that ask one question after the other; and the right to one in
     /// flight.
     pub(crate) async fn lend(&self) -> Option<(TokioResolver, SemaphorePermit<'_>)> {
-        // It is never closed.
-        let right = self.sockets.acquire().await.ok()?;
+        let right = self.questions.lend().await?;
         Some((self.servers.resolver(), right))
     }
 
     /// An error is never an answer without records.
     async fn look_up(&self, name: &str, records: RecordType) -> Result<Lookup, NoAnswer> {
         let name = absolute(name)?;
-        let asked = async {
-            let _socket = self.sockets.acquire().await.map_err(|gone| passing(&gone))?;
-            self.servers.resolver().lookup(name, records).await.map_err(no_answer)
-        };
-        match timeout(LIMIT, asked).await {
+        let asked =
+            async { self.servers.resolver().lookup(name, records).await.map_err(no_answer) };
+        match timeout(LIMIT, self.questions.ask(asked)).await.unwrap_or(Err(GivenUp)) {
             Ok(Ok(found)) if found.answers().iter().any(|its| its.record_type() == records) => {
                 Ok(found)
             }
             // Aliases alone.
             Ok(Ok(_)) => Err(NoAnswer::NoRecords),
             Ok(Err(none)) => Err(none),
-            Err(_) => Err(NoAnswer::Passing("name servers do not answer in time".to_owned())),
+            Err(GivenUp) => Err(NoAnswer::Passing("name servers do not answer in time".to_owned())),
         }
     }
 
@@ -235,8 +232,6 @@ type ByServers = HashMap<Box<[SocketAddr]>, Weak<Dns>>;
 
 static SHARED: Mutex<Option<ByServers>> = Mutex::new(None);
 
-/// Questions in flight; each takes a socket.
-const AT_ONCE: usize = 200;
 /// For one question, waiting for its turn among them.
 const LIMIT: Duration = Duration::from_secs(8);
 /// Records of an answer that are looked at.

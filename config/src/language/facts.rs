@@ -14,7 +14,8 @@ pub struct Facts {
     pub spf_helo: &'static str,
 }
 
-/// `$:(fact=result,result)`: the fact is one of these results; `$;(...)`: it is none of them.
+/// `$:(fact=result,result)`: the fact is one of these results; `$;(...)`: it is another one. Of a fact
+/// that nobody has looked at neither holds.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FactTest {
     fact: Fact,
@@ -69,9 +70,10 @@ impl FactTest {
         Ok(Self { fact, results, is_wanted })
     }
 
-    /// Whether it holds.
+    /// Whether it holds; a fact that is not known decides nothing.
     pub fn holds(&self, facts: Facts) -> bool {
-        self.results.contains(&self.fact.of(facts)) == self.is_wanted
+        let result = self.fact.of(facts);
+        !result.is_empty() && self.results.contains(&result) == self.is_wanted
     }
 
     /// The fact, for people: `spf is fail`.
@@ -131,7 +133,8 @@ mod tests {
             ("$;(spf=pass)", true),
             ("$;(spf=softfail,fail)", false),
             ("$:(spf_helo=none)", false),
-            ("$;(spf_helo=none)", true),
+            ("$;(spf_helo=none)", false),
+            ("$;(spf_helo=pass,fail)", false),
         ] {
             let mut scanner = Scanner::new(&text[2..]);
             let test = FactTest::read(&mut scanner, 0, text.starts_with("$:")).expect(text);

@@ -420,7 +420,7 @@ choice! {
     /// The use of BDAT.
     pub enum Chunking = WhenItPays {
         /// For the first message of a connection, of 64 KiB at most, where CHUNKING and PIPELINING are
-        /// offered, and neither BDAT nor all recipients of a message were refused of late
+        /// offered, and neither BDAT nor all recipients of a message were refused of late, or answered oddly
         /// (`chunkingclient`).
         WhenItPays,
         /// All content goes by DATA (`nochunkingclient`).

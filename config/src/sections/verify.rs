@@ -10,8 +10,8 @@ use crate::file::{
 section! {
     /// Checks of the origin of mail, as far as neither a login nor `INTERNAL_IP` vouches for the
     /// client: SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 9989). Their results stand in the log and
-    /// in a field `Authentication-Results` (RFC 8601) under our `host`; fields of others that bear
-    /// that name are taken off. Name servers are those of `dns`.
+    /// in a field `Authentication-Results` (RFC 8601) under our `host`; fields that bear that name
+    /// already are taken off, whoever brings them. Name servers are those of `dns`.
     pub struct Verify {
         /// Whether the domain of the sender, and of HELO, lets this client send.
         spf: SpfCheck = SpfCheck::default(), Choice, of(SmtpSource);
@@ -25,6 +25,10 @@ section! {
         /// All questions to name servers that are asked at MAIL, and all that are asked behind the
         /// content. A check that takes longer ends with `temperror`, and the mail is taken.
         time: Duration = Duration::from_secs(10), PATIENCE, of(SmtpSource);
+        /// Fields `Authentication-Results` under our `host` that mail brings stay: whatever comes in by
+        /// this channel has been through a relay of ours of the same `host`, such as mail that a filter
+        /// gives back (RFC 8601 section 5).
+        keep_results: bool = false, Flag, of(SmtpSource);
     }
 }
 

@@ -196,6 +196,7 @@ impl<'a> Makers<'a> {
             submission: submits
                 .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
             origin: self.origin_policy(its),
+            keeps_results: its.is_some_and(|channel| channel.verify.keep_results),
             srs: delivery.authenticity.srs.clone(),
             default_host: its.map(DefaultHost::new).unwrap_or_default(),
             asterisks: its.is_some_and(|channel| channel.asterisk_8bit),

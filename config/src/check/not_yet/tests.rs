@@ -609,6 +609,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.verify.dmarc", "Record"),
     ("channels.verify.max_signatures", "3"),
     ("channels.verify.time", r#""3s""#),
+    ("channels.verify.keep_results", "true"),
     ("dkim.keys.domain", ""),
     ("dkim.keys.selector", ""),
     ("dkim.keys.key", ""),
