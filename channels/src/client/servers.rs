@@ -163,7 +163,7 @@ mod tests {
             ("Dtt?", "", "", "Da Ta Ta a"),
             ("TDt?", "0", "D", "Db Da Ta b"),
             ("DD", "", "", "Da Da a"),
-            // Who lacks something settles it where nobody was away.
+            // A server that lacks something settles it where no other was away.
             ("l", "0", "l", "L b"),
             ("ll", "0 1", "Dt!", "Db Tb b"),
             ("t!", "0", "l", "Ta b"),
