@@ -140,21 +140,27 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
 /// Reads the files of the directory.
 fn look_at_directory(config: &Config, places: &Places, report: &mut Report) {
     let Err(error) = directory::Source::open(config, &ServerMeters::unregistered()) else { return };
+    // The file is right, but not for this machine as it is now.
+    let mut blocks = |field: &str, message: &str| {
+        let mut warning = places.warning(field, message);
+        warning.blocks_run = true;
+        report.warnings.push(warning);
+    };
     if let OpenError::Ldap(error) = &error {
         let field = match error {
             LdapError::Password { .. } => "directory.bind_password_file",
             LdapError::Authorities(_) => "directory.ca",
         };
-        // The file is right, but not for this machine as it is now.
-        let mut warning = places.warning(field, &error.to_string());
-        warning.blocks_run = true;
-        return report.warnings.push(warning);
+        return blocks(field, &error.to_string());
+    }
+    let accepted = "a file of LDIF records (RFC 2849) is expected, absolute or below data";
+    if let OpenError::Unreadable { .. } = &error {
+        return blocks("directory.file", &format!("{error}; {accepted}"));
     }
     let file = match &config.directory {
         Some(Directory::Ldif { file: Some(file) }) => config.path(file).display().to_string(),
         _ => String::new(),
     };
-    let accepted = "a file of LDIF records (RFC 2849) is expected, absolute or below data";
     let mistake = places.mistake("directory.file", &file, &error.to_string(), accepted);
     report.mistakes.push(mistake);
 }
