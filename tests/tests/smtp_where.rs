@@ -405,14 +405,13 @@ fn an_operator_sees_where_mail_would_go_and_what_is_in_the_way() {
         (instance.json("route", &ask).remove(0)["results"][0]["dns"].take(), shown)
     };
     let (dns, shown) = asked(&instance, "pref");
-    let tls = "TLS if offered (channel)";
     let want = serde_json::json!([
         {"name": "pref.where.test", "mx": true, "servers": [
-            {"host": "a.where.test", "address": format!("127.0.0.2:{port}"), "preference": 10, "tls": tls},
-            {"host": "b.where.test", "address": format!("127.0.0.3:{port}"), "preference": 20, "tls": tls},
+            {"host": "a.where.test", "address": format!("127.0.0.2:{port}"), "preference": 10},
+            {"host": "b.where.test", "address": format!("127.0.0.3:{port}"), "preference": 20},
         ]},
         {"name": "c.where.test", "mx": false, "servers": [
-            {"host": "c.where.test", "address": format!("127.0.0.4:{port}"), "tls": tls},
+            {"host": "c.where.test", "address": format!("127.0.0.4:{port}")},
         ]},
     ]);
     assert_eq!(dns, want);
