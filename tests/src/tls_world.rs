@@ -171,17 +171,19 @@ impl WebServer {
         let folder = tempfile::tempdir().expect("a folder");
         let script = format!(
             r#"
-import http.server, os, ssl
+import http.server, os, ssl, threading
+one_by_one = threading.Lock()
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         text = self.rfile.read(int(self.headers["Content-Length"]))
-        known = os.listdir({folder:?})
-        count = sum(1 for name in known if name.startswith("posted-"))
         kind = self.headers["Content-Type"].replace("/", "_")
-        name = os.path.join({folder:?}, "posted-%d" % count)
-        with open(name + "~", "wb") as file:
-            file.write((self.path + " " + kind + "\n").encode() + text)
-        os.rename(name + "~", name)
+        with one_by_one:
+            known = os.listdir({folder:?})
+            count = sum(1 for name in known if name.startswith("posted-"))
+            name = os.path.join({folder:?}, "posted-%d" % count)
+            with open(name + "~", "wb") as file:
+                file.write((self.path + " " + kind + "\n").encode() + text)
+            os.rename(name + "~", name)
         if self.path == "/moved":
             self.send_response(301)
             self.send_header("Location", "/taken")
