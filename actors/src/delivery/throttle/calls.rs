@@ -2,13 +2,14 @@
 //! server behind a hundred domains must not have all connections of a channel. Pure.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
+use super::in_line::InLine;
 use crate::ids::{ChannelId, Destination};
 
 /// Calls under way, by the channel and the address that is called.
@@ -28,7 +29,7 @@ struct Called {
     /// It has kept a call waiting for long, and is thought to do so until then.
     slow_until: Option<Instant>,
     /// Hosts whose couriers may not call it now.
-    waiting: VecDeque<Destination>,
+    waiting: InLine,
 }
 
 impl Called {
@@ -58,12 +59,10 @@ impl Calls {
         }
         let called = self.of.entry(address).or_default();
         if called.under_way.len() >= most.max(1) && called.is_slow(now) {
-            if called.waiting.len() < MOST_WAITING && !called.waiting.contains(who) {
-                called.waiting.push_back(who.clone());
-            }
+            called.waiting.join(who);
             return None;
         }
-        called.waiting.retain(|other| other != who);
+        called.waiting.leave(who);
         let number = self.next;
         self.next += 1;
         called.under_way.insert(number, now);
@@ -86,8 +85,8 @@ impl Calls {
         } else if greeted {
             called.slow_until = None;
         }
-        let may = if called.is_slow(now) { 1 } else { called.waiting.len() };
-        let next = called.waiting.drain(..may.min(called.waiting.len())).collect();
+        let may = if called.is_slow(now) { 1 } else { usize::MAX };
+        let next = called.waiting.first(may).collect();
         if called.is_idle(now) {
             self.of.remove(&address);
         }
@@ -101,8 +100,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// Addresses that are looked after; those at rest are forgotten then.
 const MOST: usize = 20_000;
-/// Hosts that wait for one of them, and are told.
-const MOST_WAITING: usize = 10_000;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 //! Channels that limit nothing cost a look at one number.
 
 mod calls;
+mod in_line;
 mod table;
 
 use std::{

@@ -1,15 +1,12 @@
 //! The destinations that are limited, and how each stands: open connections, the time of the next
 //! message, what replies have led to. Pure.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use relais_config::rate::Rate;
 use tokio::{sync::Notify, time::Instant};
 
+use super::in_line::InLine;
 use crate::{
     ids::Destination,
     queue::{Denial, LimitReached, SlowedDown, StoppedByReply},
@@ -28,7 +25,7 @@ struct Throttle {
     slowed: Option<SlowedDown>,
     stopped: Option<StoppedByReply>,
     /// Hosts whose couriers found no place: the first is told when there is one.
-    waiting: VecDeque<Destination>,
+    waiting: InLine,
     /// Tells who holds a place that somebody wants it.
     wanted: Arc<Notify>,
 }
@@ -158,16 +155,13 @@ impl Table {
     ) -> Result<Arc<Notify>, LimitReached> {
         let throttle = self.entry(counted, now);
         if let Some(most) = most.filter(|most| throttle.connections >= *most) {
-            let room = throttle.waiting.len() < MOST_WAITING;
-            if room && !throttle.waiting.contains(who) {
-                throttle.waiting.push_back(who.clone());
-            }
+            throttle.waiting.join(who);
             throttle.wanted.notify_waiters();
             let (counted, limit) = (Arc::clone(&counted.host), Denial::Connections(most));
             return Err(LimitReached { counted, limit, until: now + NO_PLACE });
         }
         throttle.connections += 1;
-        throttle.waiting.retain(|other| other != who);
+        throttle.waiting.leave(who);
         Ok(Arc::clone(&throttle.wanted))
     }
 
@@ -180,7 +174,7 @@ impl Table {
         let throttle = self.0.get_mut(counted)?;
         debug_assert!(throttle.connections > 0, "it was counted when it began");
         throttle.connections = throttle.connections.saturating_sub(1);
-        let next = throttle.waiting.pop_front();
+        let next = throttle.waiting.first(1).next();
         if throttle.is_idle(now) {
             self.0.remove(counted);
         }
@@ -189,7 +183,7 @@ impl Table {
 
     /// Whether other hosts than this one wait for a place.
     pub(super) fn is_wanted_beside(&self, counted: &Destination, own: &Destination) -> bool {
-        let others = |throttle: &Throttle| throttle.waiting.iter().any(|other| other != own);
+        let others = |throttle: &Throttle| throttle.waiting.has_beside(own);
         self.0.get(counted).is_some_and(others)
     }
 
@@ -251,8 +245,6 @@ const LATE: Duration = Duration::from_millis(100);
 const NO_PLACE: Duration = Duration::from_secs(10);
 /// Destinations that are counted.
 const MOST: usize = 100_000;
-/// Hosts that wait for a place at one of them, and are told.
-const MOST_WAITING: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
