@@ -1,8 +1,8 @@
-//! Many destinations at once, half of them dead: what the dead cost the living.
+//! Many destinations at once, some of them dead: what the dead cost the living.
 //!
 //! Mail for each of many address literals is queued while the channel is stopped; then the channel is
 //! started, and the time is taken until the living have all of theirs: once where they are alone, and
-//! once among as many dead ones. Living is every address of 127.1.0.0/16, which one server listens to;
+//! once among dead ones. Living is every address of 127.1.0.0/16, which one server listens to;
 //! dead is every address of 198.18.0.0/16. In a network of its own, without a route there, these fail at
 //! once; behind an interface that leads nowhere nobody answers, and each costs `connect_time`:
 //!
@@ -24,12 +24,19 @@ use relais_tests::{Dialogue, Instance, Settings, Sink, free_port, message, withi
 /// Measures what dead destinations cost the living.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Destinations, half of them dead; 131,072 at most.
+    /// Destinations; of each kind 65,536 at most.
     #[arg(long, default_value_t = 10_000)]
     destinations: usize,
+    /// So many of them are dead. Default: half.
+    #[arg(long)]
+    dead: Option<usize>,
     /// Messages for each of them.
     #[arg(long, default_value_t = 4)]
     messages: usize,
+    /// Entries that the queue may have in memory. With fewer than there are, all begins with scans of the
+    /// disk and with more connections for each destination, which are measured then, too.
+    #[arg(long, default_value_t = 100_000)]
+    max_messages: usize,
     /// Rounds; of each kind the fastest counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -54,6 +61,7 @@ impl Office {
         );
         let settings = Settings::standalone()
             .edit("rewrite_rules: [", "rewrite_rules: [\n        (\"[]\", \"$U%[$L]@out-daemon\"),")
+            .edit("max_messages: 100000", &format!("max_messages: {}", options.max_messages))
             .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
             .edit("program: Local),", &format!("program: Local),\n        {channel}"))
             .edit("pools: {", "pools: {\"OUT\": (job_limit: 10), ");
@@ -98,13 +106,15 @@ impl Office {
 
 fn main() {
     let options = Options::parse();
-    let half = options.destinations.div_ceil(2).min(1 << 16);
+    let dead = options.dead.unwrap_or(options.destinations / 2).min(1 << 16);
+    let living = (options.destinations - dead).min(1 << 16);
     let address = |first: [u8; 2], n: usize| {
         let [high, low] = u16::try_from(n).unwrap_or(u16::MAX).to_be_bytes();
         Ipv4Addr::new(first[0], first[1], high, low)
     };
-    let living: Vec<_> = (0..half).map(|n| address([127, 1], n)).collect();
-    let mixed: Vec<_> = (0..half).flat_map(|n| [living[n], address([198, 18], n)]).collect();
+    let living: Vec<_> = (0..living).map(|n| address([127, 1], n)).collect();
+    let dead: Vec<_> = (0..dead).map(|n| address([198, 18], n)).collect();
+    let mixed = spread(&living, &dead);
     let office = Office::new(&options);
     let [mut alone, mut among] = [Duration::MAX; 2];
     for round in 1..=options.rounds {
@@ -112,14 +122,29 @@ fn main() {
         println!("round {round}: alone {:.2} s, among dead {:.2} s", secs(took[0]), secs(took[1]));
         (alone, among) = (alone.min(took[0]), among.min(took[1]));
     }
-    let messages = half * options.messages;
+    let messages = living.len() * options.messages;
     let rate = |took: Duration| messages as f64 / secs(took).max(1e-3);
     println!(
-        "{half} living destinations, {messages} messages, {half} dead destinations beside them"
+        "{} living destinations, {messages} messages, {} dead destinations beside them",
+        living.len(),
+        dead.len()
     );
     println!("alone       {:8.0}/s", rate(alone));
     println!("among dead  {:8.0}/s", rate(among));
     println!("share       {:8.0} % (90 % or more is good)", 100.0 * rate(among) / rate(alone));
+}
+
+/// Both, each as evenly spread as there are of it.
+fn spread(living: &[Ipv4Addr], dead: &[Ipv4Addr]) -> Vec<Ipv4Addr> {
+    let mut dead_behind = 0;
+    let mut mixed = Vec::with_capacity(living.len() + dead.len());
+    for (n, host) in living.iter().enumerate() {
+        mixed.push(*host);
+        let up_to = dead.len() * (n + 1) / living.len();
+        mixed.extend(&dead[dead_behind..up_to]);
+        dead_behind = up_to;
+    }
+    mixed
 }
 
 fn secs(time: Duration) -> f64 {

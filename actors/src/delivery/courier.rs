@@ -687,7 +687,6 @@ fn success_notices(tracked: &Tracked, envelope: &Envelope, attempt: &Attempt) ->
     reached.fold(0, |all, (index, _)| all | 1 << index)
 }
 
-/// The recipients that are still open, entry by entry. `None` if the record lacks one of them.
 /// Whether the entries of a message have one sender: copies of a list may have senders of their own.
 fn has_one_sender(work: &Work, envelope: &Envelope) -> bool {
     let first = list_sender(&work.entry, envelope);
@@ -717,6 +716,7 @@ fn list_sender<'e>(entry: &Tracked, envelope: &'e Envelope) -> Option<&'e str> {
     envelope.list_sender(first)
 }
 
+/// The recipients that are still open, entry by entry. `None` if the record lacks one of them.
 fn recipients_of<'e>(
     work: &Work,
     envelope: &'e Envelope,

@@ -31,6 +31,8 @@ pub struct Suspension {
     pub backoff: Backoff,
     /// It kept its last connection waiting for long.
     pub slow: bool,
+    /// Its turn has come: the next connection sees whether it is back.
+    pub to_be_probed: bool,
     mark: (Instant, u64),
 }
 
@@ -70,14 +72,19 @@ impl Suspensions {
         }
         let until = now + wait;
         let mark = self.mark(until, destination);
-        self.of.insert(destination.clone(), Suspension { until, reply, backoff, slow, mark });
+        let suspension = Suspension { until, reply, backoff, slow, to_be_probed: false, mark };
+        self.of.insert(destination.clone(), suspension);
         Some(wait)
     }
 
     /// It is to be probed without waiting any longer. What it did so far still counts.
     pub fn cut_short(&mut self, destination: &Destination, now: Instant) {
-        let Some(before) = self.of.get(destination).filter(|its| its.until > now) else { return };
-        self.marks.remove(&before.mark);
+        let Some(suspension) = self.of.get_mut(destination) else { return };
+        suspension.to_be_probed = true;
+        if suspension.until <= now {
+            return;
+        }
+        self.marks.remove(&suspension.mark);
         let mark = self.mark(now, destination);
         if let Some(suspension) = self.of.get_mut(destination) {
             (suspension.until, suspension.mark) = (now, mark);
@@ -91,11 +98,21 @@ impl Suspensions {
         true
     }
 
-    /// Destinations whose time has come, the first ones first; each is named again after the longest
-    /// suspension. Of very many the others come with the next calls: probes of the dead must not take
-    /// the time of the living. Called four times a second, it names each within the longest suspension.
+    /// Destinations whose turn to be probed has come, the first ones first; each is named again after
+    /// the longest suspension. Of very many the others come with the next calls: probes of the dead must
+    /// not take the time of the living. Called four times a second, it names each within the longest
+    /// suspension.
     pub fn wake(&mut self, now: Instant) -> Vec<Destination> {
-        let most = PROBES_AT_ONCE.max(self.of.len() / CALLS);
+        self.wake_some(now, PROBES_AT_ONCE.max(self.of.len() / CALLS))
+    }
+
+    /// One of them is back: where many went away together, because the way to them was broken, they come
+    /// back together, and each brings others.
+    pub fn wake_more(&mut self, now: Instant) -> Vec<Destination> {
+        self.wake_some(now, PROBES_FOR_ONE_BACK)
+    }
+
+    fn wake_some(&mut self, now: Instant, most: usize) -> Vec<Destination> {
         let mut woken = Vec::new();
         while woken.len() < most
             && let Some(first) = self.marks.first_entry()
@@ -106,7 +123,7 @@ impl Suspensions {
         for destination in &woken {
             let mark = self.mark(now + LONGEST, destination);
             if let Some(suspension) = self.of.get_mut(destination) {
-                suspension.mark = mark;
+                (suspension.mark, suspension.to_be_probed) = (mark, true);
             }
         }
         woken
@@ -126,6 +143,8 @@ pub const FIRST: Duration = Duration::from_secs(1);
 pub const LONGEST: Duration = Duration::from_secs(60);
 /// Destinations that are probed at a time, where there are not very many.
 const PROBES_AT_ONCE: usize = 50;
+/// Destinations that are probed because another one is back.
+const PROBES_FOR_ONE_BACK: usize = 2;
 /// How often one asks for them within the longest suspension.
 const CALLS: usize = 4 * LONGEST.as_secs() as usize;
 const BACKOFF: Backoff = Backoff::new(FIRST, LONGEST);

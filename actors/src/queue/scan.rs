@@ -1,7 +1,10 @@
 //! Finding on the disk what memory does not hold: at start, and whenever something overflowed
 //! and memory has room again.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use relais_config::channel::Program;
 use relais_spool::{Class, Cursor, EntryState, ScannedEntry, Spool};
@@ -104,7 +107,7 @@ impl Queue {
         let channels = Arc::clone(&self.channels);
         let channel = channels.channel(strand.channel);
         let now = now_ms();
-        let mut touched: Vec<Destination> = Vec::new();
+        let mut touched: HashSet<Destination> = HashSet::new();
         for scanned in found {
             let destination = Destination { channel: strand.channel, host: scanned.host.clone() };
             if channel.program == Program::Hold && is_fresh(scanned.state) {
@@ -119,8 +122,8 @@ impl Queue {
             if admission == Admission::Delayed && entry.waiting() != scanned.state {
                 self.write_due(&destination, scanned.state, entry);
             }
-            if !touched.contains(&destination) {
-                touched.push(destination);
+            if admission == Admission::Ready {
+                touched.insert(destination);
             }
         }
         self.feed(touched);

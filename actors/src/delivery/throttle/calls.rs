@@ -16,6 +16,8 @@ use crate::ids::{ChannelId, Destination};
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     of: HashMap<CalledAddress, Called>,
+    /// With so many the ones at rest are looked for: not with each call, where few are at rest.
+    full: usize,
     next: u64,
 }
 
@@ -54,8 +56,9 @@ impl Calls {
         who: &Destination,
         now: Instant,
     ) -> Option<u64> {
-        if self.of.len() >= MOST && !self.of.contains_key(&address) {
+        if self.of.len() >= self.full.max(MOST) && !self.of.contains_key(&address) {
             self.of.retain(|_, called| !called.is_idle(now));
+            self.full = 2 * self.of.len();
         }
         let called = self.of.entry(address).or_default();
         if called.under_way.len() >= most.max(1) && called.is_slow(now) {
@@ -98,7 +101,7 @@ impl Calls {
 const PATIENCE: Duration = Duration::from_secs(2);
 /// It is taken for slow for so long, unless it shows that it is not.
 const REMEMBERED: Duration = Duration::from_secs(60);
-/// Addresses that are looked after; those at rest are forgotten then.
+/// Addresses that are looked after before those at rest are forgotten.
 const MOST: usize = 20_000;
 
 #[cfg(test)]
@@ -145,6 +148,11 @@ mod tests {
             calls.end(address, call, false, now + PATIENCE);
         }
         assert_eq!(calls.of.len(), MOST);
+        calls.begin(AT, 1, &host(0), now + PATIENCE).expect("another one");
+        assert_eq!((calls.of.len(), calls.full), (MOST + 1, 2 * MOST), "none was at rest");
+        let end = calls.end(AT, calls.next - 1, true, now + PATIENCE);
+        assert!(end.is_empty() && calls.of.len() == MOST);
+        calls.full = 0;
         let later = now + PATIENCE + REMEMBERED;
         let call = calls.begin(AT, 1, &host(0), later).unwrap();
         assert_eq!(calls.of.len(), 1);

@@ -75,13 +75,14 @@ impl Table {
     }
 
     /// Forgets those that are at rest; and where all are busy, who has no connection and loses the
-    /// least: the rest of a time between two messages.
+    /// least: the rest of a time between two messages. Room for many, so that it is not made for each.
     fn make_room(&mut self, now: Instant) {
+        let is_full = |table: &Self| table.0.len() > MOST / 8 * 7;
         self.0.retain(|_, throttle| !throttle.is_idle(now));
-        if self.0.len() >= MOST {
+        if is_full(self) {
             self.0.retain(|_, its| its.connections > 0 || its.slowed(now).is_some());
         }
-        if self.0.len() >= MOST {
+        if is_full(self) {
             self.0.retain(|_, its| its.connections > 0);
         }
     }

@@ -305,6 +305,10 @@ impl Schedule {
         self.rank(destination);
         self.take_from_slow(destination);
         self.serve(destination, now);
+        if was_troubled {
+            let woken = self.suspensions.wake_more(now);
+            self.probe_all(woken, now);
+        }
         was_troubled
     }
 
@@ -317,18 +321,23 @@ impl Schedule {
     /// Time has passed: suspended destinations whose time has come are probed, and who had a
     /// connection for long gives it to those without.
     pub fn tick(&mut self, now: Instant) {
-        for destination in self.suspensions.wake(now) {
+        let woken = self.suspensions.wake(now);
+        self.probe_all(woken, now);
+        self.wake_rested(now);
+        for pool in 0..self.slots.pools().len() {
+            self.share(pool, now);
+            self.take_turns(pool, now);
+        }
+    }
+
+    fn probe_all(&mut self, woken: Vec<Destination>, now: Instant) {
+        for destination in woken {
             let long_over = |its: &Suspension| its.is_long_over(now);
             let gone = !self.sites.contains_key(&destination);
             if gone && self.suspensions.get(&destination).is_some_and(long_over) {
                 self.suspensions.lift(&destination);
             }
             self.serve(&destination, now);
-        }
-        self.wake_rested(now);
-        for pool in 0..self.slots.pools().len() {
-            self.share(pool, now);
-            self.take_turns(pool, now);
         }
     }
 
@@ -461,7 +470,7 @@ impl Schedule {
             return 0;
         }
         if let Some(suspension) = self.suspensions.get(destination) {
-            return usize::from(suspension.until <= now && site.ready > 0);
+            return usize::from(suspension.to_be_probed && site.ready > 0);
         }
         let lane = self.slots.lane(destination.channel);
         let depth = lane.filesperjob.map_or(lane.threaddepth, |files| files.min(lane.threaddepth));

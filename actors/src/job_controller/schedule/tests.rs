@@ -464,6 +464,24 @@ async fn a_dead_host_is_left_alone_and_then_probed_by_one_connection() {
 }
 
 #[tokio::test]
+async fn of_very_many_dead_hosts_few_are_probed_at_a_time_and_one_that_is_back_brings_others() {
+    let mut engine = Engine::of(vec![channel("a", 50, 10)], 50);
+    let hosts: Vec<_> = (0..400).map(|n| to(0, &format!("dead-{n}"))).collect();
+    for host in &hosts {
+        assert_eq!(engine.wanted(host, 3), [&*host.host]);
+        engine.schedule.troubled(host, down(), engine.now);
+        engine.end(&host.host, 3);
+    }
+    let probes = engine.tick(FIRST).0.len();
+    let told_again: usize = hosts.iter().map(|host| engine.wanted(host, 3).len()).sum();
+    assert_eq!((probes, told_again), (50, 0), "however often it is told that mail waits for them");
+    assert!(engine.answered(&hosts[0]));
+    let (started, _) = engine.act();
+    let others = started.iter().filter(|host| **host != *hosts[0].host).count();
+    assert_eq!(others, 2, "{started:?}");
+}
+
+#[tokio::test]
 async fn a_host_that_bears_a_few_connections_is_not_pressed_for_more() {
     let mut engine = Engine::of(vec![channel("a", 7, 10)], 10);
     let host = to(0, "h");

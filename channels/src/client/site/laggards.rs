@@ -5,24 +5,30 @@
 //! and the others of that moment do not wait with it.
 
 use std::{
-    collections::HashMap,
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use quick_cache::unsync::Cache;
 use tokio::time::Instant;
 
 use super::Server;
 
 /// The memory of one channel.
-#[derive(Debug, Default)]
-pub(in crate::client) struct Laggards(Mutex<HashMap<SocketAddr, Cooldown>>);
+#[derive(Debug)]
+pub(in crate::client) struct Laggards(Mutex<Cache<SocketAddr, Cooldown>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Cooldown {
     until: Instant,
     in_vain: u32,
+}
+
+impl Default for Laggards {
+    fn default() -> Self {
+        Self(Mutex::new(Cache::new(MOST)))
+    }
 }
 
 impl Laggards {
@@ -33,7 +39,7 @@ impl Laggards {
 
     /// It answers.
     pub(in crate::client) fn forget(&self, address: SocketAddr) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
+        self.lock().remove(&address);
     }
 
     /// Servers in their order, those that lag behind the others.
@@ -42,29 +48,23 @@ impl Laggards {
     }
 
     fn note_at(&self, address: SocketAddr, now: Instant) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST && !all.contains_key(&address) {
-            all.retain(|_, its| its.until + FORGOTTEN > now);
-            if all.len() >= MOST {
-                return;
-            }
-        }
-        let its = all.entry(address).or_insert(Cooldown { until: now, in_vain: 0 });
+        let mut all = self.lock();
+        let (until, in_vain) = all.get(&address).map_or((now, 0), |its| (its.until, its.in_vain));
         // Connections that began before the first of them failed count once.
-        if its.in_vain == 0 || its.until <= now + LOOK {
-            let while_ = FIRST.saturating_mul(1 << its.in_vain.min(10)).min(LONGEST);
-            *its = Cooldown { until: now + while_, in_vain: its.in_vain + 1 };
+        if in_vain == 0 || until <= now + LOOK {
+            let while_ = FIRST.saturating_mul(1 << in_vain.min(10)).min(LONGEST);
+            all.insert(address, Cooldown { until: now + while_, in_vain: in_vain + 1 });
         }
     }
 
     fn last_at(&self, mut servers: Vec<Server>, now: Instant) -> Vec<Server> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.lock();
         if all.is_empty() || servers.len() < 2 {
             return servers;
         }
         let mut lags = |server: &Server| match all.get_mut(&server.address) {
             Some(its) if its.until > now => true,
-            Some(its) => {
+            Some(mut its) => {
                 its.until = now + LOOK;
                 false
             }
@@ -74,15 +74,17 @@ impl Laggards {
         servers.sort_by_cached_key(&mut lags);
         servers
     }
+
+    fn lock(&self) -> MutexGuard<'_, Cache<SocketAddr, Cooldown>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 const FIRST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// One connection looks whether the server answers again; it knows by then.
 const LOOK: Duration = Duration::from_secs(10);
-/// Nobody came back for so long.
-const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
-/// Addresses that are remembered.
+/// Addresses that are remembered; of more those are forgotten that nobody asked for.
 const MOST: usize = 20_000;
 
 #[cfg(test)]
@@ -139,8 +141,8 @@ mod tests {
         for n in 0..MOST as u32 + 100 {
             laggards.note_at(many(n), now);
         }
-        assert!(laggards.0.lock().unwrap().len() <= MOST);
-        laggards.note_at(many(u32::MAX), now + FORGOTTEN + LONGEST);
-        assert_eq!(laggards.0.lock().unwrap().len(), 1);
+        assert!(laggards.lock().len() <= MOST);
+        laggards.note_at(server(2).address, now);
+        assert_eq!(order(&laggards, now).last(), Some(&2), "the newest is known");
     }
 }
