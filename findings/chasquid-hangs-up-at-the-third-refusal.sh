@@ -39,12 +39,18 @@ class Client:
         self.reply()
         self.say("EHLO me.test")
     def reply(self):
-        while True:
-            line = self.lines.readline().decode().rstrip()
-            if line[3:4] != "-":
-                return line[:9].rstrip() or "closed"
+        try:
+            while True:
+                line = self.lines.readline().decode().rstrip()
+                if line[3:4] != "-":
+                    return line[:9].rstrip() or "closed"
+        except ConnectionError:
+            return "closed"
     def say(self, command):
-        self.socket.sendall(command.encode() + b"\r\n")
+        try:
+            self.socket.sendall(command.encode() + b"\r\n")
+        except ConnectionError:
+            return "closed"
         return self.reply()
 
 one = Client()

@@ -4,8 +4,8 @@
 # Guess: of two messages with one Message-ID for one mailbox the second is not kept.
 #
 # Seen: only if its Date is the same, too. With another Date both are kept, each answered "250 2.1.5 Ok".
-# A message without Date that a client sends twice is thus kept twice when the relay before the store
-# gives it a Date each time, and once when nothing does.
+# A message without Date gets one of the second in which it comes: sent twice it is kept once within that
+# second, and twice otherwise.
 #
 # Installs the packages in a temporary folder, needs root, network and apt-get. Exit status 0: it is still so.
 set -uo pipefail
@@ -44,20 +44,28 @@ setsid "$folder/root/usr/sbin/cyrmaster" -C "$folder/imapd.conf" -M "$folder/cyr
 master=$!
 sleep 3
 python3 - "$folder/store" <<'END'
-import pathlib, smtplib, sys
+import pathlib, smtplib, sys, time
 
-def kept(user, dates):
+def kept(user, dates, pause):
     client = smtplib.LMTP("127.0.0.1", 19914)
+    client.ehlo()
+    time.sleep(1.1 - time.time() % 1)
     for date in dates:
         line = f"Date: {date}\r\n" if date else ""
         client.sendmail("a@b.test", [user], f"Message-ID: <one@b.test>\r\n{line}Subject: x\r\n\r\nx\r\n")
+        time.sleep(pause)
     files = [path for path in pathlib.Path(sys.argv[1]).rglob("*.") if path.name[:-1].isdigit()]
     return len(files) - sum(seen.values())
 
 one, other = "Mon, 30 Nov 2026 01:00:00 +0000", "Mon, 30 Nov 2026 02:00:00 +0000"
 seen = {}
-for name, dates in [("one date", [one, one]), ("two dates", [one, other]), ("no date", [None, None])]:
-    seen[name] = kept("u" + name[0:2], dates)
+for name, dates, pause in [
+    ("one date", [one, one], 2),
+    ("two dates", [one, other], 0),
+    ("no date, at once", [None, None], 0),
+    ("no date, later", [None, None], 2),
+]:
+    seen[name] = kept(f"u{len(seen)}", dates, pause)
 print(seen)
-sys.exit(seen != {"one date": 1, "two dates": 2, "no date": 1})
+sys.exit(seen != {"one date": 1, "two dates": 2, "no date, at once": 1, "no date, later": 2})
 END
