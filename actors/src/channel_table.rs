@@ -2,6 +2,8 @@
 //! follows from a channel's settings: its next hop for a host, which mail is routed again, what
 //! its senders are told, and the times that operators change while it runs.
 
+mod conversions;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -13,7 +15,7 @@ use std::{
 
 use relais_channels::{
     client::ChosenBy,
-    mail::{NextHops, Priority},
+    mail::{Entry, Envelope, Fragments, NextHops, Priority},
 };
 use relais_config::{
     Channel, Config,
@@ -21,6 +23,7 @@ use relais_config::{
     grammar::ascii_domain,
 };
 
+pub use self::conversions::{Conversions, NewCharset, behind};
 use crate::ids::ChannelId;
 
 /// Every channel, by number and by name. Made once for a configuration, shared by all.
@@ -32,6 +35,16 @@ pub struct Channels {
     live: Vec<Arc<[LiveTime; LiveTimes::ALL.len()]>>,
     /// The channels of the configuration, in file order; the others were in one before it.
     order: Vec<ChannelId>,
+    conversions: Arc<Conversions>,
+}
+
+/// A place in the queue.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WaitingPlace {
+    /// The name of the channel.
+    pub channel: Arc<str>,
+    /// The host.
+    pub host: Arc<str>,
 }
 
 /// A time that operators may change while the engine runs, in milliseconds.
@@ -71,7 +84,8 @@ impl LiveTimes {
 impl Channels {
     /// The channels of `config`.
     pub fn of(config: &Config) -> Self {
-        config.channels.clone().into()
+        let conversions = Arc::new(Conversions::of(config));
+        Self { conversions, ..config.channels.clone().into() }
     }
 
     /// By name, as the spool has it.
@@ -134,7 +148,34 @@ impl Channels {
                 }
             }
         }
-        Self::made(list, live, order)
+        let conversions = Arc::new(Conversions::of(config));
+        Self { conversions, ..Self::made(list, live, order) }
+    }
+
+    /// The table of conversions.
+    pub fn conversions(&self) -> &Conversions {
+        &self.conversions
+    }
+
+    /// The place where mail for a channel and a host waits first, if parts of it are looked at on the way.
+    pub fn conversion_for(&self, source: &str, channel: &str, host: &str) -> Option<WaitingPlace> {
+        let find = |name: &str| self.find(name).map(|id| self.channel(id));
+        let out = find(channel)?;
+        // Notices of our own may hold what their message was returned for.
+        let is_own = find(source).is_none_or(|its| its.program == Program::Process);
+        if is_own {
+            return None;
+        }
+        let own = self.conversions.on_the_way(source, out)?;
+        Some(WaitingPlace { channel: Arc::clone(own), host: conversions::before(channel, host) })
+    }
+
+    /// The channel and the host that an entry leaves by, behind a conversion if it waits for one.
+    pub fn way_out<'e>(&self, entry: &'e Entry) -> (&'e str, &'e str) {
+        let id = self.find(&entry.channel);
+        let converts = id.is_some_and(|id| self.channel(id).program == Program::Conversion);
+        let behind = if converts { behind(&entry.host) } else { None };
+        behind.unwrap_or((&entry.channel, &entry.host))
     }
 
     /// By name, if the configuration in force has it.
@@ -150,6 +191,32 @@ impl Channels {
         self.iter().filter(differs).map(|(id, _)| id).collect()
     }
 
+    /// Whether any channel gathers pieces of messages.
+    pub fn gathers(&self) -> bool {
+        self.list.iter().any(gathers)
+    }
+
+    /// Has the entries of a piece of a message wait for the other pieces, where their channel gathers
+    /// these, and the time for that is not over. `now`: milliseconds since 1970.
+    pub fn gather(&self, envelope: &mut Envelope, now: u64) {
+        let Some(fragments) = &mut envelope.fragments else { return };
+        let received = envelope.received;
+        let waits = |entry: &Entry| {
+            let channel = self.find(&entry.channel).map(|id| self.channel(id));
+            channel.is_some_and(|channel| {
+                gathers(channel) && received.saturating_add(millis(channel.defragment_for)) > now
+            })
+        };
+        match Arc::make_mut(fragments) {
+            Fragments::Piece { waits: own, .. } => {
+                let numbered = (0..).zip(&envelope.entries);
+                *own =
+                    numbered.filter(|(_, entry)| waits(entry)).map(|(number, _)| number).collect();
+            }
+            Fragments::Whole { .. } => envelope.fragments = None,
+        }
+    }
+
     fn made(
         list: Vec<Channel>,
         live: Vec<Arc<[LiveTime; LiveTimes::ALL.len()]>>,
@@ -158,7 +225,7 @@ impl Channels {
         let number = |(i, channel): (usize, &Channel)| (channel.name.clone(), ChannelId(i as u16));
         let by_name = list.iter().enumerate().map(number).collect();
         let names = list.iter().map(|channel| channel.name.as_str().into()).collect();
-        Self { list, names, by_name, live, order }
+        Self { list, names, by_name, live, order, conversions: Arc::default() }
     }
 }
 
@@ -168,6 +235,12 @@ fn live_times(channel: &Channel) -> Arc<[LiveTime; LiveTimes::ALL.len()]> {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether pieces of messages that leave by this channel are put together first. Where mail is routed again
+/// the channel that it comes to says so.
+pub fn gathers(channel: &Channel) -> bool {
+    channel.defragment && !reroutes(channel)
 }
 
 /// Whether jobs of this channel run its mail through the router again.

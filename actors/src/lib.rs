@@ -8,7 +8,8 @@
 //! | [`Session`](front::session::Session) | worker arbiter | one connection, and the state of its protocol | — | `Worker`, `Router` |
 //! | [`Router`](router::Router) | system | rewrite rules, mappings, aliases, the cache of routes | `Adopt`, `Explain`, `FindChannel`, `Resolve`, `RewriteHeader`, `RewriteSender` | `Directory` |
 //! | [`Directory`](directory::Directory) | system | the source of entries, the cache of look-ups | `Adopt`, `FindDomain`, `FindEntries`, `FindEntry`, `FindMembers`, `FindUrl`, `FindUsers`, `LogIn` | — |
-//! | [`Queue`](queue::Queue) | system | the tracked entries, every change of state, operators' pending orders | `Adopt`, `BeginReading`, `Committed`, `ConnectionEnded`, `Contend`, `CountOrders`, `DescribeQueue`, `DrainQueue`, `EndReading`, `GiveUpJobs`, `ListEntries`, `ListOrdered`, `LookAgain`, `MakeRoom`, `Noticed`, `PlaceOrder`, `Pull`, `Recall`, `Reserve`, `SetMaxMessages`, `Settle`, `Subscribe`, `SubscribeToNews`, `Throttled` | `JobController`, `Notary` |
+//! | [`Queue`](queue::Queue) | system | the tracked entries, every change of state, operators' pending orders | `Adopt`, `BeginReading`, `Committed`, `ConnectionEnded`, `Contend`, `CountOrders`, `DescribeQueue`, `DrainQueue`, `EndReading`, `GiveUpJobs`, `ListEntries`, `ListOrdered`, `LookAgain`, `MakeRoom`, `Noticed`, `PlaceOrder`, `Pull`, `Recall`, `Reserve`, `SetMaxMessages`, `Settle`, `Subscribe`, `SubscribeToNews`, `SubscribeToPieces`, `Throttled` | `Defragmenter`, `JobController`, `Notary` |
+//! | [`Defragmenter`](defragment::Defragmenter) | system | which pieces of messages have come | `Adopt`, `DescribePiece`, `PieceStored` | `Queue` |
 //! | [`Notary`](notary::Notary) | system | who has yet to be told what became of mail | `Adopt`, `News` | `Queue`, `Router` |
 //! | [`JobController`](job_controller::JobController) | system | what runs, what is suspended, the limits | `Adopt`, `DescribeController`, `DestinationEvent`, `ExplainDestination`, `Freeze`, `Halt`, `LiftReplies`, `PlaceFreed`, `ProbedAt`, `ResumeHost`, `StopStarting`, `SuspendHost`, `Tune` | `Pool`, `Queue` |
 //! | [`Pool`](delivery::pool::Pool) | system | its jobs, their number | `Adopt`, `ConnectionGone`, `OfferConnection`, `RetireJob`, `SetJobLimit` | `Job`, `Queue` |
@@ -20,16 +21,18 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`front`] | how connections come in, and what stands behind their sessions | accounts, actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, store, timestamp |
+//! | [`front`] | how connections come in, and what stands behind their sessions | accounts, actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, sieve, store, timestamp |
 //! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
 //! | [`delivery`] | carries it out: pools, jobs, couriers | accounts, actor, autoreply, `channel_table`, directory, events, ids, `in_hand`, metrics, queue, rerouting, router, store, timestamp |
+//! | [`defragment`] | puts messages together that come in pieces | actor, `channel_table`, events, ids, metrics, queue, timestamp |
 //! | [`tls_reporter`] | writes down and sends how TLS with others went, renews their policies | `channel_table`, events, metrics, `own_mail`, router |
-//! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, `own_mail`, router, seldom, timestamp |
-//! | [`lint`] | what is wrong with a directory or with aliases | directory, router |
+//! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, `own_mail`, router, seldom, sieve, timestamp |
+//! | [`lint`] | what is wrong with a directory or with aliases | directory, router, sieve |
 //! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, `own_mail`, queue, router, timestamp |
 //! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, timestamp |
+//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, router, sieve, timestamp |
+//! | [`sieve`] | where scripts have mail go | `channel_table`, directory, events, forms, metrics, `own_mail`, router, seldom |
 //! | [`own_mail`] | what notices, automatic replies and reports have in common | `channel_table`, router, timestamp |
-//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, router, timestamp |
 //! | [`forms`] | the forms in which one message is stored | directory, router |
 //! | [`events`] | what happens, as a log line and a number at once | metrics, timestamp |
 //! | [`router`] | recipient in; channel, address and next hop out | actor, `channel_table`, directory, seldom |
@@ -63,6 +66,7 @@ mod accounts;
 pub mod actor;
 pub mod autoreply;
 pub mod channel_table;
+pub mod defragment;
 pub mod delivery;
 pub mod directory;
 pub mod events;
@@ -82,6 +86,7 @@ pub mod readiness;
 pub mod rerouting;
 pub mod router;
 pub mod seldom;
+pub mod sieve;
 pub mod store;
 pub mod timestamp;
 pub mod tls_reporter;

@@ -10,14 +10,16 @@ use std::{
 
 use relais_channels::mail::{Address, Enhanced, Reply};
 use relais_config::{Config, channel::Program};
+use relais_sieve::Script;
 
 use crate::{
     directory::{
-        ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET,
-        PasswordError, PostingRules, Source, StoredPassword, VALUES, ignored_dates,
+        ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup,
+        PasswordError, PostingRules, SieveScripts, Source, StoredPassword, VALUES, ignored_dates,
         ignored_reply_values,
     },
     router::{Question, Resolver, Routes, Routing, Step},
+    sieve::sieve_limits,
 };
 
 /// Something that will not do what its writer may expect.
@@ -40,6 +42,7 @@ pub async fn lint(config: &Config, source: &Source) -> Vec<Finding> {
     let ends = Instant::now() + LONGEST;
     let mut lint =
         Lint { routes: &routes, source, findings: Vec::new(), said: HashSet::new(), ends };
+    lint.script_files(config);
     if let Source::Ldif(directory) = source {
         lint.directory(config, directory).await;
     }
@@ -74,7 +77,7 @@ impl Lint<'_> {
             let message = "the file has no entries: no domain, no user and no group is known";
             return self.note(FILE, message.to_owned());
         }
-        self.attributes(entries.values().copied());
+        self.scripts(entries.values().copied(), config);
         for entry in entries.values() {
             self.allowance(entry);
             self.stored_password(entry);
@@ -268,22 +271,45 @@ impl Lint<'_> {
             .await
     }
 
-    /// Attributes that are read and do nothing.
-    fn attributes<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) {
-        let mut counts: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
-        let keys = NOT_YET.map(|(attribute, _)| (attribute, attribute.to_ascii_lowercase()));
+    /// Scripts that do not work: mail passes them by.
+    fn scripts<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>, config: &Config) {
+        let limits = sieve_limits(config);
         for entry in entries {
-            for (attribute, key) in &keys {
-                if entry.first(key).is_some() {
-                    counts.entry(attribute).or_insert((0, &entry.dn)).0 += 1;
+            let Some(scripts) = SieveScripts::of(entry) else { continue };
+            for text in &scripts.texts {
+                if self.is_over() {
+                    return;
+                }
+                if let Err(mistakes) = Script::compile(text.as_bytes(), &limits)
+                    && let Some(mistake) = mistakes.first()
+                {
+                    let dn = &entry.dn;
+                    self.note(FILE, format!("{dn}: mailSieveRuleSource: {mistake}"));
                 }
             }
         }
-        for (attribute, consequence) in NOT_YET {
-            if let Some((count, first)) = counts.get(attribute) {
-                let more =
-                    if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-                self.note(FILE, format!("{first}{more}: {attribute}: {consequence}"));
+    }
+
+    /// Files of scripts of the system.
+    fn script_files(&mut self, config: &Config) {
+        let limits = sieve_limits(config);
+        let own = [("sieve.before", &config.sieve.before), ("sieve.after", &config.sieve.after)];
+        let own = own.map(|(field, path)| (field.to_owned(), path.as_ref()));
+        let theirs = config.channels.iter().enumerate().flat_map(|(n, channel)| {
+            [
+                (format!("channels[{n}].sourcefilter"), channel.sourcefilter.as_ref()),
+                (format!("channels[{n}].destinationfilter"), channel.destinationfilter.as_ref()),
+            ]
+        });
+        for (field, path) in own.into_iter().chain(theirs) {
+            let Some(path) = path else { continue };
+            match std::fs::read(config.data.join(path)) {
+                Err(error) => self.note(&field, format!("{}: {error}", path.display())),
+                Ok(text) => {
+                    for mistake in Script::compile(&text, &limits).err().into_iter().flatten() {
+                        self.note(&field, format!("{}: {mistake}", path.display()));
+                    }
+                }
             }
         }
     }

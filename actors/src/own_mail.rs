@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use relais_channels::mail::{
-    Address, Enhanced, Entry, Envelope, MessageId, Priority, Reply, TlsWish,
+    Address, Enhanced, Entry, Envelope, MessageId, Priority, Recipient, Reply, TlsWish,
 };
 use relais_config::channel::Program;
 
 use crate::{
     channel_table::Channels,
-    router::{Poster, Question, Route, RouterHandle},
+    router::{Poster, Question, Route, RouterHandle, grouped},
     timestamp::now_ms,
 };
 
@@ -40,6 +40,14 @@ pub async fn way_to(
     router.resolve(&question_of(channels, &address)).await
 }
 
+/// Its entries in the queue: these readers, each with his ways.
+pub fn entries_for<'a>(
+    channels: &Channels,
+    readers: impl Iterator<Item = (&'a Recipient, &'a [Route])> + Clone,
+) -> Vec<Entry> {
+    grouped(channels, source_channel(channels), readers)
+}
+
 /// Its envelope, to these.
 pub fn envelope(id: MessageId, channels: &Channels, entries: Vec<Entry>) -> Envelope {
     Envelope {
@@ -56,6 +64,7 @@ pub fn envelope(id: MessageId, channels: &Channels, entries: Vec<Entry>) -> Enve
         held: None,
         rerouted: None,
         tls: TlsWish::Usual,
+        fragments: None,
         login: None,
         size: 0,
         entries,

@@ -9,6 +9,7 @@
 
 use std::{collections::HashSet, io, path::Path, sync::Arc};
 
+use bytes::Bytes;
 use relais_channels::mail::{
     Address, Content, Enhanced, Entry, Envelope, Outcome, Outcomes, PostCheck, Recipient, Reply,
     Rerouted, first_value,
@@ -28,6 +29,7 @@ use crate::{
         HeaderPassword, NoWay, PostProof, Poster, Question, Route, RouterHandle, grouped,
         too_large_for_all,
     },
+    sieve::{SieveRunner, Sieved, SievedMail},
     timestamp::now_ms,
 };
 
@@ -40,6 +42,8 @@ pub struct Rerouter {
     pub spool: Spool,
     /// Where recipients go.
     pub router: RouterHandle,
+    /// Scripts that have a say in that.
+    pub sieve: Arc<SieveRunner>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -147,7 +151,7 @@ impl Rerouter {
             recipients.push((index, verdict));
         }
         let parts = gone.as_ref().map_or(&[][..], |(_, parts)| parts);
-        let elsewhere = elsewhere(envelope, entry, parts);
+        let elsewhere = elsewhere(&self.channels, envelope, entry, parts);
         let has_a_copy =
             |way: &&Route| elsewhere.contains(&(&*way.channel, &*way.host, &*way.address));
         let ways = |(index, verdict): &(u8, Verdict)| {
@@ -158,7 +162,8 @@ impl Rerouter {
         let ways: Vec<_> = recipients.iter().filter_map(ways).collect();
         let own =
             ways.iter().map(|(index, ways)| (&entry.recipients[usize::from(*index)], &ways[..]));
-        let entries = grouped(&self.channels, own);
+        let source = &*envelope.source_channel;
+        let entries = grouped(&self.channels, source, own);
         let is_hold = |entry: &Entry| self.program(&entry.channel) == Some(Program::Hold);
         let held = (released && !entries.is_empty() && entries.iter().all(is_hold))
             .then(|| HELD_AGAIN.to_owned());
@@ -238,7 +243,8 @@ impl Rerouter {
         };
         let all = ways.iter().flat_map(|(_, ways)| ways);
         let Some(mut forms) = HeaderForms::of(formed, all) else {
-            let (goes_on, same) = (mail.envelope_of((None, entries)), MoreContent::Same(content));
+            let (goes_on, same) =
+                (self.going_on(mail, (None, entries)), MoreContent::Same(content));
             let stored = self.spool.append_more(goes_on, envelope.entries.len(), same).await;
             let (envelope, _) = stored.map_err(|error| not_stored(&error))?;
             MessageRerouted { envelope: &envelope, left: &entry.channel }.emit(&self.metrics);
@@ -249,19 +255,28 @@ impl Rerouter {
         let contents = self.formed(&mut forms, content, sender.as_ref()).await?;
         let entries = |form: &Vec<Vec<Route>>| {
             let recipients = ways.iter().map(|(index, _)| &entry.recipients[usize::from(*index)]);
-            grouped(&self.channels, recipients.zip(form.iter().map(|ways| &ways[..])))
+            let source = &*envelope.source_channel;
+            let ways = recipients.zip(form.iter().map(|ways| &ways[..]));
+            grouped(&self.channels, source, ways)
         };
         let mut forms: Vec<_> = divided.iter().map(entries).zip(contents).collect();
         forms.retain(|(entries, _)| !entries.is_empty());
         // All of them or none: what was delivered of some could not be told from what was not.
         let forms = forms
             .into_iter()
-            .map(|(entries, (sender, content))| (mail.envelope_of((sender, entries)), content));
+            .map(|(entries, (sender, content))| (self.going_on(mail, (sender, entries)), content));
         let stored = self.spool.append_forms(forms.collect(), envelope.entries.len()).await;
         for (envelope, _) in stored.map_err(|error| not_stored(&error))? {
             MessageRerouted { envelope: &envelope, left: &mail.entry.channel }.emit(&self.metrics);
         }
         Ok(())
+    }
+
+    /// The envelope of one form. A piece of a message waits for the others where it goes now.
+    fn going_on(&self, mail: &GoingOn<'_>, form: (Option<Address>, Vec<Entry>)) -> Envelope {
+        let mut envelope = mail.envelope_of(form);
+        self.channels.gather(&mut envelope, now_ms());
+        envelope
     }
 
     /// The channel that rules take for the one that mail came in by.
@@ -396,6 +411,7 @@ impl Rerouter {
                 }
             }
         }
+        let ends = self.sieve(left, recipient, ends).await?;
         let size = left.envelope.size.saturating_sub(OWN_LINES);
         if let Some(reply) = too_large_for_all(&ends, size) {
             return Err(reply);
@@ -403,6 +419,67 @@ impl Rerouter {
         let routes = self.router.cache.routes();
         let kept = routes.without_too_large(&ends, &recipient.original, size);
         Ok(kept.unwrap_or_else(|| ends.into()))
+    }
+
+    /// The ways that scripts leave of these.
+    async fn sieve(
+        &self,
+        left: &LeftEntry<'_>,
+        recipient: &Recipient,
+        ends: Vec<Route>,
+    ) -> Result<Vec<Route>, Reply> {
+        let LeftEntry { envelope, entry, content, .. } = left;
+        let source_channel = self.seen_source(envelope, &entry.channel);
+        if !self.sieve.sees(source_channel, ends.iter()) {
+            return Ok(ends);
+        }
+        let octets = self.beginning_of(*content, self.sieve.body_octets()).await?;
+        let message = self.sieve.message(&octets, envelope.size);
+        let mail = SievedMail {
+            message: &message,
+            sender: &envelope.sender,
+            source_channel,
+            router: &self.router,
+            remembers: false,
+        };
+        let Sieved { ways, refused, .. } =
+            self.sieve.sieve(&mail, &recipient.original, &ends).await?;
+        match refused {
+            Some(reply) if ways.is_empty() => Err(reply),
+            _ if ways.is_empty() => {
+                let routes = self.router.cache.routes();
+                let address = Address::parse(&recipient.original).ok();
+                let nowhere = address.and_then(|address| routes.discarding(&address));
+                Ok(nowhere.map_or(ends, |ways| ways.to_vec()))
+            }
+            Some(reply) => {
+                let refusing =
+                    ends.first().and_then(|way| self.router.cache.routes().refusing(way, reply));
+                Ok(ways.into_iter().chain(refusing).collect())
+            }
+            None => Ok(ways),
+        }
+    }
+
+    /// The header of a message, and so many octets of its body.
+    async fn beginning_of(&self, content: ContentAt<'_>, body: usize) -> Result<Bytes, Reply> {
+        let read;
+        let content = match content {
+            ContentAt::Here(content) => content,
+            ContentAt::Spool(place) => {
+                read = self.spool.read(place).await.map_err(|error| not_stored(&error))?.1;
+                &read
+            }
+        };
+        match content {
+            Content::Whole(octets) => Ok(octets.clone()),
+            Content::File { path, .. } => {
+                let (file, mut beginning) = opened(path).await.map_err(|error| unread(&error))?;
+                let more = file.take(body as u64).read_to_end(&mut beginning).await;
+                more.map_err(|error| unread(&error))?;
+                Ok(beginning.into())
+            }
+        }
     }
 
     async fn resolve(
@@ -510,6 +587,7 @@ fn is_asked(poster: Poster, way: &Route, address: &str) -> bool {
 /// Where the other recipients of the message go, and where these have gone in part: they have their
 /// copies, or get them.
 fn elsewhere<'a>(
+    channels: &Channels,
     envelope: &'a Envelope,
     but: &Entry,
     parts: &'a [Envelope],
@@ -519,7 +597,8 @@ fn elsewhere<'a>(
     others
         .chain(parts)
         .flat_map(|entry| {
-            let way = |to: &'a Recipient| (&*entry.channel, &*entry.host, &*to.address);
+            let (channel, host) = channels.way_out(entry);
+            let way = move |to: &'a Recipient| (channel, host, &*to.address);
             entry.recipients.iter().map(way)
         })
         .collect()

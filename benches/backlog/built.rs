@@ -128,6 +128,7 @@ impl Filler {
             held: None,
             rerouted: None,
             tls: TlsWish::Usual,
+            fragments: None,
             login: None,
             size: 0,
             entries: vec![entry],

@@ -129,7 +129,14 @@ fn settled(options: &Options, engine: &Engine, report: &mut Report) {
 fn beside(options: &Options, engine: &Engine, sink: &Sink, report: &mut Report) {
     let idle = Site::new(sink.port);
     let idle = Engine::start(&idle);
-    let source = Source { lmtp: false, keep: true, size: 4_096, sessions: 20, recipients: 1 };
+    let source = Source {
+        lmtp: false,
+        keep: true,
+        size: 4_096,
+        sessions: 20,
+        recipients: 1,
+        numbered: false,
+    };
     let load = Load { source, messages: options.load };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {

@@ -116,6 +116,7 @@ fn envelope(id: MessageId) -> Envelope {
         held: None,
         rerouted: None,
         tls: TlsWish::Usual,
+        fragments: None,
         login: None,
         size: 0,
         entries: vec![entry],

@@ -84,7 +84,7 @@ impl Options {
     /// The origin of the load.
     fn source(&self, lmtp: bool, keep: bool) -> Source {
         let Self { size, sessions, recipients, .. } = *self;
-        Source { lmtp, keep, size, sessions, recipients }
+        Source { lmtp, keep, size, sessions, recipients, numbered: false }
     }
 
     /// The builds of relais that take part, this one first.

@@ -61,8 +61,13 @@ pub struct Sink {
 impl Load {
     /// Until `sink` has it all.
     pub fn through(&self, server: &dyn Server, sink: &Sink) -> Measured {
+        self.through_to(RECIPIENTS[0], server, sink)
+    }
+
+    /// The same, to this recipient.
+    pub fn through_to(&self, to: &str, server: &dyn Server, sink: &Sink) -> Measured {
         self.until_delivered(server, sink, || {
-            self.run(server.port(), RECIPIENTS[0], self.source.sessions, self.messages)();
+            self.run(server.port(), to, self.source.sessions, self.messages)();
         })
     }
 
@@ -162,6 +167,7 @@ impl Load {
     fn run(&self, port: u16, to: &str, sessions: usize, messages: usize) -> impl FnOnce() + use<> {
         let mut command = Command::new("/usr/sbin/smtp-source");
         command.args(self.source.lmtp.then_some("-L")).args(self.source.keep.then_some("-d"));
+        command.args(self.source.numbered.then_some("-N"));
         let mut child = command
             .args(["-s", &sessions.to_string(), "-m", &messages.to_string()])
             .args(["-l", &self.source.size.to_string(), "-r", &self.source.recipients.to_string()])

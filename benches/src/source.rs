@@ -13,4 +13,6 @@ pub struct Source {
     pub sessions: usize,
     /// Recipients of a message.
     pub recipients: usize,
+    /// Each message is for another recipient, whose number, from 0, stands before the name.
+    pub numbered: bool,
 }

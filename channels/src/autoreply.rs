@@ -53,6 +53,10 @@ pub struct VacationReply<'a> {
     pub own_subject: Option<&'a str>,
     /// The text of the reply.
     pub text: &'a str,
+    /// Subject and text come from a Sieve script: no variables are filled in.
+    pub is_scripted: bool,
+    /// The text is a whole MIME entity, its header in front.
+    pub is_entity: bool,
     /// The header of the message.
     pub header: &'a [u8],
     /// Whether the header comes back.
@@ -104,11 +108,17 @@ impl VacationReply<'_> {
     /// Makes the message, and says whether it has octets above 127.
     pub fn compose(&self) -> (Vec<u8>, bool) {
         let subject = match self.own_subject {
+            Some(own) if self.is_scripted => one_line(own),
             Some(own) => self.filled(own, MAX_SUBJECT),
             None if self.subject.trim().is_empty() => "Automatic reply".to_owned(),
             None => format!("Auto: {}", one_line(self.subject)),
         };
-        let text: String = self.filled(self.text, MAX_TEXT).lines().map(line).collect();
+        let text = if self.is_scripted {
+            self.text.chars().take(MAX_TEXT).collect()
+        } else {
+            self.filled(self.text, MAX_TEXT)
+        };
+        let text: String = text.lines().map(line).collect();
         let builder = MessageBuilder::new()
             .from(mailbox(self.from))
             .to(mailbox(self.to))
@@ -122,6 +132,9 @@ impl VacationReply<'_> {
         let builder = builder
             .header("Auto-Submitted", Raw::new("auto-replied (vacation)"))
             .header("X-Auto-Response-Suppress", Raw::new("All"));
+        if self.is_entity {
+            return with_entity(builder, &text);
+        }
         let words = MimePart::new("text/plain", text);
         let header = if self.echoes { quotable(self.header, true) } else { (&[][..]).into() };
         let body = if header.is_empty() {
@@ -156,6 +169,41 @@ impl VacationReply<'_> {
         filled.push_str(rest);
         filled.chars().take(most).collect()
     }
+}
+
+/// The reply with this entity for its body.
+fn with_entity(builder: MessageBuilder<'_>, entity: &str) -> (Vec<u8>, bool) {
+    let mut whole = Vec::new();
+    builder.body(MimePart::new("text/plain", "")).serialize(&mut whole);
+    let mut content = Vec::new();
+    let mut is_of_content = false;
+    for line in whole.split_inclusive(|c| *c == b'\n').take_while(|line| *line != b"\r\n") {
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let name = line.split(|c| *c == b':').next().unwrap_or_default().to_ascii_lowercase();
+            is_of_content = name.starts_with(b"content-") || name == b"mime-version";
+        }
+        if !is_of_content {
+            content.extend_from_slice(line);
+        }
+    }
+    // Fields that would say who writes to whom are ours.
+    let (header, body) = entity.split_once("\r\n\r\n").unwrap_or(("", entity));
+    let header = format!("{header}\r\n");
+    let mut is_of_content = false;
+    content.extend_from_slice(b"MIME-Version: 1.0\r\n");
+    for line in header.split_inclusive("\r\n").filter(|line| *line != "\r\n") {
+        if !line.starts_with([' ', '\t']) {
+            let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+            is_of_content = name.starts_with("content-");
+        }
+        if is_of_content {
+            content.extend_from_slice(line.as_bytes());
+        }
+    }
+    content.extend_from_slice(b"\r\n");
+    content.extend_from_slice(body.as_bytes());
+    let eight_bit = !content.is_ascii();
+    (content, eight_bit)
 }
 
 fn mailbox(address: &str) -> Mailbox<'static> {
@@ -267,11 +315,26 @@ mod tests {
             subject: "Gr\u{fc}\u{df}e",
             own_subject: None,
             text: "I am away, $FROM.\nAbout \"$SUBJECT\": later.",
+            is_scripted: false,
+            is_entity: false,
             header: b"Message-ID: <m@y>\r\nSubject: x\r\n",
             echoes: false,
             id: "7@here.example",
             now: 1_795_305_600,
         }
+    }
+
+    #[test]
+    fn a_script_has_the_last_word_about_its_text() {
+        let scripted = VacationReply { is_scripted: true, own_subject: Some("$FROM"), ..answer() };
+        let (content, _) = scripted.compose();
+        let text = String::from_utf8(content).unwrap();
+        assert!(text.contains("Subject: $FROM") && text.contains("away, $FROM."), "{text}");
+        let entity = "Content-Type: text/html\r\nTo: x@y.example\r\n\r\n<p>away</p>\r\n";
+        let (content, _) = VacationReply { text: entity, is_entity: true, ..scripted }.compose();
+        let text = String::from_utf8(content).unwrap();
+        assert!(text.ends_with("Content-Type: text/html\r\n\r\n<p>away</p>\r\n"), "{text}");
+        assert!(!text.contains("text/plain") && !text.contains("x@y.example"), "{text}");
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub use sections::{
     authentication::{self, Authentication},
     channel::{self, Channel},
     config::Config,
+    conversions::{self, ConversionAction, ConversionEntry},
     destinations::{self, Destinations},
     directory::{self, Directory},
     dispatcher::{self, Dispatcher, Service},

@@ -56,6 +56,27 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     (
+        "conversions without a channel, or with what they have no use for",
+        "job_controller",
+        "conversions: [(in_type: \"a\", action: Scan), (in_type: \"b\", action: Run, program: \"x\"), (in_type: \"c\", action: Hold, go_on: true), (in_type: \"d\", text: \"x\", hold_status: [1])],\n    job_controller",
+        &[
+            "14:19: conversions[0].program: the action Scan runs a program, and none is named; a label of programs is expected",
+            "14:86: conversions[1].program: programs does not list \"x\"; there is none",
+            "14:128: conversions[2].go_on: the action Hold has no use for go_on; leave it out",
+            "14:174: conversions[3].hold_status: the action Leave has no use for hold_status; leave it out",
+        ],
+    ),
+    (
+        "conversions that are never reached",
+        "job_controller",
+        "conversions: [(in_type: \"a*\", action: Hold), (in_type: \"ab\", in_filename: \"x\", action: Hold), (in_channel: \"x\", action: Hold)],\n    job_controller",
+        &[
+            "14:18: conversions: there is no channel that converts parts of mail; a channel of program Conversion is expected, such as (name: \"conversion\", tag: \"conversion-daemon\", program: Conversion)",
+            "14:50: warning: conversions[1]: the entry is never reached: entry 1 takes all its parts",
+            "14:112: warning: conversions[2].in_channel: no channel is called \"x\"; there are: l, lmtp, tcp_local",
+        ],
+    ),
+    (
         "filters that are not there, or where none is asked",
         "\"tcp_local\", ports: [25]),\n    }),",
         "\"tcp_local\", ports: [25], milters: [\"rspamd\", \"a\"]),\n        \"L\": (program: Lmtp, channel: \"lmtp\", ports: [24], milters: [\"a\"]),\n    }),\n    store: (path: \"s\"), milters: {\"a\": (socket: \"unix:/a\"), \"rspam\": (socket: \"unix:/r\")},",
@@ -211,7 +232,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "program: Local",
         "program: Locl",
         &[
-            "10:55: channels[0].program: Locl does not fit here; did you mean Local? one of these is expected, without quotes: Local, Lmtp, Hold, Smtp, Pipe, Process, Reprocess, Bitbucket",
+            "10:55: channels[0].program: Locl does not fit here; did you mean Local? one of these is expected, without quotes: Local, Lmtp, Hold, Smtp, Pipe, Process, Reprocess, Bitbucket, ...",
         ],
     ),
     (
@@ -219,7 +240,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "program: Local",
         r#"program: "Local""#,
         &[
-            r#"10:55: channels[0].program: "Local" does not fit here; did you mean Local? one of these is expected, without quotes: Local, Lmtp, Hold, Smtp, Process, Pipe, Reprocess, Bitbucket"#,
+            r#"10:55: channels[0].program: "Local" does not fit here; did you mean Local? one of these is expected, without quotes: Local, Lmtp, Hold, Smtp, Process, Pipe, Reprocess, Bitbucket, ..."#,
         ],
     ),
     (

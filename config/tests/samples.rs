@@ -66,7 +66,7 @@ fn hosts_inside_may_have_private_addresses_and_those_of_strangers_not() {
 
 /// Warnings of each sample; one that keeps the engine from starting has an exclamation mark.
 const NOT_YET: &[(&str, &[&str])] = &[
-    ("standalone.ron", &["rewrite_rules[0]", "channels[2].fileinto"]),
+    ("standalone.ron", &["rewrite_rules[0]"]),
     ("store.ron", &[]),
     ("postfix.ron", &["aliases[\"mlist\"][0]"]),
     (
@@ -74,8 +74,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
         &[
             "channels[1].saslswitchchannel",
             "channels[2].saslswitchchannel",
-            "channels[5].defragment",
-            "channels[5].fileinto",
             "channels[9].program",
             "directory.servers",
         ],
@@ -155,7 +153,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            sendpost: Copy, warnpost: Never, holdlimit: 500, urgentblocklimit: "1MiB", normalblocklimit: "2MiB", nonurgentblocklimit: "3MiB",
            mailbox_busy_fast_retry: false, max_client_threads: 6, filesperjob: 8, max_life_time: "1h", max_life_conns: 300,
            viaaliasrequired: true, bangoverpercent: true, percentonly: true, routelocal: true, rules: false,
-           flagtransfer: true, defragment: true, fileinto: r"a\b",
+           flagtransfer: true, defragment: true, defragment_for: "2h", fileinto: r"$U+$S@a\b", sourcefilter: "s.sieve", destinationfilter: "d.sieve",
            destinations: (scope: Site, connections: 3, rate: "60/1m",
               limits: {"b.test": (connections: 1, rate: "1/1s", messages: 2, recipients: 3), "[192.0.2.0/24]": ()},
               replies: [(pattern: "421 4.7.* *wait*", slow_down: "1/1m", lasts: "2h", suspend: "3m", becomes: Temporary)]),
@@ -175,15 +173,15 @@ fn every_field_of_a_channel_survives_being_printed() {
            connection_time: "9m", connection_messages: 3,
            command_transmit_time: "4m", status_data_receive_time: "5h", idle_time: "0s"),"#,
     );
-    let text =
-        text.replacen("channels: [", "milters: {\"m\": (socket: \"unix:/m\")},\n channels: [", 1);
-    let (config, _) = load("f.ron", &text);
+    let milters = "milters: {\"m\": (socket: \"unix:/m\")},\n channels: [";
+    let (config, _) = load("f.ron", &text.replacen("channels: [", milters, 1));
     let l = &config.channels[0];
     // As the original's `notices 1 2`: days.
     let days = [1, 2].map(|days| Duration::from_secs(days * 24 * 3600));
     assert_eq!(l.normalnotices.as_deref(), Some(&days[..]));
     assert_eq!(l.backoff.as_ref().unwrap()[2], Duration::from_secs(25 * 3600));
-    assert_eq!((l.fileinto.as_deref(), l.sourceblocklimit), (Some("a\\b"), 1_000_000_000));
+    let fileinto = l.fileinto.as_ref().map(|its| &*its.text);
+    assert_eq!((fileinto, l.sourceblocklimit), (Some("$U+$S@a\\b"), 1_000_000_000));
     // Nothing is left at its default, so that nothing can be lost unnoticed.
     let given = format!("{l:#?}");
     let default = format!("{:#?}", Channel::new("l", "localhost", Program::Local));
@@ -226,7 +224,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
         r#"(name: "c", tag: "c-daemon", program: Lmtp, defragment: true, multigate: true,
             connectcanonical: true, fileinto: "@$4O:$U+$S@$D", port: 225, mx: NoDns, copies: SingleSys,
             subdirs: 20, maxjobs: 7, pool: "SMTP_POOL", dequeue_removeroute: true)"#,
-        &["defragment", "fileinto", "subdirs"],
+        &["subdirs"],
     ),
     (
         r#"(name: "c", tag: "c-daemon", program: Smtp, mx: Mx, copies: SingleSys, subdirs: 20,

@@ -18,6 +18,16 @@ impl Random {
         Self(seed)
     }
 
+    /// The same numbers each time.
+    pub fn fixed(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// One of these.
+    pub fn one<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
+        of[self.between(0, of.len() as u64) as usize]
+    }
+
     /// A number of `low..high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

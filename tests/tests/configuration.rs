@@ -76,12 +76,12 @@ fn check_says_no_to_whatever_run_refuses() {
 #[test]
 fn check_as_json_lists_warnings_with_their_severity_in_the_order_of_the_file() {
     let settings = Settings::standalone()
-        .channel("tcp_lmtpcs", "defragment: true")
+        .channel("tcp_lmtpcs", "subdirs: 20")
         .edit("program: Bitbucket", "program: Bitbuckets");
     let (found, code) = findings(&Instance::new(settings));
     assert_eq!(code, Some(1), "{found:#?}");
     let named = |field: &str| found.iter().find(|finding| finding["field"] == field);
-    let warning = named("channels[2].defragment").unwrap_or_else(|| panic!("{found:#?}"));
+    let warning = named("channels[2].subdirs").unwrap_or_else(|| panic!("{found:#?}"));
     assert_eq!(warning["severity"], "warning");
     let error = named("channels[7].program").unwrap_or_else(|| panic!("{found:#?}"));
     assert_eq!(error["severity"], "error");

@@ -514,6 +514,7 @@ fn envelope(id: MessageId, entries: u16) -> Envelope {
         held: is_held(id).then(|| "from the beginning".into()),
         rerouted: None,
         tls: TlsWish::Usual,
+        fragments: None,
         login: None,
         size: 0,
         entries: (0..entries).map(entry).collect(),

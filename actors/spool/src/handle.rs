@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use relais_channels::mail::{Content, Entry, Envelope, MessageId};
+use relais_channels::mail::{Content, Entry, Envelope, Fragments, MessageId};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -293,6 +293,17 @@ impl Spool {
         blocking(move || reader.history(id, place)).await
     }
 
+    /// The entries of these messages of which somebody has said why they are as they are, from one pass over
+    /// the states of the segment they are in.
+    pub async fn explained(
+        &self,
+        segment: u32,
+        ids: HashSet<MessageId>,
+    ) -> Result<HashSet<(MessageId, u16)>, SpoolError> {
+        let reader = Arc::clone(&self.shared.reader);
+        blocking(move || reader.explained(segment, &ids)).await
+    }
+
     /// The newest outcome of each recipient of these messages, as far as it was tried, from one
     /// pass over the states of the segment they are in.
     pub async fn last_replies(
@@ -438,6 +449,13 @@ impl Spool {
 fn number_from(envelope: &mut Envelope, first: u16) {
     let earlier = Entry { channel: "".into(), host: "".into(), recipients: Vec::new() };
     envelope.entries.splice(0..0, vec![earlier; usize::from(first)]);
+    if let Some(fragments) = &mut envelope.fragments
+        && let Fragments::Piece { waits, .. } = Arc::make_mut(fragments)
+    {
+        for entry in waits {
+            *entry = entry.saturating_add(first);
+        }
+    }
 }
 
 impl Shared {

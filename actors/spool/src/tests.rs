@@ -613,6 +613,7 @@ pub(super) fn envelope(id: u64, channels: &[&str]) -> Envelope {
         held: None,
         rerouted: None,
         tls: TlsWish::Usual,
+        fragments: None,
         login: None,
         size: 0,
         entries: channels.iter().map(entry).collect(),

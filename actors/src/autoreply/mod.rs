@@ -9,6 +9,7 @@
 mod checks;
 mod hourly;
 mod memory;
+mod scripted;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -28,14 +29,15 @@ use tracing::{info, warn};
 
 pub use self::memory::Answered;
 use self::{checks::Head, hourly::UserDigest, memory::Pair};
-pub use crate::router::AUTOREPLY;
+pub use crate::router::{AUTOREPLY, VACATION};
 use crate::{
     channel_table::Channels,
     directory::{AutoreplyTexts, Domain, Entry, Lookup, LookupError, Request, evaluate},
     events::{MessageAccepted, Printable},
     metrics::{AutoreplyResult, Metrics},
     own_mail::{self, way_to},
-    router::{RouterHandle, grouped},
+    router::RouterHandle,
+    sieve::SieveRunner,
     timestamp::now_ms,
 };
 
@@ -58,6 +60,8 @@ pub struct Responder<L> {
     pub answered: Answered,
     /// Replies of one user in an hour at most.
     pub max_per_hour: usize,
+    /// Scripts that want replies.
+    pub sieve: Arc<SieveRunner>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -82,6 +86,8 @@ struct AwayUser {
     entry: Arc<Entry>,
     domain: Arc<Domain>,
     texts: AutoreplyTexts,
+    /// A script wants it.
+    script: Option<relais_sieve::VacationReply>,
 }
 
 impl<L: Lookup> Responder<L> {
@@ -98,7 +104,8 @@ impl<L: Lookup> Responder<L> {
             else {
                 continue;
             };
-            let result = self.try_to_answer(envelope, recipient, content).await;
+            let is_scripted = entry.is_some_and(|entry| *entry.host == *VACATION);
+            let result = self.try_to_answer(envelope, (recipient, is_scripted), content).await;
             let is_old = now_ms().saturating_sub(envelope.received) > TOO_OLD;
             let (result, outcome) = match result {
                 Ok(result) => (result, settled(result)),
@@ -125,13 +132,19 @@ impl<L: Lookup> Responder<L> {
     async fn try_to_answer(
         &self,
         envelope: &Envelope,
-        recipient: &Recipient,
+        (recipient, is_scripted): (&Recipient, bool),
         content: &Content,
     ) -> Result<AutoreplyResult, PutOff> {
         if let Some(silence) = relais_channels::autoreply::of_sender(&envelope.sender) {
             return Ok(silence.into());
         }
-        let Some(away) = self.find(recipient).await? else { return Ok(AutoreplyResult::NotAway) };
+        let away = if is_scripted {
+            self.find_scripted(envelope, recipient, content).await?
+        } else {
+            self.find(recipient).await?
+        };
+        let Some(away) = away else { return Ok(AutoreplyResult::NotAway) };
+        let script = away.script.as_ref();
         let own = checks::own_addresses(&away.entry, recipient.member());
         if own.has(&envelope.sender) {
             return Ok(AutoreplyResult::Own);
@@ -143,7 +156,9 @@ impl<L: Lookup> Responder<L> {
         let octets = head_of(content).await.map_err(PutOff::Content)?;
         let header = header_block(&octets);
         let head = Head::of(header);
-        if let Some(silence) = head.silence(&own) {
+        // A script has looked for its own addresses, and for those that it names.
+        let is_new = |its: &Silence| !is_scripted || *its != Silence::NotAddressed;
+        if let Some(silence) = head.silence(&own).filter(is_new) {
             return Ok(silence.into());
         }
         let is_internal = own.is_of_domain(&envelope.sender, &away.domain.name);
@@ -155,7 +170,9 @@ impl<L: Lookup> Responder<L> {
         };
         // Quotes or a final dot make no other sender.
         let sender = Address::parse(&envelope.sender).map(|sender| sender.normal());
-        let pair = Pair::of(&away.entry.dn, sender.as_deref().unwrap_or(&envelope.sender));
+        let whose = script.map(|script| format!("{}\0{}", away.entry.dn, script.handle));
+        let whose = whose.as_deref().unwrap_or(&away.entry.dn);
+        let pair = Pair::of(whose, sender.as_deref().unwrap_or(&envelope.sender));
         let user = UserDigest::of(&away.entry.dn);
         if !self.answered.take(user, self.max_per_hour, now_ms()) {
             self.tell_of_limit(&away.entry.dn, recipient);
@@ -168,8 +185,28 @@ impl<L: Lookup> Responder<L> {
         if !is_due.map_err(PutOff::Memory)? {
             return Ok(AutoreplyResult::Recently);
         }
+        let (reply, content) = self.written((envelope, recipient), &away, (&head, header, text));
+        let to = Recipient::new("", envelope.sender.as_str());
+        let entries = own_mail::entries_for(&self.channels, [(&to, &routes[..])].into_iter());
+        if let Err(error) = self.append(Envelope { entries, ..reply }, content.into()).await {
+            self.answered.give_back(user);
+            self.answered.forget(pair).await;
+            return Err(error.into());
+        }
+        Ok(AutoreplyResult::Sent)
+    }
+
+    /// The reply, to nobody yet.
+    fn written(
+        &self,
+        (envelope, recipient): (&Envelope, &Recipient),
+        away: &AwayUser,
+        (head, header, text): (&Head, &[u8], &str),
+    ) -> (Envelope, Vec<u8>) {
+        let script = away.script.as_ref();
         let id = self.ids.next();
-        let from = away.entry.first("mail").filter(|mail| Address::parse(mail).is_ok());
+        let from = script.and_then(|script| script.from.as_deref());
+        let from = from.or(away.entry.first("mail")).filter(|mail| Address::parse(mail).is_ok());
         let (content, eight_bit) = VacationReply {
             from: from.unwrap_or(recipient.member()),
             to: &envelope.sender,
@@ -177,6 +214,8 @@ impl<L: Lookup> Responder<L> {
             subject: &head.subject,
             own_subject: away.texts.subject.as_deref(),
             text,
+            is_scripted: script.is_some(),
+            is_entity: script.is_some_and(|script| script.is_mime),
             header,
             echoes: away.texts.echoes,
             id: &format!("{id}@{}", self.host),
@@ -185,17 +224,9 @@ impl<L: Lookup> Responder<L> {
         .compose();
         let smtputf8 = !(envelope.sender.is_ascii() && from.is_none_or(str::is_ascii));
         let smtputf8 = smtputf8 || from.is_none() && !recipient.member().is_ascii();
-        let to = Recipient::new("", envelope.sender.as_str());
-        let entries = grouped(&self.channels, [(&to, &routes[..])].into_iter());
         let priority = Priority::Nonurgent;
-        let reply = own_mail::envelope(id, &self.channels, entries);
-        let reply = Envelope { eight_bit, smtputf8, priority, ..reply };
-        if let Err(error) = self.append(reply, content.into()).await {
-            self.answered.give_back(user);
-            self.answered.forget(pair).await;
-            return Err(error.into());
-        }
-        Ok(AutoreplyResult::Sent)
+        let reply = own_mail::envelope(id, &self.channels, Vec::new());
+        (Envelope { eight_bit, smtputf8, priority, ..reply }, content)
     }
 
     /// A sender that is forged anew with each message would have it told with each of them.
@@ -227,7 +258,7 @@ impl<L: Lookup> Responder<L> {
                         continue;
                     }
                     let texts = AutoreplyTexts::of(&entry);
-                    return Ok(Some(AwayUser { entry, domain, texts }));
+                    return Ok(Some(AwayUser { entry, domain, texts, script: None }));
                 }
             }
         }

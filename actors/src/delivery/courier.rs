@@ -16,6 +16,7 @@ use relais_channels::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Notify, Outcome, Recipient,
         Reply, SiteTrouble, Timings, TlsWish, Trip,
     },
+    mailbox::TRUSTED_FOLDER,
 };
 use relais_config::{Channel, channel::Program};
 use relais_spool::{SpoolError, open_recipients};
@@ -25,6 +26,7 @@ use tracing::{Span, info_span};
 
 use super::{
     admission::CourierLimits,
+    conversion::ToConvert,
     crowds::{Crowded, Delivering},
     gatekeeper::Gatekeeper,
     lessons::UNBORNE,
@@ -37,7 +39,7 @@ use super::{
     signing::sign_as,
 };
 use crate::{
-    autoreply::AUTOREPLY,
+    autoreply::{AUTOREPLY, VACATION},
     channel_table::{LiveTimes, chosen_by, next_hops, reroutes},
     events::EntrySettled,
     ids::{ConnectionId, Destination},
@@ -286,7 +288,7 @@ impl Courier {
         let entry = work.entry;
         let mut trip = None;
         let mut attempt = match self.channel().program {
-            Program::Bitbucket if *self.destination.host == *AUTOREPLY => {
+            Program::Bitbucket if [AUTOREPLY, VACATION].contains(&&*self.destination.host) => {
                 let recipients = (envelope, entry.entry, entry.open);
                 Box::pin(self.parts.responder.answer(recipients, content)).await
             }
@@ -301,6 +303,13 @@ impl Courier {
                 let destination = (self.channel(), &*self.destination.host);
                 let mailboxes = self.parts.unix_mailboxes.as_ref();
                 Box::pin(local::deliver(mailboxes, destination, recipients, content)).await
+            }
+            Program::Conversion => {
+                let mail = (envelope, content);
+                match ToConvert::of(&self.parts, mail, entry.entry) {
+                    Some(its) => Box::pin(its.carry_out(entry.open)).await,
+                    None => self.reroute(work, envelope, content).await,
+                }
             }
             _ if reroutes(self.channel()) => self.reroute(work, envelope, content).await,
             _ => {
@@ -727,6 +736,7 @@ fn recipients_of<'e>(
         // The owner of a list wants to hear what is the custom, whatever the author wants.
         notify: if envelope.list_sender(to).is_some() { Notify::Unsaid } else { to.notify },
         quota: to.quota.as_deref().copied(),
+        flags: if to.filed { TRUSTED_FOLDER } else { 0 },
         ..OutgoingRcpt::new(&to.address)
     };
     let mut recipients = SmallVec::new();

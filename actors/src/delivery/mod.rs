@@ -4,6 +4,7 @@
 //! number of couriers, each with a connection of its own.
 
 mod admission;
+mod conversion;
 mod courier;
 pub mod crowds;
 mod gatekeeper;

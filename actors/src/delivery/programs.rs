@@ -22,6 +22,7 @@ pub struct Programs {
     runners: HashMap<String, Runner>,
     /// Between user and subaddress.
     delimiter: String,
+    work: PathBuf,
 }
 
 /// Why a program cannot be run as it is listed.
@@ -75,7 +76,26 @@ impl Programs {
         Ok(Self {
             runners: config.programs.iter().map(runner).collect::<Result<_, _>>()?,
             delimiter,
+            work: config.data.join(WORK),
         })
+    }
+
+    /// Removes what conversions of the engine before this one have left behind.
+    pub fn tidy(&self) -> std::io::Result<()> {
+        match std::fs::remove_dir_all(&self.work) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder in which parts of mail lie while they are converted.
+    pub(super) fn work_folder(&self) -> &std::path::Path {
+        &self.work
+    }
+
+    /// The program of this label, in any case.
+    pub(super) fn runner(&self, label: &str) -> Option<&Runner> {
+        self.runners.get(&label.to_ascii_lowercase())
     }
 
     /// The account of the engine itself, if that is whom programs run as.
@@ -212,6 +232,8 @@ fn asctime(received: u64) -> String {
     }
 }
 
+/// Below the data directory.
+const WORK: &str = "conversion";
 const NOT_LISTED: Reply =
     Reply::new(451, Enhanced(4, 3, 5), "the configuration lists no such program any more");
 

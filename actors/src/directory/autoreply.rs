@@ -40,6 +40,13 @@ impl AutoreplyTexts {
         }
     }
 
+    /// The same that a Sieve script says.
+    pub fn by_script(subject: &str, text: &str, within: Duration) -> Self {
+        let own_subject = (!subject.is_empty()).then(|| subject.to_owned());
+        let outside = Some(text.to_owned());
+        Self { subject: own_subject, outside, internal: None, echoes: false, within }
+    }
+
     /// The text for senders of the same domain, or for others; `None`: they are not answered.
     pub fn text(&self, is_internal: bool) -> Option<&str> {
         let internal = self.internal.as_deref().filter(|_| is_internal);

@@ -25,6 +25,27 @@ pub struct ListHeaders {
     pub suffix: Box<str>,
     /// The field with the password goes, whoever has signed it.
     pub hides_password: bool,
+    /// Changes that a user's script makes, one after the other, whatever is signed.
+    pub edits: Vec<FieldEdit>,
+}
+
+/// A change of a header (RFC 5293). Each works on what those before it left.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum FieldEdit {
+    /// A field, in front of all others or behind them.
+    Add {
+        /// Its name, a colon, its text; without its end.
+        line: Box<str>,
+        /// Behind all others.
+        is_last: bool,
+    },
+    /// A field goes.
+    Delete {
+        /// Its name.
+        name: Box<str>,
+        /// Its number among the fields of this name, from 1.
+        nth: usize,
+    },
 }
 
 impl ListHeaders {
@@ -64,9 +85,9 @@ impl ListHeaders {
 
     /// Whether nothing is changed.
     pub fn is_empty(&self) -> bool {
-        let Self { added, removed, replaced, completed, hides_password, .. } = self;
+        let Self { added, removed, replaced, completed, hides_password, edits, .. } = self;
         let no_lines = [added, removed, replaced, completed].iter().all(|lines| lines.is_empty());
-        no_lines && !self.has_text() && !hides_password
+        no_lines && !self.has_text() && !hides_password && edits.is_empty()
     }
 
     /// These, and those of a list that is a member of this one.
@@ -90,6 +111,7 @@ impl ListHeaders {
             prefix: joined(&self.prefix, &inner.prefix).unwrap_or_else(|| self.prefix.clone()),
             suffix: joined(&inner.suffix, &self.suffix).unwrap_or_else(|| self.suffix.clone()),
             hides_password: self.hides_password || inner.hides_password,
+            edits: self.edits.iter().chain(&inner.edits).cloned().collect(),
         }
     }
 

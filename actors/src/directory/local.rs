@@ -7,7 +7,6 @@ use relais_config::{
     ldap_search::SearchScope,
     lookup_url::UrlQuery,
 };
-use tracing::warn;
 
 use super::{
     entry::{Domain, Entry, is_below, normalize_dn},
@@ -95,12 +94,6 @@ impl LdifDirectory {
         let malformed = |source| OpenError::Malformed { file: file.to_owned(), source };
         let mut directory = Self::default();
         let entries = ldif::parse(text).map_err(malformed)?;
-        for (attribute, consequence) in NOT_YET {
-            let key = attribute.to_ascii_lowercase();
-            if let Some(entry) = entries.iter().find(|entry| entry.first(&key).is_some()) {
-                warn!(file, attribute, entry = entry.dn, "{consequence}");
-            }
-        }
         for entry in entries {
             directory.add(file, &Arc::new(entry))?;
         }
@@ -269,12 +262,6 @@ impl Lookup for LdifDirectory {
         self.find_members(search, among)
     }
 }
-
-/// Attributes that entries may have and that are not heeded yet: told when a file is read.
-pub(crate) const NOT_YET: [(&str, &str); 1] = [(
-    "mailSieveRuleSource",
-    "Sieve is not there yet: mail is delivered as if there were no filter",
-)];
 
 /// Files an entry under each of these keys.
 fn index(

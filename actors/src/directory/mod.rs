@@ -30,6 +30,7 @@ mod poster_list;
 mod posting;
 mod refusal;
 mod search_log;
+mod sieve_scripts;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -59,7 +60,7 @@ pub use self::{
     evaluate::evaluate,
     ldap::{LdapDirectory, LdapError},
     ldif::LdifError,
-    list_headers::{ListHeaders, field_name},
+    list_headers::{FieldEdit, ListHeaders, field_name},
     local::{LdifDirectory, OpenError},
     lookup::{LookingUp, Lookup, LookupError, Remote},
     member_url::{MemberSearch, MemberUrl},
@@ -70,15 +71,15 @@ pub use self::{
     posting::{DomainPattern, PostingRules},
     refusal::EntryError,
     search_log::{SearchLog, Searched},
+    sieve_scripts::SieveScripts,
     status::may_log_in,
 };
 pub(crate) use self::{
     autoreply::ignored_reply_values,
     known::ADDRESSES,
     list_headers::{is_lists_own, list_line},
-    local::NOT_YET,
     lookup::MOST_FOUND,
-    options::quote,
+    options::{fill, quote},
     poster_list::spelled,
     posting::posting_words,
     status::VALUES,

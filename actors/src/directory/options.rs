@@ -275,7 +275,7 @@ pub(super) fn settled<'a>(
 ///
 /// The local part comes out quoted when what was inserted makes that necessary (a folder with
 /// blanks in its name); the route and the domain are the template's own.
-fn fill<'a>(
+pub(crate) fn fill<'a>(
     pieces: &[OptionPiece],
     value: impl Fn(Value) -> Option<Cow<'a, str>>,
 ) -> Result<String, OptionFailure> {

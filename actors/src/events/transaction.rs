@@ -675,6 +675,7 @@ mod tests {
             held: None,
             rerouted: None,
             tls: TlsWish::Usual,
+            fragments: None,
             login: None,
             size: 4096,
             entries: vec![Entry {

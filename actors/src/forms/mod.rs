@@ -8,14 +8,17 @@
 use std::{collections::HashSet, sync::Arc};
 
 use memchr::memmem;
-use relais_channels::mail::{
-    Address, FirstText, HeaderAddress, InnerHeaders, Passing, Reply, has_field, header_addresses,
-    is_signed, replaced, without_fields,
+use relais_channels::{
+    mail::{
+        Address, FirstText, HeaderAddress, InnerHeaders, Passing, Reply, has_field,
+        header_addresses, is_signed, replaced, without_fields,
+    },
+    milter::{EditedHeader, FilterChange},
 };
 use tracing::{info, warn};
 
 use crate::{
-    directory::{ListHeaders, field_name},
+    directory::{FieldEdit, ListHeaders, field_name},
     router::{HeaderForm, HeaderTreatment, RewriteHeader, Route, RouterHandle, Routes},
 };
 
@@ -161,6 +164,7 @@ impl HeaderForms {
                 let mut header = put(header, &form, &addresses);
                 let mut octets = head.to_vec();
                 if let Some(changes) = of_list {
+                    header = edited(header, &changes.edits);
                     if is_free(treatment) {
                         header = without_fields(&header, &changes.removed);
                     }
@@ -298,6 +302,37 @@ impl HeaderForms {
         }
         Ok(forms.into_iter().map(|form| (form, Arc::clone(&addresses))).collect())
     }
+}
+
+/// A header with its blank line behind these changes.
+fn edited(header: Vec<u8>, edits: &[FieldEdit]) -> Vec<u8> {
+    if edits.is_empty() {
+        return header;
+    }
+    let mut edited = EditedHeader::new(&[], &header);
+    for edit in edits {
+        let change = match edit {
+            FieldEdit::Add { line, is_last: true } => {
+                FilterChange::AddHeader(format!("{line}\r\n").into())
+            }
+            FieldEdit::Add { line, is_last: false } => {
+                FilterChange::InsertHeader(0, format!("{line}\r\n").into())
+            }
+            FieldEdit::Delete { name, nth } => FilterChange::ChangeHeader {
+                name: name.as_bytes().to_vec(),
+                nth: *nth,
+                field: None,
+            },
+        };
+        // A header beyond its bound stays as it is from there.
+        if edited.apply(change).is_err() {
+            break;
+        }
+    }
+    let (mut octets, behind) = edited.parts();
+    octets.extend_from_slice(&behind);
+    octets.extend_from_slice(b"\r\n");
+    octets
 }
 
 /// Octets of a message's header and of the blank line behind it; the end is looked for from `from` on.

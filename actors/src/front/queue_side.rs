@@ -14,7 +14,7 @@ use super::{
     authentication::Authenticator, descriptors::LargeMessages, filters::FilterList,
     origin::OriginPolicy, rates::RateLimits, recent::RecentRecipients,
 };
-use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle};
+use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle, sieve::SieveRunner};
 
 /// The parts of the engine that an SMTP session needs.
 #[derive(Clone)]
@@ -59,6 +59,8 @@ pub struct QueueSide {
     pub asterisks: bool,
     /// Name servers that know the names of clients.
     pub dns: Option<Arc<Dns>>,
+    /// Sieve scripts that its mail meets.
+    pub sieve: Arc<SieveRunner>,
     /// Filters that its mail meets.
     pub filters: FilterList,
     /// Other channels that its sessions go on in.

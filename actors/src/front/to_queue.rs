@@ -2,6 +2,7 @@
 //! reply after the data waits until the spool says that the message is safe.
 
 mod filtering;
+mod sieving;
 
 use std::{fmt::Write, num::NonZeroU64, sync::Arc, time::SystemTime};
 
@@ -9,9 +10,10 @@ use memchr::memrchr;
 use relais_channels::{
     authenticity::{Verified, without_own},
     mail::{
-        Address, Enhanced, Envelope, HeaderGap, HeaderScan, HeaderScanner, MessageId, Recipient,
-        Reply, ReversePath, TlsWish, star_received,
+        Address, Enhanced, Envelope, Fragments, HeaderGap, HeaderScan, HeaderScanner, MessageId,
+        Recipient, Reply, ReversePath, TlsWish, star_received,
     },
+    mime::piece_of,
     server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
     tls::{ClientCertificate, HandshakeFailure, Secured},
 };
@@ -40,6 +42,7 @@ use crate::{
         Access, Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route, Submission, grouped,
         internal_ip, origin_access, too_large_for_all,
     },
+    sieve::Seen,
     timestamp::now_ms,
 };
 
@@ -120,6 +123,10 @@ struct Transaction {
     facts: Facts,
     /// Its channels want addresses of its header otherwise.
     forms: Option<HeaderForms>,
+    /// Messages that scripts want remembered.
+    seen: Vec<Seen>,
+    /// The beginning of a large message, for scripts.
+    beginning: Option<Vec<u8>>,
     /// The header scan, once the message is complete.
     glance: HeaderScan,
 }
@@ -360,6 +367,9 @@ impl SmtpIntake {
         self.transaction.size = self.transaction.size + before.len() as u64 - received as u64;
         let mut glancer = HeaderScanner::default();
         glancer.feed(&before[head..], &self.side.host);
+        if self.shows_scripts() {
+            self.transaction.beginning = Some(before[kept_free..].to_vec());
+        }
         let mut drafts = Vec::new();
         let forms = self.begin_forms(head, before).await?;
         let mut rights = std::mem::take(&mut self.transaction.rights);
@@ -418,6 +428,10 @@ impl SmtpIntake {
             Gathered::Memory { mut head, mut octets } => {
                 self.complete_in_memory(&mut head, &mut octets).await?;
                 self.transaction.glance = HeaderScan::at(&octets[head..], &self.side.host);
+                if self.shows_scripts() {
+                    self.sieve(&octets).await?;
+                    self.transaction.forms = self.forms_of_ways();
+                }
                 let mut begun = self.begin_forms(head, octets).await?;
                 if let Some(forms) = &mut self.transaction.forms {
                     for (form, rest) in begun.iter_mut().zip(forms.finish().await?) {
@@ -436,6 +450,9 @@ impl SmtpIntake {
             }
             Gathered::Streamed { mut drafts, glancer, kept_free } => {
                 self.transaction.glance = glancer.finish(&self.side.host);
+                if let Some(beginning) = self.transaction.beginning.take() {
+                    self.sieve(&beginning).await?;
+                }
                 if let Some(forms) = &mut self.transaction.forms {
                     let rest = forms.finish().await?;
                     write_all(&mut drafts, &rest).await?;
@@ -488,11 +505,12 @@ impl SmtpIntake {
         let from = transaction.from.as_ref();
         let own = from.map_or("", |from| from.path.as_str());
         let all = transaction.accepted.iter();
+        let (channels, source) = (&self.side.channels, &*self.side.source_channel);
         let entries = match ways {
-            None => grouped(&self.side.channels, all.map(|to| (&to.recipient, &to.routes[..]))),
+            None => grouped(channels, source, all.map(|to| (&to.recipient, &to.routes[..]))),
             Some(ways) => {
                 let all = all.zip(ways);
-                grouped(&self.side.channels, all.map(|(to, ways)| (&to.recipient, &ways[..])))
+                grouped(channels, source, all.map(|(to, ways)| (&to.recipient, &ways[..])))
             }
         };
         Envelope {
@@ -512,12 +530,20 @@ impl SmtpIntake {
                 _ if transaction.glance.tls_not_required => TlsWish::NotRequired,
                 _ => TlsWish::Usual,
             },
+            fragments: self.fragments(),
             login: self.identity.as_ref().map(|identity| Arc::clone(&identity.user)),
             envelope_id: from.and_then(|from| from.envelope_id.clone()),
             returned: from.and_then(|from| from.returned),
             size: transaction.size,
             entries,
         }
+    }
+
+    /// The part that the message has in another one, where any channel wants to know.
+    fn fragments(&self) -> Option<Arc<Fragments>> {
+        let content_type = self.transaction.glance.partial.as_deref()?;
+        let piece = piece_of(content_type).filter(|_| self.side.channels.gathers())?;
+        Some(Arc::new(Fragments::Piece { piece, waits: Vec::new() }))
     }
 
     /// Mail that goes in circles, or to too many at once, is kept for an operator to look at.
@@ -599,7 +625,9 @@ impl SmtpIntake {
         for (n, CompleteForm { sender, content, _right }) in forms.into_iter().enumerate() {
             let id = if is_first { first } else { self.side.ids.next() };
             let ways = divided.as_ref().and_then(|forms| forms.get(n));
-            let mut envelope = Arc::new(self.envelope(id, ways, sender.as_ref()));
+            let mut envelope = self.envelope(id, ways, sender.as_ref());
+            self.side.channels.gather(&mut envelope, now_ms());
+            let mut envelope = Arc::new(envelope);
             // All who were to get this form were turned back.
             if envelope.entries.is_empty() && divided.is_some() {
                 continue;
@@ -615,6 +643,7 @@ impl SmtpIntake {
             accepted.emit(&self.side.metrics);
             is_first = false;
         }
+        self.side.sieve.remember(&self.transaction.seen);
         self.transaction.stored = true;
         self.abandoned = 0;
         Ok(reply)

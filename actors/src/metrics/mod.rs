@@ -11,7 +11,9 @@ mod autoreplies;
 mod by_name;
 mod certificates;
 mod channel;
+mod conversions;
 mod counters;
+mod defragment;
 mod delivery;
 mod directory_servers;
 mod exposition;
@@ -20,6 +22,7 @@ mod milters;
 mod notices;
 mod process;
 mod service;
+mod sieve;
 mod tally;
 mod tls;
 
@@ -35,7 +38,9 @@ use relais_config::Config;
 pub use autoreplies::{AutoreplyMeter, AutoreplyResult};
 pub use certificates::CertificateMeter;
 pub use channel::{ChannelMeter, ChunkResult, Class, QueueState, RuleAction, WorkMeter};
+pub use conversions::{ConversionMeter, ConversionResult};
 pub use counters::{ChannelCounters, Event, Volume};
+pub use defragment::DefragmentMeter;
 pub use delivery::{
     DirectoryMeter, DirectoryStatus, LookUp, Pause, PoolMeter, QueueMeter, SpoolMeter, StoreMeter,
 };
@@ -45,6 +50,7 @@ pub use level::level;
 pub use milters::{MilterMeter, MilterMeters, MilterResult, MilterStatus};
 pub use notices::{NoticeMeter, NoticeResult};
 pub use service::{AuthResult, ConnectionResult, HandshakeResult, ServiceMeter, WorkerState};
+pub use sieve::{SieveMeter, SieveResult};
 pub use tls::{RenewalResult, ReportResult, TlsMeter};
 
 use self::{by_name::ByName, process::ProcessMeter};
@@ -81,8 +87,14 @@ pub struct Metrics {
     pub milters: MilterMeters,
     /// Notices to senders.
     pub notices: NoticeMeter,
+    /// Parts of mail that are converted.
+    pub conversion: ConversionMeter,
     /// Automatic replies of users who are away.
     pub autoreplies: AutoreplyMeter,
+    /// Runs of Sieve scripts.
+    pub sieve_runs: SieveMeter,
+    /// Messages that come in pieces.
+    pub defragment: DefragmentMeter,
     /// Policies of TLS that are renewed, and reports of it.
     pub tls: TlsMeter,
     /// Log lines thrown away because nobody took them.
@@ -130,7 +142,10 @@ impl Metrics {
             directory_servers: ServerMeters::register(&mut registry),
             milters: MilterMeters::register(&mut registry),
             notices: NoticeMeter::register(&mut registry),
+            conversion: ConversionMeter::register(&mut registry),
             autoreplies: AutoreplyMeter::register(&mut registry),
+            sieve_runs: SieveMeter::register(&mut registry),
+            defragment: DefragmentMeter::register(&mut registry),
             tls: TlsMeter::register(&mut registry),
             log_lines_lost,
             stressed_destinations: {

@@ -24,7 +24,7 @@ use crate::{
     metrics::NoticeResult,
     own_mail::{self, MALFORMED, question_of, source_channel},
     queue::{Case, Told},
-    router::{Poster, Route, grouped},
+    router::{Poster, Route},
     timestamp::now_ms,
 };
 
@@ -290,7 +290,8 @@ impl NotaryParts {
         }
         let wants = Wants { eight_bit: notice.eight_bit, smtputf8: notice.smtputf8, tls };
         let body: Bytes = notice.content.into();
-        let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
+        let entries =
+            own_mail::entries_for(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
         if !entries.is_empty() {
             let envelope = envelope_of(id, &self.channels, wants, entries);
             self.append(envelope, body.clone(), "a notice to the sender").await?;

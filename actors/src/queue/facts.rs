@@ -1,9 +1,11 @@
-//! Facts that the queue announces of destinations, for the job controller, which decides what runs.
+//! Facts that the queue announces: of destinations, for the job controller, which decides what runs; of
+//! pieces of messages, for whoever puts them together.
 
 use actix::Message;
 use relais_channels::mail::Reply;
+use relais_spool::Place;
 
-use super::limit_reached::LimitReached;
+use super::{entry::Key, limit_reached::LimitReached};
 use crate::{
     actor::Outlet,
     ids::{ConnectionId, Destination},
@@ -52,6 +54,22 @@ pub enum DestinationEvent {
     /// An operator wants mail for these tried now: those that are left alone are probed.
     Probe(Vec<Destination>),
 }
+
+/// A piece of a message is safe, and an entry of it waits for the others.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct PieceStored {
+    /// The entry.
+    pub entry: Key,
+    /// Where the message is.
+    pub place: Place,
+}
+
+/// From now on what is stored of pieces goes to this outlet, in place of any before. What was stored before
+/// is on the disk, and found there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SubscribeToPieces(pub Outlet<PieceStored>);
 
 /// From now on the events of destinations go to this outlet, in place of any before. It is told at
 /// once what waits by then, so nothing is lost that was announced before.

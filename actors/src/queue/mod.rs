@@ -37,14 +37,14 @@ use std::{sync::Arc, time::Duration};
 
 use relais_channels::mail::Trip;
 use relais_config::channel::Program;
-use relais_spool::{Change, EntryState, RecipientReplies, Spool, Stored};
+use relais_spool::{Change, EntryState, Place, RecipientReplies, Spool, Stored};
 use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
 pub use self::{
     describe::{DescribeQueue, ListEntries, ListOrdered, ListedEntry, QueueDescription},
     entry::{Key, Tracked},
-    facts::{DestinationEvent, Subscribe},
+    facts::{DestinationEvent, PieceStored, Subscribe, SubscribeToPieces},
     intake::{Committed, Intake},
     limit_reached::{Denial, LimitReached, SlowedDown, StoppedByReply},
     news::{Case, LastReply, News, Noticed, SubscribeToNews, Told, speaker},
@@ -85,6 +85,8 @@ pub struct Queue {
     drain: Drain,
     /// The subscriber that decides what runs.
     controller: Option<Outlet<DestinationEvent>>,
+    /// The subscriber that puts pieces together.
+    pieces: Option<Outlet<PieceStored>>,
     news: NewsDesk,
 }
 
@@ -181,6 +183,7 @@ impl Queue {
             gauges: Gauges::new(parts.channels.clone(), parts.metrics.clone()),
             drain: Drain::default(),
             controller: None,
+            pieces: None,
             news: NewsDesk::default(),
             spool: parts.spool,
             intake: parts.intake,
@@ -198,7 +201,7 @@ impl Queue {
                 continue;
             };
             let destination = Destination { channel, host: entry.host.clone() };
-            let initial = stored.initial(entry);
+            let (initial, entry_waits) = (stored.initial(entry), entry.waits);
             let open = initial.open();
             let entry = Tracked {
                 id: stored.id,
@@ -212,6 +215,7 @@ impl Queue {
             };
             match self.channels.channel(channel).program {
                 _ if stored.held => {}
+                _ if entry_waits => self.announce_piece((stored.id, number), stored.place),
                 Program::Hold => {
                     self.tracker.finish(entry.id, entry.entry);
                     let held = EntryState::Held { open, attempts: 0 };
@@ -268,6 +272,13 @@ impl Queue {
         }
     }
 
+    /// Tells whoever puts pieces together. What is stored while nobody has subscribed is found on the disk.
+    fn announce_piece(&self, entry: Key, place: Place) {
+        if let Some(pieces) = &self.pieces {
+            pieces.tell(PieceStored { entry, place });
+        }
+    }
+
     fn finish_drain(&mut self) {
         if self.drain.has_begun() && self.tracker.is_at_rest() {
             self.drain.end();
@@ -309,6 +320,12 @@ impl Handle<Subscribe> for Queue {
         let waiting = self.tracker.waiting().map(|(to, ready)| (to.clone(), ready)).collect();
         self.controller = Some(controller);
         self.announce(DestinationEvent::Waiting(waiting));
+    }
+}
+
+impl Handle<SubscribeToPieces> for Queue {
+    fn handle(&mut self, SubscribeToPieces(reader): SubscribeToPieces, _: &mut Ctx<Self>) {
+        self.pieces = Some(reader);
     }
 }
 

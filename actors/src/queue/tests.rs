@@ -189,6 +189,7 @@ pub(crate) fn envelope(
         held: None,
         rerouted: None,
         tls: TlsWish::Usual,
+        fragments: None,
         login: None,
         size: 0,
         entries: vec![Entry {

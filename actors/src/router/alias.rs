@@ -19,7 +19,7 @@ use super::{
 };
 use crate::directory::{
     Allowance, Domain, Entry, EntryError, IgnoredValue, ListHeaders, Lookup, MemberSearch,
-    PostingRules, Request, Target, evaluate, ignored_dates, ignored_reply_values,
+    PostingRules, Request, SieveScripts, Target, evaluate, ignored_dates, ignored_reply_values,
 };
 
 /// The addresses that an address stands for.
@@ -41,6 +41,8 @@ pub(super) struct Targets {
     pub(super) headers: Option<Arc<ListHeaders>>,
     /// Of a list: whether it was asked.
     pub(super) post_check: PostCheck,
+    /// Scripts of the user whose mailbox one of them is the way to.
+    pub(super) scripts: Option<Arc<SieveScripts>>,
 }
 
 /// The names under which one address is looked for.
@@ -179,6 +181,10 @@ impl<L: Lookup> Aliases<'_, L> {
         let Allowance { quota, size_limit, .. } = self.allowance(entry, &request.domain.entry);
         let (errors_to, quota) = (errors_to(entry).map(ErrorsTo::reader), quota.map(Arc::new));
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
+        all.scripts = SieveScripts::of(entry).map(Arc::new);
+        if let Some(scripts) = &all.scripts {
+            self.trace.note(|| Step::Scripts { count: scripts.texts.len() });
+        }
         if entry.is_group() {
             let wants_password = PostingRules::want_password(entry);
             // The way to a list is not the way to its members: they are looked up once more there.

@@ -12,13 +12,15 @@ use relais_config::{
 };
 
 use super::routes::Route;
-use crate::channel_table::Channels;
+use crate::channel_table::{Channels, WaitingPlace};
 
 /// Groups recipients by the way they go, as each channel's `copies` and `addrsperfile` say. Each
 /// recipient comes with its ways, several for a list; the address is taken from the way. One that
-/// is named twice, by itself or by lists, gets one copy.
+/// is named twice, by itself or by lists, gets one copy. Mail that came in by `source` waits for the
+/// conversion channel first where parts of it are looked at on the way.
 pub fn grouped<'a>(
     channels: &Channels,
+    source: &str,
     recipients: impl Iterator<Item = (&'a Recipient, &'a [Route])> + Clone,
 ) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
@@ -46,11 +48,13 @@ pub fn grouped<'a>(
             if !alone && copies != Copies::Single {
                 open.insert(way, entries.len());
             }
-            entries.push(Entry {
+            let place = channels.conversion_for(source, &route.channel, &route.host);
+            let place = place.unwrap_or_else(|| WaitingPlace {
                 channel: Arc::clone(&route.channel),
                 host: Arc::clone(&route.host),
-                recipients: vec![recipient],
             });
+            let WaitingPlace { channel, host } = place;
+            entries.push(Entry { channel, host, recipients: vec![recipient] });
         }
     }
     entries
@@ -94,6 +98,7 @@ fn recipient_of(recipient: &Recipient, route: &Route) -> Recipient {
         }))
     };
     let quota = route.quota.clone();
-    let (address, post_check) = (Arc::clone(&route.address), route.post_check);
-    Recipient { address, origin, quota, post_check, ..recipient.clone() }
+    let Route { post_check, filed, .. } = *route;
+    let address = Arc::clone(&route.address);
+    Recipient { address, origin, quota, post_check, filed, ..recipient.clone() }
 }

@@ -35,7 +35,10 @@ use super::{
     routes::{Route, Routes},
     steps::{Step, Trace},
 };
-use crate::{directory::ListHeaders, seldom::Seldom};
+use crate::{
+    directory::{ListHeaders, SieveScripts},
+    seldom::Seldom,
+};
 
 /// The ways and failures found so far.
 #[derive(Default)]
@@ -83,6 +86,8 @@ pub(super) struct Lineage {
     pub(super) headers: Option<Arc<ListHeaders>>,
     /// Of the way to somebody who was looked up: whether a list was asked. `None`: nobody has looked.
     pub(super) looked_up: Option<PostCheck>,
+    /// Scripts of the user whose way it is.
+    pub(super) scripts: Option<Arc<SieveScripts>>,
 }
 
 /// A member that leads nowhere.
@@ -118,6 +123,7 @@ impl Lineage {
             quota: None,
             headers: self.headers.clone(),
             looked_up: None,
+            scripts: None,
         }
     }
 
@@ -126,6 +132,7 @@ impl Lineage {
         let limits = self.size_limit.into_iter().chain(targets.size_limit);
         self.size_limit = limits.min();
         self.quota = targets.quota.take();
+        self.scripts = targets.scripts.take();
         self.looked_up = Some(targets.post_check);
         self.headers = match (self.headers, targets.headers.take()) {
             (Some(outer), Some(inner)) => Some(Arc::new(outer.and(&inner))),
@@ -222,8 +229,10 @@ impl Expansion {
                 return Member { address, lineage: lineage.clone(), is_way };
             }
             let errors_to = lineage.errors_to.as_ref().map(|its| of_member(its, &address));
-            let (member, quota, looked_up) = (Some(address.as_str().into()), None, None);
-            let lineage = Lineage { member, errors_to, quota, looked_up, ..lineage.clone() };
+            let member = Some(address.as_str().into());
+            let (quota, looked_up, scripts) = (None, None, None);
+            let lineage =
+                Lineage { member, errors_to, quota, looked_up, scripts, ..lineage.clone() };
             Member { address, lineage, is_way }
         };
         self.followed.extend(targets.addresses.into_iter().rev().map(member));
@@ -302,6 +311,8 @@ impl Expansion {
                 // The list that it is a member of is not looked up once more.
                 headers,
                 post_check: PostCheck::default(),
+                scripts: None,
+                filed: false,
             };
             self.push(route, trace);
         }

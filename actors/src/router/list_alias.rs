@@ -222,7 +222,9 @@ impl<'a> ListMaker<'a> {
                 self.list.is_deferred = true;
             }
             P::Filter => {
-                return Err(self.wrong("Sieve is not there yet, and it may refuse mail"));
+                return Err(
+                    self.wrong("scripts of lists are not there yet, and one may refuse mail")
+                );
             }
             P::Expandable | P::Nonexpandable | P::Linelimit => {}
             P::DelayNotifications

@@ -76,7 +76,7 @@ pub use self::{
     resolver::Resolver,
     routes::{
         AUTOREPLY, Admitted, HeaderPassword, PostProof, Poster, Posting, Question, Resolution,
-        Route, Routes, RoutesError, Routing,
+        Route, Routes, RoutesError, Routing, VACATION,
     },
     sizes::too_large_for_all,
     steps::Step,

@@ -591,6 +591,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             // Its own changes are made when its members are looked up.
             headers: lineage.headers.clone(),
             post_check: targets.post_check,
+            // Scripts are found once more when the address is looked up.
+            scripts: None,
+            filed: false,
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -766,6 +769,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         // A rule leads to a channel that comes back here with an address that may be a list's.
         let comes_back =
             matches!(channel.program, Program::Process | Program::Reprocess | Program::Hold);
+        let throws_away = channel.program == Program::Bitbucket;
         let unseen = if comes_back { PostCheck::NotAsked } else { PostCheck::Unsaid };
         let route = Route {
             channel: Arc::clone(name),
@@ -780,6 +784,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             quota: lineage.quota.clone().filter(|_| channel.program == Program::Lmtp),
             headers: lineage.headers.clone(),
             post_check: lineage.looked_up.filter(|its| *its != PostCheck::Unsaid).unwrap_or(unseen),
+            scripts: lineage.scripts.clone().filter(|_| !comes_back && !throws_away),
+            filed: false,
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -868,6 +874,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             quota: None,
             headers: None,
             post_check: PostCheck::default(),
+            scripts: None,
+            filed: false,
         }]))
     }
 

@@ -15,6 +15,7 @@ use relais_channels::mail::{Address, ErrorsTo, PostCheck, Reply, XQuota};
 use relais_config::{
     Channel, Config, ListedProgram, MappingTable, RewriteRule,
     channel::Program,
+    delivery_option::FolderAddress,
     facts::Facts,
     grammar::Transport,
     grammar::{table_key, undotted},
@@ -35,7 +36,7 @@ use super::{
     tables::{MailTables, TableError},
     transport::words,
 };
-use crate::directory::{GivenPassword, ListHeaders, Policy};
+use crate::directory::{GivenPassword, ListHeaders, Policy, SieveScripts};
 
 /// Everything that routing goes by.
 #[derive(Debug)]
@@ -252,6 +253,10 @@ pub struct Route {
     pub headers: Option<Arc<ListHeaders>>,
     /// Whether the list that is looked up to come this way once more has been asked.
     pub post_check: PostCheck,
+    /// Scripts of the user whose mailbox it leads to.
+    pub scripts: Option<Arc<SieveScripts>>,
+    /// A script has named the folder in its address.
+    pub filed: bool,
 }
 
 /// A channel that mail leaves by.
@@ -473,6 +478,8 @@ impl Routes {
             quota: None,
             headers: None,
             post_check: PostCheck::default(),
+            scripts: None,
+            filed: false,
         }
     }
 
@@ -503,7 +510,51 @@ impl Routes {
             quota: None,
             headers: None,
             post_check: PostCheck::default(),
+            scripts: None,
+            filed: false,
         })
+    }
+
+    /// A way of its own to whoever tells the sender that mail for `way` is refused.
+    pub fn refusing(&self, way: &Route, reply: Reply) -> Option<Route> {
+        self.failing().map(|failing| failing(way, reply))
+    }
+
+    /// Whether mail that goes by this channel is thrown away, automatic replies to it sent or not.
+    pub fn throws_away(&self, channel: &str) -> bool {
+        self.bitbucket.is_some_and(|place| *self.names[place].0 == *channel)
+    }
+
+    /// The way to the automatic reply that the scripts of the user behind `way` want, whose address is `to`.
+    pub fn answering(&self, way: &Route, to: &str) -> Option<Route> {
+        let (channel, tag) = &self.names[self.bitbucket?];
+        Some(Route {
+            channel: Arc::clone(channel),
+            host: VACATION.into(),
+            address: Arc::clone(&way.address),
+            tag: Arc::clone(tag),
+            member: Some(to.into()),
+            errors_to: None,
+            refused: None,
+            size_limit: None,
+            quota: None,
+            headers: None,
+            post_check: way.post_check,
+            scripts: None,
+            filed: false,
+        })
+    }
+
+    /// Between a user and a subaddress.
+    pub fn delimiter(&self) -> &str {
+        &self.delimiter
+    }
+
+    /// The address of a folder in the mailboxes behind a channel, and what stands between a user and a
+    /// subaddress.
+    pub fn folder_address(&self, channel: &str) -> Option<(&FolderAddress, &str)> {
+        let template = self.channel_by_name(channel)?.fileinto.as_ref()?;
+        Some((template, &self.delimiter))
     }
 
     /// The way that a transport names, for an address that would go by the channel `own` otherwise;
@@ -595,5 +646,7 @@ impl Routes {
     }
 }
 
+/// The same for replies that Sieve scripts want.
+pub const VACATION: &str = "vacation";
 /// The host by which automatic replies are told apart from what is thrown away.
 pub const AUTOREPLY: &str = "autoreply";

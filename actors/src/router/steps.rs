@@ -217,6 +217,11 @@ pub enum Step {
         /// Messages; the same.
         messages: i64,
     },
+    /// Sieve scripts of a user, which are carried out when the message is there.
+    Scripts {
+        /// How many.
+        count: usize,
+    },
     /// Changes to a list's mail.
     ListHeaders {
         /// Lines that are put in front.
@@ -390,6 +395,13 @@ impl Step {
             Self::Quota { size, messages } => {
                 write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
             }
+            Self::Scripts { count } => {
+                let scripts = if *count == 1 { "Sieve script" } else { "Sieve scripts" };
+                write!(
+                    f,
+                    "  {count} {scripts} (mailSieveRuleSource): each message is shown to them"
+                )
+            }
             Self::ListHeaders { added, removed, prefix, suffix, hides_password } => {
                 let password = hides_password.then(|| "- Approved".to_owned());
                 let added = added.iter().map(|line| format!("+ {line}"));
@@ -422,8 +434,9 @@ impl Step {
 
     /// Of the changes to a list's mail.
     pub(super) fn of_headers(headers: &ListHeaders) -> Self {
-        let ListHeaders { added, removed, replaced, completed, prefix, suffix, hides_password } =
-            headers;
+        let ListHeaders {
+            added, removed, replaced, completed, prefix, suffix, hides_password, ..
+        } = headers;
         let plain = added.iter().map(ToString::to_string);
         let replaced = replaced.iter().map(|line| format!("{line} (in place of its own)"));
         let completed = completed.iter().map(|line| format!("{line} (unless it has one)"));
@@ -549,6 +562,7 @@ impl fmt::Display for Step {
             | Self::ListSender { .. }
             | Self::Ignored { .. }
             | Self::Quota { .. }
+            | Self::Scripts { .. }
             | Self::SizeLimit { .. }
             | Self::ListHeaders { .. }
             | Self::Unusable { .. }

@@ -24,7 +24,7 @@ use crate::{
     events::MessageAccepted,
     metrics::{Metrics, ReportResult},
     own_mail::{self, way_to},
-    router::{Route, RouterHandle, grouped},
+    router::{Route, RouterHandle},
 };
 
 /// Writes reports down and sends them.
@@ -167,7 +167,8 @@ impl TlsReporter {
             report,
         }
         .compose();
-        let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
+        let entries =
+            own_mail::entries_for(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
         // A destination whose TLS fails is to hear of that (RFC 8460 section 3).
         let (tls, priority) = (TlsWish::NotRequired, Priority::Nonurgent);
         let envelope = own_mail::envelope(id, &self.channels, entries);

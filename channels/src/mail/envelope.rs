@@ -4,7 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{MessageId, Notify, OriginalRecipient, Priority, Reply, Return, XQuota};
+use super::{Fragments, MessageId, Notify, OriginalRecipient, Priority, Reply, Return, XQuota};
 
 /// Everything the queue knows about a message beside its content. Stored once, with the content;
 /// what happens to the recipients later is appended as state changes.
@@ -43,6 +43,9 @@ pub struct Envelope {
     /// Its demand on TLS along the way. Kept beside the envelope.
     #[serde(skip)]
     pub tls: TlsWish,
+    /// It is a piece of a message, or was put together from pieces. Kept beside the envelope.
+    #[serde(skip)]
+    pub fragments: Option<Arc<Fragments>>,
     /// Octets of content, our own header lines included.
     pub size: u64,
     /// Recipients, grouped by the way they go. Where a message goes on after it was routed again,
@@ -108,6 +111,10 @@ pub struct Recipient {
     /// Whether the list that it is the address of was asked. Kept beside the envelope.
     #[serde(skip)]
     pub post_check: PostCheck,
+    /// Its subaddress is a folder that the user's own script names: a store may make it. Kept beside the
+    /// envelope.
+    #[serde(skip)]
+    pub filed: bool,
 }
 
 /// Whether a list has been asked if the sender may post to it.
@@ -209,6 +216,7 @@ impl Recipient {
             origin: None,
             quota: None,
             post_check: PostCheck::default(),
+            filed: false,
         }
     }
 }

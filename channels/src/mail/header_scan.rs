@@ -2,12 +2,14 @@
 //! it has been passed on. One walk over the header's lines, nothing is decoded; all of it is looked
 //! at, however long it is and in whatever pieces it comes.
 
+use std::sync::Arc;
+
 use memchr::memchr;
 
 use super::Priority;
 
 /// The facts found in a header.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct HeaderScan {
     /// `Priority:`, or else `Importance:`.
     pub priority: Option<Priority>,
@@ -17,6 +19,8 @@ pub struct HeaderScan {
     pub received_here: usize,
     /// `TLS-Required: No` (RFC 8689 section 5): rather in clear than not at all.
     pub tls_not_required: bool,
+    /// The value of `Content-Type:` where that is `message/partial`.
+    pub partial: Option<Arc<[u8]>>,
 }
 
 /// Looks at a header that comes in pieces. Keeps the start of one field, and no more.
@@ -24,6 +28,8 @@ pub struct HeaderScan {
 pub struct HeaderScanner {
     glance: HeaderScan,
     importance: Option<Priority>,
+    /// There was a `Content-Type:`; the first one counts.
+    has_type: bool,
     /// The field at hand, as far as it may matter.
     field: Vec<u8>,
     line: Line,
@@ -106,6 +112,9 @@ impl HeaderScanner {
             self.glance.tls_not_required |= value.trim_ascii().eq_ignore_ascii_case(b"no");
         } else if is(b"importance") {
             self.importance = self.importance.or_else(|| Priority::from_header(value));
+        } else if is(b"content-type") && !self.has_type {
+            self.has_type = true;
+            self.glance.partial = is_partial(value).then(|| value.into());
         }
     }
 }
@@ -159,7 +168,7 @@ impl HeaderGap {
 }
 
 /// Whether this begins with a name and a colon (RFC 5322 sections 2.2 and 4.5.8).
-fn has_name(field: &[u8]) -> bool {
+pub(crate) fn has_name(field: &[u8]) -> bool {
     let is_name = |c: &u8| c.is_ascii_graphic() && *c != b':';
     let name = field.iter().position(|c| !is_name(c)).unwrap_or(field.len());
     let mut behind = field[name..].iter();
@@ -215,6 +224,12 @@ fn line(text: &[u8]) -> usize {
     memchr(b'\n', text).map_or(text.len(), |at| at + 1)
 }
 
+/// Whether a `Content-Type` may be that of a piece: comments may stand before the type.
+fn is_partial(value: &[u8]) -> bool {
+    let kind = value.split(|c| *c == b';').next().unwrap_or_default();
+    kind.windows(PARTIAL.len()).any(|its| its.eq_ignore_ascii_case(PARTIAL))
+}
+
 fn is_by(received: &[u8], host: &[u8]) -> bool {
     // The date may follow the name at once, and so may a comment.
     let ends = |c: &u8| c.is_ascii_whitespace() || matches!(c, b';' | b'(');
@@ -225,6 +240,8 @@ fn is_by(received: &[u8], host: &[u8]) -> bool {
 
 /// Octets of a field that are kept: of those that matter, what matters stands at the front.
 const LONGEST_FIELD: usize = 8 << 10;
+/// The second half of `message/partial`.
+const PARTIAL: &[u8] = b"partial";
 /// The name of the field that an mbox's line becomes, as Postfix has it.
 const MAILBOX_LINE: &[u8] = b"X-Mailbox-Line: ";
 /// How far the line of the last server may be from the beginning: others may have put theirs before.
@@ -237,8 +254,36 @@ mod tests {
 
     use super::*;
 
-    const NOTHING: HeaderScan =
-        HeaderScan { priority: None, received: 0, received_here: 0, tls_not_required: false };
+    const NOTHING: HeaderScan = HeaderScan {
+        priority: None,
+        received: 0,
+        received_here: 0,
+        tls_not_required: false,
+        partial: None,
+    };
+
+    #[test]
+    fn the_type_of_a_piece_is_kept() {
+        let rows: &[(&str, Option<&str>)] = &[
+            ("Content-Type: text/plain\r\n", None),
+            (
+                "content-type: Message/Partial; id=x;\r\n number=1\r\n",
+                Some(" Message/Partial; id=x;\r\n number=1\r\n"),
+            ),
+            ("Content-Type: (a) message/partial\r\n", Some(" (a) message/partial\r\n")),
+            ("Content-Type: text/plain; x=message/partial\r\n", None),
+            ("Content-Type: text/plain\r\nContent-Type: message/partial\r\n", None),
+            ("Subject: x\r\n\r\nContent-Type: message/partial\r\n", None),
+        ];
+        for (header, want) in rows {
+            for size in [1, 7, 1_000] {
+                let mut scanner = HeaderScanner::default();
+                header.as_bytes().chunks(size).for_each(|piece| scanner.feed(piece, "h"));
+                let found = scanner.finish("h").partial;
+                assert_eq!(found.as_deref(), want.map(str::as_bytes), "{header:?} by {size}");
+            }
+        }
+    }
 
     #[test]
     fn a_header_is_looked_at_as_far_as_it_goes() {
@@ -340,6 +385,7 @@ mod tests {
             received: 20_000,
             received_here: 20_000,
             tls_not_required: false,
+            ..NOTHING
         };
         assert_eq!(HeaderScan::at(&header, "here.example"), want);
         let mut glancer = HeaderScanner::default();

@@ -6,6 +6,7 @@ mod delivered_as;
 mod dialect;
 mod envelope;
 mod first_text;
+mod fragments;
 mod header_addresses;
 mod header_scan;
 mod inner_headers;
@@ -26,12 +27,13 @@ pub use content::Content;
 pub use dialect::Dialect;
 pub use envelope::{Entry, Envelope, ErrorsTo, Origin, PostCheck, Recipient, Rerouted, TlsWish};
 pub use first_text::FirstText;
+pub use fragments::{Fragment, Fragments};
 pub use header_addresses::{
     AddressSide, HeaderAddress, has_field, header_addresses, is_signed, replaced, without_fields,
 };
 pub(crate) use header_addresses::{comment_end, quoted_end};
 pub use header_scan::{HeaderGap, HeaderScan, HeaderScanner, first_value, peer_id, star_received};
-pub(crate) use header_scan::{fields, named};
+pub(crate) use header_scan::{fields, has_name, named};
 pub(crate) use inner_headers::{ContentType, Multipart};
 pub use inner_headers::{InnerHeaders, Passing};
 pub(crate) use lines::{LineAssembly, LinePiece, MAX_DEPTH, delimited};

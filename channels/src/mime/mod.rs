@@ -10,10 +10,14 @@
 //! Octets above 127 in header fields stay unless [`Demand::ascii_header`] asks for another form; and a
 //! message within one that has to be `message/global` (RFC 6532 section 3.7) becomes `message/rfc822`
 //! with it. Headers that an encoding hides, or that lie too deep, are content like any other.
+//!
+//! [`parts`] finds, takes out and replaces parts for the conversion channel.
 
 mod ascii;
 mod convert;
 mod header;
+mod partial;
+pub mod parts;
 mod quoted;
 mod survey;
 mod walk;
@@ -23,6 +27,7 @@ use std::borrow::Cow;
 pub(crate) use ascii::ascii_header;
 pub use convert::Converter;
 use header::{is_global, without_global};
+pub use partial::{Reassembly, Unassemblable, piece_of};
 pub use survey::{Conversion, Survey};
 use walk::{Entity, EntityContent};
 

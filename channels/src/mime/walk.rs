@@ -1,6 +1,7 @@
 //! The way through a message: headers of entities, their bodies, and what stands between them.
 //!
-//! Linear: a line is looked at once, and against at most [`MAX_DEPTH`] delimiters.
+//! Linear: a line is looked at once, and against the delimiters of the multiparts that are open: at most
+//! [`MAX_DEPTH`], or [`DEEPEST`].
 
 use super::header::{Encoding, forbids_encoding, is_global};
 use crate::mail::{ContentType, LineAssembly, LinePiece, MAX_DEPTH, Multipart, delimited};
@@ -26,6 +27,8 @@ pub(super) struct Entity {
     /// Its header is that of a message.
     pub(super) is_message: bool,
     pub(super) content: EntityContent,
+    /// Multiparts that it lies in.
+    pub(super) depth: usize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +48,8 @@ pub(super) struct Walk {
     header: Vec<u8>,
     /// `message/global` is gone into as well.
     into_global: bool,
+    /// Multiparts within each other that are gone into.
+    max_depth: usize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,7 +72,13 @@ impl Walk {
             lines: LineAssembly::default(),
             header: Vec::new(),
             into_global,
+            max_depth: MAX_DEPTH,
         }
+    }
+
+    /// The same, into everything, and [`DEEPEST`] multiparts deep.
+    pub(super) fn into_all() -> Self {
+        Self { max_depth: DEEPEST, ..Self::new(true) }
     }
 
     pub(super) fn feed(&mut self, mut piece: &[u8], visitor: &mut impl Visitor) {
@@ -140,8 +151,9 @@ impl Walk {
             }
             kind => kind,
         };
+        let depth = self.open.len();
         let (content, place) = match kind {
-            ContentType::Multipart(multipart) if is_plain && self.open.len() < MAX_DEPTH => {
+            ContentType::Multipart(multipart) if is_plain && self.open.len() < self.max_depth => {
                 self.open.push(multipart);
                 (EntityContent::Entities, Whereabouts::Between)
             }
@@ -156,9 +168,11 @@ impl Walk {
             _ => (EntityContent::Body(encoding), Whereabouts::Body),
         };
         self.place = place;
-        visitor.header(&header, Entity { is_message, content });
+        visitor.header(&header, Entity { is_message, content, depth });
     }
 }
 
+/// Multiparts within each other that are gone into at most.
+pub(super) const DEEPEST: usize = 100;
 /// Octets of a header that is kept.
 const LARGEST_HEADER: usize = 1 << 20;

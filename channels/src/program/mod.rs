@@ -6,9 +6,12 @@
 //! process group of its own, which ends with it or with its time; whoever wants to outlive it calls
 //! setsid(2).
 //!
+//! [`Runner::convert`] runs one over a part of a message, and keeps what it prints.
+//!
 //! A program has a message when it has exited with 0, and not before: after a crash of ours it is run
 //! once more.
 
+mod convert;
 mod feed;
 mod invocation;
 mod run;
@@ -18,6 +21,7 @@ mod verdict;
 
 pub(crate) use self::run::{Group, PATH};
 pub use self::{
+    convert::{ConvertedPart, PartForProgram, Unconverted},
     invocation::{Invocation, Piped, Unfit},
     run::{RunAs, Runner},
 };

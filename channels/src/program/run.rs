@@ -177,7 +177,7 @@ impl Drop for Group {
 }
 
 /// Until the program has ended. It is not waited for: its number stays its own.
-async fn ended(child: &mut Child) {
+pub(super) async fn ended(child: &mut Child) {
     let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     if let (Some(id), Ok(mut children)) = (id, signal(SignalKind::child())) {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -191,7 +191,7 @@ async fn ended(child: &mut Child) {
 }
 
 /// Reads all that a program prints, and keeps the beginning.
-async fn listen(output: &mut pipe::Receiver, heard: &mut Vec<u8>, most: usize) {
+pub(super) async fn listen(output: &mut pipe::Receiver, heard: &mut Vec<u8>, most: usize) {
     let mut piece = [0; 4_096];
     while let Ok(read @ 1..) = output.read(&mut piece).await {
         let room = most.saturating_sub(heard.len());
@@ -204,6 +204,6 @@ fn refused(unfit: &Unfit) -> Reply {
 }
 
 /// How long what a program printed last is waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 /// As Postfix's.
 pub(crate) const PATH: &str = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin";

@@ -44,4 +44,5 @@ const OWN_FILES: &[(&str, &str)] = &[
     ("recent", "recent recipients"),
     ("recent.old", "recent recipients"),
     ("rerouting", "what is being routed again"),
+    ("conversion", "parts that are being converted"),
 ];

@@ -27,8 +27,9 @@ pub(crate) struct Roles<'a> {
     /// Rules, options, aliases or transports lead to it.
     pub(crate) destinations: Vec<bool>,
     local: Option<usize>,
-    /// The engine itself puts mail there: what is held, and what is to be routed again.
-    own: [Option<usize>; 2],
+    /// The engine itself puts mail there: what is held, what is to be routed again, and what is to be
+    /// converted.
+    own: [Option<usize>; 3],
 }
 
 impl<'a> Roles<'a> {
@@ -46,7 +47,8 @@ impl<'a> Roles<'a> {
         }
         let first = |program| config.channels.iter().position(|c| c.program == program);
         let again = first(Program::Reprocess).or_else(|| first(Program::Process));
-        let (local, own) = (first(Program::Local), [first(Program::Hold), again]);
+        let converts = first(Program::Conversion).filter(|_| converts(config));
+        let (local, own) = (first(Program::Local), [first(Program::Hold), again, converts]);
         Self { config, sources, destinations, local, own }
     }
 
@@ -143,18 +145,7 @@ impl<'a> Roles<'a> {
             }
             Role::Connecting if connects => unreached(),
             Role::SourceOrDelivering if smtp || lmtp => None,
-            Role::Served
-                if matches!(
-                    program,
-                    Program::Process
-                        | Program::Reprocess
-                        | Program::Hold
-                        | Program::Pipe
-                        | Program::Bitbucket
-                ) =>
-            {
-                unreached()
-            }
+            Role::Served if serves_alone(program) => unreached(),
             Role::SmtpDelivering if program == Program::Lmtp => {
                 Some("a channel of program Lmtp delivers by LMTP".to_owned())
             }
@@ -174,6 +165,17 @@ impl<'a> Roles<'a> {
             ),
         }
     }
+}
+
+/// Whether jobs of this program serve mail without a host to connect to.
+fn serves_alone(program: Program) -> bool {
+    !matches!(program, Program::Local | Program::Smtp | Program::Lmtp)
+}
+
+/// Whether parts of any mail are looked at.
+pub(crate) fn converts(config: &Config) -> bool {
+    let is_charset = |name: &String| name.eq_ignore_ascii_case("CHARSET-CONVERSION");
+    !config.conversions.is_empty() || config.mappings.keys().any(is_charset)
 }
 
 /// Whether mail comes by channels of this program without a service.

@@ -7,7 +7,10 @@ use std::{collections::HashMap, fmt};
 
 use serde::Serialize;
 
-use crate::file::{paths::default_of, source::Spot};
+use crate::file::{
+    paths::default_of,
+    source::{Source, Spot},
+};
 
 /// Something in the file that must be changed before the engine runs.
 #[derive(Clone, Debug, Serialize)]
@@ -134,6 +137,23 @@ pub(crate) struct Complaint<'t> {
 }
 
 impl Mistake {
+    /// Mistakes of another text than a configuration: a line and a column of each, in characters from 1,
+    /// and what is wrong. A text beyond UTF-8 is shown as far as it is one.
+    pub fn all_of(
+        file: &str,
+        text: &[u8],
+        found: impl IntoIterator<Item = (usize, usize, String)>,
+    ) -> Vec<Self> {
+        let text = String::from_utf8_lossy(text);
+        let source = Source::new(file, &text);
+        let told = found.into_iter().map(|(line, column, message)| {
+            let spot = source.spot_of_position(line, column);
+            let complaint = Complaint { message: &message, ..Complaint::default() };
+            Self::new(file, spot, complaint)
+        });
+        told.collect()
+    }
+
     pub(crate) fn new(file: &str, spot: Spot, complaint: Complaint<'_>) -> Self {
         let Complaint { field, offending, message, accepted } = complaint;
         let message = match accepted {

@@ -1,10 +1,11 @@
 //! The grammars that the file shares with the wire: a domain, a network, the place a channel
-//! connects to, a transport, and octets in hexadecimal digits.
+//! connects to, a transport, a pattern with wildcards, and octets in hexadecimal digits.
 //!
 //! Each has one definition, which the configuration, SMTP and LMTP, the directory and the results of
 //! rules and templates use alike. Octets in, values out: nothing here knows a section of the file.
 
 mod domain;
+mod glob;
 mod hex;
 mod international;
 mod network;
@@ -14,6 +15,7 @@ mod services;
 mod transport;
 
 pub use domain::{is_domain, is_domain_name, is_label, literal, undotted, untagged};
+pub use glob::glob;
 pub use hex::{HexError, without_backslashes, without_percents};
 pub use international::{
     ascii_domain, composed, folded, is_any_domain, is_nameable, is_printable, is_unprintable,

@@ -220,9 +220,44 @@ impl OptionFlags {
     }
 }
 
-/// Checks the address form of a Sieve `fileinto`, which is written like an option's template.
-pub(crate) fn check_address(text: &str) -> Result<(), TemplateError> {
-    pieces(text).map(|_| ())
+/// `fileinto`: the address of a folder, written like an option's template. `$U` is the user, `$S` the
+/// folder, `$D` the domain of the mailbox, `$O` its source route.
+#[derive(Clone, Debug)]
+pub struct FolderAddress {
+    /// As in the file.
+    pub text: String,
+    /// Its pieces.
+    pub pieces: Vec<OptionPiece>,
+}
+
+/// Equal is what is written the same.
+impl PartialEq for FolderAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl FolderAddress {
+    /// Parses a template.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let pieces = pieces(text)?;
+        let value = |piece: &OptionPiece| match piece {
+            OptionPiece::Value(value)
+            | OptionPiece::Maybe { value, .. }
+            | OptionPiece::Part { value, .. } => Some(*value),
+            OptionPiece::Text(_) | OptionPiece::Case(_) => None,
+        };
+        let known = [Value::Address, Value::Domain, Value::Local, Value::Subaddress, Value::Route];
+        if pieces.iter().filter_map(value).any(|value| !known.contains(&value)) {
+            let message = "a value of the user's entry is not known where mail is filed".to_owned();
+            return Err(TemplateError::new(0, message, "$U $S $D $O $A"));
+        }
+        if !pieces.iter().filter_map(value).any(|value| value == Value::Subaddress) {
+            let message = "the folder, \"$S\", does not stand in it".to_owned();
+            return Err(TemplateError::new(0, message, "$U+$S@$D and the like"));
+        }
+        Ok(Self { text: text.to_owned(), pieces })
+    }
 }
 
 impl OptionTemplate {

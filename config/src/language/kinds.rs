@@ -13,7 +13,7 @@ use crate::{
     },
     language::{
         argument::Argument,
-        delivery_option::{DeliveryOption, check_address},
+        delivery_option::{DeliveryOption, FolderAddress},
         ldap_search::{SearchFilter, SearchUrl},
         mapping::MappingTable,
         rewrite::RewriteRule,
@@ -175,11 +175,11 @@ fn half<'a>(node: &Node<'a>, pattern: bool) -> Node<'a> {
 /// The address form of a Sieve `fileinto`.
 pub(crate) struct FileInto;
 
-impl Kind<String> for FileInto {
-    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<String> {
+impl Kind<FolderAddress> for FileInto {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<FolderAddress> {
         let text = Text.read(node, reader)?;
-        match check_address(&text) {
-            Ok(()) => Some(text),
+        match FolderAddress::parse(&text) {
+            Ok(address) => Some(address),
             Err(error) => {
                 wrong(node, &error, reader);
                 None
@@ -187,8 +187,8 @@ impl Kind<String> for FileInto {
         }
     }
 
-    fn print(&self, value: &String) -> Document {
-        Document::text(value)
+    fn print(&self, value: &FolderAddress) -> Document {
+        Document::text(&value.text)
     }
 
     fn notation(&self) -> Notation {

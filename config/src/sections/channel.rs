@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use crate::{
         collections::{Few, List, Maybe, Series},
         document::Document,
         form::{Fields, Form, Kind, Nested, Section, print_section},
-        kinds::{Choice, Count, Flag, Formed, PATIENCE, Size, Text, Time},
+        kinds::{Choice, Count, Flag, Formed, PATIENCE, Path, Size, Text, Time},
         names::{CHANNEL, DOMAIN, NEXT_HOPS, TAG, TRANSPORT},
         notation::Notation,
         reader::{Node, Reader},
@@ -24,7 +25,7 @@ use crate::{
             Setting,
         },
     },
-    language::kinds::FileInto,
+    language::{delivery_option::FolderAddress, kinds::FileInto},
     sections::{
         destinations::Destinations,
         dispatcher::IP,
@@ -167,12 +168,19 @@ section! {
         /// Without it, the store does so unless `flagtransfer` says that the client is a relay of
         /// ours.
         trace: Option<bool> = None, Maybe(Flag), of(LmtpSource);
-        /// `message/partial` is put together first.
-        defragment: bool = false, Flag,
-            not_yet("defragmentation is not there yet: partial messages pass as they are");
-        /// Address form of a Sieve fileinto.
-        fileinto: Option<String> = None, Maybe(FileInto),
-            not_yet("Sieve is not there yet: no filter files mail into folders by this address");
+        /// Pieces of a message (`message/partial`, RFC 2046) wait in the queue until all are there, and leave
+        /// as the one message that they make.
+        defragment: bool = false, Flag, of(Destination);
+        /// How long they wait: what is not complete then passes on as it is.
+        defragment_for: Duration = minutes(4 * 60), LIFE, of(Destination);
+        /// Address of a folder that a Sieve script files mail into: `@$4O:$U+$S@$D`, with `$U` the user,
+        /// `$S` the folder, `$D` the domain of the mailbox, `$O` its source route. Without it such mail
+        /// goes to the INBOX.
+        fileinto: Option<FolderAddress> = None, Maybe(FileInto), of(Delivering);
+        /// The file of a Sieve script that sees all mail that comes in by it.
+        sourcefilter: Option<PathBuf> = None, Maybe(Path), of(Source);
+        /// The file of a Sieve script that sees all mail that leaves by it.
+        destinationfilter: Option<PathBuf> = None, Maybe(Path), of(Delivering);
         /// How much its destinations get, and what their replies lead to.
         destinations: Destinations = Destinations::default(), Nested::new();
         /// TLS, in each direction of a channel.
@@ -376,6 +384,8 @@ choice! {
         Process,
         /// Puts mail through rewriting again, invisible to access checks.
         Reprocess,
+        /// Looks at parts of mail on its way to another channel, as `conversions` says.
+        Conversion,
         /// Keeps mail until an operator releases it.
         Hold,
         /// Hands mail to an approved program.

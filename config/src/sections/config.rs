@@ -24,6 +24,7 @@ use crate::{
         authentication::Authentication,
         autoreply::Autoreply,
         channel::{Channel, ChannelDefaults, Channels, Program, Switch},
+        conversions::{ConversionEntry, conversions},
         directory::{AnyDirectory, Directory},
         dispatcher::{self, Dispatcher, Service},
         dkim::Dkim,
@@ -34,6 +35,7 @@ use crate::{
         notary::Notary,
         programs::{ListedProgram, programs},
         reversal::{Forwarding, Reversal},
+        sieve::Sieve,
         spool::Spool,
         srs::Srs,
         store::{Native, Store},
@@ -106,6 +108,10 @@ section! {
         /// users whose delivery option leads there, and for `|label` or `|command` in aliases, `.forward`
         /// and lists. What is not listed here is never run.
         programs: Vec<ListedProgram> = Vec::new(), programs();
+        /// The table of conversions, by which the channel of program `Conversion` removes and changes parts of
+        /// mail: entries in order. (The original: the file `conversions`.) Mail goes by that channel if an entry is for its
+        /// channels; where there is a table `CONVERSIONS`, that says which mail does.
+        conversions: Vec<ConversionEntry> = Vec::new(), conversions();
         /// Filters that mail is shown to while it comes in, by their names. A service or a channel asks those
         /// that its `milters` names.
         milters: Vec<ListedMilter> = Vec::new(), milters();
@@ -142,6 +148,8 @@ section! {
         notary: Notary = Notary::default(), Nested::new();
         /// How often users who are away answer.
         autoreply: Autoreply = Autoreply::default(), Nested::new();
+        /// Sieve scripts.
+        sieve: Sieve = Sieve::default(), Nested::new();
         /// A message with more `Received:` lines than this goes in a circle and is held.
         max_received_lines: usize = 50, Count(1..=1_000), queue, unit("lines");
         /// The same for the lines that we wrote ourselves.

@@ -8,6 +8,7 @@ pub mod authentication;
 pub(crate) mod autoreply;
 pub mod channel;
 pub(crate) mod config;
+pub mod conversions;
 pub mod destinations;
 pub mod directory;
 pub mod dispatcher;
@@ -20,6 +21,7 @@ pub mod notary;
 pub(crate) mod programs;
 pub(crate) mod reversal;
 pub(crate) mod settings;
+pub(crate) mod sieve;
 pub mod spool;
 pub mod srs;
 pub mod store;
@@ -43,6 +45,7 @@ complete_by_default!(
     admin::Admin,
     authentication::Authentication,
     autoreply::Autoreply,
+    sieve::Sieve,
     destinations::Destinations,
     directory::Cache,
     directory::UrlCache,

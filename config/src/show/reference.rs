@@ -245,7 +245,7 @@ fn whom(role: Role) -> &'static str {
         Role::DestinationOrLocal => "channels that mail is routed to, and those of program `Local`",
         Role::Served => {
             "channels that mail is routed to, of program `Lmtp`, `Smtp`, `Pipe`, `Process`, \
-             `Reprocess`, `Hold` or `Bitbucket`"
+             `Reprocess`, `Conversion`, `Hold` or `Bitbucket`"
         }
         Role::Connecting => {
             "channels that mail is routed to and that connect to hosts: of program `Lmtp` \
@@ -320,6 +320,7 @@ mod tests {
                     "job_controller.pools" => {
                         ("job_controller: (pools: {\"P\": (", ")})".to_owned())
                     }
+                    "conversions" => ("conversions: [(", ")]".to_owned()),
                     "milters" => ("milters: {\"M\": (", ")}".to_owned()),
                     "programs" => ("programs: {\"P\": (", ")}".to_owned()),
                     "store.default_quota" => ("store: (default_quota: (", "))".to_owned()),

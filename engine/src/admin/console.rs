@@ -340,6 +340,9 @@ pub struct RouteQuestion {
     /// The client may send to domains that are not ours, whoever it is.
     #[serde(default, skip_serializing_if = "is_false")]
     pub vouched: bool,
+    /// The Sieve scripts of users are wanted, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub scripts: bool,
     /// As in [`AccessQuestion`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spf: Option<String>,

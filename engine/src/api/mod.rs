@@ -23,6 +23,7 @@ mod pattern;
 mod queue;
 mod reload;
 mod route;
+mod sieve;
 mod stage;
 
 use relais_actors::{
@@ -60,6 +61,7 @@ pub use route::{
     RouteDifference, RouteExplained, RouteLeftOut, RouteLimits, RouteResult, RouteServer,
     RouteSite, RouteStep,
 };
+pub use sieve::{SieveStep, SieveTested};
 pub use stage::{StageExplained, StageFact};
 
 /// `relais status --json`.

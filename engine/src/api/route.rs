@@ -4,6 +4,8 @@ use relais_actors::timestamp::Timestamp;
 use relais_channels::mail::XQuota;
 use serde::{Deserialize, Serialize};
 
+use super::SieveTested;
+
 /// `relais route --json`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RouteExplained {
@@ -70,6 +72,12 @@ pub struct RouteResult {
     /// Answers of name servers about its next hops, each in its turn; only when they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<RouteSite>,
+    /// The Sieve scripts of the user, in their order; only when they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scripts: Vec<String>,
+    /// The decision of all scripts about a message; only when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sieve: Option<SieveTested>,
 }
 
 /// The servers of a next hop, as name servers tell of them now.

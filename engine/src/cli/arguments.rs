@@ -62,6 +62,9 @@ pub(super) enum Command {
     /// Try what would be answered, without a client
     #[command(subcommand)]
     Test(TestCommand),
+    /// Check Sieve scripts, and try one on a message; no engine need run
+    #[command(subcommand)]
+    Sieve(SieveCommand),
     /// Show services and workers, pools and jobs, channels, queue
     Status {
         /// Each worker instead: its state, sessions, and since when it is there
@@ -193,6 +196,9 @@ pub(super) struct Route {
     /// The address stands in a header line, not in the envelope
     #[arg(long)]
     pub(super) header: bool,
+    /// Also show what the Sieve scripts on its way would decide about this message; -: standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "compare")]
+    pub(super) message: Option<PathBuf>,
     /// Also ask name servers, as the configuration file says: the servers in the order in which they would be tried, and those that would not be
     #[arg(long, conflicts_with = "compare")]
     pub(super) dns: bool,
@@ -243,6 +249,46 @@ pub(super) enum TestCommand {
     /// Look an address or a URL up in the directory: each search, its outcome, its time
     #[command(after_help = LDAP_HELP, mut_arg("input", |its| its.help(LDAP_INPUT)))]
     Ldap(TestStage),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SieveCommand {
+    /// Tell every mistake in scripts, with line and column
+    ///
+    /// Exit status 1: there is one.
+    Check {
+        /// The scripts; -: standard input
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// A list of {file, line, column, field, message, severity}, as `relais check` has it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show each step of a script for a message, each action, and what would become of the message
+    #[command(after_help = SIEVE_TEST_HELP)]
+    Test(SieveTest),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SieveTest {
+    /// The script; -: standard input
+    pub(super) file: PathBuf,
+    /// The message, header and body; -: standard input
+    pub(super) message: PathBuf,
+    /// The sender of the envelope; <>: the null sender. Else that of Return-Path, Sender or From
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) from: Option<String>,
+    /// The recipient of the envelope, whose script it is. Else the first of Envelope-To, Delivered-To or To
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) to: Option<String>,
+    /// Scripts that run before it, in this order
+    #[arg(long, value_name = "FILE")]
+    pub(super) before: Vec<PathBuf>,
+    /// Scripts that run behind it, in this order
+    #[arg(long, value_name = "FILE")]
+    pub(super) after: Vec<PathBuf>,
+    #[arg(long, help = SIEVE_TEST_JSON)]
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -640,6 +686,7 @@ impl Route {
             client: self.client,
             header: self.header,
             vouched: false,
+            scripts: self.message.is_some(),
             spf: self.facts.spf.clone(),
             spf_helo: self.facts.spf_helo.clone(),
         }
@@ -756,6 +803,15 @@ const STAGE_INPUT: &str = "The address, without angle brackets";
 const ALIAS_INPUT: &str = "The address, or a bare name of the default domain";
 const LDAP_INPUT: &str = "The address, or ldap:///BASE?ATTRIBUTE?SCOPE?FILTER: as a rule or a mapping has it, the value of the one entry found; with an empty ATTRIBUTE, as memberURL of a list has it, the addresses of all";
 
+const SIEVE_TEST_HELP: &str = "\
+Nothing is sent and nothing is kept: replies, and messages seen before (`duplicate`), are as if this were the first.
+Exit status 1: a script is broken, or hits a bound; its message would go to the INBOX.
+Examples:
+  relais sieve test ann.sieve message.eml
+  relais sieve test ann.sieve message.eml --from bob@example.net --to ann+work@example.org";
+
+const SIEVE_TEST_JSON: &str = "One object: {script, message, from, to, steps: [{script, line, step, detail}], actions: [TEXT], outcome, error}";
+
 const REWRITE_HELP: &str = "\
 Exit status 1: it leads to no channel. The last two lines are the channel and the address.
 Examples:
@@ -830,6 +886,7 @@ Examples:
   relais queue show 06C1FJ4V80000
   relais spool check                         is everything on the disk as it was written?
   relais mailbox quota alice@relais.example
+  relais sieve check ann.sieve               every mistake, with line and column
   relais stop
 
 Every command that shows something takes --json. Times are RFC 3339 in UTC.

@@ -87,7 +87,7 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
 
 /// Everything that was found, for programs, in the order of the file: `error` is what `run`
 /// refuses.
-fn findings(report: &Report) -> Vec<serde_json::Value> {
+pub(super) fn findings(report: &Report) -> Vec<serde_json::Value> {
     let severity = |value: serde_json::Result<serde_json::Value>, severity: &str| {
         let mut value = value.unwrap_or_default();
         value["severity"] = severity.into();

@@ -13,6 +13,7 @@ use super::{
     exchange::{json, wait},
     refusal::Refusal,
     route_dns::RouteSites,
+    sieve::SievedMessage,
     source::Source,
 };
 use crate::{
@@ -40,12 +41,19 @@ pub(super) fn route(
     }
     let mut asked = RouteSource::find(source, route, explain)?;
     let sites = if route.dns { Some(RouteSites::of(source.load()?.0)?) } else { None };
+    let message = match &route.message {
+        Some(file) => Some(SievedMessage::load(file, source.load()?.0)?),
+        None => None,
+    };
     let mut listing = Routes::new(Look::of_stdout());
     let (mut count, mut refused) = (0u64, 0u64);
     each_address(route, |address| {
         let mut explained = asked.ask(&route.question(address))?;
         if let Some(sites) = &sites {
             sites.add_to(&mut explained)?;
+        }
+        if let Some(message) = &message {
+            message.add_to(route, &mut explained);
         }
         (count, refused) = (count + 1, refused + u64::from(!explained.accepted));
         if route.json {

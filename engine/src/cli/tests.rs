@@ -277,6 +277,7 @@ fn store_two(dir: &Path) -> relais_spool::Place {
                 held: None,
                 rerouted: None,
                 tls: TlsWish::Usual,
+                fragments: None,
                 login: None,
                 size: 0,
                 entries: vec![Entry { channel, host, recipients }],

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use relais_actors::{
+    defragment::{DescribePiece, Waits},
     ids::{ConnectionId, Destination},
     job_controller::{DestinationExplained, ExplainDestination, Limited, suspension::Suspension},
     metrics::QueueState,
@@ -461,7 +462,7 @@ pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<H
         let mut written: Vec<(u16, HistoryLine)> = Vec::new();
         let entries = (0..).zip(&envelope.entries);
         let entries = entries.filter(|(_, entry)| !entry.recipients.is_empty());
-        written.extend(entries.map(|(number, entry)| (number, begun(&envelope, entry))));
+        written.extend(entries.map(|its| (its.0, begun(&envelope, its))));
         let of_record = |change: &Change| {
             let entry = envelope.entries.get(usize::from(change.entry));
             entry.is_some_and(|entry| !entry.recipients.is_empty())
@@ -505,17 +506,23 @@ fn in_order(written: Vec<(u16, HistoryLine)>) -> Vec<(Timestamp, u16, HistoryLin
     placed
 }
 
-fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLine {
+fn begun(
+    envelope: &Envelope,
+    (number, entry): (u16, &relais_channels::mail::Entry),
+) -> HistoryLine {
+    let waits = envelope.fragments.as_deref().is_some_and(|its| its.waits(number));
+    let is_held = envelope.held.is_some() || waits;
     HistoryLine {
         at: Timestamp(envelope.rerouted.map_or(envelope.received, |rerouted| rerouted.at)),
         channel: entry.channel.to_string(),
         host: entry.host.to_string(),
-        state: Some(if envelope.held.is_some() { QueueState::Held } else { QueueState::Ready }),
+        state: Some(if is_held { QueueState::Held } else { QueueState::Ready }),
         due: None,
         attempts: 0,
         replies: Vec::new(),
         reason: Some(match &envelope.held {
             Some(why) => format!("accepted, and held: {why}"),
+            None if waits => "a piece of a message, which waits for the others".to_owned(),
             None if envelope.rerouted.is_some() => "routed again".to_owned(),
             None => "accepted".to_owned(),
         }),
@@ -582,8 +589,15 @@ async fn last_reply(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
 
 /// Why nobody looks at what is held, and what to do about it.
 async fn why_held(parts: &Parts, scanned: &ScannedEntry, tried: &str) -> String {
-    let why = hold_reason(parts, scanned).await;
     let id = scanned.id;
+    if let Ok(Some(waits)) = parts.defragmenter.ask(DescribePiece((id, scanned.entry))).await {
+        return format!(
+            "It is {}. It leaves as it is when their time is over, or by `relais queue release {id}`. \
+             {tried}",
+            in_words(&waits)
+        );
+    }
+    let why = hold_reason(parts, scanned).await;
     if is_lost_notice(parts, scanned).await {
         return format!(
             "It is not delivered: {why}. Once a rule leads to a reader of it, or to \
@@ -610,9 +624,29 @@ pub(super) async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String
     if let Some(reason) = history.iter().rev().find(held).and_then(|change| change.reason.clone()) {
         return reason.to_string();
     }
-    let envelope = parts.spool.envelope(scanned.place).await.ok();
     let by_channel = || format!("channel {} holds all its mail", scanned.channel);
-    envelope.and_then(|envelope| envelope.held).unwrap_or_else(by_channel)
+    let Ok(envelope) = parts.spool.envelope(scanned.place).await else { return by_channel() };
+    let fragments = envelope.fragments.as_deref().filter(|its| its.waits(scanned.entry));
+    let piece = fragments.and_then(|its| its.piece());
+    let waits = piece.map(|piece| format!("piece {} of a message waits for others", piece.number));
+    envelope.held.or(waits).unwrap_or_else(by_channel)
+}
+
+/// The message that a piece waits for.
+fn in_words(waits: &Waits) -> String {
+    let Waits { number, come, total, missing, until } = waits;
+    let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+    let numbers: Vec<_> = missing.iter().map(u32::to_string).collect();
+    let more = total.map_or(0, |total| total as usize - come).saturating_sub(missing.len());
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let lacks = match (numbers.is_empty(), total) {
+        (true, None) => "nobody has said yet how many there are".to_owned(),
+        (true, Some(_)) => "all have come, and it is being put together".to_owned(),
+        (false, None) => format!("{} and maybe more are missing", numbers.join(", ")),
+        (false, Some(_)) => format!("missing: {}{and_more}", numbers.join(", ")),
+    };
+    let until = Timestamp(*until);
+    format!("piece {number}{of} of a message, and waits for the others until {until}: {lacks}")
 }
 
 fn times(count: u16) -> String {

@@ -383,6 +383,7 @@ fn unreadable(scanned: &ScannedEntry) -> Envelope {
         held: None,
         rerouted: None,
         tls: TlsWish::Usual,
+        fragments: None,
         login: None,
         size: scanned.size,
         entries: Vec::new(),

@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::try_join_all;
 use relais_actors::{
     actor::{Gone, Ground, Meters},
-    channel_table::{Channels, next_hops},
+    channel_table::{Channels, WaitingPlace, next_hops},
     directory::DirectoryHandle,
     metrics::ServerMeters,
     router::{
@@ -340,11 +340,26 @@ fn place(config: &Config, channel: &str, client: IpAddr) -> Option<TcpEnds> {
 }
 
 fn explained(channels: &Channels, arrival: Arrival<'_>, routing: &Routing) -> RouteExplained {
-    let Arrival { question, refused, mut steps, .. } = arrival;
+    let Arrival { question, refused, mut steps, source_channel, .. } = arrival;
     steps.extend(routing.steps.iter().map(taken));
     let found = routing.outcome.as_ref().ok().or(routing.if_permitted.as_ref());
-    let ways = found.into_iter().flat_map(|ways| ways.iter().map(|way| result(channels, way)));
-    let ways = ways.collect();
+    for way in found.into_iter().flat_map(|ways| ways.iter()).filter(|_| !question.header) {
+        let first = channels.conversion_for(&source_channel, &way.channel, &way.host);
+        if let Some(WaitingPlace { channel, .. }) = first {
+            let detail = format!(
+                "mail for <{}> goes by the channel {channel} first, which looks at its parts \
+                 (conversions)",
+                way.address
+            );
+            steps.push(step("conversion", detail));
+        }
+    }
+    let scripts_of = |way: &Route| {
+        let own = way.scripts.iter().filter(|_| question.scripts).flat_map(|own| own.texts.iter());
+        own.map(ToString::to_string).collect()
+    };
+    let of_way = |way| RouteResult { scripts: scripts_of(way), ..result(channels, way) };
+    let ways = found.into_iter().flat_map(|ways| ways.iter().map(of_way)).collect();
     let explained =
         RouteExplained { input: question.address.clone(), steps, ..RouteExplained::default() };
     let refused = refused.or_else(|| {
@@ -410,6 +425,8 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         dns: Vec::new(),
         quota: route.quota.as_deref().copied(),
         size_limit: route.size_limit.map(NonZeroU64::get),
+        scripts: Vec::new(),
+        sieve: None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{
 use relais_actors::{
     actor::{Gone, Mailbox},
     channel_table::Channels,
+    defragment::Defragmenter,
     delivery::progress::ConnectionProgress,
     front::dispatcher::Dispatcher,
     job_controller::JobController,
@@ -32,6 +33,7 @@ pub(super) struct Parts {
     pub(super) dispatcher: Mailbox<Dispatcher>,
     pub(super) store: Option<Mailbox<Store>>,
     pub(super) queue: Mailbox<Queue>,
+    pub(super) defragmenter: Mailbox<Defragmenter>,
     pub(super) controller: Mailbox<JobController>,
     pub(super) progress: ConnectionProgress,
     pub(super) router: RouterHandle,
@@ -53,6 +55,7 @@ impl Parts {
             dispatcher: front.dispatcher.clone(),
             store: front.store.clone(),
             queue: delivery.queue.clone(),
+            defragmenter: delivery.defragmenter.clone(),
             controller: delivery.controller.clone(),
             progress: delivery.progress.clone(),
             router: delivery.router.clone(),

@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use relais_actors::{
+    defragment::DescribePiece,
     ids::Destination,
     metrics::QueueState,
     queue::{
@@ -68,7 +69,8 @@ impl Rerouting<'_> {
                 Change::Refused => progress.left.refused += 1,
                 Change::Unreadable => progress.left.unreadable += 1,
                 Change::OtherWay => {
-                    if matches!(scanned.state, EntryState::Held { .. }) {
+                    let is_held = matches!(scanned.state, EntryState::Held { .. });
+                    if is_held && !waits_for_pieces(parts, scanned).await {
                         plan.held = Some(hold_reason(parts, scanned).await);
                     }
                     placed[at] = Placed::Done;
@@ -158,6 +160,12 @@ async fn put(parts: &Parts, envelope: &Envelope, old: &ScannedEntry, plan: Plan)
     let went = places.into_iter().zip(outcomes);
     let went = went.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered(_)));
     Ok(went.fold(0, |all, (index, _)| all | 1 << index))
+}
+
+/// Whether nobody holds it, and it waits for the other pieces of its message.
+async fn waits_for_pieces(parts: &Parts, scanned: &ScannedEntry) -> bool {
+    let asked = DescribePiece((scanned.id, scanned.entry));
+    matches!(parts.defragmenter.ask(asked).await, Ok(Some(_)))
 }
 
 /// The change that routing again would make to an entry.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relais_actors::{events::Printable, timestamp::Timestamp};
 
-use super::{Colour, Look, Quota, Relative, Size, Span, Table};
+use super::{Colour, Look, Quota, Relative, Size, Span, Table, sieve};
 use crate::api::{RouteExplained, RouteLimits, RouteResult, RouteSite};
 
 /// `relais route`.
@@ -47,6 +47,10 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
             let text = format!("TLS with {}: {}\n", Printable(&result.host), Printable(tls));
             page += &look.fit(&text);
         }
+    }
+    for tested in ways.iter().filter_map(|result| result.sieve.as_ref()) {
+        page.push('\n');
+        page += &sieve(tested, look);
     }
     let mut asked: Vec<&[RouteSite]> = Vec::new();
     for result in ways.iter().filter(|result| !result.dns.is_empty()) {

@@ -26,6 +26,7 @@ use relais_config::{Config, dispatcher::Service};
 use super::{
     delivery::{
         DeliveryFloor, job_parts, notary_parts, notice_templates, pool, pools, restore_limits,
+        sieve_runner,
     },
     error::StartError,
     front::{FrontFloor, Makers},
@@ -211,7 +212,10 @@ impl Floors {
         let Self { ground, spool, delivery, .. } = self;
         let (config, channels) = (&ground.config, &ground.channels);
         delivery.queue.ask(Adopt(channels.clone())).await?;
-        delivery.rerouter = Rerouter { channels: channels.clone(), ..delivery.rerouter.clone() };
+        delivery.defragmenter.ask(Adopt(channels.clone())).await?;
+        let sieve = sieve_runner(ground, spool, Some(&delivery.rerouter.sieve));
+        delivery.rerouter =
+            Rerouter { channels: channels.clone(), sieve, ..delivery.rerouter.clone() };
         let parts = job_parts(ground, spool, delivery);
         for (_, pool) in &delivery.pools {
             pool.ask(Adopt(parts.clone())).await?;

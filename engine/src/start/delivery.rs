@@ -7,6 +7,7 @@ use relais_actors::{
     actor::{Ground, Mailbox},
     autoreply::{Answered, Responder},
     channel_table::Channels,
+    defragment::{Defragmenter, DefragmenterParts},
     delivery::{
         parts::{JobParts, WorkSource},
         pool::Pool,
@@ -25,6 +26,7 @@ use relais_actors::{
     queue::{Queue, QueueParts, SetMaxMessages},
     rerouting::Rerouter,
     router::{self, RouterHandle, Routes},
+    sieve::{OwnersTold, SieveRunner},
     timestamp::Timestamp,
     tls_reporter::{TlsReporter, renew_policies},
 };
@@ -55,6 +57,7 @@ pub(crate) struct DeliveryFloor {
     pub(crate) directory: DirectoryHandle,
     pub(crate) queue: Mailbox<Queue>,
     pub(crate) notary: Mailbox<Notary>,
+    pub(crate) defragmenter: Mailbox<Defragmenter>,
     pub(crate) controller: Mailbox<JobController>,
     /// By name.
     pub(crate) pools: Vec<(String, Mailbox<Pool>)>,
@@ -87,15 +90,20 @@ impl DeliveryFloor {
         let templates = Arc::new(notice_templates(&ground.config)?);
         let parts = notary_parts(ground, below, &router, templates);
         let notary = ground.actors.start_vital("notary", Notary::new(parts, queue.clone()));
+        let defragmenter = start_defragmenter(ground, below, &queue);
         actix::spawn(below.unfinished.clone().go_on(queue.clone(), below.spool.clone()));
         let rerouter = Rerouter {
             channels: ground.channels.clone(),
             spool: below.spool.clone(),
             router: router.clone(),
+            sieve: sieve_runner(ground, below, None),
             metrics: ground.metrics.clone(),
         };
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
+        if let Err(error) = programs.tidy() {
+            tracing::warn!(%error, "parts of mail that were being converted stay on disk");
+        }
         if let Err(error) = tidy_policies(&ground.config.data) {
             tracing::warn!(%error, "old policies of MTA-STS stay on disk");
         }
@@ -126,6 +134,7 @@ impl DeliveryFloor {
             directory,
             queue,
             notary,
+            defragmenter,
             controller,
             pools,
             progress,
@@ -200,13 +209,29 @@ pub(super) fn job_parts(
     parts_of_jobs(ground, below, (queue, progress, own, responder))
 }
 
+/// Scripts as the configuration says.
+pub(super) fn sieve_runner(
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    was: Option<&SieveRunner>,
+) -> Arc<SieveRunner> {
+    let owners = OwnersTold {
+        host: ground.config.host.as_str().into(),
+        channels: ground.channels.clone(),
+        spool: below.spool.clone(),
+        ids: below.ids.clone(),
+        metrics: ground.metrics.clone(),
+    };
+    Arc::new(SieveRunner::new(&ground.config, owners, was))
+}
+
 fn responder(
     ground: &GroundFloor,
     below: &SpoolFloor,
     rerouter: &Rerouter,
     (directory, answered): (&DirectoryHandle, &Answered),
 ) -> Responder<DirectoryHandle> {
-    let Rerouter { channels, spool, router, metrics } = rerouter.clone();
+    let Rerouter { channels, spool, router, sieve, metrics } = rerouter.clone();
     Responder {
         host: ground.config.host.as_str().into(),
         channels,
@@ -216,6 +241,7 @@ fn responder(
         ids: below.ids.clone(),
         answered: answered.clone(),
         max_per_hour: ground.config.autoreply.max_per_hour,
+        sieve,
         metrics,
     }
 }
@@ -243,6 +269,7 @@ fn parts_of_jobs(
         channels: responder.channels.clone(),
         spool: responder.spool.clone(),
         router: responder.router.clone(),
+        sieve: Arc::clone(&responder.sieve),
         metrics: responder.metrics.clone(),
     };
     JobParts {
@@ -337,6 +364,22 @@ fn start_queue(ground: &GroundFloor, below: &SpoolFloor) -> Mailbox<Queue> {
         rebuild_parallel_channels,
     });
     ground.actors.start_vital("queue", queue)
+}
+
+fn start_defragmenter(
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    queue: &Mailbox<Queue>,
+) -> Mailbox<Defragmenter> {
+    let defragmenter = Defragmenter::new(DefragmenterParts {
+        spool: below.spool.clone(),
+        channels: ground.channels.clone(),
+        queue: queue.clone(),
+        ids: below.ids.clone(),
+        large_message: ground.config.spool.large_message,
+        metrics: ground.metrics.clone(),
+    });
+    ground.actors.start_vital("defragmenter", defragmenter)
 }
 
 /// Starts the pools and the job controller: from now on jobs start, as far as operators have not

@@ -201,6 +201,7 @@ impl<'a> Makers<'a> {
             default_host: its.map(DefaultHost::new).unwrap_or_default(),
             asterisks: its.is_some_and(|channel| channel.asterisk_8bit),
             dns: Dns::shared(&config.dns.servers).ok(),
+            sieve: Arc::clone(&delivery.rerouter.sieve),
             filters: self.filters_of(service, its),
             switches: its.map(ChannelSwitches::of).unwrap_or_default(),
             recent: Arc::clone(&ground.recent),

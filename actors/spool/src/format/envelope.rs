@@ -93,7 +93,7 @@ impl<'a> EncodedEnvelope<'a> {
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Entry, Recipient, Rerouted, TlsWish};
+    use relais_channels::mail::{Entry, Fragments, Recipient, Rerouted, TlsWish};
 
     use super::*;
     use crate::format::message::append_envelope;
@@ -121,6 +121,7 @@ mod tests {
             login: Some("carol".into()),
             rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 1, form: 0 }),
             tls: TlsWish::Required,
+            fragments: Some(Arc::new(Fragments::Whole { pieces: vec![(MessageId(3), 1)] })),
             size: 70_000,
             entries: vec![
                 entry(Vec::new()),

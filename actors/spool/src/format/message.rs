@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use relais_channels::mail::{
-    Content, Envelope, MessageId, Origin, PostCheck, Priority, Recipient, Rerouted, TlsWish, XQuota,
+    Content, Envelope, Fragments, MessageId, Origin, PostCheck, Priority, Recipient, Rerouted,
+    TlsWish, XQuota,
 };
 use relais_config::channel::MAX_ADDRSPERFILE;
 
@@ -48,6 +49,8 @@ pub struct StoredEntry {
     pub host: Arc<str>,
     /// How many recipients it has; 1 to 64. None: it stands for one of an earlier record.
     pub recipients: u8,
+    /// Its recipients get a message of which this is a piece: it is held from the beginning.
+    pub waits: bool,
 }
 
 /// Why an envelope cannot be queued: a mistake of the caller.
@@ -219,7 +222,7 @@ impl Stored {
     /// sees that it has to be tried before it is returned.
     pub fn initial(&self, entry: &StoredEntry) -> EntryState {
         let open = EntryState::fresh(entry.recipients.into()).open();
-        if self.held {
+        if self.held || entry.waits {
             EntryState::Held { open, attempts: 0 }
         } else {
             EntryState::Waiting { open, attempts: 0, due: self.rerouted }
@@ -260,12 +263,14 @@ impl Stored {
 }
 
 fn entries_of(envelope: &Envelope) -> Arc<[StoredEntry]> {
-    let entry = |entry: &relais_channels::mail::Entry| StoredEntry {
+    let fragments = envelope.fragments.as_deref();
+    let entry = |(number, entry): (u16, &relais_channels::mail::Entry)| StoredEntry {
         channel: Arc::clone(&entry.channel),
         host: Arc::clone(&entry.host),
         recipients: entry.recipients.len() as u8,
+        waits: fragments.is_some_and(|its| its.waits(number)),
     };
-    envelope.entries.iter().map(entry).collect()
+    (0..).zip(&envelope.entries).map(entry).collect()
 }
 
 /// The envelope, and behind it what few have: an older version of the program steps over it.
@@ -284,12 +289,18 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
             (to.post_check != PostCheck::Unsaid).then_some((number, index, is_passed))
         })
         .collect();
+    let filed: Vec<(u16, u8)> = numbered(envelope)
+        .filter(|(.., to)| to.filed)
+        .map(|(number, index, _)| (number, index))
+        .collect();
     let posting = (envelope.login.as_deref(), form_of(envelope), checks);
     let has_posting = posting.0.is_some()
         || posting.1 != 0
         || !posting.2.is_empty()
         || envelope.smtputf8
-        || envelope.tls != TlsWish::Usual;
+        || envelope.tls != TlsWish::Usual
+        || envelope.fragments.is_some()
+        || !filed.is_empty();
     let has_quotas = !quotas.is_empty() || has_posting;
     if !origins.is_empty() || rerouted.is_some() || has_quotas {
         append_postcard(&(rerouted.map(|rerouted| rerouted.at), origins), out);
@@ -305,11 +316,16 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         append_postcard(&posting, out);
     }
     let tls = wish_to_octet(envelope.tls);
-    if envelope.smtputf8 || tls != 0 {
+    let last = (envelope.fragments.as_deref(), filed);
+    let has_last = last.0.is_some() || !last.1.is_empty();
+    if envelope.smtputf8 || tls != 0 || has_last {
         append_postcard(&envelope.smtputf8, out);
     }
-    if tls != 0 {
+    if tls != 0 || has_last {
         append_postcard(&tls, out);
+    }
+    if has_last {
+        append_postcard(&last, out);
     }
 }
 
@@ -383,7 +399,12 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
             postcard::take_from_bytes::<Posting>(rest).unwrap_or_default();
         let (smtputf8, rest) = postcard::take_from_bytes(rest).unwrap_or_default();
         envelope.smtputf8 = smtputf8;
-        envelope.tls = wish_of(postcard::from_bytes(rest).unwrap_or_default());
+        let (tls, rest) = postcard::take_from_bytes(rest).unwrap_or_default();
+        envelope.tls = wish_of(tls);
+        // Recipients that scripts have filed.
+        let (fragments, filed): (Option<Fragments>, Vec<(u16, u8)>) =
+            postcard::from_bytes(rest).unwrap_or_default();
+        envelope.fragments = fragments.map(Arc::new);
         envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients, form });
         envelope.login = login;
         for (number, index, origin) in origins {
@@ -393,6 +414,10 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
         for (number, index, quota) in quotas {
             let entry = envelope.entries.get_mut(usize::from(number))?;
             entry.recipients.get_mut(usize::from(index))?.quota = Some(Arc::new(quota));
+        }
+        for (number, index) in filed {
+            let entry = envelope.entries.get_mut(usize::from(number))?;
+            entry.recipients.get_mut(usize::from(index))?.filed = true;
         }
         for (number, index, is_passed) in checks {
             let entry = envelope.entries.get_mut(usize::from(number))?;
@@ -425,7 +450,7 @@ const MAX_RECORD: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Entry, ErrorsTo, Notify};
+    use relais_channels::mail::{Entry, ErrorsTo, Fragment, Notify};
 
     use super::*;
 
@@ -451,6 +476,7 @@ mod tests {
             login: None,
             rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 3, form: 0 }),
             tls: TlsWish::Usual,
+            fragments: None,
             size: 70_000,
             entries: vec![
                 Entry { channel: "a".into(), host: "b".into(), recipients: Vec::new() },
@@ -594,6 +620,17 @@ mod tests {
     }
 
     #[test]
+    fn filed_recipients_lie_where_older_versions_do_not_look() {
+        for (smtputf8, tls) in [(false, TlsWish::Usual), (true, TlsWish::Required)] {
+            let mut envelope = Envelope { smtputf8, tls, ..envelope() };
+            envelope.entries[1].recipients[1].filed = true;
+            let bytes = encoded(&envelope);
+            assert_eq!(decode_envelope(&bytes), Some(envelope));
+            assert_eq!(decoded_before_quotas(&bytes), Some(super::tests::envelope()));
+        }
+    }
+
+    #[test]
     fn what_a_message_asks_of_tls_lies_where_older_versions_do_not_look() {
         for smtputf8 in [false, true] {
             for tls in [TlsWish::Required, TlsWish::NotRequired] {
@@ -604,6 +641,28 @@ mod tests {
                 assert!(bytes.starts_with(&without) && bytes.len() > without.len());
                 assert_eq!(decode_envelope(&bytes), Some(envelope));
                 // Cut off, it is as if nothing had been asked.
+                assert_eq!(decode_envelope(&bytes[..bytes.len() - 1]), Some(before));
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_lie_where_older_versions_do_not_look() {
+        let piece = Fragment { id: "ABC@host.com".to_owned(), number: 2, total: Some(3) };
+        let waiting = Fragments::Piece { piece, waits: vec![1] };
+        let whole = Fragments::Whole { pieces: vec![(MessageId(1), 0), (MessageId(1 << 60), 7)] };
+        for (smtputf8, tls) in [(false, TlsWish::Usual), (true, TlsWish::Required)] {
+            for (fragments, waits) in [(&waiting, [false, true]), (&whole, [false, false])] {
+                let before = Envelope { smtputf8, tls, ..envelope() };
+                let fragments = Some(Arc::new(fragments.clone()));
+                let envelope = Envelope { fragments, ..before.clone() };
+                let bytes = encoded(&envelope);
+                assert_eq!(decode_envelope(&bytes).as_ref(), Some(&envelope));
+                assert_eq!(decoded_before_quotas(&bytes), Some(super::tests::envelope()));
+                let stored =
+                    entries_of(&envelope).iter().map(|entry| entry.waits).collect::<Vec<_>>();
+                assert_eq!(stored, waits);
+                // Cut off, it is as any other message.
                 assert_eq!(decode_envelope(&bytes[..bytes.len() - 1]), Some(before));
             }
         }

@@ -201,6 +201,24 @@ impl Reader {
         })
     }
 
+    /// The entries of these messages of a segment that a change with a reason speaks of.
+    pub(crate) fn explained(
+        &self,
+        segment: u32,
+        ids: &HashSet<MessageId>,
+    ) -> Result<HashSet<(MessageId, u16)>, SpoolError> {
+        self.following_segment(segment, |place| {
+            let mut explained = HashSet::new();
+            let each = |change: Change| {
+                if change.reason.is_some() {
+                    explained.insert((change.id, change.entry));
+                }
+            };
+            self.changes(place, |id| ids.contains(&id), each)?;
+            Ok(explained)
+        })
+    }
+
     /// Goes through the state file of a segment, oldest first.
     pub(crate) fn changes(
         &self,

@@ -90,6 +90,8 @@ fn waiting(routes: &Routes, found: &Resolution, question: &Question<'_>) -> Opti
         quota: None,
         headers: None,
         post_check: PostCheck::default(),
+        scripts: None,
+        filed: false,
     }]))
 }
 

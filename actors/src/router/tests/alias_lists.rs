@@ -402,7 +402,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("l: [BLOCKLIMIT] 10K, alice", "a number of blocks"),
     ("l: [BLOCKLIMIT] 18446744073709551615, alice", "a number of blocks"),
     ("l: [LINELIMIT] 10, alice", "lines are not counted"),
-    ("l: [FILTER] /x.sieve, alice", "Sieve is not there yet"),
+    ("l: [FILTER] /x.sieve, alice", "scripts of lists are not there yet"),
     ("l: [OR] [AUTH_LIST] a@x.example, alice", "[OR] \"[AUTH_LIST] a@x.example\": it has no value"),
     ("l: [DEFERRED] tomorrow, alice", "it has no value"),
     ("l: [PRIORITY] urgent&, alice", "nothing is added"),

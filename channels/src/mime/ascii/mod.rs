@@ -14,6 +14,7 @@ mod words;
 
 use addresses::{addresses, phrases};
 use folding::{Folding, LONGEST};
+pub(super) use parameters::TypeAndParameters;
 use parameters::parameters;
 use tokens::{tokens, unfolded};
 use words::{as_they_are, unstructured};

@@ -58,6 +58,26 @@ pub(super) fn parameters(value: &[u8], out: &mut Folding<'_>) -> Option<()> {
     Some(())
 }
 
+/// The value of a `Content-Type`, read.
+pub(in crate::mime) struct TypeAndParameters {
+    /// Without comments.
+    pub(in crate::mime) kind: Vec<u8>,
+    /// Names in lower case, values as they stand there.
+    pub(in crate::mime) parameters: Vec<(String, Vec<u8>)>,
+}
+
+impl TypeAndParameters {
+    /// `None`: a comment or a quoted string does not end.
+    pub(in crate::mime) fn of(value: &[u8]) -> Option<Self> {
+        let all = tokens(value).collect::<Option<Vec<_>>>()?;
+        let mut segments = all.split(|token| token.is(b';'));
+        let kind = segments.next().unwrap_or_default().iter().filter(|token| !token.is_room());
+        let kind = kind.flat_map(|token| token.raw).copied().collect();
+        let named = |parameter: Parameter| (parameter.name.to_ascii_lowercase(), parameter.value);
+        Some(Self { kind, parameters: segments.filter_map(Parameter::of).map(named).collect() })
+    }
+}
+
 /// A parameter whose name makes sense.
 struct Parameter {
     /// In lower case, before an asterisk.

@@ -88,7 +88,7 @@ fn at_once(config: &Config) -> BTreeMap<String, &'static str> {
 
 /// Tables that answer where nobody waits for a directory: before the first octet, for each session, in
 /// the middle of a message.
-const AT_ONCE: [&str; 9] = [
+const AT_ONCE: [&str; 10] = [
     "ORIGIN_ACCESS",
     "PORT_ACCESS",
     "INTERNAL_IP",
@@ -98,4 +98,5 @@ const AT_ONCE: [&str; 9] = [
     "COMMENT_STRINGS",
     "PERSONAL_NAMES",
     "CONVERSIONS",
+    "CHARSET-CONVERSION",
 ];

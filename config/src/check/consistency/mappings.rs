@@ -59,6 +59,11 @@ const SENDER: ProbeField = ("sender", anything);
 const DESTINATION: ProbeField = ("destination channel", anything);
 const RECIPIENT: ProbeField = ("recipient", anything);
 const ADDRESS: ProbeField = ("address", anything);
+/// The channels of mail, and what is asked of it.
+const CHANNELS: ProbeField = ("IN-CHAN=channel;OUT-CHAN=channel;...", |text| {
+    let is_asked = text.to_ascii_lowercase().starts_with("in-chan=");
+    is_asked.then(|| text.to_owned())
+});
 const AUTHOR: ProbeField = ("domain of From:", anything);
 const SPF: ProbeField = ("result of SPF", result);
 const DKIM: ProbeField = ("result of DKIM", result);
@@ -110,6 +115,8 @@ const PROBES: &[Probe] = &[
     Probe { table: REVERSE, fields: &[SOURCE, DESTINATION, ADDRESS], open: true, flags: "YND" },
     Probe { table: FORWARD, fields: &[ADDRESS], open: true, flags: "YN" },
     Probe { table: FORWARD, fields: &[SOURCE, SENDER, ADDRESS], open: true, flags: "YN" },
+    Probe { table: CONVERSIONS, fields: &[CHANNELS], open: false, flags: "YN" },
+    Probe { table: CHARSET_CONVERSION, fields: &[CHANNELS], open: false, flags: "YN" },
 ];
 
 impl Probe {
@@ -731,17 +738,12 @@ const MAIL_ACCESS: &str = "MAIL_ACCESS";
 const FROM_ACCESS: &str = "FROM_ACCESS";
 const REVERSE: &str = "REVERSE";
 const FORWARD: &str = "FORWARD";
+const CONVERSIONS: &str = "CONVERSIONS";
+const CHARSET_CONVERSION: &str = "CHARSET-CONVERSION";
 /// Of tables that are asked about mail.
 const OF_ACCESS: &str = "YNFHVZ<>";
 /// Entries with wildcards that those behind them are compared with.
 const MOST_WIDE: usize = 1_000;
 /// Tables that the original consults by itself, and that are not consulted here yet.
-const NOT_YET: &[&str] = &[
-    "AUTH_ACCESS",
-    "AUTH_REWRITE",
-    "DEQUEUE_ACCESS",
-    "LOG_ACTION",
-    "PERSONAL_NAMES",
-    "CHARSET-CONVERSION",
-    "CONVERSIONS",
-];
+const NOT_YET: &[&str] =
+    &["AUTH_ACCESS", "AUTH_REWRITE", "DEQUEUE_ACCESS", "LOG_ACTION", "PERSONAL_NAMES"];

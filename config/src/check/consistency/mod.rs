@@ -3,6 +3,7 @@
 //! A contradiction is only named when both sides could be read; the mistakes in them come first.
 
 mod channels;
+mod conversions;
 mod destinations;
 mod directory;
 mod lookups;
@@ -51,6 +52,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     mappings::check(config, reader);
     lookups::check(config, reader);
     programs::check(config, reader);
+    conversions::check(config, reader);
     milters::check(config, reader);
     sizes(config, reader);
     if let Some(listen) = config.admin.listen

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use crate::{
     file::{reader::Reader, source::shorten},
     language::argument::{Argument, ArgumentPiece},
-    sections::{channel::Program, config::Config, programs::names_file},
+    sections::{
+        channel::Program, config::Config, conversions::ConversionEntry, programs::names_file,
+    },
 };
 
 pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
@@ -43,7 +45,8 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
         reader.mistake_at("programs", &message, &accepted);
     }
     let has_channel = config.channels.iter().any(|channel| channel.program == Program::Pipe);
-    if !config.programs.is_empty() && !has_channel {
+    let converts = config.conversions.iter().any(ConversionEntry::runs);
+    if !config.programs.is_empty() && !has_channel && !converts {
         let message = "there is no channel of program Pipe: no program is run";
         reader.warning_at("programs", message, false);
     }

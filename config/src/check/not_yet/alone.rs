@@ -1,6 +1,6 @@
 //! Settings that do nothing without another one beside them.
 
-use super::{Insist, Reader, Role, Roles, dispatcher};
+use super::{Insist, Program, Reader, Role, Roles, dispatcher};
 use crate::{
     check::known::Known,
     file::source::shorten,
@@ -133,6 +133,28 @@ pub(super) fn warn(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         }
     }
     warn_of_sockets(roles.config, reader);
+    warn_of_pieces(roles, reader);
+}
+
+/// Pieces of messages wait where the channel says so, and leaves mail to others.
+fn warn_of_pieces(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    for (i, channel) in roles.config.channels.iter().enumerate() {
+        if !roles.is_reached(i) {
+            continue;
+        }
+        let again = [Program::Process, Program::Reprocess, Program::Hold];
+        let (field, why) = if again.contains(&channel.program) && channel.defragment {
+            ("defragment", "its mail is routed again, and the channel that it comes to says so")
+        } else if !channel.defragment {
+            ("defragment_for", "defragment is false here: no pieces wait")
+        } else {
+            continue;
+        };
+        let path = format!("channels[{i}].{field}");
+        if reader.is_given_itself(&path) {
+            reader.warning_at(&path, &format!("{why}: nothing comes of {field}"), false);
+        }
+    }
 }
 
 /// Clients of a socket have no address.

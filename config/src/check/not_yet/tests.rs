@@ -12,7 +12,8 @@ const FULL: &str = r#"(
     tls: (certificate: "c", key: "k", more_certificates: [(certificate: "d", key: "l")]),
     dkim: (keys: [(domain: "a.example", selector: "s", key: "k")]),
     srs: (domain: "a.example", secrets: "s"),
-    channels: [(name: "c", tag: "t", program: Smtp, tls: (policies: {"a.test": ()}))],
+    channels: [(name: "c", tag: "t", program: Smtp, tls: (policies: {"a.test": ()})),
+        (name: "x", tag: "x", program: Conversion)],
     job_controller: (pools: {"P": ()}),
     directory: DIRECTORY,
     delivery_options: ["*mailbox=$M@t"],
@@ -21,6 +22,7 @@ const FULL: &str = r#"(
     programs: {"p": (command: ["/p"])},
     tls_reports: (sender: "a@a.example"),
     milters: {"m": (socket: "unix:/m")},
+    conversions: [()],
 )"#;
 
 fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
@@ -36,7 +38,8 @@ fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
         }
         Document::Variant(_, inner) => walk(path, inner, found),
         Document::List(items)
-            if ["channels", "tls.more_certificates", "dkim.keys"].contains(&path) =>
+            if ["channels", "tls.more_certificates", "dkim.keys", "conversions"]
+                .contains(&path) =>
         {
             for item in items {
                 walk(path, item, found);
@@ -197,6 +200,27 @@ fn options_are_applied_later_where_a_channel_does_it() {
 }
 
 #[test]
+fn pieces_wait_where_a_channel_gathers_them_and_nowhere_else() {
+    let told = |channel: &str, more: &str| {
+        let told = said(&engine(true, r#"rewrite_rules: [("$*", "U%H@out")],"#, channel, more));
+        let idle = told.into_iter().filter(|(field, _)| field.contains(".defragment"));
+        idle.map(|(field, _)| field).collect::<Vec<_>>()
+    };
+    let rows: &[(&str, &str, &str)] = &[
+        ("out", "defragment: true,", ""),
+        ("out", "defragment: true, defragment_for: \"1h\",", ""),
+        ("out", "defragment_for: \"1h\",", "defragment_for"),
+        ("hold", "defragment: true,", "defragment"),
+        ("reprocess", "defragment: true, defragment_for: \"1h\",", "defragment"),
+    ];
+    for (channel, more, want) in rows {
+        let told = told(channel, more);
+        let names: Vec<_> = told.iter().filter_map(|its| its.rsplit('.').next()).collect();
+        assert_eq!(names.join(" "), *want, "{channel} {more}");
+    }
+}
+
+#[test]
 fn settings_of_names_are_told_of_where_no_name_is_looked_up() {
     let rules = r#"rewrite_rules: [("$*", "$U%$H@in")],"#;
     let told = |more: &str| {
@@ -311,6 +335,31 @@ fn a_table_of_destinations_is_told_of_where_it_is_idle() {
 
 /// Fields that have an effect in any file that has no mistake.
 const ALWAYS: &[&str] = &[
+    "conversions.in_channel",
+    "conversions.out_channel",
+    "conversions.in_type",
+    "conversions.in_subtype",
+    "conversions.in_parameters",
+    "conversions.in_disposition",
+    "conversions.in_dparameters",
+    "conversions.in_filename",
+    "conversions.part_maximum_size",
+    "conversions.part_maximum_blocks",
+    "conversions.signed",
+    "conversions.action",
+    "conversions.text",
+    "conversions.program",
+    "conversions.out_type",
+    "conversions.out_subtype",
+    "conversions.out_parameters",
+    "conversions.out_disposition",
+    "conversions.out_dparameters",
+    "conversions.output_size",
+    "conversions.memory",
+    "conversions.delete_status",
+    "conversions.bounce_status",
+    "conversions.hold_status",
+    "conversions.go_on",
     "host",
     "data",
     "default_domain",
@@ -582,6 +631,7 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("channels.tls.certificate", r#"client: Must, key: "k","#, ""),
     ("channels.tls.key", r#"client: Must, certificate: "c","#, ""),
     ("channels.sender_must_match", "submit: true,", ""),
+    ("channels.defragment_for", "defragment: true,", ""),
     ("channels.milters", "", r#"milters: {"m": (socket: "unix:/m")},"#),
     ("channels.tlsswitchchannel", "tls: (server: May),", r#"tls: (certificate: "c", key: "k"),"#),
     ("channels.saslswitchchannel", "sasl: (server: May),", ""),
@@ -671,7 +721,10 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.flagtransfer", "true"),
     ("channels.trace", "true"),
     ("channels.defragment", "true"),
+    ("channels.defragment_for", r#""1h""#),
     ("channels.fileinto", r#""$U+$S@$D""#),
+    ("channels.sourcefilter", r#""a.sieve""#),
+    ("channels.destinationfilter", r#""a.sieve""#),
     ("channels.destinations.scope", "Site"),
     ("channels.destinations.connections", "3"),
     ("channels.destinations.rate", r#""10/1m""#),
@@ -937,6 +990,13 @@ const VALUES: &[(&str, &str)] = &[
     ("notary.double_bounces", "notary: (double_bounces: Log),"),
     ("notary.content_return_limit", "notary: (content_return_limit: 4096),"),
     ("autoreply.max_per_hour", "autoreply: (max_per_hour: 7),"),
+    ("sieve.users", "sieve: (users: false),"),
+    ("sieve.before", r#"sieve: (before: "b.sieve"),"#),
+    ("sieve.after", r#"sieve: (after: "a.sieve"),"#),
+    ("sieve.max_script_size", r#"sieve: (max_script_size: "8KiB"),"#),
+    ("sieve.max_body", r#"sieve: (max_body: "8KiB"),"#),
+    ("sieve.max_time", r#"sieve: (max_time: "20ms"),"#),
+    ("sieve.max_redirects", "sieve: (max_redirects: 7),"),
     ("max_received_lines", "max_received_lines: 7,"),
     ("max_local_received_lines", "max_local_received_lines: 7,"),
     ("spool.segment_size", r#"spool: (segment_size: "8MiB"),"#),

@@ -1,0 +1,56 @@
+//! Sieve scripts in a session: shown the message once it is complete, they say where it goes.
+
+use std::sync::Arc;
+
+use relais_channels::mail::{Address, Reply};
+
+use super::SmtpIntake;
+use crate::sieve::SievedMail;
+
+impl SmtpIntake {
+    /// Whether any script sees the message.
+    pub(super) fn shows_scripts(&self) -> bool {
+        let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
+        self.side.sieve.sees(&self.side.source_channel, ways)
+    }
+
+    /// Shows a message to scripts, as far as it is in memory, and has its recipients go where they say.
+    /// An error: all of it is refused.
+    pub(super) async fn sieve(&mut self, octets: &[u8]) -> Result<(), Reply> {
+        let side = Arc::clone(&self.side);
+        let sender =
+            self.transaction.from.as_ref().map_or("", |from| from.path.as_str()).to_owned();
+        let message = side.sieve.message(octets, self.transaction.size);
+        let mail = SievedMail {
+            message: &message,
+            sender: &sender,
+            source_channel: &side.source_channel,
+            router: &side.router,
+            remembers: true,
+        };
+        let routes = side.router.cache.routes();
+        let is_alone = self.transaction.accepted.len() == 1;
+        for to in &mut self.transaction.accepted {
+            if !side.sieve.sees(&side.source_channel, to.routes.iter()) {
+                continue;
+            }
+            let mut sieved = side.sieve.sieve(&mail, &to.recipient.original, &to.routes).await?;
+            self.transaction.seen.append(&mut sieved.seen);
+            if let Some(reply) = sieved.refused {
+                // Nobody else gets it: the client hears of it at once, and no notice goes astray.
+                if is_alone && sieved.ways.is_empty() {
+                    return Err(reply);
+                }
+                let first = to.routes.first();
+                sieved.ways.extend(first.and_then(|way| routes.refusing(way, reply)));
+            } else if sieved.ways.is_empty() {
+                let address = Address::parse(&to.recipient.original).ok();
+                let nowhere = address.and_then(|address| routes.discarding(&address));
+                sieved.ways.extend(nowhere.iter().flat_map(|ways| ways.iter().cloned()));
+            }
+            to.routes = sieved.ways.into();
+        }
+        self.transaction.ways = self.transaction.accepted.iter().map(|to| to.routes.len()).sum();
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Mail to the owner of a script that does not work, once a day.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mail_builder::{
+    MessageBuilder,
+    headers::{date::Date, raw::Raw},
+};
+use quick_cache::sync::Cache;
+use relais_channels::{
+    clock,
+    mail::{Envelope, MessageIds, Priority, Recipient, Reply},
+};
+use relais_spool::{NewContent, Spool};
+use tracing::warn;
+
+use crate::{
+    channel_table::Channels,
+    events::{MessageAccepted, Printable},
+    metrics::Metrics,
+    own_mail::{self, way_to},
+    router::RouterHandle,
+};
+
+/// Where mail of our own goes.
+pub struct OwnersTold {
+    /// Our name in message ids, and whom mail is from.
+    pub host: Arc<str>,
+    /// How recipients are divided into entries.
+    pub channels: Arc<Channels>,
+    /// Where messages are kept.
+    pub spool: Spool,
+    /// Their numbers.
+    pub ids: Arc<MessageIds>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Owners who have been told, until when.
+pub(super) struct TellingTimes {
+    until: Cache<u64, Instant>,
+    hasher: RandomState,
+}
+
+impl Default for TellingTimes {
+    fn default() -> Self {
+        Self { until: Cache::new(MOST), hasher: RandomState::default() }
+    }
+}
+
+impl TellingTimes {
+    /// Whether this owner is to be told now; counts as told from then on.
+    pub(super) fn is_due(&self, owner: &str) -> bool {
+        let (key, now) = (self.hasher.hash_one(owner), Instant::now());
+        if self.until.get(&key).is_some_and(|until| until > now) {
+            return false;
+        }
+        self.until.insert(key, now + DAY);
+        true
+    }
+}
+
+impl OwnersTold {
+    /// Writes to the owner of a script.
+    pub(super) async fn tell(&self, router: &RouterHandle, owner: &str, mistake: &str) {
+        if let Err(why) = self.write(router, owner, mistake).await {
+            let (user, why) = (Printable(owner), Printable(why));
+            warn!(%user, %why, "the owner of a Sieve script that does not work cannot be told");
+        }
+    }
+
+    async fn write(&self, router: &RouterHandle, owner: &str, mistake: &str) -> Result<(), String> {
+        let words = |reply: Reply| reply.to_string();
+        let ways = way_to(router, &self.channels, owner).await.map_err(words)?;
+        let id = self.ids.next();
+        let mut content = Vec::new();
+        MessageBuilder::new()
+            .from(("Mail filters".to_owned(), format!("postmaster@{}", self.host)))
+            .to(owner.to_owned())
+            .subject("One of your mail filters does not work")
+            .date(Date::from(clock::now().as_secs()))
+            .message_id(format!("{id}@{}", self.host))
+            .header("Auto-Submitted", Raw::new("auto-generated"))
+            .text_body(format!(
+                "A Sieve script of yours cannot be carried out:\r\n\r\n  {}\r\n\r\n\
+                 Your mail is delivered as if it said nothing, into the INBOX. You will be\r\n\
+                 told once a day until the script works.\r\n",
+                Printable(mistake)
+            ))
+            .serialize(&mut content);
+        let to = Recipient::new("", owner);
+        let entries = own_mail::entries_for(&self.channels, [(&to, &ways[..])].into_iter());
+        let envelope = own_mail::envelope(id, &self.channels, entries);
+        let smtputf8 = !owner.is_ascii();
+        let eight_bit = !content.is_ascii();
+        let mut envelope =
+            Arc::new(Envelope { priority: Priority::Nonurgent, smtputf8, eight_bit, ..envelope });
+        let stored = self.spool.append(&mut envelope, NewContent::Whole(content.into())).await;
+        stored.map_err(|error| error.to_string())?;
+        let reply = TAKEN;
+        MessageAccepted { envelope: &envelope, reply: &reply, user: "" }.emit(&self.metrics);
+        Ok(())
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// Owners that are remembered; of more those go that nobody asked for.
+const MOST: usize = 20_000;
+const TAKEN: Reply =
+    Reply::new(250, relais_channels::mail::Enhanced(2, 0, 0), "a notice to the owner of a filter");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_told_once_a_day() {
+        let told = TellingTimes::default();
+        let answers = ["ann@a", "ann@a", "bob@a"].map(|owner| told.is_due(owner));
+        assert_eq!(answers, [true, false, true]);
+    }
+}

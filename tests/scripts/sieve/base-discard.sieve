@@ -1,0 +1,2 @@
+/* Whatever is advertised goes. */
+if header :contains "subject" ["money", "win"] { discard; }

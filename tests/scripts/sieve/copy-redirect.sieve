@@ -1,0 +1,3 @@
+require "copy";
+redirect :copy "one@example.net";
+if header :contains "from" "bob" { redirect "two@example.net"; }

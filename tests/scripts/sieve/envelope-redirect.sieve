@@ -1,0 +1,3 @@
+require ["envelope", "copy"];
+if envelope :is "from" "" { stop; }
+redirect :copy "elsewhere@example.net";

@@ -1,0 +1,6 @@
+require ["fileinto"];
+fileinto "A";
+fileinto "B/C";
+fileinto "A";
+fileinto "inbox";
+if exists "cc" { keep; }

@@ -1,0 +1,3 @@
+require ["fileinto", "mailbox", "copy"];
+if exists "list-id" { fileinto :create "Lists/New"; }
+else { fileinto :copy :create "Copies"; }

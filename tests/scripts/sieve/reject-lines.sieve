@@ -1,0 +1,7 @@
+require "reject";
+if size :over 600 {
+    reject text:
+This is too large.
+.
+    ;
+}

@@ -1,0 +1,256 @@
+//! Sieve scripts of users and of the system, by the whole engine: `standalone.ron` has the relay's
+//! `tcp_lmtpcs` with `fileinto: "@$4O:$U+$S@$D"` and the store behind it.
+
+use std::{path::PathBuf, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use relais_tests::{Dialogue, Instance, Ldif, Settings, eventually, mailbox, message_ids};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DOMAIN: &str = "relais.example";
+
+/// The attributes of a user with these scripts.
+fn scripted(scripts: &[&str]) -> String {
+    let values = scripts.iter().map(|script| BASE64_STANDARD.encode(script));
+    let lines = values.map(|value| format!("\nmailSieveRuleSource:: {value}"));
+    format!("mailHost: localhost{}", lines.collect::<String>())
+}
+
+fn instance(settings: Settings, users: &[(&str, &[&str])]) -> Instance {
+    let ldif = Ldif::file().domain(DOMAIN, "");
+    let user =
+        |ldif: Ldif, (uid, scripts): &(&str, &[&str])| ldif.user(uid, DOMAIN, &scripted(scripts));
+    users.iter().fold(ldif, user).instance(settings)
+}
+
+/// Sends a message with this Message-ID; the reply behind the dot.
+fn send(instance: &Instance, from: &str, to: &[&str], (id, header): (&str, &str)) -> String {
+    let to: Vec<String> = to.iter().map(|uid| format!("{uid}@{DOMAIN}")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let content = format!("From: <{from}>\r\nMessage-ID: <{id}>\r\n{header}\r\n\r\nbody\r\n");
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message(from, &to, content.as_bytes()).text
+}
+
+fn folder(instance: &Instance, uid: &str, name: &str) -> PathBuf {
+    let maildir = instance.store().join(DOMAIN).join(uid).join("Maildir");
+    if name.is_empty() { maildir } else { maildir.join(format!(".{name}")) }
+}
+
+fn arrives(instance: &Instance, (uid, name): (&str, &str), id: &str) {
+    let folder = folder(instance, uid, name);
+    let there = || message_ids(&folder).iter().any(|its| its == id);
+    eventually(&format!("{id} is in {name:?} of {uid}"), MINUTE, there);
+}
+
+fn has(instance: &Instance, (uid, name): (&str, &str), id: &str) -> bool {
+    message_ids(&folder(instance, uid, name)).iter().any(|its| its == id)
+}
+
+const WORK: &str = r#"require ["fileinto", "copy"];
+if header :contains "subject" "work" { fileinto "Work"; }
+elsif header :contains "subject" "both" { fileinto :copy "Work/Copies"; }
+elsif header :is "subject" "gone" { discard; }"#;
+
+#[test]
+fn a_script_files_mail_into_folders_of_the_store_behind_lmtp() {
+    let instance = instance(Settings::standalone(), &[("jdoe", &[WORK]), ("bob", &[])]);
+    let _running = instance.start();
+    for (id, subject) in [("1@t", "for work"), ("2@t", "both"), ("3@t", "gone"), ("4@t", "else")] {
+        let reply =
+            send(&instance, "a@b.example", &["jdoe", "bob"], (id, &format!("Subject: {subject}")));
+        assert!(reply.starts_with("250"), "{reply}");
+        arrives(&instance, ("bob", ""), id);
+    }
+    arrives(&instance, ("jdoe", "Work"), "1@t");
+    arrives(&instance, ("jdoe", "Work.Copies"), "2@t");
+    arrives(&instance, ("jdoe", ""), "2@t");
+    arrives(&instance, ("jdoe", ""), "4@t");
+    for (name, id) in [("", "1@t"), ("", "3@t"), ("Work", "3@t"), ("Work", "4@t")] {
+        assert!(!has(&instance, ("jdoe", name), id), "{id} in {name:?}");
+    }
+    let route = instance.relais("route", &["jdoe@relais.example"]);
+    let route = String::from_utf8_lossy(&route.stdout).into_owned();
+    assert!(route.contains("1 Sieve script"), "{route}");
+    let file = instance.data().join("work.eml");
+    std::fs::write(&file, "Subject: for work\n\nbody\n").unwrap();
+    let file = file.display().to_string();
+    for offline in [&[][..], &["--offline"]] {
+        let args = [&["jdoe@relais.example", "bob@relais.example", "--message", &file], offline];
+        let one = instance.relais("route", &[&args[0][..1], &args[0][2..], offline].concat());
+        let one = String::from_utf8_lossy(&one.stdout).into_owned();
+        assert!(one.contains("header") && one.contains("\"Work\""), "{one}");
+        let json = instance.relais("route", &[&args.concat()[..], &["--json"]].concat());
+        let json = String::from_utf8_lossy(&json.stdout).into_owned();
+        let lines: Vec<&str> = json.lines().collect();
+        assert!(lines[0].contains("\"sieve\"") && !lines[1].contains("\"sieve\""), "{json}");
+    }
+}
+
+#[test]
+fn a_large_message_is_filed_as_a_small_one() {
+    let instance = instance(Settings::standalone(), &[("jdoe", &[WORK])]);
+    let _running = instance.start();
+    let line = "0123456789".repeat(7) + "\r\n";
+    let content = format!("Message-ID: <big@t>\r\nSubject: work\r\n\r\n{}", line.repeat(60_000));
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@b.example", &["jdoe@relais.example"], content.as_bytes()).expect(250);
+    arrives(&instance, ("jdoe", "Work"), "big@t");
+}
+
+#[test]
+fn a_script_refuses_mail_in_the_session_or_by_a_notice() {
+    let script = "require \"reject\"; if header :is \"subject\" \"no\" { reject \"not me\"; }";
+    let users: &[(&str, &[&str])] = &[("jdoe", &[script]), ("bob", &[])];
+    let instance = instance(Settings::standalone(), users);
+    let _running = instance.start();
+    let reply = send(&instance, "bob@relais.example", &["jdoe"], ("1@t", "Subject: no"));
+    assert!(reply.starts_with("550 5.7.1 not me"), "{reply}");
+    let reply = send(&instance, "bob@relais.example", &["jdoe", "bob"], ("2@t", "Subject: no"));
+    assert!(reply.starts_with("250"), "{reply}");
+    arrives(&instance, ("bob", ""), "2@t");
+    let notice = || {
+        let all = mailbox(&instance.store(), DOMAIN, "bob");
+        all.into_iter()
+            .map(|its| String::from_utf8_lossy(&its).into_owned())
+            .find(|its| its.contains("not me"))
+    };
+    eventually("the sender hears of it", MINUTE, || notice().is_some());
+    assert!(!has(&instance, ("jdoe", ""), "2@t"));
+}
+
+#[test]
+fn redirected_mail_goes_through_the_scripts_of_the_next_and_ends_in_a_circle() {
+    let to = |user: &str| format!("redirect \"{user}@relais.example\";");
+    let (to_bob, to_carol, to_jdoe) = (to("bob"), to("carol"), to("jdoe"));
+    let users: &[(&str, &[&str])] = &[
+        ("jdoe", &[&to_bob]),
+        ("bob", &["require \"fileinto\"; fileinto \"From jdoe\";"]),
+        ("carol", &["require \"copy\"; redirect :copy \"dave@relais.example\";"]),
+        ("dave", &[&to_carol]),
+        ("nobody", &["redirect \"unknown@relais.example\";"]),
+        ("self", &["redirect \"self@relais.example\";"]),
+        ("erin", &[&to_jdoe]),
+    ];
+    let instance = instance(Settings::standalone(), users);
+    let _running = instance.start();
+    for (uid, id) in
+        [("jdoe", "1@t"), ("carol", "2@t"), ("nobody", "3@t"), ("self", "4@t"), ("erin", "5@t")]
+    {
+        let reply = send(&instance, "a@b.example", &[uid], (id, "Subject: x"));
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    arrives(&instance, ("bob", "From jdoe"), "1@t");
+    arrives(&instance, ("carol", ""), "2@t");
+    arrives(&instance, ("nobody", ""), "3@t");
+    arrives(&instance, ("self", ""), "4@t");
+    arrives(&instance, ("bob", "From jdoe"), "5@t");
+    assert!(!has(&instance, ("jdoe", ""), "1@t"));
+}
+
+#[test]
+fn a_broken_script_leaves_mail_in_the_inbox_and_is_told_once() {
+    let endless =
+        format!("if anyof ({}false) {{ discard; }}", "header :contains \"x\" \"y\", ".repeat(900));
+    let users: &[(&str, &[&str])] =
+        &[("jdoe", &["fileinto \"Work\";"]), ("bob", &["if {"]), ("erin", &[&endless])];
+    let instance = instance(Settings::standalone(), users);
+    let _running = instance.start();
+    for id in ["1@t", "2@t"] {
+        let reply = send(&instance, "a@b.example", &["jdoe", "bob", "erin"], (id, "Subject: x"));
+        assert!(reply.starts_with("250"), "{reply}");
+        for uid in ["jdoe", "bob", "erin"] {
+            arrives(&instance, (uid, ""), id);
+        }
+    }
+    let log = instance.log();
+    let told = log.matches("a Sieve script does not work").count();
+    assert_eq!(told, 2, "{log}");
+    let notices = |uid| {
+        let all = mailbox(&instance.store(), DOMAIN, uid);
+        let is_notice = |its: &&Vec<u8>| {
+            String::from_utf8_lossy(its).contains("One of your mail filters does not work")
+        };
+        all.iter().filter(is_notice).count()
+    };
+    for uid in ["jdoe", "bob"] {
+        eventually(&format!("{uid} is told"), MINUTE, || notices(uid) == 1);
+    }
+    assert_eq!(notices("erin"), 0, "much work that comes to its end is none too much");
+}
+
+#[test]
+fn a_message_that_was_seen_is_known_again() {
+    let script = "require [\"duplicate\", \"fileinto\"]; if duplicate { fileinto \"Again\"; }";
+    let instance = instance(Settings::standalone(), &[("jdoe", &[script]), ("bob", &[script])]);
+    let _running = instance.start();
+    for (uid, folder) in [("jdoe", ""), ("jdoe", "Again"), ("bob", "")] {
+        send(&instance, "a@b.example", &[uid], ("1@t", "Subject: x"));
+        arrives(&instance, (uid, folder), "1@t");
+        let reload = instance.relais("reload", &[]);
+        assert!(reload.status.success(), "{reload:?}");
+    }
+    assert!(!has(&instance, ("bob", "Again"), "1@t"));
+}
+
+#[test]
+fn scripts_of_the_system_and_of_channels_see_all_mail() {
+    let users: &[(&str, &[&str])] =
+        &[("jdoe", &[]), ("bob", &["require \"fileinto\"; fileinto \"Own\";"])];
+    let settings = Settings::standalone()
+        .edit("mappings: {", "sieve: (before: \"before.sieve\"), mappings: {")
+        .channel("tcp_lmtpcs", "destinationfilter: \"out.sieve\"");
+    let instance = instance(settings, users);
+    let write = |name: &str, text: &str| std::fs::write(instance.data().join(name), text).unwrap();
+    write("before.sieve", "if header :is \"x-spam\" \"yes\" { discard; stop; }");
+    write(
+        "out.sieve",
+        "require [\"fileinto\"]; if header :is \"x-list\" \"yes\" { fileinto \"Lists\"; }",
+    );
+    let _running = instance.start();
+    let rows = [
+        ("1@t", "X-Spam: yes", None, None),
+        ("2@t", "X-List: yes", Some("Lists"), None),
+        ("3@t", "Subject: x", Some(""), Some("Own")),
+    ];
+    for (id, header, of_jdoe, of_bob) in rows {
+        let reply = send(&instance, "a@b.example", &["jdoe", "bob"], (id, header));
+        assert!(reply.starts_with("250"), "{reply}");
+        for (uid, name) in [("jdoe", of_jdoe), ("bob", of_bob)] {
+            if let Some(name) = name {
+                arrives(&instance, (uid, name), id);
+            }
+        }
+    }
+    assert!(!has(&instance, ("jdoe", ""), "1@t"));
+}
+
+#[test]
+fn a_script_answers_once_and_changes_the_header() {
+    let vacation = "require [\"vacation\", \"editheader\"];\r\n\
+        vacation :days 3 :subject \"Away\" \"I am away.\";\r\n\
+        addheader \"X-Filed\" \"yes\"; deleteheader \"X-Secret\";";
+    let users: &[(&str, &[&str])] = &[("jdoe", &[vacation]), ("bob", &[])];
+    let instance = instance(Settings::standalone(), users);
+    let _running = instance.start();
+    let header = "To: jdoe@relais.example\r\nX-Secret: 1\r\nSubject: hello";
+    for id in ["1@t", "2@t"] {
+        send(&instance, "bob@relais.example", &["jdoe"], (id, header));
+        arrives(&instance, ("jdoe", ""), id);
+    }
+    let replies = || mailbox(&instance.store(), DOMAIN, "bob");
+    eventually("a reply comes", MINUTE, || !replies().is_empty());
+    let log = || instance.log().matches("automatic reply").count();
+    eventually("both were looked at", MINUTE, || log() >= 2);
+    let replies: Vec<_> =
+        replies().iter().map(|its| String::from_utf8_lossy(its).into_owned()).collect();
+    assert!(
+        replies.len() == 1
+            && replies[0].contains("I am away.")
+            && replies[0].contains("Subject: Away"),
+        "{replies:?}"
+    );
+    let mail = mailbox(&instance.store(), DOMAIN, "jdoe");
+    let mail = String::from_utf8_lossy(&mail[0]).into_owned();
+    assert!(mail.contains("X-Filed: yes") && !mail.contains("X-Secret"), "{mail}");
+}
