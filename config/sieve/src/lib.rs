@@ -1,7 +1,7 @@
 //! Sieve, the language of mail filters: RFC 5228 and its extensions.
 //!
 //! A script is compiled once ([`Script::compile`]), a message parsed once for all its recipients
-//! ([`Message::of`]), and a run ([`run`]) gives a [`Verdict`]: plain data that a relay acts upon
+//! ([`Message::of`]), and a run ([`run()`]) gives a [`Verdict`]: plain data that a relay acts upon
 //! without knowing the language. Nothing here does I/O; what only the caller knows (seen messages,
 //! folders that are there) it is asked for.
 //!
@@ -13,7 +13,7 @@
 //! | room | knows |
 //! | --- | --- |
 //! | [`script`] | run, compile, syntax, program, verdict, capability, limits, mistake |
-//! | [`run`] | program, message, matching, address, text, verdict, limits |
+//! | [`run`](mod@run) | program, message, matching, address, text, verdict, limits |
 //! | [`compile`] | syntax, program, address, matching, text, verdict, capability, limits, mistake |
 //! | [`syntax`] | limits, mistake |
 //! | [`address`] | message |

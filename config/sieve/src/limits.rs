@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Bounds of a script and of its run. A script beyond them is refused by [`crate::Script::compile`];
-/// a run beyond them ends with [`crate::RunError::Bound`].
+/// a run beyond them ends with [`crate::RunErrorKind::Bound`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// Octets of a script: 65,536.

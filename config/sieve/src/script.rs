@@ -64,7 +64,7 @@ pub fn run(
     run::run_all(programs, delivery, limits, false).0
 }
 
-/// Runs like [`run`], and tells each step that was taken: each test with its result, each command.
+/// Runs like [`run()`], and tells each step that was taken: each test with its result, each command.
 pub fn run_traced(
     scripts: &[&Script],
     delivery: &mut Delivery<'_>,

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use relais_channels::mail::{Address, Reply};
 
+use tracing::info;
+
 use super::SmtpIntake;
-use crate::sieve::SievedMail;
+use crate::{events::Printable, router::Route, sieve::SievedMail};
 
 impl SmtpIntake {
     /// Whether any script sees the message.
@@ -52,5 +54,15 @@ impl SmtpIntake {
         }
         self.transaction.ways = self.transaction.accepted.iter().map(|to| to.routes.len()).sum();
         Ok(())
+    }
+
+    /// The header of a large message lies in its file already: what scripts change in it is told.
+    pub(super) fn tell_of_unmade_edits(&self) {
+        let mut ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
+        let edited = |way: &Route| way.headers.as_ref().is_some_and(|its| !its.edits.is_empty());
+        if let Some(way) = ways.find(|way| edited(way)) {
+            let to = Printable(&way.address);
+            info!(%to, "a script changes the header of a large message: it stays as it is");
+        }
     }
 }
