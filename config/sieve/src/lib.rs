@@ -13,7 +13,7 @@
 //! | room | knows |
 //! | --- | --- |
 //! | [`script`] | run, compile, syntax, program, verdict, capability, limits, mistake |
-//! | [`run`](mod@run) | program, message, matching, address, text, verdict, limits |
+//! | `run` | program, message, matching, address, text, verdict, limits |
 //! | [`compile`] | syntax, program, address, matching, text, verdict, capability, limits, mistake |
 //! | [`syntax`] | limits, mistake |
 //! | [`address`] | message |
