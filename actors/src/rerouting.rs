@@ -29,7 +29,7 @@ use crate::{
         HeaderPassword, NoWay, PostProof, Poster, Question, Route, RouterHandle, grouped,
         too_large_for_all,
     },
-    sieve::{SieveRunner, Sieved, SievedMail},
+    sieve::{SieveRunner, SievedMail},
     timestamp::now_ms,
 };
 
@@ -442,22 +442,10 @@ impl Rerouter {
             router: &self.router,
             remembers: false,
         };
-        let Sieved { ways, refused, .. } =
-            self.sieve.sieve(&mail, &recipient.original, &ends).await?;
-        match refused {
-            Some(reply) if ways.is_empty() => Err(reply),
-            _ if ways.is_empty() => {
-                let routes = self.router.cache.routes();
-                let address = Address::parse(&recipient.original).ok();
-                let nowhere = address.and_then(|address| routes.discarding(&address));
-                Ok(nowhere.map_or(ends, |ways| ways.to_vec()))
-            }
-            Some(reply) => {
-                let refusing =
-                    ends.first().and_then(|way| self.router.cache.routes().refusing(way, reply));
-                Ok(ways.into_iter().chain(refusing).collect())
-            }
-            None => Ok(ways),
+        let sieved = self.sieve.sieve(&mail, &recipient.original, &ends).await?;
+        match &sieved.refused[..] {
+            [(_, reply), ..] if sieved.ways.is_empty() => Err(reply.clone()),
+            _ => Ok(sieved.with_refusals(&self.router.cache.routes())),
         }
     }
 

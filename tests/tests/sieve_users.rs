@@ -88,6 +88,39 @@ fn a_script_files_mail_into_folders_of_the_store_behind_lmtp() {
 }
 
 #[test]
+fn folders_of_any_name_are_made_or_the_inbox_has_the_message() {
+    // the folder of the script, the one in the store
+    let rows = [
+        ("Gr\u{fc}\u{df}e", ".Gr&APwA3w-e"),
+        ("a b", ".a b"),
+        ("INBOX/Below", ".Below"),
+        ("inbox", ""),
+        ("a@b.example", ".a@b.example"),
+        ("a+b", ".a+b"),
+        ("\\\"q\\\"", ""),
+        ("../../x", ""),
+        ("50%", ""),
+        ("a/../b", ""),
+        ("/", ""),
+    ];
+    let scripts: Vec<String> = rows
+        .iter()
+        .map(|(folder, _)| format!("require \"fileinto\"; fileinto \"{folder}\";"))
+        .collect();
+    let names: Vec<String> = (0..rows.len()).map(|n| format!("user{n}")).collect();
+    let each: Vec<[&str; 1]> = scripts.iter().map(|script| [script.as_str()]).collect();
+    let users: Vec<(&str, &[&str])> =
+        names.iter().zip(&each).map(|(name, script)| (&**name, &script[..])).collect();
+    let instance = instance(Settings::standalone(), &users);
+    let _running = instance.start();
+    for (name, (_, folder)) in names.iter().zip(rows) {
+        let reply = send(&instance, "a@b.example", &[name], ("1@t", "Subject: x"));
+        assert!(reply.starts_with("250"), "{reply}");
+        arrives(&instance, (name, folder.trim_start_matches('.')), "1@t");
+    }
+}
+
+#[test]
 fn a_large_message_is_filed_as_a_small_one() {
     let instance = instance(Settings::standalone(), &[("jdoe", &[WORK])]);
     let _running = instance.start();
@@ -101,12 +134,13 @@ fn a_large_message_is_filed_as_a_small_one() {
 #[test]
 fn a_script_refuses_mail_in_the_session_or_by_a_notice() {
     let script = "require \"reject\"; if header :is \"subject\" \"no\" { reject \"not me\"; }";
-    let users: &[(&str, &[&str])] = &[("jdoe", &[script]), ("bob", &[])];
+    let users: &[(&str, &[&str])] = &[("jdoe", &[script]), ("carol", &[script]), ("bob", &[])];
     let instance = instance(Settings::standalone(), users);
     let _running = instance.start();
     let reply = send(&instance, "bob@relais.example", &["jdoe"], ("1@t", "Subject: no"));
     assert!(reply.starts_with("550 5.7.1 not me"), "{reply}");
-    let reply = send(&instance, "bob@relais.example", &["jdoe", "bob"], ("2@t", "Subject: no"));
+    let reply =
+        send(&instance, "bob@relais.example", &["jdoe", "carol", "bob"], ("2@t", "Subject: no"));
     assert!(reply.starts_with("250"), "{reply}");
     arrives(&instance, ("bob", ""), "2@t");
     let notice = || {
@@ -116,6 +150,10 @@ fn a_script_refuses_mail_in_the_session_or_by_a_notice() {
             .find(|its| its.contains("not me"))
     };
     eventually("the sender hears of it", MINUTE, || notice().is_some());
+    let told = notice().expect("a notice");
+    for uid in ["jdoe", "carol"] {
+        assert!(told.contains(&format!("rfc822;{uid}@")), "{uid}: {told}");
+    }
     assert!(!has(&instance, ("jdoe", ""), "2@t"));
 }
 

@@ -58,6 +58,8 @@ pub struct Applied<'a> {
     pub autoreply: bool,
     /// It leads to a place of the entry's own, by an address that stands for nobody else.
     pub is_way: bool,
+    /// Another host than the relay's stores sees to the user's mail, scripts included.
+    pub is_elsewhere: bool,
     /// Where it leads.
     pub targets: Result<Vec<Target>, OptionFailure>,
 }
@@ -113,7 +115,7 @@ pub(super) fn routing_address(policy: &Policy, entry: &Entry) -> Option<Applied<
         None => address.to_owned(),
     };
     let (option, targets) = ("mailRoutingAddress", Ok(vec![Target::Address(target)]));
-    Some(Applied { option, autoreply: false, is_way: host.is_some(), targets })
+    Some(Applied { option, autoreply: false, is_way: host.is_some(), is_elsewhere: false, targets })
 }
 
 /// The deferral that an entry asks for: by `mailDeferProcessing`, or else by a flag of its options.
@@ -134,7 +136,7 @@ pub(super) fn deferral(
         None => return Ok(None),
     };
     let targets = Ok(vec![Target::Later]);
-    Ok(Some(Applied { option, autoreply: false, is_way: false, targets }))
+    Ok(Some(Applied { option, autoreply: false, is_way: false, is_elsewhere: false, targets }))
 }
 
 /// When the entry's own host has to do the work: the address with that host as its route.
@@ -164,7 +166,8 @@ fn smart_host(request: &Request<'_>) -> Result<Applied<'static>, EntryError> {
 
 fn routed<'a>(option: &'a str, host: &str, request: &Request<'_>) -> Applied<'a> {
     let address = format!("@{host}:{}", request.address.mailbox());
-    Applied { option, autoreply: false, is_way: true, targets: Ok(vec![Target::Address(address)]) }
+    let targets = Ok(vec![Target::Address(address)]);
+    Applied { option, autoreply: false, is_way: true, is_elsewhere: true, targets }
 }
 
 /// Where an option leads for an entry.
@@ -178,10 +181,13 @@ pub(super) fn apply<'a>(
     let is_way = matches!(option.template, OptionTemplate::Address(_));
     if option.flags.vacation() && !on_vacation(entry, request.now) {
         let targets = Err(OptionFailure::NotNow);
-        return Applied { option: &option.text, autoreply, is_way, targets };
+        return Applied { option: &option.text, autoreply, is_way, is_elsewhere: false, targets };
     }
     let addresses =
         |name: &str| -> Vec<_> { entry.all(name).iter().cloned().map(Target::Address).collect() };
+    let host = entry.first("mailhost");
+    let is_elsewhere = matches!(&option.template, OptionTemplate::Address(pieces)
+        if names_host(pieces) && host.is_some_and(|host| !policy.speaks_lmtp(host)));
     let targets = match &option.template {
         OptionTemplate::Forward => Ok(addresses("mailforwardingaddress")),
         OptionTemplate::Members => {
@@ -191,15 +197,13 @@ pub(super) fn apply<'a>(
             targets.extend(entry.all("uniquemember").iter().cloned().map(Target::Member));
             Ok(targets)
         }
-        OptionTemplate::Address(pieces) => match entry.first("mailhost") {
-            Some(host) if names_host(pieces) && !policy.speaks_lmtp(host) => {
-                routed(&option.text, host, request).targets
-            }
+        OptionTemplate::Address(pieces) => match host {
+            Some(host) if is_elsewhere => routed(&option.text, host, request).targets,
             _ => fill(pieces, |value| value_of(value, policy, entry, request))
                 .map(|address| vec![Target::Address(address)]),
         },
     };
-    Applied { option: &option.text, autoreply, is_way, targets }
+    Applied { option: &option.text, autoreply, is_way, is_elsewhere, targets }
 }
 
 /// The members whom URLs name. A URL that names nobody has its list refused before.

@@ -181,7 +181,9 @@ impl<L: Lookup> Aliases<'_, L> {
         let Allowance { quota, size_limit, .. } = self.allowance(entry, &request.domain.entry);
         let (errors_to, quota) = (errors_to(entry).map(ErrorsTo::reader), quota.map(Arc::new));
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
-        all.scripts = SieveScripts::of(entry).map(Arc::new);
+        if !applied.iter().any(|applied| applied.is_elsewhere) {
+            all.scripts = SieveScripts::of(entry).map(Arc::new);
+        }
         if let Some(scripts) = &all.scripts {
             self.trace.note(|| Step::Scripts { count: scripts.texts.len() });
         }

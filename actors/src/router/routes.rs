@@ -550,11 +550,11 @@ impl Routes {
         &self.delimiter
     }
 
-    /// The address of a folder in the mailboxes behind a channel, and what stands between a user and a
-    /// subaddress.
-    pub fn folder_address(&self, channel: &str) -> Option<(&FolderAddress, &str)> {
-        let template = self.channel_by_name(channel)?.fileinto.as_ref()?;
-        Some((template, &self.delimiter))
+    /// The address of a folder in the mailboxes behind a channel. `None`: its servers may not take one of
+    /// such a name, or its mail goes to no folders.
+    pub fn folder_address(&self, channel: &str, folder: &str) -> Option<&FolderAddress> {
+        let channel = self.channel_by_name(channel)?;
+        channel.fileinto.as_ref().filter(|_| channel.private || folder.is_ascii())
     }
 
     /// The way that a transport names, for an address that would go by the channel `own` otherwise;

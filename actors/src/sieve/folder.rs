@@ -17,11 +17,11 @@ pub(super) fn into_folder(routes: &Routes, way: &Route, folder: &str) -> Option<
     if folder.is_empty() || folder.eq_ignore_ascii_case(INBOX) {
         return None;
     }
-    let (template, delimiter) = routes.folder_address(&way.channel)?;
+    let template = routes.folder_address(&way.channel, folder)?;
     let address = Address::parse(&way.address).ok()?;
     let local = address.unquoted_local();
     // The user's own subaddress gives way to the folder.
-    let user = local.split(delimiter).next().unwrap_or(&local);
+    let user = local.split(routes.delimiter()).next().unwrap_or(&local);
     let route = route_of(&address);
     let value = |value| match value {
         Value::Local => Some(Cow::Borrowed(user)),

@@ -40,7 +40,7 @@ use crate::{
     events::Printable,
     forms::header_octets,
     metrics::{Metrics, SieveResult},
-    router::{PostProof, Poster, Question, Route, RouterHandle},
+    router::{PostProof, Poster, Question, Route, RouterHandle, Routes},
     seldom::Seldom,
 };
 
@@ -81,8 +81,8 @@ pub struct SievedMail<'a> {
 pub struct Sieved {
     /// The ways that are left.
     pub ways: Vec<Route>,
-    /// The message is refused, in these words, for some way that is gone.
-    pub refused: Option<Reply>,
+    /// Ways that are gone, and the words in which the message is refused there.
+    pub refused: Vec<(Route, Reply)>,
     /// To be remembered when the message is in the queue.
     pub seen: Vec<Seen>,
 }
@@ -94,6 +94,16 @@ struct Pending {
     way: Route,
     /// The addresses, in lower case, that redirected it here, one behind the other, its own the last.
     chain: Vec<String>,
+}
+
+impl Sieved {
+    /// All ways: of those where the message is refused the ones to whoever tells the sender.
+    pub fn with_refusals(self, routes: &Routes) -> Vec<Route> {
+        let refusing = |(way, reply): (Route, Reply)| {
+            routes.refusing(&way, reply).unwrap_or(Route { scripts: None, ..way })
+        };
+        self.ways.into_iter().chain(self.refused.into_iter().map(refusing)).collect()
+    }
 }
 
 impl SieveRunner {
@@ -186,8 +196,11 @@ impl SieveRunner {
             sieved.seen.extend(seen);
             let FiledWays { ways, redirects: others, refused } =
                 outcome::of(&routes, (&way, &to), &verdict);
+            if ways.is_empty() && others.is_empty() && refused.is_none() {
+                sieved.ways.push(nowhere(&routes, &way, &to));
+            }
             sieved.ways.extend(ways);
-            sieved.refused = refused.or(sieved.refused);
+            sieved.refused.extend(refused.map(|reply| (way.clone(), reply)));
             for (address, edits) in others {
                 let folded = address.to_ascii_lowercase();
                 let is_circle = chain.contains(&folded) || chain.len() > MOST_REDIRECTS;
@@ -361,6 +374,16 @@ impl SieveRunner {
             let (file, mistake) = (path.display(), Printable(mistake));
             warn!(%file, %mistake, "a Sieve script of the system does not work: mail passes by it");
         }
+    }
+}
+
+/// The way of what is thrown away; where there is no channel for that it stays in the INBOX.
+fn nowhere(routes: &Routes, way: &Route, to: &str) -> Route {
+    let address = Address::parse(to).ok();
+    let nowhere = address.and_then(|address| routes.discarding(&address)?.first().cloned());
+    match nowhere {
+        Some(nowhere) => Route { member: way.member.clone(), ..nowhere },
+        None => Route { scripts: None, ..way.clone() },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relais_channels::mail::{Address, Reply};
+use relais_channels::mail::Reply;
 
 use tracing::info;
 
@@ -38,21 +38,19 @@ impl SmtpIntake {
             }
             let mut sieved = side.sieve.sieve(&mail, &to.recipient.original, &to.routes).await?;
             self.transaction.seen.append(&mut sieved.seen);
-            if let Some(reply) = sieved.refused {
-                // Nobody else gets it: the client hears of it at once, and no notice goes astray.
-                if is_alone && sieved.ways.is_empty() {
-                    return Err(reply);
-                }
-                let first = to.routes.first();
-                sieved.ways.extend(first.and_then(|way| routes.refusing(way, reply)));
-            } else if sieved.ways.is_empty() {
-                let address = Address::parse(&to.recipient.original).ok();
-                let nowhere = address.and_then(|address| routes.discarding(&address));
-                sieved.ways.extend(nowhere.iter().flat_map(|ways| ways.iter().cloned()));
+            // Nobody else gets it: the client hears of it at once, and no notice goes astray.
+            if let [(way, reply)] = &sieved.refused[..]
+                && is_alone
+                && way.errors_to.is_none()
+                && sieved.ways.is_empty()
+            {
+                return Err(reply.clone());
             }
-            to.routes = sieved.ways.into();
+            to.routes = sieved.with_refusals(&routes).into();
         }
-        self.transaction.ways = self.transaction.accepted.iter().map(|to| to.routes.len()).sum();
+        let ways = || self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
+        self.transaction.size_limit = ways().filter_map(|way| way.size_limit).min();
+        self.transaction.ways = ways().count();
         Ok(())
     }
 
