@@ -187,6 +187,54 @@ fn redirected_mail_goes_through_the_scripts_of_the_next_and_ends_in_a_circle() {
 }
 
 #[test]
+fn redirects_of_one_message_are_bounded_and_one_that_waits_holds_up_nobody() {
+    let bomb = "require [\"envelope\", \"subaddress\", \"variables\"]; set \"d\" \"\"; \
+        if envelope :detail :matches \"to\" \"*\" { set \"d\" \"${1}\"; } \
+        redirect \"bomb+${d}a@relais.example\"; redirect \"bomb+${d}b@relais.example\"; \
+        redirect \"bomb+${d}c@relais.example\";";
+    let edits = "require [\"editheader\", \"copy\"]; addheader \"X-Others\" \"yes\"; \
+        redirect :copy \"bob@relais.example\";";
+    let out = ["redirect \"x@hold-daemon\";", "redirect \"bob@lmtpcs-daemon\";"];
+    let users: &[(&str, &[&str])] = &[
+        ("bomb", &[bomb]),
+        ("edits", &[edits]),
+        ("bob", &[]),
+        ("lost", &["require \"nosuch\"; keep;", "discard;"]),
+        ("hold", &out[..1]),
+        ("lmtp", &out[1..]),
+        ("away", &["redirect \"gone@relais.example\";"]),
+    ];
+    let ldif = Ldif::file().domain(DOMAIN, "");
+    let user =
+        |ldif: Ldif, (uid, scripts): &(&str, &[&str])| ldif.user(uid, DOMAIN, &scripted(scripts));
+    let inactive = "mailHost: localhost\nmailUserStatus: inactive";
+    let ldif = users.iter().fold(ldif, user).user("gone", DOMAIN, inactive);
+    let instance = ldif.instance(Settings::standalone());
+    let _running = instance.start();
+    let reply = send(&instance, "a@b.example", &["edits", "bob"], ("1@t", "Subject: x"));
+    assert!(reply.starts_with("250"), "{reply}");
+    arrives(&instance, ("edits", ""), "1@t");
+    arrives(&instance, ("bob", ""), "1@t");
+    let of_bob = mailbox(&instance.store(), DOMAIN, "bob");
+    assert_eq!(of_bob.len(), 1);
+    assert!(!String::from_utf8_lossy(&of_bob[0]).contains("X-Others"), "his own copy");
+    let reply = send(&instance, "a@b.example", &["away", "bob"], ("2@t", "Subject: x"));
+    assert!(reply.starts_with("250"), "{reply}");
+    arrives(&instance, ("bob", ""), "2@t");
+    for uid in ["lost", "hold", "lmtp", "bomb"] {
+        let reply = send(&instance, "a@b.example", &[uid], ("3@t", "Subject: x"));
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    for uid in ["lost", "hold", "lmtp"] {
+        arrives(&instance, (uid, ""), "3@t");
+    }
+    let copies = || mailbox(&instance.store(), DOMAIN, "bomb").len();
+    eventually("some of the copies", MINUTE, || copies() > 0);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(copies() <= 30, "{}", copies());
+}
+
+#[test]
 fn a_broken_script_leaves_mail_in_the_inbox_and_is_told_once() {
     let endless =
         format!("if anyof ({}false) {{ discard; }}", "header :contains \"x\" \"y\", ".repeat(900));

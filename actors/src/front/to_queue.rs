@@ -452,7 +452,7 @@ impl SmtpIntake {
                 self.transaction.glance = glancer.finish(&self.side.host);
                 if let Some(beginning) = self.transaction.beginning.take() {
                     self.sieve(&beginning).await?;
-                    self.tell_of_unmade_edits();
+                    self.leave_header_alone();
                 }
                 if let Some(forms) = &mut self.transaction.forms {
                     let rest = forms.finish().await?;

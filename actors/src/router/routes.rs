@@ -321,6 +321,23 @@ pub enum RoutesError {
     },
 }
 
+impl Route {
+    /// Whether a script changes the header on it.
+    pub fn is_edited(&self) -> bool {
+        self.headers.as_ref().is_some_and(|headers| !headers.edits.is_empty())
+    }
+
+    /// The same without what scripts change in the header.
+    #[must_use]
+    pub fn unedited(mut self) -> Self {
+        if let Some(headers) = self.headers.take_if(|headers| !headers.edits.is_empty()) {
+            let headers = ListHeaders { edits: Vec::new(), ..(*headers).clone() };
+            self.headers = (!headers.is_empty()).then(|| Arc::new(headers));
+        }
+        self
+    }
+}
+
 impl Routes {
     /// Takes what routing needs from the configuration.
     pub fn new(config: &Config) -> Result<Self, RoutesError> {
@@ -543,6 +560,14 @@ impl Routes {
             scripts: None,
             filed: false,
         })
+    }
+
+    /// Whether a domain is a channel's tag, or the form in which mail hosts stand on their way to LMTP
+    /// (`store1.example.LMTP`): nobody's domain.
+    pub fn is_name_of_channel(&self, domain: &str) -> bool {
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+        domain.rsplit('.').next() == Some("lmtp")
+            || self.channel_by_tag(&domain).is_some_and(|place| !self.is_local(place))
     }
 
     /// Between a user and a subaddress.

@@ -16,6 +16,7 @@ mod told;
 
 use std::{
     collections::{HashSet, VecDeque},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -36,7 +37,7 @@ use self::{
 };
 pub use self::{duplicates::Seen, told::OwnersTold};
 use crate::{
-    directory::SieveScripts,
+    directory::{FieldEdit, SieveScripts},
     events::Printable,
     forms::header_octets,
     metrics::{Metrics, SieveResult},
@@ -94,6 +95,17 @@ struct Pending {
     way: Route,
     /// The addresses, in lower case, that redirected it here, one behind the other, its own the last.
     chain: Vec<String>,
+}
+
+/// A recipient's ways on their way through scripts.
+#[derive(Default)]
+struct Walk {
+    pending: VecDeque<Pending>,
+    /// Addresses that scripts have redirected to, in lower case.
+    redirected: HashSet<String>,
+    sieved: Sieved,
+    /// Owners of scripts who were written to.
+    told: usize,
 }
 
 impl Sieved {
@@ -172,60 +184,102 @@ impl SieveRunner {
             let to = way.member.as_deref().unwrap_or(to).to_owned();
             Pending { chain: vec![to.to_ascii_lowercase()], to, way: way.clone() }
         };
-        let mut pending: VecDeque<_> = ways.iter().map(first).collect();
-        let mut redirected: HashSet<String> = HashSet::new();
-        let mut sieved = Sieved::default();
-        while let Some(Pending { to, way, chain }) = pending.pop_front() {
+        let mut walk = Walk { pending: ways.iter().map(first).collect(), ..Walk::default() };
+        while let Some(here) = walk.pending.pop_front() {
             // A reply or a failure is on its way already.
-            if way.refused.is_some() || routes.throws_away(&way.channel) {
-                sieved.ways.push(way);
+            if here.way.refused.is_some() || routes.throws_away(&here.way.channel) {
+                walk.sieved.ways.push(here.way);
                 continue;
             }
-            let (verdict, broken) = self.run(mail, &to, &way);
-            if let Some(mistake) = broken {
-                let owner = way.scripts.as_ref().and_then(|own| own.mail.as_deref());
-                if let Some(owner) = owner.filter(|owner| self.told.is_due(owner)) {
-                    self.owners.tell(mail.router, owner, &mistake).await;
-                }
-            }
+            let (verdict, broken) = self.run(mail, &here.to, &here.way);
+            self.tell_owner(mail, (&here.way, broken), &mut walk.told).await;
+            // Other sessions have their turn.
+            tokio::task::yield_now().await;
             let Some(verdict) = verdict else {
-                sieved.ways.push(way);
+                walk.sieved.ways.push(here.way);
                 continue;
             };
-            let seen = verdict.duplicates.iter().map(|query| Seen::new(&to, query.clone()));
-            sieved.seen.extend(seen);
-            let FiledWays { ways, redirects: others, refused } =
-                outcome::of(&routes, (&way, &to), &verdict);
-            if ways.is_empty() && others.is_empty() && refused.is_none() {
-                sieved.ways.push(nowhere(&routes, &way, &to));
+            let seen = verdict.duplicates.iter().map(|query| Seen::new(&here.to, query.clone()));
+            walk.sieved.seen.extend(seen);
+            let FiledWays { ways, redirects, refused } =
+                outcome::of(&routes, (&here.way, &here.to), &verdict);
+            if ways.is_empty() && redirects.is_empty() && refused.is_none() {
+                walk.sieved.ways.push(nowhere(&routes, &here.way, &here.to));
             }
-            sieved.ways.extend(ways);
-            sieved.refused.extend(refused.map(|reply| (way.clone(), reply)));
-            for (address, edits) in others {
-                let folded = address.to_ascii_lowercase();
-                let is_circle = chain.contains(&folded) || chain.len() > MOST_REDIRECTS;
-                // An address that several redirect to gets one copy.
-                if !is_circle && !redirected.insert(folded.clone()) {
-                    continue;
-                }
-                let found =
-                    if is_circle { Err(CIRCLE) } else { self.redirect(mail, &address).await };
-                match found {
-                    Ok(found) => pending.extend(found.iter().map(|found| Pending {
-                        to: address.clone(),
-                        way: with_edits(by_redirect(found, &address), &edits),
-                        chain: chain.iter().chain([&folded]).cloned().collect(),
-                    })),
-                    Err(reply) if reply.is_permanent() => {
-                        let (user, address) = (Printable(&to), Printable(&address));
-                        info!(%user, %address, reply = %Printable(&reply), "a script redirects mail where it cannot go: it stays");
-                        sieved.ways.push(way.clone());
-                    }
-                    Err(reply) => return Err(reply),
-                }
+            let stays = !ways.is_empty();
+            walk.sieved.ways.extend(ways);
+            walk.sieved.refused.extend(refused.map(|reply| (here.way.clone(), reply)));
+            for redirect in redirects {
+                self.follow(mail, &mut walk, (&here, stays), redirect).await?;
             }
         }
-        Ok(sieved)
+        walk.sieved.ways = unedited_first(walk.sieved.ways);
+        Ok(walk.sieved)
+    }
+
+    /// Writes to the owner of a script that does not work. The client waits: of a long list the others
+    /// are told with the next message.
+    async fn tell_owner(
+        &self,
+        mail: &SievedMail<'_>,
+        (way, broken): (&Route, Option<String>),
+        told: &mut usize,
+    ) {
+        let owner = way.scripts.as_ref().and_then(|own| own.mail.as_deref());
+        if let (Some(owner), Some(mistake)) = (owner, broken)
+            && *told < MOST_TOLD
+            && self.told.is_due(owner)
+        {
+            *told += 1;
+            self.owners.tell(mail.router, owner, &mistake).await;
+        }
+    }
+
+    /// Goes on with an address that the scripts behind a way redirect to; `stays`: the message stays there,
+    /// too. What goes nowhere stays in any case.
+    async fn follow(
+        &self,
+        mail: &SievedMail<'_>,
+        walk: &mut Walk,
+        (here, stays): (&Pending, bool),
+        (address, edits): (String, Vec<FieldEdit>),
+    ) -> Result<(), Reply> {
+        let Pending { to, way, chain } = here;
+        let folded = address.to_ascii_lowercase();
+        let is_too_far = chain.contains(&folded)
+            || chain.len() > MOST_REDIRECTS
+            || walk.redirected.len() >= MOST_REDIRECTED;
+        // An address that several redirect to gets one copy.
+        if !is_too_far && !walk.redirected.insert(folded.clone()) {
+            return Ok(());
+        }
+        let found = if is_too_far { Err(CIRCLE) } else { self.redirect(mail, &address).await };
+        match found {
+            Ok(found) => walk.pending.extend(found.iter().map(|found| Pending {
+                to: address.clone(),
+                way: with_edits(by_redirect(found, &address), &edits),
+                chain: chain.iter().chain([&folded]).cloned().collect(),
+            })),
+            Err(reply) if reply.is_permanent() => {
+                if self.broken.is_due(&(&**to, "redirect")) {
+                    let (user, address) = (Printable(to), Printable(&address));
+                    info!(%user, %address, reply = %Printable(&reply), "a script redirects mail where it cannot go: it stays");
+                }
+                let inbox = Route { scripts: None, ..way.clone() };
+                if !stays && !walk.sieved.ways.contains(&inbox) {
+                    walk.sieved.ways.push(inbox);
+                }
+            }
+            // It alone waits, and is looked up once more.
+            Err(reply) => {
+                let address: Arc<str> = address.as_str().into();
+                let member = Some(Arc::clone(&address));
+                let later = Route { address, member, scripts: None, ..way.clone() };
+                let routes = mail.router.cache.routes();
+                walk.sieved.ways.push(routes.refusing(&later, reply.clone()).ok_or(reply)?);
+            }
+        }
+        Ok(())
     }
 
     /// The verdict of all scripts that see this way, `None` where there are none or they break off; and
@@ -236,7 +290,7 @@ impl SieveRunner {
         to: &str,
         way: &Route,
     ) -> (Option<Verdict>, Option<String>) {
-        let (scripts, broken) = self.scripts_of(mail.source_channel, way);
+        let (scripts, own_at, broken) = self.scripts_of(mail.source_channel, way);
         if scripts.is_empty() {
             return (None, broken);
         }
@@ -264,7 +318,8 @@ impl SieveRunner {
             Err(error) => {
                 self.metrics.sieve_runs.count(SieveResult::BrokeOff);
                 self.tell_broken(to, &error.to_string());
-                (None, broken.or(Some(error.to_string())))
+                let is_own = own_at.contains(&error.script);
+                (None, broken.or_else(|| is_own.then(|| error.to_string())))
             }
         }
     }
@@ -295,7 +350,12 @@ impl SieveRunner {
         relais_sieve::run(&scripts, &mut delivery, &self.limits).ok()?.vacation
     }
 
-    fn scripts_of(&self, source_channel: &str, way: &Route) -> (Vec<Arc<Script>>, Option<String>) {
+    /// All scripts that see a way, and which of them are the user's; why one of these does not work.
+    fn scripts_of(
+        &self,
+        source_channel: &str,
+        way: &Route,
+    ) -> (Vec<Arc<Script>>, Range<usize>, Option<String>) {
         let (mut scripts, mut broken) = (Vec::new(), None);
         let file = |path: Option<&PathBuf>, scripts: &mut Vec<Arc<Script>>| {
             let Some(path) = path else { return };
@@ -307,17 +367,19 @@ impl SieveRunner {
         let of_channel = |name: &str| self.of_channels.iter().find(|its| its.0 == name);
         file(self.before.as_ref(), &mut scripts);
         file(of_channel(source_channel).and_then(|its| its.1.as_ref()), &mut scripts);
+        let before = scripts.len();
         if let Some(own) = way.scripts.as_ref().filter(|_| self.users) {
             let (own, mistake) = self.of_user(own);
             scripts.extend(own);
             broken = mistake;
         }
+        let own = before..scripts.len();
         file(of_channel(&way.channel).and_then(|its| its.2.as_ref()), &mut scripts);
         file(self.after.as_ref(), &mut scripts);
-        (scripts, broken)
+        (scripts, own, broken)
     }
 
-    /// The scripts of a user; one that is broken is as if it were not there.
+    /// The scripts of a user; none where one of them is broken.
     fn of_user(&self, own: &SieveScripts) -> (Vec<Arc<Script>>, Option<String>) {
         let (mut scripts, mut broken) = (Vec::new(), None);
         for text in &own.texts {
@@ -329,6 +391,10 @@ impl SieveRunner {
                     broken.get_or_insert_with(|| mistake.to_string());
                 }
             }
+        }
+        // Another one might refuse what the broken one was to keep.
+        if broken.is_some() {
+            scripts.clear();
         }
         (scripts, broken)
     }
@@ -346,6 +412,12 @@ impl SieveRunner {
 
     async fn redirect(&self, mail: &SievedMail<'_>, address: &str) -> Result<Arc<[Route]>, Reply> {
         let address = Address::parse(address).map_err(|_| MALFORMED)?;
+        let routes = mail.router.cache.routes();
+        if address.route().next().is_some()
+            || address.domain().is_some_and(|domain| routes.is_name_of_channel(domain))
+        {
+            return Err(INTERNAL);
+        }
         let question = Question {
             address: &address,
             sender: mail.sender,
@@ -424,7 +496,22 @@ fn by_redirect(found: &Route, address: &str) -> Route {
     Route { member: Some(member), ..found.clone() }
 }
 
+/// Of ways to one mailbox only those on which no script changes the header: nobody else's script does so
+/// to a user's own copy.
+pub fn unedited_first(ways: Vec<Route>) -> Vec<Route> {
+    let place =
+        |way: &Route| (Arc::clone(&way.channel), Arc::clone(&way.host), Arc::clone(&way.address));
+    let plain: HashSet<_> = ways.iter().filter(|way| !way.is_edited()).map(place).collect();
+    ways.into_iter().filter(|way| !way.is_edited() || !plain.contains(&place(way))).collect()
+}
+
 /// Redirects one behind the other.
 const MOST_REDIRECTS: usize = 5;
+/// Redirects of one recipient, of all scripts on the way together.
+const MOST_REDIRECTED: usize = 20;
+/// Owners of scripts that do not work who are told because of one message.
+const MOST_TOLD: usize = 10;
+const INTERNAL: Reply =
+    Reply::new(550, Enhanced(5, 7, 1), "scripts redirect to addresses of users and of others only");
 const CIRCLE: Reply = Reply::new(554, Enhanced(5, 4, 6), "scripts redirect it in a circle");
 const MALFORMED: Reply = Reply::new(553, Enhanced(5, 1, 3), "malformed address");

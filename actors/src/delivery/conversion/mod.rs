@@ -17,10 +17,7 @@ mod room;
 mod work;
 mod write;
 
-use relais_channels::{
-    mail::{Attempt, Enhanced, Entry, Envelope, Outcome, Reply, Rerouted},
-    mime::parts::Unsurveyed,
-};
+use relais_channels::mail::{Attempt, Enhanced, Entry, Envelope, Outcome, Reply, Rerouted};
 use relais_spool::{MoreContent, open_recipients};
 
 pub(super) use self::entry::ToConvert;
@@ -84,11 +81,6 @@ impl ToConvert<'_> {
     async fn fate(&self) -> Result<Fate, NotNow> {
         let look = match Look::at(self).await? {
             Ok(look) => look,
-            Err(Unsurveyed::LargeHeader) => {
-                let id = self.envelope.id;
-                tracing::warn!(%id, "its MIME structure is broken, and it goes on as it is: {}", Unsurveyed::LargeHeader);
-                return Ok(Fate::Same);
-            }
             Err(why) => {
                 self.meter().count(ConversionResult::Held);
                 return Ok(Fate::Held(format!("its parts are not looked at: {why}")));

@@ -7,7 +7,11 @@ use relais_channels::mail::Reply;
 use tracing::info;
 
 use super::SmtpIntake;
-use crate::{events::Printable, router::Route, sieve::SievedMail};
+use crate::{
+    events::Printable,
+    router::Route,
+    sieve::{SievedMail, unedited_first},
+};
 
 impl SmtpIntake {
     /// Whether any script sees the message.
@@ -48,19 +52,34 @@ impl SmtpIntake {
             }
             to.routes = sieved.with_refusals(&routes).into();
         }
+        self.leave_own_copies_alone();
         let ways = || self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
         self.transaction.size_limit = ways().filter_map(|way| way.size_limit).min();
         self.transaction.ways = ways().count();
         Ok(())
     }
 
-    /// The header of a large message lies in its file already: what scripts change in it is told.
-    pub(super) fn tell_of_unmade_edits(&self) {
+    /// Of ways of several recipients to one mailbox those stay on which no script changes the header.
+    fn leave_own_copies_alone(&mut self) {
+        let ways = || self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
+        if !ways().any(Route::is_edited) {
+            return;
+        }
+        let left = unedited_first(ways().cloned().collect());
+        for to in &mut self.transaction.accepted {
+            let stays = |way: &&Route| !way.is_edited() || left.contains(way);
+            to.routes = to.routes.iter().filter(stays).cloned().collect();
+        }
+    }
+
+    /// The header of a large message lies in its file already: changes of scripts are told and not made.
+    pub(super) fn leave_header_alone(&mut self) {
         let mut ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
-        let edited = |way: &Route| way.headers.as_ref().is_some_and(|its| !its.edits.is_empty());
-        if let Some(way) = ways.find(|way| edited(way)) {
-            let to = Printable(&way.address);
-            info!(%to, "a script changes the header of a large message: it stays as it is");
+        let Some(way) = ways.find(|way| way.is_edited()) else { return };
+        let to = Printable(&way.address);
+        info!(%to, "a script changes the header of a large message: it stays as it is");
+        for to in &mut self.transaction.accepted {
+            to.routes = to.routes.iter().cloned().map(Route::unedited).collect();
         }
     }
 }
