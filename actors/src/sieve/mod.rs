@@ -193,8 +193,10 @@ impl SieveRunner {
             }
             let (verdict, broken) = self.run(mail, &here.to, &here.way);
             self.tell_owner(mail, (&here.way, broken), &mut walk.told).await;
-            // Other sessions have their turn.
-            tokio::task::yield_now().await;
+            if !walk.pending.is_empty() {
+                // Other sessions have their turn.
+                tokio::task::yield_now().await;
+            }
             let Some(verdict) = verdict else {
                 walk.sieved.ways.push(here.way);
                 continue;
