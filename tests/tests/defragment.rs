@@ -198,7 +198,7 @@ fn kill_9_in_the_middle_loses_no_message_in_pieces_and_makes_none_twice() {
     let (mut sent, mut kills) = (0, 0);
     while sent < all.len() {
         let running = instance.start();
-        let life = Duration::from_millis(random.between(20, 250));
+        let life = Duration::from_millis(random.between(20, 120));
         thread::scope(|threads| {
             threads.spawn(|| {
                 while sent < all.len() && try_to_send(&instance, &all[sent]) {
@@ -232,7 +232,7 @@ fn kill_9_in_the_middle_loses_no_message_in_pieces_and_makes_none_twice() {
     for whole in &wholes {
         assert_eq!(body(&sink.content_of(whole)), lines.concat(), "{whole}");
     }
-    assert!(kills > 8, "{kills}");
+    assert!(kills > KILLS_AFTER, "{kills}: none while pieces came");
 }
 
 /// Whether a metric has this value.
