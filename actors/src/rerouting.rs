@@ -334,16 +334,9 @@ impl Rerouter {
         &self,
         content: ContentAt<'_>,
     ) -> Result<HeaderPassword<GivenPassword>, Reply> {
-        let read;
-        let content = match content {
-            ContentAt::Here(content) => content,
-            ContentAt::Spool(place) => {
-                read = self.spool.read(place).await.map_err(|error| not_stored(&error))?.1;
-                &read
-            }
-        };
+        let content = self.content_at(content).await?;
         let beginning;
-        let header = match content {
+        let header = match &content {
             Content::Whole(octets) => &octets[..],
             Content::File { path, .. } => {
                 (_, beginning) = opened(path).await.map_err(|error| unread(&error))?;
@@ -449,20 +442,24 @@ impl Rerouter {
         }
     }
 
+    /// The content of a message, wherever it is. Large ones stay in their files.
+    async fn content_at(&self, content: ContentAt<'_>) -> Result<Content, Reply> {
+        match content {
+            ContentAt::Here(content) => Ok(content.clone()),
+            ContentAt::Spool(place) => {
+                let read = self.spool.read(place).await.map_err(|error| not_stored(&error))?;
+                Ok(read.1)
+            }
+        }
+    }
+
     /// The header of a message, and so many octets of its body.
     async fn beginning_of(&self, content: ContentAt<'_>, body: usize) -> Result<Bytes, Reply> {
-        let read;
-        let content = match content {
-            ContentAt::Here(content) => content,
-            ContentAt::Spool(place) => {
-                read = self.spool.read(place).await.map_err(|error| not_stored(&error))?.1;
-                &read
-            }
-        };
+        let content = self.content_at(content).await?;
         match content {
-            Content::Whole(octets) => Ok(octets.clone()),
+            Content::Whole(octets) => Ok(octets),
             Content::File { path, .. } => {
-                let (file, mut beginning) = opened(path).await.map_err(|error| unread(&error))?;
+                let (file, mut beginning) = opened(&path).await.map_err(|error| unread(&error))?;
                 let more = file.take(body as u64).read_to_end(&mut beginning).await;
                 more.map_err(|error| unread(&error))?;
                 Ok(beginning.into())

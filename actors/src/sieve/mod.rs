@@ -208,14 +208,15 @@ impl SieveRunner {
             if ways.is_empty() && redirects.is_empty() && refused.is_none() {
                 walk.sieved.ways.push(nowhere(&routes, &here.way, &here.to));
             }
-            let stays = !ways.is_empty();
+            let mut stays = !ways.is_empty();
             walk.sieved.ways.extend(ways);
             walk.sieved.refused.extend(refused.map(|reply| (here.way.clone(), reply)));
             for redirect in redirects {
-                self.follow(mail, &mut walk, (&here, stays), redirect).await?;
+                stays |= self.follow(mail, &mut walk, (&here, stays), redirect).await?;
             }
         }
-        walk.sieved.ways = unedited_first(walk.sieved.ways);
+        let unedited = UneditedPlaces::of(walk.sieved.ways.iter());
+        walk.sieved.ways.retain(|way| unedited.leave(way));
         Ok(walk.sieved)
     }
 
@@ -238,14 +239,14 @@ impl SieveRunner {
     }
 
     /// Goes on with an address that the scripts behind a way redirect to; `stays`: the message stays there,
-    /// too. What goes nowhere stays in any case.
+    /// too. What goes nowhere stays in any case; whether it was put there for that.
     async fn follow(
         &self,
         mail: &SievedMail<'_>,
         walk: &mut Walk,
         (here, stays): (&Pending, bool),
         (address, edits): (String, Vec<FieldEdit>),
-    ) -> Result<(), Reply> {
+    ) -> Result<bool, Reply> {
         let Pending { to, way, chain } = here;
         let folded = address.to_ascii_lowercase();
         let is_too_far = chain.contains(&folded)
@@ -253,7 +254,7 @@ impl SieveRunner {
             || walk.redirected.len() >= MOST_REDIRECTED;
         // An address that several redirect to gets one copy.
         if !is_too_far && !walk.redirected.insert(folded.clone()) {
-            return Ok(());
+            return Ok(false);
         }
         let found = if is_too_far { Err(CIRCLE) } else { self.redirect(mail, &address).await };
         match found {
@@ -267,10 +268,10 @@ impl SieveRunner {
                     let (user, address) = (Printable(to), Printable(&address));
                     info!(%user, %address, reply = %Printable(&reply), "a script redirects mail where it cannot go: it stays");
                 }
-                let inbox = Route { scripts: None, ..way.clone() };
-                if !stays && !walk.sieved.ways.contains(&inbox) {
-                    walk.sieved.ways.push(inbox);
+                if !stays {
+                    walk.sieved.ways.push(Route { scripts: None, ..way.clone() });
                 }
+                return Ok(!stays);
             }
             // It alone waits, and is looked up once more.
             Err(reply) => {
@@ -281,7 +282,7 @@ impl SieveRunner {
                 walk.sieved.ways.push(routes.refusing(&later, reply.clone()).ok_or(reply)?);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// The verdict of all scripts that see this way, `None` where there are none or they break off; and
@@ -498,13 +499,24 @@ fn by_redirect(found: &Route, address: &str) -> Route {
     Route { member: Some(member), ..found.clone() }
 }
 
-/// Of ways to one mailbox only those on which no script changes the header: nobody else's script does so
-/// to a user's own copy.
-pub fn unedited_first(ways: Vec<Route>) -> Vec<Route> {
-    let place =
-        |way: &Route| (Arc::clone(&way.channel), Arc::clone(&way.host), Arc::clone(&way.address));
-    let plain: HashSet<_> = ways.iter().filter(|way| !way.is_edited()).map(place).collect();
-    ways.into_iter().filter(|way| !way.is_edited() || !plain.contains(&place(way))).collect()
+/// Mailboxes that some way leads to on which no script changes the header. Edited ways there are left out:
+/// nobody else's script changes a user's own copy.
+pub struct UneditedPlaces(HashSet<(Arc<str>, Arc<str>, Arc<str>)>);
+
+impl UneditedPlaces {
+    /// Of these ways.
+    pub fn of<'r>(ways: impl Iterator<Item = &'r Route>) -> Self {
+        Self(ways.filter(|way| !way.is_edited()).map(Self::place).collect())
+    }
+
+    /// Whether a way stays.
+    pub fn leave(&self, way: &Route) -> bool {
+        !way.is_edited() || !self.0.contains(&Self::place(way))
+    }
+
+    fn place(way: &Route) -> (Arc<str>, Arc<str>, Arc<str>) {
+        (Arc::clone(&way.channel), Arc::clone(&way.host), Arc::clone(&way.address))
+    }
 }
 
 /// Redirects one behind the other.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Zoned;
-use relais_actors::sieve::sieve_limits;
+use relais_actors::{forms::header_octets, sieve::sieve_limits};
 use relais_config::{Config, Mistake, Report, dispatcher::Program as Service};
 use relais_sieve::{
     Delivery, Environment, Limits, Message, RunError, Script, TraceStep, Traced, run_traced,
@@ -281,11 +281,7 @@ fn with_crlf(text: &[u8]) -> Vec<u8> {
 
 /// The header with its empty line, and the body.
 fn halves(content: &[u8]) -> (&[u8], &[u8]) {
-    if content.starts_with(b"\r\n") {
-        return content.split_at(2);
-    }
-    let end = memchr::memmem::find(content, b"\r\n\r\n").map_or(content.len(), |end| end + 4);
-    content.split_at(end)
+    content.split_at(header_octets(content, 0).unwrap_or(content.len()))
 }
 
 /// The first address of the first field of this name, roughly: it stands in for an envelope.

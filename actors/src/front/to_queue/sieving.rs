@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use relais_channels::mail::Reply;
-
 use tracing::info;
 
 use super::SmtpIntake;
 use crate::{
     events::Printable,
     router::Route,
-    sieve::{SievedMail, unedited_first},
+    sieve::{SievedMail, UneditedPlaces},
 };
 
 impl SmtpIntake {
@@ -65,10 +64,9 @@ impl SmtpIntake {
         if !ways().any(Route::is_edited) {
             return;
         }
-        let left = unedited_first(ways().cloned().collect());
+        let unedited = UneditedPlaces::of(ways());
         for to in &mut self.transaction.accepted {
-            let stays = |way: &&Route| !way.is_edited() || left.contains(way);
-            to.routes = to.routes.iter().filter(stays).cloned().collect();
+            to.routes = to.routes.iter().filter(|way| unedited.leave(way)).cloned().collect();
         }
     }
 
