@@ -159,6 +159,9 @@ impl Channels {
 
     /// The place where mail for a channel and a host waits first, if parts of it are looked at on the way.
     pub fn conversion_for(&self, source: &str, channel: &str, host: &str) -> Option<WaitingPlace> {
+        if self.conversions.is_empty() {
+            return None;
+        }
         let find = |name: &str| self.find(name).map(|id| self.channel(id));
         let out = find(channel)?;
         // Notices of our own may hold what their message was returned for.
@@ -171,11 +174,11 @@ impl Channels {
     }
 
     /// The channel and the host that an entry leaves by, behind a conversion if it waits for one.
-    pub fn way_out<'e>(&self, entry: &'e Entry) -> (&'e str, &'e str) {
-        let id = self.find(&entry.channel);
+    pub fn way_out<'e>(&self, channel: &'e str, host: &'e str) -> (&'e str, &'e str) {
+        let id = self.find(channel);
         let converts = id.is_some_and(|id| self.channel(id).program == Program::Conversion);
-        let behind = if converts { behind(&entry.host) } else { None };
-        behind.unwrap_or((&entry.channel, &entry.host))
+        let behind = if converts { behind(host) } else { None };
+        behind.unwrap_or((channel, host))
     }
 
     /// By name, if the configuration in force has it.
@@ -196,15 +199,22 @@ impl Channels {
         self.list.iter().any(gathers)
     }
 
+    /// The channel that has pieces of messages wait which are in an entry of this channel and host, if
+    /// any has: the one that they leave by. Conversions on the way there look at the whole.
+    pub fn gathering_for(&self, channel: &str, host: &str) -> Option<&Channel> {
+        let (out, _) = self.way_out(channel, host);
+        self.find(out).map(|id| self.channel(id)).filter(|out| gathers(out))
+    }
+
     /// Has the entries of a piece of a message wait for the other pieces, where their channel gathers
     /// these, and the time for that is not over. `now`: milliseconds since 1970.
     pub fn gather(&self, envelope: &mut Envelope, now: u64) {
         let Some(fragments) = &mut envelope.fragments else { return };
         let received = envelope.received;
         let waits = |entry: &Entry| {
-            let channel = self.find(&entry.channel).map(|id| self.channel(id));
-            channel.is_some_and(|channel| {
-                gathers(channel) && received.saturating_add(millis(channel.defragment_for)) > now
+            let gathering = self.gathering_for(&entry.channel, &entry.host);
+            gathering.is_some_and(|channel| {
+                received.saturating_add(millis(channel.defragment_for)) > now
             })
         };
         match Arc::make_mut(fragments) {
@@ -237,10 +247,10 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whether pieces of messages that leave by this channel are put together first. Where mail is routed again
-/// the channel that it comes to says so.
-pub fn gathers(channel: &Channel) -> bool {
-    channel.defragment && !reroutes(channel)
+/// Whether pieces of messages that leave by this channel are put together first. Where mail is routed
+/// again or converted the channel that it comes to says so.
+fn gathers(channel: &Channel) -> bool {
+    channel.defragment && !reroutes(channel) && channel.program != Program::Conversion
 }
 
 /// Whether jobs of this channel run its mail through the router again.

@@ -582,7 +582,7 @@ fn elsewhere<'a>(
     others
         .chain(parts)
         .flat_map(|entry| {
-            let (channel, host) = channels.way_out(entry);
+            let (channel, host) = channels.way_out(&entry.channel, &entry.host);
             let way = move |to: &'a Recipient| (channel, host, &*to.address);
             entry.recipients.iter().map(way)
         })

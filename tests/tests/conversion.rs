@@ -180,18 +180,20 @@ fn a_program_that_hangs_fails_or_floods_loses_nothing() {
     let entries = "(in_subtype: \"slow\", action: Run, program: \"slow\"), \
                    (in_subtype: \"flood\", action: Run, program: \"flood\", output_size: 100000), \
                    (in_subtype: \"fail\", action: Scan, program: \"fail\"), \
+                   (in_subtype: \"noise\", action: Run, program: \"noise\"), \
                    (in_subtype: \"greedy\", action: Run, program: \"greedy\", memory: \"64MiB\")";
     let go = "test -f DIR/go && cat && exit 0";
     let scripts = [
         ("slow", format!("{go}; sleep 1000")),
         ("flood", format!("{go}; yes")),
+        ("noise", format!("{go}; exec yes >&2")),
         ("fail", format!("{go}; echo it went wrong >&2; exit 75")),
         ("greedy", format!("{go}; exec python3 -c 'print(len(bytearray(1 << 28)))'")),
     ];
     let scripts: Vec<(&str, &str)> = scripts.iter().map(|(label, it)| (*label, &**it)).collect();
     let converting = Converting::new(entries, &scripts, |settings| settings);
     let running = converting.instance.start();
-    for kind in ["slow", "flood", "fail", "greedy"] {
+    for kind in ["slow", "flood", "noise", "fail", "greedy"] {
         converting.send(&mixed(&[&format!("Content-Type: application/{kind}\n\n{kind}")]));
     }
     let waiting = || {
@@ -201,6 +203,7 @@ fn a_program_that_hangs_fails_or_floods_loses_nothing() {
     for want in [
         "took longer than 3s",
         "printed more than 100000 octets",
+        "wrote more than 1048576 octets to standard error",
         "it went wrong",
         "greedy: it ended",
     ] {
@@ -209,9 +212,79 @@ fn a_program_that_hangs_fails_or_floods_loses_nothing() {
     assert!(converting.mail("bob").is_empty());
     assert!(running.memory().peak < 400 << 20);
     fs::write(converting.folder.path().join("go"), "").unwrap();
-    let mail = converting.arrives("bob", 4);
+    let mail = converting.arrives("bob", 5);
     assert!(mail.iter().all(|mail| mail.contains("epilogue")), "{mail:#?}");
     eventually("nothing waits", MINUTE, || converting.instance.queue().is_empty());
+}
+
+#[test]
+fn a_program_that_hangs_is_left_alone_and_mail_that_does_not_need_it_goes_on() {
+    let entries = "(in_subtype: \"slow\", action: Run, program: \"slow\")";
+    let slow = "echo begun >> DIR/told; test -f DIR/go && exec cat; exec sleep 1000";
+    let converting = Converting::new(entries, &[("slow", slow)], |settings| settings);
+    let _running = converting.instance.start();
+    let part = |kind: &str| mixed(&[&format!("Content-Type: application/{kind}\n\n{kind}")]);
+    let slow = 40;
+    for _ in 0..slow {
+        converting.send(&part("slow"));
+    }
+    let says = |text: &str| {
+        let queue = converting.instance.queue();
+        queue.iter().any(|entry| entry.to_string().contains(text))
+    };
+    eventually("it is left alone", MINUTE, || says("it has hung, and is tried again in"));
+    let runs = || converting.read("told").lines().count();
+    let before = runs();
+    for _ in 0..20 {
+        converting.send(&part("other"));
+    }
+    converting.arrives("bob", 20);
+    assert!(runs() < before + 10, "{before} runs, then {}", runs());
+    let log = converting.instance.log();
+    assert!(log.contains("3 times in a row: it is left alone for 9s"), "{log}");
+    fs::write(converting.folder.path().join("go"), "").unwrap();
+    converting.arrives("bob", 20 + slow);
+    eventually("nothing waits", MINUTE, || converting.instance.queue().is_empty());
+}
+
+#[test]
+fn conversions_see_the_whole_of_a_message_in_pieces() {
+    let entries = "(in_filename: \"*.exe\", action: Delete, text: \"gone\"), \
+                   (in_type: \"message\", in_subtype: \"partial\", action: Hold, text: \"a piece\")";
+    let converting = Converting::new(entries, &[], |settings| {
+        settings.channel("tcp_lmtpcs", "defragment: true, defragment_for: \"6s\"")
+    });
+    let check = converting.instance.relais("check", &[]);
+    assert_eq!(check.status.code(), Some(0), "{check:?}");
+    let running = converting.instance.start();
+    let text = "Content-Type: text/plain; charset=utf-8\n\ntext";
+    let whole = mixed(&[text, EXE]);
+    let (begin, end) = whole.split_at(whole.find("TVqQ").unwrap());
+    let piece = |id: &str, number: usize, body: &str| {
+        format!(
+            "From: alice@relais.example\nMIME-Version: 1.0\nContent-Type: message/partial; \
+             id=\"{id}@x\"; number={number}; total=2\n\n{body}"
+        )
+    };
+    converting.send(&piece("both", 2, end));
+    eventually("it waits", MINUTE, || converting.instance.queue().len() == 1);
+    running.kill();
+    let _running = converting.instance.start();
+    converting.send(&piece("both", 1, begin));
+    converting.send(&piece("half", 1, begin));
+    let mail = converting.arrives("bob", 1).remove(0);
+    assert!(mail.contains("\n\ntext\n") && mail.contains("\n\ngone\n"), "{mail}");
+    assert!(!mail.contains("TVqQ") && !mail.contains("partial"), "{mail}");
+    let half = || {
+        let queue = converting.instance.queue();
+        let entry = queue.first().filter(|_| queue.len() == 1);
+        entry.is_some_and(|its| its["state"] == "held" && its["channel"] == "tcp_lmtpcs")
+    };
+    assert!(within(MINUTE, half), "{:#?}", converting.instance.queue());
+    let metric = |name| converting.instance.metric(&format!("relais_defragment_{name}"));
+    assert!((metric("put_together_total") - 1.0).abs() < 0.1);
+    assert!((metric("pieces")).abs() < 0.1);
+    assert_eq!(converting.mail("bob").len(), 1);
 }
 
 #[test]

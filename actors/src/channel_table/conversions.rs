@@ -58,7 +58,7 @@ impl Conversions {
         let channel = self.channel.as_ref()?;
         let leaves =
             matches!(out.program, Program::Smtp | Program::Lmtp | Program::Pipe | Program::Local);
-        if !leaves || self.is_empty() {
+        if !leaves {
             return None;
         }
         let asked = format!("IN-CHAN={source};OUT-CHAN={};CONVERT", out.name);

@@ -31,7 +31,7 @@ pub use self::{
 };
 use crate::{
     actor::{Actor, Adopt, Ctx, Handle},
-    channel_table::{Channels, gathers},
+    channel_table::Channels,
     metrics,
     queue::PieceStored,
     timestamp::now_ms,
@@ -125,8 +125,7 @@ impl Defragmenter {
     }
 
     fn add(&mut self, Learned { key, piece }: Learned) {
-        let channel = self.parts.channels.find(&key.channel);
-        if !channel.is_some_and(|id| gathers(self.parts.channels.channel(id))) {
+        if self.parts.channels.gathering_for(&key.channel, &key.host).is_none() {
             return self
                 .tasks
                 .push_back(PieceTask::PassOn(vec![piece.entry], PassedOn::NotGathered));

@@ -180,7 +180,7 @@ impl DefragmenterParts {
     fn learned(&self, entry: EntryKey, envelope: &Envelope) -> Option<Learned> {
         let piece = envelope.fragments.as_deref()?.piece()?.clone();
         let own = envelope.entries.get(usize::from(entry.1))?;
-        let channel = self.channels.find(&own.channel).map(|id| self.channels.channel(id));
+        let channel = self.channels.gathering_for(&own.channel, &own.host);
         let source = self.channels.find(&envelope.source_channel);
         let source = source.map(|id| self.channels.channel(id));
         let mut recipients: Vec<_> = own.recipients.iter().map(|to| to.address.clone()).collect();

@@ -14,6 +14,7 @@ use relais_channels::{
 use relais_config::{Config, ListedProgram, channel::Program};
 use relais_spool::open_recipients;
 
+use super::conversion::LateRuns;
 use crate::accounts;
 
 /// Programs by label, in lower case.
@@ -23,6 +24,7 @@ pub struct Programs {
     /// Between user and subaddress.
     delimiter: String,
     work: PathBuf,
+    late_runs: LateRuns,
 }
 
 /// Why a program cannot be run as it is listed.
@@ -77,6 +79,7 @@ impl Programs {
             runners: config.programs.iter().map(runner).collect::<Result<_, _>>()?,
             delimiter,
             work: config.data.join(WORK),
+            late_runs: LateRuns::default(),
         })
     }
 
@@ -91,6 +94,11 @@ impl Programs {
     /// The folder in which parts of mail lie while they are converted.
     pub(super) fn work_folder(&self) -> &std::path::Path {
         &self.work
+    }
+
+    /// Runs of those that convert parts, as far as they took too long.
+    pub(super) fn late_runs(&self) -> &LateRuns {
+        &self.late_runs
     }
 
     /// The program of this label, in any case.

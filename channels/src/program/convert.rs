@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     invocation::{Invocation, Piped, Unfit},
-    run::{Group, LAST_WORDS, PATH, Runner, ended, listen},
+    run::{Group, LAST_WORDS, PATH, Runner, ended},
 };
 use crate::mail::MessageId;
 
@@ -60,6 +60,9 @@ pub enum Unconverted {
     /// It printed too much.
     #[error("it printed more than {0} octets")]
     Flood(u64),
+    /// It wrote too much to standard error.
+    #[error("it wrote more than {0} octets to standard error")]
+    Noise(u64),
     /// A signal ended it.
     #[error("it was ended by signal {0}")]
     Signal(i32),
@@ -84,7 +87,7 @@ impl Runner {
         let (mut said, mut printed) = (Vec::new(), 0);
         let group = Group::of(&child);
         let ended = {
-            let mut listen = std::pin::pin!(listen(&mut errors, &mut said, MOST_SAID));
+            let mut listen = std::pin::pin!(hear(&mut errors, &mut said));
             let mut keep = std::pin::pin!(keep(&mut output, out, (most, &mut printed)));
             let (mut is_heard, mut is_kept) = (false, false);
             let running = timeout(self.program.timeout, async {
@@ -95,7 +98,10 @@ impl Runner {
                             kept?;
                             is_kept = true;
                         }
-                        () = &mut listen, if !is_heard => is_heard = true,
+                        heard = &mut listen, if !is_heard => {
+                            is_heard = true;
+                            heard?;
+                        }
                         () = &mut ended => return Ok(()),
                     }
                 }
@@ -194,6 +200,20 @@ async fn keep(
     Ok(())
 }
 
+/// Reads what a program writes to standard error, and keeps the beginning.
+async fn hear(errors: &mut pipe::Receiver, said: &mut Vec<u8>) -> Result<(), Unconverted> {
+    let (mut piece, mut heard) = ([0; 4_096], 0);
+    while let Ok(read @ 1..) = errors.read(&mut piece).await {
+        heard += read as u64;
+        if heard > MOST_HEARD {
+            return Err(Unconverted::Noise(MOST_HEARD));
+        }
+        let room = MOST_SAID.saturating_sub(said.len());
+        said.extend_from_slice(&piece[..read.min(room)]);
+    }
+    Ok(())
+}
+
 /// Of util-linux: sets limits, and becomes the program.
 const PRLIMIT: &str = "/usr/bin/prlimit";
 /// By these names scripts of the original know them.
@@ -202,5 +222,7 @@ const FILES: [(&str, &str); 3] = [
     ("OUTPUT_FILE", "/dev/stdout"),
     ("OUTPUT_OPTIONS", "/dev/stderr"),
 ];
+/// Octets of standard error that are read.
+const MOST_HEARD: u64 = 1 << 20;
 /// Octets of standard error that are kept.
 const MOST_SAID: usize = 16 << 10;

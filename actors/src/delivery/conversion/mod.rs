@@ -10,6 +10,7 @@
 //! programs ([`work`]), and to write it anew ([`write`](mod@write)).
 
 mod entry;
+mod late;
 mod look;
 mod options;
 mod pieces;
@@ -20,7 +21,7 @@ mod write;
 use relais_channels::mail::{Attempt, Enhanced, Entry, Envelope, Outcome, Reply, Rerouted};
 use relais_spool::{MoreContent, open_recipients};
 
-pub(super) use self::entry::ToConvert;
+pub(super) use self::{entry::ToConvert, late::LateRuns};
 use self::{
     entry::{Fate, NotNow},
     look::Look,
@@ -69,7 +70,14 @@ impl ToConvert<'_> {
         };
         let form = self.envelope.rerouted.map_or(0, |rerouted| rerouted.form);
         let rerouted = Some(Rerouted { at: now_ms(), entry: self.number, recipients: left, form });
-        let envelope = Envelope { entries: vec![entry], held, rerouted, ..self.envelope.clone() };
+        let envelope = Envelope {
+            entries: vec![entry],
+            held,
+            rerouted,
+            // A piece that comes here has waited for the others.
+            fragments: None,
+            ..self.envelope.clone()
+        };
         let known = self.envelope.entries.len();
         let (envelope, _) = self.parts.spool.append_more(envelope, known, content).await?;
         MessageRerouted { envelope: &envelope, left: &self.entry.channel }

@@ -1,6 +1,6 @@
 //! Wanted parts, one after the other: given to programs, and what becomes of each.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use relais_channels::{
     mail::{Enhanced, Reply},
@@ -8,7 +8,7 @@ use relais_channels::{
         BodyDecoder, Charset, MimePart, PartEdit, PartPiece, PartSplitter, Recoder, edit_of,
         relabelled,
     },
-    program::{ConvertedPart, PartForProgram},
+    program::{ConvertedPart, PartForProgram, Unconverted},
 };
 use relais_config::{ConversionAction, ConversionEntry};
 use tokio::{
@@ -242,6 +242,11 @@ impl<'w> PartsWork<'w> {
         let failed = |why: String| NotNow::Program { program: label.to_owned(), why };
         let runner = self.its.parts.programs.runner(label);
         let runner = runner.ok_or_else(|| failed("it is not listed any more".to_owned()))?;
+        let (limit, late_runs) = (runner.program.timeout, self.its.parts.programs.late_runs());
+        if let Some(left) = late_runs.left_alone(label, limit, Instant::now()) {
+            let left = left.as_secs() + 1;
+            return Err(failed(format!("it has hung, and is tried again in {left} s")));
+        }
         let path = self.changes.room.file(&format!("{}.out", part.entity));
         let mut out = BufWriter::new(File::create(&path).await?);
         let given = PartForProgram {
@@ -257,6 +262,10 @@ impl<'w> PartsWork<'w> {
             memory: entry.memory,
         };
         let ended = runner.convert(given, &mut out).await;
+        match ended {
+            Err(Unconverted::Late(limit)) => late_runs.was_late(label, limit, Instant::now()),
+            _ => late_runs.ended(label),
+        }
         let ConvertedPart { status, said, .. } = ended.map_err(|why| failed(why.to_string()))?;
         out.flush().await?;
         let options = Options::of(&said);

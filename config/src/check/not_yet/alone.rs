@@ -142,9 +142,9 @@ fn warn_of_pieces(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         if !roles.is_reached(i) {
             continue;
         }
-        let again = [Program::Process, Program::Reprocess, Program::Hold];
-        let (field, why) = if again.contains(&channel.program) && channel.defragment {
-            ("defragment", "its mail is routed again, and the channel that it comes to says so")
+        let goes_on = [Program::Process, Program::Reprocess, Program::Hold, Program::Conversion];
+        let (field, why) = if goes_on.contains(&channel.program) && channel.defragment {
+            ("defragment", "its mail goes on to another channel, which says so")
         } else if !channel.defragment {
             ("defragment_for", "defragment is false here: no pieces wait")
         } else {

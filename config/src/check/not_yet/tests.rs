@@ -202,7 +202,14 @@ fn options_are_applied_later_where_a_channel_does_it() {
 #[test]
 fn pieces_wait_where_a_channel_gathers_them_and_nowhere_else() {
     let told = |channel: &str, more: &str| {
-        let told = said(&engine(true, r#"rewrite_rules: [("$*", "U%H@out")],"#, channel, more));
+        let rules = r#"rewrite_rules: [("$*", "U%H@out")],"#;
+        let text = if channel == "conversion" {
+            let sections = format!("{rules} conversions: [(action: Hold)],");
+            engine(true, &sections, "hold", more).replace("program: Hold", "program: Conversion")
+        } else {
+            engine(true, rules, channel, more)
+        };
+        let told = said(&text);
         let idle = told.into_iter().filter(|(field, _)| field.contains(".defragment"));
         idle.map(|(field, _)| field).collect::<Vec<_>>()
     };
@@ -212,6 +219,7 @@ fn pieces_wait_where_a_channel_gathers_them_and_nowhere_else() {
         ("out", "defragment_for: \"1h\",", "defragment_for"),
         ("hold", "defragment: true,", "defragment"),
         ("reprocess", "defragment: true, defragment_for: \"1h\",", "defragment"),
+        ("conversion", "defragment: true,", "defragment"),
     ];
     for (channel, more, want) in rows {
         let told = told(channel, more);
