@@ -12,6 +12,7 @@
 //!
 //! | room | knows |
 //! | --- | --- |
+//! | `join` | syntax |
 //! | [`script`] | run, compile, syntax, program, verdict, capability, limits, mistake |
 //! | `run` | program, message, matching, address, text, verdict, limits |
 //! | [`compile`] | syntax, program, address, matching, text, verdict, capability, limits, mistake |
@@ -29,6 +30,7 @@
 mod address;
 mod capability;
 mod compile;
+mod join;
 mod limits;
 mod matching;
 mod message;
@@ -41,6 +43,7 @@ mod text;
 mod verdict;
 
 pub use capability::Capability;
+pub use join::join;
 pub use limits::{Bound, Limits};
 pub use message::Message;
 pub use mistake::{Mistake, MistakeKind};

@@ -26,6 +26,22 @@ pub(super) struct Lexer<'t> {
     place: Place,
 }
 
+/// Where the commands `require` end with which a script begins; 0 where there are none.
+pub(crate) fn end_of_requires(text: &str) -> usize {
+    let (mut lexer, mut end) = (Lexer::new(text), 0);
+    while matches!(lexer.next(), (_, Ok(Token::Identifier(word))) if word == "require") {
+        loop {
+            match lexer.next().1 {
+                Ok(Token::Text(_) | Token::Mark('[' | ']' | ',')) => {}
+                Ok(Token::Mark(';')) => break,
+                _ => return end,
+            }
+        }
+        end = lexer.at;
+    }
+    end
+}
+
 impl<'t> Lexer<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         Self { text, at: 0, place: Place { line: 1, column: 1 } }

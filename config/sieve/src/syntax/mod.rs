@@ -4,5 +4,6 @@ mod lexer;
 mod parser;
 mod tree;
 
+pub(crate) use lexer::end_of_requires;
 pub(crate) use parser::parse;
 pub(crate) use tree::{Argument, Node, Strings};
