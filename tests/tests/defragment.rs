@@ -1,8 +1,8 @@
 //! Messages that come in pieces (`message/partial`, RFC 2046 section 5.2.2) leave as one.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, process::Command, thread, time::Duration};
 
-use relais_tests::{Dialogue, Instance, Random, Settings, Sink, eventually, mailbox};
+use relais_tests::{Dialogue, Instance, Random, Settings, Sink, eventually, mailbox, needs};
 use serde_json::Value;
 
 #[test]
@@ -56,6 +56,42 @@ fn a_message_in_forty_pieces_arrives_whole_out_of_order_and_with_one_delayed() {
     assert!(counts(&instance, "put_together_total", 1.0));
     assert!(counts(&instance, "pieces", 0.0));
     assert_eq!(inbox(&instance, "alice").len(), 1);
+}
+
+#[test]
+fn a_file_in_the_pieces_that_mpack_makes_is_unpacked_by_munpack() {
+    if !needs(&["mpack", "munpack"]) {
+        return;
+    }
+    let instance = Instance::new(gathering(""));
+    let _running = instance.start();
+    let folder = tempfile::tempdir().unwrap();
+    let run = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{program}: {output:?}");
+    };
+    let mut random = Random::seeded();
+    let file: Vec<u8> = (0..200_000).map(|_| random.between(0, 255) as u8).collect();
+    fs::write(folder.path().join("file.bin"), &file).unwrap();
+    run("mpack", &["-s", "a file", "-m", "20000", "-o", "piece", "file.bin"]);
+    let mut pieces: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_stem().is_some_and(|name| name == "piece"))
+        .collect();
+    pieces.sort_unstable();
+    assert!(pieces.len() > 10, "{pieces:?}");
+    for piece in pieces.iter().rev() {
+        let text = fs::read_to_string(piece).unwrap().replace('\n', "\r\n");
+        send(&instance, "ann@example.org", &["alice@relais.example"], &text);
+    }
+    eventually("the whole message", PATIENCE, || inbox(&instance, "alice").len() == 1);
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    let whole = inbox(&instance, "alice").remove(0);
+    fs::write(folder.path().join("whole"), whole.replace("\r\n", "\n")).unwrap();
+    fs::remove_file(folder.path().join("file.bin")).unwrap();
+    run("munpack", &["whole"]);
+    assert!(fs::read(folder.path().join("file.bin")).unwrap() == file, "{whole}");
 }
 
 #[test]
