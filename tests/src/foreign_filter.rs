@@ -4,7 +4,7 @@ use std::{
     fs,
     net::TcpStream,
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -100,6 +100,11 @@ impl ForeignFilter {
         eventually("clamd listens", START, || UnixStream::connect(&clamd_socket).is_ok());
         let milter = spawn(Command::new("/usr/sbin/clamav-milter").arg(option("milter")));
         Self::at_socket("clamav-milter", &socket, vec![milter, clamd], folder)
+    }
+
+    /// A file of its folder, such as `clamd.conf`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     fn at_socket(what: &str, socket: &Path, programs: Vec<Child>, folder: TempDir) -> Self {

@@ -8,7 +8,9 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use relais_tests::{Dialogue, Instance, Settings, eventually, is_root, mailbox, within};
+use relais_tests::{
+    Dialogue, EICAR, ForeignFilter, Instance, Settings, eventually, is_root, mailbox, needs, within,
+};
 use tempfile::TempDir;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -215,6 +217,48 @@ fn a_program_that_hangs_fails_or_floods_loses_nothing() {
     let mail = converting.arrives("bob", 5);
     assert!(mail.iter().all(|mail| mail.contains("epilogue")), "{mail:#?}");
     eventually("nothing waits", MINUTE, || converting.instance.queue().is_empty());
+}
+
+#[test]
+fn programs_of_debian_do_as_the_handbook_has_them() {
+    if !needs(&[
+        "/usr/bin/clamdscan",
+        "/usr/bin/antiword",
+        "/usr/sbin/clamd",
+        "/usr/sbin/clamav-milter",
+    ]) {
+        return;
+    }
+    let clamav = ForeignFilter::clamav();
+    let conf = clamav.file("clamd.conf").display().to_string();
+    let entries = "(in_channel: \"tcp_local\", action: Scan, program: \"clamav\", bounce_status: [1], \
+                    text: \"it has a virus\", go_on: true), \
+                   (in_type: \"application\", in_subtype: \"msword\", action: Run, program: \"antiword\", \
+                    keep_status: [1], memory: \"512MiB\", out_type: \"text\", out_subtype: \"plain\", \
+                    out_parameters: {\"charset\": \"utf-8\"})";
+    let scan = format!("exec /usr/bin/clamdscan --config-file={conf} --no-summary -");
+    let programs = [("clamav", &*scan), ("antiword", "exec /usr/bin/antiword -m UTF-8.txt -")];
+    let converting = Converting::new(entries, &programs, |settings| settings);
+    let _running = converting.instance.start();
+    // Many programs call RTF so; antiword reads none.
+    let rich = mixed(&["Content-Type: application/msword; name=\"a.doc\"\n\n{\\rtf1 text}"]);
+    let virus = mixed(&[&format!("Content-Type: application/x\n\n{EICAR}")]);
+    converting.send(&rich);
+    assert_eq!(converting.arrives("bob", 1), [rich.clone()]);
+    converting.send(&virus);
+    converting.arrives("alice", 1);
+    let notice = mailbox(&converting.instance.store(), "relais.example", "alice").remove(0);
+    let notice = String::from_utf8_lossy(&notice);
+    assert!(notice.contains("550 5.7.1 it has a virus"), "{notice}");
+    drop(clamav);
+    converting.send(&rich);
+    let waits = || {
+        let queue = converting.instance.queue();
+        queue.len() == 1 && queue[0].to_string().contains("it ended with status 2")
+    };
+    eventually("nothing goes by unseen", MINUTE, waits);
+    assert_eq!(converting.mail("bob").len(), 1);
+    assert!((converting.parts("kept") - 2.0).abs() < 0.1, "{}", converting.parts("kept"));
 }
 
 #[test]

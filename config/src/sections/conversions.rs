@@ -67,6 +67,9 @@ section! {
         /// The memory that each process of the program may map (`RLIMIT_AS`, by
         /// `/usr/bin/prlimit`).
         memory: Option<u64> = None, Maybe(Size(1 << 20..=1 << 44));
+        /// Exit statuses, beside 0, by which the program leaves the part as it is: antiword ends with 1 over
+        /// a file that is none of Word.
+        keep_status: Vec<usize> = Vec::new(), statuses();
         /// Exit statuses by which the program has the part deleted, with `text` in its place.
         delete_status: Vec<usize> = Vec::new(), statuses();
         /// Exit statuses by which it has the message returned, for the reason `text`.

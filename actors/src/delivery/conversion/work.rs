@@ -420,6 +420,7 @@ fn fate_of(entry: &ConversionEntry, status: i32, options: &Options) -> Option<Fo
         |statuses: &[usize]| statuses.iter().any(|known| i32::try_from(*known) == Ok(status));
     match () {
         () if options.status.is_some() => options.status,
+        () if is_in(&entry.keep_status) => Some(Forced::NoChange),
         () if is_in(&entry.delete_status) => Some(Forced::Delete),
         () if is_in(&entry.bounce_status) => Some(Forced::Return),
         () if is_in(&entry.hold_status) => Some(Forced::Hold),

@@ -111,6 +111,7 @@ fn unused(entry: &ConversionEntry, path: &str, reader: &mut Reader<'_>) {
         ("program", runs),
         ("output_size", *action == Run),
         ("memory", runs),
+        ("keep_status", runs),
         ("delete_status", runs),
         ("bounce_status", runs),
         ("hold_status", runs),
@@ -130,6 +131,7 @@ fn unused(entry: &ConversionEntry, path: &str, reader: &mut Reader<'_>) {
     }
     let mut all = BTreeMap::new();
     for (field, statuses) in [
+        ("keep_status", &entry.keep_status),
         ("delete_status", &entry.delete_status),
         ("bounce_status", &entry.bounce_status),
         ("hold_status", &entry.hold_status),

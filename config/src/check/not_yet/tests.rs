@@ -364,6 +364,7 @@ const ALWAYS: &[&str] = &[
     "conversions.out_dparameters",
     "conversions.output_size",
     "conversions.memory",
+    "conversions.keep_status",
     "conversions.delete_status",
     "conversions.bounce_status",
     "conversions.hold_status",
