@@ -430,6 +430,8 @@ impl Rerouter {
         let message = self.sieve.message(&octets, envelope.size);
         let mail = SievedMail {
             message: &message,
+            octets: &octets,
+            size: envelope.size,
             sender: &envelope.sender,
             source_channel,
             router: &self.router,

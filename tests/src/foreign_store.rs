@@ -69,6 +69,23 @@ impl ForeignStore {
     /// Dovecot that knows these users alone (`a@b.test`, with the storage that they may fill), and looks at
     /// RCPT whether they are over it.
     pub fn dovecot_of(users: &[(String, Option<&str>)]) -> Self {
+        let quota = "mail_plugins = quota\nlmtp_rcpt_check_quota = yes\nplugin {\n  \
+                     quota = maildir:User quota\n}\n";
+        let line = |(user, storage): &(String, Option<&str>)| {
+            let rule = storage.map(|most| format!("userdb_quota_rule=*:storage={most}"));
+            format!("{user}:{{PLAIN}}x::::::{}\n", rule.unwrap_or_default())
+        };
+        let users: Vec<_> = users.iter().map(line).collect();
+        Self::dovecot_knowing(&users.concat(), quota)
+    }
+
+    /// Dovecot that knows these users alone (`a@b.test`), with these lines in its configuration.
+    pub fn dovecot_of_users(users: &[&str], lines: &str) -> Self {
+        let users: Vec<_> = users.iter().map(|user| format!("{user}:{{PLAIN}}x::::::\n")).collect();
+        Self::dovecot_knowing(&users.concat(), lines)
+    }
+
+    fn dovecot_knowing(users: &str, lines: &str) -> Self {
         let (folder, port) = (folder(), free_port());
         let config = folder.path().join("dovecot.conf");
         let its = dovecot_conf(folder.path(), port, "") + "ssl = no\n";
@@ -86,15 +103,8 @@ impl ForeignStore {
                      default_fields = {fields}"
                 ),
             );
-        let quota = "mail_plugins = quota\nlmtp_rcpt_check_quota = yes\nplugin {\n  \
-                     quota = maildir:User quota\n}\n";
-        fs::write(&config, format!("{its}{quota}")).expect("a configuration");
-        let line = |(user, storage): &(String, Option<&str>)| {
-            let rule = storage.map(|most| format!("userdb_quota_rule=*:storage={most}"));
-            format!("{user}:{{PLAIN}}x::::::{}\n", rule.unwrap_or_default())
-        };
-        let users: Vec<_> = users.iter().map(line).collect();
-        fs::write(folder.path().join("users"), users.concat()).expect("users");
+        fs::write(&config, format!("{its}{lines}")).expect("a configuration");
+        fs::write(folder.path().join("users"), users).expect("users");
         give(&folder.path().join("store"), "nobody:nogroup");
         let mut command = process::command("dovecot");
         command.arg("-F").arg("-c").arg(&config);
@@ -104,14 +114,19 @@ impl ForeignStore {
 
     /// Puts a message of so many octets into the mailbox of a user of [`Self::dovecot_of`].
     pub fn fill(&self, user: &str, octets: usize) {
-        let (name, domain) = user.split_once('@').expect("a domain");
-        let home = self.folder.path().join("store").join(domain).join(name);
+        let maildir = self.maildir(user);
         for folder in ["cur", "new", "tmp"] {
-            fs::create_dir_all(home.join("Maildir").join(folder)).expect("room");
+            fs::create_dir_all(maildir.join(folder)).expect("room");
         }
-        let file = home.join("Maildir/new").join(format!("1.M1P1.filler,S={octets}"));
+        let file = maildir.join("new").join(format!("1.M1P1.filler,S={octets}"));
         fs::write(file, "x".repeat(octets)).expect("room");
         give(&self.folder.path().join("store"), "nobody:nogroup");
+    }
+
+    /// The Maildir of a user of Dovecot's.
+    pub fn maildir(&self, user: &str) -> PathBuf {
+        let (name, domain) = user.split_once('@').expect("a domain");
+        self.folder.path().join("store").join(domain).join(name).join("Maildir")
     }
 
     /// How many files hold the messages of all mailboxes: one with several names counts once.

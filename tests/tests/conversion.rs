@@ -373,6 +373,29 @@ fn kill_9_in_the_middle_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn what_waits_for_a_conversion_is_found_by_the_host_that_it_goes_on_to() {
+    let entries = "(in_subtype: \"x\", action: Run, program: \"late\")";
+    let converting = Converting::new(entries, &[("late", "exit 9")], |settings| settings);
+    let instance = &converting.instance;
+    let _running = instance.start();
+    assert!(instance.relais("channel", &["stop", "conversion"]).status.success());
+    converting.send(&mixed(&["Content-Type: application/x\n\nbody"]));
+    let [entry] = &instance.queue()[..] else { panic!("{:#?}", instance.queue()) };
+    assert_eq!(entry["host"], "tcp_lmtpcs/localhost", "{entry}");
+    let list = |host: &str| instance.relais("queue", &["list", "--host", host]).stdout;
+    let id = entry["id"].as_str().unwrap();
+    for (host, want) in [("localhost", true), ("tcp_lmtpcs/localhost", true), ("other", false)] {
+        let listed = String::from_utf8_lossy(&list(host)).into_owned();
+        assert_eq!(listed.contains(id), want, "{host}: {listed}");
+    }
+    let why = String::from_utf8_lossy(&instance.relais("queue", &["why", id]).stdout).into_owned();
+    let way =
+        "Its parts are looked at (conversions) on its way to localhost by channel tcp_lmtpcs.";
+    let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(why.contains(way) && !why.contains("another one now"), "{why}");
+}
+
+#[test]
 fn texts_get_another_charset_and_tables_say_which_mail_is_looked_at() {
     let tables = "mappings: {\"CONVERSIONS\": [(\"IN-CHAN=*;OUT-CHAN=tcp_none;CONVERT\", \"Yes\")], \
                   \"CHARSET-CONVERSION\": [(\"IN-CHAN=tcp_local;OUT-CHAN=*;CONVERT\", \"Yes\"), \

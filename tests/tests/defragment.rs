@@ -2,7 +2,11 @@
 
 use std::{fs, process::Command, thread, time::Duration};
 
-use relais_tests::{Dialogue, Instance, Random, Settings, Sink, eventually, mailbox, needs};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use relais_tests::{
+    Dialogue, ForeignStore, Instance, Ldif, Random, Settings, Sink, eventually, mailbox,
+    message_ids, needs, needs_root, wire_form,
+};
 use serde_json::Value;
 
 #[test]
@@ -269,6 +273,40 @@ fn kill_9_in_the_middle_loses_no_message_in_pieces_and_makes_none_twice() {
         assert_eq!(body(&sink.content_of(whole)), lines.concat(), "{whole}");
     }
     assert!(kills > KILLS_AFTER, "{kills}: none while pieces came");
+}
+
+#[test]
+fn a_message_in_pieces_lies_whole_in_a_folder_of_a_store_of_others() {
+    if !needs_root() || !needs(&["dovecot", "/usr/lib/dovecot/lmtp"]) {
+        return;
+    }
+    let lines = "recipient_delimiter = +\nlmtp_save_to_detail_mailbox = yes\n\
+                 lda_mailbox_autocreate = yes\n";
+    let store = ForeignStore::dovecot_of_users(&["alice@folders.test"], lines);
+    let script =
+        "require \"fileinto\"; if header :contains \"subject\" \"work\" { fileinto \"Work\"; }";
+    let script = BASE64_STANDARD.encode(script);
+    let settings = Settings::standalone()
+        .deliver_to(store.port)
+        .channel("tcp_lmtpcs", "defragment: true, private: false");
+    let ldif = Ldif::file().domain("folders.test", "");
+    let own = format!("mailHost: localhost\nmailSieveRuleSource:: {script}");
+    let instance = ldif.user("alice", "folders.test", &own).instance(settings);
+    let _running = instance.start();
+
+    let lines: Vec<_> = (0..10_000).map(|n| format!("line {n}\r\n")).collect();
+    let mut pieces = pieces("work", "whole", &lines, 10);
+    pieces.reverse();
+    for (_, content) in &pieces {
+        send(&instance, "ann@example.org", &["alice@folders.test"], content);
+    }
+    let folder = store.maildir("alice@folders.test").join(".Work");
+    eventually("the whole message", PATIENCE, || message_ids(&folder) == ["whole"]);
+    eventually("no piece waits", PATIENCE, || instance.queue().is_empty());
+    let [message] = &store.messages()[..] else { panic!("{:#?}", store.messages()) };
+    let message = String::from_utf8(wire_form(message.clone().into_bytes())).expect("text");
+    assert!(message.contains("\r\nSubject: work\r\n"), "{message:.2000}");
+    assert_eq!(body(&message), lines.concat());
 }
 
 /// Whether a metric has this value.

@@ -4,7 +4,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use relais_tests::{Dialogue, Instance, Ldif, Settings, eventually, mailbox, message_ids};
+use relais_tests::{
+    Dialogue, Instance, Ldif, Settings, eventually, mailbox, message_ids, wire_form,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DOMAIN: &str = "relais.example";
@@ -169,12 +171,24 @@ fn redirected_mail_goes_through_the_scripts_of_the_next_and_ends_in_a_circle() {
         ("nobody", &["redirect \"unknown@relais.example\";"]),
         ("self", &["redirect \"self@relais.example\";"]),
         ("erin", &[&to_jdoe]),
+        (
+            "fay",
+            &[
+                "require \"editheader\"; addheader \"X-By\" \"fay\"; redirect \"gil@relais.example\";",
+            ],
+        ),
+        ("gil", &["require \"fileinto\"; if header \"x-by\" \"fay\" { fileinto \"By fay\"; }"]),
     ];
     let instance = instance(Settings::standalone(), users);
     let _running = instance.start();
-    for (uid, id) in
-        [("jdoe", "1@t"), ("carol", "2@t"), ("nobody", "3@t"), ("self", "4@t"), ("erin", "5@t")]
-    {
+    for (uid, id) in [
+        ("jdoe", "1@t"),
+        ("carol", "2@t"),
+        ("nobody", "3@t"),
+        ("self", "4@t"),
+        ("erin", "5@t"),
+        ("fay", "6@t"),
+    ] {
         let reply = send(&instance, "a@b.example", &[uid], (id, "Subject: x"));
         assert!(reply.starts_with("250"), "{reply}");
     }
@@ -183,6 +197,7 @@ fn redirected_mail_goes_through_the_scripts_of_the_next_and_ends_in_a_circle() {
     arrives(&instance, ("nobody", ""), "3@t");
     arrives(&instance, ("self", ""), "4@t");
     arrives(&instance, ("bob", "From jdoe"), "5@t");
+    arrives(&instance, ("gil", "By fay"), "6@t");
     assert!(!has(&instance, ("jdoe", ""), "1@t"));
 }
 
@@ -339,4 +354,97 @@ fn a_script_answers_once_and_changes_the_header() {
     let mail = mailbox(&instance.store(), DOMAIN, "jdoe");
     let mail = String::from_utf8_lossy(&mail[0]).into_owned();
     assert!(mail.contains("X-Filed: yes") && !mail.contains("X-Secret"), "{mail}");
+}
+
+/// The message with this Message-ID as it lies in a folder of a user.
+fn content(instance: &Instance, (uid, name): (&str, &str), id: &str) -> String {
+    arrives(instance, (uid, name), id);
+    let files = ["new", "cur"].map(|sub| std::fs::read_dir(folder(instance, uid, name).join(sub)));
+    let files = files.into_iter().flatten().flatten().flatten();
+    let texts = files.filter_map(|file| std::fs::read(file.path()).ok());
+    let texts = texts.map(|text| String::from_utf8_lossy(&wire_form(text)).into_owned());
+    let its = texts.filter(|text| text.contains(&format!("Message-ID: <{id}>")));
+    let [text] = &its.collect::<Vec<_>>()[..] else { panic!("{id} of {uid} is not there once") };
+    text.clone()
+}
+
+/// A message of 1 MiB is one that goes through a file.
+#[test]
+fn scripts_change_the_header_of_a_large_message_as_that_of_a_small_one() {
+    let edits = "require [\"editheader\", \"fileinto\", \"copy\"];\r\n\
+        addheader \"X-Filed\" \"yes\"; deleteheader \"X-Secret\"; fileinto :copy \"Work\";\r\n\
+        addheader :last \"X-Kept\" \"yes\";";
+    let redirects = "require [\"editheader\", \"copy\"]; addheader \"X-From-Bob\" \"yes\";\r\n\
+        redirect :copy \"dave@relais.example\"; addheader \"X-Late\" \"yes\";";
+    let members =
+        "mgrpRFC822MailMember: bob@relais.example\nmgrpAddHeader: List-Id: <l.relais.example>";
+    let text = format!("{members}\nmgrpMsgSuffixText: -- of the list");
+    let ldif = Ldif::file()
+        .domain(DOMAIN, "")
+        .user("jdoe", DOMAIN, &scripted(&[edits]))
+        .user("bob", DOMAIN, &scripted(&[redirects]))
+        .user("carol", DOMAIN, &scripted(&[]))
+        .user("dave", DOMAIN, &scripted(&[]))
+        .group("lines", DOMAIN, members)
+        .group("text", DOMAIN, &text);
+    let instance = ldif.instance(Settings::standalone());
+    let _running = instance.start();
+    let line = "0123456789".repeat(7) + "\r\n";
+    for (n, lines) in [1, 15_000].into_iter().enumerate() {
+        let body = line.repeat(lines);
+        for (to, behind) in [("bob", ""), ("lines", ""), ("text", "-- of the list\r\n")] {
+            let id = format!("{n}-{to}@t");
+            let to = ["jdoe", "carol", to].map(|uid| format!("{uid}@{DOMAIN}"));
+            let header = format!("X-Secret: 1\r\nSubject: x\r\nMessage-ID: <{id}>");
+            let message = format!("{header}\r\n\r\n{body}");
+            let mut client = Dialogue::open(instance.settings.smtp);
+            let to = to.each_ref().map(String::as_str);
+            client.message("a@b.example", &to, message.as_bytes()).expect(250);
+            let list =
+                if to[2].starts_with("bob") { "" } else { "List-Id: <l.relais.example>\r\n" };
+            let without = header.replace("X-Secret: 1\r\n", "");
+            // user, folder, header and body from the first line that is not ours
+            let rows = [
+                ("carol", "", format!("{header}\r\n\r\n{body}")),
+                ("jdoe", "Work", format!("X-Filed: yes\r\n{without}\r\n\r\n{body}")),
+                ("jdoe", "", format!("X-Filed: yes\r\n{without}\r\nX-Kept: yes\r\n\r\n{body}")),
+                (
+                    "bob",
+                    "",
+                    format!(
+                        "{list}X-Late: yes\r\nX-From-Bob: yes\r\n{header}\r\n\r\n{body}{behind}"
+                    ),
+                ),
+                ("dave", "", format!("{list}X-From-Bob: yes\r\n{header}\r\n\r\n{body}{behind}")),
+            ];
+            for (uid, name, want) in rows {
+                let got = content(&instance, (uid, name), &id);
+                assert!(got.ends_with(&format!("\r\n{want}")), "{id} of {uid}: {got:.1500}");
+                let own = got.len() - want.len();
+                assert!(
+                    !got[..own].contains("X-") && !got[..own].contains("List-Id"),
+                    "{got:.1500}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_large_message_that_a_script_changes_does_not_lie_in_memory() {
+    let edits = "require \"editheader\"; addheader \"X-Filed\" \"yes\";";
+    let instance = instance(Settings::standalone(), &[("jdoe", &[edits]), ("bob", &[])]);
+    let running = instance.start();
+    let line = "0123456789".repeat(7) + "\r\n";
+    let body = line.repeat((24 << 20) / line.len());
+    let message = format!("Message-ID: <1@t>\r\n\r\n{body}");
+    let before = running.memory().peak;
+    let mut client = Dialogue::open(instance.settings.smtp);
+    let to = ["jdoe@relais.example", "bob@relais.example"];
+    client.message("a@b.example", &to, message.as_bytes()).expect(250);
+    let changed = content(&instance, ("jdoe", ""), "1@t");
+    assert!(changed.ends_with(&format!("X-Filed: yes\r\n{message}")));
+    assert!(!content(&instance, ("bob", ""), "1@t").contains("X-Filed"));
+    let more = running.memory().peak - before;
+    assert!(more < 16 << 20, "{more}");
 }

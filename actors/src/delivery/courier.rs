@@ -491,6 +491,7 @@ impl Courier {
             }
         }
         drop(under_way);
+        self.meter().unfiled(handover.unfiled());
         let mut attempt = handover.finish();
         // Nobody there is in trouble: the others for the same place end as soon as this one.
         attempt.trouble = attempt.trouble.filter(|trouble| !trouble.is_nowhere());
@@ -736,7 +737,8 @@ fn recipients_of<'e>(
         // The owner of a list wants to hear what is the custom, whatever the author wants.
         notify: if envelope.list_sender(to).is_some() { Notify::Unsaid } else { to.notify },
         quota: to.quota.as_deref().copied(),
-        flags: if to.filed { TRUSTED_FOLDER } else { 0 },
+        flags: if to.inbox.is_some() { TRUSTED_FOLDER } else { 0 },
+        inbox: to.inbox.as_deref(),
         ..OutgoingRcpt::new(&to.address)
     };
     let mut recipients = SmallVec::new();

@@ -134,6 +134,7 @@ mod tests {
             let transacted = Transacted {
                 attempt,
                 left: 0.into(),
+                unfiled: 0.into(),
                 converted: None,
                 stressed: false,
                 chunk: Some(replies),

@@ -115,13 +115,8 @@ impl HeaderForms {
         &self,
         recipients: impl Iterator<Item = &'a [Route]>,
     ) -> Vec<Vec<Vec<Route>>> {
-        let completes = self.default_host.is_some();
         // A way that became another one since (to whoever tells of a failure) goes with the first form.
-        let form_of = |way: &Route| {
-            let treatment = treatment(&self.routes, self.had, &way.channel, completes);
-            let mut forms = self.treatments.iter().zip(&self.of_lists);
-            forms.position(|form| *form.0 == treatment && *form.1 == way.headers).unwrap_or(0)
-        };
+        let form_of = |way: &Route| self.form_of(way).unwrap_or(0);
         let mut forms = vec![Vec::new(); self.count()];
         let mut seen = HashSet::new();
         for ways in recipients {
@@ -137,6 +132,18 @@ impl HeaderForms {
             }
         }
         forms
+    }
+
+    /// Whether one of them is the form for this way.
+    pub fn suit(&self, way: &Route) -> bool {
+        self.form_of(way).is_some()
+    }
+
+    fn form_of(&self, way: &Route) -> Option<usize> {
+        let completes = self.default_host.is_some();
+        let treatment = treatment(&self.routes, self.had, &way.channel, completes);
+        let mut forms = self.treatments.iter().zip(&self.of_lists);
+        forms.position(|form| *form.0 == treatment && *form.1 == way.headers)
     }
 
     /// The number of forms.
@@ -209,6 +216,12 @@ impl HeaderForms {
     /// Whether content is changed; else it is the same in every form.
     pub fn looks_within(&self) -> bool {
         self.inner.is_some() || self.texts.iter().any(Option::is_some)
+    }
+
+    /// Whether content may be changed, as far as that is known before its header.
+    pub fn may_look_within(&self) -> bool {
+        let mut texts = self.of_lists.iter().flatten();
+        texts.any(|changes| changes.has_text()) || self.treatments.iter().any(|its| its.inner)
     }
 
     /// Takes the next piece of content: the octets that each form goes on with.
@@ -302,6 +315,14 @@ impl HeaderForms {
         }
         Ok(forms.into_iter().map(|form| (form, Arc::clone(&addresses))).collect())
     }
+}
+
+/// A message, as far as it is there, with these changes of its header.
+pub fn edited_message(octets: &[u8], edits: &[FieldEdit]) -> Vec<u8> {
+    let (header, body) = octets.split_at(header_octets(octets, 0).unwrap_or(octets.len()));
+    let mut edited = edited(header.to_vec(), edits);
+    edited.extend_from_slice(body);
+    edited
 }
 
 /// A header with its blank line behind these changes.

@@ -106,7 +106,7 @@ struct Transaction {
     stored: bool,
     /// The filter that has it thrown away.
     discarded_by: Option<Arc<str>>,
-    /// Filters have seen its content.
+    /// Its content was gathered once, and filters have seen it.
     is_filtered: bool,
     /// Rights to files that it will need.
     rights: Vec<LargeMessage>,
@@ -123,8 +123,8 @@ struct Transaction {
     facts: Facts,
     /// Its channels want addresses of its header otherwise.
     forms: Option<HeaderForms>,
-    /// Messages that scripts want remembered.
-    seen: Vec<Seen>,
+    /// Messages that scripts want remembered, once they have seen this one.
+    seen: Option<Vec<Seen>>,
     /// The beginning of a large message, for scripts.
     beginning: Option<Vec<u8>>,
     /// The header scan, once the message is complete.
@@ -146,8 +146,11 @@ enum Gathered {
         glancer: HeaderScanner,
         /// Octets at the beginning of each, for the results of checks.
         kept_free: usize,
+        /// The place of the body in the first.
+        body_at: u64,
     },
-    /// Filters are to see it before it goes on: our own lines, so many octets, and its header; its body.
+    /// Filters, or scripts, are to see it before it goes on: our own lines, so many octets, and its header;
+    /// its body.
     Spilled { head: usize, header: Vec<u8>, body: Draft },
 }
 
@@ -346,7 +349,7 @@ impl SmtpIntake {
 
     /// The message is too large to be kept in memory: what came of it so far goes to a file.
     async fn begin_blob(&mut self) -> Result<(), Reply> {
-        if self.shows_content() {
+        if self.shows_content() || self.changes_before_scripts() {
             return self.spill().await;
         }
         let gathered = std::mem::take(&mut self.transaction.gathered);
@@ -371,19 +374,23 @@ impl SmtpIntake {
             self.transaction.beginning = Some(before[kept_free..].to_vec());
         }
         let mut drafts = Vec::new();
+        let of_body = self.transaction.header.map_or(0, |its| before.len() - head - its);
         let forms = self.begin_forms(head, before).await?;
-        let mut rights = std::mem::take(&mut self.transaction.rights);
-        if rights.is_empty() {
-            let begun = self.side.large_messages.begin_together(forms.len()).await;
-            rights = begun.ok_or(TOO_MANY_LARGE)?;
+        let body_at =
+            forms.first().map_or(0, |form| form.octets.len().saturating_sub(of_body)) as u64;
+        if self.transaction.rights.is_empty() {
+            // Scripts may want it in other forms, which are made of this one.
+            let files = forms.len() + usize::from(self.shows_scripts());
+            let begun = self.side.large_messages.begin_together(files).await;
+            self.transaction.rights = begun.ok_or(TOO_MANY_LARGE)?;
         }
         for BegunForm { sender, octets } in forms {
-            let right = rights.pop();
+            let right = self.transaction.rights.pop();
             let mut draft = self.side.spool.draft();
             draft.write(&octets).await.map_err(|error| refusal(&error))?;
             drafts.push(StreamedForm { sender, draft, right });
         }
-        self.transaction.gathered = Gathered::Streamed { drafts, glancer, kept_free };
+        self.transaction.gathered = Gathered::Streamed { drafts, glancer, kept_free, body_at };
         Ok(())
     }
 
@@ -448,11 +455,22 @@ impl SmtpIntake {
                 };
                 Ok(begun.into_iter().map(complete).collect())
             }
-            Gathered::Streamed { mut drafts, glancer, kept_free } => {
+            Gathered::Streamed { mut drafts, glancer, kept_free, body_at } => {
                 self.transaction.glance = glancer.finish(&self.side.host);
-                if let Some(beginning) = self.transaction.beginning.take() {
+                if let Some(mut beginning) = self.transaction.beginning.take() {
                     self.sieve(&beginning).await?;
-                    self.leave_header_alone();
+                    if self.wants_other_forms() && !drafts.is_empty() {
+                        let head = self.transaction.head as usize - kept_free;
+                        let header =
+                            self.transaction.header.map_or(beginning.len(), |its| head + its);
+                        beginning.truncate(header);
+                        let first = drafts.swap_remove(0);
+                        self.transaction
+                            .rights
+                            .extend(drafts.into_iter().filter_map(|its| its.right));
+                        let body = (first.draft, body_at);
+                        return Box::pin(self.form_again(head, beginning, body)).await;
+                    }
                 }
                 if let Some(forms) = &mut self.transaction.forms {
                     let rest = forms.finish().await?;
@@ -472,8 +490,12 @@ impl SmtpIntake {
                 };
                 Ok(drafts.into_iter().map(complete).collect())
             }
-            // Nobody stores it before it has gone on.
-            Gathered::Spilled { .. } => Err(refusal(&SpoolError::Closed)),
+            Gathered::Spilled { head, header, mut body } => {
+                let seen = body.read(0, self.side.sieve.body_octets()).await;
+                let seen = seen.map_err(|error| refusal(&error))?;
+                self.sieve(&[&header[..], &seen].concat()).await?;
+                Box::pin(self.form_again(head, header, (body, 0))).await
+            }
         }
     }
 
@@ -644,7 +666,7 @@ impl SmtpIntake {
             accepted.emit(&self.side.metrics);
             is_first = false;
         }
-        self.side.sieve.remember(&self.transaction.seen);
+        self.side.sieve.remember(self.transaction.seen.as_deref().unwrap_or_default());
         self.transaction.stored = true;
         self.abandoned = 0;
         Ok(reply)
@@ -695,13 +717,16 @@ impl SmtpIntake {
     /// The forms that the ways of its recipients ask for.
     fn forms_of_ways(&self) -> Option<HeaderForms> {
         let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
-        let mail = FormedMail {
+        HeaderForms::of(self.formed_mail(), ways)
+    }
+
+    fn formed_mail(&self) -> FormedMail<'_> {
+        FormedMail {
             router: &self.side.router,
             source_channel: &self.side.source_channel,
             default_host: self.side.default_host.of(&self.hello),
             lies_in: None,
-        };
-        HeaderForms::of(mail, ways)
+        }
     }
 
     /// How the mail comes in, as access tables see it.

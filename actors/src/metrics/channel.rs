@@ -44,6 +44,7 @@ pub struct ChannelMeter {
     policies: [[Counter; 2]; PolicyKind::ALL.len()],
     rules: [Counter; RuleAction::ALL.len()],
     chunks: [Counter; ChunkResult::ALL.len()],
+    unfiled: Counter,
 }
 
 /// The action of a rule about replies; the label `action`.
@@ -125,6 +126,7 @@ pub(super) struct ChannelFamilies {
     rules: Family<RuleLabels, Counter>,
     policies: Family<PolicyLabels, Counter>,
     chunks: Family<ChunkLabels, Counter>,
+    unfiled: Family<ChannelLabels, Counter>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -295,6 +297,11 @@ impl ChannelMeter {
         self.chunks[result as usize].inc();
     }
 
+    /// So many recipients had a folder of which a server wanted to know nothing.
+    pub fn unfiled(&self, recipients: usize) {
+        self.unfiled.inc_by(recipients as u64);
+    }
+
     /// So many servers kept to a policy of TLS of this kind, or did not and got no mail.
     pub fn policy_met(&self, kind: PolicyKind, is_kept: bool, count: u64) {
         self.policies[kind as usize][usize::from(is_kept)].inc_by(count);
@@ -459,6 +466,9 @@ impl ChannelFamilies {
         let help = "Messages whose content went in one chunk with its commands (chunking), by result; \
                     unsupported, surplus (counted once more): the log names the server";
         registry.register("client_chunks", help, families.chunks.clone());
+        let help = "Recipients whose folder a server refused (fileinto), so that it was offered the message \
+                    for the INBOX";
+        registry.register("folders_refused", help, families.unfiled.clone());
         families
     }
 
@@ -511,6 +521,7 @@ impl ChannelFamilies {
             rules: RuleAction::ALL.map(rules),
             policies: PolicyKind::ALL.map(policies),
             chunks: ChunkResult::ALL.map(chunks),
+            unfiled: self.unfiled.get_or_create_owned(&labels),
             name: channel,
         })
     }
@@ -534,6 +545,7 @@ impl ChannelFamilies {
             rules: Family::default(),
             policies: Family::default(),
             chunks: Family::default(),
+            unfiled: Family::default(),
         }
     }
 }

@@ -314,6 +314,7 @@ mod tests {
             r#"relais_hosts_limited{channel="tcp_lmtpcs"} 0"#,
             r#"relais_reply_rules_total{channel="tcp_lmtpcs",action="slow_down"} 0"#,
             r#"relais_client_chunks_total{channel="tcp_lmtpcs",result="taken"} 0"#,
+            r#"relais_folders_refused_total{channel="tcp_lmtpcs"} 0"#,
             r#"relais_notices_total{result="written"} 0"#,
             r#"relais_sts_renewals_total{result="lapsed"} 0"#,
             r#"relais_tls_web_reports_total{result="put_off"} 0"#,

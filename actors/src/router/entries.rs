@@ -98,7 +98,7 @@ fn recipient_of(recipient: &Recipient, route: &Route) -> Recipient {
         }))
     };
     let quota = route.quota.clone();
-    let Route { post_check, filed, .. } = *route;
+    let (post_check, inbox) = (route.post_check, route.inbox.clone());
     let address = Arc::clone(&route.address);
-    Recipient { address, origin, quota, post_check, filed, ..recipient.clone() }
+    Recipient { address, origin, quota, post_check, inbox, ..recipient.clone() }
 }

@@ -312,7 +312,7 @@ impl Expansion {
                 headers,
                 post_check: PostCheck::default(),
                 scripts: None,
-                filed: false,
+                inbox: None,
             };
             self.push(route, trace);
         }

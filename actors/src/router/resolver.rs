@@ -593,7 +593,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             post_check: targets.post_check,
             // Scripts are found once more when the address is looked up.
             scripts: None,
-            filed: false,
+            inbox: None,
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -785,7 +785,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             headers: lineage.headers.clone(),
             post_check: lineage.looked_up.filter(|its| *its != PostCheck::Unsaid).unwrap_or(unseen),
             scripts: lineage.scripts.clone().filter(|_| !comes_back && !throws_away),
-            filed: false,
+            inbox: None,
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -875,7 +875,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             headers: None,
             post_check: PostCheck::default(),
             scripts: None,
-            filed: false,
+            inbox: None,
         }]))
     }
 

@@ -255,8 +255,8 @@ pub struct Route {
     pub post_check: PostCheck,
     /// Scripts of the user whose mailbox it leads to.
     pub scripts: Option<Arc<SieveScripts>>,
-    /// A script has named the folder in its address.
-    pub filed: bool,
+    /// The address of the mailbox, where a script has named the folder in the other one.
+    pub inbox: Option<Arc<str>>,
 }
 
 /// A channel that mail leaves by.
@@ -496,7 +496,7 @@ impl Routes {
             headers: None,
             post_check: PostCheck::default(),
             scripts: None,
-            filed: false,
+            inbox: None,
         }
     }
 
@@ -528,7 +528,7 @@ impl Routes {
             headers: None,
             post_check: PostCheck::default(),
             scripts: None,
-            filed: false,
+            inbox: None,
         })
     }
 
@@ -558,7 +558,7 @@ impl Routes {
             headers: None,
             post_check: way.post_check,
             scripts: None,
-            filed: false,
+            inbox: None,
         })
     }
 

@@ -1,8 +1,8 @@
 //! The way into a folder: the address that the channel's `fileinto` makes of a mailbox and a folder.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use relais_channels::mail::Address;
+use relais_channels::mail::{Address, written_local};
 use relais_config::delivery_option::Value;
 
 use crate::{
@@ -36,7 +36,17 @@ pub(super) fn into_folder(routes: &Routes, way: &Route, folder: &str) -> Option<
     let filled =
         filled.strip_suffix(NOWHERE).and_then(|its| its.strip_suffix('@')).unwrap_or(&filled);
     Address::parse(filled).ok()?;
-    Some(Route { address: filled.into(), scripts: None, filed: true, ..way.clone() })
+    let inbox = inbox(&address, user).unwrap_or_else(|| Arc::clone(&way.address));
+    Some(Route { address: filled.into(), scripts: None, inbox: Some(inbox), ..way.clone() })
+}
+
+/// The address without its subaddress; `None`: nothing would be left.
+fn inbox(address: &Address, user: &str) -> Option<Arc<str>> {
+    let written = address.as_str();
+    let route = &written[..written.len() - address.written_mailbox().len()];
+    let domain = address.domain().map_or_else(String::new, |domain| format!("@{domain}"));
+    let inbox = format!("{route}{}{domain}", written_local(user));
+    (!user.is_empty() && Address::parse(&inbox).is_ok()).then(|| inbox.into())
 }
 
 /// The hosts of a source route, without its first `@` and its colon.

@@ -39,7 +39,7 @@ pub use self::{duplicates::Seen, told::OwnersTold};
 use crate::{
     directory::{FieldEdit, SieveScripts},
     events::Printable,
-    forms::header_octets,
+    forms::{edited_message, header_octets},
     metrics::{Metrics, SieveResult},
     router::{PostProof, Poster, Question, Route, RouterHandle, Routes},
     seldom::Seldom,
@@ -66,6 +66,10 @@ pub struct SieveRunner {
 pub struct SievedMail<'a> {
     /// Its header, and its body as far as that is there.
     pub message: &'a Message<'a>,
+    /// The same as it came.
+    pub octets: &'a [u8],
+    /// Octets of all of it.
+    pub size: u64,
     /// The sender without angle brackets.
     pub sender: &'a str,
     /// The channel that it comes in by.
@@ -260,7 +264,7 @@ impl SieveRunner {
         match found {
             Ok(found) => walk.pending.extend(found.iter().map(|found| Pending {
                 to: address.clone(),
-                way: with_edits(by_redirect(found, &address), &edits),
+                way: with_edits(by_redirect(way, found, &address), &edits),
                 chain: chain.iter().chain([&folded]).cloned().collect(),
             })),
             Err(reply) if reply.is_permanent() => {
@@ -302,8 +306,12 @@ impl SieveRunner {
         let mut seen = |query: &DuplicateQuery| mail.remembers && self.duplicates.has(to, query);
         let own = way.scripts.as_deref().map_or(&[][..], |own| &own.addresses);
         let own: Vec<&str> = own.iter().map(|address| &**address).collect();
+        // Scripts before this one have changed the header: it is seen so, and changed further.
+        let edits = way.headers.as_ref().map_or(&[][..], |changes| &changes.edits);
+        let octets = (!edits.is_empty()).then(|| edited_message(mail.octets, edits));
+        let edited = octets.as_ref().map(|octets| self.message(octets, mail.size));
         let mut delivery = Delivery {
-            message: mail.message,
+            message: edited.as_ref().unwrap_or(mail.message),
             from: mail.sender,
             to,
             recipient_delimiter: routes.delimiter(),
@@ -493,10 +501,16 @@ pub fn sieve_limits(config: &Config) -> Limits {
     }
 }
 
-/// A way that a redirect led to, by the address that it named.
-fn by_redirect(found: &Route, address: &str) -> Route {
+/// A way that a redirect from another one led to, by the address that it named. What goes there is the
+/// message as it would have come to the one who redirects it, with what lists change in it.
+fn by_redirect(from: &Route, found: &Route, address: &str) -> Route {
     let member = found.member.clone().unwrap_or_else(|| address.into());
-    Route { member: Some(member), ..found.clone() }
+    let headers = match (&from.headers, &found.headers) {
+        (Some(outer), Some(inner)) => Some(Arc::new(outer.and(inner))),
+        (outer, inner) => outer.as_ref().or(inner.as_ref()).cloned(),
+    };
+    let errors_to = found.errors_to.as_ref().or(from.errors_to.as_ref()).cloned();
+    Route { member: Some(member), headers, errors_to, ..found.clone() }
 }
 
 /// Mailboxes that some way leads to on which no script changes the header. Edited ways there are left out:

@@ -60,6 +60,7 @@ impl Connection {
         Transacted {
             attempt: Attempt { peer: Some(peer), ..attempt },
             left: RecipientSet::default(),
+            unfiled: RecipientSet::default(),
             converted: None,
             stressed: false,
             chunk: None,
@@ -77,7 +78,7 @@ fn in_ascii(address: &str) -> Option<Cow<'_, str>> {
 
 /// The outcomes of those at these places, and of all others what they have already.
 fn merged(all: Transacted, some: Transacted, places: &[usize]) -> Transacted {
-    let Transacted { attempt: Attempt { outcomes: its, trouble, peer }, left, .. } = some;
+    let Transacted { attempt: Attempt { outcomes: its, trouble, peer }, left, unfiled, .. } = some;
     let mut outcomes: Outcomes = all.attempt.outcomes;
     let among_all = |set: &RecipientSet| {
         let mut among_all = RecipientSet::default();
@@ -89,6 +90,6 @@ fn merged(all: Transacted, some: Transacted, places: &[usize]) -> Transacted {
         outcomes[*place] = outcome;
     }
     let peer = peer.map(|peer| Peer { answered: among_all(&peer.answered), ..peer });
-    let left = among_all(&left);
-    Transacted { attempt: Attempt { outcomes, trouble, peer }, left, ..some }
+    let (left, unfiled) = (among_all(&left), among_all(&unfiled));
+    Transacted { attempt: Attempt { outcomes, trouble, peer }, left, unfiled, ..some }
 }

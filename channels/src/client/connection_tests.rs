@@ -428,6 +428,33 @@ async fn what_the_sender_wants_to_hear_is_passed_on_where_dsn_is_offered() {
     assert!(heard.starts_with(want), "{heard}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refused_folder_is_told_of_and_nothing_announced_behind_it() {
+    let filed = OutgoingRcpt { inbox: Some("u1"), ..OutgoingRcpt::new("u1+f") };
+    let (to, next, content) = ([filed, TWO[1]], [TWO[1]], message());
+    // the reply to RCPT, whether it is a store of ours, whether the mailbox is to be named
+    let rows = [
+        ("550 5.1.1 no such user", false, true),
+        ("550 no such user", false, true),
+        ("550 5.1.1 no such user", true, false),
+        ("550 5.7.1 no", false, false),
+        ("552 5.2.2 full", false, false),
+        ("450 4.1.1 later", false, false),
+    ];
+    for (rcpt, private, want) in rows {
+        let status = vec!["250 2.5.0 u2 OK"];
+        let script = Script { rcpt: [rcpt, "250 OK"], status, ..Script::default() };
+        let (connection, _server) = connect(script, private).await;
+        let mut connection = connection.expect("a connection");
+        let (first, following) = (delivery(&to, &content), delivery(&next, &content));
+        let transacted = connection.deliver(&first, &content, Some(&following));
+        let transacted = transacted.await.expect("it is new");
+        assert_eq!([0, 1].map(|nth| transacted.unfiled.contains(nth)), [want, false], "{rcpt}");
+        assert_eq!(connection.is_announced(), !want, "{rcpt}");
+        assert_eq!(short(&transacted.attempt.outcomes[1]), "D 2.5.0");
+    }
+}
+
 /// Whether the peer notifies, and `p` for each outcome that the peer's reply led to, `o` for ours.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_tells_whose_words_its_replies_are() {

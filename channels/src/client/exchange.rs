@@ -64,6 +64,8 @@ pub(crate) struct Exchange<'a> {
     trouble: Option<SiteTrouble>,
     /// Recipients that were too many for this transaction.
     left: RecipientSet,
+    /// Recipients of whose folder the server wants to know nothing.
+    unfiled: RecipientSet,
     /// As in [`Peer::unsure`].
     unsure: bool,
     reset_due: bool,
@@ -92,6 +94,7 @@ impl<'a> Exchange<'a> {
             answered: RecipientSet::default(),
             trouble: None,
             left: RecipientSet::default(),
+            unfiled: RecipientSet::default(),
             unsure: false,
             reset_due: reset,
             closing: false,
@@ -165,8 +168,8 @@ impl<'a> Exchange<'a> {
         // Converted, it may have another size.
         let is_converted = following.eight_bit && !self.offer.eight_bit
             || following.wants_smtputf8() && !self.offer.smtputf8;
-        let allowed =
-            self.offer.pipelining && replies == 1 && self.left.is_empty() && !is_converted;
+        let is_last = self.left.is_empty() && self.unfiled.is_empty();
+        let allowed = self.offer.pipelining && replies == 1 && is_last && !is_converted;
         let announced = allowed && exchange.begin() == Next::Send;
         if announced {
             exchange.commands(out);
@@ -349,11 +352,12 @@ impl<'a> Exchange<'a> {
         let stressed = self.offer.stress && is_stressed(&self.outcomes);
         let chunk = self.chunk_replies();
         let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
-        let Self { answered, unsure, left, trouble, .. } = self;
+        let Self { answered, unsure, left, unfiled, trouble, .. } = self;
         let peer = Peer { host, notifies: self.offer.dsn, answered, unsure };
         Transacted {
             attempt: Attempt { outcomes, trouble, peer: Some(peer) },
             left,
+            unfiled,
             converted: None,
             stressed,
             chunk,
@@ -387,7 +391,12 @@ impl<'a> Exchange<'a> {
             }
             match self.stage.outcome(self.offer.dialect, reply) {
                 Outcome::Delivered(_) => self.accepted.push(i),
-                outcome => self.answer(i, outcome),
+                outcome => {
+                    if self.is_unfiled(i, &outcome) {
+                        self.unfiled.insert(i);
+                    }
+                    self.answer(i, outcome);
+                }
             }
         }
         if i + 1 < self.outcomes.len() {
@@ -400,6 +409,13 @@ impl<'a> Exchange<'a> {
             return Next::Done;
         }
         self.proceed(next)
+    }
+
+    /// Whether a folder is refused, and the mailbox may be none the less there. A store of ours refuses no
+    /// folder of its users.
+    fn is_unfiled(&self, i: usize, outcome: &Outcome) -> bool {
+        let Outcome::Failed(reply) = outcome else { return false };
+        !self.offer.private && self.delivery.recipients[i].is_unfiled_by(reply)
     }
 
     /// On a kept connection the reply to DATA shows whether a refusal was about the recipient: what

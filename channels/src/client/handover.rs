@@ -1,14 +1,16 @@
 //! One message and all its recipients, in as many transactions as the server wants.
 //!
-//! Which recipients go together, and what their transactions come to. Guaranteed: each
-//! transaction settles at least one recipient, so there are no more of them than recipients.
+//! Which recipients go together, and what their transactions come to. A recipient whose folder a server
+//! does not know has its mailbox named in the next one: no script of a user bounces his mail. Guaranteed:
+//! each transaction settles at least one recipient, or has it named by its mailbox, so there are no more
+//! of them than twice the recipients.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use smallvec::SmallVec;
 
 use super::{OutgoingRcpt, chunk::ChunkReplies, rendition::Converted};
-use crate::mail::{Address, Attempt, Outcome, Peer, RecipientSet, SiteTrouble};
+use crate::mail::{Address, Attempt, Outcome, Peer, RecipientSet, Reply, SiteTrouble};
 
 /// Most messages have one recipient at a destination.
 type Places = SmallVec<[usize; 2]>;
@@ -21,6 +23,12 @@ pub struct Handover<'a> {
     /// For each recipient, a number that all have whose addresses servers may take for its own. Empty
     /// where that does not matter.
     alike: Vec<usize>,
+    /// The same for the mailboxes of those that have one of their own; empty where none has.
+    alike_inboxes: Vec<Option<usize>>,
+    /// Recipients whose folder the server does not know, by their places.
+    unfiled: BTreeMap<usize, Unfiled>,
+    /// Of these by their numbers the ones whose mailbox is named.
+    named_by_inbox: HashMap<usize, usize>,
     /// Recipients of the transaction at hand, by their places.
     batch: Places,
     /// Recipients that wait for their turn, the last to go first.
@@ -28,6 +36,14 @@ pub struct Handover<'a> {
     outcomes: SmallVec<[Option<Outcome>; 1]>,
     trouble: Option<SiteTrouble>,
     peer: Option<Peer>,
+}
+
+/// A recipient whose folder the server does not know.
+#[derive(Clone, Debug)]
+struct Unfiled {
+    refusal: Reply,
+    /// The place of a recipient that has the copy for their mailbox; `None`: it has one of its own.
+    copy_of: Option<usize>,
 }
 
 /// The result of one transaction.
@@ -38,6 +54,8 @@ pub struct Transacted {
     /// Recipients that the server had no more room for in this transaction, while it took others.
     /// Their turn is in the next one.
     pub left: RecipientSet,
+    /// Recipients that were refused because the server does not know the folder in their address.
+    pub unfiled: RecipientSet,
     /// Its content was converted for this server.
     pub converted: Option<Converted>,
     /// The server is a store of ours, took the message, and said that it is slow.
@@ -50,10 +68,15 @@ impl<'a> Handover<'a> {
     /// To these, at most `most` at once. Those whose addresses differ only in case go together to
     /// servers of our own alone (`private`): others are known to give one reply for both.
     pub fn new(recipients: &'a [OutgoingRcpt<'a>], most: usize, private: bool) -> Self {
+        let (alike, alike_inboxes) =
+            if private || recipients.len() < 2 { Default::default() } else { alike(recipients) };
         let mut handover = Self {
             recipients,
             most: most.max(1),
-            alike: if private || recipients.len() < 2 { Vec::new() } else { alike(recipients) },
+            alike,
+            alike_inboxes,
+            unfiled: BTreeMap::new(),
+            named_by_inbox: HashMap::new(),
             batch: Places::new(),
             waiting: (0..recipients.len()).rev().collect(),
             outcomes: SmallVec::from_elem(None, recipients.len()),
@@ -84,12 +107,25 @@ impl<'a> Handover<'a> {
 
     /// The recipients of the transaction at hand.
     pub fn batch(&self) -> SmallVec<[OutgoingRcpt<'a>; 1]> {
-        self.batch.iter().map(|place| self.recipients[*place]).collect()
+        let named = |place: &usize| {
+            let to = self.recipients[*place];
+            match to.inbox.filter(|_| self.unfiled.contains_key(place)) {
+                Some(address) => OutgoingRcpt { address, inbox: None, ..to },
+                None => to,
+            }
+        };
+        self.batch.iter().map(named).collect()
+    }
+
+    /// Recipients whose folder the server did not know.
+    pub fn unfiled(&self) -> usize {
+        self.unfiled.len()
     }
 
     /// The transaction at hand came to this. Returns whether there is another one.
     pub fn take(&mut self, transacted: Transacted) -> bool {
-        let Transacted { attempt: Attempt { outcomes, trouble, peer }, left, .. } = transacted;
+        let Transacted { attempt: Attempt { outcomes, trouble, peer }, left, unfiled, .. } =
+            transacted;
         let batch = std::mem::take(&mut self.batch);
         let before = self.peer.take();
         let unsure = before.as_ref().is_some_and(|peer| peer.unsure);
@@ -99,6 +135,12 @@ impl<'a> Handover<'a> {
         for (nth, (place, outcome)) in batch.into_iter().zip(outcomes).enumerate().rev() {
             if goes_on && is_left(nth) {
                 self.waiting.push(place);
+                continue;
+            }
+            if let Outcome::Failed(refusal) = &outcome
+                && unfiled.contains(nth)
+            {
+                self.unfile(place, refusal.clone());
                 continue;
             }
             if peer.as_ref().is_some_and(|peer| peer.has_answered(nth)) {
@@ -128,8 +170,42 @@ impl<'a> Handover<'a> {
 
     /// One outcome for each recipient.
     pub fn finish(self) -> Attempt {
-        let Self { outcomes, trouble, peer, .. } = self;
+        let Self { recipients, mut outcomes, unfiled, trouble, mut peer, .. } = self;
+        for (place, Unfiled { copy_of, .. }) in &unfiled {
+            let Some(other) = *copy_of else { continue };
+            let copy = outcomes[other].clone();
+            outcomes[*place] = copy;
+            if let Some(peer) = peer.as_mut().filter(|peer| peer.has_answered(other)) {
+                peer.answered.insert(*place);
+            }
+        }
+        for (place, Unfiled { refusal, .. }) in &unfiled {
+            if let Some(Outcome::Delivered(reply)) = outcomes[*place].take_if(is_taken) {
+                let reply = reply.in_inbox(recipients[*place].address, refusal);
+                outcomes[*place] = Some(Outcome::Delivered(reply));
+            }
+        }
         Attempt { outcomes: outcomes.into_iter().flatten().collect(), trouble, peer }
+    }
+
+    /// Has the mailbox of a recipient named whose folder the server does not know, unless a copy of the
+    /// message goes there anyway.
+    fn unfile(&mut self, place: usize, refusal: Reply) {
+        let number = self.alike_inboxes.get(place).copied().flatten();
+        let own_copy =
+            |number: &usize| self.recipients.get(*number).is_some_and(|to| to.inbox.is_none());
+        let copy_of = number.and_then(|number| {
+            let by_inbox = self.named_by_inbox.get(&number).copied();
+            by_inbox.or_else(|| Some(number).filter(own_copy))
+        });
+        if copy_of.is_none() {
+            if let (Some(number), Some(its)) = (number, self.alike.get_mut(place)) {
+                *its = number;
+                self.named_by_inbox.insert(number, place);
+            }
+            self.waiting.push(place);
+        }
+        self.unfiled.insert(place, Unfiled { refusal, copy_of });
     }
 
     fn gather(&mut self) {
@@ -150,8 +226,13 @@ impl<'a> Handover<'a> {
     }
 }
 
-/// For each of these, the number of the first whose address servers may take for its own.
-fn alike(recipients: &[OutgoingRcpt<'_>]) -> Vec<usize> {
+fn is_taken(outcome: &mut Outcome) -> bool {
+    matches!(outcome, Outcome::Delivered(_))
+}
+
+/// For each of these, the number of the first whose address servers may take for its own; and the same of
+/// the mailboxes of those whose address has a folder.
+fn alike(recipients: &[OutgoingRcpt<'_>]) -> (Vec<usize>, Vec<Option<usize>>) {
     let is_ascii = recipients.iter().all(|its| its.address.is_ascii());
     let form = |text: &str| {
         let address = if is_ascii { None } else { Address::parse(text).ok() };
@@ -160,7 +241,14 @@ fn alike(recipients: &[OutgoingRcpt<'_>]) -> Vec<usize> {
     let mut first = HashMap::with_capacity(recipients.len());
     let number =
         |(place, its): (usize, &OutgoingRcpt<'_>)| *first.entry(form(its.address)).or_insert(place);
-    recipients.iter().enumerate().map(number).collect()
+    let alike = recipients.iter().enumerate().map(number).collect();
+    if recipients.iter().all(|its| its.inbox.is_none()) {
+        return (alike, Vec::new());
+    }
+    let number = |(place, its): (usize, &OutgoingRcpt<'_>)| {
+        Some(*first.entry(form(its.inbox?)).or_insert(recipients.len() + place))
+    };
+    (alike, recipients.iter().enumerate().map(number).collect())
 }
 
 #[cfg(test)]
@@ -188,6 +276,7 @@ mod tests {
         Transacted {
             attempt: Attempt { outcomes: outcomes.into(), trouble, peer: Some(peer) },
             left,
+            unfiled: RecipientSet::default(),
             converted: None,
             stressed: false,
             chunk: None,
@@ -283,5 +372,80 @@ mod tests {
         assert_eq!(*attempt.outcomes, [delivered(), too_many(), trouble.outcome.clone()]);
         assert_eq!(attempt.trouble, Some(trouble));
         assert_eq!(attempt.peer.expect("a peer").answered, 0b11.into());
+    }
+
+    #[test]
+    fn a_folder_that_a_server_does_not_know_is_left_for_the_inbox_once() {
+        const NOBODY: Reply = Reply::new(550, Enhanced(5, 1, 1), "nobody");
+        let filed =
+            |address, inbox| OutgoingRcpt { inbox: Some(inbox), ..OutgoingRcpt::new(address) };
+        let plain = OutgoingRcpt::new;
+        // recipients, those that the server knows, batches, outcomes
+        let rows: [(&[OutgoingRcpt<'_>], &str, &str, &str); 9] = [
+            (&[filed("a+f", "a")], "a", "a+f|a", "d"),
+            (&[filed("a+f", "a")], "a+f", "a+f", "D"),
+            (&[filed("a+f", "a")], "", "a+f|a", "F"),
+            (&[plain("b"), filed("a+f", "a"), plain("c")], "a b c", "b a+f c|a", "DdD"),
+            // The mailbox has a copy already, or gets one.
+            (&[filed("a+f", "a"), plain("A")], "A", "a+f A", "dD"),
+            (&[plain("a"), filed("a+f", "A")], "a", "a a+f", "Dd"),
+            (&[filed("a+f", "a"), filed("a+g", "a")], "a", "a+f a+g|a", "dd"),
+            (&[filed("a+f", "a"), filed("a+g", "a"), plain("b")], "", "a+f a+g b|a", "FFF"),
+            (&[filed("a+f", "a"), filed("b+f", "b")], "a b", "a+f b+f|a b", "dd"),
+        ];
+        for (recipients, known, want, outcomes) in rows {
+            let mut handover = Handover::new(recipients, 9, false);
+            let mut batches = Vec::new();
+            loop {
+                let batch: Vec<_> = handover.batch().iter().map(|to| to.address).collect();
+                batches.push(batch.join(" "));
+                let outcome = |address: &&str| {
+                    let is_known = known.split(' ').any(|its| its == *address);
+                    if is_known { delivered() } else { Outcome::Failed(NOBODY) }
+                };
+                let mut transacted =
+                    transacted(batch.iter().map(outcome).collect(), 0.into(), None);
+                let is_filed =
+                    |(nth, address): (usize, &&str)| address.contains('+').then_some(nth);
+                let filed = batch.iter().enumerate().filter_map(is_filed);
+                filed.for_each(|nth| transacted.unfiled.insert(nth));
+                if !handover.take(transacted) {
+                    break;
+                }
+            }
+            assert_eq!(batches.join("|"), want);
+            let attempt = handover.finish();
+            let letter = |outcome: &Outcome| match outcome {
+                Outcome::Delivered(reply) if reply.text == "OK" => 'D',
+                Outcome::Delivered(reply) => {
+                    assert!(
+                        reply.to_string().contains("> was refused: 550 5.1.1 nobody"),
+                        "{reply}"
+                    );
+                    'd'
+                }
+                Outcome::Failed(_) => 'F',
+                Outcome::Deferred(_) => 'T',
+            };
+            let letters: String = attempt.outcomes.iter().map(letter).collect();
+            assert_eq!(letters, outcomes, "{want}");
+            let peer = attempt.peer.expect("a peer");
+            assert!((0..recipients.len()).all(|place| peer.has_answered(place)), "{want}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_whose_folder_was_refused_waits_where_the_server_is_in_trouble() {
+        let recipients =
+            [OutgoingRcpt { inbox: Some("a"), ..OutgoingRcpt::new("a+f") }, OutgoingRcpt::new("b")];
+        let mut handover = Handover::new(&recipients, 9, false);
+        let refused = Outcome::Failed(Reply::new(550, Enhanced(5, 1, 1), "nobody"));
+        let trouble = SiteTrouble::deferred(Reply::new(421, Enhanced(4, 3, 2), "bye"));
+        let transacted = Transacted {
+            unfiled: 1.into(),
+            ..transacted(vec![refused, too_many()], 0.into(), Some(trouble.clone()))
+        };
+        assert!(!handover.take(transacted));
+        assert_eq!(*handover.finish().outcomes, [trouble.outcome, too_many()]);
     }
 }

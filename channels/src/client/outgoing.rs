@@ -2,7 +2,7 @@
 
 use crate::{
     authenticity::SignAs,
-    mail::{Notify, OriginalRecipient, Return, TlsWish, XQuota},
+    mail::{Notify, OriginalRecipient, Reply, Return, TlsWish, XQuota},
 };
 
 /// A message to be handed over.
@@ -45,6 +45,8 @@ pub struct OutgoingRcpt<'a> {
     pub quota: Option<XQuota>,
     /// XDFLG; not sent when 0.
     pub flags: u32,
+    /// The address of its mailbox, for a server that does not know the folder in the other one.
+    pub inbox: Option<&'a str>,
 }
 
 impl<'a> Outgoing<'a> {
@@ -82,6 +84,11 @@ impl Outgoing<'_> {
 }
 
 impl<'a> OutgoingRcpt<'a> {
+    /// Whether a server that refuses it so is to hear of its mailbox.
+    pub(super) fn is_unfiled_by(&self, reply: &Reply) -> bool {
+        self.inbox.is_some_and(|inbox| inbox != self.address) && reply.refuses_mailbox()
+    }
+
     /// One about which nothing else is said.
     pub const fn new(address: &'a str) -> Self {
         Self {
@@ -91,6 +98,7 @@ impl<'a> OutgoingRcpt<'a> {
             notify: Notify::Unsaid,
             quota: None,
             flags: 0,
+            inbox: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The name by which a peer knows a message that it took, as far as its reply tells.
 
-use super::Reply;
+use super::{Reply, reply::IN_INBOX};
 
 impl Reply {
     /// The peer's own id of the message, from the words of a success: that of Dovecot (`<a@b> ID Saved`),
@@ -10,7 +10,8 @@ impl Reply {
         if !self.is_success() {
             return None;
         }
-        let text = &*self.text;
+        // The refusal of another address may stand behind it.
+        let text = self.text.split(IN_INBOX).next()?;
         let behind = |word: &str| text.split_once(word).map(|(_, rest)| rest);
         let word = |rest: &str| rest.len() - rest.trim_start_matches(is_of_id).len();
         let id = if let Some(rest) = behind("SESSIONID=<") {
@@ -55,6 +56,7 @@ mod tests {
             ("from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as 0A1B2C;", "0A1B2C"),
             ("OK id=1tGabc-0000Xy-2z", "1tGabc-0000Xy-2z"),
             ("id=7", "7"),
+            ("<a@b> ID Saved\nin the INBOX, as <a+f@b> was refused: 550 id=9", "ID"),
             ("<a@b> OK", ""),
             ("Saved", ""),
             ("queued as ", ""),

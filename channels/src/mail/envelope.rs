@@ -111,10 +111,11 @@ pub struct Recipient {
     /// Whether the list that it is the address of was asked. Kept beside the envelope.
     #[serde(skip)]
     pub post_check: PostCheck,
-    /// Its subaddress is a folder that the user's own script names: a store may make it. Kept beside the
-    /// envelope.
+    /// The address of its mailbox, where a script has named the folder in the other one: a store may make
+    /// the folder, and a server that refuses it may have the message for the INBOX. Of records of older
+    /// versions of the program it is the same address. Kept beside the envelope.
     #[serde(skip)]
-    pub filed: bool,
+    pub inbox: Option<Arc<str>>,
 }
 
 /// Whether a list has been asked if the sender may post to it.
@@ -216,7 +217,7 @@ impl Recipient {
             origin: None,
             quota: None,
             post_check: PostCheck::default(),
-            filed: false,
+            inbox: None,
         }
     }
 }

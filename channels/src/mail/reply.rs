@@ -19,6 +19,8 @@ pub struct Reply {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Enhanced(pub u8, pub u16, pub u16);
 
+/// Between the words of a server that took a message for the INBOX, and those in which it refused the folder.
+pub(super) const IN_INBOX: &str = "\nin the INBOX, as ";
 /// The end of a store's 250, for relays of its own, when it is slow.
 pub const STRESSED: &str = " [stress]";
 
@@ -137,6 +139,27 @@ impl Reply {
         }
     }
 
+    /// The server knows no mailbox of this name, as far as it says: 5.1.x of a recipient (RFC 3463 section
+    /// 3.2), or a code that most say of such, without another reason.
+    pub fn refuses_mailbox(&self) -> bool {
+        match self.enhanced {
+            // Of the sender (7, 8), or of a domain without mail (RFC 7505).
+            Some(Enhanced(5, 1, 7 | 8 | 10)) => false,
+            Some(Enhanced(5, 1, _)) => true,
+            Some(Enhanced(5, 0, 0)) | None => {
+                matches!(self.code, 550 | 551 | 553) && !self.blames_content()
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// Says that another address was refused before the message was taken for the INBOX.
+    #[must_use]
+    pub fn in_inbox(self, address: &str, refusal: &Self) -> Self {
+        let text = format!("{}{IN_INBOX}<{address}> was refused: {refusal}", self.text);
+        Self { text: text.into(), ..self }
+    }
+
     /// 5xx.
     pub fn is_permanent(&self) -> bool {
         self.code / 100 == 5
@@ -173,6 +196,31 @@ impl fmt::Display for Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_of_a_mailbox_are_told_from_others() {
+        // code, enhanced code, text, whether there is no such mailbox
+        let rows = [
+            (550, Some(Enhanced(5, 1, 1)), "<u+F> User doesn't exist: u+F", true),
+            (501, Some(Enhanced(5, 1, 3)), "bad syntax", true),
+            (550, None, "Unknown user", true),
+            (553, None, "sorry", true),
+            (550, Some(Enhanced(5, 0, 0)), "no such user here", true),
+            (550, Some(Enhanced(5, 1, 8)), "sender address rejected", false),
+            (550, Some(Enhanced(5, 1, 10)), "null MX", false),
+            (550, Some(Enhanced(5, 7, 1)), "policy", false),
+            (550, Some(Enhanced(5, 2, 1)), "disabled", false),
+            (552, Some(Enhanced(5, 2, 2)), "over quota", false),
+            (552, None, "over quota", false),
+            (550, None, "spam", false),
+            (554, None, "no", false),
+            (450, None, "later", false),
+        ];
+        for (code, enhanced, text, want) in rows {
+            let reply = Reply { code, enhanced, text: text.into() };
+            assert_eq!(reply.refuses_mailbox(), want, "{reply}");
+        }
+    }
 
     #[test]
     fn busy_mailboxes_are_known_by_code_and_words() {

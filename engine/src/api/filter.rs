@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use relais_actors::{metrics::QueueState, timestamp::Timestamp};
+use relais_actors::{channel_table::behind, metrics::QueueState, timestamp::Timestamp};
 use relais_config::units;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -43,9 +43,12 @@ pub struct QueueFilter {
 }
 
 impl QueueFilter {
-    /// Whether it lets this destination through.
+    /// Whether it lets this destination through. Of what waits for a conversion on its way to a host, that
+    /// host is one, too.
     pub fn names_host(&self, host: &str) -> bool {
-        self.host.as_ref().is_none_or(|named| named.names_host(host))
+        self.host.as_ref().is_none_or(|named| {
+            named.names_host(host) || behind(host).is_some_and(|(_, host)| named.names_host(host))
+        })
     }
 
     /// Whether it lets this channel through.
@@ -155,6 +158,22 @@ mod tests {
         }
         let error = read(r#"{"older_than": "soon"}"#).unwrap_err().to_string();
         assert!(error.contains("a time with its unit is expected"), "{error}");
+    }
+
+    #[test]
+    fn the_host_behind_a_conversion_is_meant_too() {
+        let rows = [
+            ("mx.example", "mx.example", true),
+            ("mx.example", "tcp_local/mx.example", true),
+            ("MX.example", "tcp_local/mx.example", true),
+            ("tcp_local/mx.example", "tcp_local/mx.example", true),
+            ("example", "tcp_local/mx.example", false),
+            ("tcp_local", "tcp_local/mx.example", false),
+        ];
+        for (named, host, want) in rows {
+            let filter = QueueFilter { host: named.parse().ok(), ..QueueFilter::default() };
+            assert_eq!(filter.names_host(host), want, "{named} {host}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why a message is where it is, and what happened to it so far.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use relais_actors::{
     defragment::{DescribePiece, Waits},
@@ -45,6 +45,9 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
                 " It is to be {done} as soon as its job gives it back; `relais queue release {id}` \
                  withdraws that."
             );
+        }
+        if let Some(way) = on_its_way(parts, &entry.scanned) {
+            let _ = write!(text, " {way}");
         }
         if let Some(other) = other_route(parts, &entry.scanned).await {
             let _ = write!(text, " {other}");
@@ -409,13 +412,24 @@ fn why_no_connection(explained: &DestinationExplained, host: &str, channel: &str
     format!("it has a connection for each {entries} that wait (threaddepth){more}")
 }
 
+/// Where it goes on to, if it waits to be looked at on its way.
+fn on_its_way(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
+    let (channel, host) = parts.channels.way_out(&scanned.channel, &scanned.host);
+    if *scanned.channel == *channel {
+        return None;
+    }
+    Some(format!(
+        "Its parts are looked at (conversions) on its way to {host} by channel {channel}."
+    ))
+}
+
 /// The route that its recipients would take now, if that is another one.
 async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
     let envelope = parts.spool.envelope(scanned.place).await.ok()?;
     let entry = envelope.entries.get(usize::from(scanned.entry))?;
     let open = open_recipients(scanned.state.open());
     for recipient in open.filter_map(|i| entry.recipients.get(usize::from(i))).take(MOST_ROUTED) {
-        let Ok(address) = Address::parse(&recipient.original) else { continue };
+        let Ok(address) = Address::parse(recipient.member()) else { continue };
         let question = Question {
             sender: &envelope.sender,
             ..Question::of_nobody(&address, &envelope.source_channel)
@@ -423,10 +437,15 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
         let (original, id) = (&recipient.original, scanned.id);
         let now = match parts.router.resolve(&question).await {
             Ok(ways) => {
+                // Scripts, which are not asked here, put a folder into the address.
+                let is_its = |address: &Arc<str>| {
+                    *address == recipient.address || Some(address) == recipient.inbox.as_ref()
+                };
+                let (channel, host) = parts.channels.way_out(&entry.channel, &entry.host);
                 let same = |way: &Route| {
-                    *way.channel == *scanned.channel
-                        && way.host.eq_ignore_ascii_case(&scanned.host)
-                        && way.address == recipient.address
+                    *way.channel == *channel
+                        && way.host.eq_ignore_ascii_case(host)
+                        && is_its(&way.address)
                 };
                 if ways.iter().any(same) {
                     continue;

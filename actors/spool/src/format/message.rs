@@ -289,9 +289,8 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
             (to.post_check != PostCheck::Unsaid).then_some((number, index, is_passed))
         })
         .collect();
-    let filed: Vec<(u16, u8)> = numbered(envelope)
-        .filter(|(.., to)| to.filed)
-        .map(|(number, index, _)| (number, index))
+    let inboxes: Vec<(u16, u8, &str)> = numbered(envelope)
+        .filter_map(|(number, index, to)| Some((number, index, to.inbox.as_deref()?)))
         .collect();
     let posting = (envelope.login.as_deref(), form_of(envelope), checks);
     let has_posting = posting.0.is_some()
@@ -300,7 +299,7 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         || envelope.smtputf8
         || envelope.tls != TlsWish::Usual
         || envelope.fragments.is_some()
-        || !filed.is_empty();
+        || !inboxes.is_empty();
     let has_quotas = !quotas.is_empty() || has_posting;
     if !origins.is_empty() || rerouted.is_some() || has_quotas {
         append_postcard(&(rerouted.map(|rerouted| rerouted.at), origins), out);
@@ -316,6 +315,7 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         append_postcard(&posting, out);
     }
     let tls = wish_to_octet(envelope.tls);
+    let filed: Vec<(u16, u8)> = inboxes.iter().map(|its| (its.0, its.1)).collect();
     let last = (envelope.fragments.as_deref(), filed);
     let has_last = last.0.is_some() || !last.1.is_empty();
     if envelope.smtputf8 || tls != 0 || has_last {
@@ -326,6 +326,9 @@ pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
     }
     if has_last {
         append_postcard(&last, out);
+    }
+    if !inboxes.is_empty() {
+        append_postcard(&inboxes, out);
     }
 }
 
@@ -349,6 +352,10 @@ pub(super) type Quotas = Vec<(u16, u8, XQuota)>;
 /// And behind that: the user who had logged in, the file of the content, and of recipients whether the
 /// list that they are was asked.
 type Posting = (Option<Arc<str>>, u8, Vec<(u16, u8, bool)>);
+
+/// And behind the demand on TLS: the part of the message in another one, and recipients that scripts have
+/// filed. The addresses of their mailboxes come last.
+type Last = (Option<Fragments>, Vec<(u16, u8)>);
 
 /// The quotas behind [`Behind`]; an older version of the program wrote none.
 pub(super) fn quotas_behind(behind: &[u8]) -> Quotas {
@@ -401,9 +408,10 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
         envelope.smtputf8 = smtputf8;
         let (tls, rest) = postcard::take_from_bytes(rest).unwrap_or_default();
         envelope.tls = wish_of(tls);
-        // Recipients that scripts have filed.
-        let (fragments, filed): (Option<Fragments>, Vec<(u16, u8)>) =
-            postcard::from_bytes(rest).unwrap_or_default();
+        // Recipients that scripts have filed, and the addresses of their mailboxes.
+        let ((fragments, filed), rest): (Last, _) =
+            postcard::take_from_bytes(rest).unwrap_or_default();
+        let inboxes: Vec<(u16, u8, Arc<str>)> = postcard::from_bytes(rest).unwrap_or_default();
         envelope.fragments = fragments.map(Arc::new);
         envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients, form });
         envelope.login = login;
@@ -417,7 +425,13 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
         }
         for (number, index) in filed {
             let entry = envelope.entries.get_mut(usize::from(number))?;
-            entry.recipients.get_mut(usize::from(index))?.filed = true;
+            let to = entry.recipients.get_mut(usize::from(index))?;
+            // An older version of the program wrote no other.
+            to.inbox = Some(Arc::clone(&to.address));
+        }
+        for (number, index, inbox) in inboxes {
+            let entry = envelope.entries.get_mut(usize::from(number))?;
+            entry.recipients.get_mut(usize::from(index))?.inbox = Some(inbox);
         }
         for (number, index, is_passed) in checks {
             let entry = envelope.entries.get_mut(usize::from(number))?;
@@ -623,10 +637,15 @@ mod tests {
     fn filed_recipients_lie_where_older_versions_do_not_look() {
         for (smtputf8, tls) in [(false, TlsWish::Usual), (true, TlsWish::Required)] {
             let mut envelope = Envelope { smtputf8, tls, ..envelope() };
-            envelope.entries[1].recipients[1].filed = true;
+            let filed = &mut envelope.entries[1].recipients[1];
+            filed.inbox = Some("ann".into());
+            let same = Arc::clone(&filed.address);
             let bytes = encoded(&envelope);
-            assert_eq!(decode_envelope(&bytes), Some(envelope));
+            assert_eq!(decode_envelope(&bytes).as_ref(), Some(&envelope));
             assert_eq!(decoded_before_quotas(&bytes), Some(super::tests::envelope()));
+            // Cut off, it is as the version wrote it that kept no address of a mailbox.
+            envelope.entries[1].recipients[1].inbox = Some(same);
+            assert_eq!(decode_envelope(&bytes[..bytes.len() - 1]), Some(envelope));
         }
     }
 

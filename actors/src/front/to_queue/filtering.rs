@@ -146,8 +146,10 @@ impl SmtpIntake {
         let header = self.transaction.header.map_or(before.len(), |its| head + its);
         // One for this, one for what a filter writes, and those of the forms that are stored.
         let files = 2 + self.transaction.forms.as_ref().map_or(1, HeaderForms::count);
-        let rights = self.side.large_messages.begin_together(files).await;
-        self.transaction.rights = rights.ok_or(TOO_MANY_LARGE)?;
+        if self.transaction.rights.is_empty() {
+            let rights = self.side.large_messages.begin_together(files).await;
+            self.transaction.rights = rights.ok_or(TOO_MANY_LARGE)?;
+        }
         let mut body = self.side.spool.draft();
         body.write(&before[header..]).await.map_err(|error| refusal(&error))?;
         before.truncate(header);
@@ -250,21 +252,30 @@ impl SmtpIntake {
 
     /// Goes on with the message as if it had come as filters have left it.
     async fn put_back(&mut self, shown: Shown) -> Result<(), Reply> {
-        let Shown { header, mut body } = shown;
+        let Shown { header, body } = shown;
         let (mut octets, behind) = header.parts();
         let head = octets.len();
         octets.extend_from_slice(&behind);
         octets.extend_from_slice(b"\r\n");
+        self.begin_again(head, octets);
+        match body {
+            Body::Memory(octets) => self.write(&octets).await,
+            body @ Body::File(_) => self.write_body(body, 0).await,
+        }
+    }
+
+    /// Begins the message anew with this header behind `head` octets of our own lines.
+    pub(super) fn begin_again(&mut self, head: usize, octets: Vec<u8>) {
         let transaction = &mut self.transaction;
         transaction.is_filtered = true;
         transaction.head = head as u64;
         transaction.size = octets.len() as u64;
         transaction.header = Some(octets.len() - head);
         transaction.gathered = Gathered::Memory { head, octets };
-        if let Body::Memory(octets) = &body {
-            return self.write(octets).await;
-        }
-        let mut at = 0;
+    }
+
+    /// Goes on with the part of a body that begins at `at`.
+    pub(super) async fn write_body(&mut self, mut body: Body, mut at: u64) -> Result<(), Reply> {
         loop {
             let piece = body.piece(at).await.map_err(|error| refusal(&error))?;
             if piece.is_empty() {

@@ -1,13 +1,17 @@
 //! Sieve scripts in a session: shown the message once it is complete, they say where it goes.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use relais_channels::mail::Reply;
+use relais_spool::Draft;
 use tracing::info;
 
-use super::SmtpIntake;
+use super::{CompleteForm, SmtpIntake};
 use crate::{
+    directory::ListHeaders,
     events::Printable,
+    forms::HeaderForms,
+    front::filters::Body,
     router::Route,
     sieve::{SievedMail, UneditedPlaces},
 };
@@ -16,7 +20,7 @@ impl SmtpIntake {
     /// Whether any script sees the message.
     pub(super) fn shows_scripts(&self) -> bool {
         let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
-        self.side.sieve.sees(&self.side.source_channel, ways)
+        self.transaction.seen.is_none() && self.side.sieve.sees(&self.side.source_channel, ways)
     }
 
     /// Shows a message to scripts, as far as it is in memory, and has its recipients go where they say.
@@ -28,11 +32,14 @@ impl SmtpIntake {
         let message = side.sieve.message(octets, self.transaction.size);
         let mail = SievedMail {
             message: &message,
+            octets,
+            size: self.transaction.size,
             sender: &sender,
             source_channel: &side.source_channel,
             router: &side.router,
             remembers: true,
         };
+        self.transaction.seen = Some(Vec::new());
         let routes = side.router.cache.routes();
         let is_alone = self.transaction.accepted.len() == 1;
         for to in &mut self.transaction.accepted {
@@ -40,7 +47,7 @@ impl SmtpIntake {
                 continue;
             }
             let mut sieved = side.sieve.sieve(&mail, &to.recipient.original, &to.routes).await?;
-            self.transaction.seen.append(&mut sieved.seen);
+            self.transaction.seen.get_or_insert_default().append(&mut sieved.seen);
             // Nobody else gets it: the client hears of it at once, and no notice goes astray.
             if let [(way, reply)] = &sieved.refused[..]
                 && is_alone
@@ -70,14 +77,79 @@ impl SmtpIntake {
         }
     }
 
-    /// The header of a large message lies in its file already: changes of scripts are told and not made.
-    pub(super) fn leave_header_alone(&mut self) {
-        let mut ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
-        let Some(way) = ways.find(|way| way.is_edited()) else { return };
-        let to = Printable(&way.address);
-        info!(%to, "a script changes the header of a large message: it stays as it is");
+    /// Whether scripts are still to see a large message whose content forms change as it comes: what they
+    /// want otherwise could not be made of these.
+    pub(super) fn changes_before_scripts(&self) -> bool {
+        self.transaction.forms.as_ref().is_some_and(HeaderForms::may_look_within)
+            && self.shows_scripts()
+    }
+
+    /// Whether a large message goes somewhere, as scripts say, in a form that it was not begun in.
+    pub(super) fn wants_other_forms(&self) -> bool {
+        let routes = self.side.router.cache.routes();
+        let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
+        let leaves = |way: &&Route| way.refused.is_none() && !routes.throws_away(&way.channel);
+        let mut ways = ways.filter(leaves);
+        match &self.transaction.forms {
+            Some(forms) => ways.any(|way| !forms.suit(way)),
+            None => HeaderForms::of(self.formed_mail(), ways).is_some(),
+        }
+    }
+
+    /// Goes on with a large message in the forms that scripts want of it: its header behind `head` octets of
+    /// our own lines, and the file with its body, which begins there.
+    pub(super) async fn form_again(
+        &mut self,
+        mut head: usize,
+        mut header: Vec<u8>,
+        (body, at): (Draft, u64),
+    ) -> Result<Vec<CompleteForm>, Reply> {
+        if let Some(policy) = self.origin_policy().cloned() {
+            let field = policy.field(&self.finish_origin(&policy).await?);
+            head += field.len();
+            header.splice(0..0, field);
+        }
+        self.bound_edits();
+        self.transaction.forms = self.forms_of_ways();
+        self.begin_again(head, header);
+        self.write_body(Body::File(body), at).await?;
+        self.complete_forms().await
+    }
+
+    /// A form of a large message is a file of its own: what more scripts than that want changed in its
+    /// header is told and not done.
+    fn bound_edits(&mut self) {
+        let mut forms: HashSet<Arc<ListHeaders>> = HashSet::new();
+        let mut left = None;
         for to in &mut self.transaction.accepted {
-            to.routes = to.routes.iter().cloned().map(Route::unedited).collect();
+            let within = |way: &Route| match way.headers.as_ref().filter(|_| way.is_edited()) {
+                Some(headers) if forms.len() == MOST_EDITED => forms.contains(headers),
+                Some(headers) => {
+                    forms.insert(Arc::clone(headers));
+                    true
+                }
+                None => true,
+            };
+            let is_within: Vec<bool> = to.routes.iter().map(within).collect();
+            if is_within.iter().all(|within| *within) {
+                continue;
+            }
+            let ways = to.routes.iter().zip(is_within);
+            let ways = ways.map(|(way, within)| {
+                if within {
+                    return way.clone();
+                }
+                left.get_or_insert_with(|| way.address.clone());
+                way.clone().unedited()
+            });
+            to.routes = ways.collect();
+        }
+        if let Some(to) = left {
+            let to = Printable(&to);
+            info!(%to, "scripts change the header of a large message in too many ways: it stays as it is");
         }
     }
 }
+
+/// Forms of a large message for changes of its header that scripts make.
+const MOST_EDITED: usize = 32;

@@ -91,7 +91,7 @@ fn waiting(routes: &Routes, found: &Resolution, question: &Question<'_>) -> Opti
         headers: None,
         post_check: PostCheck::default(),
         scripts: None,
-        filed: false,
+        inbox: None,
     }]))
 }
 
