@@ -16,10 +16,10 @@ use crate::{
     directory::{
         ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup,
         PasswordError, PostingRules, SieveScripts, Source, StoredPassword, VALUES, ignored_dates,
-        ignored_reply_values,
+        ignored_reply_values, ignored_scripts,
     },
     router::{Question, Resolver, Routes, Routing, Step},
-    sieve::sieve_limits,
+    sieve::{channel_mistake, files_below, script_text, sieve_limits},
 };
 
 /// Something that will not do what its writer may expect.
@@ -58,6 +58,7 @@ pub async fn lint(config: &Config, source: &Source) -> Vec<Finding> {
         }
         lint.alias(config, "aliases.file", name).await;
     }
+    lint.user_files(config);
     lint.findings
 }
 
@@ -275,7 +276,14 @@ impl Lint<'_> {
     fn scripts<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>, config: &Config) {
         let limits = sieve_limits(config);
         for entry in entries {
-            let Some(scripts) = SieveScripts::of(entry) else { continue };
+            for IgnoredValue { attribute, .. } in ignored_scripts(entry) {
+                let dn = &entry.dn;
+                self.note(
+                    FILE,
+                    format!("{dn}: {attribute}: lists have no scripts: it says nothing"),
+                );
+            }
+            let Some(scripts) = SieveScripts::of(entry, None) else { continue };
             for text in &scripts.texts {
                 if self.is_over() {
                     return;
@@ -303,11 +311,46 @@ impl Lint<'_> {
         });
         for (field, path) in own.into_iter().chain(theirs) {
             let Some(path) = path else { continue };
-            match std::fs::read(config.data.join(path)) {
-                Err(error) => self.note(&field, format!("{}: {error}", path.display())),
-                Ok(text) => {
-                    for mistake in Script::compile(&text, &limits).err().into_iter().flatten() {
-                        self.note(&field, format!("{}: {mistake}", path.display()));
+            let name = path.display();
+            match std::fs::read(config.data.join(path)).map(|text| Script::compile(&text, &limits))
+            {
+                Err(error) => self.note(&field, format!("{name}: {error}")),
+                Ok(Err(mistakes)) => {
+                    for mistake in mistakes {
+                        self.note(&field, format!("{name}: {mistake}"));
+                    }
+                }
+                Ok(Ok(script)) if field.starts_with("channels") => {
+                    if let Some(mistake) = channel_mistake(&script) {
+                        self.note(&field, format!("{name}: {mistake}"));
+                    }
+                }
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Files of users' scripts, as far as there are any.
+    fn user_files(&mut self, config: &Config) {
+        let Some(template) = config.sieve.files.as_ref().filter(|_| config.sieve.users) else {
+            return;
+        };
+        let (folder, levels) = template.folder();
+        let below = (&*config.data.join(folder), levels);
+        let limits = sieve_limits(config);
+        let files = files_below(below, template.ending(), &mut || !self.is_over());
+        for path in files {
+            if self.is_over() {
+                return;
+            }
+            let name = path.display();
+            match script_text(&path, config.sieve.max_script_size) {
+                None => {}
+                Some(Err(error)) => self.note("sieve.files", format!("{name}: {error}")),
+                Some(Ok(text)) => {
+                    let mistakes = Script::compile(&text, &limits).err().unwrap_or_default();
+                    if let Some(mistake) = mistakes.first() {
+                        self.note("sieve.files", format!("{name}: {mistake}"));
                     }
                 }
             }

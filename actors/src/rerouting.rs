@@ -423,7 +423,7 @@ impl Rerouter {
     ) -> Result<Vec<Route>, Reply> {
         let LeftEntry { envelope, entry, content, .. } = left;
         let source_channel = self.seen_source(envelope, &entry.channel);
-        if !self.sieve.sees(source_channel, ends.iter()) {
+        if !self.sieve.sees(source_channel, ends.iter()).await {
             return Ok(ends);
         }
         let octets = self.beginning_of(*content, self.sieve.body_octets()).await?;

@@ -55,7 +55,7 @@ mod show;
 pub use file::{mistake, reader::suggest, units};
 pub use language::{
     alias_list, argument, delivery_option, facts, ldap_search, lookup_url, mapping, rate,
-    reply_pattern, rewrite, template, text_table,
+    reply_pattern, rewrite, template, text_table, user_file,
 };
 pub use load::{Reading, check};
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};

@@ -1,6 +1,6 @@
 //! Settings without effect are named.
 
-use relais_config::{STANDALONE, check};
+use relais_config::{Config, STANDALONE, check};
 
 /// Of patterns for mail without a connection.
 const OVER_TCP: &str = "the entry never matches what comes over TCP";
@@ -638,6 +638,19 @@ fn commands_that_nothing_runs_and_replies_that_nobody_writes_are_named() {
     is_said(STANDALONE, &elsewhere, "delivery_options[2]", want);
     let silent = option("#*^autoreply=$M+$D@bitbucket");
     is_said(STANDALONE, &silent, "delivery_options[2]", "without the flag ! nobody is answered");
+}
+
+#[test]
+fn files_of_scripts_that_no_user_has_are_named() {
+    let with = |text: &str, sieve: &str| {
+        edit(text, "    admin: (", &format!("    sieve: ({sieve}),\n    admin: ("))
+    };
+    let files = "files: \"scripts/$U\"";
+    assert_eq!(news(STANDALONE, &with(STANDALONE, files)), Vec::new());
+    let nobody = with(STANDALONE, &format!("users: false, {files}"));
+    is_said(STANDALONE, &nobody, "sieve.files", "no script of a user is carried out");
+    let mistake = Config::parse("f", &with(STANDALONE, "files: \"scripts/x.sieve\"")).unwrap_err();
+    assert!(mistake.to_string().contains("all users would have one file"), "{mistake}");
 }
 
 #[test]

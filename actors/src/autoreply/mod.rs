@@ -36,7 +36,7 @@ use crate::{
     events::{MessageAccepted, Printable},
     metrics::{AutoreplyResult, Metrics},
     own_mail::{self, way_to},
-    router::RouterHandle,
+    router::{Route, RouterHandle},
     sieve::SieveRunner,
     timestamp::now_ms,
 };
@@ -185,15 +185,30 @@ impl<L: Lookup> Responder<L> {
         if !is_due.map_err(PutOff::Memory)? {
             return Ok(AutoreplyResult::Recently);
         }
-        let (reply, content) = self.written((envelope, recipient), &away, (&head, header, text));
-        let to = Recipient::new("", envelope.sender.as_str());
-        let entries = own_mail::entries_for(&self.channels, [(&to, &routes[..])].into_iter());
-        if let Err(error) = self.append(Envelope { entries, ..reply }, content.into()).await {
+        let written = self.written((envelope, recipient), &away, (&head, header, text));
+        if let Err(why) = self.send(written, &envelope.sender, routes).await {
             self.answered.give_back(user);
             self.answered.forget(pair).await;
-            return Err(error.into());
+            return Err(why);
         }
         Ok(AutoreplyResult::Sent)
+    }
+
+    /// Puts a reply into the queue, where the scripts of its reader have it go.
+    async fn send(
+        &self,
+        (reply, content): (Envelope, Vec<u8>),
+        to: &str,
+        routes: Arc<[Route]>,
+    ) -> Result<(), PutOff> {
+        let parts = (&self.router, &*self.channels);
+        let sieved = self.sieve.sieve_own(parts, &content, to, routes).await;
+        let (routes, seen) = sieved.map_err(PutOff::Route)?;
+        let to = Recipient::new("", to);
+        let entries = own_mail::entries_for(&self.channels, [(&to, &routes[..])].into_iter());
+        self.append(Envelope { entries, ..reply }, content.into()).await?;
+        self.sieve.remember(&seen);
+        Ok(())
     }
 
     /// The reply, to nobody yet.

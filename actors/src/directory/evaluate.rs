@@ -97,6 +97,7 @@ mod tests {
             default_domain: "siroe.com".to_owned(),
             hosts: vec!["relay1.siroe.com".to_owned()],
             lmtp_stores: lmtp_stores(&general.iter().map(own).collect()),
+            script_files: None,
         }
     }
 

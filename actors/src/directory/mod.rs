@@ -71,7 +71,7 @@ pub use self::{
     posting::{DomainPattern, PostingRules},
     refusal::EntryError,
     search_log::{SearchLog, Searched},
-    sieve_scripts::SieveScripts,
+    sieve_scripts::{ScriptFiles, SieveScripts},
     status::may_log_in,
 };
 pub(crate) use self::{
@@ -82,6 +82,7 @@ pub(crate) use self::{
     options::{fill, quote},
     poster_list::spelled,
     posting::posting_words,
+    sieve_scripts::{addresses_of, ignored_scripts},
     status::VALUES,
     vacation::ignored_dates,
 };

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use relais_config::{Config, DeliveryOption, channel::Program};
 
+use super::sieve_scripts::ScriptFiles;
+
 /// The configuration's policy for entries.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -17,6 +19,8 @@ pub struct Policy {
     pub hosts: Vec<String>,
     /// Mail hosts that take LMTP, in lower case; `None`: all do.
     pub lmtp_stores: Option<HashSet<String>>,
+    /// Files of users' Sieve scripts.
+    pub script_files: Option<ScriptFiles>,
 }
 
 impl Policy {
@@ -31,6 +35,7 @@ impl Policy {
             default_domain: config.default_domain.to_ascii_lowercase(),
             hosts,
             lmtp_stores: lmtp_stores(&config.general),
+            script_files: ScriptFiles::of(config),
         }
     }
 

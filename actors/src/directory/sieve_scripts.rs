@@ -1,8 +1,19 @@
 //! The Sieve scripts that an entry has.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use relais_channels::mail::Address;
+use relais_config::{
+    Config,
+    grammar::{folded, table_key},
+    user_file::{FileValue, UserFile},
+};
 
 use super::{
+    allowance::IgnoredValue,
     entry::{Entry, Kind},
     known::ADDRESSES,
 };
@@ -16,27 +27,64 @@ pub struct SieveScripts {
     pub mail: Option<Box<str>>,
     /// All addresses of the user.
     pub addresses: Box<[Box<str>]>,
-    /// At least one.
+    /// Scripts of the entry.
     pub texts: Box<[Arc<str>]>,
+    /// The place of one more behind these, whether it is there or not.
+    pub file: Option<Box<Path>>,
+}
+
+/// Files of users' scripts: `sieve.files`.
+#[derive(Clone, Debug)]
+pub struct ScriptFiles {
+    data: PathBuf,
+    template: UserFile,
+}
+
+impl ScriptFiles {
+    /// The files that the configuration has users' scripts in.
+    pub fn of(config: &Config) -> Option<Self> {
+        let template = config.sieve.files.clone().filter(|_| config.sieve.users)?;
+        Some(Self { data: config.data.clone(), template })
+    }
+
+    /// The file of a user. `None`: the user's name is none that a file could have.
+    fn of_user(&self, entry: &Entry) -> Option<Box<Path>> {
+        let address = Address::parse(entry.first("mail")?.trim()).ok()?;
+        let local = folded(&address.unquoted_local());
+        let domain = table_key(&format!("@{}", address.domain().unwrap_or_default()));
+        let domain = domain.trim_start_matches('@').trim_end_matches('.');
+        let uid = entry.first("uid").map(folded);
+        let path = self.template.of(|value| match value {
+            FileValue::Local => Some(&*local),
+            FileValue::Domain => Some(domain),
+            FileValue::Uid => uid.as_deref(),
+        })?;
+        Some(self.data.join(path).into())
+    }
 }
 
 impl SieveScripts {
-    /// `mailSieveRuleSource` of a user; groups have none. Several values are pieces of one script (Sun
-    /// Java Communications Suite 5 Schema Reference, `mailSieveRuleSource`).
-    pub fn of(entry: &Entry) -> Option<Self> {
+    /// `mailSieveRuleSource` of a user, and the file that `files` has for the user; groups have none. Several
+    /// values are pieces of one script (Sun Java Communications Suite 5 Schema Reference,
+    /// `mailSieveRuleSource`).
+    pub fn of(entry: &Entry, files: Option<&ScriptFiles>) -> Option<Self> {
         let values = entry.all(SOURCE);
-        if values.is_empty() || Kind::of(entry) != Some(Kind::User) {
+        if values.is_empty() && files.is_none() || Kind::of(entry) != Some(Kind::User) {
             return None;
         }
-        let text: Arc<str> = match in_order(values)[..] {
-            [] => return None,
-            [only] => only.into(),
-            ref pieces => relais_sieve::join(pieces).into(),
+        let text: Option<Arc<str>> = match in_order(values)[..] {
+            [] => None,
+            [only] => Some(only.into()),
+            ref pieces => Some(relais_sieve::join(pieces).into()),
         };
+        let texts: Box<[Arc<str>]> = text.into_iter().collect();
+        let file = files.and_then(|files| files.of_user(entry));
+        if texts.is_empty() && file.is_none() {
+            return None;
+        }
         let mail = entry.first("mail").map(Into::into);
-        let addresses = ADDRESSES.iter().flat_map(|name| entry.all(name));
-        let addresses = addresses.map(|address| address.as_str().into()).collect();
-        Some(Self { owner: entry.dn.as_str().into(), mail, addresses, texts: [text].into() })
+        let addresses = addresses_of(entry);
+        Some(Self { owner: entry.dn.as_str().into(), mail, addresses, texts, file })
     }
 }
 
@@ -64,11 +112,35 @@ fn order_of(text: &str) -> Option<u64> {
     text.lines().find_map(order)
 }
 
+/// All addresses of a user.
+pub(crate) fn addresses_of(entry: &Entry) -> Box<[Box<str>]> {
+    let addresses = ADDRESSES.iter().flat_map(|name| entry.all(name));
+    addresses.map(|address| address.as_str().into()).collect()
+}
+
+/// Scripts of a group, which nobody carries out.
+pub(crate) fn ignored_scripts(entry: &Entry) -> Vec<IgnoredValue> {
+    let is_group = Kind::of(entry) == Some(Kind::Group);
+    let script = entry.first(SOURCE).filter(|text| is_group && !text.trim().is_empty());
+    let ignored = |text| IgnoredValue::new("mailSieveRuleSource", text, WANTED);
+    script.map(ignored).into_iter().collect()
+}
+
 const SOURCE: &str = "mailsieverulesource";
+const WANTED: &str = "no script of a list";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn entry(class: &str, values: &[(&str, &str)]) -> Entry {
+        let mut entry = Entry::new("uid=jdoe");
+        entry.add("objectClass", class);
+        for (name, value) in values {
+            entry.add(name, *value);
+        }
+        entry
+    }
 
     #[test]
     fn scripts_of_an_entry() {
@@ -94,14 +166,14 @@ mod tests {
             ),
         ];
         for (class, values, want) in rows {
-            let mut entry = Entry::new("uid=jdoe");
-            entry.add("objectClass", class);
-            for value in values {
-                entry.add("mailSieveRuleSource", *value);
-            }
-            let scripts = SieveScripts::of(&entry);
+            let values: Vec<_> =
+                values.iter().map(|value| ("mailSieveRuleSource", *value)).collect();
+            let entry = entry(class, &values);
+            let scripts = SieveScripts::of(&entry, None);
             let text = scripts.as_ref().map(|its| its.texts.concat());
             assert_eq!(text.as_deref(), want, "{class} {values:?}");
+            let is_told = class == "inetMailGroup";
+            assert_eq!(!ignored_scripts(&entry).is_empty(), is_told, "{class}");
         }
     }
 
@@ -119,5 +191,37 @@ mod tests {
         for (text, want) in rows {
             assert_eq!(order_of(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_user_has_the_file_of_the_address_and_of_no_other_name() {
+        let files = |template: &str| ScriptFiles {
+            data: "/d".into(),
+            template: UserFile::parse(template).unwrap(),
+        };
+        let both = files("s/$D/$U.sieve");
+        let rows = [
+            ("JDoe@A.Example", Some("/d/s/a.example/jdoe.sieve")),
+            ("\"j doe\"@a.example", Some("/d/s/a.example/j doe.sieve")),
+            ("jos\u{e9}@b\u{fc}cher.example", Some("/d/s/xn--bcher-kva.example/jos\u{e9}.sieve")),
+            ("\"../x\"@a.example", None),
+            ("\"..\"@a.example", None),
+            ("a/b@a.example", None),
+            ("jdoe", None),
+            ("@a.example", None),
+            ("", None),
+        ];
+        for (mail, want) in rows {
+            let entry = entry("inetMailUser", &[("mail", mail)]);
+            let scripts = SieveScripts::of(&entry, Some(&both));
+            let file = scripts.and_then(|its| its.file);
+            assert_eq!(file.as_deref(), want.map(Path::new), "{mail}");
+        }
+        let uid = files("/h/$M/.sieve");
+        let user = entry("inetMailUser", &[("mail", "j@a.example"), ("uid", "JDoe")]);
+        let file = SieveScripts::of(&user, Some(&uid)).and_then(|its| its.file);
+        assert_eq!(file.as_deref(), Some(Path::new("/h/jdoe/.sieve")));
+        let group = entry("inetMailGroup", &[("mail", "j@a.example")]);
+        assert_eq!(SieveScripts::of(&group, Some(&both)), None);
     }
 }

@@ -349,7 +349,7 @@ impl SmtpIntake {
 
     /// The message is too large to be kept in memory: what came of it so far goes to a file.
     async fn begin_blob(&mut self) -> Result<(), Reply> {
-        if self.shows_content() || self.changes_before_scripts() {
+        if self.shows_content() || self.changes_before_scripts().await {
             return self.spill().await;
         }
         let gathered = std::mem::take(&mut self.transaction.gathered);
@@ -370,7 +370,7 @@ impl SmtpIntake {
         self.transaction.size = self.transaction.size + before.len() as u64 - received as u64;
         let mut glancer = HeaderScanner::default();
         glancer.feed(&before[head..], &self.side.host);
-        if self.shows_scripts() {
+        if self.shows_scripts().await {
             self.transaction.beginning = Some(before[kept_free..].to_vec());
         }
         let mut drafts = Vec::new();
@@ -380,7 +380,7 @@ impl SmtpIntake {
             forms.first().map_or(0, |form| form.octets.len().saturating_sub(of_body)) as u64;
         if self.transaction.rights.is_empty() {
             // Scripts may want it in other forms, which are made of this one.
-            let files = forms.len() + usize::from(self.shows_scripts());
+            let files = forms.len() + usize::from(self.shows_scripts().await);
             let begun = self.side.large_messages.begin_together(files).await;
             self.transaction.rights = begun.ok_or(TOO_MANY_LARGE)?;
         }
@@ -435,7 +435,7 @@ impl SmtpIntake {
             Gathered::Memory { mut head, mut octets } => {
                 self.complete_in_memory(&mut head, &mut octets).await?;
                 self.transaction.glance = HeaderScan::at(&octets[head..], &self.side.host);
-                if self.shows_scripts() {
+                if self.shows_scripts().await {
                     self.sieve(&octets).await?;
                     self.transaction.forms = self.forms_of_ways();
                 }

@@ -36,6 +36,7 @@ use crate::{
     notary::{self, Notary},
     queue::{Intake, Queue, QueueParts, tests::envelope},
     router::{self, RouterHandle, Routes},
+    sieve::{OwnersTold, SieveRunner},
 };
 
 /// The engine without its ends: nothing listens, and nobody is connected to.
@@ -99,20 +100,12 @@ impl House {
             max_messages: 1_000,
             rebuild_parallel_channels: 4,
         }));
-        let parts = notary::NotaryParts {
-            host: "localhost".into(),
-            postmaster: "postmaster@relais.example".into(),
-            language: "en".into(),
-            content_return_limit: 1 << 20,
-            double_bounces: DoubleBounces::default(),
-            templates: Arc::new(Templates::load(None).unwrap()),
-            channels: channels.clone(),
-            spool: spool.clone(),
-            router: router(&config, &ground),
-            ids: ids.clone(),
-            metrics: metrics.clone(),
-            progress: dir.path().join("looked"),
-        };
+        let parts = notary_parts(
+            (&config, dir.path()),
+            &spool,
+            (&channels, &ids, &metrics),
+            &router(&config, &ground),
+        );
         let script = Rc::<Script>::default();
         let pools = [("DEFAULT", 10), ("SMTP_POOL", plan.job_limit)].map(|(name, job_limit)| {
             let start_job = {
@@ -242,6 +235,36 @@ fn spool(path: &Path, settings: &relais_config::Spool, disk: Arc<dyn Disk>) -> (
 
 fn small() -> NewContent {
     NewContent::Whole(Bytes::from_static(CONTENT))
+}
+
+fn notary_parts(
+    (config, folder): (&Config, &Path),
+    spool: &Spool,
+    (channels, ids, metrics): (&Arc<Channels>, &Arc<MessageIds>, &Arc<Metrics>),
+    router: &RouterHandle,
+) -> notary::NotaryParts {
+    let owners = OwnersTold {
+        host: "localhost".into(),
+        channels: channels.clone(),
+        spool: spool.clone(),
+        ids: ids.clone(),
+        metrics: metrics.clone(),
+    };
+    notary::NotaryParts {
+        host: "localhost".into(),
+        postmaster: "postmaster@relais.example".into(),
+        language: "en".into(),
+        content_return_limit: 1 << 20,
+        double_bounces: DoubleBounces::default(),
+        templates: Arc::new(Templates::load(None).unwrap()),
+        channels: channels.clone(),
+        spool: spool.clone(),
+        router: router.clone(),
+        sieve: Arc::new(SieveRunner::new(config, owners, None)),
+        ids: ids.clone(),
+        metrics: metrics.clone(),
+        progress: folder.join("looked"),
+    }
 }
 
 fn router(config: &Config, ground: &Ground) -> RouterHandle {

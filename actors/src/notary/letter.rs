@@ -25,6 +25,7 @@ use crate::{
     own_mail::{self, MALFORMED, question_of, source_channel},
     queue::{Case, Told},
     router::{Poster, Route},
+    sieve::Seen,
     timestamp::now_ms,
 };
 
@@ -270,9 +271,13 @@ impl NotaryParts {
     ) -> Result<(), TellError> {
         let mut routes: Vec<(Recipient, Arc<[Route]>)> = Vec::new();
         let mut lost: Vec<(String, Reply)> = Vec::new();
+        let mut seen = Vec::new();
         for address in to {
             match self.way_to(address).await? {
-                Ok(ways) => routes.push((Recipient::new("", address.as_str()), ways)),
+                Ok(ways) => {
+                    let ways = self.sieved(address, &notice.content, ways, &mut seen).await?;
+                    routes.push((Recipient::new("", address.as_str()), ways));
+                }
                 Err(reply) => lost.push((address.clone(), reply)),
             }
         }
@@ -295,6 +300,7 @@ impl NotaryParts {
         if !entries.is_empty() {
             let envelope = envelope_of(id, &self.channels, wants, entries);
             self.append(envelope, body.clone(), "a notice to the sender").await?;
+            self.sieve.remember(&seen);
             self.metrics.notices.count(NoticeResult::Written);
         }
         if !lost.is_empty() {
@@ -334,6 +340,26 @@ impl NotaryParts {
             Err(reply) if reply.is_permanent() => Ok(Err(reply)),
             Err(reply) => Err(TellError::Route { address: address.to_owned(), reply }),
         }
+    }
+
+    /// The ways of a notice behind the scripts of its reader. The postmaster's have no say: what nobody
+    /// else can be told is not to be lost by them.
+    async fn sieved(
+        &self,
+        address: &str,
+        content: &[u8],
+        ways: Arc<[Route]>,
+        seen: &mut Vec<Seen>,
+    ) -> Result<Arc<[Route]>, TellError> {
+        if address.eq_ignore_ascii_case(&self.postmaster) {
+            return Ok(ways);
+        }
+        let parts = (&self.router, &*self.channels);
+        let sieved = self.sieve.sieve_own(parts, content, address, ways).await;
+        let (ways, mut own) =
+            sieved.map_err(|reply| TellError::Route { address: address.to_owned(), reply })?;
+        seen.append(&mut own);
+        Ok(ways)
     }
 
     /// A notice that has nowhere to go. When it is released, the channel that puts mail through

@@ -6,7 +6,7 @@ use relais_channels::{dsn::Templates, mail::MessageIds};
 use relais_config::notary::DoubleBounces;
 use relais_spool::Spool;
 
-use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle};
+use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle, sieve::SieveRunner};
 
 /// The parts that the notary works with.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub struct NotaryParts {
     pub spool: Spool,
     /// Where a sender lives.
     pub router: RouterHandle,
+    /// Scripts of those who are told.
+    pub sieve: Arc<SieveRunner>,
     /// Queue ids.
     pub ids: Arc<MessageIds>,
     /// Counters.

@@ -20,6 +20,7 @@ use super::{
 use crate::directory::{
     Allowance, Domain, Entry, EntryError, IgnoredValue, ListHeaders, Lookup, MemberSearch,
     PostingRules, Request, SieveScripts, Target, evaluate, ignored_dates, ignored_reply_values,
+    ignored_scripts,
 };
 
 /// The addresses that an address stands for.
@@ -182,10 +183,7 @@ impl<L: Lookup> Aliases<'_, L> {
         let (errors_to, quota) = (errors_to(entry).map(ErrorsTo::reader), quota.map(Arc::new));
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
         if !applied.iter().any(|applied| applied.is_elsewhere) {
-            all.scripts = SieveScripts::of(entry).map(Arc::new);
-        }
-        if let Some(scripts) = &all.scripts {
-            self.trace.note(|| Step::Scripts { count: scripts.texts.len() });
+            all.scripts = self.scripts(entry);
         }
         if entry.is_group() {
             let wants_password = PostingRules::want_password(entry);
@@ -239,6 +237,17 @@ impl<L: Lookup> Aliases<'_, L> {
             });
         }
         Ok(all)
+    }
+
+    /// The scripts of a user, told.
+    fn scripts(&mut self, entry: &Entry) -> Option<Arc<SieveScripts>> {
+        self.note_ignored(&entry.dn, &ignored_scripts(entry));
+        let scripts = SieveScripts::of(entry, self.routes.policy.script_files.as_ref())?;
+        self.trace.note(|| Step::Scripts {
+            count: scripts.texts.len(),
+            file: scripts.file.as_ref().map(|file| file.display().to_string()),
+        });
+        Some(Arc::new(scripts))
     }
 
     /// The addresses of members that a search finds.

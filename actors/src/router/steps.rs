@@ -219,8 +219,10 @@ pub enum Step {
     },
     /// Sieve scripts of a user, which are carried out when the message is there.
     Scripts {
-        /// How many.
+        /// Scripts of the directory.
         count: usize,
+        /// The place of one more, whether it is there or not.
+        file: Option<String>,
     },
     /// Changes to a list's mail.
     ListHeaders {
@@ -395,12 +397,13 @@ impl Step {
             Self::Quota { size, messages } => {
                 write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
             }
-            Self::Scripts { count } => {
+            Self::Scripts { count, file } => {
                 let scripts = if *count == 1 { "Sieve script" } else { "Sieve scripts" };
-                write!(
-                    f,
-                    "  {count} {scripts} (mailSieveRuleSource): each message is shown to them"
-                )
+                let own = format!("{count} {scripts} (mailSieveRuleSource)");
+                let file =
+                    file.as_ref().map(|file| format!("the Sieve script {file} if it is there"));
+                let all: Vec<_> = (*count > 0).then_some(own).into_iter().chain(file).collect();
+                write!(f, "  {}: each message is shown to them", all.join(", then "))
             }
             Self::ListHeaders { added, removed, prefix, suffix, hides_password } => {
                 let password = hides_password.then(|| "- Approved".to_owned());

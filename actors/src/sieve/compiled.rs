@@ -23,7 +23,7 @@ pub(super) struct CompiledScripts {
 }
 
 /// Two hashes of a text, and its octets.
-type ScriptKey = (u64, u64, usize);
+pub(super) type ScriptKey = (u64, u64, usize);
 
 /// The octets of a text stand for what the script takes in memory.
 #[derive(Clone)]
@@ -44,15 +44,15 @@ struct ScriptFile {
 }
 
 impl CompiledScripts {
-    /// With these files, each read when it is first asked for.
-    pub(super) fn new(limits: Limits, files: Vec<PathBuf>) -> Self {
+    /// Within about so many octets of memory; with these files, each read when it is first asked for.
+    pub(super) fn new(limits: Limits, memory: u64, files: Vec<PathBuf>) -> Self {
         let file = |path| {
             let compiled = Err("it has not been read".into());
             Mutex::new(ScriptFile { path, looked: None, changed: None, compiled })
         };
         Self {
             limits,
-            known: Cache::with_weighter(MOST, MEMORY, ByText),
+            known: Cache::with_weighter(MOST, memory, ByText),
             hashers: Default::default(),
             files: files.into_iter().map(file).collect(),
         }
@@ -60,14 +60,24 @@ impl CompiledScripts {
 
     /// The script of a text.
     pub(super) fn of(&self, text: &str) -> Compiled {
+        self.keyed(text.as_bytes()).1
+    }
+
+    /// The same, and by what it is known again.
+    pub(super) fn keyed(&self, text: &[u8]) -> (ScriptKey, Compiled) {
         let hashes = [0, 1].map(|n| self.hashers[n].hash_one(text));
         let key = (hashes[0], hashes[1], text.len());
         if let Some(known) = self.known.get(&key) {
-            return known;
+            return (key, known);
         }
-        let compiled = compile(text.as_bytes(), &self.limits);
+        let compiled = compile(text, &self.limits);
         self.known.insert(key, compiled.clone());
-        compiled
+        (key, compiled)
+    }
+
+    /// A script that was compiled a while ago, as long as it is there.
+    pub(super) fn known(&self, key: &ScriptKey) -> Option<Compiled> {
+        self.known.get(key)
     }
 
     /// The script of a file, read again when it has changed.
@@ -105,8 +115,6 @@ fn compile(text: &[u8], limits: &Limits) -> Compiled {
 /// Scripts that are expected. Of those that take more memory those go that nobody asked for, and are compiled
 /// once more when mail comes for them.
 const MOST: usize = 100_000;
-/// Octets of all compiled scripts, about.
-const MEMORY: u64 = 2 << 30;
 /// A compiled script takes so many times what its text takes, and some more.
 const TIMES_TEXT: usize = 9;
 const SMALLEST: usize = 1 << 10;

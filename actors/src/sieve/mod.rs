@@ -8,16 +8,17 @@
 //! A script that is broken, or more work than it may be, leaves mail in the INBOX: mail is never lost
 //! or refused by a mistake in one.
 
+mod chain;
 mod compiled;
 mod duplicates;
+mod files;
 mod folder;
 mod outcome;
 mod told;
+mod written_here;
 
 use std::{
     collections::{HashSet, VecDeque},
-    ops::Range,
-    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -25,38 +26,37 @@ use jiff::Zoned;
 use relais_channels::mail::{Address, Enhanced, Reply};
 use relais_config::Config;
 use relais_sieve::{
-    Delivery, DuplicateQuery, Environment, Limits, Message, Script, VacationReply, Verdict,
+    Capability, Delivery, DuplicateQuery, Environment, Limits, Message, Script, VacationReply,
+    Verdict,
 };
-use tracing::{info, warn};
+use tracing::info;
 
+pub use self::{
+    chain::channel_mistake,
+    duplicates::Seen,
+    files::{files_below, script_text},
+    told::OwnersTold,
+};
 use self::{
-    compiled::CompiledScripts,
+    chain::{OwnScripts, ScriptChain, ScriptSources},
     duplicates::Duplicates,
     outcome::{FiledWays, with_edits},
     told::TellingTimes,
 };
-pub use self::{duplicates::Seen, told::OwnersTold};
 use crate::{
     directory::{FieldEdit, SieveScripts},
     events::Printable,
     forms::{edited_message, header_octets},
     metrics::{Metrics, SieveResult},
-    router::{PostProof, Poster, Question, Route, RouterHandle, Routes},
-    seldom::Seldom,
+    router::{AUTOREPLY, PostProof, Poster, Question, Route, RouterHandle, Routes},
 };
 
 /// Carries scripts out. One for the engine.
 pub struct SieveRunner {
     limits: Limits,
-    compiled: CompiledScripts,
+    sources: ScriptSources,
     environment: Environment,
-    users: bool,
-    before: Option<PathBuf>,
-    after: Option<PathBuf>,
-    /// Files of scripts by channel: of mail that comes in by it, and that leaves by it.
-    of_channels: Vec<(String, Option<PathBuf>, Option<PathBuf>)>,
     duplicates: Arc<Duplicates>,
-    broken: Arc<Seldom>,
     owners: OwnersTold,
     told: Arc<TellingTimes>,
     metrics: Arc<Metrics>,
@@ -79,6 +79,25 @@ pub struct SievedMail<'a> {
     /// The caller says when it is in the queue ([`SieveRunner::remember`]): only such messages may be taken
     /// for duplicates.
     pub remembers: bool,
+}
+
+/// A message that a user's scripts may answer.
+#[derive(Clone, Copy, Debug)]
+pub struct AnsweredMail<'a> {
+    /// As much of it as is there.
+    pub octets: &'a [u8],
+    /// Its size.
+    pub size: u64,
+    /// The channel that it came in by.
+    pub source_channel: &'a str,
+    /// Its sender.
+    pub sender: &'a str,
+    /// The user's address that it was for.
+    pub to: &'a str,
+    /// All addresses of the user.
+    pub addresses: &'a [Box<str>],
+    /// Between a user and a subaddress.
+    pub delimiter: &'a str,
 }
 
 /// The ways of one recipient behind scripts.
@@ -107,9 +126,27 @@ struct Walk {
     pending: VecDeque<Pending>,
     /// Addresses that scripts have redirected to, in lower case.
     redirected: HashSet<String>,
+    /// Users, in lower case, whose mail scripts answer.
+    answered: HashSet<String>,
     sieved: Sieved,
     /// Owners of scripts who were written to.
     told: usize,
+}
+
+impl Walk {
+    /// The ways that are left of the recipient `to`, each mailbox once.
+    fn finish(mut self, routes: &Routes, to: &str) -> Sieved {
+        let unedited = UneditedPlaces::of(self.sieved.ways.iter());
+        let is_answered = |way: &Route| {
+            let user = way.member.as_deref().unwrap_or(to);
+            *way.host == *AUTOREPLY
+                && routes.throws_away(&way.channel)
+                && self.answered.contains(&user.to_ascii_lowercase())
+        };
+        // A sender hears once that a user is away.
+        self.sieved.ways.retain(|way| unedited.leave(way) && !is_answered(way));
+        self.sieved
+    }
 }
 
 impl Sieved {
@@ -125,50 +162,27 @@ impl Sieved {
 impl SieveRunner {
     /// As the configuration says; `was` is the one in whose place it comes, whose memory goes on.
     pub fn new(config: &Config, owners: OwnersTold, was: Option<&Self>) -> Self {
-        let (sieve, limits) = (&config.sieve, sieve_limits(config));
-        let of_channel = |channel: &relais_config::Channel| {
-            let file = |path: &Option<PathBuf>| path.as_ref().map(|path| config.data.join(path));
-            let both = (file(&channel.sourcefilter), file(&channel.destinationfilter));
-            (both.0.is_some() || both.1.is_some()).then(|| (channel.name.clone(), both.0, both.1))
-        };
-        let of_channels: Vec<_> = config.channels.iter().filter_map(of_channel).collect();
-        let own = [&sieve.before, &sieve.after].into_iter().flatten();
-        let theirs = of_channels.iter().flat_map(|(_, source, out)| [source, out]).flatten();
-        let own = own.map(|path| config.data.join(path));
-        let files = own.chain(theirs.cloned()).collect();
+        let limits = sieve_limits(config);
+        let broken = was.map(|was| Arc::clone(&was.sources.broken)).unwrap_or_default();
+        let metrics = Arc::clone(&owners.metrics);
         Self {
-            compiled: CompiledScripts::new(limits.clone(), files),
+            sources: ScriptSources::of(config, &limits, broken, Arc::clone(&metrics)),
             limits,
             environment: environment(&config.host),
-            users: sieve.users,
-            before: sieve.before.as_ref().map(|path| config.data.join(path)),
-            after: sieve.after.as_ref().map(|path| config.data.join(path)),
-            of_channels,
             duplicates: was.map(|was| Arc::clone(&was.duplicates)).unwrap_or_default(),
-            broken: was.map(|was| Arc::clone(&was.broken)).unwrap_or_default(),
             told: was.map(|was| Arc::clone(&was.told)).unwrap_or_default(),
-            metrics: Arc::clone(&owners.metrics),
+            metrics,
             owners,
         }
     }
 
     /// Whether mail that comes in by this channel and goes these ways is shown to any script.
-    pub fn sees<'r>(
+    pub async fn sees<'r>(
         &self,
         source_channel: &str,
-        mut ways: impl Iterator<Item = &'r Route>,
+        ways: impl Iterator<Item = &'r Route>,
     ) -> bool {
-        let by_system = self.before.is_some() || self.after.is_some();
-        let has_file = |channel: &str, is_source: bool| {
-            let its = self.of_channels.iter().find(|its| its.0 == channel);
-            its.is_some_and(|its| if is_source { its.1.is_some() } else { its.2.is_some() })
-        };
-        by_system
-            || !self.of_channels.is_empty() && has_file(source_channel, true)
-            || ways.any(|way| {
-                self.users && way.scripts.is_some()
-                    || !self.of_channels.is_empty() && has_file(&way.channel, false)
-            })
+        self.sources.see(source_channel, ways).await
     }
 
     /// Octets of a body that scripts may look at.
@@ -195,7 +209,8 @@ impl SieveRunner {
                 walk.sieved.ways.push(here.way);
                 continue;
             }
-            let (verdict, broken) = self.run(mail, &here.to, &here.way);
+            let own = self.sources.own(here.way.scripts.as_deref()).await;
+            let (verdict, broken) = self.run(mail, &here, own.as_ref());
             self.tell_owner(mail, (&here.way, broken), &mut walk.told).await;
             if !walk.pending.is_empty() {
                 // Other sessions have their turn.
@@ -207,6 +222,9 @@ impl SieveRunner {
             };
             let seen = verdict.duplicates.iter().map(|query| Seen::new(&here.to, query.clone()));
             walk.sieved.seen.extend(seen);
+            if verdict.vacation.is_some() {
+                walk.answered.insert(here.to.to_ascii_lowercase());
+            }
             let FiledWays { ways, redirects, refused } =
                 outcome::of(&routes, (&here.way, &here.to), &verdict);
             if ways.is_empty() && redirects.is_empty() && refused.is_none() {
@@ -219,9 +237,7 @@ impl SieveRunner {
                 stays |= self.follow(mail, &mut walk, (&here, stays), redirect).await?;
             }
         }
-        let unedited = UneditedPlaces::of(walk.sieved.ways.iter());
-        walk.sieved.ways.retain(|way| unedited.leave(way));
-        Ok(walk.sieved)
+        Ok(walk.finish(&routes, to))
     }
 
     /// Writes to the owner of a script that does not work. The client waits: of a long list the others
@@ -268,7 +284,7 @@ impl SieveRunner {
                 chain: chain.iter().chain([&folded]).cloned().collect(),
             })),
             Err(reply) if reply.is_permanent() => {
-                if self.broken.is_due(&(&**to, "redirect")) {
+                if self.sources.broken.is_due(&(&**to, "redirect")) {
                     let (user, address) = (Printable(to), Printable(&address));
                     info!(%user, %address, reply = %Printable(&reply), "a script redirects mail where it cannot go: it stays");
                 }
@@ -294,10 +310,11 @@ impl SieveRunner {
     fn run(
         &self,
         mail: &SievedMail<'_>,
-        to: &str,
-        way: &Route,
+        Pending { to, way, .. }: &Pending,
+        own: Option<&OwnScripts<'_>>,
     ) -> (Option<Verdict>, Option<String>) {
-        let (scripts, own_at, broken) = self.scripts_of(mail.source_channel, way);
+        let ends = (mail.source_channel, Some(&*way.channel));
+        let ScriptChain { scripts, own: own_at, broken } = self.sources.chain(ends, own);
         if scripts.is_empty() {
             return (None, broken);
         }
@@ -328,86 +345,41 @@ impl SieveRunner {
             }
             Err(error) => {
                 self.metrics.sieve_runs.count(SieveResult::BrokeOff);
-                self.tell_broken(to, &error.to_string());
+                self.sources.tell_broken(to, &error.to_string());
                 let is_own = own_at.contains(&error.script);
                 (None, broken.or_else(|| is_own.then(|| error.to_string())))
             }
         }
     }
 
-    /// The reply that a user's scripts want to a message, of which this much is there, from one and to the
-    /// other of `ends`.
-    pub fn vacation(
+    /// The reply that scripts want to a message: those of the system, which answer for everybody, and the
+    /// user's.
+    pub async fn vacation(
         &self,
-        (octets, size): (&[u8], u64),
-        (sender, to, delimiter): (&str, &str, &str),
-        own: &SieveScripts,
+        mail: &AnsweredMail<'_>,
+        own: Option<&SieveScripts>,
     ) -> Option<VacationReply> {
-        let (scripts, _) = self.of_user(own);
+        let own = self.sources.own(own).await;
+        let ScriptChain { scripts, .. } =
+            self.sources.chain((mail.source_channel, None), own.as_ref());
         let scripts: Vec<&Script> = scripts.iter().map(|script| &**script).collect();
-        let message = self.message(octets, size);
-        let own: Vec<&str> = own.addresses.iter().map(|address| &**address).collect();
+        if !scripts.iter().any(|script| script.uses(Capability::Vacation)) {
+            return None;
+        }
+        let message = self.message(mail.octets, mail.size);
+        let addresses: Vec<&str> = mail.addresses.iter().map(|address| &**address).collect();
         let mut delivery = Delivery {
             message: &message,
-            from: sender,
-            to,
-            recipient_delimiter: delimiter,
+            from: mail.sender,
+            to: mail.to,
+            recipient_delimiter: mail.delimiter,
             now: Zoned::now(),
             environment: &self.environment,
-            own_addresses: &own,
+            own_addresses: &addresses,
             seen: &mut |_| false,
             has_folder: &mut any_folder,
         };
         relais_sieve::run(&scripts, &mut delivery, &self.limits).ok()?.vacation
-    }
-
-    /// All scripts that see a way, and which of them are the user's; why one of these does not work.
-    fn scripts_of(
-        &self,
-        source_channel: &str,
-        way: &Route,
-    ) -> (Vec<Arc<Script>>, Range<usize>, Option<String>) {
-        let (mut scripts, mut broken) = (Vec::new(), None);
-        let file = |path: Option<&PathBuf>, scripts: &mut Vec<Arc<Script>>| {
-            let Some(path) = path else { return };
-            match self.compiled.of_file(path) {
-                Ok(script) => scripts.push(script),
-                Err(mistake) => self.tell_broken_file(path, &mistake),
-            }
-        };
-        let of_channel = |name: &str| self.of_channels.iter().find(|its| its.0 == name);
-        file(self.before.as_ref(), &mut scripts);
-        file(of_channel(source_channel).and_then(|its| its.1.as_ref()), &mut scripts);
-        let before = scripts.len();
-        if let Some(own) = way.scripts.as_ref().filter(|_| self.users) {
-            let (own, mistake) = self.of_user(own);
-            scripts.extend(own);
-            broken = mistake;
-        }
-        let own = before..scripts.len();
-        file(of_channel(&way.channel).and_then(|its| its.2.as_ref()), &mut scripts);
-        file(self.after.as_ref(), &mut scripts);
-        (scripts, own, broken)
-    }
-
-    /// The scripts of a user; none where one of them is broken.
-    fn of_user(&self, own: &SieveScripts) -> (Vec<Arc<Script>>, Option<String>) {
-        let (mut scripts, mut broken) = (Vec::new(), None);
-        for text in &own.texts {
-            match self.compiled.of(text) {
-                Ok(script) => scripts.push(script),
-                Err(mistake) => {
-                    self.metrics.sieve_runs.count(SieveResult::Broken);
-                    self.tell_broken(own.mail.as_deref().unwrap_or(&own.owner), &mistake);
-                    broken.get_or_insert_with(|| mistake.to_string());
-                }
-            }
-        }
-        // Another one might refuse what the broken one was to keep.
-        if broken.is_some() {
-            scripts.clear();
-        }
-        (scripts, broken)
     }
 
     /// A message of this size as scripts see it; its octets as far as they are there.
@@ -443,20 +415,6 @@ impl SieveRunner {
             proof: PostProof::default(),
         };
         mail.router.resolve(&question).await
-    }
-
-    fn tell_broken(&self, user: &str, mistake: &str) {
-        if self.broken.is_due(&(user, mistake)) {
-            let (user, mistake) = (Printable(user), Printable(mistake));
-            warn!(%user, %mistake, "a Sieve script does not work: mail goes to the INBOX");
-        }
-    }
-
-    fn tell_broken_file(&self, path: &Path, mistake: &str) {
-        if self.broken.is_due(&(path, mistake)) {
-            let (file, mistake) = (path.display(), Printable(mistake));
-            warn!(%file, %mistake, "a Sieve script of the system does not work: mail passes by it");
-        }
     }
 }
 

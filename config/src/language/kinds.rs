@@ -18,6 +18,7 @@ use crate::{
         mapping::MappingTable,
         rewrite::RewriteRule,
         template::TemplateError,
+        user_file::UserFile,
     },
 };
 
@@ -193,6 +194,24 @@ impl Kind<FolderAddress> for FileInto {
 
     fn notation(&self) -> Notation {
         Notation::formed("text", "an address with `$U`, `$S`, `$D` and the like")
+    }
+}
+
+/// The path of a file that each user has.
+pub(crate) struct UserPath;
+
+impl Kind<UserFile> for UserPath {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<UserFile> {
+        let text = Text.read(node, reader)?;
+        UserFile::parse(&text).map_err(|error| wrong(node, &error, reader)).ok()
+    }
+
+    fn print(&self, value: &UserFile) -> Document {
+        Document::text(&value.text)
+    }
+
+    fn notation(&self) -> Notation {
+        Notation::formed("path", "absolute or below `data`, with `$U` or `$M`, and `$D`")
     }
 }
 

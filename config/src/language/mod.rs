@@ -14,3 +14,4 @@ pub mod reply_pattern;
 pub mod rewrite;
 pub mod template;
 pub mod text_table;
+pub mod user_file;

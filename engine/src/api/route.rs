@@ -75,6 +75,9 @@ pub struct RouteResult {
     /// The Sieve scripts of the user, in their order; only when they were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts: Vec<String>,
+    /// The place of one more script of the user, whether it is there or not; only when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_file: Option<String>,
     /// The decision of all scripts about a message; only when there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sieve: Option<SieveTested>,

@@ -7,7 +7,10 @@ use std::{
 };
 
 use jiff::Zoned;
-use relais_actors::{forms::header_octets, sieve::sieve_limits};
+use relais_actors::{
+    forms::header_octets,
+    sieve::{script_text, sieve_limits},
+};
 use relais_config::{Config, Mistake, Report, dispatcher::Program as Service};
 use relais_sieve::{
     Delivery, Environment, Limits, Message, RunError, Script, TraceStep, Traced, run_traced,
@@ -167,6 +170,11 @@ impl SievedMessage {
         let own = own.filter(|_| config.sieve.users);
         let own =
             own.map(|(n, text)| (format!("script {n} of the user"), Ok(text.clone().into_bytes())));
+        let own_file = way.script_file.as_ref().filter(|_| config.sieve.users);
+        let own_file = own_file.and_then(|name| {
+            let text = script_text(Path::new(name), config.sieve.max_script_size)?;
+            Some((name.clone(), text.map_err(|error| error.to_string())))
+        });
         let file = |path: Option<&PathBuf>| {
             let path = config.data.join(path?);
             let text = fs::read(&path).map_err(|error| error.to_string());
@@ -177,6 +185,7 @@ impl SievedMessage {
             .into_iter()
             .chain(file(source.as_ref()))
             .chain(own)
+            .chain(own_file)
             .chain(file(behind))
             .chain(file(config.sieve.after.as_ref()));
         let (mut scripts, mut mistake) = (Vec::new(), None);

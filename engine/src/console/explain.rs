@@ -358,7 +358,15 @@ fn explained(channels: &Channels, arrival: Arrival<'_>, routing: &Routing) -> Ro
         let own = way.scripts.iter().filter(|_| question.scripts).flat_map(|own| own.texts.iter());
         own.map(ToString::to_string).collect()
     };
-    let of_way = |way| RouteResult { scripts: scripts_of(way), ..result(channels, way) };
+    let file_of = |way: &Route| {
+        let own = way.scripts.as_ref().filter(|_| question.scripts)?;
+        Some(own.file.as_ref()?.display().to_string())
+    };
+    let of_way = |way| RouteResult {
+        scripts: scripts_of(way),
+        script_file: file_of(way),
+        ..result(channels, way)
+    };
     let ways = found.into_iter().flat_map(|ways| ways.iter().map(of_way)).collect();
     let explained =
         RouteExplained { input: question.address.clone(), steps, ..RouteExplained::default() };
@@ -426,6 +434,7 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         quota: route.quota.as_deref().copied(),
         size_limit: route.size_limit.map(NonZeroU64::get),
         scripts: Vec::new(),
+        script_file: None,
         sieve: None,
     }
 }

@@ -153,7 +153,9 @@ impl Floors {
         self.delivery.finders = finders;
         self.delivery.report_tls(&self.ground, &self.spool, &policies);
         self.adopt_queue(&was).await?;
-        let parts = notary_parts(&self.ground, &self.spool, &self.delivery.router, templates);
+        let DeliveryFloor { router, rerouter, .. } = &self.delivery;
+        let floors = (&self.ground, &self.spool);
+        let parts = notary_parts(floors, router, &rerouter.sieve, templates);
         self.delivery.notary.ask(Adopt(parts)).await?;
         self.delivery.directory.adopt(directory).await?;
         self.delivery.router.adopt(routes).await?;

@@ -88,7 +88,8 @@ impl DeliveryFloor {
         let authenticator = Authenticator::new(directory.clone(), &ground.config);
         let queue = start_queue(ground, below);
         let templates = Arc::new(notice_templates(&ground.config)?);
-        let parts = notary_parts(ground, below, &router, templates);
+        let sieve = sieve_runner(ground, below, None);
+        let parts = notary_parts((ground, below), &router, &sieve, templates);
         let notary = ground.actors.start_vital("notary", Notary::new(parts, queue.clone()));
         let defragmenter = start_defragmenter(ground, below, &queue);
         actix::spawn(below.unfinished.clone().go_on(queue.clone(), below.spool.clone()));
@@ -96,7 +97,7 @@ impl DeliveryFloor {
             channels: ground.channels.clone(),
             spool: below.spool.clone(),
             router: router.clone(),
-            sieve: sieve_runner(ground, below, None),
+            sieve,
             metrics: ground.metrics.clone(),
         };
         let progress = ConnectionProgress::default();
@@ -325,9 +326,9 @@ pub(crate) fn start_router(
 
 /// The parts of the notary, with these words.
 pub(super) fn notary_parts(
-    ground: &GroundFloor,
-    below: &SpoolFloor,
+    (ground, below): (&GroundFloor, &SpoolFloor),
     router: &RouterHandle,
+    sieve: &Arc<SieveRunner>,
     templates: Arc<Templates>,
 ) -> notary::NotaryParts {
     let GroundFloor { config, channels, metrics, .. } = ground;
@@ -342,6 +343,7 @@ pub(super) fn notary_parts(
         channels: channels.clone(),
         spool: spool.clone(),
         router: router.clone(),
+        sieve: Arc::clone(sieve),
         ids: ids.clone(),
         metrics: metrics.clone(),
         progress: config.data.join("spool").join("looked"),

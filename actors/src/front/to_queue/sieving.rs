@@ -18,9 +18,10 @@ use crate::{
 
 impl SmtpIntake {
     /// Whether any script sees the message.
-    pub(super) fn shows_scripts(&self) -> bool {
+    pub(super) async fn shows_scripts(&self) -> bool {
         let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
-        self.transaction.seen.is_none() && self.side.sieve.sees(&self.side.source_channel, ways)
+        self.transaction.seen.is_none()
+            && self.side.sieve.sees(&self.side.source_channel, ways).await
     }
 
     /// Shows a message to scripts, as far as it is in memory, and has its recipients go where they say.
@@ -43,7 +44,7 @@ impl SmtpIntake {
         let routes = side.router.cache.routes();
         let is_alone = self.transaction.accepted.len() == 1;
         for to in &mut self.transaction.accepted {
-            if !side.sieve.sees(&side.source_channel, to.routes.iter()) {
+            if !side.sieve.sees(&side.source_channel, to.routes.iter()).await {
                 continue;
             }
             let mut sieved = side.sieve.sieve(&mail, &to.recipient.original, &to.routes).await?;
@@ -79,9 +80,9 @@ impl SmtpIntake {
 
     /// Whether scripts are still to see a large message whose content forms change as it comes: what they
     /// want otherwise could not be made of these.
-    pub(super) fn changes_before_scripts(&self) -> bool {
+    pub(super) async fn changes_before_scripts(&self) -> bool {
         self.transaction.forms.as_ref().is_some_and(HeaderForms::may_look_within)
-            && self.shows_scripts()
+            && self.shows_scripts().await
     }
 
     /// Whether a large message goes somewhere, as scripts say, in a form that it was not begun in.

@@ -128,13 +128,15 @@ impl State<'_, '_> {
             (verdict.keep.is_some(), "keep"),
             (!verdict.files.is_empty(), "fileinto"),
             (!verdict.redirects.is_empty(), "redirect"),
-            (verdict.vacation.is_some(), "vacation"),
+            (verdict.vacation.is_some() && !self.is_answered(), "vacation"),
         ];
         if let Some((_, other)) = others.iter().find(|(is_there, _)| *is_there) {
             return Err(RunErrorKind::Conflict(name, other));
         }
         let reason: String = self.expand(reason)?.into_owned();
         self.has_implicit_keep = false;
+        // The reply of an earlier script would say that the message has arrived.
+        self.verdict.vacation = None;
         let told = one_line(&reason, 200);
         self.verdict.refusal = Some(Refusal { kind, reason });
         Ok(told)
@@ -142,6 +144,9 @@ impl State<'_, '_> {
 
     pub(super) fn vacation(&mut self, vacation: &Vacation) -> Told {
         self.act("vacation")?;
+        if self.is_answered() {
+            return Ok("no reply: an earlier script answers".to_owned());
+        }
         if self.verdict.vacation.is_some() {
             return Err(RunErrorKind::Conflict("vacation", "vacation"));
         }
@@ -149,6 +154,7 @@ impl State<'_, '_> {
             Answer::Reply(reply) => {
                 let told = format!("replies {:?}", reply.subject);
                 self.verdict.vacation = Some(reply);
+                self.answered_by = Some(self.script);
                 told
             }
             Answer::None(reason) => format!("no reply: {reason}"),

@@ -46,6 +46,8 @@ pub(super) struct State<'r, 'd> {
     pub(super) has_implicit_keep: bool,
     /// Whether this script said `keep`.
     pub(super) has_explicit_keep: bool,
+    /// The script that answers the message.
+    pub(super) answered_by: Option<usize>,
 }
 
 impl<'r, 'd> State<'r, 'd> {
@@ -68,6 +70,7 @@ impl<'r, 'd> State<'r, 'd> {
             flags: Vec::new(),
             has_implicit_keep: true,
             has_explicit_keep: false,
+            answered_by: None,
         }
     }
 
@@ -81,6 +84,11 @@ impl<'r, 'd> State<'r, 'd> {
         self.flags.clear();
         self.has_implicit_keep = true;
         self.has_explicit_keep = false;
+    }
+
+    /// Whether a script before this one answers the message.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered_by.is_some_and(|script| script != self.script)
     }
 
     /// The text of a string of the script.

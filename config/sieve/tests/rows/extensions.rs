@@ -440,6 +440,16 @@ fn vacations_as_in_rfc_5230() {
             &format!("keep; vacation \"a Bcc: x@example.org\" {week} \"b\""),
         ),
     ]);
+    // The script of a system, and a user's: one reply, and none to what is refused.
+    let first = "require \"vacation\"; vacation :subject \"s\" \"one\";";
+    let one = format!("keep; vacation \"s\" {week} \"one\"");
+    for (second, wanted) in [
+        ("require \"vacation\"; vacation \"two\";", &*one),
+        ("require \"reject\"; reject \"no\";", "reject no"),
+        ("require \"vacation\"; vacation \"two\"; vacation \"three\";", &one),
+    ] {
+        assert_eq!(Case::default().decide(&[first, second]), wanted, "{second}");
+    }
     let replies = |message: &str, from: &str, script: &str| {
         Case { message, from, ..Case::default() }.run(&[script]).unwrap().vacation.is_some()
     };

@@ -1,6 +1,6 @@
 //! Settings that do nothing without another one beside them.
 
-use super::{Insist, Program, Reader, Role, Roles, dispatcher};
+use super::{Insist, Program, Reader, Role, Roles, dispatcher, takes_mail};
 use crate::{
     check::known::Known,
     file::source::shorten,
@@ -134,6 +134,21 @@ pub(super) fn warn(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     }
     warn_of_sockets(roles.config, reader);
     warn_of_pieces(roles, reader);
+    warn_of_scripts(roles.config, reader);
+}
+
+/// Files of scripts are files of users.
+fn warn_of_scripts(config: &Config, reader: &mut Reader<'_>) {
+    let why = if !config.sieve.users {
+        "users is false: no script of a user is carried out"
+    } else if config.directory.is_none() {
+        "there is no directory, and so no user"
+    } else {
+        return;
+    };
+    if takes_mail(config) && reader.is_given("sieve.files") {
+        reader.warning_at("sieve.files", &format!("{why}: nothing comes of files"), false);
+    }
 }
 
 /// Pieces of messages wait where the channel says so, and leaves mail to others.
