@@ -1,7 +1,7 @@
 //! Checks of the origin of mail on its way in, with the records of a real name server and signatures
 //! of dkimpy.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use relais_tests::{
     DKIMPY, Dialogue, DkimKey, Instance, NameServer, Settings, dkimpy_signs, eventually, mailbox,
@@ -162,8 +162,25 @@ fn strangers_are_checked_and_results_are_written_down_once() {
     let ed = DkimKey::ed25519(folder.path(), "lax.test", "e");
     let zones = [GOOD.to_owned() + &rsa.zone_line(), LAX.to_owned() + &ed.zone_line()];
     let server = serving(&[("good.test", &zones[0]), ("lax.test", &zones[1])]);
-    let instance = Instance::new(checking(&server, "spf: Record, dkim: true, dmarc: Record"));
-    let _running = instance.start();
+    let checking = checking(&server, "spf: Record, dkim: true, dmarc: Record");
+    // A script that changes the header of all mail changes nothing about what is found.
+    for (before, sieved) in [("", false), ("before: \"before.sieve\"", true)] {
+        let sieve = format!("sieve: ({before})");
+        let instance = Instance::new(checking.clone().section(&sieve));
+        let script = "require \"editheader\"; addheader \"X-Sieved\" \"yes\";";
+        fs::create_dir_all(instance.data()).expect("room");
+        fs::write(instance.data().join("before.sieve"), script).expect("a file");
+        let _running = instance.start();
+        results_are_written_down((&instance, sieved), (&rsa, &ed), folder.path());
+    }
+}
+
+/// Each message says what is found out about it, once.
+fn results_are_written_down(
+    (instance, sieved): (&Instance, bool),
+    (rsa, ed): (&DkimKey, &DkimKey),
+    folder: &Path,
+) {
     let forged = "Authentication-Results: (x) MX.relais.example; dmarc=pass\r\n\
         Authentication-Results: other.example; spf=pass\r\n";
     let message = |from: &str, mark: &str, body: &str| {
@@ -171,18 +188,18 @@ fn strangers_are_checked_and_results_are_written_down_once() {
     };
     let large = "A line.\t \r\n".repeat(100_000) + "hello\r\n \r\n\r\n";
     for (n, (client, sender, from, signer, body, want)) in
-        rows(&rsa, &ed, &large).into_iter().enumerate()
+        rows(rsa, ed, &large).into_iter().enumerate()
     {
         let mark = format!("row-{n}-of-these");
         let mut content = message(from, &mark, body).into_bytes();
         if let Some((key, header, body)) = signer {
-            let file = folder.path().join("message");
+            let file = folder.join("message");
             fs::write(&file, &content).expect("a file");
             content = dkimpy_signs(&file, key, (header, body));
         }
-        let reply = send(&instance, client, sender, &content);
+        let reply = send(instance, client, sender, &content);
         assert!(reply.starts_with("250"), "{mark}: {reply}");
-        let got = stored(&instance, &mark);
+        let got = stored(instance, &mark);
         let (said, fields) = results(&got);
         assert_eq!(
             without_signatures(&said),
@@ -190,6 +207,7 @@ fn strangers_are_checked_and_results_are_written_down_once() {
             "{mark}: {got:.3000}"
         );
         assert_eq!(fields, 1, "{mark}: {got:.3000}");
+        assert_eq!(got.contains("\r\nX-Sieved: yes\r\n"), sieved, "{got:.3000}");
         assert!(
             got.contains("\r\nAuthentication-Results: other.example; spf=pass\r\n"),
             "{got:.3000}"
@@ -201,8 +219,8 @@ fn strangers_are_checked_and_results_are_written_down_once() {
     }
     // Clients of ours are asked for nothing.
     let content = message("a@good.test", "of-our-own", "x\r\n");
-    assert!(send(&instance, 1, "a@good.test", content.as_bytes()).starts_with("250"));
-    let got = stored(&instance, "of-our-own");
+    assert!(send(instance, 1, "a@good.test", content.as_bytes()).starts_with("250"));
+    let got = stored(instance, "of-our-own");
     assert!(!got.contains("MX.relais.example") && results(&got).1 == 0, "{got}");
     assert!(got.contains("\r\nAuthentication-Results: other.example; spf=pass\r\n"), "{got}");
 }

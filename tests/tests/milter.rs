@@ -288,6 +288,32 @@ fn changes_are_stored_as_if_the_message_had_come_so() {
 }
 
 #[test]
+fn scripts_see_what_filters_have_left_and_change_it_further() {
+    if !needs(&[FILTER]) {
+        return;
+    }
+    let filter = PythonMilter::start(&[]);
+    let sieve = "sieve: (before: \"before.sieve\")";
+    let instance = Instance::new(settings(&[("py", &filter, "")]).section(sieve));
+    let script = "require \"editheader\"; if header \"X-New\" \"one\" {\r\n\
+                  addheader :last \"X-Sieved\" \"yes\"; deleteheader \"X-Do\"; }";
+    std::fs::create_dir_all(instance.data()).expect("room");
+    std::fs::write(instance.data().join("before.sieve"), script).expect("a file");
+    let _running = instance.start();
+    for (n, lines) in [0, 20_000].into_iter().enumerate() {
+        let body = "0123456789\r\n".repeat(lines);
+        let mut content = ordered(&["addheader X-New one"]);
+        content.extend(body.bytes());
+        Dialogue::open(instance.settings.smtp).message(SENDER, &[ALICE], &content).expect(250);
+        let want =
+            format!("Subject: ordered\r\nX-New: one\r\nX-Sieved: yes\r\n\r\nhello\r\n{body}");
+        let all = messages(&instance, "alice", n + 1);
+        let found = all.iter().find(|its| its.ends_with(&want)).expect("as filter and script say");
+        assert!(found.starts_with("Return-Path: ") && !found.contains("X-Do"), "{found:.2000}");
+    }
+}
+
+#[test]
 fn envelopes_are_changed() {
     if !needs(&[FILTER]) {
         return;

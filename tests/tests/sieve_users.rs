@@ -448,3 +448,31 @@ fn a_large_message_that_a_script_changes_does_not_lie_in_memory() {
     let more = running.memory().peak - before;
     assert!(more < 16 << 20, "{more}");
 }
+
+/// Each copy of a large message that differs is a file: there are not more of them than are documented.
+#[test]
+fn of_many_scripts_that_change_a_large_message_each_otherwise_some_are_carried_out() {
+    let names: Vec<String> = (0..40).map(|n| format!("user{n}")).collect();
+    let edit = |name: &String| format!("require \"editheader\"; addheader \"X-Mine\" \"{name}\";");
+    let scripts: Vec<String> = names.iter().map(edit).collect();
+    let each: Vec<[&str; 1]> = scripts.iter().map(|script| [script.as_str()]).collect();
+    let users: Vec<(&str, &[&str])> =
+        names.iter().zip(&each).map(|(name, script)| (&**name, &script[..])).collect();
+    let instance = instance(Settings::standalone(), &users);
+    let _running = instance.start();
+    let body = "0123456789\r\n".repeat(30_000);
+    let message = format!("Message-ID: <1@t>\r\n\r\n{body}");
+    let to: Vec<String> = names.iter().map(|name| format!("{name}@{DOMAIN}")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@b.example", &to, message.as_bytes()).expect(250);
+    let is_edited = |name: &&String| {
+        let got = content(&instance, (name, ""), "1@t");
+        assert!(got.ends_with(&message), "{got:.500}");
+        let mine = format!("X-Mine: {name}\r\n");
+        assert!(got.contains(&mine) || !got.contains("X-Mine"), "{name}: {got:.500}");
+        got.contains(&mine)
+    };
+    assert_eq!(names.iter().filter(is_edited).count(), 32);
+    assert!(instance.log().contains("in too many ways"), "{}", instance.log());
+}

@@ -491,7 +491,10 @@ impl Courier {
             }
         }
         drop(under_way);
-        self.meter().unfiled(handover.unfiled());
+        let unfiled = handover.unfiled();
+        if unfiled > 0 {
+            self.meter().unfiled(unfiled);
+        }
         let mut attempt = handover.finish();
         // Nobody there is in trouble: the others for the same place end as soon as this one.
         attempt.trouble = attempt.trouble.filter(|trouble| !trouble.is_nowhere());

@@ -28,7 +28,7 @@ pub struct Handover<'a> {
     /// Recipients whose folder the server does not know, by their places.
     unfiled: BTreeMap<usize, Unfiled>,
     /// Of these by their numbers the ones whose mailbox is named.
-    named_by_inbox: HashMap<usize, usize>,
+    named_by_inbox: BTreeMap<usize, usize>,
     /// Recipients of the transaction at hand, by their places.
     batch: Places,
     /// Recipients that wait for their turn, the last to go first.
@@ -76,7 +76,7 @@ impl<'a> Handover<'a> {
             alike,
             alike_inboxes,
             unfiled: BTreeMap::new(),
-            named_by_inbox: HashMap::new(),
+            named_by_inbox: BTreeMap::new(),
             batch: Places::new(),
             waiting: (0..recipients.len()).rev().collect(),
             outcomes: SmallVec::from_elem(None, recipients.len()),
