@@ -336,13 +336,25 @@ impl Lint<'_> {
             return;
         };
         let (folder, levels) = template.folder();
-        let below = (&*config.data.join(folder), levels);
+        let folder = config.data.join(folder);
+        if let Err(error) = std::fs::read_dir(&folder) {
+            let name = folder.display();
+            return self.note("sieve.files", format!("{name}: {error}: no user has a file there"));
+        }
+        let below = (&*folder, levels);
         let limits = sieve_limits(config);
-        let files = files_below(below, template.ending(), &mut || !self.is_over());
+        let mut is_cut = false;
+        let files = files_below(below, template.ending(), &mut || {
+            is_cut = self.is_over();
+            !is_cut
+        });
+        let mut seen = 0;
         for path in files {
             if self.is_over() {
-                return;
+                is_cut = true;
+                break;
             }
+            seen += 1;
             let name = path.display();
             match script_text(&path, config.sieve.max_script_size) {
                 None => {}
@@ -354,6 +366,10 @@ impl Lint<'_> {
                     }
                 }
             }
+        }
+        if is_cut {
+            let message = format!("check has looked at {seen} files, and at no more of them");
+            self.note("sieve.files", message);
         }
     }
 
@@ -465,3 +481,33 @@ fn local_domain(config: &Config) -> &str {
 const FILE: &str = "directory.file";
 const MOST: usize = 200;
 const LONGEST: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::ServerMeters;
+
+    #[test]
+    fn files_that_nobody_has_looked_at_are_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.sieve", "b.sieve"] {
+            std::fs::write(folder.path().join(name), "if {").unwrap();
+        }
+        let sieve = format!("sieve: (files: \"{}/$U.sieve\"), admin: (", folder.path().display());
+        let text = relais_config::STANDALONE.replacen("admin: (", &sieve, 1);
+        let config = Config::parse("standalone", &text).unwrap().0;
+        let (routes, source) =
+            (Routes::new(&config).unwrap(), Source::open(&config, &ServerMeters::unregistered()));
+        let told = |time: Duration| {
+            let ends = Instant::now() + time;
+            let (findings, said) = (Vec::new(), HashSet::new());
+            let source = source.as_ref().unwrap();
+            let mut lint = Lint { routes: &routes, source, findings, said, ends };
+            lint.user_files(&config);
+            lint.findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+        };
+        let all = told(LONGEST);
+        assert!(all.len() == 2 && all[1].contains("b.sieve: line 1"), "{all:?}");
+        assert_eq!(told(Duration::ZERO), ["check has looked at 0 files, and at no more of them"]);
+    }
+}

@@ -74,6 +74,8 @@ fn a_users_file_is_a_script_as_soon_as_it_is_there_and_as_long() {
     let ldif = ldif.user("both", DOMAIN, &both).user("bob", DOMAIN, HERE);
     let settings = with_sieve(Settings::standalone(), "files: \"scripts/$D/$U.sieve\"");
     let instance = ldif.instance(settings);
+    let check = said(&instance, "check", &[]);
+    assert!(check.contains("no user has a file there"), "{check}");
     let scripts = instance.data().join("scripts").join(DOMAIN);
     fs::create_dir_all(&scripts).unwrap();
     let file = |uid: &str| scripts.join(format!("{uid}.sieve"));
