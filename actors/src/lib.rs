@@ -27,7 +27,7 @@
 //! | [`defragment`] | puts messages together that come in pieces | actor, `channel_table`, events, ids, metrics, queue, timestamp |
 //! | [`tls_reporter`] | writes down and sends how TLS with others went, renews their policies | `channel_table`, events, metrics, `own_mail`, router |
 //! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, `own_mail`, router, seldom, sieve, timestamp |
-//! | [`lint`] | what is wrong with a directory or with aliases | directory, router, sieve |
+//! | [`lint`] | what is wrong with a directory, aliases, scripts or charsets | `channel_table`, directory, router, sieve |
 //! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, `own_mail`, queue, router, sieve, timestamp |
 //! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, timestamp |
 //! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, router, sieve, timestamp |

@@ -5,21 +5,26 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    hash::{BuildHasher, RandomState},
     time::{Duration, Instant},
 };
 
-use relais_channels::mail::{Address, Enhanced, Reply};
+use relais_channels::{
+    mail::{Address, Enhanced, Reply},
+    mime::parts::Charset,
+};
 use relais_config::{Config, channel::Program};
-use relais_sieve::Script;
+use relais_sieve::{Limits, Script};
 
 use crate::{
+    channel_table::NewCharset,
     directory::{
         ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup,
         PasswordError, PostingRules, SieveScripts, Source, StoredPassword, VALUES, ignored_dates,
         ignored_reply_values, ignored_scripts,
     },
     router::{Question, Resolver, Routes, Routing, Step},
-    sieve::{channel_mistake, files_below, script_text, sieve_limits},
+    sieve::{ONLY_FLAGS, channel_mistake, files_below, script_text, sieve_limits},
 };
 
 /// Something that will not do what its writer may expect.
@@ -31,8 +36,8 @@ pub struct Finding {
     pub message: String,
 }
 
-/// Looks through the directory and the aliases; at most so many findings, and no longer than a few
-/// seconds.
+/// Looks through the directory, the aliases and the scripts: 200 findings and for each place how many more
+/// there are, and no longer than about 10 s; the last finding says where it ended.
 pub async fn lint(config: &Config, source: &Source) -> Vec<Finding> {
     // Where nothing is routed none of them is asked for.
     if !config.fills_queue() {
@@ -41,8 +46,7 @@ pub async fn lint(config: &Config, source: &Source) -> Vec<Finding> {
     let Ok(routes) = Routes::new(config) else { return Vec::new() };
     let ends = Instant::now() + LONGEST;
     let mut lint =
-        Lint { routes: &routes, source, findings: Vec::new(), said: HashSet::new(), ends };
-    lint.script_files(config);
+        Lint { routes: &routes, source, findings: LintReport::default(), ends, at_end: None };
     if let Source::Ldif(directory) = source {
         lint.directory(config, directory).await;
     }
@@ -53,21 +57,74 @@ pub async fn lint(config: &Config, source: &Source) -> Vec<Finding> {
         lint.alias(config, &format!("aliases[{name:?}]"), name).await;
     }
     for name in routes.alias_names_in_file() {
-        if lint.is_over() {
+        if lint.is_over("aliases.file") {
             break;
         }
         lint.alias(config, "aliases.file", name).await;
     }
     lint.user_files(config);
-    lint.findings
+    lint.findings.finish(lint.at_end)
+}
+
+/// Looks into what needs no directory: the scripts of the system and of channels, and the charsets that
+/// texts are to get. 200 findings, and for each place how many more there are.
+pub fn lint_files(config: &Config) -> Vec<Finding> {
+    let mut findings = LintReport::default();
+    if config.fills_queue() {
+        script_files(config, &mut findings);
+        charsets(config, &mut findings);
+    }
+    findings.finish(None)
 }
 
 struct Lint<'a> {
     routes: &'a Routes,
     source: &'a Source,
-    findings: Vec<Finding>,
-    said: HashSet<String>,
+    findings: LintReport,
     ends: Instant,
+    /// The place that was looked at when the time was over.
+    at_end: Option<String>,
+}
+
+/// All that was found, each once.
+#[derive(Default)]
+struct LintReport {
+    all: Vec<Finding>,
+    said: HashSet<u64>,
+    hasher: RandomState,
+    /// Findings that are not told, by their places.
+    untold: BTreeMap<String, usize>,
+}
+
+impl LintReport {
+    fn note(&mut self, field: &str, message: String) {
+        if !self.said.insert(self.hasher.hash_one(&message)) {
+            return;
+        }
+        if self.all.len() < MOST {
+            self.all.push(Finding { field: field.to_owned(), message });
+        } else {
+            let list = field.split('[').next().unwrap_or_default();
+            *self.untold.entry(list.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// All of them, and how many there are beside; `at_end`: where the time was over.
+    fn finish(mut self, at_end: Option<String>) -> Vec<Finding> {
+        let more = self.untold.into_iter().map(|(field, count)| {
+            let message = format!("{count} more findings like those above, which are not told");
+            Finding { field, message }
+        });
+        self.all.extend(more);
+        self.all.extend(at_end.map(|field| {
+            let seconds = LONGEST.as_secs();
+            let message = format!(
+                "the look through this ended after {seconds} s: the rest of it has not been looked at"
+            );
+            Finding { field, message }
+        }));
+        self.all
+    }
 }
 
 impl Lint<'_> {
@@ -222,14 +279,17 @@ impl Lint<'_> {
         self.address(field, &format!("the alias {name}"), &address).await;
     }
 
-    /// Whether nothing more is looked for.
-    fn is_over(&self) -> bool {
-        Instant::now() > self.ends || self.findings.len() >= MOST
+    /// Whether nothing more is looked for, here or anywhere.
+    fn is_over(&mut self, field: &str) -> bool {
+        if self.at_end.is_none() && Instant::now() > self.ends {
+            self.at_end = Some(field.to_owned());
+        }
+        self.at_end.is_some()
     }
 
     /// Routes an address, and tells what of it leads nowhere.
     async fn address(&mut self, field: &str, whose: &str, address: &str) {
-        if self.is_over() {
+        if self.is_over(field) {
             return;
         }
         let Ok(parsed) = Address::parse(address) else {
@@ -285,47 +345,13 @@ impl Lint<'_> {
             }
             let Some(scripts) = SieveScripts::of(entry, None) else { continue };
             for text in &scripts.texts {
-                if self.is_over() {
+                if self.is_over(FILE) {
                     return;
                 }
-                if let Err(mistakes) = Script::compile(text.as_bytes(), &limits)
-                    && let Some(mistake) = mistakes.first()
-                {
+                if let Some(fault) = script_faults(text.as_bytes(), &limits).first() {
                     let dn = &entry.dn;
-                    self.note(FILE, format!("{dn}: mailSieveRuleSource: {mistake}"));
+                    self.note(FILE, format!("{dn}: mailSieveRuleSource: {fault}"));
                 }
-            }
-        }
-    }
-
-    /// Files of scripts of the system.
-    fn script_files(&mut self, config: &Config) {
-        let limits = sieve_limits(config);
-        let own = [("sieve.before", &config.sieve.before), ("sieve.after", &config.sieve.after)];
-        let own = own.map(|(field, path)| (field.to_owned(), path.as_ref()));
-        let theirs = config.channels.iter().enumerate().flat_map(|(n, channel)| {
-            [
-                (format!("channels[{n}].sourcefilter"), channel.sourcefilter.as_ref()),
-                (format!("channels[{n}].destinationfilter"), channel.destinationfilter.as_ref()),
-            ]
-        });
-        for (field, path) in own.into_iter().chain(theirs) {
-            let Some(path) = path else { continue };
-            let name = path.display();
-            match std::fs::read(config.data.join(path)).map(|text| Script::compile(&text, &limits))
-            {
-                Err(error) => self.note(&field, format!("{name}: {error}")),
-                Ok(Err(mistakes)) => {
-                    for mistake in mistakes {
-                        self.note(&field, format!("{name}: {mistake}"));
-                    }
-                }
-                Ok(Ok(script)) if field.starts_with("channels") => {
-                    if let Some(mistake) = channel_mistake(&script) {
-                        self.note(&field, format!("{name}: {mistake}"));
-                    }
-                }
-                Ok(Ok(_)) => {}
             }
         }
     }
@@ -339,37 +365,25 @@ impl Lint<'_> {
         let folder = config.data.join(folder);
         if let Err(error) = std::fs::read_dir(&folder) {
             let name = folder.display();
-            return self.note("sieve.files", format!("{name}: {error}: no user has a file there"));
+            return self.note(USER_FILES, format!("{name}: {error}: no user has a file there"));
         }
         let below = (&*folder, levels);
         let limits = sieve_limits(config);
-        let mut is_cut = false;
-        let files = files_below(below, template.ending(), &mut || {
-            is_cut = self.is_over();
-            !is_cut
-        });
-        let mut seen = 0;
+        let files = files_below(below, template.ending(), &mut || !self.is_over(USER_FILES));
         for path in files {
-            if self.is_over() {
-                is_cut = true;
-                break;
+            if self.is_over(USER_FILES) {
+                return;
             }
-            seen += 1;
             let name = path.display();
             match script_text(&path, config.sieve.max_script_size) {
                 None => {}
-                Some(Err(error)) => self.note("sieve.files", format!("{name}: {error}")),
+                Some(Err(error)) => self.note(USER_FILES, format!("{name}: {error}")),
                 Some(Ok(text)) => {
-                    let mistakes = Script::compile(&text, &limits).err().unwrap_or_default();
-                    if let Some(mistake) = mistakes.first() {
-                        self.note("sieve.files", format!("{name}: {mistake}"));
+                    if let Some(fault) = script_faults(&text, &limits).first() {
+                        self.note(USER_FILES, format!("{name}: {fault}"));
                     }
                 }
             }
-        }
-        if is_cut {
-            let message = format!("check has looked at {seen} files, and at no more of them");
-            self.note("sieve.files", message);
         }
     }
 
@@ -458,10 +472,84 @@ impl Lint<'_> {
     }
 
     fn note(&mut self, field: &str, message: String) {
-        if self.findings.len() < MOST && self.said.insert(message.clone()) {
-            self.findings.push(Finding { field: field.to_owned(), message });
+        self.findings.note(field, message);
+    }
+}
+
+/// Files of scripts of the system and of channels.
+fn script_files(config: &Config, findings: &mut LintReport) {
+    let limits = sieve_limits(config);
+    let own = [("sieve.before", &config.sieve.before), ("sieve.after", &config.sieve.after)];
+    let own = own.map(|(field, path)| (field.to_owned(), path.as_ref()));
+    let theirs = config.channels.iter().enumerate().flat_map(|(n, channel)| {
+        [
+            (format!("channels[{n}].sourcefilter"), channel.sourcefilter.as_ref()),
+            (format!("channels[{n}].destinationfilter"), channel.destinationfilter.as_ref()),
+        ]
+    });
+    for (field, path) in own.into_iter().chain(theirs) {
+        let Some(path) = path else { continue };
+        match std::fs::read(config.data.join(path)) {
+            Err(error) => findings.note(&field, format!("{}: {error}", path.display())),
+            Ok(text) => {
+                let is_of_channel = field.starts_with("channels");
+                let unfit = |script: &Script| channel_mistake(script).filter(|_| is_of_channel);
+                let unfit = Script::compile(&text, &limits).ok().as_ref().and_then(unfit);
+                let faults = script_faults(&text, &limits).into_iter();
+                for fault in faults.chain(unfit.map(str::to_owned)) {
+                    findings.note(&field, format!("{}: {fault}", path.display()));
+                }
+            }
         }
     }
+}
+
+/// The mistakes of a script; or that it does nothing here.
+fn script_faults(text: &[u8], limits: &Limits) -> Vec<String> {
+    match Script::compile(text, limits) {
+        Ok(script) if script.only_sets_flags() => vec![ONLY_FLAGS.to_owned()],
+        Ok(_) => Vec::new(),
+        Err(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Names in the table of charsets that stand for none.
+fn charsets(config: &Config, findings: &mut LintReport) {
+    let tables = config.mappings.iter();
+    for (name, table) in tables.filter(|its| its.0.eq_ignore_ascii_case("CHARSET-CONVERSION")) {
+        for (i, (pattern, template)) in table.entries.iter().enumerate() {
+            for why in charsets_of(pattern, template) {
+                findings.note(&format!("mappings[{name:?}][{i}]"), format!("{pattern:?}: {why}"));
+            }
+        }
+    }
+}
+
+/// Faults of the charsets of an entry, as far as they are written out.
+fn charsets_of(pattern: &str, template: &str) -> Vec<String> {
+    let third = pattern.rsplit(';').next().unwrap_or_default();
+    let Some((key, old)) = third.split_once('=') else { return Vec::new() };
+    if !key.eq_ignore_ascii_case("IN-CHARSET") {
+        return Vec::new();
+    }
+    let mut told = Vec::new();
+    if !old.contains(['*', '%', '$']) && Charset::of(old).is_none() {
+        told.push(format!("{old:?} is no charset: a text that is called so stays as it is"));
+    }
+    let new = NewCharset::parse(template).name;
+    let stays = "texts stay as they are";
+    match Charset::of(&new) {
+        _ if new.contains('$') => {}
+        // A word such as "No" leaves texts alone.
+        None if new.is_empty() && !template.contains('=') => {}
+        None if new.is_empty() => told.push(format!("it names no OUT-CHARSET: {stays}")),
+        None => told.push(format!("{new:?} is no charset: {stays}")),
+        Some(charset) if !charset.is_written() => {
+            told.push(format!("{new:?} is only read, and never written: {stays}"));
+        }
+        Some(_) => {}
+    }
+    told
 }
 
 /// A refusal that somebody set down in the directory: not now, no more, no room.
@@ -479,6 +567,8 @@ fn local_domain(config: &Config) -> &str {
 }
 
 const FILE: &str = "directory.file";
+const USER_FILES: &str = "sieve.files";
+/// Findings that are told.
 const MOST: usize = 200;
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -486,6 +576,46 @@ const LONGEST: Duration = Duration::from_secs(10);
 mod tests {
     use super::*;
     use crate::metrics::ServerMeters;
+
+    #[test]
+    fn charsets_that_are_none_are_told() {
+        // the end of the pattern, the template, what is said
+        let rows: [(&str, &str, &[&str]); 10] = [
+            ("IN-CHARSET=iso-8859-1", "OUT-CHARSET=utf-8", &[]),
+            ("in-charset=*", "OUT-CHARSET=koi8-r,RELABEL-ONLY=1", &[]),
+            ("IN-CHARSET=*", "OUT-CHARSET=$0", &[]),
+            ("IN-CHARSET=utf-8", "No", &[]),
+            ("CONVERT", "Yes", &[]),
+            ("IN-CHARSET=x-own", "OUT-CHARSET=utf-8", &["\"x-own\" is no charset"]),
+            ("IN-CHARSET=*", "OUT-CHARSET=utf8mb4", &["\"utf8mb4\" is no charset"]),
+            ("IN-CHARSET=*", "OUT-CHARSET=utf-16", &["\"utf-16\" is only read"]),
+            ("IN-CHARSET=*", "OUTCHARSET=utf-8", &["names no OUT-CHARSET"]),
+            ("IN-CHARSET=utf_8", "OUT-CHARSET=", &["\"utf_8\"", "names no OUT-CHARSET"]),
+        ];
+        for (end, template, want) in rows {
+            let told = charsets_of(&format!("IN-CHAN=*;OUT-CHAN=*;{end}"), template);
+            let pairs = told.iter().zip(want);
+            let is_said = pairs.into_iter().all(|(told, want)| told.contains(want));
+            assert!(is_said && told.len() == want.len(), "{end} {template}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn beyond_the_bound_findings_are_counted_by_their_places() {
+        let mut findings = LintReport::default();
+        for n in 0..MOST + 50 {
+            findings.note(FILE, format!("the entry {n}"));
+        }
+        findings.note(FILE, "the entry 1".to_owned());
+        findings.note("aliases[\"a\"]", "the alias a".to_owned());
+        findings.note("aliases[\"b\"]", "the alias b".to_owned());
+        let all = findings.finish(Some("aliases.file".to_owned()));
+        let told: Vec<_> = all[MOST..].iter().map(|its| (&*its.field, &*its.message)).collect();
+        assert_eq!(told[0], ("aliases", "2 more findings like those above, which are not told"));
+        assert_eq!(told[1], (FILE, "50 more findings like those above, which are not told"));
+        assert!(told[2].0 == "aliases.file" && told[2].1.contains("after 10 s"), "{told:?}");
+        assert_eq!(told.len(), 3);
+    }
 
     #[test]
     fn files_that_nobody_has_looked_at_are_told_of() {
@@ -500,14 +630,15 @@ mod tests {
             (Routes::new(&config).unwrap(), Source::open(&config, &ServerMeters::unregistered()));
         let told = |time: Duration| {
             let ends = Instant::now() + time;
-            let (findings, said) = (Vec::new(), HashSet::new());
-            let source = source.as_ref().unwrap();
-            let mut lint = Lint { routes: &routes, source, findings, said, ends };
+            let (source, findings) = (source.as_ref().unwrap(), LintReport::default());
+            let mut lint = Lint { routes: &routes, source, findings, ends, at_end: None };
             lint.user_files(&config);
-            lint.findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+            let findings = lint.findings.finish(lint.at_end).into_iter();
+            findings.map(|finding| finding.message).collect::<Vec<_>>()
         };
         let all = told(LONGEST);
         assert!(all.len() == 2 && all[1].contains("b.sieve: line 1"), "{all:?}");
-        assert_eq!(told(Duration::ZERO), ["check has looked at 0 files, and at no more of them"]);
+        let none = told(Duration::ZERO);
+        assert!(none.len() == 1 && none[0].ends_with("has not been looked at"), "{none:?}");
     }
 }

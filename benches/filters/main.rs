@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use clap::Parser;
 use relais_benches::{Load, Measured, Server, Sink, Source};
-use relais_tests::{Instance, Ldif, Running, Settings};
+use relais_tests::{Instance, Ldif, Running, Settings, scripts};
 
 /// Measures what users' scripts cost.
 #[derive(Debug, Parser)]
@@ -37,11 +37,11 @@ impl Relay {
     fn start(name: &'static str, options: &Options, rules: usize, sink: u16) -> Self {
         let mut ldif = Ldif::file().domain("relais.example", "");
         for user in 0..=options.users {
-            let script = if rules == 0 { String::new() } else { script(user, rules) };
+            let own = if rules == 0 { Vec::new() } else { vec![script(user, rules)] };
             ldif = ldif.user(
                 &format!("{user}user"),
                 "relais.example",
-                &format!("mailHost: localhost{script}"),
+                &format!("mailHost: localhost{}", scripts(&own)),
             );
         }
         let instance = ldif.instance(Settings::standalone().deliver_to(sink));
@@ -52,7 +52,7 @@ impl Relay {
 
 /// A script of so many rules, no two alike, in which none is met.
 fn script(user: usize, rules: usize) -> String {
-    let mut text = String::from("\nmailSieveRuleSource: require \"fileinto\";");
+    let mut text = String::from("require \"fileinto\";");
     for rule in 0..rules {
         let folder = format!("F{user}-{rule}");
         // Writing to a string cannot fail.

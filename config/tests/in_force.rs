@@ -91,6 +91,58 @@ fn an_access_pattern_that_never_matches_is_named_with_the_spelling_that_does() {
 }
 
 #[test]
+fn entries_about_conversions_of_mail_that_goes_no_such_way_are_named() {
+    let before = edit(
+        STANDALONE,
+        "mappings: {",
+        "conversions: [(in_type: \"x\", action: Hold)], mappings: {\"CONVERSIONS\": [], \
+         \"CHARSET-CONVERSION\": [],",
+    );
+    let before = edit(
+        &before,
+        "channels: [",
+        "channels: [(name: \"conversion\", tag: \"conversion-daemon\", program: Conversion),",
+    );
+    let out = "parts of mail are looked at before it leaves by a channel of program Smtp, Lmtp, Pipe or Local";
+    // the table, the pattern, what is said
+    let rows = [
+        ("CONVERSIONS", "IN-CHAN=*;OUT-CHAN=*;CONVERT", ""),
+        ("CONVERSIONS", "in-chan=TCP_LOCAL;OUT-CHAN=tcp_lmtpcs;convert", ""),
+        ("CONVERSIONS", "IN-CHAN=tcp_*;OUT-CHAN=nosuch;CONVERT", "no channel is called \"nosuch\""),
+        ("CONVERSIONS", "IN-CHAN=tcp_locl;OUT-CHAN=*;CONVERT", "did you mean tcp_local?"),
+        (
+            "CONVERSIONS",
+            "IN-CHAN=tcp_lmtpss;OUT-CHAN=*;CONVERT",
+            "no mail comes in by such a channel",
+        ),
+        ("CONVERSIONS", "IN-CHAN=*;OUT-CHAN=hold;CONVERT", out),
+        ("CONVERSIONS", "IN-CHAN=*;OUT-CHAN=*;IN-CHARSET=utf-8", "it is probed with IN-CHAN"),
+        ("CONVERSIONS", "IN-CHAN=*;OUTCHAN=l;CONVERT", "it is probed with IN-CHAN"),
+        ("CONVERSIONS", "IN-CHAN=tcp_local;OUT-CHAN=l", "it is probed with IN-CHAN"),
+        ("CHARSET-CONVERSION", "IN-CHAN=*;OUT-CHAN=*;IN-CHARSET=utf-8", ""),
+        ("CHARSET-CONVERSION", "IN-CHAN=*;OUT-CHAN=*;CONVERTS", "it is probed with IN-CHAN"),
+        ("CHARSET-CONVERSION", "IN-CHAN=*;OUT-CHAN=hold;IN-CHARSET=*", out),
+    ];
+    for (table, pattern, want) in rows {
+        let from = format!("\"{table}\": [");
+        let text = edit(&before, &from, &format!("{from}({pattern:?}, \"$Y\"),"));
+        is_said(&before, &text, &format!("mappings[{table:?}][0]"), want);
+    }
+    let rows = [
+        ("in_channel", "tcp_lmtpss", "no mail comes in by such a channel"),
+        ("in_channel", "tcp_lmtp?s", "no mail comes in by such a channel"),
+        ("in_channel", "tcp_*", ""),
+        ("out_channel", "hold", out),
+        ("out_channel", "tcp_lmtpcs", ""),
+    ];
+    for (field, pattern, want) in rows {
+        let from = "conversions: [(";
+        let text = edit(&before, from, &format!("{from}{field}: {pattern:?}, "));
+        is_said(&before, &text, &format!("conversions[0].{field}"), want);
+    }
+}
+
+#[test]
 fn an_access_pattern_for_mail_without_a_connection_is_for_clients_of_a_socket() {
     let entry = r#"mappings: {"FROM_ACCESS": [("|SMTP/*|MAIL|*|a@b.test|*", "$N")],"#;
     for (program, channel, want) in [("Smtp", "tcp_local", ""), ("Lmtp", "tcp_lmtpss", OVER_TCP)] {

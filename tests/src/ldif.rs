@@ -26,6 +26,12 @@ fn encoded(line: &str) -> Cow<'_, str> {
     }
 }
 
+/// Attributes of a user with these Sieve scripts, behind others.
+pub fn scripts(scripts: &[impl AsRef<str>]) -> String {
+    let values = scripts.iter().map(|script| BASE64_STANDARD.encode(script.as_ref()));
+    values.fold(String::new(), |text, value| text + "\nmailSieveRuleSource:: " + &value)
+}
+
 impl Ldif {
     const FILE: &str = "users.ldif";
 

@@ -64,7 +64,7 @@ pub use foreign_store::{ForeignStore, distinct_files};
 pub use http::{Page, fetch};
 pub use imap::Imap;
 pub use instance::{Instance, Running, due_after};
-pub use ldif::Ldif;
+pub use ldif::{Ldif, scripts};
 pub use load::{Load, message};
 pub use mailbox::{dot_stuffed, mailbox, message_ids, strip_added, wire_form};
 pub use milter::PythonMilter;

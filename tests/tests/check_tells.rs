@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use relais_tests::{Instance, Settings};
+use relais_tests::{Instance, Ldif, Settings};
 use serde_json::Value;
 
 #[track_caller]
@@ -125,6 +125,30 @@ fn check_says_of_a_password_in_clear_whose_it_is() {
         found.iter().any(|its| its["message"].as_str().unwrap().starts_with(&of))
     };
     assert!(said("ann") && !said("bob"), "{found:#?}");
+}
+
+#[test]
+fn check_says_how_many_findings_it_does_not_tell() {
+    let script = relais_tests::scripts(&["if {"]);
+    let mut ldif = Ldif::file().domain("relais.example", "");
+    for n in 0..1_234 {
+        ldif =
+            ldif.user(&format!("u{n}"), "relais.example", &format!("mailHost: localhost{script}"));
+    }
+    let tables = "mappings: {\"CHARSET-CONVERSION\": \
+        [(\"IN-CHAN=*;OUT-CHAN=*;IN-CHARSET=*\", \"OUT-CHARSET=utf-9\")],";
+    let conversion = "channels: [(name: \"c\", tag: \"c-daemon\", program: Conversion),";
+    let settings = standalone("mappings: {", tables).edit("channels: [", conversion);
+    let instance = ldif.instance(settings);
+    let (found, status) = check(&instance);
+    assert_eq!(status, Some(0));
+    let messages = || found.iter().filter_map(|its| its["message"].as_str());
+    let broken = messages().filter(|its| its.contains("mailSieveRuleSource")).count();
+    let more = messages()
+        .filter_map(|its| its.strip_suffix(" more findings like those above, which are not told"));
+    let more: Vec<usize> = more.filter_map(|count| count.parse().ok()).collect();
+    assert_eq!((broken, broken + more.iter().sum::<usize>()), (200, 1_234), "{more:?}");
+    assert!(messages().any(|its| its.contains("\"utf-9\" is no charset")));
 }
 
 #[test]

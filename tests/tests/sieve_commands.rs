@@ -94,3 +94,69 @@ fn broken(instance: &Instance, message: &str) {
     assert!(status == 1 && error.starts_with(&name) && error.contains("redirects"), "{said}");
     assert!(said.contains("\noutcome: it goes to the INBOX"), "{said}");
 }
+
+#[test]
+fn limits_and_the_sign_before_a_detail_are_those_of_the_configuration() {
+    let limited = "sieve: (max_redirects: 1, max_script_size: \"1KiB\", max_body: 10)";
+    let local = "(name: \"l\",          tag: \"localhost\",       program: Local";
+    let settings = Settings::standalone().section(limited);
+    let settings = settings.edit(local, &format!("{local}, recipient_delimiter: \"--\""));
+    let (instance, other) = (Instance::new(settings), Instance::new(Settings::standalone()));
+    let message =
+        "From: Bob <bob@example.net>\nTo: ann--work@example.org\nSubject: x\n\n0123456789 anvil\n";
+    let message = file(&instance, "message.eml", message);
+
+    let detail = "require [\"fileinto\", \"subaddress\"];\nif address :detail \"to\" \"work\" { fileinto \"Work\"; }\n";
+    let detail = file(&instance, "detail.sieve", detail);
+    let two =
+        file(&instance, "two.sieve", "redirect \"a@b.example\";\nredirect \"c@d.example\";\n");
+    let body = "require \"body\";\nif body :contains \"anvil\" { discard; }\n";
+    let body = file(&instance, "body.sieve", body);
+    // the script, what it comes to, whether a limit of the configuration counted
+    let rows = [
+        (&detail, "outcome: it goes to Work\n", false),
+        (&two, "it redirects too many copies", true),
+        (&body, "outcome: it goes to INBOX\n", true),
+    ];
+    for (script, want, counted) in rows {
+        let (_, said) = sieve(&instance, &["test", script, &message]);
+        assert!(said.contains(want), "{script}: {said}");
+        assert_eq!(said.contains("the limits are those of "), counted, "{script}: {said}");
+        let (_, said) = sieve(&other, &["test", script, &message]);
+        assert!(!said.contains(want) && !said.contains("the limits are"), "{script}: {said}");
+    }
+    let long = file(&instance, "long.sieve", &"# and so on\n".repeat(100));
+    let (status, said) = sieve(&instance, &["check", &long]);
+    assert!(status == 1 && said.contains("the limits are those of "), "{said}");
+    assert_eq!(sieve(&other, &["check", &long]).0, 0);
+}
+
+#[test]
+fn a_script_that_only_sets_flags_is_told_of_and_unseen_characters_are_shown() {
+    let instance = Instance::new(Settings::standalone());
+    let flags = file(&instance, "flags.sieve", "require \"imap4flags\"; addflag \"\\\\Seen\";\n");
+    let (status, said) = sieve(&instance, &["check", &flags]);
+    assert_eq!(status, 0, "{said}");
+    assert!(
+        said.contains("they are dropped") && said.contains(": 0 mistakes, 1 warning\n"),
+        "{said}"
+    );
+    let (_, said) = sieve(&instance, &["check", "--json", &flags]);
+    assert!(said.contains("\"severity\":\"warning\""), "{said}");
+
+    let turned =
+        file(&instance, "turned.sieve", "keep; # \u{202e}\nif \u{2066}header\u{200b} { }\n");
+    let (status, said) = sieve(&instance, &["check", &turned]);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains(" 2 | if \\u{2066}header\\u{200b} { }\n"), "{said}");
+    let message = file(&instance, "message.eml", "From: a@b.example\nSubject: x\n\n");
+    let good = "require \"fileinto\";\nfileinto \"a\u{202e}b\";\n";
+    let good = file(&instance, "good.sieve", good);
+    let (_, said) = sieve(&instance, &["test", &good, &message]);
+    assert!(said.contains("fileinto \"a\\u{202e}b\""), "{said}");
+    assert!(
+        said.contains("goes to the INBOX: no folder of the store may have such a name"),
+        "{said}"
+    );
+    assert!(!said.chars().any(|c| ('\u{202a}'..='\u{202e}').contains(&c)), "{said}");
+}

@@ -3,19 +3,17 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use relais_tests::{
     Dialogue, Instance, Ldif, Settings, eventually, mailbox, message_ids, wire_form,
 };
+use serde_json::Value;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DOMAIN: &str = "relais.example";
 
 /// The attributes of a user with these scripts.
 fn scripted(scripts: &[&str]) -> String {
-    let values = scripts.iter().map(|script| BASE64_STANDARD.encode(script));
-    let lines = values.map(|value| format!("\nmailSieveRuleSource:: {value}"));
-    format!("mailHost: localhost{}", lines.collect::<String>())
+    format!("mailHost: localhost{}", relais_tests::scripts(scripts))
 }
 
 fn instance(settings: Settings, users: &[(&str, &[&str])]) -> Instance {
@@ -120,6 +118,15 @@ fn folders_of_any_name_are_made_or_the_inbox_has_the_message() {
         assert!(reply.starts_with("250"), "{reply}");
         arrives(&instance, (name, folder.trim_start_matches('.')), "1@t");
     }
+    let log = instance.log();
+    let told = |folder: &str| {
+        let mut lines =
+            log.lines().filter(|line| line.contains("names a folder that there cannot be"));
+        lines.any(|line| line.contains(folder))
+    };
+    for (folder, want) in [("50%", true), ("../../x", true), ("Below", false), ("inbox", false)] {
+        assert_eq!(told(folder), want, "{folder}: {log}");
+    }
 }
 
 #[test]
@@ -172,6 +179,12 @@ fn redirected_mail_goes_through_the_scripts_of_the_next_and_ends_in_a_circle() {
         ("self", &["redirect \"self@relais.example\";"]),
         ("erin", &[&to_jdoe]),
         (
+            "away",
+            &[
+                "require \"vacation\"; vacation \"I am away.\"; redirect \"unknown@relais.example\";",
+            ],
+        ),
+        (
             "fay",
             &[
                 "require \"editheader\"; addheader \"X-By\" \"fay\"; redirect \"gil@relais.example\";",
@@ -192,6 +205,11 @@ fn redirected_mail_goes_through_the_scripts_of_the_next_and_ends_in_a_circle() {
         let reply = send(&instance, "a@b.example", &[uid], (id, "Subject: x"));
         assert!(reply.starts_with("250"), "{reply}");
     }
+    let answered = ("6@t", "To: <away@relais.example>\r\nSubject: x");
+    let reply = send(&instance, "bob@relais.example", &["away"], answered);
+    assert!(reply.starts_with("250"), "{reply}");
+    // An answer alone would leave nobody with the message.
+    arrives(&instance, ("away", ""), "6@t");
     arrives(&instance, ("bob", "From jdoe"), "1@t");
     arrives(&instance, ("carol", ""), "2@t");
     arrives(&instance, ("nobody", ""), "3@t");
@@ -199,6 +217,93 @@ fn redirected_mail_goes_through_the_scripts_of_the_next_and_ends_in_a_circle() {
     arrives(&instance, ("bob", "From jdoe"), "5@t");
     arrives(&instance, ("gil", "By fay"), "6@t");
     assert!(!has(&instance, ("jdoe", ""), "1@t"));
+}
+
+/// `relais route --message --json`, by the files.
+fn route(instance: &Instance, uid: &str, more: &[&str]) -> Value {
+    let file = instance.path("message.eml");
+    std::fs::write(&file, "From: Eve <eve@b.example>\nSubject: x\n\nbody\n").unwrap();
+    let (to, file) = (format!("{uid}@{DOMAIN}"), file.display().to_string());
+    let args = [&[&*to, "--message", &file, "--offline", "--json"], more].concat();
+    let told = instance.relais("route", &args);
+    serde_json::from_slice(&told.stdout).unwrap_or_else(|error| panic!("{error}: {told:?}"))
+}
+
+#[test]
+fn route_follows_redirects_as_mail_does() {
+    let to = |user: &str| format!("redirect \"{user}@relais.example\";");
+    let far: Vec<String> = (1..=7).map(|n| to(&format!("far{n}"))).collect();
+    let names: Vec<String> = (0..7).map(|n| format!("far{n}")).collect();
+    let both = "require [\"copy\", \"editheader\", \"envelope\"]; addheader \"X-By\" \"both\"; if envelope \"from\" \"eve@b.example\" { \
+        redirect \"filing@relais.example\"; redirect \"unknown@relais.example\"; \
+        redirect \"x@hold-daemon\"; redirect \"out@example.net\"; }";
+    let (circle, back) = (to("back"), to("circle"));
+    let own: [&[&str]; 5] = [
+        &[both],
+        &["require \"fileinto\"; if header \"x-by\" \"both\" { fileinto \"Work\"; }"],
+        &[&circle],
+        &[&back],
+        &["require \"nosuch\"; keep;", "discard;"],
+    ];
+    let each: Vec<[&str; 1]> = far.iter().map(|script| [script.as_str()]).collect();
+    let users = ["both", "filing", "circle", "back", "lost"].into_iter().zip(own);
+    let far = names.iter().map(String::as_str).zip(each.iter().map(|script| &script[..]));
+    let users: Vec<(&str, &[&str])> = users.chain(far).collect();
+    let outside = "rewrite_rules: [(\"example.net\", \"$U%$D@tcp-daemon\"),";
+    let settings = Settings::standalone().edit("rewrite_rules: [", outside);
+    let instance = instance(settings, &users);
+
+    let told = route(&instance, "both", &[]);
+    assert_eq!(told["results"][0]["sieve"]["from"], "eve@b.example");
+    let redirects = told["redirects"].as_array().expect("redirects");
+    // the address, why nothing goes there, the channel
+    let rows = [
+        ("filing@relais.example", "", "tcp_lmtpcs"),
+        ("unknown@relais.example", "550 5.1.1 unknown or illegal alias: it stays in the INBOX", ""),
+        ("x@hold-daemon", "addresses of users and of others only: no copy goes there", ""),
+        ("out@example.net", "", "tcp_local"),
+    ];
+    assert_eq!(redirects.len(), rows.len(), "{told:#}");
+    for (redirect, (to, stays, channel)) in redirects.iter().zip(rows) {
+        let why = redirect["stays"].as_str().unwrap_or_default();
+        let by = redirect["results"][0]["channel"].as_str().unwrap_or_default();
+        assert!(redirect["to"] == to && by == channel, "{redirect:#}");
+        assert!(why.contains(stays) && why.is_empty() == stays.is_empty(), "{to}: {why}");
+    }
+    assert_eq!(redirects[0]["by"], "both@relais.example");
+    assert_eq!(redirects[0]["results"][0]["sieve"]["outcome"], "it goes to Work");
+
+    let told = route(&instance, "both", &["--from", "<>"]);
+    assert_eq!(told["results"][0]["sieve"]["outcome"], "it goes to INBOX", "{told:#}");
+    assert!(told["redirects"].is_null(), "{told:#}");
+    let told = route(&instance, "circle", &[]);
+    let last = told["redirects"].as_array().and_then(|all| all.last()).expect("a redirect");
+    assert_eq!(
+        (&last["by"], &last["to"]),
+        (&"back@relais.example".into(), &"circle@relais.example".into())
+    );
+    assert!(last["stays"].as_str().is_some_and(|why| why.contains("in a circle: it stays")));
+    let told = route(&instance, "far0", &[]);
+    let all = told["redirects"].as_array().expect("redirects");
+    assert_eq!(all.len(), 6, "{told:#}");
+    assert!(all[5]["stays"].as_str().is_some_and(|why| why.contains("it stays")), "{told:#}");
+    // The script that works is not carried out beside the one that does not.
+    let told = route(&instance, "lost", &[]);
+    assert_eq!(told["results"][0]["sieve"]["outcome"], "it goes to INBOX", "{told:#}");
+    assert!(
+        told["results"][0]["sieve"]["error"].as_str().is_some_and(|why| why.contains("nosuch"))
+    );
+
+    // The engine that runs follows them, too.
+    let _running = instance.start();
+    let file = instance.path("message.eml").display().to_string();
+    let page = instance.relais("route", &["both@relais.example", "--message", &file]);
+    let page = String::from_utf8_lossy(&page.stdout).into_owned();
+    let head = "\nredirected by <both@relais.example> to <filing@relais.example>\n";
+    assert!(
+        page.contains(head) && page.contains("1 Sieve script (mailSieveRuleSource) to say"),
+        "{page}"
+    );
 }
 
 #[test]

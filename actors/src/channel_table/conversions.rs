@@ -56,9 +56,7 @@ impl Conversions {
     /// The channel by which mail goes that comes in by `source` and leaves by `out`, if it goes that way.
     pub fn on_the_way(&self, source: &str, out: &Channel) -> Option<&Arc<str>> {
         let channel = self.channel.as_ref()?;
-        let leaves =
-            matches!(out.program, Program::Smtp | Program::Lmtp | Program::Pipe | Program::Local);
-        if !leaves {
+        if !out.program.takes_converted() {
             return None;
         }
         let asked = format!("IN-CHAN={source};OUT-CHAN={};CONVERT", out.name);
@@ -94,16 +92,7 @@ impl Conversions {
         let asked = format!("IN-CHAN={source};OUT-CHAN={out};CONVERT");
         self.probe(CHARSET_CONVERSION, &asked).filter(says_yes)?;
         let asked = format!("IN-CHAN={source};OUT-CHAN={out};IN-CHARSET={charset}");
-        let answer = self.probe(CHARSET_CONVERSION, &asked)?;
-        let mut new = NewCharset { name: String::new(), relabels_only: false };
-        for piece in answer.text.split([';', ',']) {
-            let Some((name, value)) = piece.split_once('=') else { continue };
-            match name.trim().to_ascii_uppercase().as_str() {
-                "OUT-CHARSET" => value.trim().clone_into(&mut new.name),
-                "RELABEL-ONLY" => new.relabels_only = value.trim() == "1",
-                _ => {}
-            }
-        }
+        let new = NewCharset::parse(&self.probe(CHARSET_CONVERSION, &asked)?.text);
         let is_known = Charset::of(&new.name).is_some_and(Charset::is_written);
         is_known.then_some(new)
     }
@@ -114,6 +103,22 @@ impl Conversions {
 
     fn probe(&self, table: &str, input: &str) -> Option<Mapped> {
         Tables::new(&self.mappings, &self.general).lookup(table, input)
+    }
+}
+
+impl NewCharset {
+    /// The answer of the table: `OUT-CHARSET=utf-8,RELABEL-ONLY=1`. The name is empty where it has none.
+    pub fn parse(answer: &str) -> Self {
+        let mut new = Self { name: String::new(), relabels_only: false };
+        for piece in answer.split([';', ',']) {
+            let Some((name, value)) = piece.split_once('=') else { continue };
+            match name.trim().to_ascii_uppercase().as_str() {
+                "OUT-CHARSET" => value.trim().clone_into(&mut new.name),
+                "RELABEL-ONLY" => new.relabels_only = value.trim() == "1",
+                _ => {}
+            }
+        }
+        new
     }
 }
 

@@ -2,29 +2,29 @@
 
 use std::{sync::Arc, time::Duration};
 
-use relais_channels::mail::{
-    Content, Envelope, Fragment, Fragments, MessageId, MessageIds, Notify,
-};
+use relais_channels::mail::{Content, Envelope, Fragment, Fragments, Notify};
 use relais_config::{Channel, Config, channel::Program};
-use relais_spool::{Class, EntryState, NewContent, RealDisk, Spool};
+use relais_spool::{Class, EntryState, NewContent, RealDisk};
 use tempfile::TempDir;
 
 use super::{Defragmenter, DefragmenterParts, DescribePiece, EntryKey};
 use crate::{
-    actor::{Ground, Mailbox},
-    channel_table::Channels,
-    metrics::{Labels, Metrics},
-    queue::{Intake, Order, OrderKind, PlaceOrder, Queue, QueueParts, Reading, tests::envelope},
+    actor::Mailbox,
+    house_tests::QueueScene,
+    queue::{Order, OrderKind, PlaceOrder, Reading, tests::envelope},
 };
 
 struct Scene {
-    ground: Ground,
-    queue: Mailbox<Queue>,
-    spool: Spool,
-    channels: Arc<Channels>,
-    ids: Arc<MessageIds>,
-    metrics: Arc<Metrics>,
+    its: QueueScene,
     _dir: TempDir,
+}
+
+impl std::ops::Deref for Scene {
+    type Target = QueueScene;
+
+    fn deref(&self) -> &QueueScene {
+        &self.its
+    }
 }
 
 impl Scene {
@@ -33,25 +33,8 @@ impl Scene {
         let mut config = Config::parse("standalone", relais_config::STANDALONE).unwrap().0;
         let channel = Channel::new("stores", "stores-daemon", Program::Lmtp);
         config.channels.push(Channel { defragment: true, ..channel });
-        let metrics = Arc::new(Metrics::new(&Labels::of(&config, &[])));
-        let channels = Arc::new(Channels::of(&config));
-        let settings = relais_config::Spool { min_free: 1 << 20, ..config.spool.clone() };
-        let disk = Arc::new(RealDisk);
-        let opened = Spool::open(&dir.path().join("spool"), &settings, disk).unwrap().0;
-        let intake = Intake::default();
-        let door = intake.clone();
-        let spool = opened.start(move |batch| door.committed(batch)).unwrap();
-        let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
-        let queue = ground.start(Queue::new(QueueParts {
-            spool: spool.clone(),
-            channels: channels.clone(),
-            intake,
-            metrics: metrics.clone(),
-            max_messages: 1_000,
-            rebuild_parallel_channels: 4,
-        }));
-        let ids = Arc::new(MessageIds::after(MessageId(0), 0));
-        Self { ground, queue, spool, channels, ids, metrics, _dir: dir }
+        let its = QueueScene::new(&config, dir.path(), Arc::new(RealDisk));
+        Self { its, _dir: dir }
     }
 
     fn start(&self) -> Mailbox<Defragmenter> {

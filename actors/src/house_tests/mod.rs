@@ -78,20 +78,24 @@ impl Default for Plan {
     }
 }
 
-impl House {
-    fn new(plan: Plan) -> Self {
-        let log = Lines::of("relais");
-        let guard = tracing::subscriber::set_default(log.clone());
-        let dir = tempfile::tempdir().unwrap();
-        let mut config = Config::parse("standalone", relais_config::STANDALONE).unwrap().0;
-        config.channels.push(plan.stores);
-        let metrics = Arc::new(Metrics::new(&Labels::of(&config, &[])));
-        let channels = Arc::new(Channels::of(&config));
-        let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
+/// A queue on a real spool.
+pub(crate) struct QueueScene {
+    pub(crate) queue: Mailbox<Queue>,
+    pub(crate) ground: Ground,
+    pub(crate) spool: Spool,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) ids: Arc<MessageIds>,
+    pub(crate) metrics: Arc<Metrics>,
+}
 
+impl QueueScene {
+    /// With the channels of a configuration; the spool lies in this folder.
+    pub(crate) fn new(config: &Config, folder: &Path, disk: Arc<dyn Disk>) -> Self {
+        let metrics = Arc::new(Metrics::new(&Labels::of(config, &[])));
+        let channels = Arc::new(Channels::of(config));
+        let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
         let settings = relais_config::Spool { min_free: MIN_FREE, ..config.spool.clone() };
-        let (spool, intake) = spool(&dir.path().join("spool"), &settings, plan.disk);
-        let ids = Arc::new(MessageIds::after(MessageId(0), 0));
+        let (spool, intake) = spool(&folder.join("spool"), &settings, disk);
         let queue = ground.start(Queue::new(QueueParts {
             spool: spool.clone(),
             channels: channels.clone(),
@@ -100,6 +104,20 @@ impl House {
             max_messages: 1_000,
             rebuild_parallel_channels: 4,
         }));
+        let ids = Arc::new(MessageIds::after(MessageId(0), 0));
+        Self { queue, ground, spool, channels, ids, metrics }
+    }
+}
+
+impl House {
+    fn new(plan: Plan) -> Self {
+        let log = Lines::of("relais");
+        let guard = tracing::subscriber::set_default(log.clone());
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::parse("standalone", relais_config::STANDALONE).unwrap().0;
+        config.channels.push(plan.stores);
+        let QueueScene { queue, ground, spool, channels, ids, metrics } =
+            QueueScene::new(&config, dir.path(), plan.disk);
         let parts = notary_parts(
             (&config, dir.path()),
             &spool,

@@ -173,6 +173,8 @@ pub struct Explain {
     pub source_channel: String,
     /// The client may send to domains that are not ours.
     pub may_relay: bool,
+    /// The one who sends it: a client, or the sender of mail in the queue, which no client brings.
+    pub poster: Poster,
     /// Rewrite as an address of a header.
     pub header: bool,
     /// Both ends of the client's connection.
@@ -279,13 +281,13 @@ impl Handle<Explain> for Router {
                 may_relay: explain.may_relay,
                 header: explain.header,
                 released: false,
-                submission: Some(Submission {
+                submission: (explain.poster == Poster::Client).then_some(Submission {
                     ends: explain.ends,
                     hello: &explain.hello,
                     authenticated: &explain.authenticated,
                     facts: explain.facts,
                 }),
-                poster: Poster::Client,
+                poster: explain.poster,
                 earlier: None,
                 proof: PostProof::default(),
             };

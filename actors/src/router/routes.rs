@@ -15,7 +15,6 @@ use relais_channels::mail::{Address, ErrorsTo, PostCheck, Reply, XQuota};
 use relais_config::{
     Channel, Config, ListedProgram, MappingTable, RewriteRule,
     channel::Program,
-    delivery_option::FolderAddress,
     facts::Facts,
     grammar::Transport,
     grammar::{table_key, undotted},
@@ -352,7 +351,6 @@ impl Routes {
                 });
             }
         }
-        let local = config.channels.iter().find(|channel| channel.program == Program::Local);
         let both = |channel: &Channel| (channel.name.as_str().into(), channel.tag.as_str().into());
         let of = |program| config.channels.iter().position(|its| its.program == program);
         // Of several of one name the first counts.
@@ -400,7 +398,7 @@ impl Routes {
             tables: mail_tables,
             aliases_first: config.aliases_first,
             completion: completion(config).to_ascii_lowercase(),
-            delimiter: local.map_or("+".to_owned(), |local| local.recipient_delimiter.clone()),
+            delimiter: config.recipient_delimiter().to_owned(),
             postmaster: Postmaster::of(config),
         })
     }
@@ -575,13 +573,6 @@ impl Routes {
         &self.delimiter
     }
 
-    /// The address of a folder in the mailboxes behind a channel. `None`: its servers may not take one of
-    /// such a name, or its mail goes to no folders.
-    pub fn folder_address(&self, channel: &str, folder: &str) -> Option<&FolderAddress> {
-        let channel = self.channel_by_name(channel)?;
-        channel.fileinto.as_ref().filter(|_| channel.private || folder.is_ascii())
-    }
-
     /// The way that a transport names, for an address that would go by the channel `own` otherwise;
     /// `None`: by no other.
     pub(super) fn exit(
@@ -631,7 +622,7 @@ impl Routes {
     }
 
     /// The channel of this name.
-    pub(super) fn channel_by_name(&self, name: &str) -> Option<&Channel> {
+    pub fn channel_by_name(&self, name: &str) -> Option<&Channel> {
         self.by_name.get(name).map(|n| &self.channels[*n])
     }
 

@@ -398,12 +398,13 @@ impl Step {
                 write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
             }
             Self::Scripts { count, file } => {
-                let scripts = if *count == 1 { "Sieve script" } else { "Sieve scripts" };
-                let own = format!("{count} {scripts} (mailSieveRuleSource)");
+                let own = if *count == 1 { "Sieve script" } else { "Sieve scripts" };
+                let own = format!("{count} {own} (mailSieveRuleSource)");
                 let file =
                     file.as_ref().map(|file| format!("the Sieve script {file} if it is there"));
                 let all: Vec<_> = (*count > 0).then_some(own).into_iter().chain(file).collect();
-                write!(f, "  {}: each message is shown to them", all.join(", then "))
+                let all = all.join(", then ");
+                write!(f, "  where each message goes is for {all} to say (--message FILE shows it)")
             }
             Self::ListHeaders { added, removed, prefix, suffix, hides_password } => {
                 let password = hides_password.then(|| "- Approved".to_owned());

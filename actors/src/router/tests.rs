@@ -688,6 +688,7 @@ async fn a_session_asks_the_actor_once() {
         sender: String::new(),
         source_channel: "tcp_local".to_owned(),
         may_relay: false,
+        poster: super::Poster::Client,
         header: true,
         ends: None,
         hello: String::new(),

@@ -14,6 +14,7 @@ mod duplicates;
 mod files;
 mod folder;
 mod outcome;
+mod redirects;
 mod told;
 mod written_here;
 
@@ -23,7 +24,7 @@ use std::{
 };
 
 use jiff::Zoned;
-use relais_channels::mail::{Address, Enhanced, Reply};
+use relais_channels::mail::{Address, Reply};
 use relais_config::Config;
 use relais_sieve::{
     Capability, Delivery, DuplicateQuery, Environment, Limits, Message, Script, VacationReply,
@@ -35,13 +36,16 @@ pub use self::{
     chain::channel_mistake,
     duplicates::Seen,
     files::{files_below, script_text},
+    folder::NoFolder,
+    outcome::edited_copy,
+    redirects::{CIRCLE, RedirectChain, Redirected, Redirects, redirect_target},
     told::OwnersTold,
 };
 use self::{
     chain::{OwnScripts, ScriptChain, ScriptSources},
     duplicates::Duplicates,
     outcome::{FiledWays, with_edits},
-    told::TellingTimes,
+    told::owners_told,
 };
 use crate::{
     directory::{FieldEdit, SieveScripts},
@@ -49,6 +53,7 @@ use crate::{
     forms::{edited_message, header_octets},
     metrics::{Metrics, SieveResult},
     router::{AUTOREPLY, PostProof, Poster, Question, Route, RouterHandle, Routes},
+    seldom::Seldom,
 };
 
 /// Carries scripts out. One for the engine.
@@ -58,7 +63,7 @@ pub struct SieveRunner {
     environment: Environment,
     duplicates: Arc<Duplicates>,
     owners: OwnersTold,
-    told: Arc<TellingTimes>,
+    told: Arc<Seldom>,
     metrics: Arc<Metrics>,
 }
 
@@ -116,16 +121,14 @@ struct Pending {
     /// The address that it was found for.
     to: String,
     way: Route,
-    /// The addresses, in lower case, that redirected it here, one behind the other, its own the last.
-    chain: Vec<String>,
+    chain: RedirectChain,
 }
 
 /// A recipient's ways on their way through scripts.
 #[derive(Default)]
 struct Walk {
     pending: VecDeque<Pending>,
-    /// Addresses that scripts have redirected to, in lower case.
-    redirected: HashSet<String>,
+    redirects: Redirects,
     /// Users, in lower case, whose mail scripts answer.
     answered: HashSet<String>,
     sieved: Sieved,
@@ -168,9 +171,9 @@ impl SieveRunner {
         Self {
             sources: ScriptSources::of(config, &limits, broken, Arc::clone(&metrics)),
             limits,
-            environment: environment(&config.host),
+            environment: environment(Some(&config.host)),
             duplicates: was.map(|was| Arc::clone(&was.duplicates)).unwrap_or_default(),
-            told: was.map(|was| Arc::clone(&was.told)).unwrap_or_default(),
+            told: was.map_or_else(|| Arc::new(owners_told()), |was| Arc::clone(&was.told)),
             metrics,
             owners,
         }
@@ -200,12 +203,11 @@ impl SieveRunner {
         let routes = mail.router.cache.routes();
         let first = |way: &Route| {
             let to = way.member.as_deref().unwrap_or(to).to_owned();
-            Pending { chain: vec![to.to_ascii_lowercase()], to, way: way.clone() }
+            Pending { chain: RedirectChain::new(&to), to, way: way.clone() }
         };
         let mut walk = Walk { pending: ways.iter().map(first).collect(), ..Walk::default() };
         while let Some(here) = walk.pending.pop_front() {
-            // A reply or a failure is on its way already.
-            if here.way.refused.is_some() || routes.throws_away(&here.way.channel) {
+            if !is_shown_to_scripts(&routes, &here.way) {
                 walk.sieved.ways.push(here.way);
                 continue;
             }
@@ -225,12 +227,14 @@ impl SieveRunner {
             if verdict.vacation.is_some() {
                 walk.answered.insert(here.to.to_ascii_lowercase());
             }
-            let FiledWays { ways, redirects, refused } =
+            let FiledWays { ways, redirects, refused, unfiled } =
                 outcome::of(&routes, (&here.way, &here.to), &verdict);
+            self.tell_unfiled(&here.to, &unfiled);
             if ways.is_empty() && redirects.is_empty() && refused.is_none() {
                 walk.sieved.ways.push(nowhere(&routes, &here.way, &here.to));
             }
-            let mut stays = !ways.is_empty();
+            // A reply is no copy.
+            let mut stays = verdict.keep.is_some() || !verdict.files.is_empty();
             walk.sieved.ways.extend(ways);
             walk.sieved.refused.extend(refused.map(|reply| (here.way.clone(), reply)));
             for redirect in redirects {
@@ -251,7 +255,7 @@ impl SieveRunner {
         let owner = way.scripts.as_ref().and_then(|own| own.mail.as_deref());
         if let (Some(owner), Some(mistake)) = (owner, broken)
             && *told < MOST_TOLD
-            && self.told.is_due(owner)
+            && self.told.is_due(&owner)
         {
             *told += 1;
             self.owners.tell(mail.router, owner, &mistake).await;
@@ -268,20 +272,18 @@ impl SieveRunner {
         (address, edits): (String, Vec<FieldEdit>),
     ) -> Result<bool, Reply> {
         let Pending { to, way, chain } = here;
-        let folded = address.to_ascii_lowercase();
-        let is_too_far = chain.contains(&folded)
-            || chain.len() > MOST_REDIRECTS
-            || walk.redirected.len() >= MOST_REDIRECTED;
-        // An address that several redirect to gets one copy.
-        if !is_too_far && !walk.redirected.insert(folded.clone()) {
-            return Ok(false);
-        }
-        let found = if is_too_far { Err(CIRCLE) } else { self.redirect(mail, &address).await };
+        let found = match walk.redirects.follow(chain, &address) {
+            Redirected::Known => return Ok(false),
+            Redirected::TooFar => Err(CIRCLE),
+            Redirected::On(chain) => {
+                self.redirect(mail, &address).await.map(|found| (chain, found))
+            }
+        };
         match found {
-            Ok(found) => walk.pending.extend(found.iter().map(|found| Pending {
+            Ok((chain, found)) => walk.pending.extend(found.iter().map(|found| Pending {
                 to: address.clone(),
                 way: with_edits(by_redirect(way, found, &address), &edits),
-                chain: chain.iter().chain([&folded]).cloned().collect(),
+                chain: chain.clone(),
             })),
             Err(reply) if reply.is_permanent() => {
                 if self.sources.broken.is_due(&(&**to, "redirect")) {
@@ -394,13 +396,7 @@ impl SieveRunner {
     }
 
     async fn redirect(&self, mail: &SievedMail<'_>, address: &str) -> Result<Arc<[Route]>, Reply> {
-        let address = Address::parse(address).map_err(|_| MALFORMED)?;
-        let routes = mail.router.cache.routes();
-        if address.route().next().is_some()
-            || address.domain().is_some_and(|domain| routes.is_name_of_channel(domain))
-        {
-            return Err(INTERNAL);
-        }
+        let address = redirect_target(&mail.router.cache.routes(), address)?;
         let question = Question {
             address: &address,
             sender: mail.sender,
@@ -416,6 +412,20 @@ impl SieveRunner {
         };
         mail.router.resolve(&question).await
     }
+
+    fn tell_unfiled(&self, user: &str, unfiled: &[(String, NoFolder)]) {
+        for (folder, why) in unfiled {
+            if self.sources.broken.is_due(&(user, folder)) {
+                let (user, folder) = (Printable(user), Printable(folder));
+                info!(%user, %folder, %why, "a Sieve script names a folder that there cannot be: mail goes to the INBOX");
+            }
+        }
+    }
+}
+
+/// Whether scripts decide about mail that goes this way: a reply or a failure is on its way already.
+pub fn is_shown_to_scripts(routes: &Routes, way: &Route) -> bool {
+    way.refused.is_none() && !routes.throws_away(&way.channel)
 }
 
 /// The way of what is thrown away; where there is no channel for that it stays in the INBOX.
@@ -428,12 +438,12 @@ fn nowhere(routes: &Routes, way: &Route, to: &str) -> Route {
     }
 }
 
-/// Items of RFC 5183.
-fn environment(host: &str) -> Environment {
-    let domain = host.split_once('.').map(|(_, domain)| domain.to_owned());
+/// The place in which scripts run, as they are told (RFC 5183); on a host that has a name.
+pub fn environment(host: Option<&str>) -> Environment {
+    let domain = host.and_then(|host| host.split_once('.'));
     Environment {
-        domain,
-        host: Some(host.to_owned()),
+        domain: domain.map(|(_, domain)| domain.to_owned()),
+        host: host.map(str::to_owned),
         location: Some("MTA".to_owned()),
         name: Some("relais".to_owned()),
         phase: Some("pre".to_owned()),
@@ -471,6 +481,10 @@ fn by_redirect(from: &Route, found: &Route, address: &str) -> Route {
     Route { member: Some(member), headers, errors_to, ..found.clone() }
 }
 
+/// Said of a script whose only effect is flags.
+pub const ONLY_FLAGS: &str =
+    "all that it does is to set IMAP flags, and they are dropped: LMTP has no place for them";
+
 /// Mailboxes that some way leads to on which no script changes the header. Edited ways there are left out:
 /// nobody else's script changes a user's own copy.
 pub struct UneditedPlaces(HashSet<(Arc<str>, Arc<str>, Arc<str>)>);
@@ -491,13 +505,5 @@ impl UneditedPlaces {
     }
 }
 
-/// Redirects one behind the other.
-const MOST_REDIRECTS: usize = 5;
-/// Redirects of one recipient, of all scripts on the way together.
-const MOST_REDIRECTED: usize = 20;
 /// Owners of scripts that do not work who are told because of one message.
 const MOST_TOLD: usize = 10;
-const INTERNAL: Reply =
-    Reply::new(550, Enhanced(5, 7, 1), "scripts redirect to addresses of users and of others only");
-const CIRCLE: Reply = Reply::new(554, Enhanced(5, 4, 6), "scripts redirect it in a circle");
-const MALFORMED: Reply = Reply::new(553, Enhanced(5, 1, 3), "malformed address");

@@ -6,9 +6,10 @@ use mail_builder::headers::{Header, text::Text};
 use relais_channels::mail::{Enhanced, Reply};
 use relais_sieve::{HeaderEdit, Verdict};
 
-use super::folder::into_folder;
+use super::folder::{NoFolder, into_folder};
 use crate::{
     directory::{FieldEdit, ListHeaders},
+    forms::edited_message,
     router::{Route, Routes},
 };
 
@@ -19,6 +20,8 @@ pub(super) struct FiledWays {
     /// Addresses that the mail goes on to, and changes to the header of what goes there.
     pub(super) redirects: Vec<(String, Vec<FieldEdit>)>,
     pub(super) refused: Option<Reply>,
+    /// Folders whose mail goes to the INBOX.
+    pub(super) unfiled: Vec<(String, NoFolder)>,
 }
 
 /// The ways that a verdict makes of `way`, which was found for the address `to`.
@@ -31,8 +34,11 @@ pub(super) fn of(routes: &Routes, (way, to): (&Route, &str), verdict: &Verdict) 
         outcome.ways.push(with_edits(inbox(), up_to(kept.edits)));
     }
     for filed in &verdict.files {
-        let way = into_folder(routes, way, &filed.folder).unwrap_or_else(inbox);
-        let way = with_edits(way, up_to(filed.edits));
+        let found = into_folder(routes, way, &filed.folder).unwrap_or_else(|why| {
+            outcome.unfiled.push((filed.folder.clone(), why));
+            None
+        });
+        let way = with_edits(found.unwrap_or_else(inbox), up_to(filed.edits));
         if !outcome.ways.iter().any(|its| its.address == way.address) {
             outcome.ways.push(way);
         }
@@ -44,6 +50,12 @@ pub(super) fn of(routes: &Routes, (way, to): (&Route, &str), verdict: &Verdict) 
         outcome.ways.extend(routes.answering(way, to));
     }
     outcome
+}
+
+/// The message as a copy has it that the first so many edits of a verdict change.
+pub fn edited_copy(octets: &[u8], verdict: &Verdict, edits: usize) -> Vec<u8> {
+    let edits: Vec<FieldEdit> = verdict.header_edits.iter().take(edits).map(field_edit).collect();
+    edited_message(octets, &edits)
 }
 
 /// A way on which the header is changed.

@@ -1,16 +1,11 @@
 //! Mail to the owner of a script that does not work, once a day.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use mail_builder::{
     MessageBuilder,
     headers::{date::Date, raw::Raw},
 };
-use quick_cache::sync::Cache;
 use relais_channels::{
     clock,
     mail::{Envelope, MessageIds, Priority, Recipient, Reply},
@@ -24,6 +19,7 @@ use crate::{
     metrics::Metrics,
     own_mail::{self, way_to},
     router::RouterHandle,
+    seldom::{Seldom, WhenFull},
 };
 
 /// Where mail of our own goes.
@@ -40,28 +36,9 @@ pub struct OwnersTold {
     pub metrics: Arc<Metrics>,
 }
 
-/// Owners who have been told, until when.
-pub(super) struct TellingTimes {
-    until: Cache<u64, Instant>,
-    hasher: RandomState,
-}
-
-impl Default for TellingTimes {
-    fn default() -> Self {
-        Self { until: Cache::new(MOST), hasher: RandomState::default() }
-    }
-}
-
-impl TellingTimes {
-    /// Whether this owner is to be told now; counts as told from then on.
-    pub(super) fn is_due(&self, owner: &str) -> bool {
-        let (key, now) = (self.hasher.hash_one(owner), Instant::now());
-        if self.until.get(&key).is_some_and(|until| until > now) {
-            return false;
-        }
-        self.until.insert(key, now + DAY);
-        true
-    }
+/// Which owners have been told today.
+pub(super) fn owners_told() -> Seldom {
+    Seldom::new(DAY, MOST, WhenFull::ForgetOldest)
 }
 
 impl OwnersTold {
@@ -108,19 +85,7 @@ impl OwnersTold {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// Owners that are remembered; of more those go that nobody asked for.
+/// Owners that are remembered.
 const MOST: usize = 20_000;
 const TAKEN: Reply =
     Reply::new(250, relais_channels::mail::Enhanced(2, 0, 0), "a notice to the owner of a filter");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_owner_is_told_once_a_day() {
-        let told = TellingTimes::default();
-        let answers = ["ann@a", "ann@a", "bob@a"].map(|owner| told.is_due(owner));
-        assert_eq!(answers, [true, false, true]);
-    }
-}

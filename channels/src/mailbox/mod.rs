@@ -39,7 +39,7 @@ pub use changes::{Change, ChangeError, ChangeId};
 pub use delivery::{Answer, Body, Delivery, MADE_ALWAYS, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA};
 pub use error::{Away, MARKER, PartitionError};
 pub use marker::is_there;
-pub use name::{MailboxName, NameError};
+pub use name::{MailboxName, NameError, is_folder};
 pub use partition::Partition;
 pub use room::Lack;
 

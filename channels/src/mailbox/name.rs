@@ -109,6 +109,12 @@ fn is_uid(uid: &str) -> bool {
     is_bounded && uid.chars().all(plain) && is_nameable(uid)
 }
 
+/// Whether a folder of a mailbox may have this name: mail for any other reaches the INBOX. The INBOX itself is
+/// none.
+pub fn is_folder(name: &str) -> bool {
+    folder(name).is_some()
+}
+
 /// Levels may be separated by dots or slashes. `&` begins the encoding of what is not ASCII,
 /// which has to be right to be shown; `~`, `*` and `%` mean something to IMAP.
 fn folder(folder: &str) -> Option<Box<str>> {

@@ -5,7 +5,7 @@ use crate::{
     compile,
     limits::Limits,
     mistake::{Mistake, MistakeKind},
-    program::Step,
+    program::{Command, Step},
     run::{self, Delivery, RunError, TraceStep},
     syntax,
     verdict::Verdict,
@@ -48,6 +48,39 @@ impl Script {
     /// Whether a test looks at the body of the message.
     pub fn uses_body(&self) -> bool {
         self.uses_body
+    }
+
+    /// Whether flags (RFC 5232) are all that it changes: for a relay that has no use for them it does nothing.
+    pub fn only_sets_flags(&self) -> bool {
+        let effects = Effects::of(&self.steps);
+        effects.flags && !effects.others
+    }
+}
+
+/// Effects that commands may have.
+#[derive(Clone, Copy, Default)]
+struct Effects {
+    flags: bool,
+    others: bool,
+}
+
+impl Effects {
+    fn of(steps: &[Step]) -> Self {
+        let all = steps.iter().map(|step| match &step.command {
+            Command::If { branches, otherwise } => {
+                let blocks = branches.iter().map(|(_, block)| block).chain([otherwise]);
+                blocks.map(|block| Self::of(block)).fold(Self::default(), Self::and)
+            }
+            Command::Keep { flags } => Self { flags: flags.is_some(), others: false },
+            Command::Flags { .. } => Self { flags: true, others: false },
+            Command::Stop | Command::Set { .. } => Self::default(),
+            _ => Self { flags: false, others: true },
+        });
+        all.fold(Self::default(), Self::and)
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { flags: self.flags || other.flags, others: self.others || other.others }
     }
 }
 

@@ -26,11 +26,13 @@ impl Text {
     }
 }
 
-/// A reference in a string: where it ends, and what it names.
+/// The thing that a reference in a string names.
 pub(crate) enum Reference<'t> {
+    /// A variable.
     Name(&'t str),
+    /// `${1}`; numbers that are too large count as 255.
     Match(u8),
-    /// `${space.name}`.
+    /// `${space.name}`, of which there are none.
     Space,
 }
 
@@ -83,44 +85,78 @@ pub(crate) fn decode_characters(text: &str) -> Result<String, String> {
     let mut decoded: Vec<u8> = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
-        let (before, from) = rest.split_at(start);
-        decoded.extend_from_slice(before.as_bytes());
-        let inside = &from[2..];
-        let named = ["hex:", "unicode:"]
-            .into_iter()
-            .find(|name| inside.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name)));
-        let Some((name, values)) = named.map(|name| (name, &inside[name.len()..])) else {
+        decoded.extend_from_slice(&rest.as_bytes()[..start]);
+        let inside = &rest[start + 2..];
+        if let Some((encoded, behind)) = Encoded::at(inside) {
+            encoded.decode(&mut decoded)?;
+            rest = behind;
+        } else {
             decoded.extend_from_slice(b"${");
             rest = inside;
-            continue;
-        };
-        let is_hex = name == "hex:";
-        let blank = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
-        let end = values.find(|c: char| !c.is_ascii_hexdigit() && !blank(c)).unwrap_or(0);
-        let numbers = &values[..end];
-        let fits = |number: &str| number.len() <= if is_hex { 2 } else { usize::MAX };
-        let mut each = numbers.split(blank).filter(|it| !it.is_empty());
-        if !values[end..].starts_with('}') || numbers.trim().is_empty() || !each.clone().all(fits) {
-            decoded.extend_from_slice(b"${");
-            rest = inside;
-            continue;
         }
-        each.try_for_each(|number| {
-            let bad = || number.to_owned();
-            // Leading zeros do not count.
-            let value = number.trim_start_matches('0');
-            let value = if value.is_empty() { "0" } else { value };
-            let value = u32::from_str_radix(value, 16).map_err(|_| bad())?;
-            if is_hex {
-                decoded.push(value as u8);
-            } else {
-                let c = char::from_u32(value).ok_or_else(bad)?;
-                decoded.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            Ok::<_, String>(())
-        })?;
-        rest = &values[end + 1..];
     }
     decoded.extend_from_slice(rest.as_bytes());
     String::from_utf8(decoded).map_err(|_| text.to_owned())
+}
+
+/// Numbers in hexadecimal digits, with blanks between them.
+enum Encoded<'t> {
+    /// Octets.
+    Hex(&'t str),
+    /// Characters.
+    Unicode(&'t str),
+}
+
+impl<'t> Encoded<'t> {
+    /// The one that a text begins with, behind its `${`, and the text behind its brace.
+    fn at(inside: &'t str) -> Option<(Self, &'t str)> {
+        let named = |name: &str| {
+            let (own, numbers) = inside.split_at_checked(name.len())?;
+            own.eq_ignore_ascii_case(name).then_some(numbers)
+        };
+        let (numbers, is_hex) = match named("hex:") {
+            Some(numbers) => (numbers, true),
+            None => (named("unicode:")?, false),
+        };
+        // Another character before the brace makes it no encoding.
+        let end = numbers.find(|c: char| !c.is_ascii_hexdigit() && !is_blank(c))?;
+        let (numbers, behind) = numbers.split_at(end);
+        let behind = behind.strip_prefix('}')?;
+        let fits = |number: &str| !is_hex || number.len() <= 2;
+        let mut each = each_number(numbers).peekable();
+        let is_one = each.peek().is_some() && each.all(fits);
+        let encoded = if is_hex { Self::Hex(numbers) } else { Self::Unicode(numbers) };
+        is_one.then_some((encoded, behind))
+    }
+
+    /// Appends the octets, or the characters; an error is the number of none.
+    fn decode(self, into: &mut Vec<u8>) -> Result<(), String> {
+        let (numbers, is_hex) = match self {
+            Self::Hex(numbers) => (numbers, true),
+            Self::Unicode(numbers) => (numbers, false),
+        };
+        for number in each_number(numbers) {
+            let bad = || number.to_owned();
+            // However many zeros stand in front.
+            let value = match number.trim_start_matches('0') {
+                "" => 0,
+                digits => u32::from_str_radix(digits, 16).map_err(|_| bad())?,
+            };
+            if is_hex {
+                into.push(value as u8);
+            } else {
+                let c = char::from_u32(value).ok_or_else(bad)?;
+                into.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn each_number(numbers: &str) -> impl Iterator<Item = &str> {
+    numbers.split(is_blank).filter(|number| !number.is_empty())
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
 }

@@ -49,6 +49,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         alone::warn(&roles, reader);
         headers::warn(&roles, reader);
         names::warn(&roles, reader);
+        consistency::conversions::warn(config, reader);
     }
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);

@@ -1,15 +1,18 @@
 //! Mistakes and warnings, as they are told to the person who wrote the file.
 //!
-//! All of it at once, in the order of the file. Texts from the file are shortened and free of
-//! control characters, so that they may go to a terminal.
+//! All of it at once, in the order of the file. Texts from the file are shortened, and shown with escapes
+//! for what a terminal would take for something else, or not show at all.
 
 use std::{collections::HashMap, fmt};
 
 use serde::Serialize;
 
-use crate::file::{
-    paths::default_of,
-    source::{Source, Spot},
+use crate::{
+    file::{
+        paths::default_of,
+        source::{Source, Spot},
+    },
+    grammar::escaped,
 };
 
 /// Something in the file that must be changed before the engine runs.
@@ -34,15 +37,15 @@ pub struct Mistake {
 }
 
 /// Something in the file that loads but will not do what its writer may expect.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Warning {
     /// As named on the command line.
     pub file: String,
-    /// From 1.
+    /// From 1; 0 when the file as a whole is meant.
     pub line: usize,
-    /// In characters, from 1.
+    /// In characters, from 1; 0 when the file as a whole is meant.
     pub column: usize,
-    /// `channels[3].tls`.
+    /// `channels[3].tls`; empty when the file as a whole is meant.
     pub field: String,
     /// A whole sentence.
     pub message: String,
@@ -50,6 +53,13 @@ pub struct Warning {
     pub blocks_run: bool,
     #[serde(skip)]
     pub(crate) spot: Spot,
+}
+
+impl Warning {
+    /// A warning about a file as a whole.
+    pub fn of_file(file: &str, message: &str) -> Self {
+        Self { file: file.to_owned(), message: message.to_owned(), ..Self::default() }
+    }
 }
 
 /// Every mistake of one file; never empty.
@@ -242,7 +252,7 @@ impl Told {
     fn new(file: &str, spot: &Spot, sentence: &str, width: Option<usize>) -> Self {
         let place =
             if spot.line > 0 { format!(":{}:{}", spot.line, spot.column) } else { String::new() };
-        let said = format!("{file}{place}: {sentence}");
+        let said = escaped(&format!("{file}{place}: {sentence}")).into_owned();
         if spot.line == 0 {
             return Self { said, seen: String::new() };
         }

@@ -15,6 +15,8 @@ pub(crate) struct Reader<'a> {
     source: Source<'a>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Warning>,
+    /// There was no room for all of them.
+    has_more_warnings: bool,
     places: HashMap<String, &'a str>,
 }
 
@@ -33,6 +35,7 @@ impl<'a> Reader<'a> {
             source: Source::new(file, text),
             mistakes: Vec::new(),
             warnings: Vec::new(),
+            has_more_warnings: false,
             places: HashMap::new(),
         }
     }
@@ -97,7 +100,8 @@ impl<'a> Reader<'a> {
 
     /// Notes that the field at `path`, read before, will not do what one may expect.
     pub(crate) fn warning_at(&mut self, path: &str, message: &str, blocks_run: bool) {
-        if self.warnings.len() >= MOST {
+        // One that keeps the engine from starting is told in any case.
+        if !blocks_run && self.has_warned_enough() {
             return;
         }
         let (field, text) = self.place(path);
@@ -170,7 +174,7 @@ impl<'a> Reader<'a> {
 
     /// Everything noted, in the order of the file; and where the fields stand, for what shows only
     /// later.
-    pub(crate) fn into_findings(self) -> (Report, Places) {
+    pub(crate) fn into_findings(mut self) -> (Report, Places) {
         let services = "dispatcher.services[";
         let listed = ["aliases[", "tls."];
         // Files and addresses are looked at when the file is read.
@@ -186,14 +190,20 @@ impl<'a> Reader<'a> {
         let spots = of_services.take(MOST_LATE).chain(others);
         let spots = spots.map(|(path, text)| (path.clone(), self.spot_of(text))).collect();
         let places = Places { file: self.source.file.to_owned(), spots };
+        if self.has_more_warnings {
+            let message = "there are more warnings than these";
+            self.warnings.push(Warning::of_file(&places.file, message));
+        }
         let mut report = Report { mistakes: self.mistakes, warnings: self.warnings };
         report.sort();
         (report, places)
     }
 
-    /// Whether there is no room for another warning: finding the words for one has its cost.
-    pub(crate) fn has_warned_enough(&self) -> bool {
-        self.warnings.len() >= MOST
+    /// Whether there is no room for another warning, which the report says then: finding the words for one
+    /// has its cost.
+    pub(crate) fn has_warned_enough(&mut self) -> bool {
+        self.has_more_warnings |= self.warnings.len() >= MOST;
+        self.has_more_warnings
     }
 
     /// Whether there is no room for another mistake.

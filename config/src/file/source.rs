@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 
+use crate::grammar::escaped;
+
 /// The file as it was read.
 pub(crate) struct Source<'a> {
     /// As the operator named it.
@@ -25,7 +27,7 @@ pub(crate) struct Spot {
     pub(crate) line: usize,
     /// In characters, from 1; 0 for the file as a whole.
     pub(crate) column: usize,
-    /// The line, or the part of a long one around the column.
+    /// The line, or the part of a long one around the column, with escapes for what is not seen.
     pub(crate) excerpt: String,
     /// Characters of the excerpt before the marked ones.
     pub(crate) indent: usize,
@@ -67,11 +69,13 @@ impl<'a> Source<'a> {
         let from = if column > BEFORE + AFTER / 2 { column - 1 - BEFORE } else { 0 };
         let before = self.text[start..offset].chars().rev().take(column - 1 - from);
         let shown = offset - before.map(char::len_utf8).sum::<usize>();
-        let shown = self.text[shown..end].trim_end_matches('\r').chars().take(BEFORE + AFTER);
-        let excerpt = shown.map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-        let indent = column - 1 - from;
-        let room = excerpt.chars().count().saturating_sub(indent);
-        Spot { line, column, width: marked.chars().count().min(room).max(1), excerpt, indent }
+        let shown: String =
+            self.text[shown..end].trim_end_matches('\r').chars().take(BEFORE + AFTER).collect();
+        let (before, rest) = shown.split_at(octets_of(&shown, column - 1 - from));
+        let (marked, behind) = rest.split_at(octets_of(rest, marked.chars().count()));
+        let (before, marked, behind) = (escaped(before), escaped(marked), escaped(behind));
+        let (indent, width) = (before.chars().count(), marked.chars().count().max(1));
+        Spot { line, column, excerpt: [before, marked, behind].concat(), indent, width }
     }
 
     /// The column of a place in the line that begins at `start`.
@@ -83,6 +87,11 @@ impl<'a> Source<'a> {
         self.last.set((offset, column));
         column
     }
+}
+
+/// Octets of so many characters at the beginning of a text.
+fn octets_of(text: &str, characters: usize) -> usize {
+    text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at)
 }
 
 impl Spot {
@@ -139,6 +148,10 @@ mod tests {
         assert_eq!(spot.excerpt, " é: \"x\",");
         let spot = source.spot(&text[text.len()..]);
         assert_eq!((spot.line, spot.column, spot.width), (3, 2, 1));
+        let text = "(a\u{202e}: \"\u{200b}x\"";
+        let spot = Source::new("f", text).spot(&text[text.find('"').unwrap()..]);
+        assert_eq!(spot.excerpt, "(a\\u{202e}: \"\\u{200b}x\"");
+        assert_eq!((spot.column, spot.indent, spot.width), (6, 12, 11));
         assert_eq!(source.spot_of_position(2, 5).column, 5);
         assert_eq!(source.spot_of_position(99, 1).line, 3);
     }

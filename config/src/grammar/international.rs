@@ -112,6 +112,23 @@ pub fn is_unprintable(c: char) -> bool {
         || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// A text as a person is shown it who has to find such characters: each as an escape of RON, `\u{202e}`, and
+/// a tab as a blank.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if is_printable(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\t' => shown.push(' '),
+            c if is_unprintable(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Whether a text has none of these but joiners between letters beyond ASCII, which some scripts are
 /// written with: what may stand in an address or a name of a mailbox.
 pub fn is_nameable(text: &str) -> bool {

@@ -18,8 +18,8 @@ pub use domain::{is_domain, is_domain_name, is_label, literal, undotted, untagge
 pub use glob::glob;
 pub use hex::{HexError, without_backslashes, without_percents};
 pub use international::{
-    ascii_domain, composed, folded, is_any_domain, is_nameable, is_printable, is_unprintable,
-    pattern_key, table_key, unicode_domain,
+    ascii_domain, composed, escaped, folded, is_any_domain, is_nameable, is_printable,
+    is_unprintable, pattern_key, table_key, unicode_domain,
 };
 pub use network::{Network, NetworkError};
 pub use next_hop::{LONGEST_SOCKET, NextHop, NextHopError};

@@ -400,6 +400,11 @@ impl Program {
     pub fn takes_diverted(self) -> bool {
         matches!(self, Self::Hold | Self::Smtp | Self::Lmtp | Self::Bitbucket)
     }
+
+    /// Whether parts of mail are looked at before it leaves by it.
+    pub fn takes_converted(self) -> bool {
+        matches!(self, Self::Smtp | Self::Lmtp | Self::Pipe | Self::Local)
+    }
 }
 
 choice! {

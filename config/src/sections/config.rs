@@ -207,6 +207,12 @@ impl Config {
             || self.mappings.values().any(MappingTable::asks_facts)
     }
 
+    /// The characters between a user and a subaddress, as the local channel has them.
+    pub fn recipient_delimiter(&self) -> &str {
+        let local = self.channels.iter().find(|channel| channel.program == Program::Local);
+        local.map_or("+", |local| &local.recipient_delimiter)
+    }
+
     /// The service that strangers bring mail by: of those of program Smtp that listen on a port, one
     /// that asks for no login, for no TLS and for no proxy, the lowest port first.
     pub fn front_service(&self) -> Option<&Service> {

@@ -320,6 +320,7 @@ pub struct MappingQuestion {
 }
 
 /// The question of `relais route`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of its own")]
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteQuestion {
@@ -343,6 +344,9 @@ pub struct RouteQuestion {
     /// The Sieve scripts of users are wanted, too.
     #[serde(default, skip_serializing_if = "is_false")]
     pub scripts: bool,
+    /// A script redirects mail there: no client brings it, and it may go to whoever is no channel.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub redirected: bool,
     /// As in [`AccessQuestion`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spf: Option<String>,

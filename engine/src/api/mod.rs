@@ -58,8 +58,8 @@ pub use queue::{
 };
 pub use reload::{LaterSetting, ReloadOrder, Reloaded};
 pub use route::{
-    RouteDifference, RouteExplained, RouteLeftOut, RouteLimits, RouteResult, RouteServer,
-    RouteSite, RouteStep,
+    RouteDifference, RouteExplained, RouteLeftOut, RouteLimits, RouteRedirect, RouteResult,
+    RouteScripts, RouteServer, RouteSite, RouteStep,
 };
 pub use sieve::{SieveStep, SieveTested};
 pub use stage::{StageExplained, StageFact};

@@ -25,6 +25,12 @@ pub struct RouteExplained {
     pub if_permitted: Vec<RouteResult>,
     /// The steps that led there, in order.
     pub steps: Vec<RouteStep>,
+    /// The channel that the message comes in by; only when the scripts on its way were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_channel: Option<String>,
+    /// Where scripts redirect a message, in the order in which they are followed; only when there was one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirects: Vec<RouteRedirect>,
     /// The source that was asked: the running engine, or files.
     #[serde(default)]
     pub asked: String,
@@ -72,15 +78,41 @@ pub struct RouteResult {
     /// Answers of name servers about its next hops, each in its turn; only when they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<RouteSite>,
-    /// The Sieve scripts of the user, in their order; only when they were asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub scripts: Vec<String>,
-    /// The place of one more script of the user, whether it is there or not; only when it was asked for.
+    /// The Sieve scripts of the user and what they may ask; only when they were asked for, and absent
+    /// where the message is shown to no script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub script_file: Option<String>,
+    pub scripts: Option<RouteScripts>,
     /// The decision of all scripts about a message; only when there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sieve: Option<SieveTested>,
+}
+
+/// Scripts on a way.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteScripts {
+    /// The recipient, as scripts see it: the address that was looked up last.
+    pub to: String,
+    /// All addresses of the user whose scripts they are.
+    pub addresses: Vec<String>,
+    /// The scripts of the user, in their order; empty where there are none.
+    pub texts: Vec<String>,
+    /// The place of one more, whether it is there or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// An address that a script redirects a message to.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteRedirect {
+    /// The recipient behind whose scripts this happens.
+    pub by: String,
+    /// The address.
+    pub to: String,
+    /// Why nothing goes there, and what becomes of this copy, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays: Option<String>,
+    /// Where this copy goes, with the scripts there; empty when it goes nowhere.
+    pub results: Vec<RouteResult>,
 }
 
 /// The servers of a next hop, as name servers tell of them now.

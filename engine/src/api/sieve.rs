@@ -21,6 +21,9 @@ pub struct SieveTested {
     pub outcome: String,
     /// Why the scripts ended without a decision: file, line, and the bound or the conflict.
     pub error: Option<String>,
+    /// Limits that counted, and whose they are, in words; empty where none did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A test or an action.

@@ -63,6 +63,8 @@ pub(super) enum Command {
     #[command(subcommand)]
     Test(TestCommand),
     /// Check Sieve scripts, and try one on a message; no engine need run
+    ///
+    /// Limits, and the sign between user and detail, are those of the configuration where there is one that can be used, else the default ones.
     #[command(subcommand)]
     Sieve(SieveCommand),
     /// Show services and workers, pools and jobs, channels, queue
@@ -182,7 +184,7 @@ pub(super) struct Route {
     /// Also every address in this file, one a line (`# ` begins a comment); -: standard input
     #[arg(long, value_name = "LIST")]
     pub(super) file: Option<PathBuf>,
-    /// The sender
+    /// The sender; <>: the null sender, as without this; with --message else that of its Return-Path, Sender or From
     #[arg(long, value_name = "ADDRESS")]
     pub(super) from: Option<String>,
     /// The channel the message comes in by
@@ -196,7 +198,7 @@ pub(super) struct Route {
     /// The address stands in a header line, not in the envelope
     #[arg(long)]
     pub(super) header: bool,
-    /// Also show what the Sieve scripts on its way would decide about this message; -: standard input
+    /// Also show what the Sieve scripts on its way would decide about this message, and where the copies go that they redirect; -: standard input
     #[arg(long, value_name = "FILE", conflicts_with = "compare")]
     pub(super) message: Option<PathBuf>,
     /// Also ask name servers, as the configuration file says: the servers in the order in which they would be tried, and those that would not be
@@ -681,12 +683,13 @@ impl Route {
     pub(super) fn question(&self, address: &str) -> RouteQuestion {
         RouteQuestion {
             address: address.to_owned(),
-            from: self.from.clone(),
+            from: self.from.as_ref().map(|from| from.trim_matches(['<', '>']).to_owned()),
             channel: self.channel.clone(),
             client: self.client,
             header: self.header,
             vouched: false,
             scripts: self.message.is_some(),
+            redirected: false,
             spf: self.facts.spf.clone(),
             spf_helo: self.facts.spf_helo.clone(),
         }
@@ -810,7 +813,7 @@ Examples:
   relais sieve test ann.sieve message.eml
   relais sieve test ann.sieve message.eml --from bob@example.net --to ann+work@example.org";
 
-const SIEVE_TEST_JSON: &str = "One object: {script, message, from, to, steps: [{script, line, step, detail}], actions: [TEXT], outcome, error}";
+const SIEVE_TEST_JSON: &str = "One object: {script, message, from, to, steps: [{script, line, step, detail}], actions: [TEXT], outcome, error, notes: [TEXT]}";
 
 const REWRITE_HELP: &str = "\
 Exit status 1: it leads to no channel. The last two lines are the channel and the address.
@@ -853,7 +856,7 @@ Examples:
   relais route --compare new.ron --queue --file addresses.txt
 With --compare, exit status 0: all go the same way; 1: some do not; 2: wrong use, or a file that cannot be used.";
 
-const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop, host, quota, size_limit, limits: {pool, job_limit, pool_jobs, maxjobs, jobs, threaddepth, max_client_threads, host_limit, connections, waiting, stopped, suspended_until, last_reply, backoff}}], steps: [{step, detail, ...}], asked}; with --compare for each that differs: {input, channel, before: {accepted, reply, results}, after: {...}}";
+const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop, host, quota, size_limit, limits: {pool, job_limit, pool_jobs, maxjobs, jobs, threaddepth, max_client_threads, host_limit, connections, waiting, stopped, suspended_until, last_reply, backoff}}], steps: [{step, detail, ...}], asked}; with --message also source_channel, in results scripts: {to, addresses, texts} and sieve (as `relais sieve test` has it), and redirects: [{by, to, stays, results}]; with --compare for each that differs: {input, channel, before: {accepted, reply, results}, after: {...}}";
 
 const MAILBOX_JSON: &str = "list: {mailbox, path}, one a line; the others: {mailbox, to, changed, usage: {size, messages}, limits: [{by, size, messages}], quota_file: {size, messages}, findings: [{place, fault, text, mended}], more}";
 

@@ -45,15 +45,16 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
     if let Some(config) = config.filter(|_| report.mistakes.is_empty()) {
         look_into_files(&config, &places, &mut report);
         look_for_obstacles(&config, &places, &mut report)?;
+        let mut found = lint::lint_files(&config);
         // A server is not asked: a check says the same wherever it is made.
         let is_remote = matches!(config.directory, Some(Directory::Ldap(_)));
         let source = (!is_remote)
             .then(|| directory::Source::open(&config, &ServerMeters::unregistered()).ok());
         if let Some(source) = source.flatten() {
-            let found = wait(lint::lint(&config, &source))?;
-            let warnings = found.iter().map(|found| places.warning(&found.field, &found.message));
-            report.warnings.extend(warnings);
+            found.extend(wait(lint::lint(&config, &source))?);
         }
+        let warnings = found.iter().map(|found| places.warning(&found.field, &found.message));
+        report.warnings.extend(warnings);
     }
     report.sort();
     let fallback = format!(

@@ -7,7 +7,10 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{refusal::Refusal, source::Source};
+use super::{
+    refusal::{Refusal, complain},
+    source::Source,
+};
 use crate::{admin::client::Client, api::MailboxesMissing, show::Look};
 
 /// One object on one line.
@@ -57,7 +60,6 @@ pub(super) fn say(text: &str, out: &mut dyn Write) -> Result<(), Refusal> {
 /// Something worth knowing that is no part of the answer.
 pub(super) fn note(text: Option<&str>) {
     if let Some(text) = text {
-        // Where standard error is closed nobody reads it.
-        let _ = write!(io::stderr(), "{}", Look::of_stderr().fit(&format!("relais: {text}\n")));
+        complain(text);
     }
 }

@@ -21,6 +21,7 @@ mod refusal;
 mod reload;
 mod route;
 mod route_dns;
+mod route_sieve;
 mod run;
 mod sieve;
 mod source;
@@ -96,7 +97,7 @@ fn obey<E: Runnable>(
         Command::Route(route) => route::route(source, &route, files.route, out),
         Command::Mapping(question) => mapping::mapping(source, &question, files.mapping, out),
         Command::Test(command) => test::test(source, &command, files, out),
-        Command::Sieve(command) => sieve::sieve(&command, out),
+        Command::Sieve(command) => sieve::sieve(source, &command, out),
         Command::Status { workers: true, .. } => ask::workers(source, out),
         Command::Status { json, all, .. } => ask::status(source, json, all, out),
         Command::Counters { json } => ask::counters(source, json, out),

@@ -5,6 +5,8 @@ use std::{
     process::ExitCode,
 };
 
+use relais_config::grammar::escaped;
+
 use crate::{admin::client::ClientError, show::Look};
 
 /// Why a command does not end well.
@@ -37,9 +39,7 @@ impl Refusal {
             Self::Because(why) | Self::NotFound(why) | Self::NotRunning(why) => (NO, why),
             Self::WrongUse(why) => (WRONG_USE, why),
         };
-        // Where standard error is closed, too, the exit status has to do.
-        let why = Look::of_stderr().fit(&format!("relais: {}\n", why.trim_end()));
-        let _ = write!(io::stderr(), "{why}");
+        complain(&why);
         ExitCode::from(code)
     }
 }
@@ -60,6 +60,14 @@ impl From<ClientError> for Refusal {
             error => Self::Because(error.to_string()),
         }
     }
+}
+
+/// Writes to standard error, whatever characters strangers put into the text.
+pub(super) fn complain(text: &str) {
+    let lines: Vec<_> = text.trim_end().lines().map(escaped).collect();
+    let text = Look::of_stderr().fit(&format!("relais: {}\n", lines.join("\n")));
+    // Where standard error is closed, too, the exit status has to do.
+    let _ = write!(io::stderr(), "{text}");
 }
 
 /// The exit status of a "no".

@@ -13,7 +13,7 @@ use super::{
     exchange::{json, wait},
     refusal::Refusal,
     route_dns::RouteSites,
-    sieve::SievedMessage,
+    route_sieve::SievedMessage,
     source::Source,
 };
 use crate::{
@@ -35,30 +35,39 @@ pub(super) fn route(
     explain: Explain,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    let many = route.file.is_some() || route.addresses.len() != 1;
+    // Decisions of scripts are told in full, however many addresses there are.
+    let is_listing =
+        (route.file.is_some() || route.addresses.len() != 1) && route.message.is_none();
     if route.addresses.is_empty() && route.file.is_none() {
         return Err(Refusal::WrongUse("an address, or --file LIST, is expected".to_owned()));
     }
     let mut asked = RouteSource::find(source, route, explain)?;
     let sites = if route.dns { Some(RouteSites::of(source.load()?.0)?) } else { None };
     let message = match &route.message {
-        Some(file) => Some(SievedMessage::load(file, source.load()?.0)?),
+        Some(file) => {
+            let config = (source.load()?.0, &*source.name());
+            Some(SievedMessage::load(file, route.from.as_deref(), config)?)
+        }
         None => None,
     };
     let mut listing = Routes::new(Look::of_stdout());
     let (mut count, mut refused) = (0u64, 0u64);
     each_address(route, |address| {
-        let mut explained = asked.ask(&route.question(address))?;
+        let mut question = route.question(address);
+        if let Some(message) = &message {
+            question.from = Some(message.sender().to_owned());
+        }
+        let mut explained = asked.ask(&question)?;
         if let Some(sites) = &sites {
             sites.add_to(&mut explained)?;
         }
         if let Some(message) = &message {
-            message.add_to(route, &mut explained);
+            message.add_to(&mut explained, &mut |question| asked.ask(question))?;
         }
         (count, refused) = (count + 1, refused + u64::from(!explained.accepted));
         if route.json {
             json(&explained, out)?;
-        } else if many {
+        } else if is_listing {
             listing.add(explained);
             out.write_all(listing.full_page().as_bytes())?;
         } else {
@@ -66,7 +75,7 @@ pub(super) fn route(
         }
         Ok(())
     })?;
-    if many && !route.json {
+    if is_listing && !route.json {
         out.write_all(listing.last_page().as_bytes())?;
         let s = if count == 1 { "" } else { "es" };
         let sums = format!("{count} address{s}, {refused} refused; asked: {}\n", asked.name);

@@ -1,4 +1,5 @@
-//! `relais sieve`: scripts checked, and tried on a message. No engine need run, and none is asked.
+//! `relais sieve`: scripts checked, and tried on a message, as the configuration bounds them. No engine
+//! need run, and none is asked.
 
 use std::{
     fs,
@@ -9,47 +10,107 @@ use std::{
 use jiff::Zoned;
 use relais_actors::{
     forms::header_octets,
-    sieve::{script_text, sieve_limits},
+    sieve::{NoFolder, ONLY_FLAGS, channel_mistake, environment, sieve_limits},
 };
-use relais_config::{Config, Mistake, Report, dispatcher::Program as Service};
+use relais_config::{Config, Mistake, Report, Warning};
 use relais_sieve::{
-    Delivery, Environment, Limits, Message, RunError, Script, TraceStep, Traced, run_traced,
+    Delivery, Environment, Limits, Message, MistakeKind, RunError, RunErrorKind, Script, TraceStep,
+    Traced, Verdict, run_traced,
 };
 
 use super::{
-    arguments::{Route, SieveCommand, SieveTest},
+    arguments::{SieveCommand, SieveTest},
     configuration::findings,
     exchange::json,
     refusal::Refusal,
+    source::Source,
 };
 use crate::{
-    api::{RouteExplained, RouteResult, SieveStep, SieveTested},
+    api::{SieveStep, SieveTested},
     show::{self, Look},
 };
 
-pub(super) fn sieve(command: &SieveCommand, out: &mut dyn Write) -> Result<(), Refusal> {
+pub(super) fn sieve(
+    source: &Source,
+    command: &SieveCommand,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let rules = ScriptRules::find(source)?;
     match command {
-        SieveCommand::Check { files, json } => check(files, *json, out),
-        SieveCommand::Test(test) => try_out(test, out),
+        SieveCommand::Check { files, json } => check(files, &rules, *json, out),
+        SieveCommand::Test(test) => try_out(test, &rules, out),
+    }
+}
+
+/// How scripts are run.
+pub(super) struct ScriptRules {
+    limits: Limits,
+    delimiter: String,
+    environment: Environment,
+    /// The owner of the limits, in words.
+    origin: String,
+}
+
+impl ScriptRules {
+    /// As a configuration of this name says.
+    pub(super) fn of(config: &Config, name: &str) -> Self {
+        Self {
+            limits: sieve_limits(config),
+            delimiter: config.recipient_delimiter().to_owned(),
+            environment: environment(Some(&config.host)),
+            origin: format!("the limits are those of {name}"),
+        }
+    }
+
+    /// As the file says that was named, or that is found and can be used; else as one that says nothing.
+    fn find(source: &Source) -> Result<Self, Refusal> {
+        let default = |why: &str| Self {
+            limits: Limits::default(),
+            delimiter: "+".to_owned(),
+            environment: environment(None),
+            origin: format!("the limits are the default ones, for {why}; --config names a file"),
+        };
+        if source.is_built_in() {
+            return Ok(default("there is no configuration"));
+        }
+        match source.load() {
+            Ok((config, _)) => Ok(Self::of(&config, &source.name())),
+            Err(refusal) if source.is_named() => Err(refusal),
+            // Users check their scripts who may not read it.
+            Err(_) => Ok(default(&format!("{} cannot be used", source.name()))),
+        }
     }
 }
 
 /// `relais sieve check`: mistakes of all files, in their order.
-fn check(files: &[PathBuf], as_json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
+fn check(
+    files: &[PathBuf],
+    rules: &ScriptRules,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
     let look = Look::of_stdout();
     let (mut all, mut is_good) = (Vec::new(), true);
     for file in files {
-        let mistakes = compile(file, &read(file)?).err().unwrap_or_default();
-        is_good &= mistakes.is_empty();
-        let report = Report { mistakes, ..Report::default() };
+        let mut report = Report::default();
+        let name = file.display().to_string();
+        match compile(file, &read(file)?, rules) {
+            Ok(script) if script.only_sets_flags() => {
+                report.warnings.push(Warning::of_file(&name, ONLY_FLAGS));
+            }
+            Ok(_) => {}
+            Err(mistakes) => report.mistakes = mistakes,
+        }
+        is_good &= report.mistakes.is_empty();
         if as_json {
             all.extend(findings(&report));
             continue;
         }
         let count = report.mistakes.len();
         let s = if count == 1 { "" } else { "s" };
+        let warned = if report.warnings.is_empty() { "" } else { ", 1 warning" };
         write!(out, "{}", look.report(&report))?;
-        write!(out, "{}", look.fit(&format!("{}: {count} mistake{s}\n", file.display())))?;
+        write!(out, "{}", look.fit(&format!("{name}: {count} mistake{s}{warned}\n")))?;
     }
     if as_json {
         json(&all, out)?;
@@ -58,20 +119,20 @@ fn check(files: &[PathBuf], as_json: bool, out: &mut dyn Write) -> Result<(), Re
 }
 
 /// `relais sieve test`.
-fn try_out(test: &SieveTest, out: &mut dyn Write) -> Result<(), Refusal> {
+fn try_out(test: &SieveTest, rules: &ScriptRules, out: &mut dyn Write) -> Result<(), Refusal> {
     let files = test.before.iter().chain([&test.file]).chain(&test.after);
-    let scripts = files.map(|file| Tried::load(file)).collect::<Result<Vec<_>, _>>()?;
-    let content = with_crlf(&read(&test.message)?);
-    let (header, _) = halves(&content);
-    let bare = |address: &String| address.trim_matches(['<', '>']).to_owned();
-    let first = |names: &[&str]| names.iter().find_map(|name| address_in(header, name));
-    let from = test.from.as_ref().map(bare).or_else(|| first(&["return-path", "sender", "from"]));
-    let to = test.to.as_ref().map(bare).or_else(|| first(&["envelope-to", "delivered-to", "to"]));
-    let (from, to) = (from.unwrap_or_default(), to.unwrap_or_else(|| RECIPIENT.to_owned()));
-
-    let names = (test.file.display().to_string(), test.message.display().to_string());
-    let mail = TriedMail { content: &content, from: &from, to: &to, own_addresses: &[] };
-    let tested = tried(&scripts, names, &mail, &Limits::default());
+    let scripts = files.map(|file| Tried::load(file, rules)).collect::<Result<Vec<_>, _>>()?;
+    let message = MessageFile::load(&test.message)?;
+    let from = message.sender(test.from.as_deref());
+    let to = message.recipient(test.to.as_deref());
+    let names = (test.file.display().to_string(), message.name.clone());
+    let mail = TriedMail { content: &message.content, from: &from, to: &to, own_addresses: &[] };
+    let (mut tested, verdict) = tried(&scripts, names, &mail, rules);
+    let folders = verdict.iter().flat_map(|verdict| &verdict.files).map(|filed| &filed.folder);
+    tested.notes.extend(folders.filter_map(|folder| {
+        let why = NoFolder::in_store(folder)?;
+        Some(format!("in a store of ours mail for {folder:?} goes to the INBOX: {why}"))
+    }));
     if test.json {
         json(&tested, out)?;
     } else {
@@ -80,41 +141,80 @@ fn try_out(test: &SieveTest, out: &mut dyn Write) -> Result<(), Refusal> {
     if tested.error.is_none() { Ok(()) } else { Err(Refusal::No) }
 }
 
-/// A message that scripts are tried on, and its envelope.
-struct TriedMail<'a> {
-    content: &'a [u8],
-    from: &'a str,
-    to: &'a str,
-    own_addresses: &'a [&'a str],
+/// A message in a file.
+pub(super) struct MessageFile {
+    /// The file.
+    pub(super) name: String,
+    /// With lines as they are on the wire.
+    pub(super) content: Vec<u8>,
 }
 
-/// The decision of these scripts. `names`: of script and message.
-fn tried(
+impl MessageFile {
+    pub(super) fn load(file: &Path) -> Result<Self, Refusal> {
+        let content = with_crlf(&read(file)?);
+        Ok(Self { name: file.display().to_string(), content })
+    }
+
+    /// The sender of the envelope: the one that is given, else the one that the header names.
+    pub(super) fn sender(&self, given: Option<&str>) -> String {
+        self.address(given, &["return-path", "sender", "from"]).unwrap_or_default()
+    }
+
+    /// The recipient: the one that is given, else the one that the header names.
+    fn recipient(&self, given: Option<&str>) -> String {
+        let named = self.address(given, &["envelope-to", "delivered-to", "to"]);
+        named.unwrap_or_else(|| RECIPIENT.to_owned())
+    }
+
+    fn address(&self, given: Option<&str>, fields: &[&str]) -> Option<String> {
+        let (header, _) = halves(&self.content);
+        let given = given.map(|address| address.trim_matches(['<', '>']).to_owned());
+        given.or_else(|| fields.iter().find_map(|name| address_in(header, name)))
+    }
+}
+
+/// A message that scripts are tried on, and its envelope.
+pub(super) struct TriedMail<'a> {
+    pub(super) content: &'a [u8],
+    pub(super) from: &'a str,
+    pub(super) to: &'a str,
+    pub(super) own_addresses: &'a [&'a str],
+}
+
+/// The decision of these scripts; `None` where they end without one. `names`: of script and message.
+pub(super) fn tried(
     scripts: &[Tried],
     (script, message): (String, String),
     mail: &TriedMail<'_>,
-    limits: &Limits,
-) -> SieveTested {
+    rules: &ScriptRules,
+) -> (SieveTested, Option<Verdict>) {
     let (header, body) = halves(mail.content);
-    let parsed = Message::of(header, body, mail.content.len() as u64, limits);
+    let parsed = Message::of(header, body, mail.content.len() as u64, &rules.limits);
     let mut delivery = Delivery {
         message: &parsed,
         from: mail.from,
         to: mail.to,
-        recipient_delimiter: "+",
+        recipient_delimiter: &rules.delimiter,
         now: Zoned::now(),
-        environment: &environment(),
+        environment: &rules.environment,
         own_addresses: mail.own_addresses,
         seen: &mut |_| false,
         has_folder: &mut |_| true,
     };
     let compiled: Vec<&Script> = scripts.iter().map(|its| &its.script).collect();
-    let (verdict, trace) = run_traced(&compiled, &mut delivery, limits);
-    let error = verdict.as_ref().err().map(|RunError { script, line, kind }| {
+    let (verdict, trace) = run_traced(&compiled, &mut delivery, &rules.limits);
+    let error = verdict.as_ref().err();
+    let hits_bound = error.is_some_and(|its| matches!(its.kind, RunErrorKind::Bound(_)));
+    let is_cut =
+        body.len() > rules.limits.body_octets && compiled.iter().any(|script| script.uses_body());
+    let cut =
+        || format!("tests looked at the first {} octets of the body", rules.limits.body_octets);
+    let notes = is_cut.then(cut).into_iter();
+    let error = error.map(|RunError { script, line, kind }| {
         format!("{}:{line}: {kind}", scripts.get(*script).map_or("", |its| &its.file))
     });
     let verdict = verdict.ok();
-    SieveTested {
+    let tested = SieveTested {
         script,
         message,
         steps: trace.iter().map(|step| told(scripts, step)).collect(),
@@ -123,102 +223,36 @@ fn tried(
         from: mail.from.to_owned(),
         to: mail.to.to_owned(),
         error,
-    }
-}
-
-/// A message for which `relais route` shows what scripts decide.
-pub(super) struct SievedMessage {
-    file: String,
-    content: Vec<u8>,
-    config: Config,
-}
-
-impl SievedMessage {
-    /// Reads the message.
-    pub(super) fn load(file: &Path, config: Config) -> Result<Self, Refusal> {
-        let content = with_crlf(&read(file)?);
-        Ok(Self { file: file.display().to_string(), content, config })
-    }
-
-    /// Adds what scripts of the system, of channels and of the user decide to each way of a route.
-    pub(super) fn add_to(&self, route: &Route, explained: &mut RouteExplained) {
-        let to = explained.input.clone();
-        let from = route.from.clone().unwrap_or_default();
-        for way in explained.ways_mut() {
-            let (scripts, mistake) = self.scripts_of(route, way);
-            if scripts.is_empty() && mistake.is_none() {
-                continue;
-            }
-            let names = (format!("scripts on the way by {}", way.channel), self.file.clone());
-            let own = [to.as_str()];
-            let mail =
-                TriedMail { content: &self.content, from: &from, to: &to, own_addresses: &own };
-            let tested = tried(&scripts, names, &mail, &sieve_limits(&self.config));
-            way.sieve = Some(SieveTested { error: tested.error.clone().or(mistake), ..tested });
-        }
-    }
-
-    /// The scripts that see this way, in their order; and the first that does not work, which mail passes
-    /// by.
-    fn scripts_of(&self, route: &Route, way: &RouteResult) -> (Vec<Tried>, Option<String>) {
-        let config = &self.config;
-        let named = |name: &str| config.channels.iter().find(|its| its.name == name);
-        let service = || config.dispatcher.enabled().find(|its| its.program == Service::Smtp);
-        let source = route.channel.clone().or_else(|| Some(service()?.channel.clone()));
-        let source = source.and_then(|name| named(&name)?.sourcefilter.clone());
-        let own = (1..).zip(&way.scripts);
-        let own = own.filter(|_| config.sieve.users);
-        let own =
-            own.map(|(n, text)| (format!("script {n} of the user"), Ok(text.clone().into_bytes())));
-        let own_file = way.script_file.as_ref().filter(|_| config.sieve.users);
-        let own_file = own_file.and_then(|name| {
-            let text = script_text(Path::new(name), config.sieve.max_script_size)?;
-            Some((name.clone(), text.map_err(|error| error.to_string())))
-        });
-        let file = |path: Option<&PathBuf>| {
-            let path = config.data.join(path?);
-            let text = fs::read(&path).map_err(|error| error.to_string());
-            Some((path.display().to_string(), text))
-        };
-        let behind = named(&way.channel).and_then(|its| its.destinationfilter.as_ref());
-        let all = file(config.sieve.before.as_ref())
-            .into_iter()
-            .chain(file(source.as_ref()))
-            .chain(own)
-            .chain(own_file)
-            .chain(file(behind))
-            .chain(file(config.sieve.after.as_ref()));
-        let (mut scripts, mut mistake) = (Vec::new(), None);
-        for (name, text) in all {
-            let tried = text.and_then(|text| Tried::of(&name, &text, &sieve_limits(config)));
-            match tried {
-                Ok(tried) => scripts.push(tried),
-                Err(why) => drop(mistake.get_or_insert_with(|| format!("{name}: {why}"))),
-            }
-        }
-        (scripts, mistake)
-    }
+        notes: notes.chain((hits_bound || is_cut).then(|| rules.origin.clone())).collect(),
+    };
+    (tested, verdict)
 }
 
 /// A script that is tried.
-struct Tried {
+pub(super) struct Tried {
     file: String,
     lines: Vec<String>,
     script: Script,
 }
 
 impl Tried {
-    /// A script by its text; or its first mistake.
-    fn of(name: &str, text: &[u8], limits: &Limits) -> Result<Self, String> {
-        let script = Script::compile(text, limits);
-        let script = script
-            .map_err(|mistakes| mistakes.first().map(ToString::to_string).unwrap_or_default())?;
+    /// A script by its text; or its name and its first mistake.
+    pub(super) fn of(name: &str, text: &[u8], rules: &ScriptRules) -> Result<Self, String> {
+        let script = Script::compile(text, &rules.limits).map_err(|mistakes| {
+            let first = mistakes.first().map(ToString::to_string);
+            format!("{name}: {}", first.unwrap_or_default())
+        })?;
         Ok(Self { file: name.to_owned(), lines: lines_of(text), script })
     }
 
-    fn load(file: &Path) -> Result<Self, Refusal> {
+    /// Why it cannot be the script of a channel.
+    pub(super) fn channel_mistake(&self) -> Option<String> {
+        channel_mistake(&self.script).map(|why| format!("{}: {why}", self.file))
+    }
+
+    fn load(file: &Path, rules: &ScriptRules) -> Result<Self, Refusal> {
         let text = read(file)?;
-        let script = compile(file, &text).map_err(|mistakes| broken(file, mistakes))?;
+        let script = compile(file, &text, rules).map_err(|mistakes| broken(file, mistakes))?;
         Ok(Self { file: file.display().to_string(), lines: lines_of(&text), script })
     }
 }
@@ -255,11 +289,15 @@ fn broken(file: &Path, mistakes: Vec<Mistake>) -> Refusal {
 }
 
 /// The script, or its mistakes as they are shown.
-fn compile(file: &Path, text: &[u8]) -> Result<Script, Vec<Mistake>> {
-    Script::compile(text, &Limits::default()).map_err(|mistakes| {
+fn compile(file: &Path, text: &[u8], rules: &ScriptRules) -> Result<Script, Vec<Mistake>> {
+    Script::compile(text, &rules.limits).map_err(|mistakes| {
         let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let words = |kind: &MistakeKind| match kind {
+            MistakeKind::TooLong(_) => format!("{kind}; {}", rules.origin),
+            kind => kind.to_string(),
+        };
         let told =
-            mistakes.iter().map(|its| (place(its.line), place(its.column), its.kind.to_string()));
+            mistakes.iter().map(|its| (place(its.line), place(its.column), words(&its.kind)));
         Mistake::all_of(&file.display().to_string(), text, told)
     })
 }
@@ -303,18 +341,6 @@ fn address_in(header: &[u8], name: &str) -> Option<String> {
     let angle = value.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|its| its.0);
     let address = angle.unwrap_or_else(|| value.split([',', ' ']).next().unwrap_or_default());
     (angle == Some("") || address.contains('@')).then(|| address.to_owned())
-}
-
-/// The place in which scripts run, as they are told (RFC 5183).
-fn environment() -> Environment {
-    let named = |text: &str| Some(text.to_owned());
-    Environment {
-        location: named("MTA"),
-        phase: named("pre"),
-        name: named("relais"),
-        version: named(env!("CARGO_PKG_VERSION")),
-        ..Environment::default()
-    }
 }
 
 /// The recipient of a message that names none.

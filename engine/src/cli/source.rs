@@ -58,6 +58,11 @@ impl Source {
         self.file.is_none()
     }
 
+    /// The file was named on the command line.
+    pub(super) fn is_named(&self) -> bool {
+        self.named
+    }
+
     /// For messages.
     pub(super) fn name(&self) -> String {
         self.file.as_ref().map_or_else(|| BUILT_IN.to_owned(), |file| file.display().to_string())

@@ -4,8 +4,8 @@ use relais_actors::{
     actor::Gone,
     front::dns_lists::{DnsLists, ListAnswer, refusal_line},
     router::{
-        Access, Explain, RouterHandle, Routes, Ruling, Step, Submission, TcpEnds, internal_ruling,
-        own_postmaster, parting_lines, port_access,
+        Access, Explain, Poster, RouterHandle, Routes, Ruling, Step, Submission, TcpEnds,
+        internal_ruling, own_postmaster, parting_lines, port_access,
     },
 };
 use relais_channels::mail::Address;
@@ -270,6 +270,7 @@ impl Visit<'_> {
             sender: self.question.from.clone().unwrap_or_default(),
             source_channel: self.source_channel.clone(),
             may_relay,
+            poster: Poster::Client,
             header: false,
             ends: Some(self.ends),
             hello: self.question.hello.clone(),

@@ -4,6 +4,7 @@
 use std::{
     net::{IpAddr, UdpSocket},
     num::NonZeroU64,
+    sync::Arc,
 };
 
 use futures_util::future::try_join_all;
@@ -13,9 +14,10 @@ use relais_actors::{
     directory::DirectoryHandle,
     metrics::ServerMeters,
     router::{
-        Explain, Route, RouterHandle, Routes, Routing, Ruling, Step, Submission, TcpEnds,
+        Explain, Poster, Route, RouterHandle, Routes, Routing, Ruling, Step, Submission, TcpEnds,
         internal_ip, own_postmaster, port_access,
     },
+    sieve::{is_shown_to_scripts, redirect_target},
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply, TlsWish};
 use relais_config::{
@@ -37,7 +39,8 @@ use super::{
 use crate::{
     admin::{AccessQuestion, MappingQuestion, Nonsense, RouteQuestion, StageQuestion},
     api::{
-        AccessExplained, MappingExplained, RouteExplained, RouteResult, RouteStep, StageExplained,
+        AccessExplained, MappingExplained, RouteExplained, RouteResult, RouteScripts, RouteStep,
+        StageExplained,
     },
     cli::{Explained, ExplainedMany, Files},
     start::{StartError, start_router},
@@ -116,7 +119,8 @@ pub async fn explain(
     let (refused, steps) = (None, Vec::new());
     let mut arrival =
         Arrival { config, question, facts, first_channel, source_channel, refused, steps };
-    let mut client = KnownClient { may_relay: question.vouched, ends: None };
+    let may_relay = question.vouched || question.redirected;
+    let mut client = KnownClient { may_relay, ends: None };
     if let Some(address) = question.client {
         client = arrival.connect(&router.cache.routes(), address);
         arrival.switch(router, address).await?;
@@ -129,11 +133,18 @@ pub async fn explain(
         Ok(address) => address,
         Err(refused) => return Ok(Ok(*refused)),
     };
+    let in_force = router.cache.routes();
+    if question.redirected
+        && let Err(reply) = redirect_target(&in_force, address.as_str())
+    {
+        return Ok(Ok(arrival.refused(&reply)));
+    }
     let asked = Explain {
         address,
         sender: question.from.clone().unwrap_or_default(),
         source_channel: arrival.source_channel.clone(),
         may_relay: client.may_relay,
+        poster: if question.redirected { Poster::Queued } else { Poster::Client },
         header: question.header,
         ends: client.ends,
         hello: String::new(),
@@ -142,7 +153,7 @@ pub async fn explain(
         is_brief,
     };
     let routing = router.explain(asked).await?;
-    let mut explained = explained(channels, arrival, &routing);
+    let mut explained = explained((channels, &in_force), arrival, &routing);
     if is_brief {
         // Two configurations are compared by what they do.
         explained.if_permitted.clear();
@@ -339,7 +350,11 @@ fn place(config: &Config, channel: &str, client: IpAddr) -> Option<TcpEnds> {
     of_channel.find_map(|service| ends_at(service, client))
 }
 
-fn explained(channels: &Channels, arrival: Arrival<'_>, routing: &Routing) -> RouteExplained {
+fn explained(
+    (channels, routes): (&Channels, &Routes),
+    arrival: Arrival<'_>,
+    routing: &Routing,
+) -> RouteExplained {
     let Arrival { question, refused, mut steps, source_channel, .. } = arrival;
     steps.extend(routing.steps.iter().map(taken));
     let found = routing.outcome.as_ref().ok().or(routing.if_permitted.as_ref());
@@ -354,22 +369,18 @@ fn explained(channels: &Channels, arrival: Arrival<'_>, routing: &Routing) -> Ro
             steps.push(step("conversion", detail));
         }
     }
-    let scripts_of = |way: &Route| {
-        let own = way.scripts.iter().filter(|_| question.scripts).flat_map(|own| own.texts.iter());
-        own.map(ToString::to_string).collect()
-    };
-    let file_of = |way: &Route| {
-        let own = way.scripts.as_ref().filter(|_| question.scripts)?;
-        Some(own.file.as_ref()?.display().to_string())
-    };
-    let of_way = |way| RouteResult {
-        scripts: scripts_of(way),
-        script_file: file_of(way),
-        ..result(channels, way)
+    let of_way = |way: &Route| {
+        let is_asked = question.scripts && !question.header && is_shown_to_scripts(routes, way);
+        let scripts = is_asked.then(|| scripts_of(way, &question.address));
+        RouteResult { scripts, ..result(channels, way) }
     };
     let ways = found.into_iter().flat_map(|ways| ways.iter().map(of_way)).collect();
-    let explained =
-        RouteExplained { input: question.address.clone(), steps, ..RouteExplained::default() };
+    let explained = RouteExplained {
+        input: question.address.clone(),
+        steps,
+        source_channel: question.scripts.then_some(source_channel),
+        ..RouteExplained::default()
+    };
     let refused = refused.or_else(|| {
         let reply = routing.outcome.as_ref().err()?.to_string();
         Some(RouteRefusal { reply, by: refused_by(question, routing) })
@@ -384,6 +395,19 @@ fn explained(channels: &Channels, arrival: Arrival<'_>, routing: &Routing) -> Ro
             results: ways,
             ..explained
         },
+    }
+}
+
+/// The scripts on a way that was found for `recipient`.
+fn scripts_of(way: &Route, recipient: &str) -> RouteScripts {
+    let texts = |all: &[Arc<str>]| all.iter().map(ToString::to_string).collect();
+    let addresses = |all: &[Box<str>]| all.iter().map(ToString::to_string).collect();
+    let own = way.scripts.as_deref();
+    RouteScripts {
+        to: way.member.as_deref().unwrap_or(recipient).to_owned(),
+        addresses: own.map(|own| addresses(&own.addresses)).unwrap_or_default(),
+        texts: own.map(|own| texts(&own.texts)).unwrap_or_default(),
+        file: own.and_then(|own| Some(own.file.as_ref()?.display().to_string())),
     }
 }
 
@@ -433,8 +457,7 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         dns: Vec::new(),
         quota: route.quota.as_deref().copied(),
         size_limit: route.size_limit.map(NonZeroU64::get),
-        scripts: Vec::new(),
-        script_file: None,
+        scripts: None,
         sieve: None,
     }
 }

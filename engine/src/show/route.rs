@@ -5,7 +5,7 @@ use std::time::Duration;
 use relais_actors::{events::Printable, timestamp::Timestamp};
 
 use super::{Colour, Look, Quota, Relative, Size, Span, Table, sieve};
-use crate::api::{RouteExplained, RouteLimits, RouteResult, RouteSite};
+use crate::api::{RouteExplained, RouteLimits, RouteRedirect, RouteResult, RouteSite};
 
 /// `relais route`.
 pub fn route(route: &RouteExplained, look: Look) -> String {
@@ -30,14 +30,8 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
     if !route.if_permitted.is_empty() {
         page += &look.fit("\nmail of one who may send there would go this way:\n");
     }
-    let mut table = Table::new(&["=ADDRESS", "CHANNEL", "1TAG", "=NEXT HOP"]);
     let ways = route.ways();
-    for result in ways {
-        table.row([&result.address, &result.channel, &result.tag, &result.next_hop]);
-    }
-    if !table.is_empty() {
-        page += &if table.is_narrow(look) { table.fit(look) } else { table.records(look) };
-    }
+    page += &table_of(ways, look);
     page.extend(ways.iter().map(|result| own_limits(result, look)));
     let mut told: Vec<(&str, &str)> = Vec::new();
     for result in ways {
@@ -48,10 +42,8 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
             page += &look.fit(&text);
         }
     }
-    for tested in ways.iter().filter_map(|result| result.sieve.as_ref()) {
-        page.push('\n');
-        page += &sieve(tested, look);
-    }
+    page += &decisions(ways, look);
+    page.extend(route.redirects.iter().map(|its| redirect(its, look)));
     let mut asked: Vec<&[RouteSite]> = Vec::new();
     for result in ways.iter().filter(|result| !result.dns.is_empty()) {
         if !asked.contains(&&*result.dns) {
@@ -71,6 +63,35 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
         page += &look.fit(&format!("asked: {}\n", Printable(&route.asked)));
     }
     page
+}
+
+/// Ways, a row each.
+fn table_of(ways: &[RouteResult], look: Look) -> String {
+    let mut table = Table::new(&["=ADDRESS", "CHANNEL", "1TAG", "=NEXT HOP"]);
+    for result in ways {
+        table.row([&result.address, &result.channel, &result.tag, &result.next_hop]);
+    }
+    if table.is_empty() {
+        String::new()
+    } else if table.is_narrow(look) {
+        table.fit(look)
+    } else {
+        table.records(look)
+    }
+}
+
+/// Decisions of scripts about a message that goes these ways.
+fn decisions(ways: &[RouteResult], look: Look) -> String {
+    let tested = ways.iter().filter_map(|result| result.sieve.as_ref());
+    tested.fold(String::new(), |page, tested| page + "\n" + &sieve(tested, look))
+}
+
+/// A copy that scripts redirect: its ways, and what scripts decide there.
+fn redirect(redirect: &RouteRedirect, look: Look) -> String {
+    let RouteRedirect { by, to, stays, results } = redirect;
+    let stays = stays.as_ref().map_or(String::new(), |why| format!(": {}", Printable(why)));
+    let head = format!("\nredirected by <{}> to <{}>{stays}\n", Printable(by), Printable(to));
+    look.fit(&head) + &table_of(results, look) + &decisions(results, look)
 }
 
 /// A step that decides is seen at a glance.

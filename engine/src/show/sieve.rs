@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use relais_actors::events::Printable;
+use relais_config::grammar::escaped;
 use relais_sieve::{Filed, HeaderEdit, RefusalKind, VacationReply, Verdict};
 
 use super::{Look, Span, look::split};
@@ -12,7 +13,7 @@ use crate::api::SieveTested;
 
 /// `relais sieve test`: each line of the script that was come to, with its tests and actions below.
 pub fn sieve(tested: &SieveTested, look: Look) -> String {
-    let SieveTested { script, message, from, to, steps, actions, outcome, error } = tested;
+    let SieveTested { script, message, from, to, steps, actions, outcome, error, notes } = tested;
     let mut page = String::new();
     let head = format!("{script}: {message} from <{}> to <{}>\n", Printable(from), Printable(to));
     page += &look.fit(&head);
@@ -20,11 +21,11 @@ pub fn sieve(tested: &SieveTested, look: Look) -> String {
     let mut last = (script.as_str(), 0);
     for step in steps {
         if step.script != last.0 {
-            page += &look.fit(&format!("{}:\n", step.script));
+            page += &look.fit(&format!("{}:\n", Printable(&step.script)));
         }
         if (step.script.as_str(), step.line) != last {
-            let line =
-                format!("{:>5} | {}", step.line, Printable(&step.source.replace('\t', "    ")));
+            let source = step.source.replace('\t', "    ");
+            let line = format!("{:>5} | {}", step.line, escaped(&source));
             let width = look.width.unwrap_or(usize::MAX);
             let _ = writeln!(page, "{}", split_at_width(&line, width));
         }
@@ -38,6 +39,9 @@ pub fn sieve(tested: &SieveTested, look: Look) -> String {
     }
     if let Some(error) = error {
         let _ = writeln!(told, "error: {}", Printable(error));
+    }
+    for note in notes {
+        let _ = writeln!(told, "{}", Printable(note));
     }
     let _ = writeln!(told, "outcome: {}", Printable(outcome));
     page + &look.fit(&told)

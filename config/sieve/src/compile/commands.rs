@@ -2,10 +2,10 @@
 
 use super::{
     arguments::{Arguments, bare},
+    conditions::test,
     context::Context,
     matches::{keys, matcher},
     shapes::{ADD, COPY, CREATE, DELETE, FLAGS, MATCH, MODIFIERS, VACATION},
-    tests::test,
 };
 use crate::{
     address,

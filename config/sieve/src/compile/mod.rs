@@ -2,9 +2,9 @@
 
 mod arguments;
 mod commands;
+mod conditions;
 mod context;
 mod matches;
 mod shapes;
-mod tests;
 
 pub(crate) use commands::compile;

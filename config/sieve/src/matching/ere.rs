@@ -5,7 +5,7 @@
 //! one: match variables may differ from POSIX, matches do not. A character of ASCII is one octet,
 //! and so is what `.` and sets without other characters stand for.
 
-use std::fmt::Write;
+use std::{fmt::Write, iter::Peekable, str::Chars};
 
 /// Translates an expression; the error is in words.
 pub(super) fn translate(expression: &str, is_folded: bool) -> Result<String, String> {
@@ -24,20 +24,7 @@ pub(super) fn translate(expression: &str, is_folded: bool) -> Result<String, Str
                 let set = bracket(&mut rest, is_folded)?;
                 translated.push_str(&set);
             }
-            '{' => {
-                let mut count = String::new();
-                loop {
-                    match rest.next() {
-                        Some('}') => break,
-                        Some(c) if c.is_ascii_digit() || c == ',' => count.push(c),
-                        _ => return Err("a count between braces is no number".to_owned()),
-                    }
-                }
-                if count.is_empty() || count.starts_with(',') {
-                    return Err("a count between braces is no number".to_owned());
-                }
-                let _ = write!(translated, "{{{count}}}");
-            }
+            '{' => translated.push_str(&counted(&mut rest)?),
             '(' | ')' | '|' | '^' | '$' | '.' | '*' | '+' | '?' => translated.push(c),
             other => literal(other, is_folded, &mut translated),
         }
@@ -48,6 +35,20 @@ pub(super) fn translate(expression: &str, is_folded: bool) -> Result<String, Str
         }
     }
     Ok(translated)
+}
+
+/// Reads a count behind its `{`.
+fn counted(rest: &mut Peekable<Chars<'_>>) -> Result<String, String> {
+    let no_number = || "a count between braces is no number".to_owned();
+    let mut count = String::from("{");
+    loop {
+        match rest.next() {
+            Some('}') => break,
+            Some(c) if c.is_ascii_digit() || c == ',' && count.len() > 1 => count.push(c),
+            _ => return Err(no_number()),
+        }
+    }
+    if count.len() == 1 { Err(no_number()) } else { Ok(count + "}") }
 }
 
 fn literal(c: char, is_folded: bool, into: &mut String) {
@@ -88,11 +89,7 @@ fn escaped(c: Option<char>, is_folded: bool, into: &mut String) -> Result<(), St
 }
 
 /// Reads a set behind its `[`, in which a backslash is itself.
-fn bracket(
-    rest: &mut std::iter::Peekable<std::str::Chars<'_>>,
-    is_folded: bool,
-) -> Result<String, String> {
-    const OPEN: &str = "a set between brackets has no end";
+fn bracket(rest: &mut Peekable<Chars<'_>>, is_folded: bool) -> Result<String, String> {
     let mut set = String::from("[");
     if rest.next_if_eq(&'^').is_some() {
         set.push('^');
@@ -107,16 +104,7 @@ fn bracket(
         }
         is_first = false;
         if c == '[' && rest.peek().is_some_and(|next| matches!(next, ':' | '.' | '=')) {
-            let kind = rest.next().ok_or(OPEN)?;
-            let mut name = String::new();
-            loop {
-                let c = rest.next().ok_or(OPEN)?;
-                if c == kind && rest.next_if_eq(&']').is_some() {
-                    break;
-                }
-                name.push(c);
-            }
-            set.push_str(class(kind, &name, is_folded)?);
+            set.push_str(class(rest, is_folded)?);
             continue;
         }
         let mut ahead = rest.clone();
@@ -149,8 +137,18 @@ fn range(first: char, last: char, set: &mut String) {
     let _ = write!(set, "\\x{{{:x}}}-\\x{{{:x}}}", u32::from(first), u32::from(last));
 }
 
-fn class(kind: char, name: &str, is_folded: bool) -> Result<&'static str, String> {
-    let class = match name {
+/// Reads a class behind its outer `[`: `:alpha:]`.
+fn class(rest: &mut Peekable<Chars<'_>>, is_folded: bool) -> Result<&'static str, String> {
+    let kind = rest.next().ok_or(OPEN)?;
+    let mut name = String::new();
+    loop {
+        let c = rest.next().ok_or(OPEN)?;
+        if c == kind && rest.next_if_eq(&']').is_some() {
+            break;
+        }
+        name.push(c);
+    }
+    let class = match &*name {
         _ if kind != ':' => return Err("collating elements are not there".to_owned()),
         "upper" | "lower" if is_folded => "[:alpha:]",
         "alnum" => "[:alnum:]",
@@ -169,3 +167,5 @@ fn class(kind: char, name: &str, is_folded: bool) -> Result<&'static str, String
     };
     Ok(class)
 }
+
+const OPEN: &str = "a set between brackets has no end";

@@ -1,7 +1,8 @@
 //! `:matches`: `*` and `?` of RFC 5228 2.7.1.
 //!
-//! `?` is one octet, as that section has it. Every star takes as little as it can, from the left to the right (RFC 5229 3.2). The runs between
-//! two stars are searched once each and never again, so that no pattern is exponential.
+//! `?` is one octet, as that section has it. Every star takes as little as it can, from the left to the
+//! right (RFC 5229 3.2). The runs between two stars are searched once each and never again, so that no
+//! pattern is exponential.
 
 use std::ops::Range;
 

@@ -58,8 +58,8 @@ impl<'a> Field<'a> {
 /// Fields that are read of a header. A field takes many times the octets of the shortest one.
 const MOST: usize = 4_096;
 
-/// The fields of a header, the first 4,096; lines that are none are skipped. The header ends with an empty line or
-/// with its octets.
+/// The fields of a header, the first 4,096; lines that are none are skipped. The header ends with an empty
+/// line or with its octets.
 pub(crate) fn fields(header: &[u8]) -> Vec<Field<'_>> {
     let mut found = Vec::with_capacity(24);
     let mut at = 0;

@@ -26,9 +26,9 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Parses the octets of a header and of a body, as far as they are there, of a message of
-    /// `size` octets. Of the header the first 4,096 fields are read. The header ends with its empty line, or else an empty body is no body; the
-    /// body is looked at as far as `limits` say.
+    /// Parses the octets of a header and of a body, as far as they are there, of a message of `size`
+    /// octets. Of the header the first 4,096 fields are read, of the body what `limits` say. A header
+    /// without its empty line and an empty body: the message has no body.
     pub fn of(header: &'a [u8], body: &'a [u8], size: u64, limits: &Limits) -> Self {
         Self {
             fields: fields(header),
@@ -74,8 +74,8 @@ impl<'a> Message<'a> {
 
 /// Whether `kind`, in lower case, is of a type: empty is any, without a slash any of its kind.
 fn is_of_type(kind: &str, wanted: &str) -> bool {
-    let has_part = wanted.bytes().filter(|c| *c == b'/').count();
-    match has_part {
+    let slashes = wanted.bytes().filter(|c| *c == b'/').count();
+    match slashes {
         // A slash at an end, or a second one, names no type.
         1 if wanted.starts_with('/') || wanted.ends_with('/') => false,
         1 => kind.eq_ignore_ascii_case(wanted),

@@ -93,14 +93,11 @@ fn word<'t>(text: &'t str, endless: &mut usize) -> Option<((String, Vec<u8>), &'
     let (charset, behind) = text.strip_prefix("=?")?.split_once('?')?;
     let (encoding, behind) = behind.split_once('?')?;
     let mut octets = behind.as_bytes().windows(2);
-    let end = octets.position(|two| two == b"?=" || is_blank(char::from(two[0])));
-    let end = end.filter(|end| behind[*end..].starts_with("?=")).ok_or(end);
-    let end = match end {
-        Ok(end) => end,
-        Err(blank) => {
-            *endless = blank.map_or(0, |blank| behind.len() - blank);
-            return None;
-        }
+    let stop = octets.position(|two| two == b"?=" || is_blank(char::from(two[0])));
+    let Some(end) = stop.filter(|end| behind[*end..].starts_with("?=")) else {
+        // A blank ends all words that begin before it; without one none has an end.
+        *endless = stop.map_or(0, |blank| behind.len() - blank);
+        return None;
     };
     let content = &behind[..end];
     if charset.contains(is_blank) {

@@ -12,8 +12,8 @@ pub struct Delivery<'a> {
     pub from: &'a str,
     /// The recipient of the envelope.
     pub to: &'a str,
-    /// The characters that end the user of an address, before its detail (RFC 5233): `+`. Empty:
-    /// addresses have no detail.
+    /// The text between the user and the detail of an address (RFC 5233): `+`. Empty: addresses have
+    /// no detail.
     pub recipient_delimiter: &'a str,
     /// The time, in the zone of the user.
     pub now: Zoned,

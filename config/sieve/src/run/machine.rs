@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     limits::Limits,
-    program::{Command, FlagChange, Step},
+    program::{Command, FlagChange, Step, Test},
     verdict::Verdict,
 };
 
@@ -82,35 +82,12 @@ impl State<'_, '_> {
     }
 
     fn step(&mut self, step: &Step) -> Result<Flow, RunErrorKind> {
-        let (name, told) = match &step.command {
-            Command::If { branches, otherwise } => {
-                for (test, inner) in branches {
-                    if self.test(test)? {
-                        return self.block(inner);
-                    }
-                }
-                return self.block(otherwise);
-            }
+        let (name, told): (_, Told) = match &step.command {
+            Command::If { branches, otherwise } => return self.branch(branches, otherwise),
             Command::Stop => {
                 self.tell(step.line, "stop", String::new());
                 return Ok(Flow::Stop);
             }
-            other => self.action(other),
-        };
-        let told = told?;
-        self.tell(step.line, name, told);
-        Ok(Flow::On)
-    }
-
-    fn tell(&mut self, line: u32, name: &'static str, outcome: String) {
-        if self.shows() {
-            self.show(line, Traced::Command { name, outcome });
-        }
-    }
-
-    fn action(&mut self, command: &Command) -> (&'static str, Told) {
-        match command {
-            Command::If { .. } | Command::Stop => ("stop", Ok(String::new())),
             Command::Keep { flags } => ("keep", self.keep(flags.as_deref())),
             Command::Discard => ("discard", self.discard()),
             Command::FileInto(file) => ("fileinto", self.file_into(file)),
@@ -137,6 +114,28 @@ impl State<'_, '_> {
                 ("error", message.and_then(|it| Err(RunErrorKind::Script(it.into_owned()))))
             }
             Command::Absent(name) => ("error", Err(RunErrorKind::Absent(name.to_string()))),
+        };
+        self.tell(step.line, name, told?);
+        Ok(Flow::On)
+    }
+
+    /// Runs the block behind the first test that holds.
+    fn branch(
+        &mut self,
+        branches: &[(Test, Box<[Step]>)],
+        otherwise: &[Step],
+    ) -> Result<Flow, RunErrorKind> {
+        for (test, block) in branches {
+            if self.test(test)? {
+                return self.block(block);
+            }
+        }
+        self.block(otherwise)
+    }
+
+    fn tell(&mut self, line: u32, name: &'static str, outcome: String) {
+        if self.shows() {
+            self.show(line, Traced::Command { name, outcome });
         }
     }
 }

@@ -1,10 +1,10 @@
 //! A run: scripts, one message, one recipient, and what comes of it.
 
 mod actions;
+mod conditions;
 mod delivery;
 mod machine;
 mod state;
-mod tests;
 mod trace;
 mod vacation;
 

@@ -12,6 +12,7 @@ pub(crate) struct Case<'a> {
     pub(crate) to: &'a str,
     pub(crate) seen: &'a [&'a str],
     pub(crate) folders: &'a [&'a str],
+    pub(crate) delimiter: &'a str,
     pub(crate) limits: Limits,
 }
 
@@ -23,6 +24,7 @@ impl Default for Case<'_> {
             to: "roadrunner+fast@acme.example.com",
             seen: &[],
             folders: &["Work"],
+            delimiter: "+",
             limits: Limits::default(),
         }
     }
@@ -64,7 +66,7 @@ impl Case<'_> {
             message: &message,
             from: self.from,
             to: self.to,
-            recipient_delimiter: "+",
+            recipient_delimiter: self.delimiter,
             now: "2026-11-30T15:04:05+01:00[+01:00]".parse().unwrap(),
             environment: &environment,
             own_addresses: &["roadrunner@acme.example.com"],

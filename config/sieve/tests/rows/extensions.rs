@@ -1,5 +1,7 @@
 //! The extensions, RFC by RFC.
 
+use relais_sieve::{Limits, Script};
+
 use crate::case::{Case, mistakes};
 
 const REQUIRE: &str = r#"require ["body", "comparator-i;ascii-numeric", "copy", "date", "duplicate",
@@ -479,4 +481,42 @@ fn vacations_as_in_rfc_5230() {
     assert_eq!(handle("text:\ngone\n.\n"), handle("\"gone\r\n\""));
     assert_ne!(handle(r#""gone""#), handle(r#":subject "x" "gone""#));
     assert_eq!(handle(r#":handle "h" "gone""#), "h");
+}
+
+#[test]
+fn scripts_that_set_flags_and_nothing_else_are_known() {
+    let rows = [
+        ("addflag \"\\\\Seen\";", true),
+        ("if header :is \"x\" \"y\" { keep :flags \"a\"; stop; }", true),
+        ("if true { discard; } else { setflag \"a\"; }", false),
+        ("fileinto :flags \"a\" \"Work\";", false),
+        ("set \"a\" \"b\"; keep;", false),
+        ("", false),
+    ];
+    for (script, wanted) in rows {
+        let script = format!("require [\"fileinto\", \"imap4flags\", \"variables\"]; {script}");
+        let compiled = Script::compile(script.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(compiled.only_sets_flags(), wanted, "{script}");
+    }
+}
+
+#[test]
+fn the_detail_begins_behind_the_whole_delimiter() {
+    let parts = r#"require ["envelope", "subaddress", "variables", "fileinto"];
+        set "u" "-"; set "d" "-";
+        if envelope :user :matches "to" "*" { set "u" "${1}"; }
+        if envelope :detail :matches "to" "*" { set "d" "${1}"; }
+        fileinto "${u}|${d}";"#;
+    // the delimiter, the recipient, user and detail
+    let rows = [
+        ("+", "ann+a+b@example.org", "ann|a+b"),
+        ("--", "ann-lee--work@example.org", "ann-lee|work"),
+        ("--", "ann-lee@example.org", "ann-lee|-"),
+        ("+", "ann+@example.org", "ann|"),
+        ("", "ann+work@example.org", "ann+work|-"),
+    ];
+    for (delimiter, to, want) in rows {
+        let decided = Case { to, delimiter, ..Case::default() }.decide(&[parts]);
+        assert_eq!(decided, format!("file {want}"), "{delimiter} {to}");
+    }
 }

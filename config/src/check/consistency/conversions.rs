@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rules::Sources;
 use crate::{
     check::{
         known::list,
@@ -12,7 +13,7 @@ use crate::{
     grammar::glob,
     language::argument::{ArgumentPiece, ArgumentValue},
     sections::{
-        channel::Program,
+        channel::{Channel, Program},
         config::Config,
         conversions::{
             ConversionAction::{Bounce, Delete, Hold, Leave, Run, Scan},
@@ -66,6 +67,114 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
         let message = "there is a channel of program Conversion already";
         reader.mistake_at(&format!("channels[{i}].program"), message, "one is expected");
     }
+}
+
+/// Warns of entries for mail that goes no such way.
+pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
+    let sources = Sources::of(config);
+    let ends = Ends { config, sources: &sources };
+    for (i, entry) in config.conversions.iter().enumerate() {
+        let path = format!("conversions[{i}]");
+        for (field, pattern, why) in [
+            ("in_channel", &entry.in_channel, ends.none_comes_by(&entry.in_channel)),
+            ("out_channel", &entry.out_channel, ends.none_leaves_by(&entry.out_channel)),
+        ] {
+            // Names that nobody has are told already.
+            let is_known = config.channels.iter().any(|its| glob(pattern, &its.name));
+            if let Some(why) = why.filter(|_| is_known) {
+                let message = format!("the entry is for no mail: {why}");
+                reader.warning_at(&format!("{path}.{field}"), &message, false);
+            }
+        }
+    }
+    let tables = config.mappings.iter().filter_map(|(name, table)| {
+        let asked = TABLES.iter().find(|(own, _)| own.eq_ignore_ascii_case(name))?;
+        Some((name, table, asked))
+    });
+    for (name, table, (_, asked)) in tables {
+        for (i, (pattern, _)) in table.entries.iter().enumerate() {
+            if let Some(why) = ends.never_asked(pattern, asked) {
+                let message = format!("the entry never applies: {why}");
+                reader.warning_at(&format!("mappings[{name:?}][{i}]"), &message, false);
+            }
+        }
+    }
+}
+
+/// The channels that mail comes in and leaves by.
+struct Ends<'c> {
+    config: &'c Config,
+    sources: &'c Sources<'c>,
+}
+
+impl Ends<'_> {
+    /// Why no mail comes in by channels of this pattern.
+    fn none_comes_by(&self, pattern: &str) -> Option<String> {
+        self.none(pattern, |channel| {
+            self.sources
+                .silent(&channel.name)
+                .map(|_| "no mail comes in by such a channel".to_owned())
+        })
+    }
+
+    /// Why no mail whose parts are looked at leaves by channels of this pattern.
+    fn none_leaves_by(&self, pattern: &str) -> Option<String> {
+        self.none(pattern, |channel| {
+            let program = channel.program;
+            let why = "parts of mail are looked at before it leaves by a channel of program Smtp, Lmtp, Pipe \
+                       or Local";
+            (!program.takes_converted()).then(|| why.to_owned())
+        })
+    }
+
+    /// The reason that holds for all channels of this pattern.
+    fn none(&self, pattern: &str, why_not: impl Fn(&Channel) -> Option<String>) -> Option<String> {
+        let channels = &self.config.channels;
+        let mut last = None;
+        for channel in channels.iter().filter(|its| glob(pattern, &its.name)) {
+            last = Some(why_not(channel)?);
+        }
+        let unknown = || {
+            let names = list(pattern, channels.iter().map(|its| its.name.as_str()));
+            format!("no channel is called {:?}; {names}", shorten(pattern))
+        };
+        last.or_else(|| Some(unknown()))
+    }
+
+    /// Why a table is never asked for what a pattern is; `asked`: how the third part of a probe begins.
+    fn never_asked(&self, pattern: &str, asked: &[&str]) -> Option<String> {
+        let probe = || {
+            let probes =
+                asked.iter().map(|third| format!("IN-CHAN=channel;OUT-CHAN=channel;{third}"));
+            format!("it is probed with {}", probes.collect::<Vec<_>>().join(" and "))
+        };
+        let is_plain = |part: &str| !part.contains(['*', '%', '$']);
+        let parts: Vec<&str> = pattern.split(';').collect();
+        let &[source, out, third] = &parts[..] else {
+            return (parts.len() > 3 || is_plain(pattern)).then(probe);
+        };
+        let fits = |name: &&str| {
+            behind(third, name).is_some_and(|rest| rest.is_empty() || name.ends_with('='))
+        };
+        if is_plain(third) && !asked.iter().any(fits) {
+            return Some(probe());
+        }
+        let none = |part: &str, name: &str, none: fn(&Self, &str) -> Option<String>| {
+            // Beside a wildcard nobody knows what is a name.
+            if !is_plain(part) {
+                return None;
+            }
+            behind(part, name).map_or_else(|| Some(probe()), |channel| none(self, channel))
+        };
+        none(source, "IN-CHAN=", Self::none_comes_by)
+            .or_else(|| none(out, "OUT-CHAN=", Self::none_leaves_by))
+    }
+}
+
+/// The text behind a name, whose case does not matter.
+fn behind<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let (own, rest) = text.split_at_checked(name.len())?;
+    own.eq_ignore_ascii_case(name).then_some(rest)
 }
 
 /// The program is there, and what it is told is known.
@@ -176,5 +285,8 @@ fn takes_all_of(before: &ConversionEntry, entry: &ConversionEntry) -> bool {
         && (before.signed || !entry.signed)
 }
 
+/// Tables that are asked about mail of two channels, and what they are asked about it.
+const TABLES: [(&str, &[&str]); 2] =
+    [("CONVERSIONS", &["CONVERT"]), ("CHARSET-CONVERSION", &["CONVERT", "IN-CHARSET="])];
 /// Octets of a block, as in the original.
 const BLOCK: u64 = 1_024;

@@ -3,7 +3,7 @@
 //! A contradiction is only named when both sides could be read; the mistakes in them come first.
 
 mod channels;
-mod conversions;
+pub(crate) mod conversions;
 mod destinations;
 mod directory;
 mod lookups;

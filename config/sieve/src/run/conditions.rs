@@ -1,6 +1,4 @@
-//! Tests, as they run.
-
-use std::borrow::Cow;
+//! The tests of the language, as they run.
 
 use super::{
     delivery::RunErrorKind,
@@ -326,21 +324,14 @@ fn part_of(
     }
     let Some(local_part) = &mailbox.local else { return Ok(false) };
     let local = local_part.text();
+    let split = local.split_once(delimiter).filter(|_| !delimiter.is_empty());
     match part {
         Part::All => take(&mailbox.all),
         Part::Local => take(local_part),
         Part::Domain => mailbox.domain.as_ref().map_or(Ok(false), take),
-        Part::User => {
-            let user = local.find(|c| delimiter.contains(c)).map_or(local, |end| &local[..end]);
-            take(&Value::new(Cow::Borrowed(user)))
-        }
-        Part::Detail => {
-            let detail = local.find(|c| delimiter.contains(c)).map(|at| &local[at..]);
-            // The delimiter itself may have several octets.
-            let detail = detail
-                .and_then(|it| it.char_indices().nth(1).map_or(Some(""), |(at, _)| it.get(at..)));
-            detail.map_or(Ok(false), |detail| take(&Value::new(Cow::Borrowed(detail))))
-        }
+        Part::User => take(&Value::new(split.map_or(local, |(user, _)| user))),
+        // RFC 5233 4: without a delimiter there is no detail, and an empty one behind it.
+        Part::Detail => split.map_or(Ok(false), |(_, detail)| take(&Value::new(detail))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests: RFC 5228 5 and those of the extensions.
+//! The tests of the language: RFC 5228 5 and those of the extensions.
 
 use std::borrow::Cow;
 
