@@ -5,36 +5,39 @@
 //! mail forgets sooner, and makes nobody else forget.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     hash::{BuildHasher, RandomState},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use quick_cache::{Weighter, unsync::Cache};
 use relais_sieve::DuplicateQuery;
 
-/// The memory of all users.
-#[derive(Default)]
+/// The memory of all users. Of too many values those users lose theirs for whom nothing comes.
 pub(super) struct Duplicates {
-    users: Mutex<UserMemories>,
+    users: Mutex<Cache<u64, UserMemory, ByCount>>,
     hasher: RandomState,
 }
 
-#[derive(Default)]
-struct UserMemories {
-    by_user: HashMap<u64, UserMemory>,
-    /// Values of all of them.
-    values: usize,
-}
-
 /// Values of one user, the oldest first.
-type UserMemory = VecDeque<SeenValue>;
+#[derive(Default)]
+struct UserMemory(VecDeque<SeenValue>);
 
 #[derive(Clone, Copy)]
 struct SeenValue {
     /// Of handle and value.
     key: u64,
     until: Instant,
+}
+
+#[derive(Clone)]
+struct ByCount;
+
+impl Weighter<u64, UserMemory> for ByCount {
+    fn weight(&self, _: &u64, memory: &UserMemory) -> u64 {
+        memory.0.len().max(1) as u64
+    }
 }
 
 /// A value of one user that is to be remembered once its message is in the queue.
@@ -50,14 +53,19 @@ impl Seen {
     }
 }
 
+impl Default for Duplicates {
+    fn default() -> Self {
+        let users = Mutex::new(Cache::with_weighter(USERS, MOST, ByCount));
+        Self { users, hasher: RandomState::new() }
+    }
+}
+
 impl Duplicates {
     /// Whether a message of this user with this value was seen a while ago.
     pub(super) fn has(&self, user: &str, query: &DuplicateQuery) -> bool {
         let (user, key) = self.keys(&user.to_ascii_lowercase(), query);
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        let memory = users.by_user.get(&user);
-        let now = Instant::now();
-        memory.is_some_and(|its| its.iter().any(|seen| seen.key == key && seen.until > now))
+        users.get(&user).is_some_and(|memory| memory.has(key, Instant::now()))
     }
 
     /// Remembers values of messages that are in the queue.
@@ -68,7 +76,11 @@ impl Duplicates {
             let time = query.seconds.map_or(USUAL, Duration::from_secs).min(LONGEST);
             let seen = SeenValue { key, until: now + time };
             let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-            users.note(user, (seen, query.is_last), now);
+            if let Some(mut memory) = users.get_mut(&user) {
+                memory.note(seen, query.is_last, now);
+                continue;
+            }
+            users.insert(user, UserMemory([seen].into()));
         }
     }
 
@@ -77,49 +89,29 @@ impl Duplicates {
     }
 }
 
-impl UserMemories {
-    /// Notes a value; one that is known begins its time anew only when that is wanted.
-    fn note(&mut self, user: u64, (seen, begins_anew): (SeenValue, bool), now: Instant) {
-        let memory = self.by_user.entry(user).or_default();
-        let before = memory.len();
-        let is_known = memory.iter().any(|its| its.key == seen.key && its.until > now);
-        if is_known && !begins_anew {
-            return;
-        }
-        memory.retain(|its| its.key != seen.key && its.until > now);
-        if memory.len() >= MOST_OF_USER {
-            memory.pop_front();
-        }
-        memory.push_back(seen);
-        self.values = self.values + memory.len() - before;
-        if self.values > MOST {
-            self.make_room(now);
-        }
+impl UserMemory {
+    fn has(&self, key: u64, now: Instant) -> bool {
+        self.0.iter().any(|seen| seen.key == key && seen.until > now)
     }
 
-    /// Takes out what is over, and the oldest of those users who have most.
-    fn make_room(&mut self, now: Instant) {
-        let wanted = MOST / 10 * 9;
-        let mut share = MOST_OF_USER;
-        while share > 0 {
-            for memory in self.by_user.values_mut() {
-                memory.retain(|its| its.until > now);
-                memory.drain(..memory.len().saturating_sub(share));
-                memory.shrink_to_fit();
-            }
-            self.values = self.by_user.values().map(VecDeque::len).sum();
-            if self.values <= wanted {
-                break;
-            }
-            share /= 2;
+    /// Notes a value; one that is known begins its time anew only when that is wanted.
+    fn note(&mut self, seen: SeenValue, begins_anew: bool, now: Instant) {
+        if self.has(seen.key, now) && !begins_anew {
+            return;
         }
-        self.by_user.retain(|_, memory| !memory.is_empty());
+        self.0.retain(|its| its.key != seen.key && its.until > now);
+        if self.0.len() >= MOST_OF_USER {
+            self.0.pop_front();
+        }
+        self.0.push_back(seen);
     }
 }
 
 /// Values of one user, and of all.
 const MOST_OF_USER: usize = 1_000;
-const MOST: usize = 500_000;
+const MOST: u64 = 500_000;
+/// Users that are expected.
+const USERS: usize = 10_000;
 /// Where a script says nothing.
 const USUAL: Duration = Duration::from_secs(7 * 24 * 3_600);
 const LONGEST: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -164,25 +156,21 @@ mod tests {
         assert!(has("bob@a.test", 0));
         assert!(has("ann@a.test", 3 * MOST_OF_USER - 1) && has("ann@a.test", 2 * MOST_OF_USER));
         assert!(!has("ann@a.test", 2 * MOST_OF_USER - 1));
-        assert_eq!(memory.users.lock().unwrap().values, MOST_OF_USER + 1);
+        assert_eq!(memory.users.lock().unwrap().weight(), MOST_OF_USER as u64 + 1);
     }
 
     #[test]
-    fn of_too_many_values_those_who_have_most_lose_first() {
-        let now = Instant::now();
-        let value = |key, seconds| SeenValue { key, until: now + Duration::from_secs(seconds) };
-        let mut users = UserMemories::default();
-        users.by_user.insert(1, (0..10).map(|key| value(key, 60)).collect());
-        for user in 2..2 + MOST as u64 / 1_000 {
-            users.by_user.insert(user, (0..1_000).map(|key| value(key, 60)).collect());
+    fn of_too_many_values_those_go_that_nothing_comes_for_and_each_costs_the_same() {
+        let memory = Duplicates::default();
+        let of = |user: &str| Seen::new(user, query("", "1", None));
+        let has = |user: &str| memory.has(user, &query("", "1", None));
+        memory.remember(&[of("bob@a.test")]);
+        let begun = Instant::now();
+        for user in 0..2 * MOST {
+            memory.remember(&[of(&user.to_string())]);
+            assert!(user % 1_000 > 0 || has("bob@a.test"), "{user}");
         }
-        users.by_user.insert(0, [value(0, 0)].into());
-        users.make_room(now);
-        assert_eq!(users.by_user[&1].len(), 10);
-        assert_eq!(users.by_user[&2].front().map(|its| its.key), Some(500));
-        assert!(!users.by_user.contains_key(&0), "its time is over");
-        assert_eq!(users.values, MOST / 2 + 10);
-        users.note(3, (value(7, 60), false), now);
-        assert_eq!(users.values, MOST / 2 + 11);
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+        assert!(memory.users.lock().unwrap().weight() <= MOST);
     }
 }

@@ -152,6 +152,13 @@ impl Walk {
     }
 }
 
+impl Pending {
+    /// The user whose mail it is, by whichever address; where nobody knows one, the address.
+    fn reader(&self) -> &str {
+        self.way.scripts.as_ref().map_or(&*self.to, |own| &*own.owner)
+    }
+}
+
 impl Sieved {
     /// All ways: of those where the message is refused the ones to whoever tells the sender.
     pub fn with_refusals(self, routes: &Routes) -> Vec<Route> {
@@ -222,7 +229,8 @@ impl SieveRunner {
                 walk.sieved.ways.push(here.way);
                 continue;
             };
-            let seen = verdict.duplicates.iter().map(|query| Seen::new(&here.to, query.clone()));
+            let seen =
+                verdict.duplicates.iter().map(|query| Seen::new(here.reader(), query.clone()));
             walk.sieved.seen.extend(seen);
             if verdict.vacation.is_some() {
                 walk.answered.insert(here.to.to_ascii_lowercase());
@@ -312,9 +320,10 @@ impl SieveRunner {
     fn run(
         &self,
         mail: &SievedMail<'_>,
-        Pending { to, way, .. }: &Pending,
+        here: &Pending,
         own: Option<&OwnScripts<'_>>,
     ) -> (Option<Verdict>, Option<String>) {
+        let Pending { to, way, .. } = here;
         let ends = (mail.source_channel, Some(&*way.channel));
         let ScriptChain { scripts, own: own_at, broken } = self.sources.chain(ends, own);
         if scripts.is_empty() {
@@ -322,7 +331,8 @@ impl SieveRunner {
         }
         let scripts: Vec<&Script> = scripts.iter().map(|script| &**script).collect();
         let routes = mail.router.cache.routes();
-        let mut seen = |query: &DuplicateQuery| mail.remembers && self.duplicates.has(to, query);
+        let mut seen =
+            |query: &DuplicateQuery| mail.remembers && self.duplicates.has(here.reader(), query);
         let own = way.scripts.as_deref().map_or(&[][..], |own| &own.addresses);
         let own: Vec<&str> = own.iter().map(|address| &**address).collect();
         // Scripts before this one have changed the header: it is seen so, and changed further.

@@ -227,6 +227,7 @@ mod tests {
             ("GET /api/v1/queue/VVVV000000000", "400", "400", "is not a queue id"),
             ("GET /api/v1/queue/0VVV000000000", "404", "404", "no message 0VVV000000000"),
             ("GET /api/v1/route?address=a%40b", "200", "200", "\"input\":\"a@b\""),
+            ("GET /api/v1/route?address=a%40b&scripts=true", "403", "200", ""),
             ("GET /api/v1/access?client=192.0.2.7", "200", "200", "\"client\":\"192.0.2.7\""),
             ("GET /api/v1/access?client=x", "400", "400", "invalid IP address"),
             ("GET /api/v1/mapping?table=T&input=x", "200", "200", "\"table\":\"T\""),

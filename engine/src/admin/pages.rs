@@ -15,7 +15,7 @@
 //! | `GET /api/v1/mapping?table=&input=&flags=` | what a mapping table makes of an input | yes |
 //! | `GET /api/v1/test?stage=&input=&channel=&header=&sender=` | what comes of one stage of routing | no: 403 |
 //! | `GET /api/v1/certificates` | the certificates that clients are shown | yes |
-//! | `GET /api/v1/route?address=&from=&channel=&client=&header=` | how an address is routed | yes |
+//! | `GET /api/v1/route?address=&from=&channel=&client=&header=` | how an address is routed; with `scripts=true` the scripts of users, too: by TCP 403 | yes |
 //! | `POST /api/v1/routes` [`RoutesQuestion`] | the same of many, a line each, without steps | no: 403 |
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
@@ -329,9 +329,14 @@ fn unknown(id: MessageId) -> HttpError {
 }
 
 async fn route<C: Console>(
+    owner: Option<Owner>,
     console: Data<C>,
     question: Query<RouteQuestion>,
 ) -> Result<Json<RouteExplained>, HttpError> {
+    if question.scripts && owner.is_none() {
+        let words = "scripts of users are shown through DATA/admin.sock only".to_owned();
+        return Err(HttpError::new(StatusCode::FORBIDDEN, words));
+    }
     Ok(Json(in_time(console.explain_route(question.into_inner())).await??))
 }
 
