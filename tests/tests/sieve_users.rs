@@ -219,6 +219,62 @@ fn redirected_mail_goes_through_the_scripts_of_the_next_and_ends_in_a_circle() {
     assert!(!has(&instance, ("jdoe", ""), "1@t"));
 }
 
+#[test]
+fn redirected_mail_is_never_lost_where_a_copy_went_before() {
+    let to = |user: &str| format!("redirect \"{user}@relais.example\";");
+    let (both, to_back, to_forth) = (to("back") + &to("forth"), to("back"), to("forth"));
+    let to_gone = to("gone");
+    let users: &[(&str, &[&str])] = &[
+        ("both", &[&both]),
+        ("back", &[&to_forth]),
+        ("forth", &[&to_back]),
+        ("ann", &[&to_gone]),
+        ("bob", &[&to_gone]),
+    ];
+    let team = "aliases: {\"team\": [\"ann@relais.example\", \"bob@relais.example\"]}";
+    let settings = Settings::standalone().section(team);
+    let instance = instance(settings, users);
+    // by whom, to whom, what becomes of it
+    let nowhere = "a copy that went there before gets through nowhere: it stays in the INBOX";
+    let gone = "550 5.1.1 unknown or illegal alias: it stays in the INBOX";
+    let rows: [(&str, &[[&str; 3]]); 2] = [
+        (
+            "both",
+            &[
+                ["both", "back", ""],
+                ["both", "forth", ""],
+                ["back", "forth", nowhere],
+                ["forth", "back", nowhere],
+            ],
+        ),
+        ("team", &[["ann", "gone", gone], ["bob", "gone", nowhere]]),
+    ];
+    for (recipient, want) in rows {
+        let told = route(&instance, recipient, &[]);
+        let redirects = told["redirects"].as_array().expect("redirects");
+        let told: Vec<[String; 3]> = redirects
+            .iter()
+            .map(|its| {
+                ["by", "to", "stays"]
+                    .map(|key| its[key].as_str().unwrap_or_default().replace("@relais.example", ""))
+            })
+            .collect();
+        let want: Vec<[String; 3]> = want.iter().map(|row| row.map(str::to_owned)).collect();
+        assert_eq!(told, want);
+    }
+    let _running = instance.start();
+    for (uid, id) in [("both", "1@t"), ("team", "2@t")] {
+        let reply = send(&instance, "a@b.example", &[uid], (id, "Subject: x"));
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    for (uid, id) in [("back", "1@t"), ("forth", "1@t"), ("ann", "2@t"), ("bob", "2@t")] {
+        arrives(&instance, (uid, ""), id);
+        let all = message_ids(&folder(&instance, uid, ""));
+        assert_eq!(all.iter().filter(|its| **its == id).count(), 1, "{uid}: {all:?}");
+    }
+    assert!(!has(&instance, ("both", ""), "1@t"));
+}
+
 /// `relais route --message --json`, by the files.
 fn route(instance: &Instance, uid: &str, more: &[&str]) -> Value {
     let file = instance.path("message.eml");

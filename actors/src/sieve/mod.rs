@@ -30,7 +30,7 @@ use relais_sieve::{
     Capability, Delivery, DuplicateQuery, Environment, Limits, Message, Script, VacationReply,
     Verdict,
 };
-use tracing::info;
+use tracing::{error, info};
 
 pub use self::{
     chain::channel_mistake,
@@ -38,13 +38,14 @@ pub use self::{
     files::{files_below, script_text},
     folder::NoFolder,
     outcome::edited_copy,
-    redirects::{CIRCLE, RedirectChain, Redirected, Redirects, redirect_target},
+    redirects::{CIRCLE, Ending, Onward, RedirectChain, Redirected, Redirects, redirect_target},
     told::OwnersTold,
 };
 use self::{
     chain::{OwnScripts, ScriptChain, ScriptSources},
     duplicates::Duplicates,
     outcome::{FiledWays, with_edits},
+    redirects::NOBODY,
     told::owners_told,
 };
 use crate::{
@@ -128,7 +129,7 @@ struct Pending {
 #[derive(Default)]
 struct Walk {
     pending: VecDeque<Pending>,
-    redirects: Redirects,
+    redirects: Redirects<(String, Route)>,
     /// Users, in lower case, whose mail scripts answer.
     answered: HashSet<String>,
     sieved: Sieved,
@@ -137,8 +138,14 @@ struct Walk {
 }
 
 impl Walk {
-    /// The ways that are left of the recipient `to`, each mailbox once.
-    fn finish(mut self, routes: &Routes, to: &str) -> Sieved {
+    /// No script decides about this copy.
+    fn pass(&mut self, here: Pending) {
+        self.sieved.ways.push(here.way.clone());
+        self.redirects.end((here.to, here.way), &here.chain, Ending::Kept);
+    }
+
+    /// The ways that are left of those that the recipient `to` had, each mailbox once.
+    fn finish(mut self, routes: &Routes, (to, was): (&str, &[Route])) -> Sieved {
         let unedited = UneditedPlaces::of(self.sieved.ways.iter());
         let is_answered = |way: &Route| {
             let user = way.member.as_deref().unwrap_or(to);
@@ -148,6 +155,12 @@ impl Walk {
         };
         // A sender hears once that a user is away.
         self.sieved.ways.retain(|way| unedited.leave(way) && !is_answered(way));
+        let is_lost = self.sieved.ways.is_empty() && self.sieved.refused.is_empty();
+        if let Some(way) = was.first().filter(|_| is_lost) {
+            debug_assert!(false, "scripts leave no way of {was:?}");
+            error!(user = %Printable(to), "scripts leave no way of a message: it stays");
+            self.sieved.ways.push(Route { scripts: None, ..way.clone() });
+        }
         self.sieved
     }
 }
@@ -215,7 +228,7 @@ impl SieveRunner {
         let mut walk = Walk { pending: ways.iter().map(first).collect(), ..Walk::default() };
         while let Some(here) = walk.pending.pop_front() {
             if !is_shown_to_scripts(&routes, &here.way) {
-                walk.sieved.ways.push(here.way);
+                walk.pass(here);
                 continue;
             }
             let own = self.sources.own(here.way.scripts.as_deref()).await;
@@ -226,7 +239,7 @@ impl SieveRunner {
                 tokio::task::yield_now().await;
             }
             let Some(verdict) = verdict else {
-                walk.sieved.ways.push(here.way);
+                walk.pass(here);
                 continue;
             };
             let seen =
@@ -243,13 +256,18 @@ impl SieveRunner {
             }
             // A reply is no copy.
             let mut stays = verdict.keep.is_some() || !verdict.files.is_empty();
+            let (mut onward, is_refused) = (Onward::default(), refused.is_some());
             walk.sieved.ways.extend(ways);
             walk.sieved.refused.extend(refused.map(|reply| (here.way.clone(), reply)));
             for redirect in redirects {
-                stays |= self.follow(mail, &mut walk, (&here, stays), redirect).await?;
+                let from = (&here, stays, &mut onward);
+                stays |= self.follow(mail, &mut walk, from, redirect).await?;
             }
+            let ending = onward.ending(stays, is_refused);
+            walk.redirects.end((here.to, here.way), &here.chain, ending);
         }
-        Ok(walk.finish(&routes, to))
+        self.keep_stranded(&mut walk);
+        Ok(walk.finish(&routes, (to, ways)))
     }
 
     /// Writes to the owner of a script that does not work. The client waits: of a long list the others
@@ -270,23 +288,45 @@ impl SieveRunner {
         }
     }
 
+    /// Keeps copies that others have led nowhere in the INBOX, one in each.
+    fn keep_stranded(&self, walk: &mut Walk) {
+        for ((to, way), address) in std::mem::take(&mut walk.redirects).stranded() {
+            if self.sources.broken.is_due(&(&*to, "redirect")) {
+                let (user, address) = (Printable(&to), Printable(&address));
+                info!(%user, %address, "a script redirects mail where no copy gets through: it stays");
+            }
+            let ways = &mut walk.sieved.ways;
+            let place = UneditedPlaces::place(&way);
+            if !ways.iter().any(|its| UneditedPlaces::place(its) == place) {
+                ways.push(Route { scripts: None, ..way });
+            }
+        }
+    }
+
     /// Goes on with an address that the scripts behind a way redirect to; `stays`: the message stays there,
     /// too. What goes nowhere stays in any case; whether it was put there for that.
     async fn follow(
         &self,
         mail: &SievedMail<'_>,
         walk: &mut Walk,
-        (here, stays): (&Pending, bool),
+        (here, stays, onward): (&Pending, bool, &mut Onward),
         (address, edits): (String, Vec<FieldEdit>),
     ) -> Result<bool, Reply> {
         let Pending { to, way, chain } = here;
         let found = match walk.redirects.follow(chain, &address) {
-            Redirected::Known => return Ok(false),
-            Redirected::TooFar => Err(CIRCLE),
-            Redirected::On(chain) => {
-                self.redirect(mail, &address).await.map(|found| (chain, found))
+            Redirected::Known => {
+                onward.is_known(&address);
+                return Ok(false);
             }
+            Redirected::TooFar => Err(CIRCLE),
+            Redirected::On(chain) => match self.redirect(mail, &address).await {
+                Ok(found) if found.is_empty() => Err(NOBODY),
+                found => found.map(|found| (chain, found)),
+            },
         };
+        if found.as_ref().err().is_none_or(|reply| !reply.is_permanent()) {
+            onward.goes(&address);
+        }
         match found {
             Ok((chain, found)) => walk.pending.extend(found.iter().map(|found| Pending {
                 to: address.clone(),
@@ -305,6 +345,7 @@ impl SieveRunner {
             }
             // It alone waits, and is looked up once more.
             Err(reply) => {
+                walk.redirects.wait(&address);
                 let address: Arc<str> = address.as_str().into();
                 let member = Some(Arc::clone(&address));
                 let later = Route { address, member, scripts: None, ..way.clone() };

@@ -8,7 +8,8 @@ use std::{
 };
 
 use relais_actors::sieve::{
-    CIRCLE, NoFolder, RedirectChain, Redirected, Redirects, edited_copy, script_text,
+    CIRCLE, Ending, NoFolder, Onward, RedirectChain, Redirected, Redirects, edited_copy,
+    script_text,
 };
 use relais_config::Config;
 use relais_sieve::Redirect;
@@ -35,7 +36,8 @@ struct Walk<'a> {
     /// Routes an address.
     ask: &'a mut dyn FnMut(&RouteQuestion) -> Result<RouteExplained, Refusal>,
     source_channel: String,
-    redirects: Redirects,
+    /// A copy is known by its address.
+    redirects: Redirects<String>,
 }
 
 /// A copy that is redirected.
@@ -95,11 +97,23 @@ impl SievedMessage {
             let (to, chain, content) = (&redirect.to.clone(), &chain.clone(), &content.clone());
             let mut ways = std::mem::take(&mut redirect.results);
             for way in &mut ways {
-                let Some(own) = &way.scripts.clone() else { continue };
+                let Some(own) = &way.scripts.clone() else {
+                    walk.redirects.end(to.clone(), chain, Ending::Kept);
+                    continue;
+                };
                 all.extend(self.decide(&mut walk, way, Here { to, own, chain, content })?);
             }
             all[at].redirect.results = ways;
             at += 1;
+        }
+        for (by, to) in walk.redirects.stranded() {
+            let its = |redirect: &&mut RouteRedirect| {
+                redirect.by == by && redirect.to.eq_ignore_ascii_case(&to)
+            };
+            let mut redirects = all.iter_mut().map(|followed| &mut followed.redirect);
+            if let Some(redirect) = redirects.find(its) {
+                redirect.stays = Some(STRANDED.to_owned());
+            }
         }
         explained.redirects = all.into_iter().map(|followed| followed.redirect).collect();
         Ok(())
@@ -115,6 +129,7 @@ impl SievedMessage {
         let Here { to, own, content, .. } = here;
         let (scripts, mistake) = self.scripts_of(&walk.source_channel, &way.channel, own);
         if scripts.is_empty() && mistake.is_none() {
+            walk.redirects.end(to.to_owned(), here.chain, Ending::Kept);
             return Ok(Vec::new());
         }
         let names = (format!("scripts on the way by {}", way.channel), self.message.name.clone());
@@ -130,7 +145,11 @@ impl SievedMessage {
             Some(format!("mail for {folder:?} goes to the INBOX: {why}"))
         }));
         way.sieve = Some(SieveTested { error, notes, ..tested });
-        let Some(verdict) = verdict else { return Ok(Vec::new()) };
+        let Some(verdict) = verdict else {
+            walk.redirects.end(to.to_owned(), here.chain, Ending::Kept);
+            return Ok(Vec::new());
+        };
+        let mut onward = Onward::default();
         let mut stays = verdict.keep.is_some() || !verdict.files.is_empty();
         let follow = |its: &Redirect| {
             let content = if its.edits == 0 {
@@ -138,10 +157,13 @@ impl SievedMessage {
             } else {
                 edited_copy(content, &verdict, its.edits).into()
             };
-            let (redirect, chain) = self.follow(walk, here, &its.to, &mut stays)?;
+            let (redirect, chain) = self.follow(walk, here, &its.to, (&mut stays, &mut onward))?;
             Ok(Followed { redirect, chain, content })
         };
-        verdict.redirects.iter().map(follow).collect()
+        let followed = verdict.redirects.iter().map(follow).collect::<Result<_, Refusal>>()?;
+        let ending = onward.ending(stays, verdict.refusal.is_some());
+        walk.redirects.end(to.to_owned(), here.chain, ending);
+        Ok(followed)
     }
 
     /// Goes on with an address that scripts redirect to; `stays`: the message stays there, too. The redirect,
@@ -151,7 +173,7 @@ impl SievedMessage {
         walk: &mut Walk<'_>,
         Here { to: by, chain, .. }: Here<'_>,
         to: &str,
-        stays: &mut bool,
+        (stays, onward): (&mut bool, &mut Onward),
     ) -> Result<(RouteRedirect, RedirectChain), Refusal> {
         let mut keep = |why: String| {
             let end = if *stays { "no copy goes there" } else { "it stays in the INBOX" };
@@ -160,6 +182,7 @@ impl SievedMessage {
         };
         let (stays, results, chain) = match walk.redirects.follow(chain, to) {
             Redirected::Known => {
+                onward.is_known(to);
                 (Some("a copy goes there already".to_owned()), Vec::new(), chain.clone())
             }
             Redirected::TooFar => keep(CIRCLE.to_string()),
@@ -173,8 +196,11 @@ impl SievedMessage {
                     ..RouteQuestion::default()
                 })?;
                 if found.accepted {
+                    onward.goes(to);
                     (None, found.results, chain)
                 } else if found.reply.starts_with('4') {
+                    onward.goes(to);
+                    walk.redirects.wait(to);
                     (Some(format!("{}: this copy waits", found.reply)), Vec::new(), chain)
                 } else {
                     keep(found.reply)
@@ -237,3 +263,6 @@ impl SievedMessage {
         (scripts, mistake)
     }
 }
+
+/// Said of the redirect of a copy that stays since an address that had one before lets nothing through.
+const STRANDED: &str = "a copy that went there before gets through nowhere: it stays in the INBOX";
