@@ -124,6 +124,39 @@ fn a_users_file_is_a_script_as_soon_as_it_is_there_and_as_long() {
     shown(&instance, &file("both"));
 }
 
+#[test]
+fn a_reply_waits_until_the_file_of_its_script_can_be_read() {
+    let ldif = Ldif::file().domain(DOMAIN, "").user("jdoe", DOMAIN, HERE);
+    let ldif = ldif.user("bob", DOMAIN, HERE);
+    let settings = with_sieve(Settings::standalone(), "files: \"scripts/$D/$U.sieve\"")
+        .channel("bitbucket", "backoff: [\"1s\"]");
+    let instance = ldif.instance(settings);
+    let scripts = instance.data().join("scripts").join(DOMAIN);
+    fs::create_dir_all(&scripts).unwrap();
+    let (file, aside) = (scripts.join("jdoe.sieve"), scripts.join("aside"));
+    fs::write(&file, "require \"vacation\"; vacation \"I am away.\";").unwrap();
+    let _running = instance.start();
+    assert!(instance.relais("channel", &["stop", "bitbucket"]).status.success());
+    send(&instance, ("bob@relais.example", "jdoe"), ("asks@t", "Subject: x"));
+    arrives(&instance, ("jdoe", ""), "asks@t");
+    fs::rename(&file, &aside).unwrap();
+    fs::create_dir(&file).unwrap();
+    std::thread::sleep(LOOK_AGAIN);
+    assert!(instance.relais("channel", &["start", "bitbucket"]).status.success());
+    let put_off = || {
+        let metrics = instance.metrics();
+        let of = |line: &&str| line.starts_with("relais_autoreplies_total{result=\"put_off\"}");
+        metrics.lines().find(of).is_some_and(|line| !line.ends_with(" 0"))
+    };
+    eventually("it is put off", MINUTE, put_off);
+    assert_eq!(instance.queue().len(), 1);
+    fs::remove_dir(&file).unwrap();
+    fs::rename(&aside, &file).unwrap();
+    eventually("it is sent", MINUTE, || {
+        has(&instance, "bob").iter().any(|its| its.contains("I am away."))
+    });
+}
+
 /// `relais route` names the file, and what it would decide.
 fn shown(instance: &Instance, file: &Path) {
     let file = file.display().to_string();

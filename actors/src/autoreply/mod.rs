@@ -37,7 +37,7 @@ use crate::{
     metrics::{AutoreplyResult, Metrics},
     own_mail::{self, way_to},
     router::{Route, RouterHandle},
-    sieve::SieveRunner,
+    sieve::{ScriptUnread, SieveRunner},
     timestamp::now_ms,
 };
 
@@ -71,6 +71,8 @@ pub struct Responder<L> {
 enum PutOff {
     #[error(transparent)]
     Directory(#[from] LookupError),
+    #[error(transparent)]
+    Script(#[from] ScriptUnread),
     #[error("the message cannot be read: {0}")]
     Content(io::Error),
     #[error("it cannot be noted that a reply is sent: {0}")]

@@ -35,7 +35,8 @@ impl<L: Lookup> Responder<L> {
             delimiter: routes.delimiter(),
         };
         let own = SieveScripts::of(&entry, routes.policy().script_files.as_ref());
-        let Some(reply) = self.sieve.vacation(&mail, own.as_ref()).await else { return Ok(None) };
+        let reply = self.sieve.vacation(&mail, own.as_ref()).await?;
+        let Some(reply) = reply else { return Ok(None) };
         let within = Duration::from_secs(reply.seconds);
         let texts = AutoreplyTexts::by_script(&reply.subject, &reply.reason, within);
         Ok(Some(AwayUser { entry, domain, texts, script: Some(reply) }))

@@ -29,6 +29,11 @@ pub(super) struct OwnScripts<'a> {
     file: Option<Compiled>,
 }
 
+/// The file of a user's script cannot be read now.
+#[derive(Debug, thiserror::Error)]
+#[error("a script of the user: {0}")]
+pub struct ScriptUnread(Arc<str>);
+
 /// All scripts that see a way.
 pub(super) struct ScriptChain {
     pub(super) scripts: Vec<Arc<Script>>,
@@ -119,6 +124,14 @@ impl ScriptSources {
         };
         let has_any = file.is_some() || !scripts.texts.is_empty();
         has_any.then_some(OwnScripts { scripts, file })
+    }
+
+    /// Why the file of a user cannot be read now.
+    pub(super) fn unread(&self, own: &OwnScripts<'_>) -> Option<ScriptUnread> {
+        let (path, Err(why)) = (own.scripts.file.as_deref()?, own.file.as_ref()?) else {
+            return None;
+        };
+        self.user_files.is_unread(path).then(|| ScriptUnread(Arc::clone(why)))
     }
 
     /// All scripts that see mail which comes in by the one channel and leaves by the other.

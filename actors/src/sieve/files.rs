@@ -95,6 +95,14 @@ impl UserFiles {
         script
     }
 
+    /// Whether the script in a file is not known, since the file cannot be read now.
+    pub(super) fn is_unread(&self, path: &Path) -> bool {
+        let is_known = |its: KnownFile| {
+            !matches!(its.state, FileState::Unusable(_)) && self.known_script(&its.state).is_some()
+        };
+        !self.known.get(path).is_some_and(is_known)
+    }
+
     /// The script of a file in this state; `None`: it has to be read once more.
     #[expect(clippy::option_option, reason = "no script is an answer, too")]
     fn known_script(&self, state: &FileState) -> Option<Option<Compiled>> {
@@ -355,8 +363,10 @@ mod tests {
             ("binary", "broken"),
         ];
         let files = files();
+        let unread = ["pipe", "zero", "folder"];
         for (name, want) in rows {
             assert_eq!(told(&files, &at(name)).await, want, "{name}");
+            assert_eq!(files.is_unread(&at(name)), unread.contains(&name), "{name}");
         }
         let read = script_text(&at("large"), 10).unwrap().unwrap();
         assert_eq!(read.len(), 11);
@@ -375,6 +385,7 @@ mod tests {
         let began = Instant::now();
         assert_eq!(told(&files, &folder.path().join("other")).await, "broken");
         assert!(began.elapsed() < PATIENCE, "nobody waits once more");
+        assert!(files.is_unread(&folder.path().join("other")) && !files.is_unread(&path));
         drop(places);
     }
 

@@ -32,21 +32,21 @@ use relais_sieve::{
 };
 use tracing::{error, info};
 
-pub use self::{
-    chain::channel_mistake,
-    duplicates::Seen,
-    files::{files_below, script_text},
-    folder::NoFolder,
-    outcome::edited_copy,
-    redirects::{CIRCLE, Ending, Onward, RedirectChain, Redirected, Redirects, redirect_target},
-    told::OwnersTold,
-};
 use self::{
     chain::{OwnScripts, ScriptChain, ScriptSources},
     duplicates::Duplicates,
     outcome::{FiledWays, with_edits},
     redirects::NOBODY,
     told::owners_told,
+};
+pub use self::{
+    chain::{ScriptUnread, channel_mistake},
+    duplicates::Seen,
+    files::{files_below, script_text},
+    folder::NoFolder,
+    outcome::edited_copy,
+    redirects::{CIRCLE, Ending, Onward, RedirectChain, Redirected, Redirects, redirect_target},
+    told::OwnersTold,
 };
 use crate::{
     directory::{FieldEdit, SieveScripts},
@@ -406,18 +406,21 @@ impl SieveRunner {
     }
 
     /// The reply that scripts want to a message: those of the system, which answer for everybody, and the
-    /// user's.
+    /// user's. An error: nobody knows now.
     pub async fn vacation(
         &self,
         mail: &AnsweredMail<'_>,
         own: Option<&SieveScripts>,
-    ) -> Option<VacationReply> {
+    ) -> Result<Option<VacationReply>, ScriptUnread> {
         let own = self.sources.own(own).await;
+        if let Some(unread) = own.as_ref().and_then(|own| self.sources.unread(own)) {
+            return Err(unread);
+        }
         let ScriptChain { scripts, .. } =
             self.sources.chain((mail.source_channel, None), own.as_ref());
         let scripts: Vec<&Script> = scripts.iter().map(|script| &**script).collect();
         if !scripts.iter().any(|script| script.uses(Capability::Vacation)) {
-            return None;
+            return Ok(None);
         }
         let message = self.message(mail.octets, mail.size);
         let addresses: Vec<&str> = mail.addresses.iter().map(|address| &**address).collect();
@@ -432,7 +435,8 @@ impl SieveRunner {
             seen: &mut |_| false,
             has_folder: &mut any_folder,
         };
-        relais_sieve::run(&scripts, &mut delivery, &self.limits).ok()?.vacation
+        let verdict = relais_sieve::run(&scripts, &mut delivery, &self.limits).ok();
+        Ok(verdict.and_then(|verdict| verdict.vacation))
     }
 
     /// A message of this size as scripts see it; its octets as far as they are there.
