@@ -517,6 +517,21 @@ fn a_script_answers_once_and_changes_the_header() {
     assert!(mail.contains("X-Filed: yes") && !mail.contains("X-Secret"), "{mail}");
 }
 
+#[test]
+fn a_script_answers_mail_for_a_subaddress_of_any_delimiter() {
+    let away = "require \"vacation\"; vacation \"I am away.\";";
+    let settings = Settings::standalone().channel("l", "recipient_delimiter: \"-\"");
+    let instance = instance(settings, &[("ann", &[away]), ("bob", &[])]);
+    let _running = instance.start();
+    let to = "To: <ann-work@relais.example>\r\nSubject: x";
+    let reply = send(&instance, "bob@relais.example", &["ann-work"], ("1@t", to));
+    assert!(reply.starts_with("250"), "{reply}");
+    eventually("it is answered", MINUTE, || {
+        let all = mailbox(&instance.store(), DOMAIN, "bob");
+        all.iter().any(|its| String::from_utf8_lossy(its).contains("I am away."))
+    });
+}
+
 /// The message with this Message-ID as it lies in a folder of a user.
 fn content(instance: &Instance, (uid, name): (&str, &str), id: &str) -> String {
     arrives(instance, (uid, name), id);

@@ -11,8 +11,13 @@ use relais_config::grammar::{folded, table_key};
 
 use crate::directory::{ADDRESSES, Entry};
 
-/// The addresses of a user, in lower case; `@domain` is all of a domain.
-pub(super) struct OwnAddresses(HashSet<String>);
+/// The addresses of a user.
+pub(super) struct OwnAddresses {
+    /// In lower case; `@domain` is all of a domain.
+    all: HashSet<String>,
+    /// Between a user and a subaddress.
+    delimiter: Box<str>,
+}
 
 /// The fields that decide in the header of a message.
 #[derive(Debug, Default)]
@@ -27,15 +32,16 @@ pub(super) struct Head {
 }
 
 /// The addresses of an entry, and the one by which the message came.
-pub(super) fn own_addresses(entry: &Entry, member: &str) -> OwnAddresses {
+pub(super) fn own_addresses((entry, member): (&Entry, &str), delimiter: &str) -> OwnAddresses {
     let all = ADDRESSES.iter().flat_map(|name| entry.all(name)).map(String::as_str);
-    OwnAddresses(all.chain([member]).map(table_key).collect())
+    OwnAddresses { all: all.chain([member]).map(table_key).collect(), delimiter: delimiter.into() }
 }
 
-/// The texts by which an address is looked for in a directory, with this domain.
-pub(super) fn probes(address: &Address, domain: &str) -> Vec<String> {
+/// The texts by which an address is looked for in a directory, with this domain, and without what is
+/// behind a delimiter; one at the beginning is part of the name.
+pub(super) fn probes((address, domain): (&Address, &str), delimiter: &str) -> Vec<String> {
     let local = folded(&address.unquoted_local());
-    let plain = local.split_once('+').map(|(user, _)| user).filter(|user| !user.is_empty());
+    let plain = local.split_once(delimiter).map(|(user, _)| user).filter(|user| !user.is_empty());
     let mut probes = vec![format!("{local}@{domain}")];
     probes.extend(plain.map(|user| format!("{user}@{domain}")));
     probes.push(format!("@{domain}"));
@@ -48,9 +54,10 @@ impl OwnAddresses {
         let Ok(parsed) = Address::parse(address) else { return false };
         let domain = parsed.domain().unwrap_or_default().to_ascii_lowercase();
         if domain.is_empty() {
-            return self.0.contains(&table_key(address));
+            return self.all.contains(&table_key(address));
         }
-        probes(&parsed, &domain).iter().any(|probe| self.0.contains(probe))
+        let probes = probes((&parsed, &domain), &self.delimiter);
+        probes.iter().any(|probe| self.all.contains(probe))
     }
 
     /// Whether an address is of this domain, or of one of theirs.
@@ -58,7 +65,7 @@ impl OwnAddresses {
         let address = table_key(address);
         let domain = address.rsplit_once('@').map(|(_, domain)| domain);
         let is = |own: &str| domain == Some(own);
-        is(name) || self.0.iter().any(|own| own.rsplit_once('@').is_some_and(|(_, own)| is(own)))
+        is(name) || self.all.iter().any(|own| own.rsplit_once('@').is_some_and(|(_, own)| is(own)))
     }
 }
 
@@ -116,12 +123,12 @@ const MOST_ADDRESSES: usize = 2_000;
 mod tests {
     use super::*;
 
-    fn own() -> OwnAddresses {
+    fn own(delimiter: &str) -> OwnAddresses {
         let mut entry = Entry::new("uid=jdoe");
         entry.add("mail", "jdoe@siroe.com");
         entry.add("mailAlternateAddress", "Jane.Doe@siroe.com");
         entry.add("mailEquivalentAddress", "@jane.example");
-        own_addresses(&entry, "j@alias.example")
+        own_addresses((&entry, "j@alias.example"), delimiter)
     }
 
     #[test]
@@ -155,18 +162,36 @@ mod tests {
             ("To: jdoe@siroe.com\r\nMessage-ID: <<\r\nList-Id: x\r\n", Some(List)),
         ];
         for (header, want) in rows {
-            assert_eq!(Head::of(header.as_bytes()).silence(&own()), want, "{header:?}");
+            assert_eq!(Head::of(header.as_bytes()).silence(&own("+")), want, "{header:?}");
         }
         let head = Head::of(b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nFrom: Bob <Bob@y>, c@z\r\n");
         assert_eq!((&*head.subject, head.author.as_deref()), ("Gr\u{fc}\u{df}e", Some("Bob@y")));
         for odd in [&b"\xff\xfe: \0\r\n"[..], b"To: <<<>>>,,,(((\r\n", b":\r\n:\r\n", b"To"] {
-            assert!(Head::of(odd).silence(&own()).is_some());
+            assert!(Head::of(odd).silence(&own("+")).is_some());
+        }
+    }
+
+    #[test]
+    fn the_delimiter_is_that_of_the_configuration() {
+        // delimiter, address, whether it is the user's
+        let rows = [
+            ("-", "jdoe-work@siroe.com", true),
+            ("-", "jdoe+work@siroe.com", false),
+            ("-", "-jdoe@siroe.com", false),
+            ("+", "jdoe+work@siroe.com", true),
+            ("+", "jdoe-work@siroe.com", false),
+        ];
+        for (delimiter, address, want) in rows {
+            assert_eq!(own(delimiter).has(address), want, "{delimiter} {address}");
+            let header = format!("To: {address}\r\n");
+            let silence = Head::of(header.as_bytes()).silence(&own(delimiter));
+            assert_eq!(silence.is_none(), want, "{delimiter} {address}");
         }
     }
 
     #[test]
     fn own_addresses_are_known_in_all_spellings() {
-        let own = own();
+        let own = own("+");
         for (address, want) in [
             ("JDoe@SIROE.com", true),
             ("jdoe+x@siroe.com", true),

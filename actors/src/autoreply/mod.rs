@@ -147,7 +147,8 @@ impl<L: Lookup> Responder<L> {
         };
         let Some(away) = away else { return Ok(AutoreplyResult::NotAway) };
         let script = away.script.as_ref();
-        let own = checks::own_addresses(&away.entry, recipient.member());
+        let delimiter = self.router.cache.routes().delimiter().to_owned();
+        let own = checks::own_addresses((&away.entry, recipient.member()), &delimiter);
         if own.has(&envelope.sender) {
             return Ok(AutoreplyResult::Own);
         }
@@ -268,7 +269,7 @@ impl<L: Lookup> Responder<L> {
         let names = [of, written].map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         for name in names.iter().filter(|name| !name.is_empty()) {
             let Some(domain) = self.directory.domain(name).await? else { continue };
-            for probe in checks::probes(&address, name) {
+            for probe in checks::probes((&address, name), routes.delimiter()) {
                 for entry in self.directory.entries(&domain, &probe).await? {
                     let is_meant = entry.first("uid").is_some_and(|its| folded(its) == folded(uid));
                     if !is_meant || !is_away(&routes, &entry, (&address, &domain)) {

@@ -52,7 +52,7 @@ impl<L: Lookup> Responder<L> {
         let written = address.domain().unwrap_or(&routes.policy().default_domain);
         let name = written.trim_end_matches('.').to_ascii_lowercase();
         let Some(domain) = self.directory.domain(&name).await? else { return Ok(None) };
-        for probe in checks::probes(&address, &name) {
+        for probe in checks::probes((&address, &name), routes.delimiter()) {
             let found = self.directory.entries(&domain, &probe).await?;
             let mut users = found.into_iter().filter(|entry| Kind::of(entry) == Some(Kind::User));
             if let Some(entry) = users.next() {
