@@ -455,6 +455,36 @@ async fn a_refused_folder_is_told_of_and_nothing_announced_behind_it() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_is_refused_behind_the_content_is_told_of_too() {
+    let filed = OutgoingRcpt { inbox: Some("u1"), ..OutgoingRcpt::new("u1+f") };
+    let content = message();
+    // the recipients, the replies to the content, whose folder is refused
+    let rows: [(&[OutgoingRcpt<'_>], &[&str], [bool; 2]); 6] = [
+        (&[filed, TWO[1]], &["550 5.1.1 no such user", "250 2.5.0 OK"], [true, false]),
+        (&[TWO[1], filed], &["250 2.5.0 OK", "550 5.1.1 no such user"], [false, true]),
+        (&[filed, TWO[1]], &["250 2.5.0 OK", "550 5.1.1 no such user"], [false, false]),
+        (&[filed, TWO[1]], &["550 5.7.1 spam", "250 2.5.0 OK"], [false, false]),
+        (&[filed, TWO[1]], &["451 4.1.1 later", "250 2.5.0 OK"], [false, false]),
+        (&[filed], &["550 5.1.1 no such user"], [true, false]),
+    ];
+    for (to, status, want) in rows {
+        for private in [false, true] {
+            let script = Script { status: status.to_vec(), ..Script::default() };
+            let (connection, _server) = connect(script, private).await;
+            let mut connection = connection.expect("a connection");
+            let next = [TWO[1]];
+            let (first, following) = (delivery(to, &content), delivery(&next, &content));
+            let transacted = connection.deliver(&first, &content, Some(&following));
+            let transacted = transacted.await.expect("it is new");
+            let told = [0, 1].map(|nth| transacted.unfiled.contains(nth));
+            assert_eq!(told, if private { [false; 2] } else { want }, "{status:?} {private}");
+            // The next transaction may be the same message's.
+            assert_eq!(connection.is_announced(), private && to.len() == 1, "{status:?}");
+        }
+    }
+}
+
 /// Whether the peer notifies, and `p` for each outcome that the peer's reply led to, `o` for ours.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_tells_whose_words_its_replies_are() {

@@ -22,7 +22,7 @@ use super::{
     policy::{Lost, Stage},
 };
 use crate::mail::{
-    Attempt, Enhanced, Outcome, Peer, RecipientSet, Reply, STRESSED, SiteTrouble, TlsWish,
+    Attempt, Dialect, Enhanced, Outcome, Peer, RecipientSet, Reply, STRESSED, SiteTrouble, TlsWish,
 };
 
 /// The driver's next step.
@@ -168,7 +168,8 @@ impl<'a> Exchange<'a> {
         // Converted, it may have another size.
         let is_converted = following.eight_bit && !self.offer.eight_bit
             || following.wants_smtputf8() && !self.offer.smtputf8;
-        let is_last = self.left.is_empty() && self.unfiled.is_empty();
+        let may_name_inbox = self.accepted.iter().any(|i| self.may_name_inbox(*i));
+        let is_last = self.left.is_empty() && self.unfiled.is_empty() && !may_name_inbox;
         let allowed = self.offer.pipelining && replies == 1 && is_last && !is_converted;
         let announced = allowed && exchange.begin() == Next::Send;
         if announced {
@@ -411,6 +412,13 @@ impl<'a> Exchange<'a> {
         self.proceed(next)
     }
 
+    /// Whether behind the content a folder may still be refused, so that the mailbox is named: over LMTP
+    /// each recipient has a reply of its own there.
+    fn may_name_inbox(&self, i: usize) -> bool {
+        let is_filed = self.delivery.recipients[i].is_filed();
+        is_filed && !self.offer.private && self.offer.dialect == Dialect::Lmtp
+    }
+
     /// Whether a folder is refused, and the mailbox may be none the less there. A store of ours refuses no
     /// folder of its users.
     fn is_unfiled(&self, i: usize, outcome: &Outcome) -> bool {
@@ -487,7 +495,11 @@ impl<'a> Exchange<'a> {
         self.reset_due |= !matches!(outcome, Outcome::Delivered(_));
         let replies = dialect.replies_to_content(self.accepted.len());
         if replies == self.accepted.len() {
-            self.answer(self.accepted[i], outcome);
+            let place = self.accepted[i];
+            if self.may_name_inbox(place) && self.is_unfiled(place, &outcome) {
+                self.unfiled.insert(place);
+            }
+            self.answer(place, outcome);
         } else {
             self.answer_all(&outcome);
         }
@@ -505,6 +517,7 @@ impl<'a> Exchange<'a> {
         let outcome = self.stage.outcome(self.offer.dialect, reply);
         self.outcomes.fill(None);
         self.left = RecipientSet::default();
+        self.unfiled = RecipientSet::default();
         self.unsure = self.sends_chunk();
         self.odd_with_chunk();
         self.answer_all(&outcome);

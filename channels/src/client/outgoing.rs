@@ -86,7 +86,12 @@ impl Outgoing<'_> {
 impl<'a> OutgoingRcpt<'a> {
     /// Whether a server that refuses it so is to hear of its mailbox.
     pub(super) fn is_unfiled_by(&self, reply: &Reply) -> bool {
-        self.inbox.is_some_and(|inbox| inbox != self.address) && reply.refuses_mailbox()
+        self.is_filed() && reply.refuses_mailbox()
+    }
+
+    /// Whether the address is that of a folder.
+    pub(super) fn is_filed(&self) -> bool {
+        self.inbox.is_some_and(|inbox| inbox != self.address)
     }
 
     /// One about which nothing else is said.

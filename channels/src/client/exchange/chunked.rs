@@ -166,6 +166,7 @@ impl Exchange<'_> {
         self.closing = true;
         self.unsure = true;
         self.left = RecipientSet::default();
+        self.unfiled = RecipientSet::default();
         self.answered = RecipientSet::default();
         self.outcomes.fill(None);
         self.settle_all(&Outcome::Deferred(Stage::Status(0).unknown(reply)));
@@ -185,6 +186,7 @@ impl Exchange<'_> {
     fn doubt_all(&mut self) {
         self.answered = RecipientSet::default();
         self.left = RecipientSet::default();
+        self.unfiled = RecipientSet::default();
         for outcome in &mut self.outcomes {
             outcome.take_if(|outcome| matches!(outcome, Outcome::Failed(_)));
         }
