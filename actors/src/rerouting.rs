@@ -434,6 +434,7 @@ impl Rerouter {
             size: envelope.size,
             sender: &envelope.sender,
             source_channel,
+            client: envelope.client_ip(),
             router: &self.router,
             remembers: false,
         };

@@ -286,6 +286,22 @@ fn route(instance: &Instance, uid: &str, more: &[&str]) -> Value {
 }
 
 #[test]
+fn a_script_sees_the_address_of_the_client() {
+    let script = "require [\"environment\", \"fileinto\"]; \
+        if environment \"remote-ip\" \"127.0.0.1\" { fileinto \"Local\"; } \
+        elsif environment \"remote-ip\" \"192.0.2.7\" { fileinto \"Far\"; }";
+    let instance = instance(Settings::standalone(), &[("jdoe", &[script])]);
+    let outcome =
+        |more: &[&str]| route(&instance, "jdoe", more)["results"][0]["sieve"]["outcome"].clone();
+    assert_eq!(outcome(&[]), "it goes to INBOX");
+    assert_eq!(outcome(&["--client", "192.0.2.7"]), "it goes to Far");
+    let _running = instance.start();
+    let reply = send(&instance, "a@b.example", &["jdoe"], ("1@t", "Subject: x"));
+    assert!(reply.starts_with("250"), "{reply}");
+    arrives(&instance, ("jdoe", "Local"), "1@t");
+}
+
+#[test]
 fn route_follows_redirects_as_mail_does() {
     let to = |user: &str| format!("redirect \"{user}@relais.example\";");
     let far: Vec<String> = (1..=7).map(|n| to(&format!("far{n}"))).collect();

@@ -29,6 +29,7 @@ impl<L: Lookup> Responder<L> {
             octets: &octets,
             size: envelope.size,
             source_channel: &envelope.source_channel,
+            client: envelope.client_ip(),
             sender: &envelope.sender,
             to: recipient.member(),
             addresses: &addresses,

@@ -25,36 +25,10 @@ pub(super) fn sign_as(
         return None;
     }
     let is_ours = |client: IpAddr| internal_ip(routes, client);
-    let author = envelope.login.is_some() || client_ip(&envelope.client).is_none_or(is_ours);
+    let author = envelope.login.is_some() || envelope.client_ip().is_none_or(is_ours);
     let vouched = author || sender != envelope.sender;
     let domain = sender.rsplit_once('@').map(|(_, domain)| domain.into());
     let sender = domain.filter(|_| vouched);
     let signing = || SignAs { signers: signers.clone(), author, sender: sender.clone() };
     (author || sender.is_some()).then(signing)
-}
-
-/// The address of the client that brought a message: `name [address]`. `None`: there is none, of our
-/// own mail and of what came by a UNIX socket.
-fn client_ip(client: &str) -> Option<IpAddr> {
-    let (_, address) = client.strip_suffix(']')?.rsplit_once('[')?;
-    address.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_of_a_client_is_found() {
-        let rows = [
-            ("", None),
-            ("local", None),
-            ("mx.example [192.0.2.1]", Some("192.0.2.1")),
-            ("[192.0.2.9] [2001:db8::1]", Some("2001:db8::1")),
-            (" [192.0.2.1]", Some("192.0.2.1")),
-        ];
-        for (client, want) in rows {
-            assert_eq!(client_ip(client), want.map(|ip| ip.parse().unwrap()), "{client}");
-        }
-    }
 }

@@ -20,6 +20,7 @@ mod written_here;
 
 use std::{
     collections::{HashSet, VecDeque},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -80,6 +81,8 @@ pub struct SievedMail<'a> {
     pub sender: &'a str,
     /// The channel that it comes in by.
     pub source_channel: &'a str,
+    /// The client that brings it, or brought it.
+    pub client: Option<IpAddr>,
     /// Where redirected mail goes.
     pub router: &'a RouterHandle,
     /// The caller says when it is in the queue ([`SieveRunner::remember`]): only such messages may be taken
@@ -96,6 +99,8 @@ pub struct AnsweredMail<'a> {
     pub size: u64,
     /// The channel that it came in by.
     pub source_channel: &'a str,
+    /// The client that brought it.
+    pub client: Option<IpAddr>,
     /// Its sender.
     pub sender: &'a str,
     /// The user's address that it was for.
@@ -380,13 +385,14 @@ impl SieveRunner {
         let edits = way.headers.as_ref().map_or(&[][..], |changes| &changes.edits);
         let octets = (!edits.is_empty()).then(|| edited_message(mail.octets, edits));
         let edited = octets.as_ref().map(|octets| self.message(octets, mail.size));
+        let environment = self.environment_of(mail.client);
         let mut delivery = Delivery {
             message: edited.as_ref().unwrap_or(mail.message),
             from: mail.sender,
             to,
             recipient_delimiter: routes.delimiter(),
             now: Zoned::now(),
-            environment: &self.environment,
+            environment: &environment,
             own_addresses: &own,
             seen: &mut seen,
             has_folder: &mut any_folder,
@@ -424,13 +430,14 @@ impl SieveRunner {
         }
         let message = self.message(mail.octets, mail.size);
         let addresses: Vec<&str> = mail.addresses.iter().map(|address| &**address).collect();
+        let environment = self.environment_of(mail.client);
         let mut delivery = Delivery {
             message: &message,
             from: mail.sender,
             to: mail.to,
             recipient_delimiter: mail.delimiter,
             now: Zoned::now(),
-            environment: &self.environment,
+            environment: &environment,
             own_addresses: &addresses,
             seen: &mut |_| false,
             has_folder: &mut any_folder,
@@ -443,6 +450,12 @@ impl SieveRunner {
     pub fn message<'m>(&self, octets: &'m [u8], size: u64) -> Message<'m> {
         let (header, body) = octets.split_at(header_octets(octets, 0).unwrap_or(octets.len()));
         Message::of(header, body, size, &self.limits)
+    }
+
+    /// The place in which scripts run on mail of this client.
+    fn environment_of(&self, client: Option<IpAddr>) -> Environment {
+        let remote_ip = client.map(|client| client.to_string());
+        Environment { remote_ip, ..self.environment.clone() }
     }
 
     /// Messages are in the queue.

@@ -35,6 +35,7 @@ impl SieveRunner {
             size: content.len() as u64,
             sender: "",
             source_channel,
+            client: None,
             router,
             remembers: true,
         };

@@ -1,6 +1,6 @@
 //! The envelope of a queued message: who it is from, and where each recipient goes.
 
-use std::{ops::Deref, sync::Arc};
+use std::{net::IpAddr, ops::Deref, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -63,6 +63,19 @@ pub enum TlsWish {
     Required,
     /// Its header says `TLS-Required: No`: rather in clear than not at all.
     NotRequired,
+}
+
+impl Envelope {
+    /// The address of the client. `None`: there is none, of our own mail and of what came by a UNIX socket.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        client_ip(&self.client)
+    }
+}
+
+/// The address in `name [address]`.
+fn client_ip(client: &str) -> Option<IpAddr> {
+    let (_, address) = client.strip_suffix(']')?.rsplit_once('[')?;
+    address.parse().ok()
 }
 
 /// Where a message that was routed again comes from. Its recipients are here as soon as this is on
@@ -218,6 +231,25 @@ impl Recipient {
             quota: None,
             post_check: PostCheck::default(),
             inbox: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_client_is_found() {
+        let rows = [
+            ("", None),
+            ("local", None),
+            ("mx.example [192.0.2.1]", Some("192.0.2.1")),
+            ("[192.0.2.9] [2001:db8::1]", Some("2001:db8::1")),
+            (" [192.0.2.1]", Some("192.0.2.1")),
+        ];
+        for (client, want) in rows {
+            assert_eq!(client_ip(client), want.map(|ip| ip.parse().unwrap()), "{client}");
         }
     }
 }

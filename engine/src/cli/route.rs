@@ -46,7 +46,7 @@ pub(super) fn route(
     let message = match &route.message {
         Some(file) => {
             let config = (source.load()?.0, &*source.name());
-            Some(SievedMessage::load(file, route.from.as_deref(), config)?)
+            Some(SievedMessage::load(file, (route.from.as_deref(), route.client), config)?)
         }
         None => None,
     };

@@ -3,6 +3,7 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -58,15 +59,16 @@ struct Here<'a> {
 }
 
 impl SievedMessage {
-    /// Reads the message. Its sender is the one that is given, else the one that its header names.
+    /// Reads the message. Its sender is the one that is given, else the one that its header names; no client
+    /// brings it where none is given.
     pub(super) fn load(
         file: &Path,
-        sender: Option<&str>,
+        (sender, client): (Option<&str>, Option<IpAddr>),
         (config, name): (Config, &str),
     ) -> Result<Self, Refusal> {
         let message = MessageFile::load(file)?;
         let sender = message.sender(sender);
-        let rules = ScriptRules::of(&config, name);
+        let rules = ScriptRules::of(&config, name).with_client(client);
         Ok(Self { message, sender, config, rules })
     }
 

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{self, Read, Write},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -60,6 +61,12 @@ impl ScriptRules {
             environment: environment(Some(&config.host)),
             origin: format!("the limits are those of {name}"),
         }
+    }
+
+    /// Of mail that this client brings.
+    pub(super) fn with_client(mut self, client: Option<IpAddr>) -> Self {
+        self.environment.remote_ip = client.map(|client| client.to_string());
+        self
     }
 
     /// As the file says that was named, or that is found and can be used; else as one that says nothing.

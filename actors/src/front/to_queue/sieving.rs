@@ -37,6 +37,7 @@ impl SmtpIntake {
             size: self.transaction.size,
             sender: &sender,
             source_channel: &side.source_channel,
+            client: self.ends.client_ip(),
             router: &side.router,
             remembers: true,
         };
