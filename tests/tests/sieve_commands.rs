@@ -160,3 +160,24 @@ fn a_script_that_only_sets_flags_is_told_of_and_unseen_characters_are_shown() {
     );
     assert!(!said.chars().any(|c| ('\u{202a}'..='\u{202e}').contains(&c)), "{said}");
 }
+
+#[test]
+fn a_test_says_what_only_the_engine_or_the_store_knows_where_a_script_asks() {
+    let instance = Instance::new(Settings::standalone());
+    let message = file(&instance, "message.eml", "Message-ID: <1@t>\nSubject: x\n\nbody\n");
+    let (memory, folders) =
+        ("no message is taken for one here", "each folder is taken to be there");
+    // the script, whether it asks for duplicates, for folders
+    let rows = [
+        ("require \"duplicate\"; if duplicate { discard; }", true, false),
+        ("require \"mailbox\"; if mailboxexists \"Work\" { keep; }", false, true),
+        ("require \"duplicate\"; if allof (false, duplicate) { discard; }", false, false),
+        ("keep;", false, false),
+    ];
+    for (script, asks_memory, asks_folders) in rows {
+        let script = file(&instance, "own.sieve", script);
+        let (status, said) = sieve(&instance, &["test", &script, &message]);
+        let told = [memory, folders].map(|note| said.contains(note));
+        assert_eq!((status, told), (0, [asks_memory, asks_folders]), "{said}");
+    }
+}

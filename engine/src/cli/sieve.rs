@@ -197,6 +197,7 @@ pub(super) fn tried(
 ) -> (SieveTested, Option<Verdict>) {
     let (header, body) = halves(mail.content);
     let parsed = Message::of(header, body, mail.content.len() as u64, &rules.limits);
+    let (mut asks_memory, mut asks_folder) = (false, false);
     let mut delivery = Delivery {
         message: &parsed,
         from: mail.from,
@@ -205,8 +206,14 @@ pub(super) fn tried(
         now: Zoned::now(),
         environment: &rules.environment,
         own_addresses: mail.own_addresses,
-        seen: &mut |_| false,
-        has_folder: &mut |_| true,
+        seen: &mut |_| {
+            asks_memory = true;
+            false
+        },
+        has_folder: &mut |_| {
+            asks_folder = true;
+            true
+        },
     };
     let compiled: Vec<&Script> = scripts.iter().map(|its| &its.script).collect();
     let (verdict, trace) = run_traced(&compiled, &mut delivery, &rules.limits);
@@ -216,7 +223,9 @@ pub(super) fn tried(
         body.len() > rules.limits.body_octets && compiled.iter().any(|script| script.uses_body());
     let cut =
         || format!("tests looked at the first {} octets of the body", rules.limits.body_octets);
-    let notes = is_cut.then(cut).into_iter();
+    let asked = [(asks_memory, NO_MEMORY), (asks_folder, NO_FOLDERS)];
+    let asked = asked.into_iter().filter(|(asks, _)| *asks).map(|(_, note)| note.to_owned());
+    let notes = asked.chain(is_cut.then(cut));
     let error = error.map(|RunError { script, line, kind }| {
         format!("{}:{line}: {kind}", scripts.get(*script).map_or("", |its| &its.file))
     });
@@ -234,6 +243,12 @@ pub(super) fn tried(
     };
     (tested, verdict)
 }
+
+/// Said where a script asks for duplicates.
+const NO_MEMORY: &str =
+    "duplicate: no message is taken for one here; the engine that runs remembers";
+/// Said where a script asks for folders.
+const NO_FOLDERS: &str = "mailboxexists: each folder is taken to be there, as on the relay";
 
 /// A script that is tried.
 pub(super) struct Tried {
