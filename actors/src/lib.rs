@@ -30,7 +30,7 @@
 //! | [`lint`] | what is wrong with a directory, aliases, scripts or charsets | `channel_table`, directory, router, sieve |
 //! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, `own_mail`, queue, router, sieve, timestamp |
 //! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, timestamp |
-//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, router, sieve, timestamp |
+//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, `own_mail`, router, sieve, timestamp |
 //! | [`sieve`] | where scripts have mail go | `channel_table`, directory, events, forms, metrics, `own_mail`, router, seldom |
 //! | [`own_mail`] | what notices, automatic replies and reports have in common | `channel_table`, router, timestamp |
 //! | [`forms`] | the forms in which one message is stored | directory, router |

@@ -220,6 +220,37 @@ fn a_program_that_hangs_fails_or_floods_loses_nothing() {
 }
 
 #[test]
+fn pieces_meet_whose_way_has_changed_meanwhile() {
+    let entries =
+        "(in_channel: \"tcp_lmtpss\", in_filename: \"*.exe\", action: Delete, text: \"gone\")";
+    let converting = Converting::new(entries, &[], |settings| {
+        settings.channel("tcp_lmtpcs", "defragment: true")
+    });
+    let instance = &converting.instance;
+    let _running = instance.start();
+    let piece = |number: usize, body: &str| {
+        format!(
+            "From: alice@relais.example\nMIME-Version: 1.0\nContent-Type: message/partial; \
+             id=\"a@x\"; number={number}; total=2\n\n{body}"
+        )
+    };
+    let whole = mixed(&[EXE]);
+    let (begin, end) = whole.split_at(whole.find("TVqQ").unwrap());
+    converting.send(&piece(1, begin));
+    eventually("it waits", MINUTE, || instance.queue().len() == 1);
+    let file = instance.path("relais.ron");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("in_channel: \"tcp_lmtpss\"", "in_channel: \"tcp_local\""))
+        .unwrap();
+    let reload = instance.relais("reload", &[]);
+    assert!(reload.status.success(), "{reload:?}");
+    converting.send(&piece(2, end));
+    let mail = converting.arrives("bob", 1).remove(0);
+    assert!(mail.contains("\n\ngone\n") && !mail.contains("TVqQ"), "{mail}");
+    eventually("nothing waits", MINUTE, || instance.queue().is_empty());
+}
+
+#[test]
 fn programs_of_debian_do_as_the_handbook_has_them() {
     if !needs(&[
         "/usr/bin/clamdscan",
@@ -285,7 +316,7 @@ fn a_program_that_hangs_is_left_alone_and_mail_that_does_not_need_it_goes_on() {
     converting.arrives("bob", 20);
     assert!(runs() < before + 10, "{before} runs, then {}", runs());
     let log = converting.instance.log();
-    assert!(log.contains("3 times in a row: it is left alone for 9s"), "{log}");
+    assert!(log.contains("over 3 messages in a row: it is left alone for 9s"), "{log}");
     fs::write(converting.folder.path().join("go"), "").unwrap();
     converting.arrives("bob", 20 + slow);
     eventually("nothing waits", MINUTE, || converting.instance.queue().is_empty());

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     actor::{Gone, Mailbox, Outlet},
-    channel_table::Channels,
+    channel_table::{Channels, WaitingPlace},
     events::MessageRerouted,
     ids::Destination,
     metrics::Metrics,
@@ -181,6 +181,8 @@ impl DefragmenterParts {
         let piece = envelope.fragments.as_deref()?.piece()?.clone();
         let own = envelope.entries.get(usize::from(entry.1))?;
         let channel = self.channels.gathering_for(&own.channel, &own.host);
+        // Pieces that came before conversions were on the way belong to those behind.
+        let (out, host) = self.channels.way_out(&own.channel, &own.host);
         let source = self.channels.find(&envelope.source_channel);
         let source = source.map(|id| self.channels.channel(id));
         let mut recipients: Vec<_> = own.recipients.iter().map(|to| to.address.clone()).collect();
@@ -188,8 +190,8 @@ impl DefragmenterParts {
         let key = PartialKey {
             id: piece.id.clone(),
             sender: envelope.sender.clone(),
-            channel: own.channel.clone(),
-            host: own.host.clone(),
+            channel: out.into(),
+            host: host.into(),
             recipients,
         };
         let patience = channel.map_or(0, |channel| channel.defragment_for.as_millis());
@@ -349,6 +351,14 @@ impl DefragmenterParts {
     async fn store(&self, assembled: Assembled) -> Result<Arc<Envelope>, Unassembled> {
         let Assembled { mut envelope, content } = assembled;
         envelope.id = self.ids.next();
+        // The table of conversions may have changed since the first piece came.
+        for entry in &mut envelope.entries {
+            let (out, host) = self.channels.way_out(&entry.channel, &entry.host);
+            let first = self.channels.conversion_for(&envelope.source_channel, out, host);
+            let out = WaitingPlace { channel: out.into(), host: host.into() };
+            let WaitingPlace { channel, host } = first.unwrap_or(out);
+            (entry.channel, entry.host) = (channel, host);
+        }
         let mut envelope = Arc::new(envelope);
         self.spool.append(&mut envelope, content).await?;
         Ok(envelope)

@@ -8,7 +8,7 @@ use tokio::{
     net::unix::pipe,
     process::{Child, Command},
     task::spawn_blocking,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -60,6 +60,9 @@ pub enum Unconverted {
     /// It printed too much.
     #[error("it printed more than {0} octets")]
     Flood(u64),
+    /// The end of what it printed did not come, or could not be kept in time.
+    #[error("what it printed has no end in time: another process may hold its output")]
+    Open,
     /// It wrote too much to standard error.
     #[error("it wrote more than {0} octets to standard error")]
     Noise(u64),
@@ -90,7 +93,8 @@ impl Runner {
             let mut listen = std::pin::pin!(hear(&mut errors, &mut said));
             let mut keep = std::pin::pin!(keep(&mut output, out, (most, &mut printed)));
             let (mut is_heard, mut is_kept) = (false, false);
-            let running = timeout(self.program.timeout, async {
+            let until = Instant::now() + self.program.timeout;
+            let running = timeout_at(until, async {
                 let mut ended = std::pin::pin!(ended(&mut child));
                 loop {
                     tokio::select! {
@@ -106,11 +110,13 @@ impl Runner {
                     }
                 }
             });
-            let ended = running.await.unwrap_or(Err(Unconverted::Late(self.program.timeout)));
+            let mut ended = running.await.unwrap_or(Err(Unconverted::Late(self.program.timeout)));
             // Processes that it has left behind write no more.
             drop(group);
             if ended.is_ok() && !is_kept {
-                timeout(LAST_WORDS, &mut keep).await.unwrap_or(Ok(()))?;
+                // All of it, or nothing: the disk may be slow, and another process may hold the pipe.
+                let until = until.max(Instant::now() + LAST_WORDS);
+                ended = timeout_at(until, &mut keep).await.unwrap_or(Err(Unconverted::Open));
             }
             if !is_heard {
                 let _ = timeout(LAST_WORDS, &mut listen).await;

@@ -9,8 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use relais_config::{ListedProgram, argument::Argument};
+use tokio::io::AsyncReadExt;
 
-use super::{Invocation, Piped, RunAs, Runner, Unfit};
+use super::{Invocation, PartForProgram, Piped, RunAs, Runner, Unfit};
 use crate::mail::{Attempt, Content, MessageId, Outcome};
 
 fn listed(command: &[&str]) -> ListedProgram {
@@ -230,6 +231,46 @@ async fn dropping_a_delivery_ends_the_program() {
     assert!(limited.await.is_err());
     tokio::time::sleep(Duration::from_millis(800)).await;
     assert!(!mark.exists());
+}
+
+/// Runs a program over a part; the other end of `out` is read after a while.
+async fn converted(script: &str, patience: Duration) -> (Result<u64, String>, usize) {
+    let mut runner = sh(script);
+    runner.program.timeout = Duration::from_secs(3);
+    let part = PartForProgram {
+        input: tempfile::tempfile().unwrap(),
+        sender: "a@b.example",
+        id: MessageId(7),
+        environment: Vec::new(),
+        output: 1 << 20,
+        memory: None,
+    };
+    let (mut out, mut disk) = tokio::io::duplex(1_024);
+    let reading = tokio::spawn(async move {
+        tokio::time::sleep(patience).await;
+        let mut kept = Vec::new();
+        disk.read_to_end(&mut kept).await.unwrap();
+        kept.len()
+    });
+    let ended = runner.convert(part, &mut out).await;
+    drop(out);
+    let ended = ended.map(|its| its.printed).map_err(|error| error.to_string());
+    (ended, reading.await.unwrap())
+}
+
+#[tokio::test]
+async fn a_converted_part_is_all_of_it_or_none() {
+    let print = "head -c 50000 /dev/zero";
+    assert_eq!(converted(print, Duration::ZERO).await, (Ok(50_000), 50_000));
+    let slow = converted(print, Duration::from_millis(1_500)).await;
+    assert_eq!(slow, (Ok(50_000), 50_000), "a disk that is slow");
+    let (stuck, _) = converted(print, Duration::from_secs(4)).await;
+    assert!(stuck.as_ref().is_err_and(|why| why.contains("has no end")), "{stuck:?}");
+    let begun = Instant::now();
+    let (held, _) =
+        converted("echo head; setsid sleep 30 & sleep 0.5; exit 0", Duration::ZERO).await;
+    assert!(held.as_ref().is_err_and(|why| why.contains("another process")), "{held:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 //! goes on meanwhile, and does not wait behind one run after the other.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use relais_channels::mail::MessageId;
 
 /// The late runs of programs, by label in lower case.
 #[derive(Debug, Default)]
@@ -17,21 +19,26 @@ struct InARow {
     count: u32,
     /// Until when it is left alone.
     until: Instant,
+    /// The messages over which it did so, the last [`MOST_MESSAGES`].
+    messages: VecDeque<MessageId>,
 }
 
 impl LateRuns {
-    /// How long it is left alone; `None`: it may be run. After its time one run is let through, and the
-    /// others wait until that has ended, at most for `limit`, its time limit.
+    /// How long it is left alone by this message; `None`: it may be run. After its time one run is let
+    /// through, and the others wait until that has ended, at most for `limit`, its time limit. Messages over
+    /// which it has hung let others go before them.
     pub(super) fn left_alone(
         &self,
-        label: &str,
+        (label, message): (&str, MessageId),
         limit: Duration,
         now: Instant,
     ) -> Option<Duration> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let its = all.get_mut(&label.to_ascii_lowercase()).filter(|its| its.count >= MOST)?;
-        if its.until > now {
-            return Some(its.until - now);
+        let comes_last = its.messages.contains(&message);
+        let until = if comes_last { its.until + pause(limit) } else { its.until };
+        if until > now {
+            return Some(until - now);
         }
         its.until = now + limit;
         None
@@ -43,24 +50,44 @@ impl LateRuns {
         all.remove(&label.to_ascii_lowercase());
     }
 
-    /// A run took longer than `limit`.
-    pub(super) fn was_late(&self, label: &str, limit: Duration, now: Instant) {
+    /// A run took longer than `limit`. Of one message it counts once.
+    pub(super) fn was_late(
+        &self,
+        (label, message): (&str, MessageId),
+        limit: Duration,
+        now: Instant,
+    ) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let its = all.entry(label.to_ascii_lowercase()).or_insert(InARow { count: 0, until: now });
+        let none = || InARow { count: 0, until: now, messages: VecDeque::new() };
+        let its = all.entry(label.to_ascii_lowercase()).or_insert_with(none);
+        its.until = now + pause(limit);
+        if its.messages.contains(&message) {
+            return;
+        }
+        its.messages.push_back(message);
+        if its.messages.len() > MOST_MESSAGES {
+            its.messages.pop_front();
+        }
         its.count = its.count.saturating_add(1);
-        its.until = now + (limit * PAUSE).min(LONGEST_PAUSE);
         if its.count == MOST {
             let pause = its.until - now;
             tracing::warn!(
                 program = label,
-                "took longer than {limit:?} {MOST} times in a row: it is left alone for {pause:?}, \
-                 and mail that needs it waits"
+                "took longer than {limit:?} over {MOST} messages in a row: it is left alone for \
+                 {pause:?}, and mail that needs it waits"
             );
         }
     }
 }
 
-/// Late runs in a row that are borne.
+/// The time for which a program with this limit is left alone.
+fn pause(limit: Duration) -> Duration {
+    (limit * PAUSE).min(LONGEST_PAUSE)
+}
+
+/// Messages that are remembered of a program.
+const MOST_MESSAGES: usize = 1_000;
+/// Messages in a row over which it may hang.
 const MOST: u32 = 3;
 /// A program is left alone for so many times its limit: one that hangs for ever costs a quarter of the time
 /// of one worker.
@@ -77,32 +104,42 @@ mod tests {
     fn a_program_that_hangs_is_tried_by_one_now_and_then() {
         let (runs, begin) = (LateRuns::default(), Instant::now());
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let alone =
-            |label, seconds| runs.left_alone(label, LIMIT, at(seconds)).map(|left| left.as_secs());
-        runs.was_late("scan", LIMIT, at(10));
-        runs.was_late("Scan", LIMIT, at(20));
-        assert_eq!(alone("scan", 21), None);
-        runs.was_late("scan", LIMIT, at(30));
-        assert_eq!(alone("scan", 31), Some(29));
-        assert_eq!(alone("other", 31), None);
-        assert_eq!(alone("SCAN", 60), None, "one is let through");
-        assert_eq!(alone("scan", 61), Some(9), "the others wait for it");
-        runs.was_late("scan", LIMIT, at(70));
-        assert_eq!(alone("scan", 71), Some(29));
-        assert_eq!(alone("scan", 100), None);
+        let alone = |label, message, seconds| {
+            let left = runs.left_alone((label, MessageId(message)), LIMIT, at(seconds));
+            left.map(|left| left.as_secs())
+        };
+        let late = |label, message, seconds| {
+            runs.was_late((label, MessageId(message)), LIMIT, at(seconds));
+        };
+        late("scan", 1, 10);
+        late("scan", 1, 15);
+        late("Scan", 2, 20);
+        assert_eq!(alone("scan", 9, 21), None);
+        late("scan", 3, 30);
+        assert_eq!(alone("scan", 9, 31), Some(29));
+        assert_eq!(alone("other", 9, 31), None);
+        assert_eq!(alone("SCAN", 1, 60), Some(30), "others go before it");
+        assert_eq!(alone("SCAN", 9, 60), None, "one is let through");
+        assert_eq!(alone("scan", 8, 61), Some(9), "the others wait for it");
+        late("scan", 9, 70);
+        assert_eq!(alone("scan", 8, 71), Some(29));
+        assert_eq!(alone("scan", 1, 130), None, "none of the others came");
         runs.ended("scan");
-        assert_eq!(alone("scan", 101), None);
-        runs.was_late("scan", LIMIT, at(110));
-        assert_eq!(alone("scan", 111), None, "it is counted anew");
+        assert_eq!(alone("scan", 8, 131), None);
+        late("scan", 1, 140);
+        assert_eq!(alone("scan", 8, 141), None, "it is counted anew");
     }
 
     #[test]
     fn the_pause_after_a_patient_limit_is_bounded() {
         let (runs, now) = (LateRuns::default(), Instant::now());
         let limit = Duration::from_secs(3_600);
-        for _ in 0..9 {
-            runs.was_late("scan", limit, now);
+        for message in 0..5_000 {
+            runs.was_late(("scan", MessageId(message)), limit, now);
         }
-        assert_eq!(runs.left_alone("scan", limit, now), Some(LONGEST_PAUSE));
+        let left = |message| runs.left_alone(("scan", MessageId(message)), limit, now);
+        assert_eq!(left(9_999), Some(LONGEST_PAUSE));
+        assert_eq!(left(0), Some(LONGEST_PAUSE), "it is forgotten");
+        assert_eq!(left(4_999), Some(2 * LONGEST_PAUSE));
     }
 }

@@ -1,6 +1,10 @@
 //! Wanted parts, one after the other: given to programs, and what becomes of each.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use relais_channels::{
     mail::{Enhanced, Reply},
@@ -8,7 +12,7 @@ use relais_channels::{
         BodyDecoder, Charset, MimePart, PartEdit, PartPiece, PartSplitter, Recoder, edit_of,
         relabelled,
     },
-    program::{ConvertedPart, PartForProgram, Unconverted},
+    program::{ConvertedPart, PartForProgram, Runner, Unconverted},
 };
 use relais_config::{ConversionAction, ConversionEntry};
 use tokio::{
@@ -52,6 +56,8 @@ pub(super) struct PartsWork<'w> {
     its: &'w ToConvert<'w>,
     wanted: BTreeMap<usize, (MimePart, Wanted)>,
     changes: Changes,
+    /// The time that programs have taken over the parts so far.
+    spent: Duration,
 }
 
 /// A part whose body is being taken out.
@@ -92,7 +98,7 @@ impl<'w> PartsWork<'w> {
     ) -> Result<Result<Changes, Fate>, NotNow> {
         let room = PartsFolder::new(its.parts.programs.work_folder())?;
         let changes = Changes { parts: BTreeMap::new(), room };
-        let mut work = Self { its, wanted: look.wanted, changes };
+        let mut work = Self { its, wanted: look.wanted, changes, spent: Duration::ZERO };
         let needed = work.bodies();
         let mut splitter = PartSplitter::new(|entity| needed.contains(&entity));
         if let Some(fate) = work.decide_without_bodies(&needed).await? {
@@ -189,8 +195,9 @@ impl<'w> PartsWork<'w> {
         let Some((part, wanted)) = self.wanted.remove(&entity) else { return Ok(None) };
         let now = wanted.chosen.part.clone().unwrap_or_else(|| part.clone());
         let mut change = None;
+        let its = self.its;
         for place in &wanted.chosen.steps {
-            let entry = self.its.parts.channels.conversions().entry(*place);
+            let entry = its.parts.channels.conversions().entry(*place);
             let entry = entry.ok_or(NotNow::Changed)?;
             match self.step(entry, (&part, &now), input).await? {
                 StepAnswer::GoOn => {}
@@ -215,7 +222,7 @@ impl<'w> PartsWork<'w> {
     }
 
     async fn step(
-        &self,
+        &mut self,
         entry: &ConversionEntry,
         (part, now): (&MimePart, &MimePart),
         input: Option<&PathBuf>,
@@ -233,26 +240,28 @@ impl<'w> PartsWork<'w> {
     }
 
     async fn run(
-        &self,
+        &mut self,
         entry: &ConversionEntry,
         (part, now): (&MimePart, &MimePart),
         input: &PathBuf,
     ) -> Result<StepAnswer, NotNow> {
+        let its = self.its;
         let label = entry.program.as_deref().unwrap_or_default();
         let failed = |why: String| NotNow::Program { program: label.to_owned(), why };
-        let runner = self.its.parts.programs.runner(label);
+        let runner = its.parts.programs.runner(label);
         let runner = runner.ok_or_else(|| failed("it is not listed any more".to_owned()))?;
-        let (limit, late_runs) = (runner.program.timeout, self.its.parts.programs.late_runs());
-        if let Some(left) = late_runs.left_alone(label, limit, Instant::now()) {
-            let left = left.as_secs() + 1;
-            return Err(failed(format!("it has hung, and is tried again in {left} s")));
+        let limit = runner.program.timeout;
+        if self.spent > limit * MOST_RUNS {
+            let why = format!("its parts take programs longer than {MOST_RUNS} times {limit:?}");
+            its.meter().count(ConversionResult::Held);
+            return Ok(StepAnswer::Fate(Fate::Held(why)));
         }
         let path = self.changes.room.file(&format!("{}.out", part.entity));
         let mut out = BufWriter::new(File::create(&path).await?);
         let given = PartForProgram {
             input: File::open(input).await?.into_std().await,
-            sender: &self.its.envelope.sender,
-            id: self.its.envelope.id,
+            sender: &its.envelope.sender,
+            id: its.envelope.id,
             environment: environment(part),
             output: if entry.action == ConversionAction::Run {
                 entry.output_size
@@ -261,12 +270,8 @@ impl<'w> PartsWork<'w> {
             },
             memory: entry.memory,
         };
-        let ended = runner.convert(given, &mut out).await;
-        match ended {
-            Err(Unconverted::Late(limit)) => late_runs.was_late(label, limit, Instant::now()),
-            _ => late_runs.ended(label),
-        }
-        let ConvertedPart { status, said, .. } = ended.map_err(|why| failed(why.to_string()))?;
+        let ran = self.in_time((label, runner), given, &mut out).await;
+        let ConvertedPart { status, said, printed } = ran.map_err(failed)?;
         out.flush().await?;
         let options = Options::of(&said);
         if !options.said.is_empty() {
@@ -282,7 +287,7 @@ impl<'w> PartsWork<'w> {
         Ok(match forced {
             Forced::NoChange if is_new => {
                 let new = options.applied(relabelled(entry, now));
-                self.note(part, label, ConversionResult::Replaced);
+                self.note_made(part, label, ConversionResult::Replaced, Some(printed));
                 let body = ChangedBody::File { path, kind: new.kind.clone() };
                 StepAnswer::Changed(Change { edit: edit_of(part, &new), body })
             }
@@ -298,6 +303,30 @@ impl<'w> PartsWork<'w> {
                 StepAnswer::Fate(Fate::Discarded)
             }
         })
+    }
+
+    /// Runs a program, unless it has hung over other messages; in words why nothing came of it.
+    async fn in_time(
+        &mut self,
+        (label, runner): (&str, &Runner),
+        given: PartForProgram<'_>,
+        out: &mut BufWriter<File>,
+    ) -> Result<ConvertedPart, String> {
+        let (limit, late_runs) = (runner.program.timeout, self.its.parts.programs.late_runs());
+        let (begun, id) = (Instant::now(), self.its.envelope.id);
+        if let Some(left) = late_runs.left_alone((label, id), limit, begun) {
+            let left = left.as_secs() + 1;
+            return Err(format!("it has hung, and is tried again in {left} s"));
+        }
+        let ended = runner.convert(given, out).await;
+        self.spent += begun.elapsed();
+        match ended {
+            Err(Unconverted::Late(limit)) => {
+                late_runs.was_late((label, id), limit, Instant::now());
+            }
+            _ => late_runs.ended(label),
+        }
+        ended.map_err(|why| why.to_string())
     }
 
     /// A text gets another charset.
@@ -358,13 +387,18 @@ impl<'w> PartsWork<'w> {
     }
 
     fn note(&self, part: &MimePart, by: &str, result: ConversionResult) {
+        self.note_made(part, by, result, None);
+    }
+
+    /// Tells what became of a part, and how many octets a program `made` of it.
+    fn note_made(&self, part: &MimePart, by: &str, result: ConversionResult, made: Option<u64>) {
         self.its.meter().count(result);
         let (id, number, size) = (self.its.envelope.id, part.entity, part.size);
         let result = result.name();
         // Names of types come from strangers.
         let kind = part.to_string();
         let kind = kind.escape_default();
-        tracing::info!(%id, part = number, %kind, size, by, result, "a part is converted");
+        tracing::info!(%id, part = number, %kind, size, made, by, result, "a part is converted");
     }
 }
 
@@ -444,6 +478,8 @@ fn environment(part: &MimePart) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Programs may take so many times their limit over one message.
+const MOST_RUNS: u32 = 3;
 /// Octets that a program which only looks may print.
 const MOST_HEARD: u64 = 1 << 20;
 const LONGEST_VALUE: usize = 200;
