@@ -33,7 +33,7 @@
 //! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, `own_mail`, router, sieve, timestamp |
 //! | [`sieve`] | where scripts have mail go | `channel_table`, directory, events, forms, metrics, `own_mail`, router, seldom |
 //! | [`own_mail`] | what notices, automatic replies and reports have in common | `channel_table`, router, timestamp |
-//! | [`forms`] | the forms in which one message is stored | directory, router |
+//! | [`forms`] | the forms in which one message is stored | directory, events, router |
 //! | [`events`] | what happens, as a log line and a number at once | metrics, timestamp |
 //! | [`router`] | recipient in; channel, address and next hop out | actor, `channel_table`, directory, seldom |
 //! | [`channel_table`] | the channels of the configuration, numbered | ids |

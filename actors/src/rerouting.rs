@@ -7,7 +7,7 @@
 //! goes on in several forms, which are stored together or not at all. Only when that is safe are the
 //! recipients done where they were; after a crash in between they are found to have gone on.
 
-use std::{collections::HashSet, io, path::Path, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use relais_channels::mail::{
@@ -23,7 +23,7 @@ use crate::{
     channel_table::Channels,
     directory::GivenPassword,
     events::MessageRerouted,
-    forms::{BegunForm, FormedMail, HeaderForms, PASSWORD, header_octets},
+    forms::{BegunForm, EditedForms, FormedMail, HeaderForms, PASSWORD, WaysOfForm, header_octets},
     metrics::Metrics,
     own_mail,
     router::{
@@ -242,7 +242,16 @@ impl Rerouter {
             default_host: None,
             lies_in: Some(&entry.channel),
         };
-        let all = ways.iter().flat_map(|(_, ways)| ways);
+        let mut edited =
+            EditedForms::of(&formed, envelope.size, matches!(content, Content::File { .. }));
+        let indexes = ways;
+        let ways = ways.iter().map(|(_, ways)| match edited.bounded(ways) {
+            Some(bounded) => Cow::Owned(bounded),
+            None => Cow::Borrowed(&ways[..]),
+        });
+        let ways: Vec<Cow<'_, [Route]>> = ways.collect();
+        edited.tell();
+        let all = ways.iter().flat_map(|ways| ways.iter());
         let Some(mut forms) = HeaderForms::of(formed, all) else {
             let (goes_on, same) =
                 (self.going_on(mail, (None, entries)), MoreContent::Same(content));
@@ -251,14 +260,13 @@ impl Rerouter {
             MessageRerouted { envelope: &envelope, left: &entry.channel }.emit(&self.metrics);
             return Ok(());
         };
-        let divided = forms.divided(ways.iter().map(|(_, ways)| &ways[..]));
+        let divided = forms.divided(ways.iter().map(|ways| &**ways));
         let sender = Address::parse(&envelope.sender).ok();
         let contents = self.formed(&mut forms, content, sender.as_ref()).await?;
-        let entries = |form: &Vec<Vec<Route>>| {
-            let recipients = ways.iter().map(|(index, _)| &entry.recipients[usize::from(*index)]);
-            let source = &*envelope.source_channel;
-            let ways = recipients.zip(form.iter().map(|ways| &ways[..]));
-            grouped(&self.channels, source, ways)
+        let entries = |form: &WaysOfForm| {
+            let recipient = |n: usize| entry.recipients.get(usize::from(indexes.get(n)?.0));
+            let ways = form.iter().filter_map(|(n, ways)| Some((recipient(*n)?, &ways[..])));
+            grouped(&self.channels, &envelope.source_channel, ways)
         };
         let mut forms: Vec<_> = divided.iter().map(entries).zip(contents).collect();
         forms.retain(|(entries, _)| !entries.is_empty());

@@ -82,17 +82,62 @@ impl Spool {
         content: NewContent,
     ) -> Result<Stored, SpoolError> {
         self.check_backlog()?;
+        let mut kept = Vec::new();
+        let stored = match self.encode(envelope, content, 0, &mut kept).await {
+            Ok(record) => self.commit(record).await,
+            Err(error) => Err(error),
+        };
+        if stored.is_err() {
+            self.remove_files(kept).await;
+        }
+        stored
+    }
+
+    /// The same with several messages, each under an id of its own: all of them are stored, or none,
+    /// also when the engine or the power ends meanwhile. Those in memory are 64 MiB at most, with their
+    /// envelopes.
+    pub async fn append_all(
+        &self,
+        messages: Vec<(Arc<Envelope>, NewContent)>,
+    ) -> Result<Vec<(Arc<Envelope>, Stored)>, SpoolError> {
+        self.check_backlog()?;
+        let mut kept = Vec::new();
+        let stored = self.store_all(messages, &mut kept).await;
+        if stored.is_err() {
+            self.remove_files(kept).await;
+        }
+        stored
+    }
+
+    async fn store_all(
+        &self,
+        messages: Vec<(Arc<Envelope>, NewContent)>,
+        kept: &mut Vec<(MessageId, u8)>,
+    ) -> Result<Vec<(Arc<Envelope>, Stored)>, SpoolError> {
+        let (mut envelopes, mut records) = (Vec::new(), Vec::new());
+        for (mut envelope, content) in messages {
+            records.push(self.encode(&mut envelope, content, 0, kept).await?);
+            envelopes.push(envelope);
+        }
+        Encoded::group(&mut records)?;
+        Ok(envelopes.into_iter().zip(self.commit_group(records).await?).collect())
+    }
+
+    /// The record of a message. A file that is made for its content is added to `kept`, and safe then.
+    async fn encode(
+        &self,
+        envelope: &mut Arc<Envelope>,
+        content: NewContent,
+        form: u8,
+        kept: &mut Vec<(MessageId, u8)>,
+    ) -> Result<Encoded, SpoolError> {
         match content {
-            NewContent::Whole(content) => self.commit(Encoded::new(envelope, content, None)?).await,
+            NewContent::Whole(bytes) => Ok(Encoded::new(envelope, bytes, None)?),
             NewContent::Blob(draft) => {
-                let (id, size) = (envelope.id, draft.size());
-                let encoded = Encoded::new(envelope, Bytes::new(), Some(size))?;
-                draft.keep(id, 0).await?;
-                let committed = self.commit(encoded).await;
-                if committed.is_err() {
-                    self.remove_files(id, vec![0]).await;
-                }
-                committed
+                let record = Encoded::new(envelope, Bytes::new(), Some(draft.size()))?;
+                kept.push((envelope.id, form));
+                draft.keep(envelope.id, form).await?;
+                Ok(record)
             }
         }
     }
@@ -146,7 +191,7 @@ impl Spool {
         let group = match self.encode_forms(forms, reserved, &mut kept).await {
             Ok(group) => group,
             Err(error) => {
-                self.remove_files(id, kept).await;
+                self.remove_files(kept).await;
                 // Nothing was written that has any of these numbers.
                 self.shared.continued.give_back(reserved);
                 return Err(error);
@@ -156,7 +201,7 @@ impl Spool {
         let stored = match self.commit_group(records).await {
             Ok(stored) => stored,
             Err(error) => {
-                self.remove_files(id, kept).await;
+                self.remove_files(kept).await;
                 return Err(error);
             }
         };
@@ -180,28 +225,21 @@ impl Spool {
         &self,
         forms: Vec<(Envelope, NewContent)>,
         reserved: Reserved,
-        kept: &mut Vec<u8>,
+        kept: &mut Vec<(MessageId, u8)>,
     ) -> Result<Vec<(Arc<Envelope>, Encoded)>, SpoolError> {
         let Reserved { mut first, mut form, .. } = reserved;
         let (mut envelopes, mut records) = (Vec::new(), Vec::new());
         for (mut envelope, content) in forms {
-            let (id, count) = (envelope.id, envelope.entries.len());
-            if let (NewContent::Blob(_), Some(rerouted)) = (&content, &mut envelope.rerouted) {
+            let count = envelope.entries.len();
+            let is_file = matches!(content, NewContent::Blob(_));
+            if let Some(rerouted) = envelope.rerouted.as_mut().filter(|_| is_file) {
                 rerouted.form = form;
             }
             number_from(&mut envelope, first);
             first = first.saturating_add(count as u16);
             let mut envelope = Arc::new(envelope);
-            let record = match content {
-                NewContent::Whole(bytes) => Encoded::new(&mut envelope, bytes, None)?,
-                NewContent::Blob(draft) => {
-                    let record = Encoded::new(&mut envelope, Bytes::new(), Some(draft.size()))?;
-                    kept.push(form);
-                    draft.keep(id, form).await?;
-                    form = form.saturating_add(1);
-                    record
-                }
-            };
+            let record = self.encode(&mut envelope, content, form, kept).await?;
+            form = form.saturating_add(u8::from(is_file));
             envelopes.push(envelope);
             records.push(record);
         }
@@ -211,10 +249,13 @@ impl Spool {
 
     /// Removes files whose records were not stored. What is left over goes at the next start at the
     /// latest.
-    async fn remove_files(&self, id: MessageId, forms: Vec<u8>) {
+    async fn remove_files(&self, kept: Vec<(MessageId, u8)>) {
+        if kept.is_empty() {
+            return;
+        }
         let environment = Arc::clone(&self.shared.environment);
         let remove = move || {
-            for form in forms {
+            for (id, form) in kept {
                 let _ = environment.disk.remove(&environment.layout.blob(id, form));
             }
             Ok::<(), SpoolError>(())

@@ -292,6 +292,47 @@ async fn forms_are_stored_together_or_not_at_all() {
     eventually(|| files() == 0, "all files go").await;
 }
 
+/// Messages that belong together: where the disk takes but one of them it keeps none, and a record that is
+/// torn takes the others along.
+#[tokio::test]
+async fn messages_are_stored_together_or_not_at_all() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let open = || Spool::open(dir.path(), &settings(), Arc::new(disk.clone())).unwrap().0;
+    let spool = open().start(|_| ()).unwrap();
+    let messages = async |ids: [u64; 3], octets: usize| {
+        let mut draft = spool.draft();
+        draft.write(&vec![b'x'; octets]).await.unwrap();
+        let contents = [b"one".as_slice(), b"two"].map(|its| NewContent::Whole(its.into()));
+        let contents = contents.into_iter().chain([NewContent::Blob(draft)]);
+        let envelopes = ids.into_iter().map(|id| Arc::new(envelope(id, &["a"])));
+        spool.append_all(envelopes.zip(contents).collect()).await
+    };
+    let files = || {
+        let name = |path: &PathBuf| path.file_name()?.to_str()?.parse::<MessageId>().ok();
+        disk.paths().iter().filter(|path| disk.has(path)).filter_map(name).collect::<Vec<_>>()
+    };
+    disk.set_capacity(Some(used(&disk) + 10_000));
+    let refused = messages([1, 2, 3], 20_000).await;
+    assert!(matches!(refused, Err(SpoolError::DiskFull { .. })), "{refused:?}");
+    disk.set_capacity(None);
+    assert!(live(&spool).await.is_empty() && files().is_empty(), "{:?}", files());
+    let stored = messages([4, 5, 6], 100).await.unwrap();
+    let ids: Vec<u64> = stored.iter().map(|(_, stored)| stored.id.0).collect();
+    assert_eq!((ids, files()), (vec![4, 5, 6], vec![MessageId(6)]));
+    let (_, content) = spool.read(stored[1].1.place).await.unwrap();
+    assert!(matches!(content, Content::Whole(its) if &*its == b"two"));
+
+    spool.close().await.unwrap();
+    let path = dir.path().join("00000001.msg");
+    let mut bytes = disk.contents(&path).unwrap();
+    let place = stored[2].1.place;
+    bytes[(place.offset + place.length) as usize - 3] ^= 0x20;
+    disk.put(&path, bytes);
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let spool = open().start(|_| ()).unwrap();
+    assert!(live(&spool).await.is_empty());
+}
+
 #[tokio::test]
 async fn a_scan_goes_from_page_to_page_in_order_of_due_time() {
     let dir = tempfile::tempdir().unwrap();

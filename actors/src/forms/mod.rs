@@ -5,7 +5,12 @@
 //! takes away; every other octet is the same. Forms are made where mail comes in, and where it is routed
 //! again.
 
-use std::{collections::HashSet, sync::Arc};
+mod bound;
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
 
 use memchr::memmem;
 use relais_channels::{
@@ -16,6 +21,8 @@ use relais_channels::{
     milter::{EditedHeader, FilterChange},
 };
 use tracing::{info, warn};
+
+pub use bound::EditedForms;
 
 use crate::{
     directory::{FieldEdit, ListHeaders, field_name},
@@ -44,9 +51,14 @@ pub struct HeaderForms {
     routes: Arc<Routes>,
     /// The treatment that it has had.
     had: Option<HeaderTreatment>,
+    /// Each once.
     treatments: Arc<[HeaderTreatment]>,
-    /// The changes that lists make to the header of each form.
-    of_lists: Vec<Option<Arc<ListHeaders>>>,
+    /// The kind of each form.
+    kinds: Vec<FormKind>,
+    /// The form of each kind.
+    by_kind: HashMap<FormKind, usize>,
+    /// The place of its treatment among them, for each form.
+    treated: Vec<usize>,
     inner: Option<InnerHeaders>,
     /// Texts that are put into each form.
     texts: Vec<Option<FirstText>>,
@@ -55,6 +67,13 @@ pub struct HeaderForms {
     /// Addresses that may still be treated: each of them may be a look-up.
     left: usize,
 }
+
+/// The kind of a form: a treatment of its addresses, and the changes that a list or a script makes to its
+/// header.
+type FormKind = (HeaderTreatment, Option<Arc<ListHeaders>>);
+
+/// The ways of one form, by the places of their recipients; of those who have any.
+pub type WaysOfForm = Vec<(usize, Vec<Route>)>;
 
 /// The beginning of one form.
 pub struct BegunForm {
@@ -72,28 +91,27 @@ impl HeaderForms {
         let completes = default_host.is_some();
         let is_plain = !completes && !routes.treats_headers();
         let had = lies_in.map(|channel| routes.header_treatment(channel, completes));
-        let mut forms: Vec<(HeaderTreatment, Option<Arc<ListHeaders>>)> = Vec::new();
+        let mut kinds = Kinds::default();
         let mut last: Option<&Route> = None;
         for way in ways {
             let is_same = |last: &Route| last.channel == way.channel && last.headers == way.headers;
-            if last.is_some_and(is_same) || is_plain && way.headers.is_none() && forms.is_empty() {
+            let changes_nothing = is_plain && way.headers.is_none() && kinds.all.is_empty();
+            if last.is_some_and(is_same) || changes_nothing {
                 continue;
             }
             last = Some(way);
             let treatment = treatment(&routes, had, &way.channel, completes);
-            if !forms.iter().any(|form| form.0 == treatment && form.1 == way.headers) {
-                forms.push((treatment, way.headers.clone()));
-            }
+            kinds.add((treatment, way.headers.clone()));
         }
-        if forms.iter().all(|form| form.0.is_nothing() && form.1.is_none()) {
+        if kinds.all.iter().all(|(treatment, of_list)| treatment.is_nothing() && of_list.is_none())
+        {
             return None;
         }
-        // Ways before the first list that changes something have the form of none.
-        let plain = (HeaderTreatment::default(), None);
-        if is_plain && !forms.contains(&plain) {
-            forms.push(plain);
+        if is_plain {
+            // Ways before the first list that changes something have the form of none.
+            kinds.add((HeaderTreatment::default(), None));
         }
-        let (treatments, of_lists): (Vec<_>, Vec<_>) = forms.into_iter().unzip();
+        let Kinds { all: kinds, by_kind, treatments, treated } = kinds;
         Some(Self {
             router: router.clone(),
             source_channel: Arc::clone(source_channel),
@@ -101,7 +119,9 @@ impl HeaderForms {
             routes,
             had,
             treatments: treatments.into(),
-            of_lists,
+            kinds,
+            by_kind,
+            treated,
             inner: None,
             texts: Vec::new(),
             inner_headers: 0,
@@ -109,25 +129,22 @@ impl HeaderForms {
         })
     }
 
-    /// The ways of each recipient by each form. Of ways to one place the first counts: a user who is
+    /// The ways of the recipients by each form. Of ways to one place the first counts: a user who is
     /// named and in a list, too, gets one copy.
-    pub fn divided<'a>(
-        &self,
-        recipients: impl Iterator<Item = &'a [Route]>,
-    ) -> Vec<Vec<Vec<Route>>> {
-        // A way that became another one since (to whoever tells of a failure) goes with the first form.
-        let form_of = |way: &Route| self.form_of(way).unwrap_or(0);
-        let mut forms = vec![Vec::new(); self.count()];
+    pub fn divided<'a>(&self, recipients: impl Iterator<Item = &'a [Route]>) -> Vec<WaysOfForm> {
+        let mut forms: Vec<WaysOfForm> = vec![Vec::new(); self.count()];
         let mut seen = HashSet::new();
-        for ways in recipients {
-            for form in &mut forms {
-                form.push(Vec::new());
-            }
+        for (recipient, ways) in recipients.enumerate() {
             for way in ways {
-                if seen.insert((&way.channel, &way.host, &way.address))
-                    && let Some(its) = forms[form_of(way)].last_mut()
-                {
-                    its.push(way.clone());
+                if !seen.insert((&way.channel, &way.host, &way.address)) {
+                    continue;
+                }
+                // A way that became another one since (to whoever tells of a failure) goes with the first
+                // form.
+                let form = &mut forms[self.form_of(way).unwrap_or(0)];
+                match form.last_mut() {
+                    Some((last, its)) if *last == recipient => its.push(way.clone()),
+                    _ => form.push((recipient, vec![way.clone()])),
                 }
             }
         }
@@ -142,13 +159,12 @@ impl HeaderForms {
     fn form_of(&self, way: &Route) -> Option<usize> {
         let completes = self.default_host.is_some();
         let treatment = treatment(&self.routes, self.had, &way.channel, completes);
-        let mut forms = self.treatments.iter().zip(&self.of_lists);
-        forms.position(|form| *form.0 == treatment && *form.1 == way.headers)
+        self.by_kind.get(&(treatment, way.headers.clone())).copied()
     }
 
     /// The number of forms.
     pub fn count(&self) -> usize {
-        self.treatments.len()
+        self.kinds.len()
     }
 
     /// Treats the header that `message` begins with, and what has come behind it. Each form begins
@@ -161,14 +177,15 @@ impl HeaderForms {
     ) -> Result<Vec<BegunForm>, Reply> {
         let (header, content) = message.split_at(header_end);
         let signed = is_signed(header);
-        let forms = self.ask(header, signed, sender.cloned()).await?;
-        let kinds = self.treatments.iter().zip(&self.of_lists);
+        let (addresses, forms) = self.ask(header, signed, sender.cloned()).await?;
         let is_free = |treatment: &HeaderTreatment| !signed || treatment.signed_too;
-        let mut begun: Vec<_> = forms
-            .into_iter()
-            .zip(kinds.clone())
-            .map(|((form, addresses), (treatment, of_list))| {
-                let mut header = put(header, &form, &addresses);
+        let treated: Vec<_> = forms.iter().map(|form| put(header, form, &addresses)).collect();
+        let mut begun: Vec<_> = self
+            .kinds
+            .iter()
+            .zip(&self.treated)
+            .map(|((treatment, of_list), n)| {
+                let mut header = treated[*n].clone();
                 let mut octets = head.to_vec();
                 if let Some(changes) = of_list {
                     header = edited(header, &changes.edits);
@@ -185,13 +202,15 @@ impl HeaderForms {
                     octets.extend_from_slice(&added(changes, &header));
                 }
                 octets.extend_from_slice(&header);
-                BegunForm { sender: form.sender, octets }
+                BegunForm { sender: forms[*n].sender.clone(), octets }
             })
             .collect();
         if !signed && self.treatments.iter().any(|treatment| treatment.inner) {
             self.inner = Some(InnerHeaders::behind(header));
         }
-        self.texts = kinds
+        self.texts = self
+            .kinds
+            .iter()
             .map(|(treatment, of_list)| {
                 let changes = of_list.as_deref().filter(|changes| changes.has_text())?;
                 if !is_free(treatment) {
@@ -220,8 +239,8 @@ impl HeaderForms {
 
     /// Whether content may be changed, as far as that is known before its header.
     pub fn may_look_within(&self) -> bool {
-        let mut texts = self.of_lists.iter().flatten();
-        texts.any(|changes| changes.has_text()) || self.treatments.iter().any(|its| its.inner)
+        let mut changes = self.kinds.iter().filter_map(|(_, of_list)| of_list.as_ref());
+        changes.any(|changes| changes.has_text()) || self.treatments.iter().any(|its| its.inner)
     }
 
     /// Takes the next piece of content: the octets that each form goes on with.
@@ -269,12 +288,18 @@ impl HeaderForms {
                 Passing::Header(header) if self.inner_headers < MOST_INNER => {
                     self.inner_headers += 1;
                     let signed = is_signed(&header);
-                    let forms = self.ask(&header, signed, None).await?;
-                    for ((octets, treatment), (form, addresses)) in
-                        octets.iter_mut().zip(self.treatments.iter()).zip(forms)
-                    {
-                        let form = if treatment.inner { form } else { HeaderForm::default() };
-                        octets.extend_from_slice(&put(&header, &form, &addresses));
+                    let (addresses, forms) = self.ask(&header, signed, None).await?;
+                    let treated: Vec<_> = forms
+                        .iter()
+                        .zip(self.treatments.iter())
+                        .map(|(form, treatment)| {
+                            let nothing = HeaderForm::default();
+                            let form = if treatment.inner { form } else { &nothing };
+                            put(&header, form, &addresses)
+                        })
+                        .collect();
+                    for (octets, n) in octets.iter_mut().zip(&self.treated) {
+                        octets.extend_from_slice(&treated[*n]);
                     }
                 }
                 Passing::Header(same) | Passing::Octets(same) => {
@@ -287,13 +312,13 @@ impl HeaderForms {
         Ok(octets)
     }
 
-    /// The forms of one header. The sender of the envelope is reversed whatever is signed.
+    /// The addresses of one header, and what becomes of them by each treatment. The sender of the envelope is reversed whatever is signed.
     async fn ask(
         &mut self,
         header: &[u8],
         signed: bool,
         sender: Option<Address>,
-    ) -> Result<Vec<(HeaderForm, Arc<[HeaderAddress]>)>, Reply> {
+    ) -> Result<(Arc<[HeaderAddress]>, Vec<HeaderForm>), Reply> {
         let found = header_addresses(header, self.left);
         if found.is_none() {
             warn!("a message has more than {MOST_ADDRESSES} addresses: a header stays as it is");
@@ -313,7 +338,32 @@ impl HeaderForms {
                 form.addresses.clear();
             }
         }
-        Ok(forms.into_iter().map(|form| (form, Arc::clone(&addresses))).collect())
+        Ok((addresses, forms))
+    }
+}
+
+/// Kinds of forms as they are found, each once.
+#[derive(Default)]
+struct Kinds {
+    all: Vec<FormKind>,
+    by_kind: HashMap<FormKind, usize>,
+    treatments: Vec<HeaderTreatment>,
+    /// The place of its treatment, for each.
+    treated: Vec<usize>,
+}
+
+impl Kinds {
+    fn add(&mut self, kind: FormKind) {
+        let Entry::Vacant(place) = self.by_kind.entry(kind) else { return };
+        let kind = place.key().clone();
+        place.insert(self.all.len());
+        // There are as many as channels, at most.
+        let known = self.treatments.iter().position(|treatment| *treatment == kind.0);
+        self.treated.push(known.unwrap_or(self.treatments.len()));
+        if known.is_none() {
+            self.treatments.push(kind.0);
+        }
+        self.all.push(kind);
     }
 }
 
@@ -367,6 +417,12 @@ pub fn header_octets(message: &[u8], from: usize) -> Option<usize> {
     memmem::find(&message[start..], end).map(|at| start + at + end.len())
 }
 
+/// A message as far as its header and so many octets of its body.
+pub fn beginning(message: &[u8], most_body: usize) -> &[u8] {
+    let header = header_octets(message, 0).unwrap_or(message.len());
+    &message[..header.saturating_add(most_body).min(message.len())]
+}
+
 /// The treatment for a channel, if it has not been given before.
 fn treatment(
     routes: &Routes,
@@ -407,6 +463,21 @@ const MOST_INNER: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_begins_with_all_of_its_header() {
+        let rows = [
+            ("", 3, ""),
+            ("A: b\r\n", 3, "A: b\r\n"),
+            ("A: b\r\n\r\nbody", 0, "A: b\r\n\r\n"),
+            ("A: b\r\n\r\nbody", 3, "A: b\r\n\r\nbod"),
+            ("A: b\r\n\r\nbody", 4, "A: b\r\n\r\nbody"),
+            ("A: b\r\n\r\nbody", usize::MAX, "A: b\r\n\r\nbody"),
+        ];
+        for (message, most, want) in rows {
+            assert_eq!(beginning(message.as_bytes(), most), want.as_bytes(), "{message:?}, {most}");
+        }
+    }
 
     #[test]
     fn a_header_is_found_however_it_comes() {

@@ -1,5 +1,21 @@
 //! An SMTP session's way into the queue: recipients are routed, content is gathered, and the
 //! reply after the data waits until the spool says that the message is safe.
+//!
+//! How a message is gathered, and who sees it when:
+//!
+//! ```text
+//! open ──> Memory ── large, to be shown as a whole ──> Spilled     header in memory, body in a file
+//!            │  └─── large ──────────────────────────> Streamed    a file for each form
+//!            └────── small ──────────────────────────> Memory      all of it
+//!
+//! filter_and_store: filters see Memory or Spilled; what they leave of it begins again as Memory
+//!            │      (is_filtered), goes the same three ways, and no filter sees it once more
+//!            v
+//! complete_forms: scripts see it (seen). Forms of Memory are made now, those of Streamed are there;
+//!            │      what scripts want otherwise of a file, and Spilled, begins again as Memory, too
+//!            v      (form_again), becomes Streamed, and no script sees it once more
+//! store:     all forms go to the spool together
+//! ```
 
 mod filtering;
 mod sieving;
@@ -36,7 +52,7 @@ use super::{
 };
 use crate::{
     events::{HandshakeEnded, MessageAccepted, RecipientsRefused},
-    forms::{BegunForm, FormedMail, HeaderForms, header_octets},
+    forms::{BegunForm, FormedMail, HeaderForms, WaysOfForm, header_octets},
     in_hand,
     router::{
         Access, Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route, Submission, grouped,
@@ -106,7 +122,8 @@ struct Transaction {
     stored: bool,
     /// The filter that has it thrown away.
     discarded_by: Option<Arc<str>>,
-    /// Its content was gathered once, and filters have seen it.
+    /// Its content is gathered once more: filters have seen it, its origin is checked, and its header has what
+    /// it lacked.
     is_filtered: bool,
     /// Rights to files that it will need.
     rights: Vec<LargeMessage>,
@@ -123,7 +140,7 @@ struct Transaction {
     facts: Facts,
     /// Its channels want addresses of its header otherwise.
     forms: Option<HeaderForms>,
-    /// Messages that scripts want remembered, once they have seen this one.
+    /// Messages that scripts want remembered; `None`: no script has seen this one.
     seen: Option<Vec<Seen>>,
     /// The beginning of a large message, for scripts.
     beginning: Option<Vec<u8>>,
@@ -166,7 +183,7 @@ struct CompleteForm {
     sender: Option<Address>,
     content: NewContent,
     /// A large message has the right to its file until the spool has it.
-    _right: Option<LargeMessage>,
+    right: Option<LargeMessage>,
 }
 
 impl Default for Gathered {
@@ -378,12 +395,8 @@ impl SmtpIntake {
         let forms = self.begin_forms(head, before).await?;
         let body_at =
             forms.first().map_or(0, |form| form.octets.len().saturating_sub(of_body)) as u64;
-        if self.transaction.rights.is_empty() {
-            // Scripts may want it in other forms, which are made of this one.
-            let files = forms.len() + usize::from(self.shows_scripts().await);
-            let begun = self.side.large_messages.begin_together(files).await;
-            self.transaction.rights = begun.ok_or(TOO_MANY_LARGE)?;
-        }
+        // Scripts may want it in other forms, which are made of this one.
+        self.hold_rights(forms.len() + usize::from(self.shows_scripts().await)).await?;
         for BegunForm { sender, octets } in forms {
             let right = self.transaction.rights.pop();
             let mut draft = self.side.spool.draft();
@@ -391,6 +404,17 @@ impl SmtpIntake {
             drafts.push(StreamedForm { sender, draft, right });
         }
         self.transaction.gathered = Gathered::Streamed { drafts, glancer, kept_free, body_at };
+        Ok(())
+    }
+
+    /// Holds the rights to so many files. If those in hand are too few they are given back first: messages
+    /// that waited with some in hand would wait for each other.
+    async fn hold_rights(&mut self, files: usize) -> Result<(), Reply> {
+        if self.transaction.rights.len() < files {
+            self.transaction.rights.clear();
+            let rights = self.side.large_messages.begin_together(files).await;
+            self.transaction.rights = rights.ok_or(TOO_MANY_LARGE)?;
+        }
         Ok(())
     }
 
@@ -437,6 +461,7 @@ impl SmtpIntake {
                 self.transaction.glance = HeaderScan::at(&octets[head..], &self.side.host);
                 if self.shows_scripts().await {
                     self.sieve(&octets).await?;
+                    self.bound_edits(false);
                     self.transaction.forms = self.forms_of_ways();
                 }
                 let mut begun = self.begin_forms(head, octets).await?;
@@ -451,7 +476,7 @@ impl SmtpIntake {
                         octets.shrink_to_fit();
                     }
                     let content = NewContent::Whole(octets.into());
-                    CompleteForm { sender, content, _right: None }
+                    CompleteForm { sender, content, right: None }
                 };
                 Ok(begun.into_iter().map(complete).collect())
             }
@@ -464,11 +489,10 @@ impl SmtpIntake {
                         let header =
                             self.transaction.header.map_or(beginning.len(), |its| head + its);
                         beginning.truncate(header);
-                        let first = drafts.swap_remove(0);
-                        self.transaction
-                            .rights
-                            .extend(drafts.into_iter().filter_map(|its| its.right));
-                        let body = (first.draft, body_at);
+                        let StreamedForm { draft, right, .. } = drafts.swap_remove(0);
+                        let others = drafts.into_iter().filter_map(|its| its.right);
+                        self.transaction.rights.extend(others.chain(right));
+                        let body = (draft, body_at);
                         return Box::pin(self.form_again(head, beginning, body)).await;
                     }
                 }
@@ -486,7 +510,7 @@ impl SmtpIntake {
                 let complete = |StreamedForm { sender, draft, right }| CompleteForm {
                     sender,
                     content: NewContent::Blob(draft),
-                    _right: right,
+                    right,
                 };
                 Ok(drafts.into_iter().map(complete).collect())
             }
@@ -521,7 +545,7 @@ impl SmtpIntake {
     fn envelope(
         &self,
         id: MessageId,
-        ways: Option<&Vec<Vec<Route>>>,
+        ways: Option<&WaysOfForm>,
         sender: Option<&Address>,
     ) -> Envelope {
         let transaction = &self.transaction;
@@ -532,8 +556,9 @@ impl SmtpIntake {
         let entries = match ways {
             None => grouped(channels, source, all.map(|to| (&to.recipient, &to.routes[..]))),
             Some(ways) => {
-                let all = all.zip(ways);
-                grouped(channels, source, all.map(|(to, ways)| (&to.recipient, &ways[..])))
+                let of = |n: usize| transaction.accepted.get(n).map(|to| &to.recipient);
+                let ways = ways.iter().filter_map(|(n, ways)| Some((of(*n)?, &ways[..])));
+                grouped(channels, source, ways)
             }
         };
         Envelope {
@@ -644,28 +669,34 @@ impl SmtpIntake {
         let accepted = self.transaction.accepted.iter().map(|to| &to.routes[..]);
         let several = self.transaction.forms.as_ref().filter(|forms| forms.count() > 1);
         let divided = several.map(|forms| forms.divided(accepted));
-        let mut is_first = true;
-        for (n, CompleteForm { sender, content, _right }) in forms.into_iter().enumerate() {
-            let id = if is_first { first } else { self.side.ids.next() };
+        let (mut messages, mut rights) = (Vec::new(), Vec::new());
+        for (n, CompleteForm { sender, content, right }) in forms.into_iter().enumerate() {
+            let id = if messages.is_empty() { first } else { self.side.ids.next() };
             let ways = divided.as_ref().and_then(|forms| forms.get(n));
             let mut envelope = self.envelope(id, ways, sender.as_ref());
             self.side.channels.gather(&mut envelope, now_ms());
-            let mut envelope = Arc::new(envelope);
             // All who were to get this form were turned back.
             if envelope.entries.is_empty() && divided.is_some() {
                 continue;
             }
-            if let Err(error) = self.side.spool.append(&mut envelope, content).await {
+            messages.push((Arc::new(envelope), content));
+            rights.push(right);
+        }
+        let mut is_first = true;
+        for group in groups(messages) {
+            let stored = self.side.spool.append_all(group).await.map_err(|error| {
                 if !is_first {
                     warn!(id = %first, "a part of the message is queued, and the client sends it again");
                 }
-                return Err(self.refuse_message(&error));
+                self.refuse_message(&error)
+            })?;
+            for (envelope, _) in stored {
+                let (envelope, reply) = (&envelope, &reply);
+                MessageAccepted { envelope, reply, user: self.user() }.emit(&self.side.metrics);
             }
-            let accepted =
-                MessageAccepted { envelope: &envelope, reply: &reply, user: self.user() };
-            accepted.emit(&self.side.metrics);
             is_first = false;
         }
+        drop(rights);
         self.side.sieve.remember(self.transaction.seen.as_deref().unwrap_or_default());
         self.transaction.stored = true;
         self.abandoned = 0;
@@ -1071,6 +1102,24 @@ async fn write_all(drafts: &mut [StreamedForm], octets: &[Vec<u8>]) -> Result<()
     Ok(())
 }
 
+/// Forms of a message that are stored together, all or none: all of them, unless lists want more than the
+/// spool takes at once.
+fn groups(messages: Vec<(Arc<Envelope>, NewContent)>) -> Vec<Vec<(Arc<Envelope>, NewContent)>> {
+    let (mut groups, mut octets) = (vec![Vec::new()], 0);
+    for (envelope, content) in messages {
+        let its = if let NewContent::Whole(its) = &content { its.len() } else { 0 };
+        octets += its;
+        if octets > MOST_TOGETHER && octets > its {
+            groups.push(Vec::new());
+            octets = its;
+        }
+        if let Some(group) = groups.last_mut() {
+            group.push((envelope, content));
+        }
+    }
+    groups
+}
+
 /// Whether a client is one of ours; who comes by a UNIX socket is.
 fn vouches_for(side: &QueueSide, ends: &Ends) -> bool {
     let client = ends.client_ip();
@@ -1108,6 +1157,8 @@ const NO_MESSAGE: Reply =
     Reply::new(421, Enhanced(4, 7, 0), "too many recipients and no message, closing");
 const UNQUALIFIED_SENDER: Reply =
     Reply::new(501, Enhanced(5, 1, 7), "the sender address has no domain");
+/// Octets of forms in memory that are stored together; the spool takes 64 MiB with their envelopes.
+const MOST_TOGETHER: usize = 48 << 20;
 /// The text of the reply to a message that was taken.
 const REPLY_ROOM: usize = 32;
 /// Our own `Received:` line, generously.

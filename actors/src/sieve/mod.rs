@@ -52,7 +52,7 @@ pub use self::{
 use crate::{
     directory::{FieldEdit, SieveScripts},
     events::Printable,
-    forms::{edited_message, header_octets},
+    forms::{beginning, edited_message, header_octets},
     metrics::{Metrics, SieveResult},
     router::{AUTOREPLY, PostProof, Poster, Question, Route, RouterHandle, Routes},
     seldom::Seldom,
@@ -383,7 +383,8 @@ impl SieveRunner {
         let own: Vec<&str> = own.iter().map(|address| &**address).collect();
         // Scripts before this one have changed the header: it is seen so, and changed further.
         let edits = way.headers.as_ref().map_or(&[][..], |changes| &changes.edits);
-        let octets = (!edits.is_empty()).then(|| edited_message(mail.octets, edits));
+        let shown = beginning(mail.octets, self.limits.body_octets);
+        let octets = (!edits.is_empty()).then(|| edited_message(shown, edits));
         let edited = octets.as_ref().map(|octets| self.message(octets, mail.size));
         let environment = self.environment_of(mail.client);
         let mut delivery = Delivery {

@@ -108,7 +108,7 @@ impl Encoded {
         Ok(Self { front, leads: 0, envelope: Arc::clone(envelope), content, header, entries })
     }
 
-    /// Makes a group of the records of one message: after a crash all of them are there, or none.
+    /// Makes a group of records that belong together: after a crash all of them are there, or none.
     pub(crate) fn group(records: &mut [Self]) -> Result<(), BadEnvelope> {
         let length: u64 = records.iter().map(|record| record.header.length()).sum();
         if length > MAX_RECORD as u64 || records.len() > usize::from(u16::MAX) {

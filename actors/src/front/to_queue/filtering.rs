@@ -16,10 +16,7 @@ use super::{AcceptedRecipient, Gathered, SmtpIntake, TOO_MANY, queued_as, refusa
 use crate::{
     events::{MessageDiscarded, RecipientsRefused},
     forms::HeaderForms,
-    front::{
-        descriptors::TOO_MANY_LARGE,
-        filters::{Body, FilterRuling, Shown, mail_words, rcpt_words},
-    },
+    front::filters::{Body, FilterRuling, Shown, mail_words, rcpt_words},
     router::{Admitted, MAX_EXPANSION, PostProof, Poster, Question, Route},
 };
 
@@ -146,10 +143,7 @@ impl SmtpIntake {
         let header = self.transaction.header.map_or(before.len(), |its| head + its);
         // One for this, one for what a filter writes, and those of the forms that are stored.
         let files = 2 + self.transaction.forms.as_ref().map_or(1, HeaderForms::count);
-        if self.transaction.rights.is_empty() {
-            let rights = self.side.large_messages.begin_together(files).await;
-            self.transaction.rights = rights.ok_or(TOO_MANY_LARGE)?;
-        }
+        self.hold_rights(files).await?;
         let mut body = self.side.spool.draft();
         body.write(&before[header..]).await.map_err(|error| refusal(&error))?;
         before.truncate(header);

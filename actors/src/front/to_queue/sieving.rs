@@ -1,16 +1,13 @@
 //! Sieve scripts in a session: shown the message once it is complete, they say where it goes.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use relais_channels::mail::Reply;
 use relais_spool::Draft;
-use tracing::info;
 
 use super::{CompleteForm, SmtpIntake};
 use crate::{
-    directory::ListHeaders,
-    events::Printable,
-    forms::HeaderForms,
+    forms::{EditedForms, HeaderForms},
     front::filters::Body,
     router::Route,
     sieve::{SievedMail, UneditedPlaces},
@@ -111,47 +108,24 @@ impl SmtpIntake {
             head += field.len();
             header.splice(0..0, field);
         }
-        self.bound_edits();
+        self.bound_edits(true);
         self.transaction.forms = self.forms_of_ways();
+        // One of them is of the file that the others are made of.
+        self.hold_rights(1 + self.transaction.forms.as_ref().map_or(1, HeaderForms::count)).await?;
         self.begin_again(head, header);
         self.write_body(Body::File(body), at).await?;
         self.complete_forms().await
     }
 
-    /// A form of a large message is a file of its own: what more scripts than that want changed in its
-    /// header is told and not done.
-    fn bound_edits(&mut self) {
-        let mut forms: HashSet<Arc<ListHeaders>> = HashSet::new();
-        let mut left = None;
+    /// Each form of a message is a copy of it: what scripts want changed in the header of more of them than
+    /// there may be is told and not done.
+    pub(super) fn bound_edits(&mut self, is_file: bool) {
+        let mut forms = EditedForms::of(&self.formed_mail(), self.transaction.size, is_file);
         for to in &mut self.transaction.accepted {
-            let within = |way: &Route| match way.headers.as_ref().filter(|_| way.is_edited()) {
-                Some(headers) if forms.len() == MOST_EDITED => forms.contains(headers),
-                Some(headers) => {
-                    forms.insert(Arc::clone(headers));
-                    true
-                }
-                None => true,
-            };
-            let is_within: Vec<bool> = to.routes.iter().map(within).collect();
-            if is_within.iter().all(|within| *within) {
-                continue;
+            if let Some(bounded) = forms.bounded(&to.routes) {
+                to.routes = bounded.into();
             }
-            let ways = to.routes.iter().zip(is_within);
-            let ways = ways.map(|(way, within)| {
-                if within {
-                    return way.clone();
-                }
-                left.get_or_insert_with(|| way.address.clone());
-                way.clone().unedited()
-            });
-            to.routes = ways.collect();
         }
-        if let Some(to) = left {
-            let to = Printable(&to);
-            info!(%to, "scripts change the header of a large message in too many ways: it stays as it is");
-        }
+        forms.tell();
     }
 }
-
-/// Forms of a large message for changes of its header that scripts make.
-const MOST_EDITED: usize = 32;
