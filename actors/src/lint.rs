@@ -4,8 +4,9 @@
 //! would happen.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{BuildHasher, RandomState},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -20,8 +21,8 @@ use crate::{
     channel_table::NewCharset,
     directory::{
         ADDRESSES, Allowance, AutoreplyTexts, Entry, IgnoredValue, LdifDirectory, Lookup,
-        PasswordError, PostingRules, SieveScripts, Source, StoredPassword, VALUES, ignored_dates,
-        ignored_reply_values, ignored_scripts,
+        PasswordError, PostingRules, ScriptFiles, SieveScripts, Source, StoredPassword, VALUES,
+        ignored_dates, ignored_reply_values, ignored_scripts,
     },
     router::{Question, Resolver, Routes, Routing, Step},
     sieve::{ONLY_FLAGS, channel_mistake, files_below, script_text, sieve_limits},
@@ -98,7 +99,7 @@ struct LintReport {
 
 impl LintReport {
     fn note(&mut self, field: &str, message: String) {
-        if !self.said.insert(self.hasher.hash_one(&message)) {
+        if !self.said.insert(self.hasher.hash_one((field, &message))) {
             return;
         }
         if self.all.len() < MOST {
@@ -136,6 +137,7 @@ impl Lint<'_> {
             return self.note(FILE, message.to_owned());
         }
         self.scripts(entries.values().copied(), config);
+        self.shared_files(entries.values().copied(), config);
         for entry in entries.values() {
             self.allowance(entry);
             self.stored_password(entry);
@@ -352,6 +354,26 @@ impl Lint<'_> {
                     let dn = &entry.dn;
                     self.note(FILE, format!("{dn}: mailSieveRuleSource: {fault}"));
                 }
+            }
+        }
+    }
+
+    /// Users who have one file of a script between them.
+    fn shared_files<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>, config: &Config) {
+        let Some(files) = ScriptFiles::of(config) else { return };
+        let mut owners: HashMap<Box<Path>, &str> = HashMap::new();
+        for entry in entries {
+            let scripts = SieveScripts::of(entry, Some(&files));
+            let Some(file) = scripts.and_then(|its| its.file) else { continue };
+            let name = file.display().to_string();
+            if let Some(other) = owners.insert(file, &entry.dn) {
+                let dn = &entry.dn;
+                self.note(
+                    USER_FILES,
+                    format!(
+                        "{other} and {dn} have one file, {name}: $D tells users of several domains apart"
+                    ),
+                );
             }
         }
     }
@@ -607,14 +629,16 @@ mod tests {
             findings.note(FILE, format!("the entry {n}"));
         }
         findings.note(FILE, "the entry 1".to_owned());
+        findings.note("sieve.before", "the entry 1".to_owned());
         findings.note("aliases[\"a\"]", "the alias a".to_owned());
         findings.note("aliases[\"b\"]", "the alias b".to_owned());
         let all = findings.finish(Some("aliases.file".to_owned()));
         let told: Vec<_> = all[MOST..].iter().map(|its| (&*its.field, &*its.message)).collect();
         assert_eq!(told[0], ("aliases", "2 more findings like those above, which are not told"));
         assert_eq!(told[1], (FILE, "50 more findings like those above, which are not told"));
-        assert!(told[2].0 == "aliases.file" && told[2].1.contains("after 10 s"), "{told:?}");
-        assert_eq!(told.len(), 3);
+        assert_eq!(told[2].0, "sieve.before", "of another place");
+        assert!(told[3].0 == "aliases.file" && told[3].1.contains("after 10 s"), "{told:?}");
+        assert_eq!(told.len(), 4);
     }
 
     #[test]

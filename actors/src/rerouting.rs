@@ -451,7 +451,14 @@ impl Rerouter {
             router: &self.router,
             remembers: false,
         };
-        let sieved = self.sieve.sieve(&mail, &recipient.original, &ends).await?;
+        let own = recipient.member();
+        let sieved = self.sieve.sieve(&mail, own, &ends).await?;
+        // The recipient waits where it is.
+        let is_own = |way: &&Route| way.refused.is_some() && way.address.eq_ignore_ascii_case(own);
+        if let Some(reply) = sieved.ways.iter().find(is_own).and_then(|way| way.refused.as_deref())
+        {
+            return Err(reply.clone());
+        }
         match &sieved.refused[..] {
             [(_, reply), ..] if sieved.ways.is_empty() => Err(reply.clone()),
             _ => Ok(sieved.with_refusals(&self.router.cache.routes())),

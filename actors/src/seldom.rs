@@ -14,16 +14,6 @@ pub struct Seldom {
     hasher: RandomState,
     period: Duration,
     most: usize,
-    when_full: WhenFull,
-}
-
-/// The fate of one subject more than are remembered.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum WhenFull {
-    /// Nothing is told of it until a period of another one is over.
-    Wait,
-    /// It is told of, and so may be those once more that were longest ago.
-    ForgetOldest,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,15 +26,20 @@ struct LastTold {
 /// For log lines: once an hour, 4,096 subjects at once.
 impl Default for Seldom {
     fn default() -> Self {
-        Self::new(AGAIN, MOST, WhenFull::Wait)
+        Self::new(AGAIN, MOST)
     }
 }
 
 impl Seldom {
-    /// Tells of a subject once in each period.
-    pub fn new(period: Duration, most: usize, when_full: WhenFull) -> Self {
-        let (told, hasher) = (Mutex::default(), RandomState::default());
-        Self { told, hasher, period, most, when_full }
+    /// Tells of a subject once in each period. Nothing is told of one more than `most` until a period of
+    /// another one is over.
+    pub fn new(period: Duration, most: usize) -> Self {
+        Self { told: Mutex::default(), hasher: RandomState::default(), period, most }
+    }
+
+    /// Whether new subjects are not told of now.
+    pub fn is_full(&self) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).len() >= self.most
     }
 
     /// Whether this subject is to be told of now; it counts as told from then on.
@@ -71,24 +66,12 @@ impl Seldom {
         } else if told.len() >= self.most {
             told.retain(|_, known| !is_over(known));
             if told.len() >= self.most {
-                match self.when_full {
-                    WhenFull::Wait => return None,
-                    WhenFull::ForgetOldest => forget_older_half(&mut told),
-                }
+                return None;
             }
         }
         told.insert(subject, LastTold { at: now, kept_back: 0 });
         Some(times)
     }
-}
-
-/// Half of them go at once, so that not each new one looks through all.
-fn forget_older_half(told: &mut HashMap<u64, LastTold>) {
-    let mut times: Vec<Instant> = told.values().map(|known| known.at).collect();
-    let half = times.len() / 2;
-    let (_, middle, _) = times.select_nth_unstable(half);
-    let middle = *middle;
-    told.retain(|_, known| known.at > middle);
 }
 
 const AGAIN: Duration = Duration::from_secs(3_600);
@@ -115,20 +98,6 @@ mod tests {
             let now = begin + Duration::from_secs(seconds);
             assert_eq!(seldom.times_at(&subject, now), want, "{subject} {seconds}");
         }
-    }
-
-    #[test]
-    fn a_full_memory_forgets_the_oldest_where_nobody_is_to_wait() {
-        let (seldom, begin) = (Seldom::new(AGAIN, 8, WhenFull::ForgetOldest), Instant::now());
-        let is_due = |n: u64| seldom.times_at(&n, begin + Duration::from_secs(n)).is_some();
-        assert!((0..100).all(is_due), "each is new");
-        assert!(seldom.told.lock().unwrap().len() <= 8);
-        let late = begin + Duration::from_secs(100);
-        assert!(seldom.times_at(&99_u64, late).is_none(), "it was just told of");
-        assert!(seldom.times_at(&0_u64, late).is_some(), "it is forgotten");
-        // Subjects of one moment go together.
-        let seldom = Seldom::new(AGAIN, 4, WhenFull::ForgetOldest);
-        assert!((0..100).all(|n| seldom.times_at(&n, begin).is_some()));
     }
 
     #[test]

@@ -133,9 +133,9 @@ fn programs_look_at_parts_and_replace_them() {
                     hold_status: [2], delete_status: [3], text: \"found\", go_on: true), \
                    (in_subtype: \"msword\", action: Run, program: \"text\", out_type: \"text\", \
                     out_subtype: \"plain\", out_parameters: {\"charset\": \"utf-8\"}), \
-                   (in_subtype: \"x-old\", action: Run, program: \"old\")";
+                   (in_subtype: \"x-old\", action: Run, program: \"old\", options: true)";
     let scan = "read word; echo \"$1 $INPUT_TYPE/$INPUT_SUBTYPE $INPUT_FILENAME $word $(id -un)\" >> DIR/told; \
-                case $word in virus) exit 1;; odd) exit 2;; bad) exit 3;; esac";
+                echo a.zip: STATUS=NOCHANGE >&2; echo STATUS=NOCHANGE >&2; case $word in virus) exit 1;; odd) exit 2;; bad) exit 3;; esac";
     // As scripts of the original are written.
     let old = "tr a-z A-Z < $INPUT_FILE > $OUTPUT_FILE; \
                (echo OUTPUT_TYPE=text; echo OUTPUT_SUBTYPE=x-new) > $OUTPUT_OPTIONS";
@@ -175,6 +175,8 @@ fn programs_look_at_parts_and_replace_them() {
     let mail = converting.arrives("bob", 3);
     assert!(mail.contains(&mixed(&[&part("x", "odd")])), "as it was: {mail:#?}");
     assert_eq!(fs::read_dir(converting.instance.data().join("conversion")).unwrap().count(), 0);
+    let log = converting.instance.log();
+    assert!(log.contains("lines of options count for entries with options: true"), "{log}");
 }
 
 #[test]

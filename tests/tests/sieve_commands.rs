@@ -45,6 +45,11 @@ fn every_mistake_of_a_script_is_told_at_its_place() {
     assert_eq!((&told[1]["line"], &told[1]["column"]), (&2.into(), &11.into()));
     assert_eq!((&told[1]["file"], &told[1]["severity"]), (&bad.into(), &"error".into()));
     assert_eq!(sieve(&instance, &["check", "/nonexistent/x.sieve"]).0, 2);
+    for (count, is_told) in [(99, false), (200, true)] {
+        let many = file(&instance, "many.sieve", &"nothing;\n".repeat(count));
+        let (status, said) = sieve(&instance, &["check", &many]);
+        assert_eq!((status, said.contains("more mistakes than are told")), (1, is_told), "{said}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -125,7 +126,7 @@ fn a_users_file_is_a_script_as_soon_as_it_is_there_and_as_long() {
 }
 
 #[test]
-fn a_reply_waits_until_the_file_of_its_script_can_be_read() {
+fn a_reply_is_written_by_the_script_as_it_was_seen_last() {
     let ldif = Ldif::file().domain(DOMAIN, "").user("jdoe", DOMAIN, HERE);
     let ldif = ldif.user("bob", DOMAIN, HERE);
     let settings = with_sieve(Settings::standalone(), "files: \"scripts/$D/$U.sieve\"")
@@ -133,25 +134,15 @@ fn a_reply_waits_until_the_file_of_its_script_can_be_read() {
     let instance = ldif.instance(settings);
     let scripts = instance.data().join("scripts").join(DOMAIN);
     fs::create_dir_all(&scripts).unwrap();
-    let (file, aside) = (scripts.join("jdoe.sieve"), scripts.join("aside"));
+    let file = scripts.join("jdoe.sieve");
     fs::write(&file, "require \"vacation\"; vacation \"I am away.\";").unwrap();
     let _running = instance.start();
     assert!(instance.relais("channel", &["stop", "bitbucket"]).status.success());
     send(&instance, ("bob@relais.example", "jdoe"), ("asks@t", "Subject: x"));
     arrives(&instance, ("jdoe", ""), "asks@t");
-    fs::rename(&file, &aside).unwrap();
-    fs::create_dir(&file).unwrap();
+    fault(&file);
     std::thread::sleep(LOOK_AGAIN);
     assert!(instance.relais("channel", &["start", "bitbucket"]).status.success());
-    let put_off = || {
-        let metrics = instance.metrics();
-        let of = |line: &&str| line.starts_with("relais_autoreplies_total{result=\"put_off\"}");
-        metrics.lines().find(of).is_some_and(|line| !line.ends_with(" 0"))
-    };
-    eventually("it is put off", MINUTE, put_off);
-    assert_eq!(instance.queue().len(), 1);
-    fs::remove_dir(&file).unwrap();
-    fs::rename(&aside, &file).unwrap();
     eventually("it is sent", MINUTE, || {
         has(&instance, "bob").iter().any(|its| its.contains("I am away."))
     });
@@ -173,6 +164,128 @@ fn shown(instance: &Instance, file: &Path) {
     }
     let route = said(instance, "route", &["bob@relais.example", "--message", &message]);
     assert!(!route.contains("outcome"), "there is no such file: {route}");
+}
+
+/// Puts a regular file there of which the system reads nothing (EIO).
+fn fault(path: &Path) {
+    let other = path.with_extension("other");
+    symlink("/proc/self/mem", &other).unwrap();
+    fs::rename(other, path).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_be_read_now_makes_its_reader_wait_and_nobody_else() {
+    let ldif = Ldif::file().domain(DOMAIN, "").user("jdoe", DOMAIN, HERE);
+    let ldif = ldif.user("known", DOMAIN, HERE).user("bob", DOMAIN, HERE);
+    let sieve = "files: \"scripts/$D/$U.sieve\", before: \"before.sieve\"";
+    let settings = with_sieve(Settings::standalone(), sieve)
+        .edit("program: Reprocess", "program: Reprocess, backoff: [\"1s\"]");
+    let instance = ldif.instance(settings);
+    let scripts = instance.data().join("scripts").join(DOMAIN);
+    fs::create_dir_all(&scripts).unwrap();
+    let (jdoe, known) = (scripts.join("jdoe.sieve"), scripts.join("known.sieve"));
+    let before = instance.data().join("before.sieve");
+    fs::write(&known, INTO_WORK).unwrap();
+    fs::write(&before, "if header :is \"x-gone\" \"1\" { discard; }").unwrap();
+    fault(&jdoe);
+    let _running = instance.start();
+    let send = |id: &str, header: &str, to: &[&str]| {
+        let to: Vec<String> = to.iter().map(|uid| format!("{uid}@{DOMAIN}")).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        let content = format!("Message-ID: <{id}>\r\n{header}\r\n\r\nbody\r\n");
+        let mut client = Dialogue::open(instance.settings.smtp);
+        client.message("a@b.example", &to, content.as_bytes()).expect(250);
+    };
+    send("first@t", "X: 1", &["jdoe", "known", "bob"]);
+    arrives(&instance, ("bob", ""), "first@t");
+    arrives(&instance, ("known", "Work"), "first@t");
+    let waits = || {
+        let queue = instance.queue();
+        let said = queue.first().map(ToString::to_string).unwrap_or_default();
+        queue.len() == 1 && said.contains("mail filters cannot be read now")
+    };
+    eventually("it waits, and is tried again", MINUTE, waits);
+    let log = instance.log();
+    assert!(log.contains("jdoe.sieve") && log.contains("(os error 5)"), "{log}");
+    assert!(instance.metric("relais_sieve_runs_total{result=\"unreadable\"}") > 1.0);
+    assert!(instance.metric("relais_sieve_runs_total{result=\"broken\"}") < 1.0);
+    assert!(has(&instance, "jdoe").is_empty(), "{:?}", has(&instance, "jdoe"));
+
+    // Scripts that were read before count on.
+    fault(&known);
+    fault(&before);
+    std::thread::sleep(LOOK_AGAIN);
+    send("second@t", "X-Gone: 1", &["known", "bob"]);
+    send("third@t", "X-Gone: 2", &["known", "bob"]);
+    arrives(&instance, ("known", "Work"), "third@t");
+    arrives(&instance, ("bob", ""), "third@t");
+    assert!(message_ids(&folder(&instance, "bob", "")).iter().all(|id| id != "second@t"));
+
+    fs::remove_file(&jdoe).unwrap();
+    fs::write(&jdoe, INTO_WORK).unwrap();
+    arrives(&instance, ("jdoe", "Work"), "first@t");
+    eventually("nothing waits", MINUTE, || instance.queue().is_empty());
+    assert_eq!(message_ids(&folder(&instance, "jdoe", "Work")).len(), 1);
+}
+
+#[test]
+fn a_link_to_a_file_of_somebody_else_tells_its_owner_no_words_of_it() {
+    let ldif = Ldif::file().domain(DOMAIN, "").user("jdoe", DOMAIN, HERE);
+    let settings = with_sieve(Settings::standalone(), "files: \"scripts/$U.sieve\"");
+    let instance = ldif.instance(settings);
+    let scripts = instance.data().join("scripts");
+    fs::create_dir_all(&scripts).unwrap();
+    let secret = instance.data().join("secret");
+    fs::write(&secret, "password;").unwrap();
+    symlink(&secret, scripts.join("jdoe.sieve")).unwrap();
+    let _running = instance.start();
+    send(&instance, ("a@b.example", "jdoe"), ("1@t", "X: 1"));
+    arrives(&instance, ("jdoe", ""), "1@t");
+    let told = || has(&instance, "jdoe").into_iter().find(|its| its.contains("One of your mail"));
+    eventually("the owner is told", MINUTE, || told().is_some());
+    let told = told().unwrap();
+    let want = "jdoe.sieve: line 1, column 1: there is no such command";
+    assert!(told.contains(want) && !told.contains("password"), "{told}");
+    assert!(instance.log().contains("there is no command"), "{}", instance.log());
+}
+
+#[test]
+fn check_names_users_who_have_one_file_between_them() {
+    let ldif = Ldif::file().domain(DOMAIN, "").domain("other.example", "");
+    let ldif = ldif.user("jdoe", DOMAIN, HERE).user("jdoe", "other.example", HERE);
+    let ldif = ldif.user("bob", DOMAIN, HERE);
+    for (files, is_told) in [("s/$U", true), ("s/$M", true), ("s/$D/$U", false)] {
+        let settings = with_sieve(Settings::standalone(), &format!("files: {files:?}"));
+        let instance = ldif.clone().instance(settings);
+        let check = said(&instance, "check", &[]);
+        let check = check.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(check.contains("have one file"), is_told, "{files}: {check}");
+        assert!(!check.contains("uid=bob"), "{check}");
+    }
+}
+
+#[test]
+fn route_names_the_scripts_of_the_system_on_the_way() {
+    let ldif = Ldif::file().domain(DOMAIN, "").user("jdoe", DOMAIN, HERE);
+    let settings = with_sieve(Settings::standalone(), "before: \"b.sieve\", after: \"a.sieve\"")
+        .channel("tcp_local", "sourcefilter: \"in.sieve\"")
+        .channel("tcp_lmtpcs", "destinationfilter: \"out.sieve\"");
+    let instance = ldif.instance(settings);
+    let route = said(&instance, "route", &["jdoe@relais.example", "--offline"]);
+    let route = route.split_whitespace().collect::<Vec<_>>().join(" ");
+    let all = "Sieve scripts see each message: b.sieve (sieve.before), in.sieve (sourcefilter of \
+               tcp_local), out.sieve (destinationfilter of tcp_lmtpcs), a.sieve (sieve.after)";
+    assert!(route.contains(all), "{route}");
+}
+
+#[test]
+fn check_tells_of_one_broken_file_in_each_place_that_names_it() {
+    let sieve = "before: \"b.sieve\", after: \"b.sieve\"";
+    let instance = Instance::new(with_sieve(Settings::standalone(), sieve));
+    fs::create_dir_all(instance.data()).unwrap();
+    fs::write(instance.data().join("b.sieve"), "nothing;").unwrap();
+    let check = said(&instance, "check", &[]);
+    assert!(check.contains("sieve.before") && check.contains("sieve.after"), "{check}");
 }
 
 #[test]

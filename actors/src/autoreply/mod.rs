@@ -37,7 +37,7 @@ use crate::{
     metrics::{AutoreplyResult, Metrics},
     own_mail::{self, way_to},
     router::{Route, RouterHandle},
-    sieve::{ScriptUnread, SieveRunner},
+    sieve::SieveRunner,
     timestamp::now_ms,
 };
 
@@ -71,14 +71,14 @@ pub struct Responder<L> {
 enum PutOff {
     #[error(transparent)]
     Directory(#[from] LookupError),
-    #[error(transparent)]
-    Script(#[from] ScriptUnread),
     #[error("the message cannot be read: {0}")]
     Content(io::Error),
     #[error("it cannot be noted that a reply is sent: {0}")]
     Memory(io::Error),
     #[error("it is not known where the sender lives: {0}")]
     Route(Reply),
+    #[error("it is not known whether scripts answer: {0}")]
+    Scripts(Reply),
     #[error("the reply cannot be stored: {0}")]
     Spool(#[from] SpoolError),
 }

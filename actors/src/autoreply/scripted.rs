@@ -36,7 +36,7 @@ impl<L: Lookup> Responder<L> {
             delimiter: routes.delimiter(),
         };
         let own = SieveScripts::of(&entry, routes.policy().script_files.as_ref());
-        let reply = self.sieve.vacation(&mail, own.as_ref()).await?;
+        let reply = self.sieve.vacation(&mail, own.as_ref()).await.map_err(PutOff::Scripts)?;
         let Some(reply) = reply else { return Ok(None) };
         let within = Duration::from_secs(reply.seconds);
         let texts = AutoreplyTexts::by_script(&reply.subject, &reply.reason, within);

@@ -47,16 +47,17 @@ impl ScriptFiles {
         Some(Self { data: config.data.clone(), template })
     }
 
-    /// The file of a user. `None`: the user's name is none that a file could have.
+    /// The file of a user. `None`: the user has no such name, or one that no file could have.
     fn of_user(&self, entry: &Entry) -> Option<Box<Path>> {
-        let address = Address::parse(entry.first("mail")?.trim()).ok()?;
-        let local = folded(&address.unquoted_local());
-        let domain = table_key(&format!("@{}", address.domain().unwrap_or_default()));
-        let domain = domain.trim_start_matches('@').trim_end_matches('.');
+        let address = entry.first("mail").and_then(|mail| Address::parse(mail.trim()).ok());
+        let local = address.as_ref().map(|address| folded(&address.unquoted_local()));
+        let domain = address.as_ref().and_then(Address::domain);
+        let domain = domain.map(|domain| table_key(&format!("@{domain}")));
+        let domain = domain.as_deref().map(|it| it.trim_start_matches('@').trim_end_matches('.'));
         let uid = entry.first("uid").map(folded);
         let path = self.template.of(|value| match value {
-            FileValue::Local => Some(&*local),
-            FileValue::Domain => Some(domain),
+            FileValue::Local => local.as_deref(),
+            FileValue::Domain => domain,
             FileValue::Uid => uid.as_deref(),
         })?;
         Some(self.data.join(path).into())
@@ -221,6 +222,10 @@ mod tests {
         let user = entry("inetMailUser", &[("mail", "j@a.example"), ("uid", "JDoe")]);
         let file = SieveScripts::of(&user, Some(&uid)).and_then(|its| its.file);
         assert_eq!(file.as_deref(), Some(Path::new("/h/jdoe/.sieve")));
+        let nameless = entry("inetMailUser", &[("uid", "JDoe")]);
+        let file = SieveScripts::of(&nameless, Some(&uid)).and_then(|its| its.file);
+        assert_eq!(file.as_deref(), Some(Path::new("/h/jdoe/.sieve")), "it needs no address");
+        assert_eq!(SieveScripts::of(&nameless, Some(&both)), None);
         let group = entry("inetMailGroup", &[("mail", "j@a.example")]);
         assert_eq!(SieveScripts::of(&group, Some(&both)), None);
     }

@@ -19,6 +19,8 @@ pub enum SieveResult {
     BrokeOff,
     /// A script has a mistake, and was passed by.
     Broken,
+    /// The file of a script cannot be read now: the recipient waits.
+    Unreadable,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -28,7 +30,7 @@ struct SieveLabels {
 
 impl SieveResult {
     /// Every result.
-    pub const ALL: [Self; 3] = [Self::Done, Self::BrokeOff, Self::Broken];
+    pub const ALL: [Self; 4] = [Self::Done, Self::BrokeOff, Self::Broken, Self::Unreadable];
 
     /// Its value of the label.
     pub fn name(self) -> &'static str {
@@ -36,6 +38,7 @@ impl SieveResult {
             Self::Done => "done",
             Self::BrokeOff => "broke_off",
             Self::Broken => "broken",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -12,8 +12,8 @@ use relais_sieve::{Capability, Limits, Script};
 use tracing::warn;
 
 use super::{
-    compiled::{Compiled, CompiledScripts},
-    files::UserFiles,
+    compiled::CompiledScripts,
+    files::{FileScript, FileScripts},
 };
 use crate::{
     directory::SieveScripts,
@@ -26,27 +26,28 @@ use crate::{
 /// The scripts of a user; the one in a file as it is now.
 pub(super) struct OwnScripts<'a> {
     scripts: &'a SieveScripts,
-    file: Option<Compiled>,
+    file: FileScript,
 }
 
-/// The file of a user's script cannot be read now.
-#[derive(Debug, thiserror::Error)]
-#[error("a script of the user: {0}")]
-pub struct ScriptUnread(Arc<str>);
+/// A file of a script cannot be read now, and was not before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unreadable;
 
 /// All scripts that see a way.
 pub(super) struct ScriptChain {
     pub(super) scripts: Vec<Arc<Script>>,
     /// The place of the user's among them.
     pub(super) own: Range<usize>,
-    /// Why one of the user's does not work.
+    /// Why one of the user's does not work, without words of it.
     pub(super) broken: Option<String>,
 }
 
 /// Where scripts are, and which of them see a message.
 pub(super) struct ScriptSources {
     compiled: Arc<CompiledScripts>,
-    user_files: UserFiles,
+    /// Files of users, and those of the system and of channels: the ones wait for none of the others.
+    user_files: FileScripts,
+    system_files: FileScripts,
     users: bool,
     before: Option<PathBuf>,
     after: Option<PathBuf>,
@@ -73,11 +74,11 @@ impl ScriptSources {
         };
         let of_channels: Vec<_> = config.channels.iter().filter_map(of_channel).collect();
         let (before, after) = (file(&sieve.before), file(&sieve.after));
-        let theirs = of_channels.iter().flat_map(|(_, source, out)| [source, out]);
-        let files = [&before, &after].into_iter().chain(theirs).flatten().cloned().collect();
-        let compiled = Arc::new(CompiledScripts::new(limits.clone(), sieve.memory, files));
+        let compiled = Arc::new(CompiledScripts::new(limits.clone(), sieve.memory));
+        let files = || FileScripts::new(Arc::clone(&compiled), sieve.max_script_size);
         Self {
-            user_files: UserFiles::new(Arc::clone(&compiled), sieve.max_script_size),
+            user_files: files(),
+            system_files: files(),
             compiled,
             users: sieve.users,
             before,
@@ -120,53 +121,56 @@ impl ScriptSources {
         let scripts = scripts.filter(|_| self.users)?;
         let file = match &scripts.file {
             Some(path) => self.user_files.script(path).await,
-            None => None,
+            None => FileScript::Absent,
         };
-        let has_any = file.is_some() || !scripts.texts.is_empty();
+        let has_any = !matches!(file, FileScript::Absent) || !scripts.texts.is_empty();
         has_any.then_some(OwnScripts { scripts, file })
     }
 
-    /// Why the file of a user cannot be read now.
-    pub(super) fn unread(&self, own: &OwnScripts<'_>) -> Option<ScriptUnread> {
-        let (path, Err(why)) = (own.scripts.file.as_deref()?, own.file.as_ref()?) else {
-            return None;
-        };
-        self.user_files.is_unread(path).then(|| ScriptUnread(Arc::clone(why)))
-    }
-
     /// All scripts that see mail which comes in by the one channel and leaves by the other.
-    pub(super) fn chain(
+    pub(super) async fn chain(
         &self,
         (source, destination): (&str, Option<&str>),
         own: Option<&OwnScripts<'_>>,
-    ) -> ScriptChain {
+    ) -> Result<ScriptChain, Unreadable> {
         let mut scripts = Vec::new();
         let of_channel = |name: &str| self.of_channels.iter().find(|its| its.0 == name);
         let source = of_channel(source).and_then(|its| its.1.as_ref());
         let destination = destination.and_then(of_channel).and_then(|its| its.2.as_ref());
-        scripts.extend(self.of_system(self.before.as_ref()));
-        scripts.extend(self.of_channel(source));
+        scripts.extend(self.of_system(self.before.as_ref()).await?);
+        scripts.extend(self.of_channel(source).await?);
         let before = scripts.len();
-        let broken = own.and_then(|own| self.of_user(own, &mut scripts));
+        let broken = match own {
+            Some(own) if matches!(own.file, FileScript::Unreadable) => return Err(Unreadable),
+            Some(own) => self.of_user(own, &mut scripts),
+            None => None,
+        };
         let own = before..scripts.len();
-        scripts.extend(self.of_channel(destination));
-        scripts.extend(self.of_system(self.after.as_ref()));
-        ScriptChain { scripts, own, broken }
+        scripts.extend(self.of_channel(destination).await?);
+        scripts.extend(self.of_system(self.after.as_ref()).await?);
+        Ok(ScriptChain { scripts, own, broken })
     }
 
-    fn of_system(&self, path: Option<&PathBuf>) -> Option<Arc<Script>> {
-        let path = path?;
-        let script = self.compiled.of_file(path);
-        script.inspect_err(|mistake| self.tell_broken_file(path, mistake)).ok()
+    async fn of_system(&self, path: Option<&PathBuf>) -> Result<Option<Arc<Script>>, Unreadable> {
+        let Some(path) = path else { return Ok(None) };
+        let script = self.system_files.script(path).await;
+        let mistake = match script {
+            FileScript::Unreadable => return Err(Unreadable),
+            FileScript::Absent => "there is no such file",
+            FileScript::Script(Ok(script)) => return Ok(Some(script)),
+            FileScript::Script(Err(ref broken)) => &*broken.mistake,
+        };
+        self.tell_broken_file(path, mistake);
+        Ok(None)
     }
 
-    fn of_channel(&self, path: Option<&PathBuf>) -> Option<Arc<Script>> {
-        let script = self.of_system(path)?;
-        if let Some((path, mistake)) = path.zip(channel_mistake(&script)) {
+    async fn of_channel(&self, path: Option<&PathBuf>) -> Result<Option<Arc<Script>>, Unreadable> {
+        let Some((path, script)) = path.zip(self.of_system(path).await?) else { return Ok(None) };
+        if let Some(mistake) = channel_mistake(&script) {
             self.tell_broken_file(path, mistake);
-            return None;
+            return Ok(None);
         }
-        Some(script)
+        Ok(Some(script))
     }
 
     /// Adds the scripts of a user; none where one of them is broken, and why.
@@ -174,20 +178,21 @@ impl ScriptSources {
         let OwnScripts { scripts: own, file } = own;
         let before = all.len();
         let texts = own.texts.iter().map(|text| (None, self.compiled.of(text)));
-        let file = file.iter().map(|script| (own.file.as_deref(), script.clone()));
+        let file = match file {
+            FileScript::Script(script) => Some((own.file.as_deref(), script.clone())),
+            FileScript::Absent | FileScript::Unreadable => None,
+        };
         let mut broken: Option<String> = None;
         for (path, script) in texts.chain(file) {
             match script {
                 Ok(script) => all.push(script),
-                Err(mistake) => {
+                Err(why) => {
                     let name = path.and_then(Path::file_name).map(|name| name.display());
-                    let mistake = match name {
-                        Some(name) => format!("{name}: {mistake}"),
-                        None => mistake.to_string(),
-                    };
+                    let at = name.map_or_else(String::new, |name| format!("{name}: "));
                     self.metrics.sieve_runs.count(SieveResult::Broken);
-                    self.tell_broken(own.mail.as_deref().unwrap_or(&own.owner), &mistake);
-                    broken.get_or_insert(mistake);
+                    let user = own.mail.as_deref().unwrap_or(&own.owner);
+                    self.tell_broken(user, &format!("{at}{}", why.mistake));
+                    broken.get_or_insert_with(|| format!("{at}{}", why.without_words));
                 }
             }
         }

@@ -2,16 +2,32 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    sync::Arc,
 };
 
 use quick_cache::{Weighter, sync::Cache};
 use relais_sieve::{Limits, Script};
 
-/// A script, or its first mistake in words.
-pub(super) type Compiled = Result<Arc<Script>, Arc<str>>;
+/// A script, or why there is none.
+pub(super) type Compiled = Result<Arc<Script>, Arc<BrokenScript>>;
+
+/// The first mistake of a script, in words.
+#[derive(Debug)]
+pub(super) struct BrokenScript {
+    /// For the operator.
+    pub(super) mistake: String,
+    /// For the owner, without words of the script: a link in the place of the file may lead to one that the
+    /// owner may not read.
+    pub(super) without_words: String,
+}
+
+impl BrokenScript {
+    /// For a reason that says nothing of what stands in the script.
+    pub(super) fn new(why: impl Into<String>) -> Self {
+        let mistake = why.into();
+        Self { without_words: mistake.clone(), mistake }
+    }
+}
 
 /// The memory of compiled scripts.
 pub(super) struct CompiledScripts {
@@ -19,7 +35,6 @@ pub(super) struct CompiledScripts {
     /// By two hashes of the text, and its octets.
     known: Cache<ScriptKey, Compiled, ByText>,
     hashers: [RandomState; 2],
-    files: Vec<Mutex<ScriptFile>>,
 }
 
 /// Two hashes of a text, and its octets.
@@ -35,27 +50,11 @@ impl Weighter<ScriptKey, Compiled> for ByText {
     }
 }
 
-/// A script of the system, in a file.
-struct ScriptFile {
-    path: PathBuf,
-    looked: Option<Instant>,
-    changed: Option<SystemTime>,
-    compiled: Compiled,
-}
-
 impl CompiledScripts {
-    /// Within about so many octets of memory; with these files, each read when it is first asked for.
-    pub(super) fn new(limits: Limits, memory: u64, files: Vec<PathBuf>) -> Self {
-        let file = |path| {
-            let compiled = Err("it has not been read".into());
-            Mutex::new(ScriptFile { path, looked: None, changed: None, compiled })
-        };
-        Self {
-            limits,
-            known: Cache::with_weighter(MOST, memory, ByText),
-            hashers: Default::default(),
-            files: files.into_iter().map(file).collect(),
-        }
+    /// Within about so many octets of memory.
+    pub(super) fn new(limits: Limits, memory: u64) -> Self {
+        let known = Cache::with_weighter(MOST, memory, ByText);
+        Self { limits, known, hashers: Default::default() }
     }
 
     /// The script of a text.
@@ -79,36 +78,15 @@ impl CompiledScripts {
     pub(super) fn known(&self, key: &ScriptKey) -> Option<Compiled> {
         self.known.get(key)
     }
-
-    /// The script of a file, read again when it has changed.
-    pub(super) fn of_file(&self, path: &Path) -> Compiled {
-        let file = self.files.iter().find(|file| lock(file).path == path);
-        let Some(file) = file else { return Err("no such file of the configuration".into()) };
-        let mut file = lock(file);
-        if file.looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN) {
-            return file.compiled.clone();
-        }
-        file.looked = Some(Instant::now());
-        let changed = std::fs::metadata(path).and_then(|its| its.modified()).ok();
-        if changed.is_none() || changed != file.changed {
-            file.changed = changed;
-            file.compiled = match std::fs::read(path) {
-                Ok(text) => compile(&text, &self.limits),
-                Err(error) => Err(error.to_string().into()),
-            };
-        }
-        file.compiled.clone()
-    }
-}
-
-fn lock(file: &Mutex<ScriptFile>) -> std::sync::MutexGuard<'_, ScriptFile> {
-    file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn compile(text: &[u8], limits: &Limits) -> Compiled {
     Script::compile(text, limits).map(Arc::new).map_err(|mistakes| {
-        let first = mistakes.first().map(ToString::to_string);
-        first.unwrap_or_else(|| "it cannot be read".to_owned()).into()
+        let broken = mistakes.first().map(|mistake| BrokenScript {
+            mistake: mistake.to_string(),
+            without_words: mistake.without_words(),
+        });
+        broken.unwrap_or_else(|| BrokenScript::new("it cannot be read")).into()
     })
 }
 
@@ -118,5 +96,3 @@ const MOST: usize = 100_000;
 /// A compiled script takes so many times what its text takes, and some more.
 const TIMES_TEXT: usize = 9;
 const SMALLEST: usize = 1 << 10;
-/// A file that has changed is used after this time.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);

@@ -1,46 +1,83 @@
-//! Scripts of users in files. A file costs a look at its date now and then, and is read when it has
-//! changed; where the disk does not answer, mail does not wait for long.
+//! Scripts in files: those of users, and those of the system. A file costs a look at its date now and
+//! then, and is read when it has changed, on threads of its own; where the disk does not answer, mail
+//! does not wait for long, and what was seen last counts.
 
 use std::{
+    convert::Infallible,
     fs::{self, File, Metadata, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use quick_cache::sync::Cache;
-use rustix::fs::OFlags;
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use rustix::{fs::OFlags, io::Errno};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Semaphore},
+    task::spawn_blocking,
+    time::timeout,
+};
+use tracing::warn;
 
-use super::compiled::{Compiled, CompiledScripts, ScriptKey};
+use super::compiled::{BrokenScript, Compiled, CompiledScripts, ScriptKey};
+use crate::seldom::Seldom;
 
 /// Files that were looked at.
-pub(super) struct UserFiles {
+pub(super) struct FileScripts {
     compiled: Arc<CompiledScripts>,
     /// Octets of a file that are read.
     most: u64,
-    known: Cache<Box<Path>, KnownFile>,
-    /// Files that are being looked at: a disk that does not answer holds no more threads than these.
-    places: Arc<Semaphore>,
-    /// A file could not be looked at in time: until then none is.
-    stuck_until: Mutex<Option<Instant>>,
+    seen: Cache<PathBuf, Arc<SeenFile>>,
+    /// All looks: a disk that does not answer holds no more threads than these.
+    places: Places,
+    /// Looks at the files of one folder: those of another one have places left.
+    of_folders: Cache<PathBuf, Arc<Places>>,
+    told: Seldom,
 }
 
-/// A file as it was when it was looked at.
-#[derive(Clone)]
-struct KnownFile {
-    looked: Instant,
-    state: FileState,
+/// A file, as far as it can be told now.
+#[derive(Clone, Debug)]
+pub(super) enum FileScript {
+    /// There is none.
+    Absent,
+    /// A script, or why it is broken.
+    Script(Compiled),
+    /// Nobody can tell now, and it was not seen before.
+    Unreadable,
+}
+
+/// A file by its path. One look at it is under way at a time, however long that takes.
+#[derive(Default)]
+struct SeenFile {
+    looking: Arc<AsyncMutex<()>>,
+    last: Mutex<LastSeen>,
+}
+
+#[derive(Default)]
+struct LastSeen {
+    /// It is looked at again from then on.
+    until: Option<Instant>,
+    /// Since the last look at it that came to an end; of one that did not nothing is known.
+    state: Option<FileState>,
+    /// The last look at it failed.
+    failed: bool,
 }
 
 #[derive(Clone)]
 enum FileState {
     Absent,
     /// It cannot be used, for this reason.
-    Unusable(Arc<str>),
+    Unusable(Arc<BrokenScript>),
     Read(Option<Stamp>, ScriptKey),
+}
+
+/// Looks that may be under way at once.
+struct Places {
+    free: Arc<Semaphore>,
+    /// All were taken by looks that do not end: until then nobody waits for one.
+    full_until: Mutex<Option<Instant>>,
 }
 
 /// Metadata that changes with a file's content.
@@ -62,103 +99,167 @@ enum FileLook {
     Read(Option<Stamp>, Vec<u8>),
 }
 
-impl UserFiles {
+impl FileScripts {
     /// Files whose scripts `compiled` compiles, and of which no more than `most` octets are read.
     pub(super) fn new(compiled: Arc<CompiledScripts>, most: u64) -> Self {
         Self {
             compiled,
             most,
-            known: Cache::new(MOST),
-            places: Arc::new(Semaphore::new(AT_ONCE)),
-            stuck_until: Mutex::default(),
+            seen: Cache::new(MOST),
+            places: Places::new(AT_ONCE),
+            of_folders: Cache::new(MOST_FOLDERS),
+            told: Seldom::default(),
         }
     }
 
-    /// The script in a file; `None`: there is no such file.
-    pub(super) async fn script(&self, path: &Path) -> Option<Compiled> {
-        let known = self.known.get(path);
-        if let Some(known) = known.as_ref().filter(|known| known.looked.elapsed() < LOOK_AGAIN)
-            && let Some(script) = self.known_script(&known.state)
-        {
+    /// The script in a file.
+    pub(super) async fn script(&self, path: &Path) -> FileScript {
+        let new = || Ok::<_, Infallible>(Arc::default());
+        let Ok(file) = self.seen.get_or_insert_with(path, new);
+        if let Some(script) = file.fresh(&self.compiled) {
             return script;
         }
-        let state = known.map(|known| known.state);
-        if self.is_stuck() {
-            return self.meanwhile(state.as_ref());
-        }
-        let Ok((state, script)) = timeout(PATIENCE, self.look(path, state.clone())).await else {
-            let until = Some(Instant::now() + STUCK);
-            *self.stuck_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
-            return self.meanwhile(state.as_ref());
-        };
-        self.known.insert(path.into(), KnownFile { looked: Instant::now(), state });
-        script
-    }
-
-    /// Whether the script in a file is not known, since the file cannot be read now.
-    pub(super) fn is_unread(&self, path: &Path) -> bool {
-        let is_known = |its: KnownFile| {
-            !matches!(its.state, FileState::Unusable(_)) && self.known_script(&its.state).is_some()
-        };
-        !self.known.get(path).is_some_and(is_known)
-    }
-
-    /// The script of a file in this state; `None`: it has to be read once more.
-    #[expect(clippy::option_option, reason = "no script is an answer, too")]
-    fn known_script(&self, state: &FileState) -> Option<Option<Compiled>> {
-        match state {
-            FileState::Absent => Some(None),
-            FileState::Unusable(why) => Some(Some(Err(Arc::clone(why)))),
-            FileState::Read(_, key) => self.compiled.known(key).map(Some),
-        }
-    }
-
-    /// The script of a file that nobody can look at now, as it was.
-    fn meanwhile(&self, state: Option<&FileState>) -> Option<Compiled> {
-        let known = state.and_then(|state| self.known_script(state));
-        known.unwrap_or_else(|| Some(Err("its file cannot be read in time".into())))
-    }
-
-    fn is_stuck(&self) -> bool {
-        let until = *self.stuck_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| until > Instant::now())
-    }
-
-    async fn look(&self, path: &Path, state: Option<FileState>) -> (FileState, Option<Compiled>) {
-        let lost = |why: &str| {
-            let why: Arc<str> = why.into();
-            (FileState::Unusable(Arc::clone(&why)), Some(Err(why)))
-        };
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-            return lost("its file cannot be read");
-        };
-        let (path, most, compiled) = (path.to_owned(), self.most, Arc::clone(&self.compiled));
-        let looked = spawn_blocking(move || {
-            let _place = place;
-            let was = match state {
-                Some(FileState::Read(stamp, key)) => Some((stamp, key)),
-                _ => None,
-            };
-            // Where its script is not at hand any more the file is read as if it were new.
-            let at_hand = was.and_then(|(stamp, key)| Some((stamp, key, compiled.known(&key)?)));
-            let stamp = at_hand.as_ref().and_then(|(stamp, ..)| *stamp);
-            match (look_at(&path, stamp, most), at_hand) {
-                (FileLook::Unchanged, Some((stamp, key, script))) => {
-                    (FileState::Read(stamp, key), Some(script))
-                }
-                (FileLook::Read(stamp, text), _) => {
-                    let (key, script) = compiled.keyed(&text);
-                    (FileState::Read(stamp, key), Some(script))
-                }
-                (FileLook::Unusable(error), _) => {
-                    let why: Arc<str> = format!("its file cannot be read: {error}").into();
-                    (FileState::Unusable(Arc::clone(&why)), Some(Err(why)))
-                }
-                (FileLook::Absent | FileLook::Unchanged, _) => (FileState::Absent, None),
+        let folder = path.parent().unwrap_or(path);
+        let new = || Ok::<_, Infallible>(Arc::new(Places::new(AT_ONCE_IN_FOLDER)));
+        let Ok(folder) = self.of_folders.get_or_insert_with(folder, new);
+        let all = [&*folder, &self.places];
+        if all.iter().all(|places| !places.are_full())
+            && timeout(PATIENCE, self.look(path, &file, all)).await.is_err()
+        {
+            file.is_late(Instant::now() + STUCK);
+            for places in all {
+                places.was_late();
             }
-        });
-        looked.await.unwrap_or_else(|error| lost(&error.to_string()))
+            self.tell(path, &format!("it does not answer within {} s", PATIENCE.as_secs()));
+        }
+        file.script(&self.compiled)
     }
+
+    async fn look(&self, path: &Path, file: &Arc<SeenFile>, [folder, all]: [&Places; 2]) {
+        let looking = Arc::clone(&file.looking).lock_owned().await;
+        if file.fresh(&self.compiled).is_some() {
+            return;
+        }
+        let in_folder = Arc::clone(&folder.free).acquire_owned().await;
+        let of_all = Arc::clone(&all.free).acquire_owned().await;
+        let (owned, most, compiled) = (path.to_owned(), self.most, Arc::clone(&self.compiled));
+        let file = Arc::clone(file);
+        let looked = spawn_blocking(move || {
+            let _until_it_ends = (looking, in_folder, of_all);
+            let seen = see(&owned, file.state().as_ref(), most, &compiled);
+            let failed = seen.as_ref().err().map(ToString::to_string);
+            file.note(seen.ok());
+            failed
+        });
+        if let Some(error) = looked.await.unwrap_or_else(|error| Some(error.to_string())) {
+            self.tell(path, &error);
+        }
+    }
+
+    /// Once an hour for a folder.
+    fn tell(&self, path: &Path, error: &str) {
+        if self.told.is_due(&path.parent()) {
+            let file = path.display();
+            warn!(%file, error, "the file of a Sieve script cannot be read now: what was seen of it last counts, and else mail waits");
+        }
+    }
+}
+
+impl SeenFile {
+    fn last(&self) -> MutexGuard<'_, LastSeen> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> Option<FileState> {
+        self.last().state.clone()
+    }
+
+    /// The script, if it need not be looked for.
+    fn fresh(&self, compiled: &CompiledScripts) -> Option<FileScript> {
+        let last = self.last();
+        let is_fresh = last.until.is_some_and(|until| Instant::now() < until);
+        let script = || last.state.as_ref().and_then(|state| state.script(compiled));
+        is_fresh.then(script)?.or_else(|| last.failed.then_some(FileScript::Unreadable))
+    }
+
+    /// The script as it was seen last.
+    fn script(&self, compiled: &CompiledScripts) -> FileScript {
+        let script = self.last().state.as_ref().and_then(|state| state.script(compiled));
+        script.unwrap_or(FileScript::Unreadable)
+    }
+
+    /// A look has ended; `None`: it failed.
+    fn note(&self, seen: Option<FileState>) {
+        let mut last = self.last();
+        last.until = Some(Instant::now() + LOOK_AGAIN);
+        last.failed = seen.is_none();
+        last.state = seen.or(last.state.take());
+    }
+
+    /// A look goes on, and nobody waits for another one until then.
+    fn is_late(&self, until: Instant) {
+        let mut last = self.last();
+        last.until = Some(until);
+        last.failed = true;
+    }
+}
+
+impl FileState {
+    /// The script of a file in this state; `None`: it has to be read once more.
+    fn script(&self, compiled: &CompiledScripts) -> Option<FileScript> {
+        Some(match self {
+            Self::Absent => FileScript::Absent,
+            Self::Unusable(why) => FileScript::Script(Err(Arc::clone(why))),
+            Self::Read(_, key) => FileScript::Script(compiled.known(key)?),
+        })
+    }
+}
+
+impl Places {
+    fn new(count: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(count)), full_until: Mutex::default() }
+    }
+
+    fn full_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.full_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn are_full(&self) -> bool {
+        self.full_until().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Somebody has waited in vain, for one of them or with one.
+    fn was_late(&self) {
+        if self.free.available_permits() == 0 {
+            *self.full_until() = Some(Instant::now() + STUCK);
+        }
+    }
+}
+
+/// Looks at a file that was in this state. An error: nobody can tell now.
+fn see(
+    path: &Path,
+    was: Option<&FileState>,
+    most: u64,
+    compiled: &CompiledScripts,
+) -> io::Result<FileState> {
+    let was = match was {
+        Some(FileState::Read(stamp, key)) => Some((*stamp, *key)),
+        _ => None,
+    };
+    // Where its script is not at hand any more the file is read as if it were new.
+    let at_hand = was.filter(|(_, key)| compiled.known(key).is_some());
+    let stamp = at_hand.and_then(|(stamp, _)| stamp);
+    Ok(match (look_at(path, stamp, most), at_hand) {
+        (FileLook::Unchanged, Some((stamp, key))) => FileState::Read(stamp, key),
+        (FileLook::Read(stamp, text), _) => FileState::Read(stamp, compiled.keyed(&text).0),
+        (FileLook::Unusable(error), _) if lasts(&error) => {
+            let why = format!("its file cannot be read: {error}");
+            FileState::Unusable(Arc::new(BrokenScript::new(why)))
+        }
+        (FileLook::Unusable(error), _) => return Err(error),
+        (FileLook::Absent | FileLook::Unchanged, _) => FileState::Absent,
+    })
 }
 
 /// Looks at a file, and reads it unless it is what it `was`. A pipe in its place makes nobody wait.
@@ -234,6 +335,11 @@ fn irregular() -> io::Error {
     io::Error::other("it is no regular file")
 }
 
+/// Whether whoever made the file has to mend it: it is none, or its links go in a circle.
+fn lasts(error: &io::Error) -> bool {
+    error.raw_os_error().is_none_or(|code| code == Errno::LOOP.raw_os_error())
+}
+
 impl Stamp {
     fn of(meta: &Metadata) -> Self {
         Self {
@@ -258,10 +364,15 @@ const MOST: usize = 200_000;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Dates of files tell times apart that are so far from each other, on any disk.
 const SETTLED: Duration = Duration::from_secs(2);
+/// Looks at once, and at files of one folder.
 const AT_ONCE: usize = 32;
+const AT_ONCE_IN_FOLDER: usize = 4;
+/// Folders whose looks are counted.
+const MOST_FOLDERS: usize = 10_000;
 /// How long a message waits for a file.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long no file is looked at after one that could not be read in time.
+/// How long nobody waits for a file that could not be read in time, or for any of its folder where all looks
+/// there do not end.
 const STUCK: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -273,24 +384,24 @@ mod tests {
 
     use super::*;
 
-    fn files() -> UserFiles {
-        let compiled = CompiledScripts::new(Limits::default(), MEMORY, Vec::new());
-        UserFiles::new(Arc::new(compiled), MOST_OCTETS)
+    fn files() -> FileScripts {
+        let compiled = CompiledScripts::new(Limits::default(), MEMORY);
+        FileScripts::new(Arc::new(compiled), MOST_OCTETS)
     }
 
-    /// Forgets when files were looked at.
-    fn later(files: &UserFiles, path: &Path) {
-        if let Some(known) = files.known.get(path) {
-            let looked = known.looked.checked_sub(LOOK_AGAIN).unwrap();
-            files.known.insert(path.into(), KnownFile { looked, ..known });
+    /// Forgets when a file was looked at.
+    fn later(files: &FileScripts, path: &Path) {
+        if let Some(file) = files.seen.get(path) {
+            file.last().until = None;
         }
     }
 
-    async fn told(files: &UserFiles, path: &Path) -> &'static str {
+    async fn told(files: &FileScripts, path: &Path) -> &'static str {
         match files.script(path).await {
-            None => "none",
-            Some(Ok(_)) => "good",
-            Some(Err(_)) => "broken",
+            FileScript::Absent => "none",
+            FileScript::Script(Ok(_)) => "good",
+            FileScript::Script(Err(_)) => "broken",
+            FileScript::Unreadable => "unreadable",
         }
     }
 
@@ -363,30 +474,96 @@ mod tests {
             ("binary", "broken"),
         ];
         let files = files();
-        let unread = ["pipe", "zero", "folder"];
         for (name, want) in rows {
             assert_eq!(told(&files, &at(name)).await, want, "{name}");
-            assert_eq!(files.is_unread(&at(name)), unread.contains(&name), "{name}");
         }
         let read = script_text(&at("large"), 10).unwrap().unwrap();
         assert_eq!(read.len(), 11);
     }
 
     #[tokio::test]
-    async fn a_disk_that_does_not_answer_is_left_alone_for_a_while() {
+    async fn what_cannot_be_read_now_is_as_it_was_and_else_unreadable() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("jdoe.sieve");
-        fs::write(&path, "keep;").unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [("good", "keep;"), ("bad", "if {"), ("other", "keep;")] {
+            fs::write(at(name), text).unwrap();
+        }
+        let (files, rows) = (files(), [("good", "good"), ("bad", "broken"), ("gone", "none")]);
+        for (name, want) in rows {
+            assert_eq!(told(&files, &at(name)).await, want, "{name}");
+        }
+        // A regular file, of which the system can read nothing (EIO).
+        let fault = |name: &str| {
+            symlink("/proc/self/mem", at("fault")).unwrap();
+            fs::rename(at("fault"), at(name)).unwrap();
+        };
+        for (name, want) in rows {
+            fault(name);
+            later(&files, &at(name));
+            for _ in 0..2 {
+                assert_eq!(told(&files, &at(name)).await, want, "{name} as it was");
+            }
+        }
+        fault("new");
+        assert_eq!(told(&files, &at("new")).await, "unreadable");
+        fs::rename(at("other"), at("new")).unwrap();
+        assert_eq!(told(&files, &at("new")).await, "unreadable", "it was looked at a moment ago");
+        later(&files, &at("new"));
+        assert_eq!(told(&files, &at("new")).await, "good");
+        assert!(!lasts(&Errno::ACCESS.into()) && !lasts(&Errno::STALE.into()));
+        symlink(at("circle"), at("circle")).unwrap();
+        assert_eq!(told(&files, &at("circle")).await, "broken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_does_not_answer_holds_up_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["known", "stuck", "other"] {
+            fs::write(at(name), "keep;").unwrap();
+        }
         let files = files();
-        assert_eq!(told(&files, &path).await, "good");
-        later(&files, &path);
-        let places = files.places.clone().acquire_many_owned(AT_ONCE as u32).await.unwrap();
-        assert_eq!(told(&files, &path).await, "good", "as it was");
-        let began = Instant::now();
-        assert_eq!(told(&files, &folder.path().join("other")).await, "broken");
+        assert_eq!(told(&files, &at("known")).await, "good");
+        // Looks at these two go on and on.
+        let mut looks = Vec::new();
+        for name in ["known", "stuck"] {
+            later(&files, &at(name));
+            let new = || Ok::<_, Infallible>(Arc::default());
+            let Ok(file) = files.seen.get_or_insert_with(&at(name), new);
+            looks.push(file.looking.clone().lock_owned().await);
+        }
+        for (name, want) in [("known", "good"), ("stuck", "unreadable"), ("other", "good")] {
+            let began = tokio::time::Instant::now();
+            assert_eq!(told(&files, &at(name)).await, want, "{name}");
+            assert_eq!(began.elapsed() >= PATIENCE, name != "other", "{name}");
+            assert_eq!(told(&files, &at(name)).await, want, "{name}");
+            assert!(began.elapsed() < 2 * PATIENCE, "{name}: nobody waits once more");
+        }
+        drop(looks);
+        later(&files, &at("stuck"));
+        assert_eq!(told(&files, &at("stuck")).await, "good");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_whose_looks_do_not_end_is_left_alone_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        for (place, name) in [("a", "x"), ("a", "y"), ("b", "z")] {
+            fs::create_dir_all(folder.path().join(place)).unwrap();
+            fs::write(folder.path().join(place).join(name), "keep;").unwrap();
+        }
+        let at = |name: &str| folder.path().join(name);
+        let (files, a) = (files(), Arc::new(Places::new(AT_ONCE_IN_FOLDER)));
+        files.of_folders.insert(at("a"), Arc::clone(&a));
+        let free = Arc::clone(&a.free);
+        let taken = free.acquire_many_owned(AT_ONCE_IN_FOLDER as u32).await.unwrap();
+        assert_eq!(told(&files, &at("a/x")).await, "unreadable");
+        let began = tokio::time::Instant::now();
+        assert_eq!(told(&files, &at("a/y")).await, "unreadable");
+        assert_eq!(told(&files, &at("b/z")).await, "good");
         assert!(began.elapsed() < PATIENCE, "nobody waits once more");
-        assert!(files.is_unread(&folder.path().join("other")) && !files.is_unread(&path));
-        drop(places);
+        drop(taken);
+        *a.full_until() = None;
+        assert_eq!(told(&files, &at("a/y")).await, "good");
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! message which cannot be taken is not taken at all.
 //!
 //! A script that is broken, or more work than it may be, leaves mail in the INBOX: mail is never lost
-//! or refused by a mistake in one.
+//! or refused by a mistake in one. Where the file of one cannot be read now, and was not before, the
+//! recipient waits.
 
 mod chain;
 mod compiled;
@@ -25,29 +26,29 @@ use std::{
 };
 
 use jiff::Zoned;
-use relais_channels::mail::{Address, Reply};
+use relais_channels::mail::{Address, Enhanced, Reply};
 use relais_config::Config;
 use relais_sieve::{
     Capability, Delivery, DuplicateQuery, Environment, Limits, Message, Script, VacationReply,
     Verdict,
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use self::{
-    chain::{OwnScripts, ScriptChain, ScriptSources},
-    duplicates::Duplicates,
-    outcome::{FiledWays, with_edits},
-    redirects::NOBODY,
-    told::owners_told,
-};
 pub use self::{
-    chain::{ScriptUnread, channel_mistake},
+    chain::channel_mistake,
     duplicates::Seen,
     files::{files_below, script_text},
     folder::NoFolder,
     outcome::edited_copy,
     redirects::{CIRCLE, Ending, Onward, RedirectChain, Redirected, Redirects, redirect_target},
     told::OwnersTold,
+};
+use self::{
+    chain::{ScriptChain, ScriptSources, Unreadable},
+    duplicates::Duplicates,
+    outcome::{FiledWays, with_edits},
+    redirects::NOBODY,
+    told::owners_told,
 };
 use crate::{
     directory::{FieldEdit, SieveScripts},
@@ -237,7 +238,13 @@ impl SieveRunner {
                 continue;
             }
             let own = self.sources.own(here.way.scripts.as_deref()).await;
-            let (verdict, broken) = self.run(mail, &here, own.as_ref());
+            let ends = (mail.source_channel, Some(&*here.way.channel));
+            let Ok(chain) = self.sources.chain(ends, own.as_ref()).await else {
+                self.metrics.sieve_runs.count(SieveResult::Unreadable);
+                walk.sieved.ways.push(waiting(&routes, &here)?);
+                continue;
+            };
+            let (verdict, broken) = self.run(mail, &here, chain);
             self.tell_owner(mail, (&here.way, broken), &mut walk.told).await;
             if !walk.pending.is_empty() {
                 // Other sessions have their turn.
@@ -284,12 +291,12 @@ impl SieveRunner {
         told: &mut usize,
     ) {
         let owner = way.scripts.as_ref().and_then(|own| own.mail.as_deref());
-        if let (Some(owner), Some(mistake)) = (owner, broken)
-            && *told < MOST_TOLD
-            && self.told.is_due(&owner)
-        {
+        let (Some(owner), Some(mistake)) = (owner, broken) else { return };
+        if *told < MOST_TOLD && self.told.is_due(&owner) {
             *told += 1;
             self.owners.tell(mail.router, owner, &mistake).await;
+        } else if self.told.is_full() && self.sources.broken.is_due(&"owners") {
+            warn!("scripts of so many users do not work that no more of them are told today");
         }
     }
 
@@ -367,11 +374,9 @@ impl SieveRunner {
         &self,
         mail: &SievedMail<'_>,
         here: &Pending,
-        own: Option<&OwnScripts<'_>>,
+        ScriptChain { scripts, own: own_at, broken }: ScriptChain,
     ) -> (Option<Verdict>, Option<String>) {
         let Pending { to, way, .. } = here;
-        let ends = (mail.source_channel, Some(&*way.channel));
-        let ScriptChain { scripts, own: own_at, broken } = self.sources.chain(ends, own);
         if scripts.is_empty() {
             return (None, broken);
         }
@@ -407,24 +412,21 @@ impl SieveRunner {
                 self.metrics.sieve_runs.count(SieveResult::BrokeOff);
                 self.sources.tell_broken(to, &error.to_string());
                 let is_own = own_at.contains(&error.script);
-                (None, broken.or_else(|| is_own.then(|| error.to_string())))
+                (None, broken.or_else(|| is_own.then(|| error.without_words())))
             }
         }
     }
 
     /// The reply that scripts want to a message: those of the system, which answer for everybody, and the
-    /// user's. An error: nobody knows now.
+    /// user's. An error: nobody can tell now.
     pub async fn vacation(
         &self,
         mail: &AnsweredMail<'_>,
         own: Option<&SieveScripts>,
-    ) -> Result<Option<VacationReply>, ScriptUnread> {
+    ) -> Result<Option<VacationReply>, Reply> {
         let own = self.sources.own(own).await;
-        if let Some(unread) = own.as_ref().and_then(|own| self.sources.unread(own)) {
-            return Err(unread);
-        }
-        let ScriptChain { scripts, .. } =
-            self.sources.chain((mail.source_channel, None), own.as_ref());
+        let chain = self.sources.chain((mail.source_channel, None), own.as_ref()).await;
+        let ScriptChain { scripts, .. } = chain.map_err(|Unreadable| UNREADABLE)?;
         let scripts: Vec<&Script> = scripts.iter().map(|script| &**script).collect();
         if !scripts.iter().any(|script| script.uses(Capability::Vacation)) {
             return Ok(None);
@@ -495,6 +497,16 @@ impl SieveRunner {
 /// Whether scripts decide about mail that goes this way: a reply or a failure is on its way already.
 pub fn is_shown_to_scripts(routes: &Routes, way: &Route) -> bool {
     way.refused.is_none() && !routes.throws_away(&way.channel)
+}
+
+/// The way on which a recipient waits whose scripts cannot be read now, and is looked up once more. An error:
+/// there is no channel to wait in, and the message is not taken now.
+fn waiting(routes: &Routes, here: &Pending) -> Result<Route, Reply> {
+    let address: Arc<str> = here.to.as_str().into();
+    let way = Route { member: Some(Arc::clone(&address)), address, ..here.way.clone() };
+    let waiting = routes.refusing(&way, UNREADABLE).ok_or(UNREADABLE)?;
+    // The user is looked up without the list whose changes these are.
+    Ok(Route { headers: way.headers, ..waiting })
 }
 
 /// The way of what is thrown away; where there is no channel for that it stays in the INBOX.
@@ -574,5 +586,7 @@ impl UneditedPlaces {
     }
 }
 
+const UNREADABLE: Reply =
+    Reply::new(451, Enhanced(4, 3, 0), "the recipient's mail filters cannot be read now");
 /// Owners of scripts that do not work who are told because of one message.
 const MOST_TOLD: usize = 10;

@@ -19,7 +19,7 @@ use crate::{
     metrics::Metrics,
     own_mail::{self, way_to},
     router::RouterHandle,
-    seldom::{Seldom, WhenFull},
+    seldom::Seldom,
 };
 
 /// Where mail of our own goes.
@@ -36,9 +36,9 @@ pub struct OwnersTold {
     pub metrics: Arc<Metrics>,
 }
 
-/// Which owners have been told today.
+/// Which owners have been told today. Beyond so many no more are: nobody is told twice a day.
 pub(super) fn owners_told() -> Seldom {
-    Seldom::new(DAY, MOST, WhenFull::ForgetOldest)
+    Seldom::new(DAY, MOST)
 }
 
 impl OwnersTold {
@@ -89,3 +89,17 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const MOST: usize = 20_000;
 const TAKEN: Reply =
     Reply::new(250, relais_channels::mail::Enhanced(2, 0, 0), "a notice to the owner of a filter");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_owner_is_told_twice_a_day_however_many_there_are() {
+        let told = owners_told();
+        let owners = || 0..2 * MOST;
+        assert_eq!(owners().filter(|owner| told.is_due(owner)).count(), MOST);
+        assert!(told.is_full());
+        assert_eq!(owners().filter(|owner| told.is_due(owner)).count(), 0);
+    }
+}

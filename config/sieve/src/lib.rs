@@ -46,7 +46,7 @@ pub use capability::Capability;
 pub use join::join;
 pub use limits::{Bound, Limits};
 pub use message::Message;
-pub use mistake::{Mistake, MistakeKind};
+pub use mistake::{MOST_MISTAKES, Mistake, MistakeKind};
 pub use run::{Delivery, Environment, RunError, RunErrorKind, TraceStep, Traced};
 pub use script::{Script, run, run_traced};
 pub use verdict::{

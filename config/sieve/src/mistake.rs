@@ -1,6 +1,6 @@
 //! Mistakes in scripts, each at its place.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// A place in a script, from 1.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -8,6 +8,9 @@ pub(crate) struct Place {
     pub(crate) line: u32,
     pub(crate) column: u32,
 }
+
+/// Mistakes that are told of one script: behind them it is not looked at.
+pub const MOST_MISTAKES: usize = 100;
 
 /// A mistake in a script.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,6 +26,13 @@ pub struct Mistake {
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}: {}", self.line, self.column, self.kind)
+    }
+}
+
+impl Mistake {
+    /// The same without words of the script, for readers who may not be let to see it.
+    pub fn without_words(&self) -> String {
+        format!("line {}, column {}: {}", self.line, self.column, self.kind.without_words())
     }
 }
 
@@ -130,4 +140,63 @@ pub enum MistakeKind {
     /// More variables than the bound.
     #[error("more than {0} variables")]
     Variables(usize),
+}
+
+impl MistakeKind {
+    /// The same without words of the script.
+    fn without_words(&self) -> Cow<'static, str> {
+        match self {
+            Self::TooLong(_)
+            | Self::NotText
+            | Self::Unended(_)
+            | Self::Number
+            | Self::Nesting(_)
+            | Self::List(_)
+            | Self::LateRequire
+            | Self::Comparator { .. }
+            | Self::Variables(_) => self.to_string().into(),
+            Self::Stray(_) => "this character begins nothing".into(),
+            Self::Expected { wanted, .. } => format!("{wanted} is expected here").into(),
+            Self::UnknownCapability(_) => "there is no such extension".into(),
+            Self::Unrequired { capability, .. } => {
+                format!("it needs require {capability:?}").into()
+            }
+            Self::UnknownCommand(_) => "there is no such command".into(),
+            Self::UnknownTest(_) => "there is no such test".into(),
+            Self::UnknownTag { .. } => "there is no such argument here".into(),
+            Self::Excluded(_) => "an argument stands beside another one that excludes it".into(),
+            Self::Missing { what, .. } => format!("{what} is missing").into(),
+            Self::Superfluous { what, .. } => format!("no {what} is taken here").into(),
+            Self::NoIf(_) => "it stands behind no \"if\"".into(),
+            Self::Value { what, .. } => format!("the value is no {what}").into(),
+            Self::Regex(_) => "no regular expression".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Limits, Mistake, Script};
+
+    #[test]
+    fn mistakes_are_told_without_words_of_the_script() {
+        let rows = [
+            ("root:secret:0:0:", "line 1, column 16: this character begins nothing"),
+            ("secret;", "line 1, column 1: there is no such command"),
+            ("if secret {}", "line 1, column 4: there is no such test"),
+            ("keep secret;", "line 1, column 6: "),
+            ("require \"secret\";", "line 1, column 9: there is no such extension"),
+            ("keep :secret;", "line 1, column 6: there is no such argument here"),
+            ("keep \"secret\";", "line 1, column 6: no "),
+            ("redirect \"secret\";", "line 1, column 10: the value is no "),
+            ("require \"regex\"; if header :regex \"a\" \"(secret\" {}", "line 1, column "),
+            ("/* secret", "line 1, column 1: the comment has no end"),
+        ];
+        for (text, want) in rows {
+            let mistakes = Script::compile(text.as_bytes(), &Limits::default()).unwrap_err();
+            let told: Vec<String> = mistakes.iter().map(Mistake::without_words).collect();
+            assert!(told.iter().any(|its| its.starts_with(want)), "{text}: {told:?}");
+            assert!(!told.concat().contains("secret"), "{text}: {told:?}");
+        }
+    }
 }

@@ -76,6 +76,11 @@ section! {
         bounce_status: Vec<usize> = Vec::new(), statuses();
         /// Exit statuses by which it has the message held.
         hold_status: Vec<usize> = Vec::new(), statuses();
+        /// Whether the program says more by lines of standard error, as the file `OUTPUT_OPTIONS` of the
+        /// original has them: `OUTPUT_TYPE=text`, `STATUS=FORCEHOLD` and the like, which win over its exit
+        /// status. Only for programs that print nothing there which comes from mail, such as the names of
+        /// files in an archive: the sender would decide.
+        options: bool = false, Flag;
         /// `Leave`, `Scan`: the entries behind it are asked as well, about the part as it is called by
         /// then.
         go_on: bool = false, Flag;

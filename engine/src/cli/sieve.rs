@@ -15,8 +15,8 @@ use relais_actors::{
 };
 use relais_config::{Config, Mistake, Report, Warning};
 use relais_sieve::{
-    Delivery, Environment, Limits, Message, MistakeKind, RunError, RunErrorKind, Script, TraceStep,
-    Traced, Verdict, run_traced,
+    Delivery, Environment, Limits, MOST_MISTAKES, Message, MistakeKind, RunError, RunErrorKind,
+    Script, TraceStep, Traced, Verdict, run_traced,
 };
 
 use super::{
@@ -106,7 +106,12 @@ fn check(
                 report.warnings.push(Warning::of_file(&name, ONLY_FLAGS));
             }
             Ok(_) => {}
-            Err(mistakes) => report.mistakes = mistakes,
+            Err(mistakes) => {
+                if mistakes.len() >= MOST_MISTAKES {
+                    report.warnings.push(Warning::of_file(&name, UNTOLD));
+                }
+                report.mistakes = mistakes;
+            }
         }
         is_good &= report.mistakes.is_empty();
         if as_json {
@@ -366,4 +371,5 @@ fn address_in(header: &[u8], name: &str) -> Option<String> {
 }
 
 /// The recipient of a message that names none.
+const UNTOLD: &str = "it has more mistakes than are told: behind these it has not been looked at";
 const RECIPIENT: &str = "user@localhost";

@@ -31,7 +31,7 @@ use super::{
     foreseen_tls::foreseen_tls,
     srs::restored,
     stages::probe_stage,
-    steps::{channel_asked, step, taken},
+    steps::{channel_asked, step, system_scripts, taken},
     switching::switching,
     tables::{ends_at, explain_mapping, facts_asked},
     ways::configured,
@@ -355,7 +355,7 @@ fn explained(
     arrival: Arrival<'_>,
     routing: &Routing,
 ) -> RouteExplained {
-    let Arrival { question, refused, mut steps, source_channel, .. } = arrival;
+    let Arrival { config, question, refused, mut steps, source_channel, .. } = arrival;
     steps.extend(routing.steps.iter().map(taken));
     let found = routing.outcome.as_ref().ok().or(routing.if_permitted.as_ref());
     for way in found.into_iter().flat_map(|ways| ways.iter()).filter(|_| !question.header) {
@@ -368,6 +368,11 @@ fn explained(
             );
             steps.push(step("conversion", detail));
         }
+    }
+    if !question.header {
+        let shown = found.into_iter().flat_map(|ways| ways.iter());
+        let shown = shown.filter(|way| is_shown_to_scripts(routes, way)).map(|way| &*way.channel);
+        steps.extend(system_scripts(config, &source_channel, shown));
     }
     let of_way = |way: &Route| {
         let is_asked = question.scripts && !question.header && is_shown_to_scripts(routes, way);

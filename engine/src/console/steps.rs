@@ -1,5 +1,7 @@
 //! Steps of the router as scripts read them, and the channel that a question is about.
 
+use std::{collections::BTreeSet, path::PathBuf};
+
 use relais_actors::router::Step;
 use relais_config::{Config, suggest};
 
@@ -33,6 +35,36 @@ pub(super) fn taken(taken: &Step) -> RouteStep {
 
 pub(super) fn step(step: &str, detail: String) -> RouteStep {
     RouteStep { step: step.to_owned(), detail, ..RouteStep::default() }
+}
+
+/// Scripts of the system and of channels that see mail which comes in by one channel and leaves by others.
+pub(super) fn system_scripts<'c>(
+    config: &Config,
+    source_channel: &str,
+    channels: impl Iterator<Item = &'c str>,
+) -> Option<RouteStep> {
+    let channels: BTreeSet<&str> = channels.collect();
+    if channels.is_empty() {
+        return None;
+    }
+    let named = |name: &str| config.channels.iter().find(|its| its.name == name);
+    let of_source = named(source_channel).and_then(|its| its.sourcefilter.as_ref());
+    let behind = channels.into_iter().filter_map(named);
+    let behind = behind.filter_map(|its| Some((its, its.destinationfilter.as_ref()?)));
+    let behind =
+        behind.map(|(its, path)| format!("{} (destinationfilter of {})", path.display(), its.name));
+    let of_source =
+        of_source.map(|path| format!("{} (sourcefilter of {source_channel})", path.display()));
+    let of_system = |path: Option<&PathBuf>, name: &str| {
+        path.map(|path| format!("{} (sieve.{name})", path.display()))
+    };
+    let all = of_system(config.sieve.before.as_ref(), "before").into_iter().chain(of_source);
+    let after = of_system(config.sieve.after.as_ref(), "after");
+    let all: Vec<String> = all.chain(behind).chain(after).collect();
+    (!all.is_empty()).then(|| {
+        let all = all.join(", ");
+        step("scripts", format!("Sieve scripts see each message: {all} (--message FILE shows it)"))
+    })
 }
 
 /// The channel of the service that strangers bring mail by.

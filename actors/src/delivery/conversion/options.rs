@@ -30,6 +30,20 @@ pub(super) enum Forced {
 }
 
 impl Options {
+    /// The words of a program whose lines are for the log alone.
+    pub(super) fn none(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let said: Vec<_> = lines.take(MOST_LINES).map(printable).collect();
+        Self { said: said.join(" / "), ..Self::default() }
+    }
+
+    /// Whether a line says more than words.
+    pub(super) fn has_any(&self) -> bool {
+        let words = Self { said: self.said.clone(), ..Self::default() };
+        *self != words
+    }
+
     pub(super) fn of(text: &[u8]) -> Self {
         let mut options = Self::default();
         let text = String::from_utf8_lossy(text);
@@ -149,6 +163,11 @@ mod tests {
             said: "warning: x=y".into(),
         };
         assert_eq!(options, want);
+        assert!(options.has_any());
+        let words = Options::none(b"a: OK\n\n STATUS=NOCHANGE\n\x1b\n");
+        let said = "a: OK / STATUS=NOCHANGE / ?".to_owned();
+        assert_eq!(words, Options { said, ..Options::default() });
+        assert!(!words.has_any());
         let rows = [
             ("nochange", Some(Forced::NoChange)),
             ("MTA__FORCEDELETE", Some(Forced::Delete)),

@@ -273,9 +273,12 @@ impl<'w> PartsWork<'w> {
         let ran = self.in_time((label, runner), given, &mut out).await;
         let ConvertedPart { status, said, printed } = ran.map_err(failed)?;
         out.flush().await?;
-        let options = Options::of(&said);
-        if !options.said.is_empty() {
-            tracing::info!(id = %self.its.envelope.id, program = label, said = options.said, "a program speaks");
+        let options = if entry.options { Options::of(&said) } else { Options::none(&said) };
+        let (id, said_now) = (self.its.envelope.id, &options.said);
+        if !entry.options && Options::of(&said).has_any() {
+            tracing::info!(%id, program = label, said = said_now, "a program speaks; lines of options count for entries with options: true");
+        } else if !said_now.is_empty() {
+            tracing::info!(%id, program = label, said = said_now, "a program speaks");
         }
         let forced = fate_of(entry, status, &options);
         let Some(forced) = forced.or((status == 0).then_some(Forced::NoChange)) else {
@@ -448,7 +451,7 @@ impl Lines {
     }
 }
 
-/// The decision of a program, by its words or by its exit status.
+/// The decision of a program, by its words, where the entry asks for them, or by its exit status.
 fn fate_of(entry: &ConversionEntry, status: i32, options: &Options) -> Option<Forced> {
     let is_in =
         |statuses: &[usize]| statuses.iter().any(|known| i32::try_from(*known) == Ok(status));

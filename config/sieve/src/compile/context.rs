@@ -5,13 +5,10 @@ use std::{borrow::Cow, fmt::Arguments};
 use crate::{
     capability::{Capabilities, Capability},
     limits::Limits,
-    mistake::{Mistake, MistakeKind, Place},
+    mistake::{MOST_MISTAKES, Mistake, MistakeKind, Place},
     syntax::Strings,
     text::{Piece, Reference, Text, decode_characters, is_name, next_reference},
 };
-
-/// Mistakes that are told of one script.
-const MOST: usize = 100;
 
 pub(crate) struct Context<'c> {
     pub(super) limits: &'c Limits,
@@ -43,7 +40,7 @@ impl<'c> Context<'c> {
     }
 
     pub(super) fn tell(&mut self, place: Place, kind: MistakeKind) {
-        if self.mistakes.len() < MOST {
+        if self.mistakes.len() < MOST_MISTAKES {
             self.mistakes.push(Mistake { line: place.line, column: place.column, kind });
         }
     }

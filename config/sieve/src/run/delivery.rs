@@ -79,6 +79,20 @@ pub struct RunError {
     pub kind: RunErrorKind,
 }
 
+impl RunError {
+    /// The same without words of the script, for readers who may not be let to see it.
+    pub fn without_words(&self) -> String {
+        let kind = match &self.kind {
+            RunErrorKind::Bound(_) | RunErrorKind::Conflict(..) => self.kind.to_string(),
+            RunErrorKind::Value { what, .. } => format!("a value is no {what}"),
+            RunErrorKind::Regex(_) => "no regular expression".to_owned(),
+            RunErrorKind::Script(_) => "the script ends itself with \"error\"".to_owned(),
+            RunErrorKind::Absent(_) => "it uses something that is not there".to_owned(),
+        };
+        format!("script {}, line {}: {kind}", self.script + 1, self.line)
+    }
+}
+
 /// Reasons why a run ends without a verdict.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RunErrorKind {

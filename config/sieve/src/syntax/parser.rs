@@ -6,11 +6,8 @@ use super::{
 };
 use crate::{
     limits::Limits,
-    mistake::{Mistake, MistakeKind, Place},
+    mistake::{MOST_MISTAKES, Mistake, MistakeKind, Place},
 };
-
-/// Mistakes that are told of one script.
-const MOST: usize = 100;
 
 /// Parses a script. Behind a mistake it goes on with the next command, so that it tells all.
 pub(crate) fn parse<'t>(
@@ -67,7 +64,7 @@ impl<'t> Parser<'t, '_> {
     }
 
     fn is_full(&self) -> bool {
-        self.mistakes.len() >= MOST
+        self.mistakes.len() >= MOST_MISTAKES
     }
 
     fn expected(&mut self, wanted: &'static str) -> Wrong {

@@ -224,6 +224,7 @@ fn unused(entry: &ConversionEntry, path: &str, reader: &mut Reader<'_>) {
         ("delete_status", runs),
         ("bounce_status", runs),
         ("hold_status", runs),
+        ("options", runs),
         ("out_type", names),
         ("out_subtype", names),
         ("out_parameters", names),

@@ -368,6 +368,7 @@ const ALWAYS: &[&str] = &[
     "conversions.delete_status",
     "conversions.bounce_status",
     "conversions.hold_status",
+    "conversions.options",
     "conversions.go_on",
     "host",
     "data",
