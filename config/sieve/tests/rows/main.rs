@@ -6,4 +6,5 @@ mod examples;
 mod extensions;
 mod hostile;
 mod messages;
+mod more_examples;
 mod slow;
