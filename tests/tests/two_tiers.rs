@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use relais_tests::{
     Authority, Dialogue, Instance, Ldif, Settings, Slapd, eventually, free_port, mailbox, message,
-    needs, python,
+    message_ids, needs, python,
 };
 
 /// Users of the root, the organization siroe.com, and of another domain; and a domain that two claim.
@@ -33,6 +34,56 @@ fn entries() -> Ldif {
     let jane = entries.dn("jane", "sesta.com");
     let members = format!("uniqueMember: {jane}\nmgrpRFC822MailMember: bob@siroe.com");
     entries.group("team", "siroe.com", &members)
+}
+
+/// The channel towards the stores as the samples have it: `defragment`, and `fileinto: "@$4O:$U+$S@$D"`.
+#[test]
+fn a_script_files_mail_and_forty_pieces_arrive_whole_behind_the_samples() {
+    if !needs(&[Slapd::PROGRAM]) {
+        return;
+    }
+    let script = STANDARD.encode(
+        "require \"fileinto\"; if header :contains \"subject\" \"work\" { fileinto \"Work\"; }",
+    );
+    let scripted = format!("mailHost: localhost\nmailSieveRuleSource:: {script}");
+    let people = Ldif::slapd().user("jdoe", "siroe.com", &scripted);
+    let slapd = Slapd::start(people.text());
+    let store = Instance::new(Settings::store());
+    let _store = store.start();
+    let relay = Instance::new(Settings::relay(free_port(), store.settings.lmtp, &slapd));
+    Authority::new(relay.data()).sign("relay1", &["localhost"], 2099);
+    let _relay = relay.start();
+    let send = |content: &str| {
+        let mut client = Dialogue::connect_from([127, 0, 2, 1], relay.settings.smtp).unwrap().0;
+        client.ask("EHLO mx.sender.test").expect(250);
+        client.message("a@sender.test", &["jdoe@siroe.com"], content.as_bytes()).expect(250);
+    };
+    let has = |folder: &str, id: &str| {
+        let maildir = store.store().join("siroe.com/jdoe/Maildir").join(folder);
+        message_ids(&maildir).iter().any(|its| its == id)
+    };
+    send("Message-ID: <1@t>\r\nSubject: for work\r\n\r\nx\r\n");
+    send("Message-ID: <2@t>\r\nSubject: else\r\n\r\nx\r\n");
+    eventually("the folder", PATIENCE, || has(".Work", "1@t") && has("", "2@t"));
+
+    let piece = |number: usize| {
+        let total = if number == 40 { "; total=40" } else { "" };
+        let header = "Message-ID: <whole@t>\r\nSubject: work\r\n\r\n";
+        let within = if number == 1 { header } else { "" };
+        format!(
+            "Message-ID: <{number}@p>\r\nSubject: work ({number}/40)\r\nMIME-Version: 1.0\r\n\
+             Content-Type: message/partial; id=\"a@t\"; number={number}{total}\r\n\r\n{within}line {number}\r\n"
+        )
+    };
+    for number in (1..=40).rev().filter(|number| *number != 17) {
+        send(&piece(number));
+    }
+    eventually("all but one wait", PATIENCE, || relay.queue().len() == 39);
+    send(&piece(17));
+    eventually("the whole in its folder", PATIENCE, || has(".Work", "whole@t"));
+    eventually("nothing waits", PATIENCE, || relay.queue().is_empty());
+    let folder = store.store().join("siroe.com/jdoe/Maildir/.Work");
+    assert_eq!(message_ids(&folder).len(), 2);
 }
 
 #[test]
