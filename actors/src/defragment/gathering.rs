@@ -110,11 +110,12 @@ pub struct Gathering {
     waiting: usize,
 }
 
-/// Messages and pieces of a sender that wait.
+/// Messages and pieces of a sender that wait, and the octets of these.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Load {
     messages: usize,
     pieces: usize,
+    octets: u64,
 }
 
 #[derive(Debug)]
@@ -221,7 +222,10 @@ impl Gathering {
         self.waiting += 1;
         let load = self.senders.entry(key.sender.clone()).or_default();
         load.pieces += 1;
-        let is_crowded = load.pieces > MAX_PIECES_OF_SENDER || self.waiting > MAX_WAITING;
+        load.octets = load.octets.saturating_add(new.size);
+        let is_crowded = load.pieces > MAX_PIECES_OF_SENDER
+            || load.octets > MAX_OCTETS_OF_SENDER
+            || self.waiting > MAX_WAITING;
         let over = over.into_iter().chain([(is_crowded, PassedOn::ManyMessages)]);
         match over.into_iter().find(|(holds, _)| *holds) {
             Some((_, why)) => Decision::PassOn(self.end(&key, now), why),
@@ -277,12 +281,13 @@ impl Gathering {
         };
         message.state = PartialState::Over;
         message.until = now.saturating_add(message.patience);
-        let entries: Vec<_> =
-            std::mem::take(&mut message.pieces).into_values().map(|(entry, _)| entry).collect();
+        let pieces = std::mem::take(&mut message.pieces);
+        let octets = pieces.values().map(|(_, size)| *size).sum();
+        let entries: Vec<_> = pieces.into_values().map(|(entry, _)| entry).collect();
         for entry in &entries {
             self.pieces.remove(entry);
         }
-        self.lighten(&key.sender, Load { messages: 1, pieces: entries.len() });
+        self.lighten(&key.sender, Load { messages: 1, pieces: entries.len(), octets });
         entries
     }
 
@@ -290,14 +295,13 @@ impl Gathering {
     pub fn forget(&mut self, entry: EntryKey) {
         let Some((key, number)) = self.pieces.remove(&entry) else { return };
         let Some(message) = self.messages.get_mut(&key) else { return };
-        if let Some((_, size)) = message.pieces.remove(&number) {
-            message.size -= size;
-        }
+        let octets = message.pieces.remove(&number).map_or(0, |(_, size)| size);
+        message.size -= octets;
         let is_empty = message.pieces.is_empty();
         if is_empty {
             self.messages.remove(&key);
         }
-        self.lighten(&key.sender, Load { messages: usize::from(is_empty), pieces: 1 });
+        self.lighten(&key.sender, Load { messages: usize::from(is_empty), pieces: 1, octets });
     }
 
     /// The messages whose time is over, and their entries; they are over by this.
@@ -333,6 +337,7 @@ impl Gathering {
         let Some(load) = self.senders.get_mut(sender) else { return };
         load.messages -= by.messages;
         load.pieces -= by.pieces;
+        load.octets = load.octets.saturating_sub(by.octets);
         if *load == Load::default() {
             self.senders.remove(sender);
         }
@@ -354,6 +359,8 @@ pub const MAX_PIECES: u32 = 1_000;
 pub const MAX_MESSAGES_OF_SENDER: usize = 100;
 /// Pieces of one sender that wait.
 pub const MAX_PIECES_OF_SENDER: usize = 4_000;
+/// Octets of pieces of one sender that wait.
+pub const MAX_OCTETS_OF_SENDER: u64 = 1 << 30;
 /// Messages that wait, or have been over for less time than their pieces would have waited.
 const MAX_MESSAGES: usize = 10_000;
 /// Pieces that wait.

@@ -190,6 +190,16 @@ fn a_sender_has_a_bounded_number_of_messages_and_pieces() {
     let passed = Decision::PassOn(vec![(MessageId(4_001), 0)], PassedOn::ManyMessages);
     assert_eq!(last, passed, "only the message that is one too many");
     assert_eq!(gathering.waiting(), (4, 4_000));
+
+    let mut gathering = Gathering::default();
+    let large =
+        |n: u64| NewPiece { size: MAX_OCTETS_OF_SENDER / 2, limit: u64::MAX, ..piece(n, 1, None) };
+    let mut add = |n, sender| gathering.add(key(&id(n), sender, &["bob"]), &large(n), 1);
+    assert_eq!([add(1, "ann"), add(2, "ann"), add(3, "eve")], [(); 3].map(|()| Decision::Wait));
+    let passed = Decision::PassOn(vec![(MessageId(4), 0)], PassedOn::ManyMessages);
+    assert_eq!(add(4, "ann"), passed, "octets of one sender");
+    gathering.forget((MessageId(1), 0));
+    assert_eq!(gathering.add(key(&id(5), "ann", &["bob"]), &large(5), 1), Decision::Wait);
 }
 
 #[test]
