@@ -66,7 +66,7 @@ pub use imap::Imap;
 pub use instance::{Instance, Running, due_after};
 pub use ldif::{Ldif, scripts};
 pub use load::{Load, message};
-pub use mailbox::{dot_stuffed, mailbox, message_ids, strip_added, wire_form};
+pub use mailbox::{dot_stuffed, mailbox, maildir_folder, message_ids, strip_added, wire_form};
 pub use milter::PythonMilter;
 pub use name_server::{NameServer, Signed};
 pub use needs::{is_root, needs, needs_root};

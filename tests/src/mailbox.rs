@@ -1,6 +1,9 @@
 //! Messages as they lie in a Maildir, and as they were on the wire.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Every message of a user's INBOX, in wire form.
 pub fn mailbox(store: &Path, domain: &str, user: &str) -> Vec<Vec<u8>> {
@@ -12,6 +15,12 @@ pub fn mailbox(store: &Path, domain: &str, user: &str) -> Vec<Vec<u8>> {
         .map(|entry| fs::read(entry.expect("a folder entry").path()).expect("a message"))
         .map(wire_form)
         .collect()
+}
+
+/// A folder of a user's Maildir in a store of ours; the INBOX has no name.
+pub fn maildir_folder(store: &Path, (user, domain): (&str, &str), name: &str) -> PathBuf {
+    let maildir = store.join(domain).join(user).join("Maildir");
+    if name.is_empty() { maildir } else { maildir.join(format!(".{name}")) }
 }
 
 /// The Message-ID of every message in a folder of a Maildir, in any order. A message that is not

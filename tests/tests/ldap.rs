@@ -11,10 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use relais_tests::{
-    Authority, Dialogue, Instance, Load, Settings, Slapd, eventually, free_port, message,
-    message_ids, needs, python,
+    Authority, Dialogue, Instance, Load, Settings, Slapd, eventually, free_port, maildir_folder,
+    message, message_ids, needs, python, scripts,
 };
 use serde_json::Value;
 
@@ -142,15 +141,14 @@ fn rules_of_a_user_are_one_script_in_the_order_that_they_give() {
          if header :contains \"subject\" \"both\" { fileinto \"A\"; }\n\
          elsif header :contains \"subject\" \"one\" { fileinto \"A\"; stop; }",
     ];
-    let values = rules.map(|rule| format!("\nmailSieveRuleSource:: {}", STANDARD.encode(rule)));
     let tree = [
         "dn: ou=people,dc=siroe,dc=com\nobjectClass: organizationalUnit\nou: people\n\n".to_owned(),
-        user("jdoe", people, &format!("mail: jdoe@siroe.com{}", values.concat())),
+        user("jdoe", people, &format!("mail: jdoe@siroe.com{}", scripts(&rules))),
     ];
     let slapd = Slapd::start(&tree.concat());
     let instance = Instance::new(asking(&slapd.section("timeout: \"5s\"")));
     let _running = instance.start();
-    let rows: [(&str, &[&str]); 3] = [("both", &[".A", ".B"]), ("one", &[".A"]), ("else", &[""])];
+    let rows: [(&str, &[&str]); 3] = [("both", &["A", "B"]), ("one", &["A"]), ("else", &[""])];
     for (subject, _) in rows {
         let content = format!("Message-ID: <{subject}@t>\r\nSubject: {subject}\r\n\r\nbody\r\n");
         let mut client = Dialogue::open(instance.settings.smtp);
@@ -158,8 +156,8 @@ fn rules_of_a_user_are_one_script_in_the_order_that_they_give() {
         client.message("a@relais.example", &to, content.as_bytes()).expect(250);
     }
     let has = |folder: &str, subject: &str| {
-        let maildir = instance.store().join("siroe.com/jdoe/Maildir");
-        message_ids(&maildir.join(folder)).contains(&format!("{subject}@t"))
+        let folder = maildir_folder(&instance.store(), ("jdoe", "siroe.com"), folder);
+        message_ids(&folder).contains(&format!("{subject}@t"))
     };
     for (subject, folders) in rows {
         for folder in folders {
@@ -169,7 +167,7 @@ fn rules_of_a_user_are_one_script_in_the_order_that_they_give() {
     }
     eventually("nothing waits", MINUTE, || instance.queue().is_empty());
     for (subject, folders) in rows {
-        for folder in ["", ".A", ".B"] {
+        for folder in ["", "A", "B"] {
             assert_eq!(has(folder, subject), folders.contains(&folder), "{subject} in {folder:?}");
         }
     }

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use relais_tests::{Dialogue, Instance, Ldif, Settings, eventually, mailbox, message_ids};
+use relais_tests::{
+    Dialogue, Instance, Ldif, Settings, eventually, mailbox, maildir_folder, message_ids, scripts,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DOMAIN: &str = "relais.example";
@@ -18,7 +19,7 @@ const HERE: &str = "mailHost: localhost";
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 fn attribute(script: &str) -> String {
-    format!("mailSieveRuleSource:: {}", BASE64_STANDARD.encode(script))
+    scripts(&[script]).trim_start().to_owned()
 }
 
 fn with_sieve(settings: Settings, sieve: &str) -> Settings {
@@ -35,8 +36,7 @@ fn send(instance: &Instance, (from, to): (&str, &str), (id, header): (&str, &str
 }
 
 fn folder(instance: &Instance, uid: &str, name: &str) -> PathBuf {
-    let maildir = instance.store().join(DOMAIN).join(uid).join("Maildir");
-    if name.is_empty() { maildir } else { maildir.join(format!(".{name}")) }
+    maildir_folder(&instance.store(), (uid, DOMAIN), name)
 }
 
 fn arrives(instance: &Instance, (uid, name): (&str, &str), id: &str) {

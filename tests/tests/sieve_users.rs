@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use relais_tests::{
-    Dialogue, Instance, Ldif, Settings, eventually, mailbox, message_ids, wire_form,
+    Dialogue, Instance, Ldif, Settings, eventually, mailbox, maildir_folder, message_ids, wire_form,
 };
 use serde_json::Value;
 
@@ -33,8 +33,7 @@ fn send(instance: &Instance, from: &str, to: &[&str], (id, header): (&str, &str)
 }
 
 fn folder(instance: &Instance, uid: &str, name: &str) -> PathBuf {
-    let maildir = instance.store().join(DOMAIN).join(uid).join("Maildir");
-    if name.is_empty() { maildir } else { maildir.join(format!(".{name}")) }
+    maildir_folder(&instance.store(), (uid, DOMAIN), name)
 }
 
 fn arrives(instance: &Instance, (uid, name): (&str, &str), id: &str) {

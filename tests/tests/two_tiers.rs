@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use relais_tests::{
-    Authority, Dialogue, Instance, Ldif, Settings, Slapd, eventually, free_port, mailbox, message,
-    message_ids, needs, python,
+    Authority, Dialogue, Instance, Ldif, Settings, Slapd, eventually, free_port, mailbox,
+    maildir_folder, message, message_ids, needs, python, scripts,
 };
 
 /// Users of the root, the organization siroe.com, and of another domain; and a domain that two claim.
@@ -42,10 +41,9 @@ fn a_script_files_mail_and_forty_pieces_arrive_whole_behind_the_samples() {
     if !needs(&[Slapd::PROGRAM]) {
         return;
     }
-    let script = STANDARD.encode(
-        "require \"fileinto\"; if header :contains \"subject\" \"work\" { fileinto \"Work\"; }",
-    );
-    let scripted = format!("mailHost: localhost\nmailSieveRuleSource:: {script}");
+    let script =
+        "require \"fileinto\"; if header :contains \"subject\" \"work\" { fileinto \"Work\"; }";
+    let scripted = format!("mailHost: localhost{}", scripts(&[script]));
     let people = Ldif::slapd().user("jdoe", "siroe.com", &scripted);
     let slapd = Slapd::start(people.text());
     let store = Instance::new(Settings::store());
@@ -59,12 +57,12 @@ fn a_script_files_mail_and_forty_pieces_arrive_whole_behind_the_samples() {
         client.message("a@sender.test", &["jdoe@siroe.com"], content.as_bytes()).expect(250);
     };
     let has = |folder: &str, id: &str| {
-        let maildir = store.store().join("siroe.com/jdoe/Maildir").join(folder);
-        message_ids(&maildir).iter().any(|its| its == id)
+        let folder = maildir_folder(&store.store(), ("jdoe", "siroe.com"), folder);
+        message_ids(&folder).iter().any(|its| its == id)
     };
     send("Message-ID: <1@t>\r\nSubject: for work\r\n\r\nx\r\n");
     send("Message-ID: <2@t>\r\nSubject: else\r\n\r\nx\r\n");
-    eventually("the folder", PATIENCE, || has(".Work", "1@t") && has("", "2@t"));
+    eventually("the folder", PATIENCE, || has("Work", "1@t") && has("", "2@t"));
 
     let piece = |number: usize| {
         let total = if number == 40 { "; total=40" } else { "" };
@@ -80,9 +78,9 @@ fn a_script_files_mail_and_forty_pieces_arrive_whole_behind_the_samples() {
     }
     eventually("all but one wait", PATIENCE, || relay.queue().len() == 39);
     send(&piece(17));
-    eventually("the whole in its folder", PATIENCE, || has(".Work", "whole@t"));
+    eventually("the whole in its folder", PATIENCE, || has("Work", "whole@t"));
     eventually("nothing waits", PATIENCE, || relay.queue().is_empty());
-    let folder = store.store().join("siroe.com/jdoe/Maildir/.Work");
+    let folder = maildir_folder(&store.store(), ("jdoe", "siroe.com"), "Work");
     assert_eq!(message_ids(&folder).len(), 2);
 }
 

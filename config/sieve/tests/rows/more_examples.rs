@@ -7,6 +7,15 @@ type Example = (&'static str, &'static str, &'static str, &'static str, &'static
 
 const KEN: &str = "ken@example.com";
 
+const ONCE: &str = r#"require ["editheader"]; if not header :contains "X-Sieve-Filtered"
+    ["<kim@job.example.com>", "<kim@home.example.com>"] {
+    addheader "X-Sieve-Filtered" "<kim@job.example.com>"; redirect "kim@home.example.com"; }"#;
+const BY_ADDRESS: &str = r#"require ["envelope", "subaddress", "fileinto"];
+    if envelope :user "to" "postmaster" { fileinto "inbox.postmaster"; stop; }
+    if envelope :detail "to" "mta-filters" { fileinto "inbox.ietf-mta-filters"; }
+    if envelope :detail "to" "foo" { redirect "ken@example.net"; }"#;
+const JUKEBOX: &str = r#"require ["body", "fileinto"]; if body :content "audio/mp3" :contains "" { fileinto "jukebox"; }"#;
+
 const EXAMPLES: &[Example] = &[
     (
         "RFC 5173 5.1",
@@ -17,18 +26,12 @@ const EXAMPLES: &[Example] = &[
     ),
     (
         "RFC 5173 5.2",
-        r#"require ["body", "fileinto"]; if body :content "audio/mp3" :contains "" { fileinto "jukebox"; }"#,
+        JUKEBOX,
         KEN,
         "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: audio/mp3\r\n\r\nx\r\n--b--\r\n",
         "file jukebox",
     ),
-    (
-        "RFC 5173 5.2",
-        r#"require ["body", "fileinto"]; if body :content "audio/mp3" :contains "" { fileinto "jukebox"; }"#,
-        KEN,
-        "Content-Type: text/plain\r\n\r\naudio/mp3\r\n",
-        "keep",
-    ),
+    ("RFC 5173 5.2", JUKEBOX, KEN, "Content-Type: text/plain\r\n\r\naudio/mp3\r\n", "keep"),
     (
         "RFC 5173 5.3",
         r#"require ["body", "fileinto"]; if body :text :contains "project schedule" { fileinto "project/schedule"; }"#,
@@ -38,18 +41,14 @@ const EXAMPLES: &[Example] = &[
     ),
     (
         "RFC 5293 4",
-        r#"require ["editheader"]; if not header :contains "X-Sieve-Filtered"
-            ["<kim@job.example.com>", "<kim@home.example.com>"] {
-            addheader "X-Sieve-Filtered" "<kim@job.example.com>"; redirect "kim@home.example.com"; }"#,
+        ONCE,
         "kim@job.example.com",
         "Subject: x\r\n\r\n",
         "add X-Sieve-Filtered: <kim@job.example.com>; redirect kim@home.example.com",
     ),
     (
         "RFC 5293 4",
-        r#"require ["editheader"]; if not header :contains "X-Sieve-Filtered"
-            ["<kim@job.example.com>", "<kim@home.example.com>"] {
-            addheader "X-Sieve-Filtered" "<kim@job.example.com>"; redirect "kim@home.example.com"; }"#,
+        ONCE,
         "kim@job.example.com",
         "X-Sieve-Filtered: <kim@job.example.com>\r\n\r\n",
         "keep",
@@ -63,20 +62,14 @@ const EXAMPLES: &[Example] = &[
     ),
     (
         "RFC 5233 5",
-        r#"require ["envelope", "subaddress", "fileinto"];
-            if envelope :user "to" "postmaster" { fileinto "inbox.postmaster"; stop; }
-            if envelope :detail "to" "mta-filters" { fileinto "inbox.ietf-mta-filters"; }
-            if envelope :detail "to" "foo" { redirect "ken@example.net"; }"#,
+        BY_ADDRESS,
         "postmaster+foo@example.com",
         "Subject: x\r\n\r\n",
         "file inbox.postmaster",
     ),
     (
         "RFC 5233 5",
-        r#"require ["envelope", "subaddress", "fileinto"];
-            if envelope :user "to" "postmaster" { fileinto "inbox.postmaster"; stop; }
-            if envelope :detail "to" "mta-filters" { fileinto "inbox.ietf-mta-filters"; }
-            if envelope :detail "to" "foo" { redirect "ken@example.net"; }"#,
+        BY_ADDRESS,
         "ken+foo@example.com",
         "Subject: x\r\n\r\n",
         "redirect ken@example.net",
