@@ -173,6 +173,12 @@ impl Channels {
         Some(WaitingPlace { channel: Arc::clone(own), host: conversions::before(channel, host) })
     }
 
+    /// The place where such mail waits, behind nothing or before a conversion.
+    pub fn place_for(&self, source: &str, channel: &Arc<str>, host: &Arc<str>) -> WaitingPlace {
+        let itself = || WaitingPlace { channel: Arc::clone(channel), host: Arc::clone(host) };
+        self.conversion_for(source, channel, host).unwrap_or_else(itself)
+    }
+
     /// The channel and the host that an entry leaves by, behind a conversion if it waits for one.
     pub fn way_out<'e>(&self, channel: &'e str, host: &'e str) -> (&'e str, &'e str) {
         let id = self.find(channel);

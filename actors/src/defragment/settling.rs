@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     actor::{Gone, Mailbox, Outlet},
-    channel_table::{Channels, WaitingPlace},
+    channel_table::Channels,
     events::MessageRerouted,
     ids::Destination,
     metrics::Metrics,
@@ -354,10 +354,9 @@ impl DefragmenterParts {
         // The table of conversions may have changed since the first piece came.
         for entry in &mut envelope.entries {
             let (out, host) = self.channels.way_out(&entry.channel, &entry.host);
-            let first = self.channels.conversion_for(&envelope.source_channel, out, host);
-            let out = WaitingPlace { channel: out.into(), host: host.into() };
-            let WaitingPlace { channel, host } = first.unwrap_or(out);
-            (entry.channel, entry.host) = (channel, host);
+            let (out, host) = (out.into(), host.into());
+            let place = self.channels.place_for(&envelope.source_channel, &out, &host);
+            (entry.channel, entry.host) = (place.channel, place.host);
         }
         let mut envelope = Arc::new(envelope);
         self.spool.append(&mut envelope, content).await?;

@@ -48,11 +48,7 @@ pub fn grouped<'a>(
             if !alone && copies != Copies::Single {
                 open.insert(way, entries.len());
             }
-            let place = channels.conversion_for(source, &route.channel, &route.host);
-            let place = place.unwrap_or_else(|| WaitingPlace {
-                channel: Arc::clone(&route.channel),
-                host: Arc::clone(&route.host),
-            });
+            let place = channels.place_for(source, &route.channel, &route.host);
             let WaitingPlace { channel, host } = place;
             entries.push(Entry { channel, host, recipients: vec![recipient] });
         }
