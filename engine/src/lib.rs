@@ -12,7 +12,7 @@
 //! | [`logging`] | log lines, and who loses none | — |
 //! | [`shutdown`] | the order in which the engine ends | start |
 //! | [`start`] | starts the actors, floor by floor | admin, limits, state |
-//! | [`admin`] | the socket and the pages that serve operators | api, show |
+//! | [`admin`] | the socket and the pages that serve operators | api, show, state |
 //! | [`limits`] | limits that change while the engine runs | api, state |
 //! | [`show`] | tables and sentences for a terminal | api |
 //! | [`state`] | small files beside the spool | api |

@@ -41,6 +41,7 @@ const OWN_FILES: &[(&str, &str)] = &[
     ("counters.now", "the counters"),
     ("autoreplies", "the memory of automatic replies"),
     ("orders", "unfinished orders"),
+    ("audit.log", "the orders of operators"),
     ("recent", "recent recipients"),
     ("recent.old", "recent recipients"),
     ("rerouting", "what is being routed again"),

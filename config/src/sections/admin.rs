@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::file::{
     collections::{List, Maybe},
-    kinds::{Parsed, Size},
+    kinds::{Choice, Count, Parsed, Size},
     names::DOMAIN,
 };
 
@@ -21,6 +21,24 @@ section! {
         /// clients; only the engine's user may read it. Those of more mail than there is room for
         /// count by the newest. 0: nothing is written, and what was is removed.
         recent: u64 = 4 << 20, Size(0..=1 << 30);
+        /// Whether orders of operators are written to `DATA/audit.log` before they are carried out.
+        audit: Audit = Audit::default(), Choice;
+        /// Octets of `DATA/audit.log`: the order that would make it larger begins a new one.
+        audit_size: u64 = 16 << 20, Size(64 << 10..=1 << 30);
+        /// Older ones that are kept: `audit.log.1` is the newest of them.
+        audit_files: usize = 9, Count(1..=99), unit("files");
+    }
+}
+
+choice! {
+    /// The fate of an order that cannot be written down.
+    pub enum Audit = Required {
+        /// It is refused.
+        Required,
+        /// It is carried out, with a warning in the log.
+        Wanted,
+        /// Nothing is written down.
+        Off,
     }
 }
 

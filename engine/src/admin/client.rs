@@ -24,6 +24,8 @@ use super::socket;
 #[derive(Clone, Debug)]
 pub struct Client {
     data: PathBuf,
+    /// Words for orders whose body has no place for them: `by=NAME&reason=TEXT`.
+    words: String,
 }
 
 /// Why there is no answer.
@@ -62,7 +64,16 @@ pub enum ClientError {
 impl Client {
     /// The engine that runs on `data`, if one does.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned() }
+        Self { data: data.to_owned(), words: String::new() }
+    }
+
+    /// The same for orders, and who gives them, and why.
+    #[must_use]
+    pub fn ordered(self, by: &str, reason: Option<&str>) -> Self {
+        let by = (!by.is_empty()).then_some(("by", by));
+        let words: Vec<_> = by.into_iter().chain(reason.map(|reason| ("reason", reason))).collect();
+        // Texts can always be escaped.
+        Self { words: serde_urlencoded::to_string(words).unwrap_or_default(), ..self }
     }
 
     /// Asks for one JSON value.
@@ -130,9 +141,11 @@ impl Client {
         what: Option<Vec<u8>>,
     ) -> Result<Response<Incoming>, ClientError> {
         let mut sender = self.connect().await?;
+        let with_words = format!("{path}?{}", self.words);
+        let says = method == Method::POST && !self.words.is_empty();
         let request = Request::builder()
             .method(method)
-            .uri(path)
+            .uri(if says { &with_words } else { path })
             .header("host", "relais")
             .header("content-type", "application/json")
             .body(Full::<Bytes>::new(what.unwrap_or_default().into()))

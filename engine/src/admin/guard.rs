@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    fs,
     future::{Ready, ready},
     net::IpAddr,
 };
@@ -13,12 +14,15 @@ use actix_web::{
     http::Method,
     rt::net::{TcpStream, UnixStream},
 };
+use nix::unistd::User;
+
+use crate::api::Who;
 
 /// How a connection came in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Arrived {
     /// By `DATA/admin.sock`.
-    Unix,
+    Unix(Peer),
     /// By TCP, to this address of ours.
     Tcp {
         /// Nothing when it is gone again.
@@ -26,14 +30,47 @@ pub(super) enum Arrived {
     },
 }
 
-/// Proof that a request came by the UNIX socket.
+/// The process at the other end of the UNIX socket, as the kernel tells; nothing where it does not.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Peer {
+    uid: Option<u32>,
+    gid: Option<u32>,
+    pid: Option<i32>,
+}
+
+/// Proof that a request came by the UNIX socket, and from whom.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Owner(());
+pub(super) struct Owner(Peer);
+
+impl Owner {
+    /// The operator behind it. Asks the system for names, which may take a while.
+    pub(super) fn who(self) -> Who {
+        let Peer { uid, gid, pid } = self.0;
+        let user = uid.and_then(|uid| User::from_uid(uid.into()).ok().flatten());
+        let user = user.map(|user| user.name);
+        Who { uid, gid, user, pid, program: pid.and_then(program), ..Who::default() }
+    }
+}
+
+/// The program of a process. Its file is told to nobody but its user and root; its name to all.
+fn program(pid: i32) -> Option<String> {
+    let of = |what: &str| format!("/proc/{pid}/{what}");
+    let file = fs::read_link(of("exe")).map(|file| file.display().to_string());
+    let name = file.or_else(|_| fs::read_to_string(of("comm"))).ok()?;
+    Some(name.trim_end().chars().take(LONGEST_PROGRAM).collect())
+}
+
+/// Characters of a program's name.
+const LONGEST_PROGRAM: usize = 255;
 
 /// Remembers how a connection came in; called once for each.
 pub(super) fn mark(io: &dyn Any, connection: &mut Extensions) {
-    if io.is::<UnixStream>() {
-        connection.insert(Arrived::Unix);
+    if let Some(unix) = io.downcast_ref::<UnixStream>() {
+        let peer = unix.peer_cred().map_or_else(
+            |_| Peer::default(),
+            |its| Peer { uid: Some(its.uid()), gid: Some(its.gid()), pid: its.pid() },
+        );
+        connection.insert(Arrived::Unix(peer));
     } else {
         let tcp = io.downcast_ref::<TcpStream>();
         let local = tcp.and_then(|tcp| tcp.local_addr().ok()).map(|address| address.ip());
@@ -46,12 +83,15 @@ impl FromRequest for Owner {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let is_owner = request.conn_data::<Arrived>() == Some(&Arrived::Unix);
+        let owner = match request.conn_data::<Arrived>() {
+            Some(Arrived::Unix(peer)) => Some(Self(*peer)),
+            Some(Arrived::Tcp { .. }) | None => None,
+        };
         let words = if request.method() == Method::GET {
             "this is shown through DATA/admin.sock only"
         } else {
             "changes are made through DATA/admin.sock only"
         };
-        ready(is_owner.then_some(Self(())).ok_or_else(|| ErrorForbidden(words)))
+        ready(owner.ok_or_else(|| ErrorForbidden(words)))
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Console, JsonLines,
+    audited::Audited,
     console::{Answer, Unavailable},
     patience::{in_time, within},
 };
@@ -31,8 +32,12 @@ pub(super) async fn respond<C: Console>(console: C, filter: QueueFilter) -> Answ
 
 /// How far an order has come, a line for each piece. Ends like [`respond`]; a client that goes
 /// away ends the order where it is.
-pub(super) async fn carry_out<C: Console>(console: C, order: QueueOrder) -> Answer<HttpResponse> {
-    let work = Work { console, order, next: Next::First };
+pub(super) async fn carry_out<C: Console>(
+    console: C,
+    order: QueueOrder,
+    audited: Option<Audited>,
+) -> Answer<HttpResponse> {
+    let work = Work { console, order, audited, next: Next::First };
     // An engine that cannot answer says so in the status line.
     let (first, behind) = work.advance().await?.unzip();
     let others = try_unfold(behind, async |work: Option<Work<C>>| {
@@ -57,6 +62,8 @@ fn answer(pieces: impl Stream<Item = Answer<Bytes>> + 'static) -> HttpResponse {
 struct Work<C: Console> {
     console: C,
     order: QueueOrder,
+    /// Nothing of a dry run.
+    audited: Option<Audited>,
     next: Next<C::OrderCursor>,
 }
 
@@ -67,8 +74,24 @@ impl<C: Console> Work<C> {
             Next::Behind(cursor) => Some(cursor),
             Next::End => return Ok(None),
         };
-        let piece: (OrderProgress, _) =
-            within(ORDERED, self.console.queue_order(&self.order, at)).await?;
+        let piece = within(ORDERED, self.console.queue_order(&self.order, at)).await;
+        let piece: (OrderProgress, _) = match piece {
+            Ok(piece) => piece,
+            Err(unavailable) => {
+                if let Some(audited) = self.audited.take() {
+                    audited.refused(&unavailable.to_string()).await;
+                }
+                return Err(unavailable);
+            }
+        };
+        if let Some(audited) = &mut self.audited {
+            audited.so_far(piece.0.reached(), piece.0.recipients);
+        }
+        if piece.0.ended
+            && let Some(audited) = self.audited.take()
+        {
+            audited.done().await;
+        }
         if let Some(cursor) = piece.1 {
             self.next = Next::Behind(cursor);
         }

@@ -4,12 +4,14 @@
 //! stopping. Whatever changes something takes `guard::Owner` as an argument and so is
 //! refused unless the request came by the UNIX socket, whose file belongs to the engine's user.
 
+mod audited;
 pub mod client;
 pub mod console;
 mod content;
 #[cfg(test)]
 pub(crate) mod fake;
 mod guard;
+mod http_error;
 mod lines;
 mod listing;
 mod names;
@@ -28,6 +30,9 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Data};
 
+use crate::state::audit::AuditLog;
+
+pub use audited::Ordered;
 pub use names::HostNames;
 
 pub use console::{
@@ -76,6 +81,7 @@ impl Endpoint {
         data: &Path,
         listen: Option<SocketAddr>,
         names: HostNames,
+        audit: AuditLog,
     ) -> Result<Self, EndpointError> {
         let tcp = listen.map(|address| {
             TcpListener::bind(address).map_err(|source| EndpointError::Tcp { address, source })
@@ -90,12 +96,13 @@ impl Endpoint {
             places.push(format!("http://{address}"));
         }
         let (started, handle) = mpsc::channel();
-        let names = Data::new(names);
+        let (names, audit) = (Data::new(names), Data::new(audit));
         let serve = move || {
             let served = actix_rt::System::new().block_on(async move {
                 let mut server = HttpServer::new(move || {
                     App::new()
                         .app_data(names.clone())
+                        .app_data(audit.clone())
                         .wrap(from_fn(names::known_only))
                         .configure(|app| pages::configure(app, console.clone()))
                 })
@@ -155,6 +162,8 @@ mod tests {
         sync::atomic::Ordering::Relaxed,
     };
 
+    use relais_config::admin::Admin;
+
     use super::{client::Client, fake::Fake, *};
     use crate::api::{QueuedEntry, Status};
 
@@ -168,8 +177,10 @@ mod tests {
     fn serve() -> Served {
         let (fake, data) = (Fake::default(), tempfile::tempdir().unwrap());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let audit = AuditLog::new(data.path(), &Admin::default());
         let endpoint =
-            Endpoint::start(fake.clone(), data.path(), Some(any), HostNames::default()).unwrap();
+            Endpoint::start(fake.clone(), data.path(), Some(any), HostNames::default(), audit)
+                .unwrap();
         Served { fake, endpoint, data }
     }
 

@@ -14,6 +14,7 @@
 //! | `GET /api/v1/access?client=&service=&from=&to=&hello=` | what the front door answers a client | yes |
 //! | `GET /api/v1/mapping?table=&input=&flags=` | what a mapping table makes of an input | yes |
 //! | `GET /api/v1/test?stage=&input=&channel=&header=&sender=` | what comes of one stage of routing | no: 403 |
+//! | `GET /api/v1/audit?since=&by=&limit=` | orders of operators, the oldest first: [`AuditEntry`] | no: 403 |
 //! | `GET /api/v1/certificates` | the certificates that clients are shown | yes |
 //! | `GET /api/v1/route?address=&from=&channel=&client=&header=` | how an address is routed; with `scripts=true` the scripts of users, too: by TCP 403 | yes |
 //! | `POST /api/v1/routes` [`RoutesQuestion`] | the same of many, a line each, without steps | no: 403 |
@@ -33,14 +34,17 @@
 //! | `POST /api/v1/mailboxes` [`MailboxOrder`] | [`MailboxAnswer`]; 404: there is no such mailbox; 409: the new name has one | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
+//! Every order but a dry run is written down in `DATA/audit.log` first, else refused (507). Those whose body
+//! has no place for it take `?reason=TEXT&by=NAME`.
+//!
 //! HEAD is answered like GET. By TCP only names of ours are answered: 421 for others.
 //!
 //! Errors are `{"error": "..."}`.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use actix_web::{
-    HttpRequest, HttpResponse, ResponseError, Route, guard as guards,
+    HttpRequest, HttpResponse, Route, guard as guards,
     http::{
         StatusCode,
         header::{Accept, CONTENT_TYPE, Header, Quality},
@@ -56,21 +60,24 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    AccessQuestion, Console, Frozen, MailboxDenied, MappingQuestion, Nonsense, RouteQuestion,
-    RoutesQuestion, StageQuestion, Unavailable, content,
+    AccessQuestion, Console, Frozen, MappingQuestion, RouteQuestion, RoutesQuestion, StageQuestion,
+    audited::{Operator, Ordered},
+    content,
     guard::Owner,
+    http_error::HttpError,
     listing,
     patience::{in_time, within},
 };
 use crate::{
     api::{
-        AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
-        HostSuspended, LimitSet, LimitShown, MAX_REASON, MailboxAnswer, MailboxFilter,
-        MailboxOrder, MappingExplained, PartOrder, PartsOrdered, QueueFilter, QueueOrder,
-        QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit,
+        AccessExplained, AuditEntry, AuditFilter, CertificateShown, HistoryLine, HostOrdered,
+        HostResume, HostSuspend, HostSuspended, LimitSet, LimitShown, MAX_REASON, MailboxAnswer,
+        MailboxFilter, MailboxOrder, MappingExplained, PartOrder, PartsOrdered, QueueFilter,
+        QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit,
         StageExplained, Status, Why,
     },
     show,
+    state::audit::AuditLog,
 };
 
 /// Puts every page in its place.
@@ -90,6 +97,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/status", get().to(status::<C>))
         .route("/api/v1/counters", get().to(counters::<C>))
         .route("/api/v1/certificates", get().to(certificates::<C>))
+        .route("/api/v1/audit", get().to(orders_given))
         .route("/api/v1/queue", get().to(queue_list::<C>))
         .route("/api/v1/queue/summary", get().to(queue_summary::<C>))
         .route("/api/v1/queue/orders", web::post().to(queue_order::<C>))
@@ -179,6 +187,22 @@ async fn certificates<C: Console>(
     Ok(Json(console.certificates()?))
 }
 
+/// Orders of others are nobody's business who may not act for the engine's user.
+async fn orders_given(
+    _: Owner,
+    log: Data<AuditLog>,
+    filter: Query<AuditFilter>,
+) -> Result<Json<Vec<AuditEntry>>, HttpError> {
+    let filter = filter.into_inner();
+    let limit = Some(filter.limit.unwrap_or(MOST_AUDITED).min(MOST_AUDITED));
+    let filter = AuditFilter { limit, ..filter };
+    let wrong = |error| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, error);
+    let read = web::block(move || log.read(&filter))
+        .await
+        .map_err(|error| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, error))?;
+    Ok(Json(read.map_err(wrong)?))
+}
+
 async fn queue_list<C: Console>(
     console: Data<C>,
     filter: Query<QueueFilter>,
@@ -228,7 +252,7 @@ async fn queue_history<C: Console>(
 }
 
 async fn queue_order<C: Console>(
-    _: Owner,
+    operator: Operator,
     console: Data<C>,
     order: Json<QueueOrder>,
 ) -> Result<HttpResponse, HttpError> {
@@ -247,23 +271,29 @@ async fn queue_order<C: Console>(
         return Err(HttpError::new(StatusCode::BAD_REQUEST, many));
     }
     console.check(&order.filter)?;
-    Ok(listing::carry_out(C::clone(&console), order).await?)
+    let audited =
+        if order.dry_run { None } else { Some(operator.begin(Ordered::of_queue(&order)).await?) };
+    Ok(listing::carry_out(C::clone(&console), order, audited).await?)
 }
 
 async fn channel_stop<C: Console>(
-    _: Owner,
+    operator: Operator,
     console: Data<C>,
     name: Path<String>,
 ) -> Result<HttpResponse, HttpError> {
-    Ok(frozen(&name, true, in_time(console.freeze_channel(&name, true)).await??))
+    let ordered = Ordered::new("channel stop", &json!({ "channel": &*name }));
+    let freeze = async || Ok(in_time(console.freeze_channel(&name, true)).await??);
+    Ok(frozen(&name, true, operator.carry_out(ordered, freeze()).await?))
 }
 
 async fn channel_start<C: Console>(
-    _: Owner,
+    operator: Operator,
     console: Data<C>,
     name: Path<String>,
 ) -> Result<HttpResponse, HttpError> {
-    Ok(frozen(&name, false, in_time(console.freeze_channel(&name, false)).await??))
+    let ordered = Ordered::new("channel start", &json!({ "channel": &*name }));
+    let freeze = async || Ok(in_time(console.freeze_channel(&name, false)).await??);
+    Ok(frozen(&name, false, operator.carry_out(ordered, freeze()).await?))
 }
 
 fn frozen(name: &str, stopped: bool, was: Frozen) -> HttpResponse {
@@ -278,27 +308,35 @@ async fn hosts<C: Console>(console: Data<C>) -> Result<Json<Vec<HostSuspended>>,
 }
 
 async fn host_suspend<C: Console>(
-    _: Owner,
+    operator: Operator,
     console: Data<C>,
     order: Json<HostSuspend>,
 ) -> Result<Json<HostOrdered>, HttpError> {
-    Ok(Json(in_time(console.suspend_host(&order)).await??))
+    let HostSuspend { host, channel, seconds, reason, by } = &*order;
+    let what = json!({ "host": host, "channel": channel, "seconds": seconds });
+    let ordered = Ordered::new("host suspend", &what).with(by, reason);
+    let suspend = async || Ok(in_time(console.suspend_host(&order)).await??);
+    Ok(Json(operator.carry_out(ordered, suspend()).await?))
 }
 
 async fn host_resume<C: Console>(
-    _: Owner,
+    operator: Operator,
     console: Data<C>,
     order: Json<HostResume>,
 ) -> Result<Json<HostOrdered>, HttpError> {
-    Ok(Json(in_time(console.resume_host(&order)).await??))
+    let ordered = Ordered::new("host resume", &*order);
+    let work = async || Ok(in_time(console.resume_host(&order)).await??);
+    Ok(Json(operator.carry_out(ordered, work()).await?))
 }
 
 async fn set_limit<C: Console>(
-    _: Owner,
+    operator: Operator,
     console: Data<C>,
     order: Json<SetLimit>,
 ) -> Result<Json<LimitSet>, HttpError> {
-    Ok(Json(in_time(console.set_limit(&order)).await??))
+    let ordered = Ordered::new("set", &*order);
+    let work = async || Ok(in_time(console.set_limit(&order)).await??);
+    Ok(Json(operator.carry_out(ordered, work()).await?))
 }
 
 /// Which limit is asked about.
@@ -355,11 +393,24 @@ async fn routes<C: Console>(
 }
 
 async fn reload<C: Console>(
-    _: Owner,
+    operator: Operator,
     console: Data<C>,
     order: Json<ReloadOrder>,
 ) -> Result<Json<Reloaded>, HttpError> {
-    Ok(Json(within(RELOADING, console.reload(order.into_inner())).await?))
+    let order = order.into_inner();
+    let reload = async || Ok(within(RELOADING, console.reload(order)).await?);
+    if order.dry_run {
+        return Ok(Json(reload().await?));
+    }
+    let ordered = Ordered::new("reload", &json!({ "reroute": order.reroute }));
+    let audited = operator.begin(ordered).await?;
+    let reloaded: Result<Reloaded, HttpError> = reload().await;
+    match &reloaded {
+        Ok(Reloaded { refused, .. }) if refused.is_empty() => audited.done().await,
+        Ok(_) => audited.refused("the file is not put in force").await,
+        Err(error) => audited.refused(&error.to_string()).await,
+    }
+    Ok(Json(reloaded?))
 }
 
 /// Names of users are nobody's business who may not act for the engine's user.
@@ -373,19 +424,26 @@ async fn mailboxes<C: Console>(
 }
 
 async fn mailbox_order<C: Console>(
-    _: Owner,
+    operator: Operator,
     console: Data<C>,
     order: Json<MailboxOrder>,
 ) -> Result<Json<MailboxAnswer>, HttpError> {
-    Ok(Json(within(ADDING_UP, console.mailbox_order(&order)).await??))
+    let work = async || Ok(within(ADDING_UP, console.mailbox_order(&order)).await??);
+    let answer = match Ordered::of_mailbox(&order) {
+        Some(ordered) => operator.carry_out(ordered, work()).await?,
+        None => work().await?,
+    };
+    Ok(Json(answer))
 }
 
 async fn order_parts<C: Console>(
-    _: Owner,
+    operator: Operator,
     console: Data<C>,
     asked: Json<PartOrder>,
 ) -> Result<Json<PartsOrdered>, HttpError> {
-    Ok(Json(in_time(console.order_parts(&asked)).await??))
+    let ordered = Ordered::new(asked.order.name(), &*asked);
+    let work = async || Ok(in_time(console.order_parts(&asked)).await??);
+    Ok(Json(operator.carry_out(ordered, work()).await?))
 }
 
 async fn access<C: Console>(
@@ -411,67 +469,21 @@ async fn mapping<C: Console>(
     Ok(Json(in_time(console.explain_mapping(question.into_inner())).await??))
 }
 
-async fn stop<C: Console>(_: Owner, console: Data<C>) -> HttpResponse {
-    console.stop();
-    HttpResponse::Accepted().json(json!({"stopping": true}))
+async fn stop<C: Console>(operator: Operator, console: Data<C>) -> Result<HttpResponse, HttpError> {
+    let stop = async || {
+        console.stop();
+        Ok(())
+    };
+    operator.carry_out(Ordered::new("stop", &()), stop()).await?;
+    Ok(HttpResponse::Accepted().json(json!({"stopping": true})))
 }
 
 async fn nothing() -> Result<HttpResponse, HttpError> {
     Err(HttpError::new(StatusCode::NOT_FOUND, "no such page; GET / names those that there are"))
 }
 
-/// An error on its way to the client.
-#[derive(Debug)]
-struct HttpError {
-    code: StatusCode,
-    error: String,
-}
-
-impl HttpError {
-    fn new(code: StatusCode, error: impl fmt::Display) -> Self {
-        Self { code, error: error.to_string() }
-    }
-}
-
-impl From<Unavailable> for HttpError {
-    fn from(unavailable: Unavailable) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, unavailable)
-    }
-}
-
-impl From<Nonsense> for HttpError {
-    fn from(nonsense: Nonsense) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, nonsense)
-    }
-}
-
-impl From<MailboxDenied> for HttpError {
-    fn from(denied: MailboxDenied) -> Self {
-        let code = match denied {
-            MailboxDenied::Nonsense(_) => StatusCode::BAD_REQUEST,
-            MailboxDenied::Missing(_) => StatusCode::NOT_FOUND,
-            MailboxDenied::Taken(_) => StatusCode::CONFLICT,
-        };
-        Self::new(code, denied)
-    }
-}
-
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.error)
-    }
-}
-
-impl ResponseError for HttpError {
-    fn status_code(&self) -> StatusCode {
-        self.code
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.code).json(json!({"error": self.error}))
-    }
-}
-
+/// Orders of operators shown at once, by default and at most.
+const MOST_AUDITED: usize = 1_000;
 /// Messages named in one order.
 const MAX_IDS: usize = 1_000;
 /// Addresses of which routes are asked for at once.

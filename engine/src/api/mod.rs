@@ -10,6 +10,7 @@
 //! (states, events, reasons), are the actors' own words here.
 
 mod access;
+mod audit;
 mod certificate;
 mod control;
 mod filter;
@@ -34,6 +35,9 @@ use relais_actors::{
 use serde::{Deserialize, Serialize};
 
 pub use access::{AccessExplained, AccessStep};
+pub use audit::{
+    AuditEnd, AuditEntry, AuditFilter, AuditLine, AuditOrder, AuditResult, OrderWay, Who,
+};
 pub use certificate::CertificateShown;
 pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;

@@ -4,7 +4,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use relais_actors::metrics::QueueState;
+use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use relais_config::{
     facts::SPF_RESULTS,
     units::{self, UnitError},
@@ -97,6 +97,9 @@ pub(super) enum Command {
     /// Look after the store's mailboxes: of the running engine, else of the files
     #[command(subcommand)]
     Mailbox(MailboxCommand),
+    /// Show the orders that operators gave: who, when, what, why, and what came of each
+    #[command(after_help = AUDIT_HELP)]
+    Audit(AuditShown),
     /// Show what each channel has done so far, restarts included
     Counters {
         /// {channel: {event: {messages, recipients, bytes}}}
@@ -129,6 +132,8 @@ pub(super) enum Command {
         /// One object: {file, refused, changed, later, warnings, rerouted}
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        why: Because,
     },
     /// Let the running engine finish what it does, and end; or stop one part of it
     ///
@@ -141,19 +146,50 @@ pub(super) enum Command {
         /// Return when it has ended
         #[arg(long)]
         wait: bool,
+        #[command(flatten)]
+        why: Because,
     },
     /// Start a part that was stopped
     #[command(after_help = PART_HELP)]
     Start {
         /// dispatcher (all services), `job_controller` (all that leaves), or a service; without it, the first two
         part: Option<String>,
+        #[command(flatten)]
+        why: Because,
     },
     /// Restart a part: what is new goes to new workers or jobs, what runs finishes; no connection is refused
     #[command(after_help = PART_HELP)]
     Restart {
         /// dispatcher (all services), `job_controller` (all that leaves), a service, or SERVICE/N for one of its workers; without it, the first two
         part: Option<String>,
+        #[command(flatten)]
+        why: Because,
     },
+}
+
+/// Of `relais audit`.
+#[derive(Args, Debug)]
+pub(super) struct AuditShown {
+    /// Given this long ago at most (2h, 7d), or since a time (2026-08-30T23:45:00Z)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(super) since: Option<Timestamp>,
+    /// By this operator: a user's name or number, an address, or the user before `sudo`
+    #[arg(long, value_name = "WHO")]
+    pub(super) by: Option<String>,
+    /// Orders at most, the newest; else 1000
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<usize>,
+    /// One object a line: {order, at, who, command, what, reason, end: {at, result, touched, recipients, text}}
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Why an order is given that has no other place for it.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Because {
+    /// Why: for `relais audit`
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -510,6 +546,8 @@ pub(super) struct MailboxHow {
     pub(super) offline: bool,
     #[arg(long, help = MAILBOX_JSON)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) why: Because,
 }
 
 #[derive(Debug, Subcommand)]
@@ -524,11 +562,15 @@ pub(super) enum Channel {
     Stop {
         /// Its name
         name: String,
+        #[command(flatten)]
+        why: Because,
     },
     /// Let mail leave by a channel again
     Start {
         /// Its name
         name: String,
+        #[command(flatten)]
+        why: Because,
     },
 }
 
@@ -571,6 +613,8 @@ pub(super) enum Host {
         /// One object: {host, channel, `was_suspended`}
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        why: Because,
     },
 }
 
@@ -587,6 +631,8 @@ pub(super) struct Set {
     /// One object
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) why: Because,
 }
 
 /// The entries that an order is for, and how it is carried out.
@@ -748,6 +794,15 @@ fn age(text: &str) -> Result<Duration, String> {
     units::parse_duration(text).map_err(|_| units::DURATION_FORMS.to_owned())
 }
 
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(age) = units::parse_duration(text) {
+        let now = Timestamp::now().0;
+        return Ok(Timestamp(now.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(now))));
+    }
+    text.parse()
+        .map_err(|_| format!("{}, or one such as 2026-08-30T23:45:00Z", units::DURATION_FORMS))
+}
+
 fn state(text: &str) -> Result<QueueState, String> {
     let named = |state: &QueueState| state.name() == text;
     let unknown = || "one of ready, active, delayed, held is expected".to_owned();
@@ -764,6 +819,12 @@ Examples:
   relais queue return --to @closed.example --reason \"closed.example has closed\"
   relais queue retry --host store1.example
   relais queue reroute --host store1.example --dry-run";
+
+const AUDIT_HELP: &str = "\
+The orders of DATA/audit.log and of the older ones beside it; no engine need run.
+Examples:
+  relais audit --since 1d
+  relais audit --by alice --json";
 
 const PART_HELP: &str = "\
 Examples:
@@ -885,6 +946,7 @@ Examples:
   relais queue why 06C1FJ4V80000             why does it not move?
   relais queue retry --host store1.example
   relais host suspend mx.example.net --for 2h --reason 'they move house'
+  relais audit --since 1d                    who ordered what?
   relais channel stop tcp_lmtpcs             what leaves by it waits, over restarts too
   relais queue show 06C1FJ4V80000
   relais spool check                         is everything on the disk as it was written?

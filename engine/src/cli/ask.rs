@@ -12,8 +12,8 @@ use relais_actors::metrics::ChannelCounters;
 use relais_channels::mail::MessageId;
 
 use super::{
-    arguments::{List, Queue},
-    exchange::{answer, note, say, wait},
+    arguments::{Because, List, Queue},
+    exchange::{answer, engine, note, say, wait},
     orders,
     refusal::Refusal,
     source::Source,
@@ -80,11 +80,16 @@ pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Resul
 
 /// `relais stop`. Returns as soon as the engine knows, for it may take a while to drain; or when it
 /// has ended.
-pub(super) fn stop(source: &Source, to_the_end: bool, out: &mut dyn Write) -> Result<(), Refusal> {
+pub(super) fn stop(
+    source: &Source,
+    to_the_end: bool,
+    why: &Because,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
     let data = source.data()?;
     let began = Instant::now();
     let holder = lock::holder(&data);
-    wait(Client::new(&data).post("/api/v1/stop"))??;
+    wait(engine(source, why.reason.as_deref())?.post("/api/v1/stop"))??;
     say(&format!("the engine on {} drains and ends", data.display()), out)?;
     if !to_the_end {
         return Ok(());

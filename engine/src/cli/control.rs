@@ -7,7 +7,6 @@ use relais_actors::front::control::{ControlOrder, Controlled, ServiceState};
 use super::{
     exchange::{note, say, wait},
     refusal::Refusal,
-    source::Source,
 };
 use crate::{
     admin::client::Client,
@@ -16,14 +15,13 @@ use crate::{
 
 /// Gives the order, and says of each part what is so now.
 pub(super) fn order(
-    source: &Source,
+    engine: &Client,
     order: ControlOrder,
     part: Option<&str>,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
     let asked = PartOrder { order, part: part.map(str::to_owned) };
-    let client = Client::new(&source.data()?);
-    let done: PartsOrdered = wait(client.order("/api/v1/parts", &asked))??;
+    let done: PartsOrdered = wait(engine.order("/api/v1/parts", &asked))??;
     if let (Some(part), Some(service)) = (part, &done.obsolete) {
         note(Some(&format!(
             "{part:?} is obsolete: the dispatcher runs every service; say `relais {} {service}`, or \

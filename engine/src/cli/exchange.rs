@@ -57,6 +57,16 @@ pub(super) fn say(text: &str, out: &mut dyn Write) -> Result<(), Refusal> {
     Ok(out.write_all(Look::of_stdout().fit(&format!("{text}\n")).as_bytes())?)
 }
 
+/// The engine, for an order, and for what reason.
+pub(super) fn engine(source: &Source, reason: Option<&str>) -> Result<Client, Refusal> {
+    Ok(Client::new(&source.data()?).ordered(&operator(), reason))
+}
+
+/// The operator, of `sudo` the one before it; empty where nobody says.
+pub(super) fn operator() -> String {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default()
+}
+
 /// Something worth knowing that is no part of the answer.
 pub(super) fn note(text: Option<&str>) {
     if let Some(text) = text {

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, io::Write};
 
 use super::{
     arguments::Host,
-    exchange::{answer, json, say, wait},
+    exchange::{answer, engine, json, operator, say, wait},
     refusal::Refusal,
     source::Source,
 };
@@ -25,11 +25,10 @@ pub(super) fn host(source: &Source, host: Host, out: &mut dyn Write) -> Result<(
             out,
         ),
         Host::Suspend { host, channel, time, reason, json: as_json } => {
-            let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
-            let by = by.unwrap_or_default();
-            let order = HostSuspend { host, channel, seconds: time.as_secs(), reason, by };
+            let (seconds, by) = (time.as_secs(), operator());
+            let order = HostSuspend { host, channel, seconds, reason, by };
             order.check().map_err(|error| Refusal::WrongUse(error.to_string()))?;
-            let done = put(source, "suspend", &order)?;
+            let done = put(&engine(source, None)?, "suspend", &order)?;
             if as_json {
                 return Ok(json(&done, out)?);
             }
@@ -46,8 +45,9 @@ pub(super) fn host(source: &Source, host: Host, out: &mut dyn Write) -> Result<(
             }
             say(&text, out)
         }
-        Host::Resume { host, channel, json: as_json } => {
-            let done = put(source, "resume", &HostResume { host, channel })?;
+        Host::Resume { host, channel, json: as_json, why } => {
+            let engine = engine(source, why.reason.as_deref())?;
+            let done = put(&engine, "resume", &HostResume { host, channel })?;
             if as_json {
                 return Ok(json(&done, out)?);
             }
@@ -57,9 +57,8 @@ pub(super) fn host(source: &Source, host: Host, out: &mut dyn Write) -> Result<(
     }
 }
 
-fn put(source: &Source, verb: &str, order: &impl serde::Serialize) -> Result<HostOrdered, Refusal> {
-    let client = Client::new(&source.data()?);
-    Ok(wait(client.order(&format!("/api/v1/hosts/{verb}"), order))??)
+fn put(engine: &Client, verb: &str, order: &impl serde::Serialize) -> Result<HostOrdered, Refusal> {
+    Ok(wait(engine.order(&format!("/api/v1/hosts/{verb}"), order))??)
 }
 
 fn of_channel(channel: Option<&str>) -> String {

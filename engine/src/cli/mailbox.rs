@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
+    process,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -9,26 +10,32 @@ use std::{
     thread,
 };
 
+use rustix::process::getuid;
+
 use super::{
-    arguments::{MailboxCommand, MailboxHow, OneMailbox},
-    exchange::{json, note, tell_missing, wait},
+    arguments::{Because, MailboxCommand, MailboxHow, OneMailbox},
+    exchange::{engine, json, note, operator, tell_missing, wait},
     mailbox_files::{MailboxFiles, Router},
     refusal::Refusal,
     source::Source,
 };
 use crate::{
-    admin::client::{Client, ClientError, with_query},
+    admin::{
+        Ordered,
+        client::{Client, ClientError, with_query},
+    },
     api::{
-        MailboxAnswer, MailboxFilter, MailboxLine, MailboxListed, MailboxOrder, MailboxOrderKind,
-        Status,
+        AuditResult, MailboxAnswer, MailboxFilter, MailboxLine, MailboxListed, MailboxOrder,
+        MailboxOrderKind, OrderWay, Status, Who,
     },
     show::{self, Look},
+    state::audit::{Asked, AuditLog, ended},
 };
 
 /// The keeper of the mailboxes.
 enum Keeper {
     Engine(Client),
-    Files(Box<MailboxFiles>),
+    Files(Box<MailboxFiles>, AuditLog, Because),
 }
 
 /// Does what was asked for.
@@ -41,7 +48,7 @@ pub(super) fn mailbox(
     use MailboxOrderKind::{Check, Create, Delete, Quota, Rename, Repair};
     let (kind, which, to) = match command {
         MailboxCommand::List { domain, limit, how } => {
-            let mut keeper = Keeper::find(source, how.offline, router)?;
+            let mut keeper = Keeper::find(source, &how, router)?;
             return list(&mut keeper, &MailboxFilter { domain, limit }, how.json, out);
         }
         MailboxCommand::Check { mailboxes, all, repair, how } => {
@@ -49,7 +56,7 @@ pub(super) fn mailbox(
             if all {
                 return check_all(source, kind, &how, router, out);
             }
-            let mut keeper = Keeper::find(source, how.offline, router)?;
+            let mut keeper = Keeper::find(source, &how, router)?;
             return check(&mut keeper, kind, mailboxes, how.json, out);
         }
         MailboxCommand::Create { which } => (Create, which, None),
@@ -63,14 +70,13 @@ pub(super) fn mailbox(
         }
     };
     let OneMailbox { mailbox, how } = which;
-    let mut keeper = Keeper::find(source, how.offline, router)?;
+    let mut keeper = Keeper::find(source, &how, router)?;
     let answer = keeper.order(&order(kind, mailbox, to))?;
     tell(kind, &answer, how.json, out)
 }
 
 fn order(kind: MailboxOrderKind, mailbox: String, to: Option<String>) -> MailboxOrder {
-    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
-    MailboxOrder { kind, mailbox, to, by }
+    MailboxOrder { kind, mailbox, to, by: operator() }
 }
 
 fn tell(
@@ -142,10 +148,10 @@ fn check_all(
     router: Router,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    let find = move || Keeper::find(source, how.offline, router);
+    let find = move || Keeper::find(source, how, router);
     let workers = match find()? {
         Keeper::Engine(_) => WORKERS,
-        Keeper::Files(_) => 1,
+        Keeper::Files(..) => 1,
     };
     thread::scope(|threads| {
         let (sender, list) = sync_channel(AHEAD);
@@ -208,9 +214,9 @@ fn check_listed(
 
 impl Keeper {
     /// The engine if one runs, unless the files are meant.
-    fn find(source: &Source, offline: bool, router: Router) -> Result<Self, Refusal> {
-        if !offline {
-            let client = Client::new(&source.data()?);
+    fn find(source: &Source, how: &MailboxHow, router: Router) -> Result<Self, Refusal> {
+        if !how.offline {
+            let client = engine(source, how.why.reason.as_deref())?;
             match wait(client.get::<Status>("/api/v1/status"))? {
                 Ok(_) => return Ok(Self::Engine(client)),
                 Err(ClientError::NotRunning { .. }) => {}
@@ -218,7 +224,9 @@ impl Keeper {
             }
         }
         let (config, _) = source.load()?;
-        Ok(Self::Files(Box::new(MailboxFiles::new(config, router)?)))
+        let audit = AuditLog::new(&config.data, &config.admin);
+        let files = Box::new(MailboxFiles::new(config, router)?);
+        Ok(Self::Files(files, audit, how.why.clone()))
     }
 
     fn list(
@@ -228,7 +236,7 @@ impl Keeper {
     ) -> Result<(), Refusal> {
         let client = match self {
             Self::Engine(client) => client,
-            Self::Files(files) => return files.list(filter, each),
+            Self::Files(files, ..) => return files.list(filter, each),
         };
         let mut missing = None;
         let each = |line: &[u8]| {
@@ -248,9 +256,35 @@ impl Keeper {
     fn order(&mut self, order: &MailboxOrder) -> Result<MailboxAnswer, Refusal> {
         match self {
             Self::Engine(client) => Ok(wait(client.order("/api/v1/mailboxes", order))??),
-            Self::Files(files) => files.order(order),
+            Self::Files(files, audit, why) => order_written_down(files, audit, why, order),
         }
     }
+}
+
+/// The same on the files: an order that changes something is written down first.
+fn order_written_down(
+    files: &mut MailboxFiles,
+    audit: &AuditLog,
+    why: &Because,
+    order: &MailboxOrder,
+) -> Result<MailboxAnswer, Refusal> {
+    let Some(Ordered { command, what, .. }) = Ordered::of_mailbox(order) else {
+        return files.order(order);
+    };
+    let who = Who {
+        way: OrderWay::Files,
+        uid: Some(getuid().as_raw()),
+        pid: i32::try_from(process::id()).ok(),
+        says: Some(order.by.clone()).filter(|by| !by.is_empty()),
+        ..Who::default()
+    };
+    let reason = why.reason.clone().unwrap_or_default();
+    let begun = audit.begin(Asked { who, command, what, reason });
+    let number = begun.map_err(|error| Refusal::Because(error.to_string()))?;
+    let done = files.order(order);
+    let result = if done.is_ok() { AuditResult::Done } else { AuditResult::Refused };
+    audit.end(&ended(number, result));
+    done
 }
 
 /// Mailboxes that an engine checks at once.

@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod asked;
+mod audit;
 mod cert;
 mod compare;
 mod configuration;
@@ -37,6 +38,7 @@ use relais_actors::front::control::ControlOrder;
 
 use self::{
     arguments::{Arguments, Command},
+    exchange::engine,
     refusal::{Refusal, WRONG_USE},
     source::Source,
 };
@@ -100,6 +102,7 @@ fn obey<E: Runnable>(
         Command::Sieve(command) => sieve::sieve(source, &command, out),
         Command::Status { workers: true, .. } => ask::workers(source, out),
         Command::Status { json, all, .. } => ask::status(source, json, all, out),
+        Command::Audit(shown) => audit::audit(source, shown, out),
         Command::Counters { json } => ask::counters(source, json, out),
         Command::Cert { json } => cert::cert(source, json, out),
         Command::Tls(question) => tls::tls(source, &question, out),
@@ -109,18 +112,22 @@ fn obey<E: Runnable>(
         Command::Mailbox(command) => mailbox::mailbox(source, command, files.route, out),
         Command::Set(set) => orders::set(source, set, out),
         Command::Spool(spool) => spool::spool(source, &spool, out),
-        Command::Reload { reroute, dry_run, json } => {
-            reload::reload(source, ReloadOrder { reroute, dry_run }, json, out)
+        Command::Reload { reroute, dry_run, json, why } => {
+            let engine = engine(source, why.reason.as_deref())?;
+            reload::reload(&engine, ReloadOrder { reroute, dry_run }, json, out)
         }
-        Command::Stop { part: None, wait } => ask::stop(source, wait, out),
-        Command::Stop { part, .. } => {
-            control::order(source, ControlOrder::Stop, part.as_deref(), out)
+        Command::Stop { part: None, wait, why } => ask::stop(source, wait, &why, out),
+        Command::Stop { part, why, .. } => {
+            let engine = engine(source, why.reason.as_deref())?;
+            control::order(&engine, ControlOrder::Stop, part.as_deref(), out)
         }
-        Command::Start { part } => {
-            control::order(source, ControlOrder::Start, part.as_deref(), out)
+        Command::Start { part, why } => {
+            let engine = engine(source, why.reason.as_deref())?;
+            control::order(&engine, ControlOrder::Start, part.as_deref(), out)
         }
-        Command::Restart { part } => {
-            control::order(source, ControlOrder::Restart, part.as_deref(), out)
+        Command::Restart { part, why } => {
+            let engine = engine(source, why.reason.as_deref())?;
+            control::order(&engine, ControlOrder::Restart, part.as_deref(), out)
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     arguments::{Channel, Order, Set},
-    exchange::{answer, json, note, say, wait},
+    exchange::{answer, engine, json, note, operator, say, wait},
     refusal::Refusal,
     source::Source,
 };
@@ -36,8 +36,7 @@ pub(super) fn carry_out(
     if kind == OrderKind::Release && ids.is_empty() {
         filter.state = filter.state.or(Some(QueueState::Held));
     }
-    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
-    let reason = reason.unwrap_or_default();
+    let (by, reason) = (operator(), reason.unwrap_or_default());
     let mut order = QueueOrder { kind, ids, filter, dry_run, by, reason, up_to: None };
     let client = Client::new(&source.data()?);
     if !yes && !dry_run && asks_first(kind, all) {
@@ -166,14 +165,18 @@ pub(super) fn channel(
             let status: Value = wait(client.get("/api/v1/status"))??;
             Ok(json(&status["channels"], out)?)
         }
-        Channel::Stop { name } => freeze(source, &name, "stop", out),
-        Channel::Start { name } => freeze(source, &name, "start", out),
+        Channel::Stop { name, why } => {
+            freeze(&engine(source, why.reason.as_deref())?, &name, "stop", out)
+        }
+        Channel::Start { name, why } => {
+            freeze(&engine(source, why.reason.as_deref())?, &name, "start", out)
+        }
     }
 }
 
 /// `relais set`.
 pub(super) fn set(source: &Source, set: Set, out: &mut dyn Write) -> Result<(), Refusal> {
-    let Set { key, value, save, json: as_json } = set;
+    let Set { key, value, save, json: as_json, why } = set;
     let (Some(key), Some(value)) = (&key, value) else {
         let asked: Vec<_> = key.iter().map(|key| ("key", key)).collect();
         let path = with_query("/api/v1/limits", &asked);
@@ -182,7 +185,8 @@ pub(super) fn set(source: &Source, set: Set, out: &mut dyn Write) -> Result<(), 
     let value = value.parse().map_or(LimitValue::Text(value), LimitValue::Number);
     let order = SetLimit { key: key.clone(), value, save };
     let data = source.data()?;
-    let set: LimitSet = wait(Client::new(&data).order("/api/v1/limits", &order))??;
+    let engine = engine(source, why.reason.as_deref())?;
+    let set: LimitSet = wait(engine.order("/api/v1/limits", &order))??;
     if as_json {
         return Ok(json(&set, out)?);
     }
@@ -202,15 +206,14 @@ pub(super) fn set(source: &Source, set: Set, out: &mut dyn Write) -> Result<(), 
     Ok(())
 }
 
-fn freeze(source: &Source, name: &str, verb: &str, out: &mut dyn Write) -> Result<(), Refusal> {
+fn freeze(engine: &Client, name: &str, verb: &str, out: &mut dyn Write) -> Result<(), Refusal> {
     // Names hold nothing that a path could take for something else.
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-$".contains(c);
     if !name.chars().all(plain) || name.is_empty() {
         return Err(Refusal::WrongUse(format!("{name:?} is not the name of a channel")));
     }
-    let client = Client::new(&source.data()?);
     let path = format!("/api/v1/channels/{}/{verb}", name.replace('$', "%24"));
-    let done: Value = wait(client.order(&path, &()))??;
+    let done: Value = wait(engine.order(&path, &()))??;
     let text = match (verb, done["was_stopped"].as_bool().unwrap_or(false)) {
         ("stop", false) if done["delivers"] == false => {
             "stopped, but nothing leaves by it, so that nothing waits; mail that comes in by it is \

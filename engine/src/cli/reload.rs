@@ -5,7 +5,6 @@ use std::io::Write;
 use super::{
     exchange::{json, say, wait},
     refusal::Refusal,
-    source::Source,
 };
 use crate::{
     admin::client::Client,
@@ -14,13 +13,12 @@ use crate::{
 
 /// Has the engine read its file again, and says what came of it.
 pub(super) fn reload(
-    source: &Source,
+    engine: &Client,
     order: ReloadOrder,
     as_json: bool,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    let client = Client::new(&source.data()?);
-    let done: Reloaded = wait(client.order("/api/v1/reload", &order))??;
+    let done: Reloaded = wait(engine.order("/api/v1/reload", &order))??;
     if as_json {
         json(&done, out)?;
         return if done.refused.is_empty() { Ok(()) } else { Err(Refusal::No) };

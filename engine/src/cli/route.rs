@@ -86,11 +86,11 @@ pub(super) fn route(
 
 /// The source of answers: the running engine, or the files.
 struct RouteSource {
-    who: Who,
+    who: Answerer,
     name: String,
 }
 
-enum Who {
+enum Answerer {
     Engine(Client),
     Files(Explained),
 }
@@ -99,16 +99,18 @@ impl RouteSource {
     fn find(source: &Source, route: &Route, explain: Explain) -> Result<Self, Refusal> {
         let (whom, name) = Whom::find(source, route.offline)?;
         let who = match whom {
-            Whom::Engine(client) => Who::Engine(client),
-            Whom::Files(config) => Who::Files(explain(&config).map_err(Refusal::Because)?),
+            Whom::Engine(client) => Answerer::Engine(client),
+            Whom::Files(config) => Answerer::Files(explain(&config).map_err(Refusal::Because)?),
         };
         Ok(Self { who, name })
     }
 
     fn ask(&mut self, question: &RouteQuestion) -> Result<RouteExplained, Refusal> {
         match &mut self.who {
-            Who::Engine(client) => Ok(wait(client.get(&with_query("/api/v1/route", question)))??),
-            Who::Files(files) => {
+            Answerer::Engine(client) => {
+                Ok(wait(client.get(&with_query("/api/v1/route", question)))??)
+            }
+            Answerer::Files(files) => {
                 let mut explained = files(question).map_err(Refusal::WrongUse)?;
                 explained.asked.clone_from(&self.name);
                 Ok(explained)

@@ -27,10 +27,13 @@ use super::{
 };
 use crate::{
     admin::{Console, Endpoint, HostNames},
-    api::ReloadOrder,
+    api::{AuditResult, ReloadOrder, Who},
     handover,
     logging::{self, Sink},
-    state::lock::{LONGEST_END, Lock},
+    state::{
+        audit::{Asked, AuditLog, ended},
+        lock::{LONGEST_END, Lock},
+    },
 };
 
 /// The engine, as far as the command that runs it is concerned. All of it happens on the thread
@@ -95,12 +98,13 @@ pub(super) fn run<E: Runnable>(
         // From now on they end nothing, during a long recovery neither.
         let mut harmless = Harmless::listen();
         let (admin, summary) = (config.admin.clone(), Summary::of(&config));
+        let audit = AuditLog::new(&config.data, &admin);
         let names = HostNames(admin.names.into_iter().chain([config.host.clone()]).collect());
         let data = config.data.clone();
         let again = source.clone();
         let reread: Reread = Arc::new(move || load_again(&again));
         let mut engine = E::new(config, reread, inherited, log.clone());
-        let endpoint = Endpoint::start(engine.console(), &data, admin.listen, names);
+        let endpoint = Endpoint::start(engine.console(), &data, admin.listen, names, audit.clone());
         let endpoint = endpoint.map_err(|error| because(&error))?;
         let listening = match engine.start().await {
             Ok(listening) => listening,
@@ -113,11 +117,14 @@ pub(super) fn run<E: Runnable>(
         // An engine that nobody watches runs all the same.
         let _ = out.write_all(banner.as_bytes()).and_then(|()| out.flush());
         info!(config = source.name(), data = %data.display(), "engine started");
-        let console = engine.console();
-        let asked = actix_rt::spawn(async move { harmless.answer(&console).await });
+        let (console, asked_for) = (engine.console(), audit.clone());
+        let asked = actix_rt::spawn(async move { harmless.answer(&console, &asked_for).await });
         let ended = tokio::select! {
             ended = engine.ended() => ended,
-            why = signalled() => Ok(why),
+            why = signalled() => {
+                by_signal(&audit, "stop", &why);
+                Ok(why)
+            }
         };
         match &ended {
             Ok(why) => info!(why, "engine stops"),
@@ -194,11 +201,12 @@ impl Harmless {
         Self(kinds.map(|kind| signal(kind).ok()))
     }
 
-    async fn answer(&mut self, console: &impl Console) {
+    async fn answer(&mut self, console: &impl Console, audit: &AuditLog) {
         let [hangup, summary, other] = &mut self.0;
         loop {
             tokio::select! {
                 () = came(hangup) => {
+                    by_signal(audit, "reload", "SIGHUP");
                     // The log says what comes of it.
                     if let Err(error) = console.reload(ReloadOrder::default()).await {
                         warn!(%error, "SIGHUP: the file was not read again");
@@ -208,6 +216,16 @@ impl Harmless {
                 () = came(other) => info!("SIGUSR2 does nothing; SIGUSR1 logs the state"),
             }
         }
+    }
+}
+
+/// Writes down what a signal stands for. A signal cannot be refused.
+fn by_signal(audit: &AuditLog, command: &str, signal: &str) {
+    let what = serde_json::json!({ "signal": signal });
+    let (who, command) = (Who::by_signal(), command.to_owned());
+    match audit.begin(Asked { who, command, what, reason: String::new() }) {
+        Ok(order) => audit.end(&ended(order, AuditResult::Done)),
+        Err(error) => warn!(%error, "a signal is not written down"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient, TlsWish};
-use relais_config::Config;
+use relais_config::{Config, admin::Admin};
 use relais_spool::NewContent;
 
 use relais_actors::front::inherited::Inherited;
@@ -17,6 +17,7 @@ use crate::{
     admin::{Console, Endpoint, HostNames, client::Client, fake::Fake},
     console::explain::FILES,
     logging::Sink,
+    state::audit::AuditLog,
 };
 
 /// An engine that does nothing but answer.
@@ -76,7 +77,9 @@ fn refusal(arguments: &[&str]) -> String {
 fn answering() -> (tempfile::TempDir, Fake, Endpoint) {
     let (data, fake) = (tempfile::tempdir().unwrap(), Fake::default());
     fake.0.entries.store(600, Relaxed);
-    let endpoint = Endpoint::start(fake.clone(), data.path(), None, HostNames::default()).unwrap();
+    let audit = AuditLog::new(data.path(), &Admin::default());
+    let names = HostNames::default();
+    let endpoint = Endpoint::start(fake.clone(), data.path(), None, names, audit).unwrap();
     (data, fake, endpoint)
 }
 

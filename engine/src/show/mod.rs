@@ -1,6 +1,7 @@
 //! Status, queue, counters and routes as text for people; what scripts read is JSON.
 
 mod access;
+mod audit;
 mod certificates;
 mod content;
 mod differences;
@@ -27,6 +28,7 @@ use relais_actors::{
 use crate::api::{LimitShown, LimitValue, QueueSummary, Status};
 
 pub use access::access;
+pub use audit::audit;
 pub use certificates::certificates;
 pub use content::ContentView;
 pub use differences::Differences;

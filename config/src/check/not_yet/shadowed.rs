@@ -6,6 +6,7 @@ use crate::{
     file::{reader::Reader, source::shorten},
     grammar::{NextHop, NextHops},
     sections::{
+        admin::Audit,
         channel::{Channel, Copies, MAX_ADDRSPERFILE, Program},
         config::Config,
     },
@@ -38,6 +39,12 @@ pub(super) fn warn(config: &Config, reader: &mut Reader<'_>) {
     if reader.is_given("admin.names") && config.admin.listen.is_none() {
         let message = "without admin.listen nobody comes by a name: the names are not used";
         reader.warning_at("admin.names", message, false);
+    }
+    for path in ["admin.audit_size", "admin.audit_files"] {
+        if reader.is_given(path) && config.admin.audit == Audit::Off {
+            let message = "with admin.audit: Off nothing is written down: this is not used";
+            reader.warning_at(path, message, false);
+        }
     }
     if reader.is_given("admin.recent") && !config.fills_queue() {
         let message = "no mail comes into the queue: no recipients are written down";

@@ -398,6 +398,7 @@ const ALWAYS: &[&str] = &[
     "max_shutdown",
     "admin.listen",
     "admin.recent",
+    "admin.audit",
     "watch",
     "dns.servers",
     // Of an entry as a whole something is told: a_table_of_destinations_is_told_of_where_it_is_idle.
@@ -449,6 +450,18 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
         &[("store: (", "admin: (listen: \"127.0.0.1:1\", VALUE), store: (")],
         &[],
         &[("store: (", "admin: (VALUE), store: (")],
+    ),
+    (
+        "admin.audit_size",
+        &[("store: (", "admin: (VALUE), store: (")],
+        &[],
+        &[("store: (", "admin: (audit: Off, VALUE), store: (")],
+    ),
+    (
+        "admin.audit_files",
+        &[("store: (", "admin: (VALUE), store: (")],
+        &[],
+        &[("store: (", "admin: (audit: Off, VALUE), store: (")],
     ),
     (
         "accounts",
@@ -1018,6 +1031,8 @@ const VALUES: &[(&str, &str)] = &[
     ("spool.large_message", r#"spool: (large_message: "1MiB"),"#),
     ("spool.min_free", r#"spool: (min_free: "1GiB"),"#),
     ("admin.names", r#"names: ["x.example"]"#),
+    ("admin.audit_size", r#"audit_size: "1MiB""#),
+    ("admin.audit_files", "audit_files: 3"),
     ("native.path", ""),
     ("native.files.folders", r#"files: (folders: ["/f"])"#),
     ("native.files.user", r#"user: "nobody""#),
