@@ -140,6 +140,15 @@ impl Settings {
             .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
     }
 
+    /// A file that `relais import` wrote, with its data beside it and its admin endpoint on a free port;
+    /// where its services listen is the test's to move to [`Self::smtp`] and [`Self::lmtp`].
+    pub fn imported(text: &str) -> Self {
+        let (smtp, lmtp, admin) = (free_port(), free_port(), free_port());
+        Self { smtp, lmtp, admin, text: text.to_owned() }
+            .edit("data: \"/var/lib/relais\"", "data: \"relais-data\"")
+            .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
+    }
+
     /// The shipped relay to the Internet, with its files in `folder` and submission on the free port
     /// `submit`, which asks the name server on the port `dns`; servers everywhere listen on the port
     /// `far`, but for the mail host inside, whose port is `inside`.

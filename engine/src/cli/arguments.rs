@@ -67,6 +67,13 @@ pub(super) enum Command {
     /// Limits, and the sign between user and detail, are those of the configuration where there is one that can be used, else the default ones.
     #[command(subcommand)]
     Sieve(SieveCommand),
+    /// Write a configuration of relais from one of another mail system, with each line of it in a comment
+    ///
+    /// Nothing of the source is run or changed. Every setting without a counterpart is named at the end of the
+    /// new file and on standard error, with what it means for mail. Exit status 1: the new file has a
+    /// mistake, or --verify finds a difference.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Show services and workers, pools and jobs, channels, queue
     Status {
         /// Each worker instead: its state, sessions, and since when it is there
@@ -190,6 +197,28 @@ pub(super) struct Because {
     /// Why: for `relais audit`
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ImportCommand {
+    /// Sun Java System Messaging Server: imta.cnf, dispatcher.cnf, `job_controller.cnf`, mappings, option.dat, aliases, msg.conf
+    Sun(ImportSource),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ImportSource {
+    /// The folder with its files
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// Write the new file here; without it, to standard output. A file that is there already is not touched
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Also route the addresses of this file, one a line, under the old configuration and the new, and print those that go another way; -: standard input
+    #[arg(long, value_name = "ADDRESSES")]
+    pub(super) verify: Option<PathBuf>,
+    /// The fate of each setting on standard output, a line each: {file, line, setting, fate, meaning}
+    #[arg(long, requires = "output")]
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -14,6 +14,8 @@ mod configuration;
 mod control;
 mod exchange;
 mod hosts;
+mod import;
+mod import_verify;
 mod mailbox;
 mod mailbox_files;
 mod mapping;
@@ -100,6 +102,7 @@ fn obey<E: Runnable>(
         Command::Mapping(question) => mapping::mapping(source, &question, files.mapping, out),
         Command::Test(command) => test::test(source, &command, files, out),
         Command::Sieve(command) => sieve::sieve(source, &command, out),
+        Command::Import(command) => import::import(&command, files, out),
         Command::Status { workers: true, .. } => ask::workers(source, out),
         Command::Status { json, all, .. } => ask::status(source, json, all, out),
         Command::Audit(shown) => audit::audit(source, shown, out),

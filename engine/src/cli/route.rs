@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Write},
+    path::Path,
 };
 
 use relais_config::Config;
@@ -126,7 +127,17 @@ pub(super) fn each_address(
     mut each: impl FnMut(&str) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
     route.addresses.iter().try_for_each(|address| each(address))?;
-    let Some(list) = &route.file else { return Ok(()) };
+    match &route.file {
+        Some(list) => each_listed(list, each),
+        None => Ok(()),
+    }
+}
+
+/// The addresses of a list, a line each; `-` is standard input.
+pub(super) fn each_listed(
+    list: &Path,
+    mut each: impl FnMut(&str) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
     let unreadable = |error: io::Error| {
         Refusal::Because(format!("cannot read the list of addresses {}: {error}", list.display()))
     };

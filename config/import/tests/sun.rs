@@ -1,0 +1,241 @@
+//! Snippets of the original's files: what each becomes, and what is told of it.
+
+use std::{fs, path::Path};
+
+use relais_config::{Config, Reading};
+use relais_import::{
+    Fate, ImportError, Imported,
+    sun::{SunRules, SunVerdict, import},
+};
+use tempfile::TempDir;
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn imported(files: &[(&str, &str)]) -> (Imported, SunRules) {
+    import(folder(files).path()).unwrap()
+}
+
+/// The new file, which must have no mistake.
+#[track_caller]
+fn config(imported: &Imported) -> Config {
+    let reading = Reading::of_text("new", &imported.text, None);
+    reading.into_config().unwrap_or_else(|error| panic!("{error}\n{}", imported.text)).0
+}
+
+/// The fate of a setting, by a part of its name.
+#[track_caller]
+fn fate(imported: &Imported, setting: &str) -> (Fate, String) {
+    let told = imported.told.iter().find(|told| told.setting.contains(setting));
+    let told = told.unwrap_or_else(|| panic!("{setting} is not told: {:#?}", imported.told));
+    (told.fate, told.meaning.clone())
+}
+
+const IMTA: &str = "! rules
+$*      $A$E$F$U%$H$V$H@relay1.siroe.com
+.lmtp   $E$F$U%$H.lmtp@lmtpcs-daemon
+.lmtp   $B$F$U%$H@$H@lmtpcs-daemon
+.       $U%$H@tcp-daemon
+
+defaults notices 1 2 4 7 maxjobs 7 copysendpost
+
+l viaaliasrequired
+relay1.siroe.com
+
+tcp_local smtp mx single_sys remotehost switchchannel
+tcp-daemon
+
+! tcp_lmtpcs (LMTP client - store)
+tcp_lmtpcs defragment lmtp  multigate connectcanonical \\
+   fileinto @$4O:$U+$S@$D port 225 nodns single_sys \\
+   subdirs 20 maxjobs 7 pool SMTP_POOL dequeue_removeroute
+lmtpcs-daemon
+";
+
+/// Keywords, each as it stands in a block of a channel, and the field that it becomes.
+#[test]
+fn each_keyword_becomes_its_setting() {
+    let rows = [
+        ("port 226", "port: 226"),
+        ("nodns", "mx: NoDns"),
+        (
+            "nameservers 192.0.2.1 2001:db8::1 mx",
+            "nameservers: [\"192.0.2.1:53\", \"[2001:db8::1]:53\"]",
+        ),
+        ("interfaceaddress 192.0.2.9", "interface_address: [\"192.0.2.9\"]"),
+        ("daemon router", "daemon: \"x-daemon\""),
+        ("maytls", "tls: (server: May, client: May)"),
+        ("musttlsclient", "tls: (client: Must)"),
+        ("maytls notlsserver", "tls: (client: May, server: No)"),
+        ("single", "copies: Single"),
+        ("single_sys multiple", "copies: Multiple"),
+        ("sourceblocklimit 100", "sourceblocklimit: 102400"),
+        ("backoff \"pt5m\" \"pt1h30m\"", "backoff: [\"5m\", \"90m\"]"),
+        ("notices 1 2 4", "notices: [\"1d\", \"2d\", \"4d\"]"),
+        ("noreverse", "reverse: false"),
+        ("REMOTEHOST", "remotehost: true"),
+        ("733", "route_style: Percents"),
+        ("errwarnpost", "warnpost: Error"),
+        ("sourcefilter file:///etc/spam.sieve", "sourcefilter: \"/etc/spam.sieve\""),
+        ("subaddresswild", "subaddress: Wild"),
+    ];
+    for (words, want) in rows {
+        let imta =
+            format!(". $U%$H@x-daemon\n\nl\nmx.example.org\n\ntcp_x smtp {words}\nx-daemon\n");
+        let (imported, _) = imported(&[("imta.cnf", &imta)]);
+        let plain: Vec<_> = imported.text.split_whitespace().collect();
+        let plain = plain.join(" ").replace("( ", "(").replace(", )", ")");
+        assert!(plain.contains(want), "{words}: {}", imported.text);
+        let sections = format!("{}\nmessage: never", imported.text);
+        assert!(sections.contains("imta.cnf:6: tcp_x smtp"), "{words}");
+    }
+}
+
+#[test]
+fn what_has_no_counterpart_is_told_with_its_place_and_meaning() {
+    let rows = [
+        ("subdirs 20", Fate::NotNeeded, "files and directories"),
+        ("immnonurgent", Fate::NotNeeded, "jobs start at once"),
+        ("blocklimit 20", Fate::NoCounterpart, "sourceblocklimit"),
+        ("mailfromdnsverify", Fate::NoCounterpart, "verify.spf"),
+        ("SMTP_POOL", Fate::NoCounterpart, "`pool` before its name"),
+        ("backoff nonsense", Fate::NoCounterpart, "no form"),
+        ("logging", Fate::SameByDefault, ""),
+        ("charset7 usascii", Fate::NoCounterpart, "CHARSET-CONVERSION"),
+    ];
+    for (words, want, meaning) in rows {
+        let imta = format!("\nl\nmx.example.org\n\ntcp_x smtp {words}\nx-daemon\n");
+        let (imported, _) = imported(&[("imta.cnf", &imta)]);
+        config(&imported);
+        let first = words.split(' ').next().unwrap();
+        let (fate, told) = fate(&imported, &format!("tcp_x: {first}"));
+        assert_eq!(fate, want, "{words}");
+        assert!(told.contains(meaning), "{words}: {told}");
+        if fate != Fate::Carried {
+            assert!(
+                imported.text.contains(&format!("imta.cnf:5: tcp_x: {first}")),
+                "{}",
+                imported.text
+            );
+        }
+    }
+}
+
+#[test]
+fn every_line_of_a_source_is_in_the_new_file() {
+    let files = [
+        ("imta.cnf", IMTA),
+        (
+            "dispatcher.cnf",
+            "MIN_PROCS=1\nODD=1\n[SERVICE=SMTP]\nPORT=25\nIMAGE=IMTA_BIN:tcp_smtp_server\nLOGFILE=x\n[SERVICE=POP]\nPORT=110\nIMAGE=IMTA_BIN:pop\n",
+        ),
+        (
+            "job_controller.cnf",
+            "MAX_MESSAGES=1000\nSECRET=hidden\n[POOL=ONE]\nJOB_LIMIT=5\n[PERIODIC_JOB=x]\nTIME=/04:00\n",
+        ),
+        ("mappings", "INTERNAL_IP\n\n  127.0.0.1 $Y\n  * $N\n\nODD\n\n  x $[image,routine,arg]\n"),
+        (
+            "option.dat",
+            "DELIVERY_OPTIONS=\\\n  #*mailbox=@$X.LMTP:$M%$\\$2I$_+$2S@lmtpcs-daemon,\\\n  #forward=**\nLDAP_PASSWORD=hidden\nWHAT=1\n",
+        ),
+        ("general.txt", "not read"),
+    ];
+    let (imported, _) = imported(&files);
+    config(&imported);
+    for (name, text) in &files[..5] {
+        let mut goes_on = false;
+        for (n, line) in text.lines().enumerate() {
+            let is_first = !std::mem::replace(&mut goes_on, line.ends_with('\\'));
+            if is_first && !line.trim().is_empty() && !line.starts_with('!') {
+                let place = format!("{name}:{}: ", n + 1);
+                assert!(imported.text.contains(&place), "{place}{line}\n{}", imported.text);
+            }
+        }
+    }
+    assert!(!imported.text.contains("hidden"), "{}", imported.text);
+    assert!(imported.told.iter().all(|told| !told.setting.contains("hidden")));
+}
+
+#[test]
+fn a_relay_before_stores_is_read_as_a_whole() {
+    let options = "DELIVERY_OPTIONS=\\\n    #*mailbox=@$X.LMTP:$M%$\\$2I$_+$2S@lmtpcs-daemon,\\\n    \
+                   #&members=*,\\\n    #*^!autoreply=$M+$D@bitbucket\n";
+    let imta = format!("{IMTA}\nbitbucket\nbitbucket-daemon\n");
+    let (imported, _) = imported(&[
+        ("imta.cnf", &imta),
+        ("option.dat", options),
+        (
+            "msg.conf",
+            "service.defaultdomain = siroe.com\nlocal.ugldaphost = \"ldap1 ldap2:390\"\nlocal.ugldapbasedn = \"o=siroe\"\n",
+        ),
+    ]);
+    let config = config(&imported);
+    assert_eq!((&*config.host, &*config.default_domain), ("relay1.siroe.com", "siroe.com"));
+    let lmtp = config.channels.iter().find(|its| its.name == "tcp_lmtpcs").unwrap();
+    assert_eq!((lmtp.port, lmtp.multigate, lmtp.defragment), (Some(225), true, true));
+    assert_eq!(lmtp.notices.as_ref().map(Vec::len), Some(4));
+    let Some(relais_config::Directory::Ldap(ldap)) = &config.directory else { panic!("no LDAP") };
+    assert_eq!(ldap.servers, ["ldap://ldap1:389", "ldap://ldap2:390"]);
+    // The original names the channel there, relais its tag.
+    assert!(imported.text.contains("#*^!autoreply=$M+$D@bitbucket-daemon"));
+    assert_eq!(config.delivery_options.len(), 3);
+}
+
+#[test]
+fn rules_as_read_lead_where_the_documents_say() {
+    let imta = IMTA.replace(
+        "$*      $A$E$F$U%$H$V$H@relay1.siroe.com",
+        "siroe.com $U%$D@relay1.siroe.com\n.siroe.com $U%$H$D@tcp-daemon",
+    );
+    let (_, rules) = imported(&[("imta.cnf", &imta)]);
+    let way = |channel: &str, address: &str| SunVerdict::Channel {
+        channel: channel.to_owned(),
+        address: address.to_owned(),
+    };
+    let rows = [
+        ("dan@siroe.com", way("l", "dan@siroe.com")),
+        ("dan@sc.cs.siroe.com", way("tcp_local", "dan@sc.cs.siroe.com")),
+        ("dan@example.org", way("tcp_local", "dan@example.org")),
+        ("dan@store1.siroe.com.lmtp", way("tcp_lmtpcs", "dan@store1.siroe.com.lmtp")),
+        ("dan@relay1.siroe.com", way("l", "dan@relay1.siroe.com")),
+        ("dan%example.org@relay1.siroe.com", way("tcp_local", "dan@example.org")),
+        ("@relay1.siroe.com:dan@example.org", way("tcp_local", "dan@example.org")),
+    ];
+    for (address, want) in rows {
+        assert_eq!(rules.verdicts(address, "tcp_local"), [want], "{address}");
+    }
+    // A decision of the directory has an answer for each case.
+    let (_, rules) = imported(&[("imta.cnf", IMTA)]);
+    let either = rules.verdicts("dan@siroe.com", "tcp_local");
+    assert_eq!(either, [way("l", "dan@siroe.com"), way("tcp_local", "dan@siroe.com")]);
+}
+
+#[test]
+fn hostile_files_end_within_bounds() {
+    let bound = |files: &[(&str, &str)]| {
+        let folder = folder(files);
+        match import(folder.path()) {
+            Err(ImportError::Bound { bound, .. }) => bound,
+            other => panic!("{:?}", other.map(|its| its.0.text)),
+        }
+    };
+    assert!(bound(&[("imta.cnf", "<imta.cnf\n")]).contains("deep"));
+    assert!(bound(&[("imta.cnf", "<a\n<a\n"), ("a", "<imta.cnf\n<imta.cnf\n")]).contains("deep"));
+    assert!(bound(&[("imta.cnf", "<nowhere\n")]).contains("not there"));
+    assert!(bound(&[("imta.cnf", &"x".repeat(70_000))]).contains("octets"));
+    let endless = format!("{}\n", "x".repeat(60_000) + "\\");
+    assert!(bound(&[("imta.cnf", &endless.repeat(100))]).contains("octets"));
+    let folder = folder(&[]);
+    assert!(matches!(import(folder.path()), Err(ImportError::Absent { .. })));
+    assert!(import(Path::new("/dev")).is_err());
+    // Nothing that stands in a source leaves its comment or its text.
+    let odd = "$*\u{202e}\t\u{1b}[2J \"\\ x\n\n\u{7}l \" smtp\nho\"st) .\n\n[ = \u{0}\n";
+    let (imported, _) = imported(&[("imta.cnf", odd), ("mappings", odd), ("option.dat", odd)]);
+    assert!(!imported.text.contains(['\u{1b}', '\u{202e}', '\u{0}', '\u{7}']), "{}", imported.text);
+}

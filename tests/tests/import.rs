@@ -1,0 +1,226 @@
+//! Configurations of other mail systems, imported and run: the blocks of the Sun guide's chapter 16, as
+//! they stand there.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use relais_tests::{Dialogue, Instance, Ldif, Settings, eventually, mailbox, program};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder with these files.
+fn source(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::Builder::new().prefix("import-").tempdir().expect("a folder");
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).expect("a file");
+    }
+    folder
+}
+
+/// Standard output, standard error and exit status of `relais import KIND FOLDER ARGS...`.
+fn import(kind: &str, folder: &TempDir, args: &[&str]) -> (String, String, Option<i32>) {
+    let mut command = Command::new(program());
+    command.args(["import", kind]).arg(folder.path()).args(args).stdin(Stdio::null());
+    let output = command.output().expect("relais runs");
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
+/// The new file.
+#[track_caller]
+fn imported(kind: &str, folder: &TempDir) -> Settings {
+    let (text, told, status) = import(kind, folder, &[]);
+    assert_eq!(status, Some(0), "{told}\n{text}");
+    Settings::imported(&text)
+}
+
+/// A back end store with a minimal MTA (16.5.1), and the front end before it (16.5): a message comes in
+/// at the one and lies in a mailbox of the other.
+#[test]
+fn the_two_tiers_of_the_guide_are_imported_and_deliver() {
+    let store = source(&[
+        ("dispatcher.cnf", STORE_DISPATCHER),
+        ("mappings", STORE_MAPPINGS),
+        ("imta.cnf", STORE_IMTA),
+    ]);
+    let store = imported("sun", &store);
+    let port = store.lmtp;
+    let store = store
+        .edit("ports: [225]", &format!("interface_address: \"127.0.0.1\", ports: [{port}]"))
+        .edit("(\"TCP|*|225|192.18.74.206|*\"", &format!("(\"TCP|*|{port}|127.0.0.1|*\""))
+        .edit("default_domain: \"localhost\"", "default_domain: \"siroe.com\"");
+    let store = Instance::new(store);
+    let _store = store.start();
+
+    let relay = source(&[
+        ("imta.cnf", RELAY_IMTA),
+        ("option.dat", RELAY_OPTIONS),
+        ("dispatcher.cnf", RELAY_DISPATCHER),
+        ("msg.conf", "service.defaultdomain = siroe.com\n"),
+    ]);
+    let relay = imported("sun", &relay);
+    let smtp = relay.smtp;
+    let begin = relay.text().find("directory: Ldap(").expect("a directory");
+    let end = begin + relay.text()[begin..].find("\n    ),").expect("its end") + "\n    )".len();
+    let directory = relay.text()[begin..end].to_owned();
+    let relay = relay
+        .edit(&directory, "directory: Ldif()")
+        .edit("ports: [25]", &format!("interface_address: \"127.0.0.1\", ports: [{smtp}]"))
+        .edit("port: 225", &format!("port: {port}"));
+    let people =
+        Ldif::file().domain("siroe.com", "").user("jdoe", "siroe.com", "mailHost: localhost");
+    let relay = people.instance(relay);
+    let _relay = relay.start();
+
+    let mut client = Dialogue::open(smtp);
+    client.message("a@example.org", &["jdoe@siroe.com"], b"Subject: x\r\n\r\nx\r\n").expect(250);
+    let stored = || mailbox(&store.store(), "siroe.com", "jdoe").len() == 1;
+    eventually("the message is in its mailbox", PATIENCE, stored);
+    client.ask("MAIL FROM:<a@example.org>").expect(250);
+    client.ask("RCPT TO:<nobody@siroe.com>").expect(550);
+    client.ask("RCPT TO:<b@elsewhere.test>").expect(550);
+}
+
+#[test]
+fn rules_as_they_were_read_and_the_new_file_lead_to_the_same_places() {
+    let rules = RELAY_IMTA.replace(
+        "$*      $A$E$F$U%$H$V$H@relay1.siroe.com\n",
+        "siroe.com  $U%$D@relay1.siroe.com\n.siroe.com $U%$H$D@tcp-daemon\nold.test $U%new.test\n",
+    );
+    let folder = source(&[("imta.cnf", &rules), ("dispatcher.cnf", RELAY_DISPATCHER)]);
+    let list = folder.path().join("list");
+    let addresses = ["a", "b+c", "d%inner.test", "e!f"].map(|user| {
+        let hosts = [
+            "siroe.com",
+            "x.siroe.com",
+            "relay1.siroe.com",
+            "y.test",
+            "[192.0.2.1]",
+            "store1.siroe.com.lmtp",
+            "OLD.test",
+        ];
+        hosts.map(|host| format!("{user}@{host}\n")).concat()
+    });
+    fs::write(&list, addresses.concat()).expect("a list");
+    let (told, errors, status) =
+        import("sun", &folder, &["--output", "/dev/stdout", "--verify", "-"]);
+    assert_eq!(status, Some(1), "{told}{errors}");
+    assert!(errors.contains("cannot write /dev/stdout"), "nothing is written over: {errors}");
+    let output = folder.path().join("new.ron").display().to_string();
+    let list = list.display().to_string();
+    let (told, errors, status) = import("sun", &folder, &["--output", &output, "--verify", &list]);
+    assert_eq!(status, Some(0), "{told}{errors}");
+    assert!(told.contains("28 addresses, 0 go another way"), "{told}");
+    assert!(fs::read_to_string(&output).is_ok_and(|text| text.contains("imta.cnf:2: siroe.com")));
+}
+
+const STORE_DISPATCHER: &str = "! VERSION=1.1
+! IMTA default dispatcher configuration file
+!
+! Global defaults
+!
+MIN_PROCS=1
+MAX_PROCS=10
+MIN_CONNS=30
+MAX_CONNS=50
+MAX_SHUTDOWN=2
+MAX_LIFE_TIME=86400
+MAX_LIFE_CONNS=10000
+MAX_IDLE_TIME=600
+HISTORICAL_TIME=0
+!
+! rfc 2033 LMTP server - store
+!
+[SERVICE=LMTPSS]
+PORT=225
+IMAGE=IMTA_BIN:tcp_lmtp_server
+LOGFILE=IMTA_LOG:tcp_lmtpss_server.log
+PARAMETER=CHANNEL=tcp_lmtpss
+STACKSIZE=2048000
+! Uncomment the following line and set INTERFACE_ADDRESS to an
+! appropriate host IP (dotted quad) if the dispatcher needs to
+! listen on a specific interface (e.g. in a HA environment).
+! INTERFACE_ADDRESS=!
+! rfc 2033 LMTP server - native
+!
+";
+
+const STORE_MAPPINGS: &str = "PORT_ACCESS
+
+  TCP|*|225|192.18.74.206|* $Y
+  TCP|*|226|192.18.74.206|* $Y
+  TCP|*|225|192.18.74.129|* $Y
+  TCP|*|226|192.18.74.129|* $Y
+  TCP|*|*|*|*   $N500$ Do$ not$ connect$ to$ this$ machine
+";
+
+const STORE_IMTA: &str = "!
+! IMTA configuration file
+!
+! tcp_lmtpss (LMTP server - store)
+tcp_lmtpss lmtp flagtransfer
+tcp_lmtpss-daemon
+";
+
+/// The guide's blocks for LMTP within what they change.
+const RELAY_IMTA: &str = "! VERSION=1.1
+$*      $A$E$F$U%$H$V$H@relay1.siroe.com
+! lmtp
+.lmtp   $E$F$U%$H.lmtp@lmtpcs-daemon
+.lmtp   $B$F$U%$H@$H@lmtpcs-daemon
+!
+.       $U%$H@tcp-daemon
+
+l viaaliasrequired
+relay1.siroe.com
+
+tcp_local smtp mx single_sys subdirs 20 maxjobs 7 pool SMTP_POOL
+tcp-daemon
+
+!
+! tcp_lmtpcs (LMTP client - store)
+tcp_lmtpcs defragment lmtp  multigate connectcanonical \\
+   fileinto @$4O:$U+$S@$D port 225 nodns single_sys \\
+   subdirs 20 maxjobs 7 pool SMTP_POOL dequeue_removeroute
+lmtpcs-daemon
+
+process
+process-daemon
+
+reprocess
+reprocess-daemon
+
+hold
+hold-daemon
+
+pipe
+pipe-daemon
+
+bitbucket
+bitbucket-daemon
+";
+
+const RELAY_OPTIONS: &str = "!------------------------------------------
+! Modified DELIVERY_OPTIONS to activate LMTP 
+! delivery from a frontend to the backend store
+!--------------------------------------------
+!
+DELIVERY_OPTIONS=\\
+    #*mailbox=@$X.LMTP:$M%$\\$2I$_+$2S@lmtpcs-daemon,\\
+    #&members=*,\\
+    #&@members_offline=*,\\
+    #/hold=@hold-daemon:$A,\\
+    #program=$M%$P@pipe-daemon,\\
+    #forward=**,\\
+    #*^!autoreply=$M+$D@bitbucket
+!
+";
+
+const RELAY_DISPATCHER: &str = "[SERVICE=SMTP]
+PORT=25
+IMAGE=IMTA_BIN:tcp_smtp_server
+";
