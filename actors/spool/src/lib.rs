@@ -126,7 +126,7 @@ pub use self::{
     format::state::{Class, EntryState, open_recipients},
     handle::{MoreContent, Spool},
     index::entry::{Cursor, ScannedEntry},
-    index::sums::{HostSum, Sums},
+    index::sums::{ARRIVAL_SLOT, HostSum, Sums},
     ledger::Counts,
     open::{Opened, Recovered},
     read::continued::Gone,

@@ -79,6 +79,8 @@ pub struct ServiceDescription {
     pub state: ServiceState,
     /// Where it listens.
     pub places: Vec<String>,
+    /// Sessions at once, as far as workers and open files go.
+    pub most: usize,
     /// Connections since the start.
     pub accepted: u64,
     /// Connections that `PORT_ACCESS`, a limit of their client or the want of room turned away.
@@ -90,6 +92,7 @@ pub struct ServiceDescription {
 impl ServiceDescription {
     /// Adds the numbers of another service that runs, or ends, under the same name.
     pub(super) fn add(&mut self, other: Self) {
+        self.most = self.most.max(other.most);
         self.accepted += other.accepted;
         self.refused += other.refused;
         self.workers.extend(other.workers);
@@ -395,6 +398,7 @@ impl Handle<DescribeService> for Service {
             name: self.parts.session.service.to_string(),
             state: ServiceState::default(),
             places: Vec::new(),
+            most: self.parts.connections,
             accepted: self.accepted,
             refused: self.refused,
             workers: self.workers.describe(Instant::now()),

@@ -178,7 +178,7 @@ impl DestinationExplained {
 }
 
 impl JobController {
-    fn describe_channels(&self) -> Vec<ChannelJobs> {
+    pub(super) fn describe_channels(&self) -> Vec<ChannelJobs> {
         let slots = self.schedule.slots();
         let describe = |channel| {
             let lane = slots.lane(channel);

@@ -3,6 +3,7 @@
 //! tune it while it runs.
 
 mod adoption;
+mod backlog;
 mod explain;
 mod host_orders;
 mod hosts;
@@ -25,6 +26,7 @@ use tracing::{error, info, warn};
 
 pub use self::{
     adoption::Adopted,
+    backlog::{Backlog, DescribeBacklog, DestinationBacklog},
     explain::{
         ChannelJobs, ControllerDescription, DescribeController, DestinationExplained,
         ExplainDestination, ProbedAt, Relieved, RunningConnection, RunningJob, Suspended,
@@ -36,6 +38,7 @@ pub use self::{
     hosts::{HostName, LiftReplies, ResumeHost, SuspendHost, SuspendedHost},
     relief::Relief,
     rests::DestinationRest,
+    schedule::ConnectionBound,
     slots::Limited,
 };
 use self::{

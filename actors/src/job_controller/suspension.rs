@@ -27,6 +27,8 @@ pub struct Suspension {
     pub until: Instant,
     /// The last reply of the host, or ours in its place.
     pub reply: Reply,
+    /// Times in a row that it could not be talked to.
+    pub failures: u32,
     /// How long it is suspended the next time.
     pub backoff: Backoff,
     /// It kept its last connection waiting for long.
@@ -50,7 +52,7 @@ impl Suspensions {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&Destination, &Suspension)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Destination, &Suspension)> {
         self.of.iter()
     }
 
@@ -66,13 +68,15 @@ impl Suspensions {
             return None;
         }
         let mut backoff = before.map_or(BACKOFF, |suspension| suspension.backoff);
+        let failures = before.map_or(0, |suspension| suspension.failures).saturating_add(1);
         let wait = backoff.fail();
         if let Some(before) = self.of.remove(destination) {
             self.marks.remove(&before.mark);
         }
         let until = now + wait;
         let mark = self.mark(until, destination);
-        let suspension = Suspension { until, reply, backoff, slow, to_be_probed: false, mark };
+        let to_be_probed = false;
+        let suspension = Suspension { until, reply, failures, backoff, slow, to_be_probed, mark };
         self.of.insert(destination.clone(), suspension);
         Some(wait)
     }

@@ -335,6 +335,11 @@ impl ChannelMeter {
         Event::ALL.into_iter().map(tally).collect()
     }
 
+    /// The entries that this has happened to, so far.
+    pub fn so_far(&self, event: Event) -> u64 {
+        self.events[event as usize].messages.get()
+    }
+
     fn count(&self, event: Event, recipients: usize, bytes: u64) {
         let meter = &self.events[event as usize];
         meter.messages.inc();

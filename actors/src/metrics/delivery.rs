@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -82,6 +85,8 @@ pub struct SpoolMeter {
     pub refusing: Gauge,
     commit_seconds: Histogram,
     batch_messages: Histogram,
+    /// Commits, and microseconds of them; what the histogram does not tell.
+    commits: Arc<[AtomicU64; 2]>,
 }
 
 /// The disk of the store. Cheap to clone.
@@ -201,8 +206,9 @@ impl SpoolMeter {
             refusing: Gauge::default(),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             batch_messages: Histogram::new(BATCH_MESSAGES),
+            commits: Arc::default(),
         };
-        let Self { bytes, free, min_free, refusing, commit_seconds, batch_messages } =
+        let Self { bytes, free, min_free, refusing, commit_seconds, batch_messages, .. } =
             meter.clone();
         registry.register_with_unit("spool", "Size of the spool's files", Unit::Bytes, bytes);
         let help = "Room on the spool's disk; below relais_spool_min_free_bytes mail is refused: \
@@ -223,6 +229,16 @@ impl SpoolMeter {
     pub fn committed(&self, messages: usize, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
         self.batch_messages.observe(messages as f64);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.commits[0].fetch_add(1, Ordering::Relaxed);
+        self.commits[1].fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Batches that were made safe so far, and the time that it took.
+    pub fn commits(&self) -> (u64, Duration) {
+        let [commits, micros] = &*self.commits;
+        let micros = micros.load(Ordering::Relaxed);
+        (commits.load(Ordering::Relaxed), Duration::from_micros(micros))
     }
 }
 

@@ -29,8 +29,16 @@ pub struct ServerMeters {
     standings: Arc<Mutex<Vec<(String, Standing)>>>,
 }
 
-/// Why a server is away; `None`: it answers. The directory and those who look share it.
-type Standing = Arc<Mutex<Option<String>>>;
+/// How a server stands. The directory and those who look share it.
+type Standing = Arc<Mutex<ServerStanding>>;
+
+#[derive(Debug, Default)]
+struct ServerStanding {
+    /// Why it is away; `None`: it answers.
+    away: Option<String>,
+    /// The time of an answer, the last ones weighing most; nothing before the first.
+    answers_in: Option<Duration>,
+}
 
 /// A server as `relais status` shows it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -39,6 +47,9 @@ pub struct ServerStatus {
     pub server: String,
     /// Why it is not asked; `None`: it answers.
     pub away: Option<String>,
+    /// Microseconds until it answers, the last answers weighing most; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_microseconds: Option<u64>,
 }
 
 /// The meter of one server.
@@ -101,9 +112,14 @@ impl ServerMeters {
     /// The servers of the directory that was opened last, in the order of the file.
     pub fn status(&self) -> Vec<ServerStatus> {
         let standings = locked(&self.standings);
-        let status = |(server, standing): &(String, Standing)| ServerStatus {
-            server: server.clone(),
-            away: locked(standing).clone(),
+        let status = |(server, standing): &(String, Standing)| {
+            let ServerStanding { away, answers_in } = &*locked(standing);
+            let micros = |time: &Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            ServerStatus {
+                server: server.clone(),
+                away: away.clone(),
+                answer_microseconds: answers_in.as_ref().map(micros),
+            }
         };
         standings.iter().map(status).collect()
     }
@@ -137,24 +153,30 @@ impl ServerMeter {
         self.operations[result as usize].inc();
         if result == OperationResult::Answered {
             self.seconds.observe(took.as_secs_f64());
+            let mut standing = locked(&self.standing);
+            let before = standing.answers_in.unwrap_or(took);
+            standing.answers_in = Some((before * (AVERAGED - 1) + took) / AVERAGED);
         }
     }
 
     /// The server is away, or answers again.
     pub fn set_away(&self, why: Option<String>) {
         self.up.set(i64::from(why.is_none()));
-        *locked(&self.standing) = why;
+        locked(&self.standing).away = why;
     }
 
     /// Why the server is away.
     pub fn why_away(&self) -> Option<String> {
-        locked(&self.standing).clone()
+        locked(&self.standing).away.clone()
     }
 }
 
 fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Answers that the time of an answer is an average of, more or less.
+const AVERAGED: u32 = 16;
 
 impl OperationResult {
     /// All results.

@@ -1,6 +1,6 @@
 //! Questions of the admin endpoint to the engine behind it.
 
-use std::{future::Future, net::IpAddr};
+use std::{future::Future, net::IpAddr, sync::Arc};
 
 use relais_actors::metrics::{ChannelCounters, Format};
 use relais_channels::mail::{Content, MessageId};
@@ -13,9 +13,9 @@ use crate::api::QueuedEntry;
 use crate::api::{
     AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
     HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter, MailboxOrder,
-    MappingExplained, OrderProgress, PartOrder, PartsOrdered, QueueFilter, QueueOrder,
-    QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, StageExplained,
-    Status, Why,
+    MappingExplained, OrderProgress, Overview, PartOrder, PartsOrdered, QueueFilter, QueueOrder,
+    QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, Series, SeriesAsked,
+    SetLimit, StageExplained, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -28,6 +28,12 @@ pub trait Console: Clone + Send + 'static {
 
     /// Services, pools, channels, queue.
     fn status(&self) -> impl Future<Output = Answer<Status>> + Send;
+
+    /// The engine at a glance: worked out once a second at most, however many ask.
+    fn overview(&self) -> impl Future<Output = Answer<Arc<Overview>>> + Send;
+
+    /// The figures of channels in the last hour or day, step by step.
+    fn series(&self, asked: SeriesAsked) -> Answer<Series>;
 
     /// Checks that the channel of a filter is there: configured, or with mail.
     fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense>;

@@ -19,15 +19,16 @@ use tokio::sync::mpsc;
 
 use super::{
     AccessQuestion, Answer, Console, Frozen, JsonLines, MailboxDenied, MappingQuestion, Nonsense,
-    QueuePage, RouteQuestion, StageQuestion, Unavailable,
+    QueuePage, RouteQuestion, StageQuestion, Unavailable, fake_overview,
 };
 use crate::api::{
     AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostOrdered,
     HostResume, HostSummary, HostSuspend, HostSuspended, LimitSet, LimitShown, LimitValue,
     MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MappingExplained, OrderProgress,
-    PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary,
-    QueuedEntry, QueuedMessage, QueuedRecipient, ReloadOrder, Reloaded, RouteExplained,
-    RouteResult, RouteStep, ServiceStatus, SetLimit, StageExplained, Status, Why, WorkerStatus,
+    Overview, PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus,
+    QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient, ReloadOrder, Reloaded,
+    RouteExplained, RouteResult, RouteStep, Series, SeriesAsked, ServiceStatus, SetLimit,
+    StageExplained, Status, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -139,6 +140,22 @@ impl Console for Fake {
             directory_servers: Vec::new(),
             milters: Vec::new(),
             log_lines_lost: 0,
+        })
+    }
+
+    async fn overview(&self) -> Answer<Arc<Overview>> {
+        Ok(Arc::new(fake_overview::overview()))
+    }
+
+    fn series(&self, asked: SeriesAsked) -> Answer<Series> {
+        Ok(Series {
+            span: asked.span,
+            step_seconds: 10,
+            end: Timestamp(1_788_133_501_123),
+            since: Timestamp(1_788_133_441_123),
+            channels: Vec::new(),
+            queue: vec![3; 360],
+            held: vec![0; 360],
         })
     }
 

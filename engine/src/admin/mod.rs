@@ -10,10 +10,13 @@ pub mod console;
 mod content;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+pub(crate) mod fake_overview;
 mod guard;
 mod http_error;
 mod lines;
 mod listing;
+mod live;
 mod names;
 mod pages;
 mod patience;
@@ -29,7 +32,9 @@ use std::{
 };
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Data};
+use tokio::sync::watch;
 
+use self::live::Streams;
 use crate::state::audit::AuditLog;
 
 pub use audited::Ordered;
@@ -46,6 +51,8 @@ pub struct Endpoint {
     server: ServerHandle,
     thread: thread::JoinHandle<()>,
     socket: PathBuf,
+    /// Told when it ends: streams, which have no end, would hold it up.
+    ending: watch::Sender<bool>,
     /// `"unix:DATA/admin.sock"`, and the TCP address when there is one.
     pub places: Vec<String>,
 }
@@ -97,6 +104,8 @@ impl Endpoint {
         }
         let (started, handle) = mpsc::channel();
         let (names, audit) = (Data::new(names), Data::new(audit));
+        let (ending, ends) = watch::channel(false);
+        let streams = Streams::new(ends);
         let serve = move || {
             let served = actix_rt::System::new().block_on(async move {
                 let mut server = HttpServer::new(move || {
@@ -104,7 +113,7 @@ impl Endpoint {
                         .app_data(names.clone())
                         .app_data(audit.clone())
                         .wrap(from_fn(names::known_only))
-                        .configure(|app| pages::configure(app, console.clone()))
+                        .configure(|app| pages::configure(app, console.clone(), streams.clone()))
                 })
                 .workers(1)
                 .on_connect(guard::mark)
@@ -131,13 +140,14 @@ impl Endpoint {
         let thread = thread.map_err(EndpointError::Thread)?;
         let gone = |_| EndpointError::Thread(io::Error::other("its thread ended at once"));
         let server = handle.recv().map_err(gone)?;
-        Ok(Self { server, thread, places, socket: socket::path(data) })
+        Ok(Self { server, thread, places, socket: socket::path(data), ending })
     }
 
     /// Stops serving; requests that are being answered have a second to finish.
     pub async fn stop(self) {
         // The lock of the data directory is still held, so this is no other engine's.
         let _ = fs::remove_file(&self.socket);
+        self.ending.send_replace(true);
         self.server.stop(true).await;
         // It has nothing left to do; joined so that no thread outlives its engine.
         let _ = self.thread.join();
@@ -225,6 +235,10 @@ mod tests {
             ("GET /healthz", "200", "200", "alive"),
             ("GET /readyz", "200", "200", "ready"),
             ("GET /api/v1/status", "200", "200", "\"max_messages\":100"),
+            ("GET /api/v1/overview", "200", "200", "\"failures\":4"),
+            ("GET /api/v1/series", "200", "200", "\"span\":\"hour\",\"step_seconds\":10"),
+            ("GET /api/v1/series?span=day", "200", "200", "\"span\":\"day\""),
+            ("GET /api/v1/series?span=week", "400", "400", "{\"error\":"),
             ("GET /api/v1/counters", "200", "200", "\"tcp_local\":{\"received\":{\"messages\":"),
             ("GET /api/v1/certificates", "200", "200", "[]"),
             ("GET /api/v1/queue", "200", "200", "application/x-ndjson"),
@@ -273,6 +287,60 @@ mod tests {
         assert!(answer.ends_with("recovering the spool\n"));
         assert_eq!(code(&served.tcp("GET /healthz")), "200");
         assert_eq!(code(&served.tcp("GET /metrics")), "200");
+    }
+
+    /// A stream of events, behind the head of its answer.
+    fn stream(served: &Served) -> std::io::BufReader<UnixStream> {
+        let mut stream = UnixStream::connect(socket::path(served.data.path())).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        write!(stream, "GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        std::io::BufReader::new(stream)
+    }
+
+    fn line_with(lines: impl std::io::BufRead, wanted: &str) -> String {
+        lines.lines().map_while(Result::ok).find(|line| line.contains(wanted)).unwrap_or_default()
+    }
+
+    #[actix_rt::test]
+    async fn a_stream_tells_at_once_and_again_and_ends_with_the_endpoint() {
+        let served = serve();
+        let mut events = stream(&served);
+        assert_eq!(line_with(&mut events, "HTTP"), "HTTP/1.1 200 OK");
+        assert_eq!(line_with(&mut events, "content-type"), "content-type: text/event-stream");
+        for _ in 0..2 {
+            assert_eq!(line_with(&mut events, "event:"), "event: overview");
+            let data = line_with(&mut events, "data:");
+            let data = data.strip_prefix("data: ").unwrap();
+            let overview: crate::api::Overview = serde_json::from_str(data).unwrap();
+            assert_eq!(overview, fake_overview::overview());
+        }
+        let begin = std::time::Instant::now();
+        served.endpoint.stop().await;
+        let took = begin.elapsed();
+        assert!(took < Duration::from_millis(700), "it held up the end for {took:?}");
+    }
+
+    #[actix_rt::test]
+    async fn streams_are_few_and_one_that_ends_makes_room() {
+        let served = serve();
+        let begun = |mut events: std::io::BufReader<UnixStream>| {
+            let head = line_with(&mut events, "HTTP");
+            (code(&head).to_owned(), events)
+        };
+        let open: Vec<_> = (0..16).map(|_| begun(stream(&served))).collect();
+        assert!(open.iter().all(|(code, _)| code == "200"));
+        assert_eq!(begun(stream(&served)).0, "503");
+        assert_eq!(code(&served.unix("GET /healthz")), "200", "the others are still served");
+        drop(open);
+        let mut again = String::new();
+        for _ in 0..100 {
+            again = begun(stream(&served)).0;
+            if again == "200" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(again, "200");
     }
 
     #[test]

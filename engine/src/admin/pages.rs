@@ -7,6 +7,9 @@
 //! | `GET /healthz` | 200 as long as the process lives | yes |
 //! | `GET /readyz` | 200 while mail is taken and delivered, else 503 with the reason | yes |
 //! | `GET /api/v1/status` | [`Status`] | yes |
+//! | `GET /api/v1/overview` | the engine at a glance, of this second: [`Overview`] | yes |
+//! | `GET /api/v1/series?span=` | what channels did in the last `hour` or `day`, step by step: [`Series`] | yes |
+//! | `GET /api/v1/live` | `text/event-stream`: an event `overview` every two seconds; 503 when too many look | yes |
 //! | `GET /api/v1/queue?channel=&host=&from=&to=&older_than=&state=&limit=` | one entry a line | yes |
 //! | `GET /api/v1/queue/summary` | sums by channel and host | yes |
 //! | `GET /api/v1/queue/ID` | one message, or 404 | yes |
@@ -66,6 +69,7 @@ use super::{
     guard::Owner,
     http_error::HttpError,
     listing,
+    live::Streams,
     patience::{in_time, within},
 };
 use crate::{
@@ -73,20 +77,21 @@ use crate::{
         AccessExplained, AuditEntry, AuditFilter, CertificateShown, HistoryLine, HostOrdered,
         HostResume, HostSuspend, HostSuspended, LimitSet, LimitShown, MAX_REASON, MailboxAnswer,
         MailboxFilter, MailboxOrder, MappingExplained, PartOrder, PartsOrdered, QueueFilter,
-        QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit,
-        StageExplained, Status, Why,
+        QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, Series,
+        SeriesAsked, SetLimit, StageExplained, Status, Why,
     },
     show,
     state::audit::AuditLog,
 };
 
 /// Puts every page in its place.
-pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
+pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C, streams: Streams) {
     let wrong_query = QueryConfig::default()
         .error_handler(|error, _| HttpError::new(StatusCode::BAD_REQUEST, error).into());
     let wrong_body = JsonConfig::default()
         .error_handler(|error, _| HttpError::new(StatusCode::BAD_REQUEST, error).into());
     app.app_data(Data::new(console))
+        .app_data(Data::new(streams))
         .app_data(PayloadConfig::new(MAX_REQUEST))
         .app_data(wrong_query)
         .app_data(wrong_body)
@@ -95,6 +100,9 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/healthz", get().to(async || "alive\n"))
         .route("/readyz", get().to(ready::<C>))
         .route("/api/v1/status", get().to(status::<C>))
+        .route("/api/v1/overview", get().to(glance::<C>))
+        .route("/api/v1/series", get().to(series::<C>))
+        .route("/api/v1/live", web::get().to(live::<C>))
         .route("/api/v1/counters", get().to(counters::<C>))
         .route("/api/v1/certificates", get().to(certificates::<C>))
         .route("/api/v1/audit", get().to(orders_given))
@@ -175,6 +183,25 @@ async fn ready<C: Console>(console: Data<C>) -> HttpResponse {
 
 async fn status<C: Console>(console: Data<C>) -> Result<Json<Status>, HttpError> {
     Ok(Json(in_time(console.status()).await?))
+}
+
+async fn glance<C: Console>(console: Data<C>) -> Result<HttpResponse, HttpError> {
+    let overview = in_time(console.overview()).await?;
+    Ok(HttpResponse::Ok().json(&*overview))
+}
+
+async fn series<C: Console>(
+    console: Data<C>,
+    asked: Query<SeriesAsked>,
+) -> Result<Json<Series>, HttpError> {
+    Ok(Json(console.series(asked.into_inner())?))
+}
+
+async fn live<C: Console>(
+    console: Data<C>,
+    streams: Data<Streams>,
+) -> Result<HttpResponse, HttpError> {
+    Ok(streams.respond(C::clone(&console))?)
 }
 
 async fn counters<C: Console>(console: Data<C>) -> Result<Json<ChannelCounters>, HttpError> {

@@ -20,10 +20,12 @@ mod mapping;
 mod natural;
 mod order_kind;
 mod orders;
+mod overview;
 mod pattern;
 mod queue;
 mod reload;
 mod route;
+mod series;
 mod sieve;
 mod stage;
 
@@ -55,6 +57,11 @@ pub use orders::{
     HistoryLine, Left, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderProgress, QueueOrder,
     RecipientReply, Rerouted, SetLimit, Untold, Why,
 };
+pub use overview::{
+    AgeCount, CertificateOverview, ChannelFlow, ChannelOverview, CpuShown, DirectoryOverview,
+    HostTrouble, LimitKind, Limiting, Overview, PoolOverview, QueueOverview, ReadyShown,
+    ServiceOverview,
+};
 pub use pattern::{AddressPattern, NamePattern, PatternError};
 pub use queue::{
     ChannelSummary, HostSummary, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
@@ -65,6 +72,7 @@ pub use route::{
     RouteDifference, RouteExplained, RouteLeftOut, RouteLimits, RouteRedirect, RouteResult,
     RouteScripts, RouteServer, RouteSite, RouteStep,
 };
+pub use series::{ChannelSeries, Series, SeriesAsked, SeriesSpan};
 pub use sieve::{SieveStep, SieveTested};
 pub use stage::{StageExplained, StageFact};
 

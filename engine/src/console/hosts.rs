@@ -149,7 +149,7 @@ pub(super) fn limited(parts: &Parts, controller: &ControllerDescription) -> Vec<
     all
 }
 
-fn of_order(suspended: &SuspendedHost) -> HostSuspended {
+pub(super) fn of_order(suspended: &SuspendedHost) -> HostSuspended {
     let SuspendedHost { host: HostName { name, channel }, order } = suspended;
     HostSuspended {
         host: name.clone(),
@@ -162,7 +162,11 @@ fn of_order(suspended: &SuspendedHost) -> HostSuspended {
     }
 }
 
-fn of_rest(parts: &Parts, destination: &Destination, rest: &DestinationRest) -> HostLimited {
+pub(super) fn of_rest(
+    parts: &Parts,
+    destination: &Destination,
+    rest: &DestinationRest,
+) -> HostLimited {
     let channel = parts.channels.channel(destination.channel);
     let LimitReached { counted, limit, until } = &rest.denied;
     let (name, value) = limit_words(limit);

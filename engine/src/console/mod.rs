@@ -8,16 +8,21 @@ pub mod explain;
 mod foreseen_tls;
 mod gauges;
 mod hosts;
+mod limiting;
 mod limits;
 mod mailboxes;
 mod orders;
+mod overview;
 mod parts;
+mod recorder;
 mod reroutes;
+mod series;
 mod srs;
 mod stages;
 mod status;
 mod steps;
 mod summary;
+mod survey;
 mod switching;
 mod tables;
 mod untold;
@@ -27,7 +32,7 @@ use std::{
     iter,
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use relais_actors::{
@@ -38,10 +43,11 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 use relais_channels::mail::{Content, MessageId};
-use relais_config::{Config, channel, dispatcher::Program};
+use relais_config::Config;
 use tokio::{
     io::AsyncReadExt,
     sync::{Notify, mpsc, oneshot},
+    time::{MissedTickBehavior, interval},
 };
 
 use self::{
@@ -50,6 +56,7 @@ use self::{
         look_up,
     },
     orders::OrderPosition,
+    overview::{EngineSeen, Glance},
     parts::{Parts, gone, unavailable},
 };
 use crate::{
@@ -64,9 +71,9 @@ use crate::{
     api::{
         AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
         HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter, MailboxOrder,
-        MappingExplained, OrderProgress, PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder,
-        QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit,
-        StageExplained, Status, Why,
+        MappingExplained, OrderProgress, Overview, PartOrder, PartsOrdered, Phase, QueueFilter,
+        QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, Series,
+        SeriesAsked, SetLimit, StageExplained, Status, Why,
     },
     logging::Sink,
     start::{Engine, Floors},
@@ -86,6 +93,7 @@ struct ConsoleState {
     parts: RwLock<Option<Arc<Parts>>>,
     reloads: OnceLock<mpsc::Sender<ReloadAsked>>,
     stop: Notify,
+    glance: Glance,
 }
 
 /// Somebody wants the file to be read again, and waits for what comes of it.
@@ -108,6 +116,7 @@ impl EngineConsole {
             parts: RwLock::default(),
             reloads: OnceLock::new(),
             stop: Notify::new(),
+            glance: Glance::default(),
         }))
     }
 
@@ -119,6 +128,7 @@ impl EngineConsole {
         // An engine starts once in the life of a console.
         let _ = self.0.reloads.set(ask);
         self.enter(Phase::Running);
+        actix::spawn(self.clone().record());
         asked
     }
 
@@ -154,19 +164,29 @@ impl EngineConsole {
         *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether anything leaves by a channel: it is not only there for mail that comes in by LMTP,
-    /// and a local one has mailboxes.
-    fn delivers(&self, parts: &Parts, name: &str) -> bool {
-        let config = self.config();
-        let served = parts.channels.find(name).is_some_and(|id| {
-            let channel = parts.channels.channel(id);
-            let has_mailboxes = config.native.is_some();
-            channel.program != channel::Program::Local || has_mailboxes
-        });
-        let mut services = config.dispatcher.enabled();
-        let takes = services.any(|s| s.program != Program::Smtp && s.channel == name);
-        let has_mail = || parts.spool.counts().get(name).is_some_and(|counts| counts.total() > 0);
-        served && (!takes || has_mail())
+    async fn look(&self, surveys: bool) -> Answer<Arc<Overview>> {
+        let (parts, config) = (self.parts()?, self.config());
+        let (phase, uptime) = (self.phase(), self.uptime());
+        let seen = EngineSeen { parts: &parts, config: &config, phase, uptime };
+        self.0.glance.look(&seen, surveys).await
+    }
+
+    /// Counts for as long as the engine runs.
+    async fn record(self) {
+        let mut ticks = interval(recorder::EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let Some(parts) = self.known_parts() else { continue };
+            if self.0.glance.record(&parts) {
+                // Nobody reads it; an actor that is gone ends the engine without this.
+                let _ = self.look(false).await;
+            }
+        }
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.started.1.elapsed()
     }
 
     fn parts(&self) -> Answer<Arc<Parts>> {
@@ -195,7 +215,7 @@ impl Console for EngineConsole {
             data: self.0.data.display().to_string(),
             phase: self.phase(),
             started: self.0.started.0,
-            uptime_seconds: self.0.started.1.elapsed().as_secs(),
+            uptime_seconds: self.uptime().as_secs(),
             not_ready: parts.alarms(),
             admin: iter::once(format!("unix:{}", socket::path(&self.0.data).display()))
                 .chain(config.admin.listen.map(|address| format!("http://{address}")))
@@ -217,6 +237,14 @@ impl Console for EngineConsole {
         };
         status.sort();
         Ok(status)
+    }
+
+    async fn overview(&self) -> Answer<Arc<Overview>> {
+        self.look(true).await
+    }
+
+    fn series(&self, asked: SeriesAsked) -> Answer<Series> {
+        self.0.glance.series(asked.span)
     }
 
     fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense> {
@@ -303,7 +331,7 @@ impl Console for EngineConsole {
     ) -> Answer<Result<Frozen, Nonsense>> {
         let parts = self.parts()?;
         let was = limits::freeze(&parts, &Stopped::new(&self.0.data), channel, frozen).await?;
-        let delivers = self.delivers(&parts, channel);
+        let delivers = parts.delivers(&self.config(), channel);
         Ok(was.map(|was_stopped| Frozen { was_stopped, delivers }))
     }
 

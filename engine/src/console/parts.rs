@@ -20,6 +20,7 @@ use relais_actors::{
     store::Store,
 };
 use relais_channels::tls::ServerTls;
+use relais_config::{Config, channel, dispatcher::Program};
 use relais_spool::{Spool, SpoolError};
 
 use crate::{admin::Unavailable, start::Floors, state::order_book::OrderBook};
@@ -73,6 +74,20 @@ impl Parts {
             Some(why) => readiness.raise(Cause::Room, "", format!("new mail is refused: {why}")),
         };
         readiness.reasons()
+    }
+
+    /// Whether anything leaves by a channel: it is not only there for mail that comes in by LMTP,
+    /// and a local one has mailboxes.
+    pub(super) fn delivers(&self, config: &Config, name: &str) -> bool {
+        let served = self.channels.find(name).is_some_and(|id| {
+            let channel = self.channels.channel(id);
+            let has_mailboxes = config.native.is_some();
+            channel.program != channel::Program::Local || has_mailboxes
+        });
+        let mut services = config.dispatcher.enabled();
+        let takes = services.any(|s| s.program != Program::Smtp && s.channel == name);
+        let has_mail = || self.spool.counts().get(name).is_some_and(|counts| counts.total() > 0);
+        served && (!takes || has_mail())
     }
 
     pub(super) fn directory(&self) -> DirectoryStatus {

@@ -491,6 +491,7 @@ mod tests {
         let server = |n| relais_actors::metrics::ServerStatus {
             server: name("ldap://ldap", n),
             away: (n == 2).then(|| "time-out".to_owned()),
+            answer_microseconds: None,
         };
         // Backwards, to be put in order.
         let all = || (1..=count).rev();

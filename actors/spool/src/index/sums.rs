@@ -1,6 +1,9 @@
 //! Sums of entries, destination by destination.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use relais_channels::mail::MessageId;
 
@@ -11,7 +14,12 @@ use crate::index::block::Value;
 pub struct Sums {
     /// By destination.
     pub hosts: HashMap<Arc<str>, HostSum>,
+    /// Entries by when they were received: by the [`ARRIVAL_SLOT`] of their ids.
+    pub arrivals: BTreeMap<u64, u64>,
 }
+
+/// Milliseconds of a slot of [`Sums::arrivals`].
+pub const ARRIVAL_SLOT: u64 = 10_000;
 
 /// Sums of the entries for one destination.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,6 +47,7 @@ impl Sums {
             Some(sum) => sum.add(&one),
             None => drop(self.hosts.insert(Arc::clone(&value.host), one)),
         }
+        *self.arrivals.entry(id.received_ms() / ARRIVAL_SLOT).or_default() += 1;
     }
 }
 

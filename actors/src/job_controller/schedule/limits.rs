@@ -20,6 +20,21 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TooMany;
 
+/// The limit that keeps a destination from more connections when its channel has some free.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ConnectionBound {
+    /// An operator, or the configuration, lets it have so many.
+    Limit(usize),
+    /// A store of ours under stress gets so many for now.
+    Relief(usize),
+    /// It answers slowly, and gets so many.
+    Slow(usize),
+    /// It has shown to bear so many.
+    Window(usize),
+    /// A connection for each `threaddepth` entries that wait.
+    Depth,
+}
+
 impl Schedule {
     /// Limits that operators gave single destinations.
     pub fn host_limits(&self) -> impl Iterator<Item = (&Destination, usize)> {
@@ -80,6 +95,26 @@ impl Schedule {
         let configured = self.configured.get(usize::from(destination.channel.0))?;
         let counts_here = configured.scope == Scope::Domain;
         counts_here.then(|| configured.connections_to(&destination.host))?
+    }
+
+    /// The limit that keeps a destination from more connections than it has.
+    pub(in crate::job_controller) fn bound(&self, destination: &Destination) -> ConnectionBound {
+        let connections = self.connections(destination);
+        let reaches = |most: Option<usize>| most.filter(|most| connections >= *most);
+        if let Some(most) = reaches(self.most_connections(destination)) {
+            return ConnectionBound::Limit(most);
+        }
+        if let Some(most) = reaches(self.reliefs.of(destination).map(|its| its.limit)) {
+            return ConnectionBound::Relief(most);
+        }
+        let site = self.sites.get(destination);
+        if site.is_some_and(|site| site.slow) {
+            return ConnectionBound::Slow(self.slow_share(destination.channel));
+        }
+        match site.map_or(0, |site| site.window.size()) {
+            window if connections >= window => ConnectionBound::Window(window),
+            _ => ConnectionBound::Depth,
+        }
     }
 
     /// The bound on its connections: an operator's stands above that of the configuration.

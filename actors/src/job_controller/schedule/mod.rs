@@ -17,6 +17,7 @@ mod silence;
 mod tests;
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     time::Duration,
 };
@@ -26,7 +27,7 @@ use relais_config::Destinations;
 use tokio::time::Instant;
 
 pub use self::{
-    limits::{MAX_HOST_LIMITS, TooMany},
+    limits::{ConnectionBound, MAX_HOST_LIMITS, TooMany},
     sharing::TURN,
     silence::PATIENCE,
 };
@@ -201,6 +202,18 @@ impl Schedule {
             behind: self.behind(destination),
             suspension: self.suspensions.get(destination).cloned(),
         }
+    }
+
+    /// The destinations with most entries that could go now, and how many those are; at most `most` of
+    /// them, in no order. Looks at every destination.
+    pub(super) fn longest(&self, most: usize) -> Vec<(&Destination, usize)> {
+        let waiting = self.sites.iter().map(|(to, site)| (to, site.ready));
+        let mut longest: Vec<_> = waiting.filter(|(_, ready)| *ready > 0).collect();
+        if longest.len() > most {
+            longest.select_nth_unstable_by_key(most, |(_, ready)| Reverse(*ready));
+            longest.truncate(most);
+        }
+        longest
     }
 
     /// Destinations that stand in line before this one.
@@ -492,7 +505,7 @@ impl Schedule {
         self.slots.capacity(channel).div_ceil(SLOW_SHARE)
     }
 
-    fn connections(&self, destination: &Destination) -> usize {
+    pub(super) fn connections(&self, destination: &Destination) -> usize {
         self.sites.get(destination).map_or(0, |site| site.connections)
     }
 
