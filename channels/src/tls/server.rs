@@ -14,7 +14,8 @@ use relais_config::tls::{KeyPair, Tls, TlsVersion};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, ring},
-    server::NoServerSessionStorage,
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 use tokio::{
@@ -74,6 +75,20 @@ impl ServerTls {
     /// Whether there is a certificate to be shown.
     pub fn is_available(&self) -> bool {
         self.in_force().is_some()
+    }
+
+    /// TLS of a server of HTTP, with the certificates that `current` has in force when a handshake begins.
+    pub fn for_web(
+        settings: &Tls,
+        current: impl Fn() -> Arc<Self> + Send + Sync + 'static,
+    ) -> Result<ServerConfig, rustls::Error> {
+        let mut rustls = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+            .with_protocol_versions(versions(settings))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Current(current)));
+        rustls.session_storage = Arc::new(NoServerSessionStorage {});
+        rustls.send_tls13_tickets = 0;
+        Ok(rustls)
     }
 
     /// The server's side of a handshake.
@@ -157,12 +172,8 @@ fn server_config(
     choice: ByName,
     clients: Option<&KnownClients>,
 ) -> Result<ServerConfig, rustls::Error> {
-    let versions: &[&SupportedProtocolVersion] = match settings.min_version {
-        TlsVersion::Tls12 => &[&TLS13, &TLS12],
-        TlsVersion::Tls13 => &[&TLS13],
-    };
     let rustls = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
-        .with_protocol_versions(versions)?;
+        .with_protocol_versions(versions(settings))?;
     let rustls = match clients {
         Some(clients) => rustls.with_client_cert_verifier(clients.asking()),
         None => rustls.with_no_client_auth(),
@@ -175,6 +186,29 @@ fn server_config(
         rustls.ticketer = ring::Ticketer::new()?;
     }
     Ok(rustls)
+}
+
+fn versions(settings: &Tls) -> &'static [&'static SupportedProtocolVersion] {
+    static FROM_12: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    match settings.min_version {
+        TlsVersion::Tls12 => &FROM_12,
+        TlsVersion::Tls13 => &FROM_12[..1],
+    }
+}
+
+/// Chooses among the certificates that are in force when it is asked.
+struct Current<F>(F);
+
+impl<F: Fn() -> Arc<ServerTls> + Send + Sync> ResolvesServerCert for Current<F> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        (self.0)().in_force()?.rustls.cert_resolver.resolve(hello)
+    }
+}
+
+impl<F> fmt::Debug for Current<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Current")
+    }
 }
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =

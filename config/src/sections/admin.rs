@@ -1,20 +1,27 @@
 //! The operator's endpoint.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use crate::file::{
     collections::{List, Maybe},
-    kinds::{Choice, Count, Parsed, Size},
+    kinds::{Choice, Count, Flag, Parsed, Path, Size},
     names::DOMAIN,
 };
 
 section! {
-    /// Where metrics, health and read-only pages are served. Orders go by `DATA/admin.sock` only.
+    /// Where metrics, health and the page are served. Orders go by `DATA/admin.sock`, and from the page
+    /// over TLS by whoever has the token.
     pub struct Admin {
         /// The TCP address; without it there is only the UNIX socket.
         listen: Option<SocketAddr> = None, Maybe(ADDRESS);
         /// Names in URLs that are answered there beside `localhost`, `host` and its addresses.
         names: Vec<String> = Vec::new(), List(DOMAIN);
+        /// TLS is spoken there, and nothing else, with the certificates of `tls`.
+        tls: bool = false, Flag;
+        /// A file with a word of 20 to 1024 visible ASCII characters (`openssl rand -hex 32` makes one):
+        /// whoever shows it to the page over TLS may give orders there, for eight hours. It is read at
+        /// each request; another word in it ends all sessions.
+        token_file: Option<PathBuf> = None, Maybe(Path);
         /// Octets of the disk, `DATA/recent` and `DATA/recent.old`, for the recipients of the last
         /// day, which `relais route --compare NEW.ron --recent` routes: the address as the client
         /// wrote it, when, by which channel, and whether the client may relay. Nothing of senders and

@@ -18,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::info;
 
-use super::{guard::Owner, http_error::HttpError};
+use super::{
+    guard::{Giver, Owner},
+    http_error::HttpError,
+};
 use crate::{
     api::{AuditEnd, AuditResult, MAX_REASON, MailboxOrder, MailboxOrderKind, QueueOrder},
     state::audit::{Asked, AuditLog, ended},
@@ -26,7 +29,7 @@ use crate::{
 
 /// An operator who may give orders, and where these are written down.
 pub(super) struct Operator {
-    owner: Owner,
+    giver: Giver,
     log: Data<AuditLog>,
     words: Words,
 }
@@ -76,13 +79,18 @@ impl FromRequest for Operator {
             }
             let log = request.app_data::<Data<AuditLog>>().cloned();
             let log = log.ok_or_else(|| ErrorInternalServerError("nothing is written down"))?;
-            Ok(Self { owner, log, words })
+            Ok(Self { giver: Giver::Owner(owner), log, words })
         };
         ready(operator())
     }
 }
 
 impl Operator {
+    /// Somebody who was let in otherwise than by [`Owner`].
+    pub(super) fn new(giver: Giver, log: Data<AuditLog>) -> Self {
+        Self { giver, log, words: Words::default() }
+    }
+
     /// Writes an order down, carries it out, and writes down what came of it.
     pub(super) async fn carry_out<T>(
         self,
@@ -100,13 +108,13 @@ impl Operator {
 
     /// Writes an order down; nothing is done that cannot be.
     pub(super) async fn begin(self, ordered: Ordered) -> Result<Audited, HttpError> {
-        let Self { owner, log, words } = self;
+        let Self { giver, log, words } = self;
         let Ordered { command, what, reason, by } = ordered;
         let reason = if reason.is_empty() { words.reason } else { reason };
         let by = if by.is_empty() { words.by } else { by };
         let (file, asked) = (log.clone(), command.clone());
         let begun = spawn_blocking(move || {
-            let mut who = owner.who();
+            let mut who = giver.who();
             who.says = (!by.is_empty()).then_some(by);
             let name = who.name();
             let order = file.begin(Asked { who, command: asked, what, reason })?;

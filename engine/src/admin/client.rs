@@ -18,7 +18,7 @@ use memchr::memchr_iter;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
-use super::socket;
+use super::{names::BY_SOCKET, socket};
 
 /// One engine, by its data directory.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl Client {
         let request = Request::builder()
             .method(method)
             .uri(if says { &with_words } else { path })
-            .header("host", "relais")
+            .header("host", BY_SOCKET)
             .header("content-type", "application/json")
             .body(Full::<Bytes>::new(what.unwrap_or_default().into()))
             .map_err(unusable)?;

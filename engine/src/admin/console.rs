@@ -3,7 +3,10 @@
 use std::{future::Future, net::IpAddr, sync::Arc};
 
 use relais_actors::metrics::{ChannelCounters, Format};
-use relais_channels::mail::{Content, MessageId};
+use relais_channels::{
+    mail::{Content, MessageId},
+    tls::ServerTls,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -20,7 +23,7 @@ use crate::api::{
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
 /// started until after it has stopped: what cannot be answered then is [`Unavailable`].
-pub trait Console: Clone + Send + 'static {
+pub trait Console: Clone + Send + Sync + 'static {
     /// Where a listing goes on. Lives as long as one listing, and is shown to nobody.
     type Cursor: Send + 'static;
     /// The same for an order.
@@ -118,6 +121,9 @@ pub trait Console: Clone + Send + 'static {
 
     /// The certificates that clients are shown.
     fn certificates(&self) -> Answer<Vec<CertificateShown>>;
+
+    /// Certificates and keys as the engine has them in force; nothing before it has any.
+    fn server_tls(&self) -> Option<Arc<ServerTls>>;
 
     /// The counters of every channel.
     fn counters(&self) -> impl Future<Output = Answer<ChannelCounters>> + Send;

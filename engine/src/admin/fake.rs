@@ -13,7 +13,10 @@ use relais_actors::{
     metrics::{ChannelCounters, Event, Format, Labels, Metrics, QueueState, Volume, WorkerState},
     timestamp::Timestamp,
 };
-use relais_channels::mail::{Content, MessageId};
+use relais_channels::{
+    mail::{Content, MessageId},
+    tls::ServerTls,
+};
 
 use tokio::sync::mpsc;
 
@@ -301,6 +304,10 @@ impl Console for Fake {
 
     fn certificates(&self) -> Answer<Vec<CertificateShown>> {
         Ok(Vec::new())
+    }
+
+    fn server_tls(&self) -> Option<Arc<ServerTls>> {
+        None
     }
 
     async fn counters(&self) -> Answer<ChannelCounters> {

@@ -4,9 +4,10 @@ use std::{
     any::Any,
     fs,
     future::{Ready, ready},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
     Error, FromRequest, HttpRequest,
     dev::{Extensions, Payload},
@@ -16,7 +17,7 @@ use actix_web::{
 };
 use nix::unistd::User;
 
-use crate::api::Who;
+use crate::api::{OrderWay, Who};
 
 /// How a connection came in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,6 +27,11 @@ pub(super) enum Arrived {
     /// By TCP, to this address of ours.
     Tcp {
         /// Nothing when it is gone again.
+        local: Option<IpAddr>,
+    },
+    /// The same by TLS.
+    Tls {
+        /// As above.
         local: Option<IpAddr>,
     },
 }
@@ -38,11 +44,35 @@ pub(super) struct Peer {
     pid: Option<i32>,
 }
 
+/// An operator, by the way that orders come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Giver {
+    /// By the socket.
+    Owner(Owner),
+    /// With the token, from this address.
+    Token(Option<SocketAddr>),
+}
+
+impl Giver {
+    /// The operator behind it. Asks the system for names, which may take a while.
+    pub(super) fn who(self) -> Who {
+        match self {
+            Self::Owner(owner) => owner.who(),
+            Self::Token(address) => Who { way: OrderWay::Token, address, ..Who::default() },
+        }
+    }
+}
+
 /// Proof that a request came by the UNIX socket, and from whom.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Owner(Peer);
 
 impl Owner {
+    /// The number of its user.
+    pub(super) fn uid(self) -> Option<u32> {
+        self.0.uid
+    }
+
     /// The operator behind it. Asks the system for names, which may take a while.
     pub(super) fn who(self) -> Who {
         let Peer { uid, gid, pid } = self.0;
@@ -65,17 +95,19 @@ const LONGEST_PROGRAM: usize = 255;
 
 /// Remembers how a connection came in; called once for each.
 pub(super) fn mark(io: &dyn Any, connection: &mut Extensions) {
-    if let Some(unix) = io.downcast_ref::<UnixStream>() {
+    let local = |tcp: &TcpStream| tcp.local_addr().ok().map(|address| address.ip());
+    let arrived = if let Some(unix) = io.downcast_ref::<UnixStream>() {
         let peer = unix.peer_cred().map_or_else(
             |_| Peer::default(),
             |its| Peer { uid: Some(its.uid()), gid: Some(its.gid()), pid: its.pid() },
         );
-        connection.insert(Arrived::Unix(peer));
+        Arrived::Unix(peer)
+    } else if let Some(tls) = io.downcast_ref::<TlsStream<TcpStream>>() {
+        Arrived::Tls { local: local(tls.get_ref().0) }
     } else {
-        let tcp = io.downcast_ref::<TcpStream>();
-        let local = tcp.and_then(|tcp| tcp.local_addr().ok()).map(|address| address.ip());
-        connection.insert(Arrived::Tcp { local });
-    }
+        Arrived::Tcp { local: io.downcast_ref::<TcpStream>().and_then(local) }
+    };
+    connection.insert(arrived);
 }
 
 impl FromRequest for Owner {
@@ -85,7 +117,7 @@ impl FromRequest for Owner {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let owner = match request.conn_data::<Arrived>() {
             Some(Arrived::Unix(peer)) => Some(Self(*peer)),
-            Some(Arrived::Tcp { .. }) | None => None,
+            Some(Arrived::Tcp { .. } | Arrived::Tls { .. }) | None => None,
         };
         let words = if request.method() == Method::GET {
             "this is shown through DATA/admin.sock only"

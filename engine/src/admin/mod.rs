@@ -18,6 +18,8 @@ mod lines;
 mod listing;
 mod live;
 mod names;
+mod origin;
+mod page;
 mod pages;
 mod patience;
 pub mod socket;
@@ -26,12 +28,20 @@ use std::{
     fs, io,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Data};
+use actix_web::{
+    App, HttpServer,
+    dev::ServerHandle,
+    http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    middleware::{DefaultHeaders, from_fn},
+    web::Data,
+};
+use relais_channels::tls::ServerTls;
+use relais_config::tls::Tls;
 use tokio::sync::watch;
 
 use self::live::Streams;
@@ -45,6 +55,7 @@ pub use console::{
     RouteQuestion, RoutesQuestion, Stage, StageQuestion, Unavailable,
 };
 pub use lines::JsonLines;
+pub(crate) use page::read_token;
 
 /// The endpoint while it serves.
 pub struct Endpoint {
@@ -55,6 +66,20 @@ pub struct Endpoint {
     ending: watch::Sender<bool>,
     /// `"unix:DATA/admin.sock"`, and the TCP address when there is one.
     pub places: Vec<String>,
+}
+
+/// Where an endpoint serves beside its socket, and to whom.
+#[derive(Debug, Default)]
+pub struct Offer {
+    /// The TCP address.
+    pub listen: Option<SocketAddr>,
+    /// The names that are answered there.
+    pub names: HostNames,
+    /// TLS is spoken there, by these settings and with these certificates, as long as the engine has
+    /// none in force.
+    pub tls: Option<(Tls, Arc<ServerTls>)>,
+    /// The file of the token that lets operators in there.
+    pub token_file: Option<PathBuf>,
 }
 
 /// The endpoint cannot serve. The administrator must act.
@@ -76,20 +101,23 @@ pub enum EndpointError {
         /// Why.
         source: io::Error,
     },
+    /// Its TLS.
+    #[error("admin.tls cannot be spoken: {0}")]
+    Tls(String),
     /// Threads cannot be had.
     #[error("cannot start the admin endpoint: {0}")]
     Thread(io::Error),
 }
 
 impl Endpoint {
-    /// Serves `console` on `DATA/admin.sock` and, when given, on `listen`, there under `names` only.
+    /// Serves `console` on `DATA/admin.sock` and where `offer` says. Orders are written down in `audit`.
     pub fn start(
         console: impl Console,
         data: &Path,
-        listen: Option<SocketAddr>,
-        names: HostNames,
+        offer: Offer,
         audit: AuditLog,
     ) -> Result<Self, EndpointError> {
+        let Offer { listen, names, tls, token_file } = offer;
         let tcp = listen.map(|address| {
             TcpListener::bind(address).map_err(|source| EndpointError::Tcp { address, source })
         });
@@ -100,19 +128,30 @@ impl Endpoint {
             .map_err(|source| EndpointError::Socket { path: path.clone(), source })?;
         let mut places = vec![format!("unix:{path}")];
         if let Some(address) = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()) {
-            places.push(format!("http://{address}"));
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            places.push(format!("{scheme}://{address}"));
         }
         let (started, handle) = mpsc::channel();
         let (names, audit) = (Data::new(names), Data::new(audit));
         let (ending, ends) = watch::channel(false);
         let streams = Streams::new(ends);
+        let gate = Data::new(page::Gate::new(token_file));
+        let secured = tls.map(|(settings, first)| {
+            let console = console.clone();
+            let current = move || console.server_tls().unwrap_or_else(|| first.clone());
+            ServerTls::for_web(&settings, current)
+        });
+        let secured = secured.transpose().map_err(|error| EndpointError::Tls(error.to_string()))?;
         let serve = move || {
             let served = actix_rt::System::new().block_on(async move {
                 let mut server = HttpServer::new(move || {
                     App::new()
                         .app_data(names.clone())
                         .app_data(audit.clone())
+                        .app_data(gate.clone())
+                        .wrap(from_fn(origin::same_site_only))
                         .wrap(from_fn(names::known_only))
+                        .wrap(guarded())
                         .configure(|app| pages::configure(app, console.clone(), streams.clone()))
                 })
                 .workers(1)
@@ -125,8 +164,10 @@ impl Endpoint {
                 .keep_alive(IDLE_TIME)
                 .shutdown_timeout(SHUTDOWN_SECS)
                 .listen_uds(unix)?;
-                if let Some(tcp) = tcp {
-                    server = server.listen(tcp)?;
+                match (tcp, secured) {
+                    (Some(tcp), Some(tls)) => server = server.listen_rustls_0_23(tcp, tls)?,
+                    (Some(tcp), None) => server = server.listen(tcp)?,
+                    (None, _) => {}
                 }
                 let server = server.run();
                 let _ = started.send(server.handle());
@@ -152,6 +193,14 @@ impl Endpoint {
         // It has nothing left to do; joined so that no thread outlives its engine.
         let _ = self.thread.join();
     }
+}
+
+/// Lines of every answer that keep browsers to what is meant.
+fn guarded() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((CONTENT_SECURITY_POLICY, page::POLICY))
+        .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((REFERRER_POLICY, "no-referrer"))
 }
 
 /// Operators and scrapers are few.
@@ -188,9 +237,8 @@ mod tests {
         let (fake, data) = (Fake::default(), tempfile::tempdir().unwrap());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let audit = AuditLog::new(data.path(), &Admin::default());
-        let endpoint =
-            Endpoint::start(fake.clone(), data.path(), Some(any), HostNames::default(), audit)
-                .unwrap();
+        let offer = Offer { listen: Some(any), ..Offer::default() };
+        let endpoint = Endpoint::start(fake.clone(), data.path(), offer, audit).unwrap();
         Served { fake, endpoint, data }
     }
 

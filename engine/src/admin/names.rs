@@ -1,4 +1,4 @@
-//! Under which names the TCP side answers.
+//! Under which names the endpoint answers.
 //!
 //! A page in a browser may be shown from a name that its owner lets point to 127.0.0.1 afterwards
 //! (DNS rebinding): the browser then lets that page read what we answer. So the name in `Host` has to
@@ -51,17 +51,26 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Turns requests by TCP away whose `Host` is not ours. Those without one come from no browser.
+/// Turns requests away whose `Host` is not ours, by the socket, too: `ssh -L` lets browsers reach it. Those
+/// without one come from no browser.
 pub(super) async fn known_only(
     names: Data<HostNames>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let arrived = request.conn_data::<Arrived>().copied();
-    if let Some(Arrived::Tcp { local }) = arrived {
+    if let Some(arrived) = arrived {
+        let local = match arrived {
+            Arrived::Tcp { local } | Arrived::Tls { local } => local,
+            Arrived::Unix(_) => None,
+        };
+        let is_own = |host: &str| {
+            matches!(arrived, Arrived::Unix(_)) && host.eq_ignore_ascii_case(BY_SOCKET)
+        };
         let asked = request.headers().get_all(HOST).map(|host| host.to_str().unwrap_or_default());
         let in_target = request.uri().host();
-        let stranger = asked.chain(in_target).find(|host| !names.know(host, local));
+        let stranger =
+            asked.chain(in_target).find(|host| !is_own(host) && !names.know(host, local));
         if let Some(stranger) = stranger {
             let name: String = without_port(stranger).chars().take(MOST_SHOWN).collect();
             let error = format!(
@@ -76,6 +85,8 @@ pub(super) async fn known_only(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
+/// The name by which programs ask through the socket.
+pub(super) const BY_SOCKET: &str = "relais";
 const MOST_SHOWN: usize = 64;
 
 #[cfg(test)]

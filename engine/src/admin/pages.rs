@@ -2,7 +2,7 @@
 //!
 //! | request | answer | by TCP |
 //! | --- | --- | --- |
-//! | `GET /` | a page for people, plain text | yes |
+//! | `GET /` | an overview, plain text; of browsers the [page] | yes |
 //! | `GET /metrics` | what Prometheus and its kin scrape: text, or `OpenMetrics` by `Accept` | yes |
 //! | `GET /healthz` | 200 as long as the process lives | yes |
 //! | `GET /readyz` | 200 while mail is taken and delivered, else 503 with the reason | yes |
@@ -47,12 +47,12 @@
 use std::time::Duration;
 
 use actix_web::{
-    HttpRequest, HttpResponse, Route, guard as guards,
+    Error, HttpRequest, HttpResponse, Route, guard as guards,
     http::{
         StatusCode,
         header::{Accept, CONTENT_TYPE, Header, Quality},
     },
-    mime::Mime,
+    mime::{self, Mime},
     web::{
         self, Bytes, Data, Json, JsonConfig, Path, PayloadConfig, Query, QueryConfig, ServiceConfig,
     },
@@ -70,6 +70,7 @@ use super::{
     http_error::HttpError,
     listing,
     live::Streams,
+    page::{self, Visitor},
     patience::{in_time, within},
 };
 use crate::{
@@ -95,7 +96,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C, streams
         .app_data(PayloadConfig::new(MAX_REQUEST))
         .app_data(wrong_query)
         .app_data(wrong_body)
-        .route("/", get().to(overview::<C>))
+        .route("/", get().to(root::<C>))
         .route("/metrics", get().to(metrics::<C>))
         .route("/healthz", get().to(async || "alive\n"))
         .route("/readyz", get().to(ready::<C>))
@@ -131,12 +132,28 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C, streams
         .route("/api/v1/route", get().to(route::<C>))
         .route("/api/v1/routes", web::post().to(routes::<C>))
         .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
+        .configure(page::configure::<C>)
         .default_service(web::to(nothing));
 }
 
 /// For GET, and for HEAD, which gets the same answer without its body.
 fn get() -> Route {
     web::route().guard(guards::Any(guards::Get()).or(guards::Head()))
+}
+
+/// Of a browser the page; of all others plain text.
+async fn root<C: Console>(
+    request: HttpRequest,
+    visitor: Visitor,
+    console: Data<C>,
+) -> Result<HttpResponse, Error> {
+    let wants_page = Accept::parse(&request).is_ok_and(|accept| {
+        accept.iter().any(|item| item.item == mime::TEXT_HTML && item.quality > Quality::ZERO)
+    });
+    if wants_page {
+        return Ok(page::overview(&**console, &visitor).await?);
+    }
+    Ok(overview(console).await?)
 }
 
 async fn overview<C: Console>(console: Data<C>) -> Result<HttpResponse, HttpError> {

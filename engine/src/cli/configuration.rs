@@ -29,7 +29,10 @@ use super::{
     source::{FileRead, FileRefused, Source, USUAL, absolute},
 };
 use crate::{
-    admin::client::{Client, ClientError},
+    admin::{
+        client::{Client, ClientError},
+        read_token,
+    },
     api::{LimitShown, LimitValue},
     show::Look,
     start::{
@@ -121,6 +124,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
         Ok(words) => report.warnings.extend(unspoken_language(config, &words, places)),
     }
     look_at_certificates(config, places, report);
+    look_at_token(config, places, report);
     look_at_clients(config, places, report);
     look_at_signing_keys(config, places, report);
     look_at_tables(config, places, report);
@@ -223,6 +227,15 @@ fn look_at_tables(config: &Config, places: &Places, report: &mut Report) {
             let (name, file) = (setting_of(field), file.display().to_string());
             report.mistakes.push(places.mistake(&name, &file, &error.to_string(), accepted));
         }
+    }
+}
+
+/// Reads the token of the page.
+fn look_at_token(config: &Config, places: &Places, report: &mut Report) {
+    let Some(file) = config.admin.token_file.as_ref().map(|file| config.path(file)) else { return };
+    if let Err(why) = read_token(&file) {
+        let message = format!("{}: {why}: nobody can log in to the page", file.display());
+        report.warnings.push(places.warning("admin.token_file", &message));
     }
 }
 

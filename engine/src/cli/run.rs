@@ -15,7 +15,8 @@ use actix_rt::{
 };
 use listenfd::ListenFd;
 use relais_actors::front::inherited::Inherited;
-use relais_config::{Config, Directory, Warning};
+use relais_channels::tls::{ServerTls, TlsError};
+use relais_config::{Config, Directory, Warning, admin::Admin};
 use rustix::io::{FdFlags, fcntl_setfd};
 use tracing::{error, info, warn};
 
@@ -26,7 +27,7 @@ use super::{
     state,
 };
 use crate::{
-    admin::{Console, Endpoint, HostNames},
+    admin::{Console, Endpoint, HostNames, Offer},
     api::{AuditResult, ReloadOrder, Who},
     handover,
     logging::{self, Sink},
@@ -97,14 +98,14 @@ pub(super) fn run<E: Runnable>(
     let ran = system.block_on(async {
         // From now on they end nothing, during a long recovery neither.
         let mut harmless = Harmless::listen();
-        let (admin, summary) = (config.admin.clone(), Summary::of(&config));
-        let audit = AuditLog::new(&config.data, &admin);
-        let names = HostNames(admin.names.into_iter().chain([config.host.clone()]).collect());
+        let summary = Summary::of(&config);
+        let audit = AuditLog::new(&config.data, &config.admin);
+        let offer = offer(&config).map_err(|error| because(&error))?;
         let data = config.data.clone();
         let again = source.clone();
         let reread: Reread = Arc::new(move || load_again(&again));
         let mut engine = E::new(config, reread, inherited, log.clone());
-        let endpoint = Endpoint::start(engine.console(), &data, admin.listen, names, audit.clone());
+        let endpoint = Endpoint::start(engine.console(), &data, offer, audit.clone());
         let endpoint = endpoint.map_err(|error| because(&error))?;
         let listening = match engine.start().await {
             Ok(listening) => listening,
@@ -145,6 +146,22 @@ pub(super) fn run<E: Runnable>(
     }
     log.flush(LAST_LINES);
     ran
+}
+
+/// Where the admin endpoint serves beside its socket.
+fn offer(config: &Config) -> Result<Offer, TlsError> {
+    let Admin { listen, names, tls, token_file, .. } = &config.admin;
+    let settings = config.tls.as_ref().filter(|_| *tls && listen.is_some());
+    let tls = settings.map(|settings| {
+        let certificates = ServerTls::load(Some(settings), &config.data)?;
+        Ok((settings.clone(), Arc::new(certificates)))
+    });
+    Ok(Offer {
+        listen: *listen,
+        names: HostNames(names.iter().cloned().chain([config.host.clone()]).collect()),
+        tls: tls.transpose()?,
+        token_file: token_file.as_ref().map(|file| config.path(file)),
+    })
 }
 
 /// Sockets of the service manager. Called before there are other threads: the variables that name

@@ -14,7 +14,7 @@ use relais_actors::front::inherited::Inherited;
 
 use super::*;
 use crate::{
-    admin::{Console, Endpoint, HostNames, client::Client, fake::Fake},
+    admin::{Console, Endpoint, Offer, client::Client, fake::Fake},
     console::explain::FILES,
     logging::Sink,
     state::audit::AuditLog,
@@ -78,8 +78,7 @@ fn answering() -> (tempfile::TempDir, Fake, Endpoint) {
     let (data, fake) = (tempfile::tempdir().unwrap(), Fake::default());
     fake.0.entries.store(600, Relaxed);
     let audit = AuditLog::new(data.path(), &Admin::default());
-    let names = HostNames::default();
-    let endpoint = Endpoint::start(fake.clone(), data.path(), None, names, audit).unwrap();
+    let endpoint = Endpoint::start(fake.clone(), data.path(), Offer::default(), audit).unwrap();
     (data, fake, endpoint)
 }
 

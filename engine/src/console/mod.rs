@@ -42,7 +42,10 @@ use relais_actors::{
     queue::DescribeQueue,
     timestamp::Timestamp,
 };
-use relais_channels::mail::{Content, MessageId};
+use relais_channels::{
+    mail::{Content, MessageId},
+    tls::ServerTls,
+};
 use relais_config::Config;
 use tokio::{
     io::AsyncReadExt,
@@ -218,7 +221,10 @@ impl Console for EngineConsole {
             uptime_seconds: self.uptime().as_secs(),
             not_ready: parts.alarms(),
             admin: iter::once(format!("unix:{}", socket::path(&self.0.data).display()))
-                .chain(config.admin.listen.map(|address| format!("http://{address}")))
+                .chain(config.admin.listen.map(|address| {
+                    let scheme = if config.admin.tls { "https" } else { "http" };
+                    format!("{scheme}://{address}")
+                }))
                 .collect(),
             services: status::services(&services, config),
             pools: status::pools(&controller),
@@ -364,6 +370,10 @@ impl Console for EngineConsole {
     fn certificates(&self) -> Answer<Vec<CertificateShown>> {
         let certificates = self.parts()?.certificates.certificates();
         Ok(certificates.iter().map(CertificateShown::of).collect())
+    }
+
+    fn server_tls(&self) -> Option<Arc<ServerTls>> {
+        self.known_parts().map(|parts| parts.certificates.clone())
     }
 
     async fn counters(&self) -> Answer<ChannelCounters> {

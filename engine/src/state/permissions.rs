@@ -47,7 +47,20 @@ pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
         told.extend(words(field, &open));
     }
     told.extend(keys(config));
+    told.extend(token(config));
     told
+}
+
+/// A token that every user may read.
+fn token(config: &Config) -> Option<(&'static str, String)> {
+    let path = config.path(config.admin.token_file.as_ref()?);
+    let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o777;
+    let path = path.display();
+    let message = format!(
+        "every user of this machine may read the token {path} ({mode:04o}); chmod o-rwx closes it, \
+         and whoever has read it can give orders"
+    );
+    (mode & 0o004 != 0).then_some(("admin.token_file", message))
 }
 
 /// Private keys that every user may read. One that a group may read is meant so: `ssl-cert`, say.

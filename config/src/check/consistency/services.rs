@@ -222,6 +222,10 @@ fn addresses_differ(config: &Config, reader: &mut Reader<'_>) {
             reader.mistake_at(&path(service, ".socket"), &message, "another path is expected");
         }
     }
+    if config.admin.tls && config.tls.is_none() {
+        let message = "there is no certificate to be shown: the file has no tls";
+        reader.mistake_at("admin.tls", message, "tls: (certificate: ..., key: ...) is expected");
+    }
     if let Some(listen) = config.admin.listen {
         let listener = Listener { name: "admin", ip: Some(listen.ip()) };
         take(&mut taken, listen.port(), listener, "admin.listen", reader);

@@ -46,6 +46,15 @@ pub(super) fn warn(config: &Config, reader: &mut Reader<'_>) {
             reader.warning_at(path, message, false);
         }
     }
+    if reader.is_given("admin.tls") && config.admin.listen.is_none() {
+        let message = "without admin.listen there is nothing that TLS is spoken on";
+        reader.warning_at("admin.tls", message, false);
+    }
+    if reader.is_given("admin.token_file") && !(config.admin.tls && config.admin.listen.is_some()) {
+        let message =
+            "a token is taken over TLS only: without admin.listen and admin.tls nobody can log in";
+        reader.warning_at("admin.token_file", message, false);
+    }
     if reader.is_given("admin.recent") && !config.fills_queue() {
         let message = "no mail comes into the queue: no recipients are written down";
         reader.warning_at("admin.recent", message, false);

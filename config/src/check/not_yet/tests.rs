@@ -464,6 +464,24 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
         &[("store: (", "admin: (audit: Off, VALUE), store: (")],
     ),
     (
+        "admin.tls",
+        &[(
+            "store: (",
+            "tls: (certificate: \"c\", key: \"k\"), admin: (listen: \"127.0.0.1:1\", VALUE), store: (",
+        )],
+        &[],
+        &[("store: (", "tls: (certificate: \"c\", key: \"k\"), admin: (VALUE), store: (")],
+    ),
+    (
+        "admin.token_file",
+        &[(
+            "store: (",
+            "tls: (certificate: \"c\", key: \"k\"), admin: (listen: \"127.0.0.1:1\", tls: true, VALUE), store: (",
+        )],
+        &[],
+        &[("store: (", "admin: (listen: \"127.0.0.1:1\", VALUE), store: (")],
+    ),
+    (
         "accounts",
         &[
             ("program: Local, ", "program: Local, mailbox_transport: \"out:\", "),
@@ -1033,6 +1051,8 @@ const VALUES: &[(&str, &str)] = &[
     ("admin.names", r#"names: ["x.example"]"#),
     ("admin.audit_size", r#"audit_size: "1MiB""#),
     ("admin.audit_files", "audit_files: 3"),
+    ("admin.tls", "tls: true"),
+    ("admin.token_file", r#"token_file: "token""#),
     ("native.path", ""),
     ("native.files.folders", r#"files: (folders: ["/f"])"#),
     ("native.files.user", r#"user: "nobody""#),

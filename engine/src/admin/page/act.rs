@@ -1,0 +1,330 @@
+//! Orders by forms: a preview that says how many messages are meant, and then what was done.
+
+use std::{
+    fmt::Write,
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpResponse,
+    body::BodyStream,
+    http::StatusCode,
+    web::{self, Bytes, Data, Form},
+};
+use futures_util::stream::{self, StreamExt};
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::{
+    gate::check,
+    layout::{Trouble, View, respond},
+    order_form::{FormFields, PageOrder},
+    parts::{foreign, grouped},
+    visitor::{FIELD, Pass, Visitor},
+};
+use crate::{
+    admin::{
+        Answer, Console, Nonsense, Ordered,
+        audited::{Audited, Operator},
+        http_error::HttpError,
+        patience::{in_time, within},
+    },
+    api::{
+        HostOrdered, HostSuspend, LimitSet, OrderKind, OrderProgress, PartsOrdered, QueueFilter,
+        QueueOrder,
+    },
+    show::{self, Look},
+    state::audit::AuditLog,
+};
+
+/// The answer to a form.
+pub(super) async fn order<C: Console>(
+    pass: Pass,
+    console: Data<C>,
+    log: Data<AuditLog>,
+    Form(fields): Form<Vec<(String, String)>>,
+) -> Result<HttpResponse, Trouble> {
+    let fields = FormFields(fields);
+    check(&pass, fields.one(FIELD))?;
+    let nonsense = |words| Trouble::new(StatusCode::BAD_REQUEST, words);
+    let giver = pass.giver;
+    let by = web::block(move || giver.who().name()).await;
+    let by = by.unwrap_or_else(|_| pass.who.clone());
+    let asked = PageOrder::read(&fields, &by).map_err(nonsense)?;
+    if let PageOrder::Queue(order) = &asked {
+        console.check(&order.filter)?;
+    }
+    let visitor = Visitor::Operator(pass);
+    if asked.asks_first() && fields.one("confirmed") != Some("yes") {
+        let body = preview(&**console, &asked, &fields).await?;
+        return Ok(View { title: "Preview", place: "", visitor: &visitor }.answer(&body));
+    }
+    let (operator, ordered) = (Operator::new(giver, log), ordered(&asked));
+    let view = View { title: "Order", place: "", visitor: &visitor };
+    match asked {
+        PageOrder::Queue(order) => {
+            let audited = Some(operator.begin(ordered).await?);
+            let work = QueueWork {
+                console: C::clone(&console),
+                order,
+                audited,
+                at: None,
+                told: Instant::now(),
+            };
+            Ok(watched(work, &view))
+        }
+        other => {
+            let done = operator.carry_out(ordered, carry_out(&**console, &other)).await?;
+            Ok(view.answer(&html! { p .good role="status" { (foreign(&done)) } (back()) }))
+        }
+    }
+}
+
+/// The order, as it is written down.
+fn ordered(asked: &PageOrder) -> Ordered {
+    match asked {
+        PageOrder::Queue(order) => Ordered::of_queue(order),
+        PageOrder::Suspend(HostSuspend { host, channel, seconds, reason, by }) => {
+            let what = json!({ "host": host, "channel": channel, "seconds": seconds });
+            Ordered::new("host suspend", &what).with(by, reason)
+        }
+        PageOrder::Resume(order) => Ordered::new("host resume", order),
+        PageOrder::Channel { name, stop } => {
+            let command = if *stop { "channel stop" } else { "channel start" };
+            Ordered::new(command, &json!({ "channel": name }))
+        }
+        PageOrder::Part(order) => Ordered::new(order.order.name(), order),
+        PageOrder::Limit(order) => Ordered::new("set", order),
+    }
+}
+
+/// The effect that it would have, and a form that has it done.
+async fn preview<C: Console>(
+    console: &C,
+    asked: &PageOrder,
+    fields: &FormFields,
+) -> Result<Markup, Trouble> {
+    let (words, listing, up_to) = match asked {
+        PageOrder::Queue(order) => {
+            let would = count(console, QueueOrder::clone(order)).await?;
+            if would.reached() == 0 && would.ended {
+                let said = show::order(order.kind, true, &would);
+                return Ok(html! { p .empty { (foreign(&said)) "." } (unknown(&would)) (back()) });
+            }
+            let question = show::question(order.kind, &would);
+            (at_least(&would, question), first(order.kind, &would), would.last)
+        }
+        other => (kept_back(console, other).await?, html! {}, None),
+    };
+    Ok(html! {
+        p .fair role="status" { (foreign(&words)) }
+        (listing)
+        form method="post" action="/order" .inline {
+            @for (name, value) in fields.0.iter().filter(|(name, _)| name != "up_to") {
+                input type="hidden" name=(name) value=(value);
+            }
+            @if let Some(up_to) = up_to { input type="hidden" name="up_to" value=(up_to); }
+            input type="hidden" name="confirmed" value="yes";
+            button .main autofocus { "Do it" }
+            a .button href="/queue" { "Leave it" }
+        }
+    })
+}
+
+/// Carries it out without doing anything, as far as there is time.
+async fn count<C: Console>(console: &C, order: QueueOrder) -> Answer<OrderProgress> {
+    let order = QueueOrder { dry_run: true, ..order };
+    let start = Instant::now();
+    let mut at = None;
+    loop {
+        let (progress, next) = within(ORDERED, console.queue_order(&order, at)).await?;
+        if next.is_none() || start.elapsed() > COUNTED {
+            return Ok(progress);
+        }
+        at = next;
+    }
+}
+
+fn at_least(would: &OrderProgress, question: String) -> String {
+    if would.ended {
+        return question;
+    }
+    let (seen, of) = (grouped(would.seen), grouped(would.of));
+    format!("{question} These are those of the first {seen} of {of} entries; there may be more.")
+}
+
+/// The first of those that are meant.
+fn first(kind: OrderKind, would: &OrderProgress) -> Markup {
+    let text = match kind {
+        OrderKind::Reroute => show::rerouted(&would.rerouted, Look::PLAIN),
+        _ => show::Listing::new(Look::PLAIN).page(&would.first).to_owned(),
+    };
+    html! {
+        @if !text.is_empty() { div .scroll tabindex="0" role="region" aria-label="The first of them" {
+            pre { (text) }
+        } }
+        (unknown(would))
+    }
+}
+
+fn unknown(would: &OrderProgress) -> Markup {
+    html! { @for id in &would.unknown { p .fair { "There is no message " (foreign(id)) " in the queue." } } }
+}
+
+async fn kept_back<C: Console>(console: &C, asked: &PageOrder) -> Result<String, Trouble> {
+    let mut words = format!("{asked}?");
+    if let Some(filter) = asked.keeps_back() {
+        console.check(&filter)?;
+        let would = count(console, holding(filter)).await?;
+        let least = if would.ended { "" } else { "at least " };
+        let entries = grouped(would.reached() + would.idle);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            words,
+            " {least}{entries} entries of the queue wait for it now, and would stay."
+        );
+    }
+    Ok(words)
+}
+
+/// An order that is only counted.
+fn holding(filter: QueueFilter) -> QueueOrder {
+    QueueOrder {
+        kind: OrderKind::Hold,
+        ids: Vec::new(),
+        filter,
+        dry_run: true,
+        by: String::new(),
+        reason: String::new(),
+        up_to: None,
+    }
+}
+
+/// Carries out what is no order for the queue; what was done, in words.
+async fn carry_out<C: Console>(console: &C, asked: &PageOrder) -> Result<String, HttpError> {
+    let shown = |value: Option<_>| value.map_or("no limit".to_owned(), |it| format!("{it}"));
+    Ok(match asked {
+        PageOrder::Queue(_) => {
+            return Err(Nonsense("this is an order for the queue".to_owned()).into());
+        }
+        PageOrder::Suspend(order) => {
+            let HostOrdered { host, until, goes_on, .. } =
+                in_time(console.suspend_host(order)).await??;
+            let until = until.map(|until| until.to_string()).unwrap_or_default();
+            let mut words = format!("Mail for {host} waits until {until}.");
+            for its in goes_on {
+                let _ = write!(words, " What leaves by {} to {} goes on.", its.channel, its.host);
+            }
+            words
+        }
+        PageOrder::Resume(order) => {
+            let done = in_time(console.resume_host(order)).await??;
+            format!("Mail for {} goes again.", done.host)
+        }
+        PageOrder::Channel { name, stop } => {
+            let was = in_time(console.freeze_channel(name, *stop)).await??;
+            let state = if *stop { "stopped" } else { "started" };
+            let already = if was.was_stopped == *stop { " It was so already." } else { "" };
+            format!("Channel {name} is {state}.{already}")
+        }
+        PageOrder::Part(order) => parts(&in_time(console.order_parts(order)).await??),
+        PageOrder::Limit(order) => {
+            let LimitSet { key, was, now, after_restart, line } =
+                in_time(console.set_limit(order)).await??;
+            let (was, now) = (shown(was), shown(now));
+            let then = shown(after_restart);
+            format!("{key}: {was} before, {now} now, {then} after a restart. {line}")
+        }
+    })
+}
+
+fn parts(done: &PartsOrdered) -> String {
+    let all = done.services.iter().chain(&done.job_controller);
+    let words = all.map(|its| {
+        let ending = match its.workers {
+            0 => String::new(),
+            workers => format!("; {workers} workers end with their last session"),
+        };
+        format!("{} was {} and is {}{ending}.", its.name, its.before, its.now)
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Carries out an order for the queue, and tells how far it is while it goes on. A browser that goes away
+/// ends it where it is.
+fn watched<C: Console>(work: QueueWork<C>, view: &View<'_>) -> HttpResponse {
+    let (before, behind) = view.halves();
+    let pieces = stream::unfold(Some(work), async |work| {
+        let (piece, work) = work?.advance().await;
+        Some((piece, work))
+    });
+    let pieces = stream::iter([before]).chain(pieces).chain(stream::iter([behind]));
+    respond(StatusCode::OK, BodyStream::new(pieces.map(|piece| Answer::Ok(Bytes::from(piece)))))
+}
+
+struct QueueWork<C: Console> {
+    console: C,
+    order: Box<QueueOrder>,
+    audited: Option<Audited>,
+    at: Option<C::OrderCursor>,
+    told: Instant,
+}
+
+impl<C: Console> QueueWork<C> {
+    /// The next piece of the answer, and what is left to do. No piece is empty: it would end the answer.
+    async fn advance(mut self) -> (String, Option<Self>) {
+        let answer = within(ORDERED, self.console.queue_order(&self.order, self.at.take())).await;
+        let (progress, next) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                if let Some(audited) = self.audited.take() {
+                    audited.refused(&error.to_string()).await;
+                }
+                let words = format!("It broke off: {error}");
+                return (html! { p .bad role="alert" { (foreign(&words)) } }.into_string(), None);
+            }
+        };
+        if let Some(audited) = &mut self.audited {
+            audited.so_far(progress.reached(), progress.recipients);
+        }
+        if next.is_some() {
+            self.at = next;
+            if self.told.elapsed() < TOLD {
+                return ("\n".to_owned(), Some(self));
+            }
+            self.told = Instant::now();
+            let (seen, of) = (grouped(progress.seen), grouped(progress.of));
+            return (html! { p { (seen) " of " (of) } }.into_string(), Some(self));
+        }
+        if let Some(audited) = self.audited.take() {
+            audited.done().await;
+        }
+        let said = show::order(self.order.kind, false, &progress);
+        let rerouted = show::rerouted(&progress.rerouted, Look::PLAIN);
+        let last = html! {
+            p .good role="status" { (foreign(&said)) "." }
+            @if self.order.kind == OrderKind::Reroute && !progress.rerouted.is_empty() {
+                pre { (rerouted) }
+            }
+            (unknown(&progress))
+            (back())
+        };
+        (last.into_string(), None)
+    }
+}
+
+fn back() -> Markup {
+    html! {
+        p .inline {
+            a .button href="/queue" { "Queue" } a .button href="/hosts" { "Hosts" }
+            a .button href="/channels" { "Channels" }
+        }
+    }
+}
+
+/// For a piece of an order.
+const ORDERED: Duration = Duration::from_secs(60);
+/// For a preview to count.
+const COUNTED: Duration = Duration::from_secs(3);
+/// How often a long order tells how far it is.
+const TOLD: Duration = Duration::from_secs(1);
