@@ -4,11 +4,12 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, handover, logging, reload, shutdown, start |
+//! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, handover, logging, reload, `service_manager`, shutdown, start |
 //! | [`reload`] | puts another configuration in force while the engine runs | admin, api, cli, console, start |
 //! | [`console`] | answers operators, from what the actors say of themselves | admin, api, cli, limits, logging, show, start, state |
-//! | [`cli`] | the command line | admin, api, handover, limits, logging, show, start, state |
+//! | [`cli`] | the command line | admin, api, handover, limits, logging, `service_manager`, show, start, state |
 //! | [`handover`] | gives the sockets to the process that takes this one's place | — |
+//! | `service_manager` | what systemd is told, and the sockets that it keeps | admin, api |
 //! | [`logging`] | log lines, and who loses none | — |
 //! | [`shutdown`] | the order in which the engine ends | start |
 //! | [`start`] | starts the actors, floor by floor | admin, limits, state |
@@ -27,6 +28,7 @@ pub mod life;
 pub mod limits;
 pub mod logging;
 pub mod reload;
+mod service_manager;
 pub mod show;
 pub mod shutdown;
 pub mod start;

@@ -27,7 +27,7 @@ use crate::{
     handover::Desk,
     logging::Sink,
     reload::Reloader,
-    shutdown,
+    service_manager, shutdown,
     start::{Engine, StartError},
 };
 
@@ -40,6 +40,8 @@ pub struct Life {
     console: EngineConsole,
     deaths: Arc<Deaths>,
     handed: Arc<Handed>,
+    /// The sockets are those of a unit, and stay open without us.
+    are_lent: bool,
     engine: Option<Engine>,
 }
 
@@ -65,7 +67,8 @@ impl cli::Runnable for Life {
         let config = Arc::new(config);
         let console = EngineConsole::new(config.clone(), log);
         let (deaths, handed) = (Arc::default(), Arc::default());
-        Self { config, reread, inherited, console, deaths, handed, engine: None }
+        let are_lent = inherited.are_lent();
+        Self { config, reread, inherited, console, deaths, handed, are_lent, engine: None }
     }
 
     fn console(&self) -> EngineConsole {
@@ -110,6 +113,9 @@ impl cli::Runnable for Life {
         let Some(mut engine) = self.engine.take() else { return };
         if self.handed.is_so.load(Relaxed) {
             shutdown::let_sessions_end(&engine.floors).await;
+        } else if service_manager::is_there() && !self.are_lent {
+            leave_sockets(&engine.floors.front.dispatcher).await;
+            shutdown::let_sessions_end(&engine.floors).await;
         }
         shutdown::drain(&engine.floors, self.console.config().max_shutdown).await;
         mem::take(&mut engine.arbiters).into_iter().for_each(end_thread);
@@ -152,6 +158,15 @@ impl Deaths {
     fn words(&self) -> String {
         let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         format!("{name} died; what was accepted is in the spool, start the engine again")
+    }
+}
+
+/// Leaves the sockets that are open to whoever the service manager starts next.
+async fn leave_sockets(dispatcher: &Mailbox<Dispatcher>) {
+    match dispatcher.ask(HandOver).await {
+        Ok(Ok(sockets)) => service_manager::keep(&sockets),
+        Ok(Err(error)) => warn!(%error, "the sockets cannot be left to the service manager"),
+        Err(gone) => warn!(%gone, "the sockets cannot be left to the service manager"),
     }
 }
 

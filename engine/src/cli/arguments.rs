@@ -4,6 +4,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use relais_config::{
     facts::SPF_RESULTS,
@@ -30,6 +31,31 @@ pub(super) struct Arguments {
     pub(super) data: Option<PathBuf>,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
+}
+
+/// `relais send`.
+#[derive(Args, Debug)]
+pub(super) struct Send {
+    /// The server: a host and its port, `[ADDRESS]:PORT`, `unix:/PATH`
+    #[arg(long, value_name = "SERVER")]
+    pub(super) server: Option<String>,
+    /// The sender of the envelope; <>: the null sender. Else the user who sends
+    #[arg(short = 'f', long = "from", value_name = "ADDRESS")]
+    pub(super) sender: Option<String>,
+    /// The sender's name, where the message has no From
+    #[arg(short = 'F', long = "name", value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// A recipient; may be given several times. Without one those of To, Cc and Bcc get it
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) to: Vec<String>,
+    /// Addresses of To, Cc and Bcc get it, beside those of --to
+    #[arg(short = 't')]
+    pub(super) header: bool,
+    /// A line with a dot alone does not end the message; it never does
+    #[arg(short = 'i')]
+    pub(super) ignore_dots: bool,
+    /// The message; without it, standard input
+    pub(super) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -141,6 +167,23 @@ pub(super) enum Command {
         json: bool,
         #[command(flatten)]
         why: Because,
+    },
+    /// Hand a message to the running engine, as local programs do: a header, a blank line, a body
+    ///
+    /// Lines may end as they like; Date, From and Message-ID are made where they are not there, Bcc is
+    /// taken away. The server is the engine of the configuration where that can be read, else
+    /// 127.0.0.1:25, without TLS. Nothing is kept here: when the server does not take the message, it is not sent.
+    /// Called as `sendmail`, the program takes sendmail's arguments and has its exit status.
+    Send(Send),
+    /// Print what completes commands in a shell: `relais completions bash >/etc/bash_completion.d/relais`
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write a manual page for the program and each of its commands
+    Man {
+        /// Into this folder
+        folder: PathBuf,
     },
     /// Let the running engine finish what it does, and end; or stop one part of it
     ///

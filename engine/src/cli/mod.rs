@@ -16,8 +16,10 @@ mod exchange;
 mod hosts;
 mod import;
 mod import_verify;
+mod letter;
 mod mailbox;
 mod mailbox_files;
+mod manual;
 mod mapping;
 mod orders;
 mod refusal;
@@ -26,6 +28,8 @@ mod route;
 mod route_dns;
 mod route_sieve;
 mod run;
+mod send;
+mod sendmail;
 mod sieve;
 mod source;
 mod spool;
@@ -58,6 +62,10 @@ pub fn main<E: Runnable>(
     files: Files,
     out: &mut dyn Write,
 ) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if sendmail::is_called(arguments.first()) {
+        return sendmail::main(arguments.into_iter().skip(1));
+    }
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -113,6 +121,9 @@ fn obey<E: Runnable>(
         Command::Channel(channel) => orders::channel(source, channel, out),
         Command::Host(host) => hosts::host(source, host, out),
         Command::Mailbox(command) => mailbox::mailbox(source, command, files.route, out),
+        Command::Completions { shell } => manual::completions(shell, out),
+        Command::Man { folder } => manual::pages(&folder),
+        Command::Send(order) => send::send(source, order, out),
         Command::Set(set) => orders::set(source, set, out),
         Command::Spool(spool) => spool::spool(source, &spool, out),
         Command::Reload { reroute, dry_run, json, why } => {

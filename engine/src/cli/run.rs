@@ -1,23 +1,14 @@
 //! `relais run`: everything around the engine, from the lock to the last line of the log.
 
-use std::{
-    fmt::Write as _,
-    future::Future,
-    io::{self, Write},
-    os::fd::OwnedFd,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt::Write as _, future::Future, io::Write, sync::Arc, time::Duration};
 
 use actix_rt::{
     System, SystemRunner,
     signal::unix::{Signal, SignalKind, signal},
 };
-use listenfd::ListenFd;
 use relais_actors::front::inherited::Inherited;
 use relais_channels::tls::{ServerTls, TlsError};
 use relais_config::{Config, Directory, Warning, admin::Admin};
-use rustix::io::{FdFlags, fcntl_setfd};
 use tracing::{error, info, warn};
 
 use super::{
@@ -31,6 +22,7 @@ use crate::{
     api::{AuditResult, ReloadOrder, Who},
     handover,
     logging::{self, Sink},
+    service_manager,
     state::{
         audit::{Asked, AuditLog, ended},
         lock::{LONGEST_END, Lock},
@@ -80,7 +72,9 @@ pub(super) fn run<E: Runnable>(
     take_over: bool,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    let lent = lent_sockets()?;
+    let lent = service_manager::lent_sockets().map_err(|error| {
+        Refusal::Because(format!("a socket of the service manager (LISTEN_FDS) is no use: {error}"))
+    })?;
     let (config, warnings) = load_to_run(source)?;
     let because = |error: &dyn std::fmt::Display| Refusal::Because(error.to_string());
     let given = if take_over { handover::ask(&config.data) } else { Ok(None) };
@@ -107,6 +101,7 @@ pub(super) fn run<E: Runnable>(
         let mut engine = E::new(config, reread, inherited, log.clone());
         let endpoint = Endpoint::start(engine.console(), &data, offer, audit.clone());
         let endpoint = endpoint.map_err(|error| because(&error))?;
+        service_manager::starting();
         let listening = match engine.start().await {
             Ok(listening) => listening,
             Err(error) => {
@@ -120,6 +115,8 @@ pub(super) fn run<E: Runnable>(
         info!(config = source.name(), data = %data.display(), "engine started");
         let (console, asked_for) = (engine.console(), audit.clone());
         let asked = actix_rt::spawn(async move { harmless.answer(&console, &asked_for).await });
+        let lives = actix_rt::spawn(service_manager::keep_alive(engine.console()));
+        service_manager::ready(&places(&listening));
         let ended = tokio::select! {
             ended = engine.ended() => ended,
             why = signalled() => {
@@ -131,6 +128,8 @@ pub(super) fn run<E: Runnable>(
             Ok(why) => info!(why, "engine stops"),
             Err(why) => error!(why, "engine cannot go on"),
         }
+        lives.abort();
+        service_manager::stopping(ended.as_ref().unwrap_or_else(|why| why));
         // A second signal means: at once.
         tokio::select! {
             () = engine.drain() => {}
@@ -164,25 +163,10 @@ fn offer(config: &Config) -> Result<Offer, TlsError> {
     })
 }
 
-/// Sockets of the service manager. Called before there are other threads: the variables that name
-/// them are removed.
-fn lent_sockets() -> Result<Inherited, Refusal> {
-    let mut lent = ListenFd::from_env();
-    let sockets = (0..lent.len()).map(|index| {
-        let tcp = lent.take_tcp_listener(index).map(|socket| socket.map(OwnedFd::from));
-        let socket = match tcp {
-            Ok(socket) => socket,
-            Err(_no_tcp) => lent.take_unix_listener(index)?.map(OwnedFd::from),
-        };
-        // No program that mail is handed to is to have them.
-        socket.iter().try_for_each(|socket| fcntl_setfd(socket, FdFlags::CLOEXEC))?;
-        Ok(socket)
-    });
-    let sockets = sockets.collect::<io::Result<Vec<_>>>();
-    let inherited = sockets.and_then(|all| Inherited::lent(all.into_iter().flatten().collect()));
-    inherited.map_err(|error| {
-        Refusal::Because(format!("a socket of the service manager (LISTEN_FDS) is no use: {error}"))
-    })
+/// `SMTP 0.0.0.0:25, LMTPSS 127.0.0.1:2225`.
+fn places(listening: &[Listening]) -> String {
+    let each = listening.iter().map(|its| format!("{} {}", its.service, its.places.join(" ")));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Ends a system in order. Actors that a failed start leaves behind have not taken their first step,
@@ -224,10 +208,12 @@ impl Harmless {
             tokio::select! {
                 () = came(hangup) => {
                     by_signal(audit, "reload", "SIGHUP");
+                    service_manager::reloading();
                     // The log says what comes of it.
                     if let Err(error) = console.reload(ReloadOrder::default()).await {
                         warn!(%error, "SIGHUP: the file was not read again");
                     }
+                    service_manager::reloaded();
                 }
                 () = came(summary) => state::tell(console).await,
                 () = came(other) => info!("SIGUSR2 does nothing; SIGUSR1 logs the state"),
