@@ -7,7 +7,8 @@
 //! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, handover, logging, reload, `service_manager`, shutdown, start |
 //! | [`reload`] | puts another configuration in force while the engine runs | admin, api, cli, console, start |
 //! | [`console`] | answers operators, from what the actors say of themselves | admin, api, cli, limits, logging, show, start, state |
-//! | [`cli`] | the command line | admin, api, handover, limits, logging, `service_manager`, show, start, state |
+//! | [`cli`] | the command line | admin, api, handover, limits, logging, `service_manager`, show, start, state, top |
+//! | [`top`] | the engine on a terminal, steered by keys | admin, api, show |
 //! | [`handover`] | gives the sockets to the process that takes this one's place | — |
 //! | `service_manager` | what systemd is told, and the sockets that it keeps | admin, api |
 //! | [`logging`] | log lines, and who loses none | — |
@@ -33,3 +34,4 @@ pub mod show;
 pub mod shutdown;
 pub mod start;
 pub mod state;
+pub mod top;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use relais_tests::{Dialogue, Instance, Load, Settings, Sink, eventually, fetch, message};
+use relais_tests::{Dialogue, Instance, Load, Settings, Sink, eventually, fetch, message, python};
 use serde_json::{Value, json};
 
 #[test]
@@ -53,6 +53,21 @@ fn an_overview_tells_what_flows_and_which_limit_keeps_mail_back() {
             ages.iter().filter_map(|age| age["messages"].as_u64()).sum::<u64>() == 8
         })
     });
+    let why = instance.relais("why", &[]);
+    let told = String::from_utf8_lossy(&why.stdout).into_owned();
+    assert!(
+        why.status.success() && told.starts_with("pool SMTP_POOL is full: 1 of 1 jobs"),
+        "{told}"
+    );
+    assert!(told.contains("\n  7 messages wait for it, none leaves"), "{told}");
+    assert!(told.contains("\n  helps: relais set SMTP_POOL.job_limit 2\n"), "{told}");
+    let why = &instance.json("why", &[])[0];
+    assert_eq!(why["limiting"][0]["what"], "job_limit", "{why}");
+    let id = instance.queue()[0]["id"].as_str().unwrap().to_owned();
+    let of_one = instance.relais("why", &[&id]).stdout;
+    assert_eq!(of_one, instance.relais("queue", &["why", &id]).stdout);
+    assert_eq!(instance.relais("why", &["no id"]).status.code(), Some(2));
+
     let order: Vec<_> = limit["would_help"].as_str().unwrap().split(' ').skip(2).collect();
     assert!(instance.relais("set", &order).status.success());
     eventually("the order does it", Duration::from_secs(20), || {
@@ -139,6 +154,85 @@ fn the_series_and_the_live_stream_follow_and_a_stop_does_not_wait_for_them() {
 
 /// Where mail for `two.test` goes, and nobody listens.
 const DEAD: &str = "[127.0.0.2]";
+
+#[test]
+fn top_leads_on_a_terminal_from_a_host_to_why_and_leaves_it_as_it_was() {
+    let instance = Instance::new(Settings::standalone().stores(relais_tests::free_port()));
+    let none = instance.relais("top", &["--once"]);
+    assert_eq!(none.status.code(), Some(1), "no engine runs");
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no engine is running"));
+    let _running = instance.start();
+    send(&instance, "b@two.test", 3);
+    eventually("the host is in trouble", Duration::from_secs(20), || {
+        !named(&overview(&instance)["hosts"], "host", DEAD).is_null()
+    });
+    let once = instance.relais("top", &[]).stdout;
+    let once = String::from_utf8_lossy(&once);
+    assert!(once.contains("queue 3: ") && once.contains(DEAD), "{once}");
+    assert_eq!(instance.json("top", &[])[0]["queue"]["stored"], 3);
+    for (term, end) in [("xterm", "q"), ("linux", "\u{3}"), ("screen", "TERM")] {
+        let words = instance.command("top", &[]);
+        let words: Vec<_> = std::iter::once(words.get_program()).chain(words.get_args()).collect();
+        let steps = json!([
+            ["", ["overview]"]],
+            ["2", ["[2", DEAD]],
+            ["\r", ["[4", "delayed"]],
+            ["\r", ["[message", "Subject"]],
+            ["w", ["alone"]],
+            ["\u{1b}", ["message", "RECIPIENT"]],
+            ["?", ["larger_than=1MiB"]],
+            [end, []],
+        ]);
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        let shown = on_pty(term, &json!(words), &steps);
+        assert!(shown.contains("\u{1b}[?1049h"), "{term}: the other screen: {shown:?}");
+        assert!(shown.contains("\u{1b}[?1049l"), "{term}: it is left: {shown:?}");
+        assert!(shown.ends_with("status 0 tty as before\n"), "{term}: {shown:?}");
+    }
+}
+
+/// Runs a program on a terminal of 80 by 24; types each step and waits for what is to be seen then. All
+/// that was to be seen, and how it ended.
+fn on_pty(term: &str, words: &Value, steps: &Value) -> String {
+    let script = format!(
+        r"
+import fcntl, json, os, pty, select, signal, struct, sys, termios, time
+words, steps = json.loads({words:?}), json.loads({steps:?})
+master, slave = pty.openpty()
+fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+before = termios.tcgetattr(slave)
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for fd in (0, 1, 2): os.dup2(slave, fd)
+    os.environ['TERM'] = {term:?}
+    os.execv(words[0], words)
+shown = b''
+def read(wanted, seconds):
+    global shown
+    new, end = b'', time.time() + seconds
+    while time.time() < end and not (wanted and all(it in new for it in wanted)):
+        if select.select([master], [], [], 0.1)[0]:
+            try: more = os.read(master, 65536)
+            except OSError: break
+            new += more
+    shown += new
+    return all(it in new for it in wanted)
+for keys, wanted in steps:
+    if keys == 'TERM': os.kill(pid, signal.SIGTERM)
+    else: os.write(master, keys.encode())
+    wanted = [it.encode() for it in wanted]
+    if not read(wanted, 10 if wanted else 1): sys.exit(f'no {{wanted}} in {{shown[-3000:]}}')
+_, status = os.waitpid(pid, 0)
+after = termios.tcgetattr(slave)
+print(shown.decode('utf-8', 'replace'), 'status', status, 'tty', 'as before' if after == before else after)
+",
+        words = words.to_string(),
+        steps = steps.to_string(),
+    );
+    python(&script)
+}
 
 fn overview(instance: &Instance) -> Value {
     get(instance, "/api/v1/overview")

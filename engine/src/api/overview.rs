@@ -288,6 +288,35 @@ pub enum LimitKind {
     Held,
 }
 
+impl LimitKind {
+    /// The word that scripts rely upon.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SpoolRoom => "spool_room",
+            Self::Paused => "paused",
+            Self::JobController => "job_controller",
+            Self::Directory => "directory",
+            Self::Cpu => "cpu",
+            Self::Disk => "disk",
+            Self::Service => "service",
+            Self::Stopped => "stopped",
+            Self::JobLimit => "job_limit",
+            Self::Maxjobs => "maxjobs",
+            Self::Threaddepth => "threaddepth",
+            Self::MaxMessages => "max_messages",
+            Self::Connections => "connections",
+            Self::Rate => "rate",
+            Self::SlowHost => "slow_host",
+            Self::Learning => "learning",
+            Self::SlowStore => "slow_store",
+            Self::Suspended => "suspended",
+            Self::SuspendedByReply => "suspended_by_reply",
+            Self::Unreachable => "unreachable",
+            Self::Held => "held",
+        }
+    }
+}
+
 /// The directory.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct DirectoryOverview {
@@ -308,4 +337,16 @@ pub struct CertificateOverview {
     pub not_after: Timestamp,
     /// Days until then; negative when it has expired.
     pub days_left: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_has_one_word_for_people_and_scripts() {
+        for kind in [LimitKind::SpoolRoom, LimitKind::JobLimit, LimitKind::SuspendedByReply] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
 }

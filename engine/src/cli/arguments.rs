@@ -112,6 +112,25 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Follow the engine on the terminal: what flows, what waits, hosts in trouble, what limits it; ? names the keys
+    ///
+    /// From a host Enter leads to its messages, to one of them, to why it waits. Without a terminal, or with --once, one snapshot is printed.
+    Top {
+        /// Print one snapshot
+        #[arg(long)]
+        once: bool,
+        /// One object, once: {at, ready, cpu, flow, queue, channels, pools, services, hosts, limiting, waits, directory, certificates, orders, ...}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what limits the engine now, at which rate mail leaves, until when, and which command helps; with ID why that message does not move
+    Why {
+        /// A message: the same as `relais queue why ID`
+        id: Option<String>,
+        /// Without ID one object: {at, waits, limiting: [{what, words, subject, key, value, used, messages, rate, since, until, `would_help`}]}
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what is in the queue, and say what is to become of it
     #[command(subcommand)]
     Queue(Queue),
@@ -1015,6 +1034,8 @@ Examples:
   relais config --reference                  every setting, explained
   relais route alice@relais.example          where would this go, and why?
   relais queue list --older-than 1h --json   for scripts: one object a line
+  relais top                                 the engine on the terminal
+  relais why                                 what limits it now, and what helps?
   relais queue why 06C1FJ4V80000             why does it not move?
   relais queue retry --host store1.example
   relais host suspend mx.example.net --for 2h --reason 'they move house'

@@ -113,7 +113,7 @@ pub(super) fn stop(
 }
 
 /// The path of a message: an argument that is no id at all must not become another path.
-fn message_path(id: &str, what: &str) -> Result<String, Refusal> {
+pub(super) fn message_path(id: &str, what: &str) -> Result<String, Refusal> {
     let id: MessageId = id.parse().map_err(|error| Refusal::WrongUse(format!("{error}")))?;
     Ok(format!("/api/v1/queue/{id}{what}"))
 }

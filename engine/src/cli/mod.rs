@@ -36,6 +36,7 @@ mod spool;
 mod state;
 mod test;
 mod tls;
+mod top;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -114,6 +115,8 @@ fn obey<E: Runnable>(
         Command::Status { workers: true, .. } => ask::workers(source, out),
         Command::Status { json, all, .. } => ask::status(source, json, all, out),
         Command::Audit(shown) => audit::audit(source, shown, out),
+        Command::Top { once, json } => top::top(source, once, json, out),
+        Command::Why { id, json } => top::why(source, id.as_deref(), json, out),
         Command::Counters { json } => ask::counters(source, json, out),
         Command::Cert { json } => cert::cert(source, json, out),
         Command::Tls(question) => tls::tls(source, &question, out),

@@ -5,6 +5,7 @@ mod audit;
 mod certificates;
 mod content;
 mod differences;
+mod glance;
 mod look;
 mod mailboxes;
 mod mapping;
@@ -32,6 +33,10 @@ pub use audit::audit;
 pub use certificates::certificates;
 pub use content::ContentView;
 pub use differences::Differences;
+pub use glance::{
+    CHANNEL_TITLES, add_channel, age_line, channels_at_a_glance, first_line, flow_of, glance,
+    hosts_at_a_glance, limits_at_a_glance, limits_now, queue_line, services_at_a_glance,
+};
 pub use look::{Colour, Look};
 pub use mailboxes::mailbox;
 pub use mapping::mapping;

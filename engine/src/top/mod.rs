@@ -1,0 +1,116 @@
+//! `relais top`: the engine on a terminal, asked again and again, steered by keys.
+//!
+//! [`app`] decides what a key does and what is to be asked; [`screen`] draws it; here is the terminal.
+
+mod app;
+mod screen;
+
+use std::{io, thread, time::Duration};
+
+use ratatui::{
+    DefaultTerminal,
+    crossterm::event::{self, Event, KeyEventKind},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+
+use self::app::{App, TopAnswer, TopQuestion};
+use crate::{
+    admin::client::{Client, ClientError, with_query},
+    api::QueuedEntry,
+};
+
+/// Shows the engine until the operator has seen enough, or the process is told to end. The terminal is as
+/// before afterwards, after a panic as well.
+pub async fn show(client: &Client) -> io::Result<()> {
+    let terminal = ratatui::try_init()?;
+    let shown = follow(client, terminal).await;
+    ratatui::restore();
+    shown
+}
+
+async fn follow(client: &Client, mut terminal: DefaultTerminal) -> io::Result<()> {
+    let mut app = App::default();
+    let mut typed = typed();
+    let mut ends = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()]
+        .map(|kind| signal(kind));
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let [terminate, hang_up, interrupt] = &mut ends;
+    loop {
+        terminal.draw(|frame| screen::draw(&mut app, frame))?;
+        tokio::select! {
+            event = typed.recv() => match event {
+                Some(Event::Key(key)) if key.kind != KeyEventKind::Release => app.press(key),
+                Some(_) => {}
+                // The terminal is gone.
+                None => return Ok(()),
+            },
+            _ = ticks.tick() => app.refresh(),
+            () = came(terminate) => return Ok(()),
+            () = came(hang_up) => return Ok(()),
+            () = came(interrupt) => return Ok(()),
+        }
+        if app.has_ended() {
+            return Ok(());
+        }
+        for asked in app.take_asked() {
+            let loaded = ask(client, &asked).await;
+            app.take(&asked, loaded);
+        }
+    }
+}
+
+async fn came(signal: &mut io::Result<tokio::signal::unix::Signal>) {
+    let came = match signal {
+        Ok(signal) => signal.recv().await,
+        Err(_) => None,
+    };
+    if came.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Keys, from a thread that ends with the process: reading waits for the next one.
+fn typed() -> mpsc::Receiver<Event> {
+    let (to, typed) = mpsc::channel(KEYS);
+    thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if to.blocking_send(event).is_err() {
+                return;
+            }
+        }
+    });
+    typed
+}
+
+async fn ask(client: &Client, asked: &TopQuestion) -> Result<TopAnswer, String> {
+    let of = |id: &str, what: &str| format!("/api/v1/queue/{id}{what}");
+    let loaded = match asked {
+        TopQuestion::Overview => {
+            client.get("/api/v1/overview").await.map(Box::new).map(TopAnswer::Overview)
+        }
+        TopQuestion::Queue(filter) => {
+            let mut entries = Vec::new();
+            let each = |line: &[u8]| {
+                let entry = serde_json::from_slice::<QueuedEntry>(line);
+                let unusable = |error: serde_json::Error| ClientError::Unusable(error.to_string());
+                entries.push(entry.map_err(unusable)?);
+                Ok::<_, ClientError>(())
+            };
+            let listed = client.lines(&with_query("/api/v1/queue", filter), each).await;
+            listed.map(|()| TopAnswer::Queue(entries))
+        }
+        TopQuestion::Message(id) => client.get(&of(id, "")).await.map(TopAnswer::Message),
+        TopQuestion::Why(id) => client.get(&of(id, "/why")).await.map(TopAnswer::Why),
+    };
+    loaded.map_err(|error| error.to_string())
+}
+
+/// How often the engine is asked.
+const EVERY: Duration = Duration::from_secs(2);
+/// Keys that wait for an answer of the engine.
+const KEYS: usize = 64;
