@@ -1,5 +1,5 @@
-//! Configurations of other mail systems, imported and run: the blocks of the Sun guide's chapter 16, as
-//! they stand there.
+//! Configurations of other mail systems, imported and run: the blocks of the Sun guide's chapter 16 and the
+//! pieces of Postfix's `LMTP_README`, as they stand there.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use relais_tests::{Dialogue, Instance, Ldif, Settings, eventually, mailbox, program};
+use relais_tests::{Dialogue, Instance, Ldif, Settings, Sink, eventually, mailbox, program};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -116,6 +116,57 @@ fn rules_as_they_were_read_and_the_new_file_lead_to_the_same_places() {
     assert_eq!(status, Some(0), "{told}{errors}");
     assert!(told.contains("28 addresses, 0 go another way"), "{told}");
     assert!(fs::read_to_string(&output).is_ok_and(|text| text.contains("imta.cnf:2: siroe.com")));
+}
+
+/// Mail for local names goes to LMTP servers as `LMTP_README` has it: mechanism 1 behind aliases, a
+/// transport table for other domains, and a list that a virtual alias takes away from one.
+#[test]
+fn the_postfix_of_the_lmtp_readme_is_imported_and_delivers() {
+    let (local, far) = (Sink::start(), Sink::start());
+    let main = format!(
+        "myhostname = mail.example.com\nmydomain = example.com\n\
+         mydestination = localhost, $myhostname, $mydomain\n\
+         mailbox_transport = lmtp:localhost:{}\n\
+         virtual_maps = hash:/etc/postfix/virtual\n\
+         transport_maps = hash:/etc/postfix/transport\n\
+         alias_maps = hash:/etc/postfix/aliases\nalias_database = hash:/etc/postfix/aliases\n\
+         relay_domains = domain1.name example.org\n",
+        local.port
+    );
+    let transport = format!(
+        "domain1.name lmtp1:127.0.0.1:{}\nexample.org lmtp:inet:localhost:{}\n",
+        far.port, far.port
+    );
+    let folder = source(&[
+        ("main.cf", &main),
+        (
+            "master.cf",
+            "smtp inet n - n - - smtpd\nlmtp unix - - n - - lmtp\nlmtp1 unix - - n - - lmtp\nsmtp unix - - n - - smtp\nrelay unix - - n - - smtp\n",
+        ),
+        ("transport", &transport),
+        ("virtual", "mlist@example.org mlist@localhost\n"),
+        ("aliases", "mlist: joe, ann\n"),
+    ]);
+    let settings = imported("postfix", &folder);
+    let smtp = settings.smtp;
+    let port = format!("interface_address: \"127.0.0.1\", ports: [{smtp}]");
+    let instance = Instance::new(settings.edit("ports: [25]", &port));
+    let _running = instance.start();
+    let to = ["ann@example.com", "mlist@example.org", "x@domain1.name", "y@example.org"];
+    Dialogue::open(smtp).message("a@client.test", &to, b"Subject: x\r\n\r\nx\r\n").expect(250);
+    let handed = |sink: &Sink| {
+        let mut all: Vec<_> = sink.handed().into_iter().flat_map(|its| its.1).collect();
+        all.sort();
+        all
+    };
+    // The list and the user are one: a copy.
+    let want_far = ["x@domain1.name", "y@example.org"];
+    eventually("all are there", PATIENCE, || handed(&local).len() >= 2 && handed(&far) == want_far);
+    let names: Vec<_> = handed(&local)
+        .iter()
+        .map(|to| to.split('@').next().unwrap_or_default().to_owned())
+        .collect();
+    assert!(names.contains(&"ann".to_owned()) && names.contains(&"joe".to_owned()), "{names:?}");
 }
 
 const STORE_DISPATCHER: &str = "! VERSION=1.1

@@ -12,7 +12,8 @@ use std::{
 
 use relais_config::text_table::{TextForm, TextTableReader};
 use relais_tests::{
-    Dialogue, Instance, Settings, needs, needs_root, postfix_services, run_with, succeed, within,
+    Dialogue, Instance, Settings, needs, needs_root, postfix_services, program, run_with, succeed,
+    within,
 };
 use tempfile::TempDir;
 
@@ -320,6 +321,68 @@ fn postfix_with_the_same_maps_routes_alike() {
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
     assert!(meant.is_empty(), "no difference any more: {meant:?}");
+}
+
+/// Postfix's own files, imported: the same places for the same addresses, as its deliveries tell and as
+/// `--verify` does.
+#[test]
+fn an_imported_postfix_routes_alike() {
+    if !needs(&["/usr/sbin/postfix"]) || !needs_root() {
+        return;
+    }
+    let more = "mailbox_transport = lmtp:unix:FOLDER/mailbox\nrelay_domains = relay.test\n\
+                relay_transport = lmtp:unix:FOLDER/relay\n\
+                relay_recipient_maps = inline:{ann@relay.test=x, @any.relay.test=x}\n\
+                virtual_mailbox_domains = box.test\nvirtual_transport = lmtp:unix:FOLDER/boxes\n\
+                virtual_mailbox_maps = inline:{ann@box.test=x}\n\
+                virtual_alias_domains = listed.test, virt.example\n\
+                mynetworks = 127.0.0.0/8\nmessage_size_limit = 100000\n";
+    let postfix = Postfix::start(more);
+    let mut addresses = addresses();
+    let more = [
+        "ann@relay.test",
+        "ann+x@relay.test",
+        "none@relay.test",
+        "u@any.relay.test",
+        "ann@box.test",
+        "ann+x@box.test",
+        "none@box.test",
+        "u@listed.test",
+        "x@sub.box.test",
+    ];
+    addresses.extend(more.map(str::to_owned));
+    let folder = postfix.path("config").display().to_string();
+    let list = postfix.path("list");
+    fs::write(&list, addresses.join("\n")).expect("a list");
+    let new = postfix.path("new.ron").display().to_string();
+    let list = list.display().to_string();
+    let mut import = Command::new(program());
+    import.args(["import", "postfix", &folder, "--output", &new, "--verify", &list]);
+    let output = run_with(&mut import, b"");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let place = postfix.folder.path().display();
+    let sums = format!("{} addresses, {} go another way", addresses.len(), MEANT.len());
+    let text = fs::read_to_string(&new).expect("the new file");
+    assert!(told.contains(&sums), "{told}");
+    // Each delivery takes its time: some of all stand for the others.
+    let addresses: Vec<_> = addresses.into_iter().rev().step_by(3).collect();
+    let settings = Settings::imported(&text).section(&format!("accounts: \"{place}/accounts\""));
+    let instance = Instance::new(settings);
+    let (theirs, ours) = (postfix.ends(&addresses), ours(&instance, &addresses));
+    let mut different = Vec::new();
+    for ((address, theirs), ours) in addresses.iter().zip(&theirs).zip(&ours) {
+        // Tables of recipients are asked at RCPT alone, and not for what sendmail brings.
+        let is_unlisted = address.starts_with("none@") && ours.contains(&refused("5.1.1"));
+        let is_meant = is_unlisted || MEANT.iter().any(|its| its.0 == address);
+        if !agree(theirs, ours) && !is_meant {
+            different.push(format!("{address}\n  Postfix: {theirs:?}\n  relais:  {ours:?}"));
+        }
+    }
+    assert!(different.is_empty(), "{}\n{told}", different.join("\n"));
+}
+
+fn refused(code: &str) -> (String, String) {
+    (String::new(), code.to_owned())
 }
 
 #[test]

@@ -5,11 +5,13 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
+//! | [`postfix`] | Postfix | report, ron, source |
 //! | [`sun`] | Sun Java System Messaging Server | report, ron, source |
 //! | `source` | files of a folder, within bounds | report, ron |
 //! | `report` | the fate of each setting | ron |
 //! | `ron` | the new file while it is written | — |
 
+pub mod postfix;
 mod report;
 mod ron;
 mod source;

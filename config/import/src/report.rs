@@ -26,6 +26,9 @@ pub enum Fate {
     NoCounterpart,
 }
 
+/// How far back a repetition is looked for.
+const MOST_SERVICES: usize = 100;
+
 /// A setting of the source, and its fate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Told {
@@ -84,7 +87,11 @@ impl std::fmt::Display for Place {
 impl Findings {
     pub(crate) fn tell(&mut self, place: &Place, setting: &str, fate: Fate, meaning: &str) {
         let (place, setting) = (place.clone(), setting.to_owned());
-        self.told.push(Told { place, setting, fate, meaning: meaning.to_owned() });
+        let told = Told { place, setting, fate, meaning: meaning.to_owned() };
+        // Several services may say the same of one setting.
+        if !self.told.iter().rev().take(MOST_SERVICES).any(|known| *known == told) {
+            self.told.push(told);
+        }
     }
 
     pub(crate) fn carried(&mut self, place: &Place, setting: &str) {

@@ -239,3 +239,67 @@ fn hostile_files_end_within_bounds() {
     let (imported, _) = imported(&[("imta.cnf", odd), ("mappings", odd), ("option.dat", odd)]);
     assert!(!imported.text.contains(['\u{1b}', '\u{202e}', '\u{0}', '\u{7}']), "{}", imported.text);
 }
+
+/// The back end without an MTA of the 2005Q4 guide, and the blocks of chapter 8, as they stand there.
+#[test]
+fn older_blocks_of_the_guides_are_read_too() {
+    let dispatcher = "! rfc 2033 LMTP server - store 
+!
+[SERVICE=LMTPSS]
+PORT=225
+IMAGE=IMTA_BIN:tcp_lmtp_server
+LOGFILE=IMTA_LOG:tcp_lmtpss_server.log
+PARAMETER=CHANNEL=tcp_lmtpss
+STACKSIZE=2048000
+! INTERFACE_ADDRESS=!
+! rfc 2033 LMTP server - native
+!
+[SERVICE=LMTPSN]
+PORT=226
+IMAGE=IMTA_BIN:tcp_lmtpn_server
+LOGFILE=IMTA_LOG:tcp_lmtpsn_server.log
+PARAMETER=CHANNEL=tcp_lmtpsn
+STACKSIZE=2048000
+";
+    let imta = "! tcp_lmtpss (LMTP server - store)
+tcp_lmtpss lmtp 
+tcp_lmtpss-daemon
+
+!
+! tcp_lmtpsn (LMTP server - native)
+tcp_lmtpsn lmtp 
+tcp_lmtpsn-daemon
+";
+    let (store, _) = imported(&[("dispatcher.cnf", dispatcher), ("imta.cnf", imta)]);
+    let its = config(&store);
+    assert_eq!(its.dispatcher.services.len(), 2);
+    assert!(its.native.is_some() && its.store.is_some() && its.job_controller.is_none());
+
+    let imta = "! test.cnf - An example configuration file.
+! Rewrite Rules
+
+l
+mx.siroe.com
+
+a_channel defragment charset7 usascii
+
+b_channel noreverse notices 1 2 3
+
+tcp_intranet smtp mx single_sys subdirs 20 noreverse maxjobs 7 SMTP_POOL
+maytlsserver allowswitchchannel saslswitchchannel tcp_auth
+";
+    let (relay, _) = imported(&[("imta.cnf", imta)]);
+    for (setting, part) in [
+        ("a_channel", "no official host name"),
+        ("tcp_intranet: SMTP_POOL", "`pool` before its name"),
+        ("tcp_intranet: maytlsserver", "lack its `\\\\`"),
+    ] {
+        let told = relay.told.iter().filter(|told| told.setting.contains(setting));
+        let said: Vec<_> = told.map(|told| told.meaning.as_str()).collect();
+        assert!(
+            said.iter().any(|said| said.contains(&part.replace("\\\\", "\\"))),
+            "{setting}: {said:?}"
+        );
+    }
+    assert!(relay.text.contains("notices: [\"1d\", \"2d\", \"3d\"]"));
+}

@@ -265,6 +265,8 @@ pub(super) struct Because {
 pub(super) enum ImportCommand {
     /// Sun Java System Messaging Server: imta.cnf, dispatcher.cnf, `job_controller.cnf`, mappings, option.dat, aliases, msg.conf
     Sun(ImportSource),
+    /// Postfix: main.cf, master.cf, and the tables that they name, as texts
+    Postfix(ImportSource),
 }
 
 #[derive(Args, Debug)]

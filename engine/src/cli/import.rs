@@ -37,6 +37,10 @@ pub(super) fn import(
             let (imported, rules) = relais_import::sun::import(&source.folder).map_err(unusable)?;
             (source, imported, Before::Sun(rules))
         }
+        ImportCommand::Postfix(source) => {
+            let imported = relais_import::postfix::import(&source.folder).map_err(unusable)?;
+            (source, imported, Before::Postfix(source.folder.clone()))
+        }
     };
     write(source, &imported, out)?;
     tell(&imported.told);

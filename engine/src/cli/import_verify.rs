@@ -1,14 +1,22 @@
 //! `relais import --verify`: addresses under the configuration that was read and under the new one.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use relais_config::Config;
+use relais_config::{Config, ListedProgram, channel::Program};
 use relais_import::sun::{SunRules, SunVerdict};
 
-use super::{asked::Files, refusal::Refusal, route::each_listed};
+use super::{
+    asked::{ExplainedMany, Files},
+    postfix_asked::{Ends, LATER, PostfixAsked, UNKNOWN, place, to_command, to_program},
+    refusal::Refusal,
+    route::each_listed,
+};
 use crate::{
-    admin::{Stage, StageQuestion},
-    api::StageExplained,
+    admin::{RouteQuestion, Stage, StageQuestion},
+    api::{RouteExplained, RouteResult, StageExplained},
     show::Look,
 };
 
@@ -16,6 +24,8 @@ use crate::{
 pub(super) enum Before {
     /// Its rules.
     Sun(SunRules),
+    /// The folder that Postfix's own programs are asked about.
+    Postfix(PathBuf),
 }
 
 /// An address under both.
@@ -38,11 +48,17 @@ pub(super) fn verify(
         addresses.push(address.to_owned());
         Ok(())
     })?;
+    let mut postfix = match before {
+        Before::Sun(_) => None,
+        Before::Postfix(folder) => Some(Routed::new(folder, config, &addresses, files)?),
+    };
     let look = Look::of_stdout();
     let (mut differ, mut unclear) = (0, 0);
     for address in &addresses {
-        let compared = match before {
-            Before::Sun(rules) => rewritten(rules, config, address, files)?,
+        let compared = match (before, &mut postfix) {
+            (Before::Sun(rules), _) => rewritten(rules, config, address, files)?,
+            (Before::Postfix(_), Some(routed)) => Some(routed.compare(address)?),
+            (Before::Postfix(_), None) => None,
         };
         let Some(Compared { before, after, is_same }) = compared else {
             unclear += 1;
@@ -73,7 +89,74 @@ impl Before {
     fn name(&self) -> &'static str {
         match self {
             Self::Sun(_) => "the rules as they were read",
+            Self::Postfix(_) => "postconf and postmap -q on the folder",
         }
+    }
+}
+
+/// Recipients as Postfix and the new file route them.
+struct Routed {
+    asked: PostfixAsked,
+    explained: ExplainedMany,
+    config: Config,
+}
+
+impl Routed {
+    fn new(
+        folder: &Path,
+        config: &Config,
+        addresses: &[String],
+        files: Files,
+    ) -> Result<Self, Refusal> {
+        let mut asked = PostfixAsked::new(folder, &config.accounts).map_err(Refusal::Because)?;
+        asked.prepare(addresses).map_err(Refusal::Because)?;
+        let explained = (files.routes)(config).map_err(Refusal::Because)?;
+        Ok(Self { asked, explained, config: config.clone() })
+    }
+
+    fn compare(&mut self, address: &str) -> Result<Compared, Refusal> {
+        let before = self.asked.ends(address).map_err(Refusal::Because)?;
+        let question = RouteQuestion {
+            address: address.to_owned(),
+            vouched: true,
+            ..RouteQuestion::default()
+        };
+        let answers = (self.explained)(&[question]).map_err(Refusal::Because)?;
+        let after = answers.first().map(|answer| self.ends(answer)).unwrap_or_default();
+        let is_same = before == after;
+        let after = after.into_iter().collect::<Vec<_>>().join(", ");
+        let before = vec![before.into_iter().collect::<Vec<_>>().join(", ")];
+        Ok(Compared { before, after, is_same })
+    }
+
+    /// In the words that are used of Postfix.
+    fn ends(&self, told: &RouteExplained) -> Ends {
+        if !told.accepted {
+            let is_final = told.reply.starts_with('5');
+            return [if is_final { UNKNOWN } else { LATER }.to_owned()].into();
+        }
+        let program = |way: &RouteResult| {
+            let channel = self.config.channels.iter().find(|its| its.name == way.channel);
+            channel.map(|its| its.program)
+        };
+        let end = |way: &RouteResult| match program(way) {
+            Some(Program::Local) => format!("{} to its account", way.address.to_ascii_lowercase()),
+            Some(Program::Pipe) => match way.address.split_once('%') {
+                // A command of an alias: the file that its label stands for.
+                Some((alias, _)) => {
+                    let listed = self.config.programs.iter().find(|its| its.name == way.next_hop);
+                    to_command(alias, listed.map_or("", ListedProgram::file))
+                }
+                None => to_program(&way.address, &way.next_hop),
+            },
+            _ => {
+                // Channels of one transport differ in their ends.
+                let name = way.channel.trim_end_matches(|c: char| c.is_ascii_digit());
+                let channel = ["_out", "_host"].iter().find_map(|end| name.strip_suffix(end));
+                place(&way.address, channel.unwrap_or(&way.channel), &way.next_hop, "")
+            }
+        };
+        told.results.iter().map(end).collect()
     }
 }
 

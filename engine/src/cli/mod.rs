@@ -22,6 +22,7 @@ mod mailbox_files;
 mod manual;
 mod mapping;
 mod orders;
+mod postfix_asked;
 mod refusal;
 mod reload;
 mod route;

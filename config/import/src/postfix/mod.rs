@@ -1,0 +1,346 @@
+//! Postfix: `main.cf`, `master.cf` and the tables that they name.
+
+mod defaults;
+mod incoming;
+mod main_cf;
+mod maps;
+mod master_cf;
+mod networks;
+mod parameters;
+mod routing;
+mod ways;
+
+use std::path::Path;
+
+use self::{
+    incoming::Incoming,
+    main_cf::MainCf,
+    master_cf::MasterService,
+    parameters::{Counterpart, ValueForm, time},
+    routing::{PostfixFiles, Routing},
+    ways::{Way, Ways, grouped},
+};
+use crate::{
+    report::{Fate, Findings, Imported, Place},
+    ron::{Entry, Value, quoted},
+    source::{Folder, ImportError},
+};
+
+/// Reads the files of a folder, `main.cf` among them, and writes one of relais.
+pub fn import(root: &Path) -> Result<Imported, ImportError> {
+    let folder = Folder::new(root);
+    let mut findings = Findings::default();
+    let main = MainCf::read(&folder, &mut findings)?;
+    let services = master_cf::read(&folder, &mut findings)?;
+    let files = PostfixFiles { folder: &folder, main: &main, services: &services };
+    let text = write(&files, &mut findings)?;
+    Ok(Imported { text, told: findings.told })
+}
+
+fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, ImportError> {
+    let PostfixFiles { main, services, folder } = files;
+    let host = main.get("myhostname");
+    let origin = origin(files, &host, findings)?;
+    // A name without a domain is completed by the tag of the local channel, as Postfix does by myorigin.
+    let destinations = main.list("mydestination");
+    let is_ours =
+        |name: &&String| destinations.iter().any(|its| its.eq_ignore_ascii_case(name.as_str()));
+    let local_tag = [&origin, &host].into_iter().find(is_ours).cloned();
+    let local_tag = local_tag.unwrap_or_else(|| "local-daemon".to_owned());
+    let mut ways = Ways::default();
+    let local = local(files, &local_tag, &mut ways, findings);
+    let routing = files.routing(&mut ways, &local_tag, findings)?;
+    let incoming = incoming::incoming(main, services, findings);
+    let mut top = vec![
+        said(main, Entry::text("host", &host), "myhostname"),
+        Entry::text("data", "/var/lib/relais"),
+        said(main, Entry::text("default_domain", &origin), "myorigin"),
+        Entry::new(
+            "dispatcher",
+            Value::Section("", vec![Entry::new("services", Value::Map(incoming.services.clone()))]),
+        ),
+    ];
+    top.extend(incoming.tls.clone());
+    let mappings = mappings(folder, main, &routing, findings)?;
+    top.push(Entry::new("mappings", Value::Map(mappings)));
+    top.push(Entry::new("rewrite_rules", Value::List(routing.rules.clone())));
+    let channels = channels(files, (local, &incoming, &ways));
+    top.push(Entry::new("channels", Value::List(channels)));
+    top.push(Entry::new("transport", Value::Map(routing.transport)));
+    top.push(Entry::new("virtual_alias", Value::Map(routing.virtual_alias)));
+    top.push(Entry::new("aliases", Value::Map(routing.aliases)));
+    top.push(Entry::new("programs", Value::Map(ways.programs.values().cloned().collect())));
+    top.push(Entry::new("milters", Value::Map(incoming.milters)));
+    top.extend(settings(main));
+    let pool = Entry::new("DEFAULT", Value::Section("", vec![Entry::word("job_limit", "10")]));
+    top.push(Entry::new(
+        "job_controller",
+        Value::Section("", vec![Entry::new("pools", Value::Map(vec![pool]))]),
+    ));
+    top.extend(native(main, &routing.folders, findings));
+    top.push(Entry::new(
+        "admin",
+        Value::Section("", vec![Entry::text("listen", "127.0.0.1:9225")]),
+    ));
+    tell(main, services, &ways, findings);
+    let head = [format!("made by `relais import postfix {}`", folder.root().display())];
+    Ok(findings.file(&head, &top))
+}
+
+fn said(main: &MainCf, entry: Entry, name: &str) -> Entry {
+    entry.said_all(main.line(name).map(crate::source::Line::comment))
+}
+
+/// `myorigin`, which may be a file such as `/etc/mailname`.
+fn origin(
+    files: &PostfixFiles<'_>,
+    host: &str,
+    findings: &mut Findings,
+) -> Result<String, ImportError> {
+    let origin = files.main.get("myorigin");
+    if !origin.starts_with('/') {
+        return Ok(if origin.is_empty() { host.to_owned() } else { origin });
+    }
+    let text = files.folder.read(&maps::local_name(files.folder, &origin))?;
+    let first = text.as_deref().and_then(|text| text.split_whitespace().next()).map(str::to_owned);
+    if first.is_none() {
+        let place = files.main.line("myorigin").map(|line| line.place.clone()).unwrap_or_default();
+        findings.missing(&place, "myorigin", "the file is not there: myhostname is taken");
+    }
+    Ok(first.unwrap_or_else(|| host.to_owned()))
+}
+
+/// The local channel.
+fn local(files: &PostfixFiles<'_>, tag: &str, ways: &mut Ways, findings: &mut Findings) -> Entry {
+    let main = files.main;
+    let mut fields =
+        vec![Entry::text("name", "l"), Entry::text("tag", tag), Entry::word("program", "Local")];
+    let mut comments = Vec::new();
+    for name in ["mailbox_transport", "local_transport", "fallback_transport"] {
+        let value = main.get(name);
+        if value.is_empty() || value.starts_with("local:") || value == "local" {
+            continue;
+        }
+        let place = main.line(name).map(|line| line.place.clone()).unwrap_or_default();
+        if let Way::To(way) = ways.of(&value, (main, files.services), (&place, findings)) {
+            fields.push(Entry::text(name, &way));
+            comments.extend(main.line(name).map(crate::source::Line::comment));
+        }
+    }
+    let delimiter = main.get("recipient_delimiter");
+    comments.push(match main.line("recipient_delimiter") {
+        Some(line) => line.comment(),
+        None => "recipient_delimiter is empty, as Postfix has it by default".to_owned(),
+    });
+    fields.push(Entry::text("recipient_delimiter", &delimiter));
+    Entry::new("", Value::Section("", fields)).said_all(comments)
+}
+
+/// All channels, in the order in which mail meets them.
+fn channels(
+    files: &PostfixFiles<'_>,
+    (local, incoming, ways): (Entry, &Incoming, &Ways),
+) -> Vec<Entry> {
+    let mut channels = vec![local];
+    channels.extend(incoming.channels.iter().cloned());
+    channels.extend(ways.entries(files.main, files.services, &patience(files.main)));
+    if !ways.programs.is_empty() {
+        channels.push(plain("pipe", "Pipe"));
+    }
+    channels.push(plain("process", "Process"));
+    channels.push(plain("reprocess", "Reprocess"));
+    channels.push(plain("hold", "Hold"));
+    channels
+}
+
+fn plain(name: &str, program: &str) -> Entry {
+    let fields = vec![
+        Entry::text("name", name),
+        Entry::text("tag", &ways::tag(name)),
+        Entry::word("program", program),
+    ];
+    Entry::new("", Value::Section("", fields))
+}
+
+/// When mail is tried again, and when its sender hears of it.
+fn patience(main: &MainCf) -> Vec<Entry> {
+    let seconds = |name: &str| {
+        let text = time(&main.get(name), 's')?;
+        relais_config::units::parse_duration(&text).ok().map(|time| time.as_secs())
+    };
+    let (least, most) = (
+        seconds("minimal_backoff_time").unwrap_or(300),
+        seconds("maximal_backoff_time").unwrap_or(4_000),
+    );
+    // Postfix waits for as long as the message is old, within these bounds.
+    let mut waits = Vec::new();
+    let mut wait = least.clamp(1, 2_592_000);
+    while waits.len() < 8 {
+        waits.push(wait.min(most.max(1)));
+        if wait >= most {
+            break;
+        }
+        wait = wait.saturating_mul(2);
+    }
+    let waits = waits.iter().map(|wait| Entry::text("", &format!("{wait}s")).value);
+    let waits = waits.map(|value| Entry::new("", value)).collect();
+    let mut ages = Vec::new();
+    let warning = time(&main.get("delay_warning_time"), 'h').filter(|time| time != "0s");
+    let end = time(&main.get("maximal_queue_lifetime"), 'd').filter(|time| time != "0s");
+    ages.extend(warning.map(|age| Entry::text("", &age)));
+    ages.push(Entry::text("", end.as_deref().unwrap_or("1h")));
+    vec![Entry::new("backoff", Value::List(waits)), Entry::new("notices", Value::List(ages))]
+}
+
+fn mappings(
+    folder: &Folder,
+    main: &MainCf,
+    routing: &Routing,
+    findings: &mut Findings,
+) -> Result<Vec<Entry>, ImportError> {
+    let internal = networks::internal(folder, main, findings)?;
+    let mut mappings = vec![Entry::new("INTERNAL_IP", Value::List(internal))];
+    if !routing.strangers.is_empty() {
+        let mut entries = Vec::new();
+        // Each field is matched by itself: no word of a client's stands for its address.
+        let from = |pattern: &str| format!("TCP|$[^|]*|$[^|]*|{pattern}|*");
+        let entry =
+            |pattern: &str, text: &str| Entry::new("", Value::Pair(quoted(pattern), quoted(text)));
+        for pattern in networks::patterns(folder, main, &mut Findings::default())? {
+            match pattern.strip_prefix('!') {
+                Some(pattern) => entries.extend(
+                    routing
+                        .strangers
+                        .iter()
+                        .map(|place| entry(&format!("{}{place}", from(pattern)), NO_RELAY)),
+                ),
+                None => entries.push(entry(&from(&pattern), "ours")),
+            }
+        }
+        entries.extend(
+            routing.strangers.iter().map(|place| entry(&format!("TCP|*{place}"), NO_RELAY)),
+        );
+        let table = Entry::new("ORIG_MAIL_ACCESS", Value::List(entries));
+        mappings
+            .push(table.said(
+                "transport leads to domains that are not ours: strangers may not send there",
+            ));
+    }
+    Ok(mappings)
+}
+
+/// Settings at the top of the file, and in sections of their own.
+fn settings(main: &MainCf) -> Vec<Entry> {
+    let made = main.own.iter().filter_map(|(name, its)| {
+        let Some(Counterpart::Top(path, form)) = parameters::find(name) else { return None };
+        let value = form.of(&main.get(name))?;
+        Some((path, value, its.line.comment()))
+    });
+    let mut entries = Vec::new();
+    for (path, value, comment) in made {
+        entries.extend(
+            grouped(vec![(path, value)]).into_iter().map(|entry| entry.said(comment.clone())),
+        );
+    }
+    entries
+}
+
+/// UNIX mailboxes, and the folders that aliases may append to.
+fn native(
+    main: &MainCf,
+    folders: &std::collections::BTreeSet<String>,
+    findings: &mut Findings,
+) -> Option<Entry> {
+    let has_others =
+        ["home_mailbox", "mailbox_command"].iter().any(|name| !main.get(name).is_empty());
+    let takes_all = ["mailbox_transport", "local_transport"].iter().any(|name| {
+        let value = main.get(name);
+        !value.is_empty() && !value.starts_with("local")
+    });
+    if has_others || takes_all && folders.is_empty() {
+        return None;
+    }
+    let path = main.get("mail_spool_directory");
+    let mut fields = vec![Entry::text("path", path.trim_end_matches('/'))];
+    if !folders.is_empty() {
+        let files = vec![
+            Entry::new("folders", Value::texts(folders.iter().map(String::as_str))),
+            Entry::text("user", "nobody").said("default_privs"),
+        ];
+        fields.push(Entry::new("files", Value::Section("", files)));
+    }
+    if path.ends_with('/') {
+        let place = main.line("mail_spool_directory").map(|line| line.place.clone());
+        findings.missing(
+            &place.unwrap_or_default(),
+            "mail_spool_directory",
+            "UNIX mailboxes are mbox files, not maildirs",
+        );
+    }
+    let entry = Entry::new("native", Value::Section("", fields));
+    Some(said(main, entry, "mail_spool_directory"))
+}
+
+/// Tells of every parameter and every entry of `master.cf`.
+fn tell(main: &MainCf, services: &[MasterService], ways: &Ways, findings: &mut Findings) {
+    for (name, its) in &main.own {
+        parameter(name, &main.get(name), main, (&its.line.place, &its.line.text), findings);
+    }
+    for service in services {
+        let place = &service.line.place;
+        let is_read = match service.program.as_str() {
+            "smtpd" | "postscreen" => true,
+            "smtp" | "lmtp" => service.kind == "unix",
+            "pipe" => ways.programs.contains_key(&service.name),
+            _ => false,
+        };
+        if is_read {
+            findings.carried(place, &service.line.text);
+        } else {
+            let why = if service.program == "pipe" {
+                "no transport leads there"
+            } else {
+                "a part of Postfix itself"
+            };
+            findings.tell(place, &service.name, Fate::NotNeeded, why);
+        }
+        for (name, value) in &service.overrides {
+            let text = format!("{}: {name}={value}", service.name);
+            parameter(name, &main.expand(value), main, (place, &text), findings);
+        }
+    }
+}
+
+fn parameter(
+    name: &str,
+    value: &str,
+    main: &MainCf,
+    (place, text): (&Place, &str),
+    findings: &mut Findings,
+) {
+    let is_unfit = |form: ValueForm| form.of(value).is_none();
+    match parameters::find(name) {
+        Some(Counterpart::Read) => findings.carried(place, text),
+        Some(
+            Counterpart::Source(_, form) | Counterpart::Client(_, form) | Counterpart::Top(_, form),
+        ) => {
+            if is_unfit(form) {
+                findings.missing(place, text, "its value has no form that is known here");
+            } else {
+                findings.carried(place, text);
+            }
+        }
+        Some(Counterpart::Same) => findings.tell(place, text, Fate::SameByDefault, ""),
+        Some(Counterpart::NotNeeded(why)) => findings.tell(place, text, Fate::NotNeeded, why),
+        Some(Counterpart::Missing(why)) if value.is_empty() => {
+            findings.tell(place, text, Fate::SameByDefault, why);
+        }
+        Some(Counterpart::Missing(why)) => findings.missing(place, text, why),
+        None if main.asked.contains(name) => {
+            findings.tell(place, text, Fate::Carried, "other parameters ask for it");
+        }
+        None => findings.missing(place, text, "no parameter that is known here"),
+    }
+}
+
+const NO_RELAY: &str = "$NRelay$ access$ denied";

@@ -1,0 +1,487 @@
+//! Classes of domains, and the tables `transport`, `virtual_alias` and `aliases`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    main_cf::{MainCf, words},
+    maps::{MapEntry, MapForm, MapName, local_name},
+    master_cf::MasterService,
+    ways::{Way, Ways, tag},
+};
+use crate::{
+    report::{Fate, Findings, Place},
+    ron::{Entry, Value, quoted},
+    source::{Folder, ImportError, Line},
+};
+
+/// The files of a Postfix while they are read.
+pub(super) struct PostfixFiles<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) main: &'a MainCf,
+    pub(super) services: &'a [MasterService],
+}
+
+/// Rules and tables of the new file.
+#[derive(Debug, Default)]
+pub(super) struct Routing {
+    pub(super) rules: Vec<Entry>,
+    pub(super) transport: Vec<Entry>,
+    pub(super) virtual_alias: Vec<Entry>,
+    pub(super) aliases: Vec<Entry>,
+    /// Files that aliases append to lie in these folders.
+    pub(super) folders: BTreeSet<String>,
+    /// Recipients that have a way and are not ours, as probes of `ORIG_MAIL_ACCESS` end.
+    pub(super) strangers: Vec<String>,
+}
+
+/// Domains by their class.
+#[derive(Debug, Default)]
+struct Classes {
+    local: Vec<String>,
+    relay: Vec<String>,
+    virtual_alias: Vec<String>,
+    mailbox: Vec<String>,
+}
+
+impl PostfixFiles<'_> {
+    pub(super) fn routing(
+        &self,
+        ways: &mut Ways,
+        local_tag: &str,
+        findings: &mut Findings,
+    ) -> Result<Routing, ImportError> {
+        let mut new = Routing::default();
+        let classes = Classes {
+            local: self.domains("mydestination", findings)?,
+            relay: self.domains("relay_domains", findings)?,
+            virtual_alias: self.virtual_domains(findings)?,
+            mailbox: self.domains("virtual_mailbox_domains", findings)?,
+        };
+        self.local_rules(&classes, local_tag, &mut new);
+        self.relay_rules(&classes, ways, &mut new, findings)?;
+        self.mailboxes(&classes, ways, &mut new, findings)?;
+        self.transports(&classes, ways, local_tag, (&mut new, findings))?;
+        self.virtual_aliases(&classes, &mut new, findings)?;
+        self.aliases(ways, &mut new, findings)?;
+        self.default_rule(ways, &mut new, findings);
+        Ok(new)
+    }
+
+    fn place(&self, name: &str) -> Place {
+        self.main.line(name).map_or_else(|| Place::of_file("main.cf"), |line| line.place.clone())
+    }
+
+    /// Where a setting stands, for a comment.
+    fn said(&self, name: &str) -> String {
+        match self.main.line(name) {
+            Some(line) => line.comment(),
+            None => format!("{name} = {}, as Postfix has it by default", self.main.get(name)),
+        }
+    }
+
+    /// The domains of a list: names, files, tables.
+    fn domains(&self, name: &str, findings: &mut Findings) -> Result<Vec<String>, ImportError> {
+        let place = self.place(name);
+        let mut domains = Vec::new();
+        for word in words(&self.main.get(name)) {
+            if word.starts_with('/') {
+                let file = local_name(self.folder, &word);
+                match self.folder.read(&file)? {
+                    Some(text) => {
+                        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+                        let firsts = lines.filter_map(|line| line.split_whitespace().next());
+                        domains.extend(firsts.map(str::to_lowercase));
+                    }
+                    None => findings.missing(
+                        &place,
+                        &format!("{name}: {word}"),
+                        "the file is not there",
+                    ),
+                }
+            } else if let Some(map) = MapName::parse(&word) {
+                let entries = map.entries(self.folder, MapForm::Plain, (&place, name, findings))?;
+                domains.extend(entries.into_iter().map(|entry| entry.key));
+            } else if word.starts_with(['!', '[']) {
+                let why = "neither exceptions nor addresses are domains of a rule here";
+                findings.missing(&place, &format!("{name}: {word}"), why);
+            } else {
+                domains.push(word.to_lowercase());
+            }
+        }
+        domains.retain(|domain| {
+            relais_config::grammar::is_domain_name(domain.trim_start_matches('.'))
+        });
+        let mut known = BTreeSet::new();
+        domains.retain(|domain| known.insert(domain.clone()));
+        Ok(domains)
+    }
+
+    /// Virtual alias domains that a setting of their own names.
+    fn virtual_domains(&self, findings: &mut Findings) -> Result<Vec<String>, ImportError> {
+        match self.main.line("virtual_alias_domains") {
+            Some(_) => self.domains("virtual_alias_domains", findings),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// All entries of the tables that a setting names.
+    fn entries(
+        &self,
+        name: &str,
+        form: MapForm,
+        findings: &mut Findings,
+    ) -> Result<Vec<MapEntry>, ImportError> {
+        let place = self.place(name);
+        let mut all = Vec::new();
+        let mut known = BTreeSet::new();
+        for word in words(&self.main.get(name)) {
+            let Some(map) = MapName::parse(&word) else {
+                if !word.is_empty() {
+                    findings.missing(&place, &format!("{name}: {word}"), "no table");
+                }
+                continue;
+            };
+            if name == "alias_maps" && map.kind == "nis" {
+                continue;
+            }
+            // Of a key that several tables have the first one's counts.
+            let entries = map.entries(self.folder, form, (&place, name, findings))?;
+            all.extend(entries.into_iter().filter(|entry| known.insert(entry.key.clone())));
+        }
+        Ok(all)
+    }
+
+    fn local_rules(&self, classes: &Classes, tag: &str, new: &mut Routing) {
+        for (n, domain) in classes.local.iter().enumerate() {
+            let entry = rule(domain, &format!("$U%$D@{tag}"));
+            let comment = (n == 0).then(|| self.said("mydestination"));
+            new.rules.push(entry.said_all(comment));
+        }
+    }
+
+    /// Relay domains, and those below them unless another class has them.
+    fn relay_rules(
+        &self,
+        classes: &Classes,
+        ways: &mut Ways,
+        new: &mut Routing,
+        findings: &mut Findings,
+    ) -> Result<(), ImportError> {
+        let is_local = |domain: &String| classes.local.contains(domain);
+        let domains: Vec<_> = classes.relay.iter().filter(|domain| !is_local(domain)).collect();
+        if domains.is_empty() {
+            return Ok(());
+        }
+        let (relay, relayhost) = (self.main.get("relay_transport"), self.main.get("relayhost"));
+        let place = self.place("relay_transport");
+        let known = (self.main, self.services);
+        let channel = ways.class((&relay, &relayhost), known, (&place, findings));
+        let Some(channel) = channel else {
+            findings.missing(&place, "relay_domains", "nothing takes mail for them");
+            return Ok(());
+        };
+        let matches_below = self.main.list("parent_domain_matches_subdomains");
+        let is_below = matches_below.iter().any(|name| name == "relay_domains");
+        for (n, domain) in domains.into_iter().enumerate() {
+            let below = domain.strip_prefix('.');
+            let comment = (n == 0).then(|| self.said("relay_domains"));
+            if below.is_none() {
+                new.rules.push(rule(domain, &format!("$U%$D@{}", tag(&channel))).said_all(comment));
+            }
+            if is_below || below.is_some() {
+                let pattern = format!(".{}", below.unwrap_or(domain));
+                new.rules.push(rule(&pattern, &format!("$U%$H$D@{}", tag(&channel))));
+            }
+        }
+        let recipients = self.entries("relay_recipient_maps", MapForm::Plain, findings)?;
+        let way = format!("{channel}:");
+        let mut listed = classes.relay.clone();
+        if is_below {
+            let below = classes.relay.iter().map(|domain| format!(".{domain}"));
+            let below: Vec<_> = below.collect();
+            let is_below = |domain: &str| below.iter().any(|its| domain.ends_with(its.as_str()));
+            let keys = recipients.iter().filter_map(|entry| entry.key.rsplit_once('@'));
+            let known: BTreeSet<_> = keys.map(|(_, domain)| domain.to_owned()).collect();
+            listed.extend(known.into_iter().filter(|domain| is_below(domain)));
+            listed.extend(below);
+        }
+        users(&recipients, &listed, (&way, RELAY_UNKNOWN), &mut new.transport);
+        Ok(())
+    }
+
+    /// Virtual mailbox domains: those of their table, by their transport.
+    fn mailboxes(
+        &self,
+        classes: &Classes,
+        ways: &mut Ways,
+        new: &mut Routing,
+        findings: &mut Findings,
+    ) -> Result<(), ImportError> {
+        if classes.mailbox.is_empty() {
+            return Ok(());
+        }
+        let transport = self.main.get("virtual_transport");
+        let place = self.place("virtual_transport");
+        let way = ways.of(&transport, (self.main, self.services), (&place, findings));
+        let way = match way {
+            Way::To(way) => way,
+            Way::Local | Way::Nowhere => WAITS.to_owned(),
+        };
+        let mailboxes = self.entries("virtual_mailbox_maps", MapForm::Plain, findings)?;
+        let before = new.transport.len();
+        users(&mailboxes, &classes.mailbox, (&way, MAILBOX_UNKNOWN), &mut new.transport);
+        for domain in &classes.mailbox {
+            if !new.transport[before..].iter().any(|entry| entry.name == *domain) {
+                new.transport.push(Entry::text(domain, &way));
+            }
+        }
+        if let Some(first) = new.transport.get_mut(before) {
+            first.comments.insert(0, self.said("virtual_mailbox_domains"));
+            first.comments.insert(1, self.said("virtual_transport"));
+        }
+        Ok(())
+    }
+
+    fn transports(
+        &self,
+        classes: &Classes,
+        ways: &mut Ways,
+        local_tag: &str,
+        (new, findings): (&mut Routing, &mut Findings),
+    ) -> Result<(), ImportError> {
+        let ours: Vec<&String> =
+            [&classes.local, &classes.relay, &classes.virtual_alias, &classes.mailbox]
+                .into_iter()
+                .flatten()
+                .collect();
+        for entry in self.entries("transport_maps", MapForm::Plain, findings)? {
+            let MapEntry { line, key, value } = &entry;
+            let way = ways.of(value, (self.main, self.services), (&line.place, findings));
+            let is_user = key.contains('@');
+            let text = match way {
+                Way::Local if !is_user && !key.starts_with(['.', '*']) => {
+                    new.rules
+                        .insert(0, rule(key, &format!("$U%$D@{local_tag}")).said(line.comment()));
+                    findings.carried(&line.place, &line.text);
+                    continue;
+                }
+                Way::Local => {
+                    let why = "single addresses and patterns become local by virtual_alias alone";
+                    findings.missing(&line.place, &line.text, why);
+                    continue;
+                }
+                Way::Nowhere => WAITS.to_owned(),
+                Way::To(text) if text == ":" => {
+                    let why = "an entry that says nothing is left out: those above it count";
+                    findings.missing(&line.place, &line.text, why);
+                    continue;
+                }
+                Way::To(text) => {
+                    findings.carried(&line.place, &line.text);
+                    text
+                }
+            };
+            let domain = key.rsplit_once('@').map_or(key.as_str(), |(_, domain)| domain);
+            let bare = domain.trim_start_matches('.');
+            let is_ours =
+                ours.iter().any(|its| **its == bare || bare.ends_with(&format!(".{its}")));
+            if !is_ours && key != "*" {
+                new.strangers.push(stranger(key));
+            }
+            new.transport.retain(|known| known.name != *key);
+            new.transport.push(Entry::text(key, &text).said(line.comment()));
+        }
+        Ok(())
+    }
+
+    fn virtual_aliases(
+        &self,
+        classes: &Classes,
+        new: &mut Routing,
+        findings: &mut Findings,
+    ) -> Result<(), ImportError> {
+        let is_listed = self.main.line("virtual_alias_domains").is_some();
+        for MapEntry { line, key, value } in
+            self.entries("virtual_alias_maps", MapForm::Plain, findings)?
+        {
+            let is_domain = !key.contains('@') && key.contains('.');
+            if is_domain && is_listed {
+                let why = "virtual_alias_domains lists the domains";
+                findings.tell(&line.place, &line.text, Fate::SameByDefault, why);
+                continue;
+            }
+            findings.carried(&line.place, &line.text);
+            let list = Value::texts(members(&value).iter().map(String::as_str));
+            new.virtual_alias.push(Entry::new(&key, list).said(line.comment()));
+        }
+        for (n, domain) in classes.virtual_alias.iter().enumerate() {
+            let entry = Entry::new(domain, Value::texts(["virtual_alias_domains"]));
+            let comment = (n == 0).then(|| self.said("virtual_alias_domains"));
+            new.virtual_alias.push(entry.said_all(comment));
+        }
+        Ok(())
+    }
+
+    fn aliases(
+        &self,
+        ways: &mut Ways,
+        new: &mut Routing,
+        findings: &mut Findings,
+    ) -> Result<(), ImportError> {
+        for MapEntry { line, key, value } in
+            self.entries("alias_maps", MapForm::Aliases, findings)?
+        {
+            let mut kept = Vec::new();
+            for member in members(&value) {
+                if let Some(command) = member.strip_prefix('|') {
+                    match listed(command, &line, ways) {
+                        Some(member) => kept.push(member),
+                        None => {
+                            findings.missing(&line.place, &format!("{key}: {member}"), NO_SHELL);
+                        }
+                    }
+                    continue;
+                }
+                if let Some((folder, _)) = member.strip_prefix('/').and(member.rsplit_once('/')) {
+                    new.folders.insert(folder.to_owned());
+                }
+                // postalias drops it, so that the aliases of that name count, too.
+                let bare = member.trim_start_matches('\\');
+                if bare.len() < member.len() {
+                    let of = format!("{key}: {member}");
+                    findings.tell(&line.place, &of, Fate::SameByDefault, "postalias drops `\\`");
+                }
+                kept.push(bare.to_owned());
+            }
+            if kept.is_empty() {
+                let why = "nothing of it is left: the name is unknown";
+                findings.missing(&line.place, &line.text, why);
+                continue;
+            }
+            findings.carried(&line.place, &line.text);
+            let list = Value::texts(kept.iter().map(String::as_str));
+            new.aliases.push(Entry::new(&key, list).said(line.comment()));
+        }
+        Ok(())
+    }
+
+    fn default_rule(&self, ways: &mut Ways, new: &mut Routing, findings: &mut Findings) {
+        let (transport, relayhost) =
+            (self.main.get("default_transport"), self.main.get("relayhost"));
+        let place = self.place("default_transport");
+        let known = (self.main, self.services);
+        let comments = [self.said("default_transport"), self.said("relayhost")];
+        let is_said = [true, !relayhost.is_empty()];
+        let comments = comments.into_iter().zip(is_said).filter(|its| its.1).map(|its| its.0);
+        let ended =
+            transport.split_once(':').filter(|its| ["error", "retry", "discard"].contains(&its.0));
+        if ended.is_some() {
+            if let Way::To(way) = ways.of(&transport, known, (&place, findings)) {
+                new.transport.push(Entry::text("*", &way).said_all(comments));
+            }
+            return;
+        }
+        match ways.class((&transport, &relayhost), known, (&place, findings)) {
+            Some(channel) => {
+                new.rules.push(rule(".", &format!("$U%$H@{}", tag(&channel))).said_all(comments));
+            }
+            None => findings.missing(&place, &transport, "nothing takes mail for other domains"),
+        }
+    }
+}
+
+/// A command of an alias, listed as a program; `None`: only a shell could run it.
+fn listed(command: &str, line: &Line, ways: &mut Ways) -> Option<String> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let is_plain = |word: &&str| {
+        !word.contains(['$', '\'', '"', '`', ';', '|', '&', '<', '>', '\\', '*', '?', '(', ')'])
+    };
+    if !words.first()?.starts_with('/') || !words.iter().all(is_plain) {
+        return None;
+    }
+    let label = format!("alias{}", ways.programs.len() + 1);
+    let known = ways
+        .programs
+        .values()
+        .find(|its| its.comments.iter().any(|comment| comment.ends_with(&words.join(" "))));
+    if known.is_none() {
+        let fields = vec![
+            Entry::new("command", Value::texts(words.iter().copied())),
+            Entry::text("user", "nobody").said("default_privs"),
+        ];
+        let entry = Entry::new(&label, Value::Section("", fields));
+        let comment = format!("{}: |{}", line.place, words.join(" "));
+        ways.programs.insert(label, entry.said(comment));
+    }
+    Some(format!("|{}", words.join(" ")))
+}
+
+/// Entries for the users of domains whose table says who is there, and for everybody else.
+fn users(
+    entries: &[MapEntry],
+    domains: &[String],
+    (way, unknown): (&str, &str),
+    made: &mut Vec<Entry>,
+) {
+    let mut by_domain: BTreeMap<&str, Vec<&MapEntry>> = BTreeMap::new();
+    for entry in entries {
+        if let Some((_, domain)) = entry.key.rsplit_once('@') {
+            by_domain.entry(domain).or_default().push(entry);
+        }
+    }
+    if entries.is_empty() {
+        return;
+    }
+    for domain in domains {
+        let of_domain = by_domain.get(domain.as_str()).cloned().unwrap_or_default();
+        let mut is_open = false;
+        for MapEntry { line, key, .. } in of_domain {
+            if key.starts_with('@') {
+                is_open = true;
+            } else {
+                made.push(Entry::text(key, way).said(line.comment()));
+            }
+        }
+        made.push(Entry::text(domain, if is_open { way } else { unknown }));
+    }
+}
+
+/// Addresses of an entry, those in quotes as one.
+fn members(value: &str) -> Vec<String> {
+    let (mut all, mut one, mut is_quoted) = (Vec::new(), String::new(), false);
+    for c in value.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => all.push(std::mem::take(&mut one)),
+            c => one.push(c),
+        }
+    }
+    all.push(one);
+    let plain = all.iter().map(|one| one.trim().to_owned()).filter(|one| !one.is_empty());
+    // virtual(5) divides addresses by blanks as well.
+    plain
+        .flat_map(|one| {
+            let is_list =
+                one.contains(' ') && one.split_whitespace().all(|word| word.contains('@'));
+            if is_list { one.split_whitespace().map(str::to_owned).collect() } else { vec![one] }
+        })
+        .collect()
+}
+
+fn rule(pattern: &str, template: &str) -> Entry {
+    Entry::new("", Value::Pair(quoted(pattern), quoted(template)))
+}
+
+/// The end of a probe about a recipient whom an entry of `transport_maps` is for.
+fn stranger(key: &str) -> String {
+    match key.strip_prefix('.') {
+        Some(domain) => format!("@*.{domain}"),
+        None if key.contains('@') => format!("|{key}"),
+        None => format!("@{key}"),
+    }
+}
+
+const NO_SHELL: &str = "no shell is asked: list a program of its own in `programs`";
+const RELAY_UNKNOWN: &str = "error:5.1.1 User unknown in relay recipient table";
+const MAILBOX_UNKNOWN: &str = "error:5.1.1 User unknown in virtual mailbox table";
+const WAITS: &str = "retry:4.3.5 this address is not served yet";

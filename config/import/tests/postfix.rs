@@ -1,0 +1,304 @@
+//! Snippets of `main.cf` and `master.cf`: what each becomes, and what is told of it.
+
+use std::fs;
+
+use relais_config::{Config, Reading};
+use relais_import::{Fate, ImportError, Imported, postfix::import};
+use tempfile::TempDir;
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+/// A `main.cf` with these lines, and these tables beside it.
+fn imported(main: &str, files: &[(&str, &str)]) -> Imported {
+    let folder = folder(files);
+    let alias = if main.contains("alias_maps") { "" } else { "alias_maps =\n" };
+    let main = format!("myhostname = mail.example.org\n{alias}{main}");
+    fs::write(folder.path().join("main.cf"), main).unwrap();
+    import(folder.path()).unwrap()
+}
+
+/// The new file, which must have no mistake.
+#[track_caller]
+fn config(imported: &Imported) -> Config {
+    let reading = Reading::of_text("new", &imported.text, None);
+    reading.into_config().unwrap_or_else(|error| panic!("{error}\n{}", imported.text)).0
+}
+
+/// The text on one line, without comments.
+fn plain(imported: &Imported) -> String {
+    let lines = imported.text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+    words
+        .join(" ")
+        .replace("( ", "(")
+        .replace(", )", ")")
+        .replace("[ ", "[")
+        .replace(", ]", "]")
+        .replace("{ ", "{")
+        .replace(", }", "}")
+}
+
+#[test]
+fn each_parameter_becomes_its_setting() {
+    let files = [
+        ("nets", "# ours\n10.9.0.0/16\n"),
+        ("domains", "of-table.test x\n"),
+        ("pw", "h u:p\n"),
+        ("aliases", "joe: ann\nteam: \\joe\n\"sp aced\": \"a b@x.test\",\n  |\"/bin/x -y\"\n"),
+    ];
+    for (main, want) in PARAMETERS {
+        let imported = imported(main, &files);
+        config(&imported);
+        let text = plain(&imported);
+        assert!(text.contains(want), "{main}\n{want}\n{text}");
+    }
+}
+
+#[test]
+fn parameters_without_a_counterpart_are_told_with_their_place_and_meaning() {
+    let rows = [
+        ("header_checks = regexp:/etc/x", "header_checks", Fate::NoCounterpart, "milter"),
+        ("biff = no", "biff", Fate::NotNeeded, "terminal"),
+        ("disable_vrfy_command = yes", "disable_vrfy_command", Fate::SameByDefault, ""),
+        (
+            "postscreen_greet_action = enforce",
+            "postscreen_greet_action",
+            Fate::NoCounterpart,
+            "dns_verify_domain",
+        ),
+        ("frobnicate = yes", "frobnicate", Fate::NoCounterpart, "no parameter that is known here"),
+        (
+            "frob = x.test\nmydestination = $frob",
+            "frob = x.test",
+            Fate::Carried,
+            "other parameters ask for it",
+        ),
+        ("home_mailbox = Maildir/", "home_mailbox", Fate::NoCounterpart, "waits (451)"),
+        (
+            "transport_maps = pcre:/etc/postfix/t",
+            "transport_maps: pcre",
+            Fate::NoCounterpart,
+            "regular expression",
+        ),
+        (
+            "transport_maps = hash:/etc/postfix/only",
+            "transport_maps: hash",
+            Fate::NoCounterpart,
+            "postmap -s",
+        ),
+        (
+            "virtual_alias_maps = ldap:/etc/v.cf",
+            "virtual_alias_maps: ldap",
+            Fate::NoCounterpart,
+            "directory",
+        ),
+        (
+            "smtpd_sender_restrictions = check_sender_access hash:/x",
+            "check_sender_access",
+            Fate::NoCounterpart,
+            "FROM_ACCESS",
+        ),
+        ("mynetworks = host.name", "mynetworks: host.name", Fate::NoCounterpart, "no network"),
+        ("smtpd_recipient_limit = many", "smtpd_recipient_limit", Fate::NoCounterpart, "no form"),
+    ];
+    for (main, setting, want, meaning) in rows {
+        let imported = imported(main, &[("only.db", "")]);
+        config(&imported);
+        let of = |told: &&relais_import::Told| told.setting.contains(setting) && told.fate == want;
+        let told = imported.told.iter().find(of);
+        let told = told.unwrap_or_else(|| panic!("{main}: {:#?}", imported.told));
+        assert!(told.meaning.contains(meaning), "{main}: {}", told.meaning);
+        assert!(imported.text.contains(&format!("{}: ", told.place)), "{main}\n{}", imported.text);
+    }
+}
+
+/// The pieces of `LMTP_README`, sections 5 to 9, as they stand there.
+#[test]
+fn the_pieces_of_the_readme_of_lmtp_are_converted() {
+    let master = "lmtp1 unix - - n - - lmtp\nlmtp2 unix - - n - - lmtp\nlmtp unix - - n - - lmtp\n\
+                  smtp unix - - n - - smtp\nsmtp inet n - n - - smtpd\n";
+    let rows = [
+        ("mailbox_transport = lmtp:unix:/path/name", "mailbox_transport: \"lmtp:unix:/path/name\""),
+        ("local_transport = lmtp:unix:/path/name", "local_transport: \"lmtp:unix:/path/name\""),
+        ("local_transport = lmtp:hostname:24", "local_transport: \"lmtp:hostname:24\""),
+        (
+            "fallback_transport = lmtp:unix:/path/name",
+            "fallback_transport: \"lmtp:unix:/path/name\"",
+        ),
+        (
+            "mailbox_transport = lmtp:localhost\nlmtp_sasl_auth_enable = yes\nlmtp_sasl_password_maps = hash:/etc/postfix/lmtp_sasl_pass",
+            "sasl: (client: May, credentials: \"/etc/postfix/lmtp_sasl_pass\")",
+        ),
+        ("mailbox_transport = lmtp", "mailbox_transport: \"lmtp:\""),
+        (
+            "transport_maps = hash:/etc/postfix/transport",
+            "transport: {\"domain1.name\": \"lmtp1:unix:/path/name\", \"domain2.name\": \"lmtp2:lmtp2host\"}",
+        ),
+        (
+            "mydestination = localhost, $myhostname, $mydomain\nvirtual_maps = hash:/etc/postfix/virtual\n\
+             transport_maps = hash:/etc/postfix/transport2\nalias_maps = hash:/etc/postfix/aliases\n\
+             alias_database = hash:/etc/postfix/aliases",
+            "virtual_alias: {\"mlist@example.org\": [\"mlist@localhost\"]}, aliases: {\"mlist\": [\"|/path/to/mlm/software\"]}",
+        ),
+    ];
+    let files = [
+        ("master.cf", master),
+        ("transport", "domain1.name lmtp1:unix:/path/name\ndomain2.name lmtp2:lmtp2host\n"),
+        ("transport2", "example.org lmtp:unix:/var/imap/socket/lmtp\n"),
+        ("virtual", "mlist@example.org mlist@localhost\n"),
+        ("aliases", "mlist: \"|/path/to/mlm/software\"\n"),
+    ];
+    for (main, want) in rows {
+        let imported = imported(main, &files);
+        config(&imported);
+        let text = plain(&imported);
+        assert!(text.contains(want), "{main}\n{want}\n{text}");
+    }
+}
+
+/// Postfix asks `transport_maps` about other people's domains, too, and takes no mail of strangers for them;
+/// an entry of `transport` makes its domain ours.
+#[test]
+fn a_way_to_a_domain_does_not_make_it_ours() {
+    let files = [(
+        "t",
+        "mail.example.org :\nfar.test smtp:[192.0.2.1]\n.sub.test error:no\nme@mail.example.org lmtp:unix:/s\n",
+    )];
+    let imported = imported(
+        "transport_maps = texthash:/etc/postfix/t\nmynetworks = !10.0.0.9 10.0.0.0/8",
+        &files,
+    );
+    let config = config(&imported);
+    let entries = &config.mappings["ORIG_MAIL_ACCESS"].entries;
+    let patterns: Vec<_> =
+        entries.iter().map(|(pattern, text)| (pattern.as_str(), text.starts_with("$N"))).collect();
+    let want = [
+        ("TCP|$[^|]*|$[^|]*|10.0.0.9|*@far.test", true),
+        ("TCP|$[^|]*|$[^|]*|10.0.0.9|*@*.sub.test", true),
+        ("TCP|$[^|]*|$[^|]*|$(10.0.0.0/8)|*", false),
+        ("TCP|*@far.test", true),
+        ("TCP|*@*.sub.test", true),
+    ];
+    assert_eq!(patterns, want);
+}
+
+#[test]
+fn every_line_of_a_postfix_is_in_the_new_file() {
+    let main = "compatibility_level = 3.6\nmyhostname = mail.example.org\nrelayhost =\nodd line\n\
+                transport_maps = hash:t\nalias_maps = hash:a\nvirtual_alias_maps = hash:v\nbiff = no\n\
+                smtp_tls_loglevel = 1\nnothing_known = x\n";
+    let files = [
+        ("main.cf", main),
+        (
+            "master.cf",
+            "smtp inet n - y - - smtpd\npickup unix n - y 60 1 pickup\nsmtp unix - - y - - smtp\nodd\n587 inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes\n",
+        ),
+        ("t", "x.test smtp:\nodd\ny.test nowhere:\n"),
+        ("a", "root: ann\nodd\nprog: |\"x y\"\n"),
+        ("v", "b@x.test c@x.test\nodd\n"),
+    ];
+    let imported = import(folder(&files).path()).unwrap();
+    config(&imported);
+    for (name, text) in files {
+        for (n, line) in text.lines().enumerate() {
+            let place = format!("{name}:{}: ", n + 1);
+            assert!(imported.text.contains(&place), "{place}{line}\n{}", imported.text);
+        }
+    }
+}
+
+#[test]
+fn hostile_files_of_postfix_end_within_bounds() {
+    let import = |main: &str| import(folder(&[("main.cf", main)]).path());
+    // Names that lead to themselves, to each other, and to more and more.
+    let doubling = (0..60)
+        .fold(String::from("a0 = x\n"), |text, n| format!("{text}a{} = $a{n}$a{n}\n", n + 1));
+    for main in [
+        "mydestination = $mydestination",
+        "a = $b\nb = ${a?{$a}:{$b}}\nmydestination = $a",
+        &format!("{doubling}mydestination = $a60"),
+        &format!("mydestination = {}x", "${".repeat(20_000)),
+        &format!("mydestination = {}", "${{a} == {".repeat(5_000)),
+        "mydestination = ${{\nmynetworks = ${x?{\n",
+        "mynetworks = /etc/postfix/main.cf, cidr:main.cf",
+    ] {
+        let imported = import(main).unwrap();
+        config(&imported);
+    }
+    let long = format!("mydestination = x\n{}", " y.test\n".repeat(200_000));
+    assert!(matches!(import(&long), Err(ImportError::Bound { .. })));
+    assert!(matches!(import(&"x".repeat(70_000)), Err(ImportError::Bound { .. })));
+    assert!(matches!(
+        relais_import::postfix::import(folder(&[]).path()),
+        Err(ImportError::Absent { .. })
+    ));
+}
+
+/// Lines of `main.cf`, and a part of the new file.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("", "recipient_delimiter: \"\""),
+    ("recipient_delimiter = +-", "recipient_delimiter: \"+-\""),
+    ("", "sourceblocklimit: 10240000"),
+    ("message_size_limit = 0", "sourceblocklimit: \"1TiB\""),
+    ("", "notices: [\"5d\"]"),
+    ("delay_warning_time = 4\nmaximal_queue_lifetime = 2", "notices: [\"4h\", \"2d\"]"),
+    ("", "backoff: [\"300s\", \"600s\", \"1200s\", \"2400s\", \"4000s\"]"),
+    ("maximal_backoff_time = 10m", "backoff: [\"300s\", \"600s\"]"),
+    ("smtp_connect_timeout = 20", "connect_time: \"20s\""),
+    ("smtp_tls_security_level = encrypt", "tls: (client: Must, verify: false)"),
+    ("smtp_tls_security_level = dane", "tls: (client: May, dane: true)"),
+    ("relayhost = [smart.example.net]:587", "mx: NoMx, daemon: \"smart.example.net:587\""),
+    ("relayhost = example.net", "mx: Mx, daemon: \"example.net\""),
+    ("default_destination_concurrency_limit = 3", "destinations: (connections: 3)"),
+    ("smtp_destination_rate_delay = 2s", "rate: \"1/2s\""),
+    (
+        "smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = hash:/etc/postfix/pw",
+        "sasl: (client: May, credentials: \"/etc/postfix/pw\")",
+    ),
+    ("inet_interfaces = loopback-only", "interface_address: \"127.0.0.1\""),
+    (
+        "mynetworks = 127.0.0.0/8 192.0.2.7 [2001:db8::]/32",
+        "(\"192.0.2.7\", \"$Y\"), (\"${2001:db8::/32}\", \"$Y\"), (\"*\", \"$N\")",
+    ),
+    ("mynetworks = /etc/postfix/nets", "(\"$(10.9.0.0/16)\", \"$Y\")"),
+    (
+        "a = one.test\nmydestination = ${a?{$a}:{two.test}} ${b?x}${b:three.test}",
+        "(\"one.test\", \"$U%$D@local-daemon\"), (\"three.test\", \"$U%$D@local-daemon\")",
+    ),
+    (
+        "mydestination = ${{$compatibility_level} <level {3.6} ? {old.test} : {new.test}}\ncompatibility_level = 3.10",
+        "(\"new.test\",",
+    ),
+    ("mydestination = hash:/etc/postfix/domains", "(\"of-table.test\","),
+    (
+        "smtpd_milters = inet:8891@localhost, unix:opendkim/sock",
+        "milters: {\"milter1\": (socket: \"inet:localhost:8891\", on_error: Tempfail), \"milter2\": (socket: \"unix:/var/spool/postfix/opendkim/sock\"",
+    ),
+    (
+        "smtpd_client_restrictions = reject_rbl_client zen.example.net, permit",
+        "dns_verify_domain: [\"zen.example.net\"]",
+    ),
+    (
+        "relay_domains = r.test",
+        "(\"r.test\", \"$U%$D@relay-daemon\"), (\".r.test\", \"$U%$H$D@relay-daemon\")",
+    ),
+    (
+        "virtual_alias_domains = v.test\nvirtual_alias_maps = inline:{ {a@v.test = x@r.test, y} }",
+        "virtual_alias: {\"a@v.test\": [\"x@r.test\", \"y\"], \"v.test\": [\"virtual_alias_domains\"]}",
+    ),
+    (
+        "alias_maps = hash:/etc/postfix/aliases",
+        "aliases: {\"joe\": [\"ann\"], \"team\": [\"joe\"], \"sp aced\": [\"a b@x.test\", \"|/bin/x -y\"]}",
+    ),
+    ("hopcount_limit = 30", "max_received_lines: 30"),
+    (
+        "mailbox_transport = lmtp:unix:private/lmtp",
+        "mailbox_transport: \"lmtp:unix:/var/spool/postfix/private/lmtp\"",
+    ),
+];
