@@ -21,21 +21,22 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`front`] | how connections come in, and what stands behind their sessions | accounts, actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, sieve, store, timestamp |
+//! | [`front`] | how connections come in, and what stands behind their sessions | accounts, actor, `channel_table`, directory, events, forms, ids, `in_hand`, metrics, readiness, router, sieve, standing, store, timestamp |
 //! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
-//! | [`delivery`] | carries it out: pools, jobs, couriers | accounts, actor, autoreply, `channel_table`, directory, events, ids, `in_hand`, metrics, queue, rerouting, router, store, timestamp |
+//! | [`delivery`] | carries it out: pools, jobs, couriers | accounts, actor, autoreply, `channel_table`, directory, events, ids, `in_hand`, metrics, queue, rerouting, router, standing, store, timestamp |
 //! | [`defragment`] | puts messages together that come in pieces | actor, `channel_table`, events, ids, metrics, queue, timestamp |
 //! | [`tls_reporter`] | writes down and sends how TLS with others went, renews their policies | `channel_table`, events, metrics, `own_mail`, router |
 //! | [`autoreply`] | answers for users who are away | `channel_table`, directory, events, metrics, `own_mail`, router, seldom, sieve, timestamp |
 //! | [`lint`] | what is wrong with a directory, aliases, scripts or charsets | `channel_table`, directory, router, sieve |
 //! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, `own_mail`, queue, router, sieve, timestamp |
-//! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, timestamp |
-//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, `own_mail`, router, sieve, timestamp |
+//! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, standing, timestamp |
+//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, directory, events, forms, metrics, `own_mail`, router, sieve, standing, timestamp |
 //! | [`sieve`] | where scripts have mail go | `channel_table`, directory, events, forms, metrics, `own_mail`, router, seldom |
 //! | [`own_mail`] | what notices, automatic replies and reports have in common | `channel_table`, router, timestamp |
 //! | [`forms`] | the forms in which one message is stored | directory, events, router |
 //! | [`events`] | what happens, as a log line and a number at once | metrics, timestamp |
 //! | [`router`] | recipient in; channel, address and next hop out | actor, `channel_table`, directory, seldom |
+//! | [`standing`] | orders of operators that stand | `channel_table`, timestamp |
 //! | [`channel_table`] | the channels of the configuration, numbered | ids |
 //! | [`directory`] | users, groups, domains | actor, metrics, timestamp |
 //! | [`ids`] | what actors name things by | — |
@@ -87,6 +88,7 @@ pub mod rerouting;
 pub mod router;
 pub mod seldom;
 pub mod sieve;
+pub mod standing;
 pub mod store;
 pub mod timestamp;
 pub mod tls_reporter;

@@ -11,8 +11,8 @@ use std::{borrow::Cow, collections::HashSet, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use relais_channels::mail::{
-    Address, Content, Enhanced, Entry, Envelope, Outcome, Outcomes, PostCheck, Recipient, Reply,
-    Rerouted, first_value,
+    Address, Content, Enhanced, Entry, Envelope, Origin, Outcome, Outcomes, PostCheck, Recipient,
+    Reply, Rerouted, first_value,
 };
 use relais_config::channel::Program;
 use relais_spool::{Gone, MoreContent, NewContent, Place, Spool, SpoolError, open_recipients};
@@ -31,6 +31,7 @@ use crate::{
         too_large_for_all,
     },
     sieve::{SieveRunner, SievedMail},
+    standing::RerouteTarget,
     timestamp::now_ms,
 };
 
@@ -83,6 +84,15 @@ pub enum Verdict {
     Refused(Reply),
 }
 
+/// The one who decides where recipients go.
+#[derive(Clone, Copy, Debug)]
+enum Aim<'a> {
+    /// The router. `released`: the status `hold` of a user does not count, this once.
+    Again { released: bool },
+    /// An operator's order.
+    To(&'a RerouteTarget),
+}
+
 /// An entry that mail leaves to be routed again.
 struct LeftEntry<'a> {
     envelope: &'a Envelope,
@@ -127,14 +137,36 @@ impl Rerouter {
     /// `hold` of a user does not count, this once.
     pub async fn plan(
         &self,
-        (envelope, content): (&Envelope, ContentAt<'_>),
+        mail: (&Envelope, ContentAt<'_>),
         number: u16,
         open: u64,
         released: bool,
     ) -> Plan {
+        self.plan_with(mail, number, open, Aim::Again { released }).await
+    }
+
+    /// The same where an operator's order says where they go.
+    pub async fn plan_to(
+        &self,
+        mail: (&Envelope, ContentAt<'_>),
+        number: u16,
+        open: u64,
+        target: &RerouteTarget,
+    ) -> Plan {
+        self.plan_with(mail, number, open, Aim::To(target)).await
+    }
+
+    async fn plan_with(
+        &self,
+        (envelope, content): (&Envelope, ContentAt<'_>),
+        number: u16,
+        open: u64,
+        aim: Aim<'_>,
+    ) -> Plan {
         let Some(entry) = envelope.entries.get(usize::from(number)) else {
             return Plan::default();
         };
+        let released = matches!(aim, Aim::Again { released: true });
         let left = LeftEntry { envelope, entry, content, password: OnceCell::new(), released };
         let mut steps = Vec::new();
         let gone = self.gone(envelope, number).await;
@@ -143,7 +175,7 @@ impl Rerouter {
             let Some(recipient) = entry.recipients.get(usize::from(index)) else { continue };
             let verdict = match &gone {
                 Ok((gone, _)) if gone.recipients & 1 << index != 0 => Verdict::Gone,
-                Ok(_) => match self.verdict(&left, recipient, &mut steps).await {
+                Ok(_) => match self.aimed(&left, recipient, (aim, &mut steps)).await {
                     Ok(ways) => Verdict::Ways(ways),
                     Err(reply) => Verdict::Refused(reply),
                 },
@@ -169,6 +201,45 @@ impl Rerouter {
         let held = (released && !entries.is_empty() && entries.iter().all(is_hold))
             .then(|| HELD_AGAIN.to_owned());
         Plan { recipients, entries, ways, held, steps }
+    }
+
+    /// The ways of one recipient.
+    async fn aimed(
+        &self,
+        left: &LeftEntry<'_>,
+        recipient: &Recipient,
+        (aim, steps): (Aim<'_>, &mut Vec<Leg>),
+    ) -> Result<Arc<[Route]>, Reply> {
+        let Aim::To(RerouteTarget { channel, host, address }) = aim else {
+            return self.verdict(left, recipient, steps).await;
+        };
+        let errors_to = recipient.origin.as_deref().and_then(|origin| origin.errors_to.clone());
+        if let Some(address) = address {
+            let origin = Origin { member: address.as_str().into(), errors_to, refused: None };
+            let other = Recipient {
+                origin: Some(Box::new(origin)),
+                post_check: PostCheck::default(),
+                ..recipient.clone()
+            };
+            return self.verdict(left, &other, steps).await;
+        }
+        let channel = channel.as_deref().unwrap_or(&left.entry.channel);
+        let address = Address::parse(&recipient.address).map_err(|_| MALFORMED)?;
+        let routes = self.router.cache.routes();
+        let ways = routes.diverting(channel, &address).ok_or(NO_SUCH_CHANNEL)?;
+        let to_there = |way: &Route| Route {
+            host: host.as_deref().map_or_else(|| Arc::clone(&way.host), Arc::from),
+            member: recipient.origin.as_deref().map(|origin| Arc::clone(&origin.member)),
+            errors_to: errors_to.clone(),
+            quota: recipient.quota.clone(),
+            post_check: recipient.post_check,
+            inbox: recipient.inbox.clone(),
+            ..way.clone()
+        };
+        let ways: Vec<Route> = ways.iter().map(to_there).collect();
+        let to = Ways(&ways).to_string();
+        steps.push(Leg { address: address.to_string(), by: channel.to_owned(), to });
+        Ok(ways.into())
     }
 
     /// The recipients that have gone on, and the records by which some may have in part.
@@ -667,6 +738,8 @@ const HAS_GONE_ON: Reply = Reply::new(250, Enhanced(2, 1, 5), "has gone on befor
 const MAX_PASSES: usize = 20;
 const CIRCLE: Reply =
     Reply::new(554, Enhanced(5, 4, 6), "the address leads back to where it is rewritten again");
+const NO_SUCH_CHANNEL: Reply =
+    Reply::new(451, Enhanced(4, 3, 5), "there is no such channel, or none that mail can be put in");
 const MALFORMED: Reply = Reply::new(550, Enhanced(5, 1, 3), "malformed address");
 
 #[cfg(test)]

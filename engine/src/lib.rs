@@ -4,7 +4,7 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, handover, logging, reload, `service_manager`, shutdown, start |
+//! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, handover, logging, reload, `service_manager`, shutdown, start, state |
 //! | [`reload`] | puts another configuration in force while the engine runs | admin, api, cli, console, start |
 //! | [`console`] | answers operators, from what the actors say of themselves | admin, api, cli, limits, logging, show, start, state |
 //! | [`cli`] | the command line | admin, api, handover, limits, logging, `service_manager`, show, start, state, top |

@@ -29,6 +29,7 @@ use crate::{
     reload::Reloader,
     service_manager, shutdown,
     start::{Engine, StartError},
+    state::audit::AuditLog,
 };
 
 /// An engine from before its start to after its end.
@@ -38,6 +39,7 @@ pub struct Life {
     /// Sockets that listen already, until services take them.
     inherited: Inherited,
     console: EngineConsole,
+    audit: AuditLog,
     deaths: Arc<Deaths>,
     handed: Arc<Handed>,
     /// The sockets are those of a unit, and stay open without us.
@@ -63,12 +65,18 @@ impl cli::Runnable for Life {
     type Console = EngineConsole;
     type Error = StartError;
 
-    fn new(config: Config, reread: Reread, inherited: Inherited, log: Sink) -> Self {
+    fn new(
+        config: Config,
+        reread: Reread,
+        inherited: Inherited,
+        log: Sink,
+        audit: AuditLog,
+    ) -> Self {
         let config = Arc::new(config);
         let console = EngineConsole::new(config.clone(), log);
         let (deaths, handed) = (Arc::default(), Arc::default());
         let are_lent = inherited.are_lent();
-        Self { config, reread, inherited, console, deaths, handed, are_lent, engine: None }
+        Self { config, reread, inherited, console, audit, deaths, handed, are_lent, engine: None }
     }
 
     fn console(&self) -> EngineConsole {
@@ -84,6 +92,7 @@ impl cli::Runnable for Life {
         let floors = engine.floors.clone();
         let reloader = Reloader::new(floors, self.console.clone(), self.reread.clone());
         actix::spawn(reloader.work(asked));
+        actix::spawn(self.console.clone().keep_orders(self.audit.clone()));
         actix::spawn(
             self.handed
                 .clone()

@@ -1,8 +1,16 @@
 //! Orders of operators that are written down, and orders that stand.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Output};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::Output,
+    thread,
+    time::{Duration, Instant},
+};
 
-use relais_tests::{Dialogue, Instance, Settings, Sink, free_port, message};
+use relais_tests::{
+    Dialogue, Instance, Load, Settings, Sink, eventually, fetch, free_port, mailbox, message,
+};
 use serde_json::Value;
 
 /// An engine whose mail for `one.test` goes to a sink, and nothing that listens at `two.test`.
@@ -108,3 +116,209 @@ fn an_order_that_cannot_be_written_down_is_refused_and_names_the_setting() {
     fs::remove_dir(instance.data().join("audit.log")).expect("empty");
     must(&instance, &["channel", "stop", "stores"]);
 }
+
+/// Adds an order; its number.
+#[track_caller]
+fn add(instance: &Instance, words: &[&str]) -> u64 {
+    let words = [&["add"], words, &["--reason", "the test wants it"]].concat();
+    let shown = instance.json("order", &words).remove(0);
+    shown["id"].as_u64().unwrap_or_else(|| panic!("{shown}"))
+}
+
+/// An order that stands.
+#[track_caller]
+fn shown(instance: &Instance, id: u64) -> Value {
+    instance.json("order", &["show", &id.to_string()]).remove(0)
+}
+
+/// Whether any order stands.
+fn stands(instance: &Instance) -> bool {
+    let listed = instance.json("order", &["list"]).remove(0);
+    listed["orders"].as_array().is_some_and(|orders| !orders.is_empty())
+}
+
+/// How many entries are in this state.
+fn count(instance: &Instance, state: &str) -> usize {
+    instance.queue().iter().filter(|entry| entry["state"] == state).count()
+}
+
+/// The answer of `relais queue why` about its only entry.
+#[track_caller]
+fn why(instance: &Instance, id: &str) -> (String, String) {
+    let answer = instance.json("queue", &["why", id]).remove(0);
+    let text = |key: &str| answer[0][key].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+    (text("waits_for"), text("text"))
+}
+
+#[test]
+fn a_hold_is_for_what_waits_and_what_comes_and_ends_with_a_release() {
+    let (instance, sink) = office(|settings| settings);
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let waits = send(&instance, "ann@a.test", &["x@one.test"], "waits");
+    send(&instance, "bob@b.test", &["y@one.test"], "other");
+    let asked = ["add", "hold", "--from", "@a.test", "--reason", "x", "--dry-run"];
+    let would = instance.json("order", &asked).remove(0);
+    assert_eq!((&would["done"], &would["first"][0]["id"]), (&1.into(), &waits.as_str().into()));
+    assert!(!stands(&instance), "nothing was done");
+
+    let id = add(&instance, &["hold", "--from", "@a.test", "--for", "1h"]);
+    eventually("what waits is held", PATIENCE, || count(&instance, "held") == 1);
+    let comes = send(&instance, "ann@a.test", &["x@one.test"], "comes");
+    assert_eq!(count(&instance, "held"), 2, "from the beginning");
+    let mixed = send(&instance, "ann@a.test", &["x@one.test", "alice@relais.example"], "mixed");
+    eventually("each entry is", PATIENCE, || count(&instance, "held") == 4);
+    for held in [&waits, &comes, &mixed] {
+        let (waits_for, text) = why(&instance, held);
+        assert_eq!(waits_for, "held");
+        assert!(text.contains(&format!("held by order {id} of ")), "{text}");
+        assert!(text.contains("the test wants it"), "{text}");
+    }
+    let listed = must(&instance, &["order", "list"]);
+    assert!(listed.contains("from @a.test") && listed.contains("the test wants it"), "{listed}");
+    let status = must(&instance, &["status", "--all"]);
+    assert!(status.contains("from @a.test"), "{status}");
+    assert!(shown(&instance, id)["messages"].as_u64() >= Some(3), "{}", shown(&instance, id));
+    assert!(instance.metric("relais_standing_orders{kind=\"hold\"}") > 0.5);
+
+    must(&instance, &["channel", "start", "stores"]);
+    eventually("other mail goes", PATIENCE, || sink.total() == 1);
+    // Mail that an operator holds by hand is not the order's.
+    must(&instance, &["channel", "stop", "stores"]);
+    let by_hand = send(&instance, "bob@b.test", &["y@one.test"], "by hand");
+    must(&instance, &["queue", "hold", &by_hand]);
+    must(&instance, &["channel", "start", "stores"]);
+    must(&instance, &["order", "remove", &id.to_string(), "--release", "--reason", "all is well"]);
+    eventually("what it held goes", PATIENCE, || sink.total() == 4 && !stands(&instance));
+    assert_eq!(count(&instance, "held"), 1, "but for what somebody else holds");
+    let missing = instance.relais("order", &["remove", &id.to_string()]);
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+    let audited = instance.json("audit", &[]);
+    let commands: Vec<_> = audited.iter().filter_map(|one| one["command"].as_str()).collect();
+    for wanted in ["order add hold", "order remove", "order end"] {
+        assert!(commands.contains(&wanted), "{commands:?}");
+    }
+}
+
+#[test]
+fn a_suspension_outlives_kill_9_and_ends_by_itself_while_the_engine_is_down() {
+    let (instance, sink) = office(|settings| settings);
+    let running = instance.start();
+    let until_removed = add(&instance, &["suspend", "--from", "ann@a.test", "--channel", "stores"]);
+    let soon = add(&instance, &["hold", "--from", "eve@a.test", "--for", "3s", "--release"]);
+    assert_ne!(until_removed, soon);
+    let id = send(&instance, "ann@a.test", &["x@one.test"], "waits");
+    send(&instance, "eve@a.test", &["x@one.test"], "held");
+    send(&instance, "bob@b.test", &["x@one.test"], "goes");
+    eventually("the others go", PATIENCE, || sink.total() == 1);
+    eventually("it waits", PATIENCE, || count(&instance, "delayed") == 1);
+    assert_eq!(count(&instance, "held"), 1);
+    let (waits_for, text) = why(&instance, &id);
+    assert_eq!(waits_for, "ordered");
+    assert!(text.contains(&format!("order {until_removed} of ")), "{text}");
+    assert!(text.contains("relais order remove"), "{text}");
+    running.kill();
+    thread::sleep(Duration::from_secs(3));
+
+    let _running = instance.start();
+    eventually("the one that ended released its mail", PATIENCE, || sink.total() == 2);
+    assert_eq!(shown(&instance, until_removed)["kind"], "suspend");
+    must(&instance, &["queue", "retry", "--all"]);
+    send(&instance, "ann@a.test", &["x@one.test"], "waits, too");
+    eventually("both wait", PATIENCE, || count(&instance, "delayed") == 2);
+    assert_eq!(sink.total(), 2, "a retry does not end it");
+    must(&instance, &["order", "remove", &until_removed.to_string()]);
+    eventually("all has gone", PATIENCE, || sink.total() == 4 && !stands(&instance));
+}
+
+#[test]
+fn what_is_returned_is_refused_at_the_door_and_what_waits_goes_back_with_the_reason() {
+    let (instance, sink) = office(|settings| settings);
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    send(&instance, "alice@relais.example", &["x@one.test"], "waits");
+    let id = add(&instance, &["return", "--to", "@one.test"]);
+    let notice = || {
+        let inbox = mailbox(&instance.store(), "relais.example", "alice");
+        inbox.iter().map(|octets| String::from_utf8_lossy(octets).into_owned()).next()
+    };
+    eventually("it goes back", PATIENCE, || notice().is_some());
+    assert!(notice().is_some_and(|text| text.contains("the test wants it")));
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.ask("EHLO client.test").expect(250);
+    client.ask("MAIL FROM:<ann@a.test>").expect(250);
+    let reply = client.ask("RCPT TO:<x@one.test>");
+    reply.expect(550);
+    assert!(reply.text.contains(&format!("refused by order {id} of ")), "{}", reply.text);
+    assert!(reply.text.contains("the test wants it"), "{}", reply.text);
+    client.ask("RCPT TO:<x@two.test>").expect(250);
+    let route = instance.json("route", &["x@one.test", "--client", "127.0.0.1"]).remove(0);
+    let told = route["results"][0]["order"].as_str().unwrap_or_default().to_owned();
+    assert!(told.contains(&format!("order {id} ")), "{route}");
+    assert_eq!((sink.total(), shown(&instance, id)["recipients"].as_u64()), (0, Some(2)));
+}
+
+#[test]
+fn what_is_sent_elsewhere_goes_there_and_is_shown_first() {
+    let (instance, sink) = office(|settings| settings);
+    let _running = instance.start();
+    send(&instance, "ann@a.test", &["x@two.test"], "waits");
+    eventually("nobody is there", PATIENCE, || count(&instance, "delayed") == 1);
+    let there = ["reroute", "--host", "[127.0.0.2]", "--new-host", "[127.0.0.1]"];
+    let preview = [&["add"], &there[..], &["--reason", "x", "--dry-run"]].concat();
+    let would = instance.json("order", &preview).remove(0);
+    assert_eq!(would["rerouted"][0]["to"], "stores [127.0.0.1]", "{would}");
+    let id = add(&instance, &there);
+    eventually("what waits goes", PATIENCE, || sink.total() == 1);
+    send(&instance, "ann@a.test", &["y@two.test"], "comes");
+    eventually("and what comes", PATIENCE, || sink.total() == 2);
+    must(&instance, &["order", "remove", &id.to_string()]);
+    eventually("it ends", PATIENCE, || !stands(&instance));
+    let to_alice =
+        add(&instance, &["reroute", "--to", "@two.test", "--new-address", "alice@relais.example"]);
+    send(&instance, "ann@a.test", &["z@two.test"], "to alice");
+    let inbox = || mailbox(&instance.store(), "relais.example", "alice").len();
+    eventually("another address has it", PATIENCE, || inbox() == 1);
+    assert_eq!(shown(&instance, to_alice)["kind"], "reroute");
+    let wrong = ["add", "reroute", "--host", "a", "--new-channel", "nowhere", "--reason", "x"];
+    let refused = instance.relais("order", &wrong);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+#[test]
+fn what_is_slowed_down_goes_at_its_rate_and_others_as_ever() {
+    let (instance, sink) = office(|settings| settings);
+    let _running = instance.start();
+    let id = add(&instance, &["slow", "--from", "news@a.test", "--rate", "4/1s"]);
+    let began = Instant::now();
+    for _ in 0..9 {
+        send(&instance, "news@a.test", &["x@one.test"], "news");
+    }
+    send(&instance, "bob@b.test", &["x@one.test"], "other");
+    eventually("all has gone", PATIENCE, || sink.total() == 10);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(1_700), "8 quarters of a second: {took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert!(shown(&instance, id)["messages"].as_u64() >= Some(7), "{}", shown(&instance, id));
+}
+
+#[test]
+fn a_long_queue_is_held_by_an_order_while_other_mail_goes() {
+    let (instance, sink) = office(|settings| settings);
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let load = Load::new(instance.settings.smtp, "x@one.test", 600);
+    load.run(8, LONG);
+    must(&instance, &["channel", "start", "stores"]);
+    add(&instance, &["hold", "--to", "@one.test"]);
+    send(&instance, "bob@b.test", &["alice@relais.example"], "meanwhile");
+    let inbox = || mailbox(&instance.store(), "relais.example", "alice").len();
+    eventually("other mail goes", PATIENCE, || inbox() == 1);
+    let all = || count(&instance, "held") + sink.total();
+    eventually("each is held, or was on its way", PATIENCE, || all() == LONG);
+    let page = fetch(instance.settings.admin, "/api/v1/orders").expect("an answer");
+    assert!(page.body.contains("\"kind\":\"hold\""), "{}", page.body);
+}
+
+const LONG: usize = 4_000;
+const PATIENCE: Duration = Duration::from_secs(20);

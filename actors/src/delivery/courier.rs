@@ -37,6 +37,7 @@ use super::{
     progress::{GivesWay, OnTheWay},
     reply_rules,
     signing::sign_as,
+    standing_gate::StandingGate,
 };
 use crate::{
     autoreply::{AUTOREPLY, VACATION},
@@ -175,6 +176,16 @@ impl Courier {
         }
     }
 
+    /// Whether an operator's order keeps this message from being announced.
+    fn is_caught(&self, next: &Taken) -> bool {
+        let envelope = next.record.as_ref().map(|(envelope, _)| envelope);
+        envelope.is_ok_and(|envelope| self.standing_gate().catches(&next.work, envelope))
+    }
+
+    fn standing_gate(&self) -> StandingGate<'_> {
+        StandingGate(&self.parts.standing)
+    }
+
     /// Reports the last entry and waits for the next, but not for long.
     async fn pull(&self, settled: Option<Settled>) -> Option<Work> {
         if self.life.is_over() || self.admission.gives_way() {
@@ -244,9 +255,16 @@ impl Courier {
         in_hand::hold(Some(entry.id));
         let settled = match record {
             Ok((envelope, content)) => {
-                let parts = by_sender(work, &envelope);
-                let last = parts.len() - 1;
-                let mut all: SmallVec<[Settled; 1]> = SmallVec::new();
+                let following = following.filter(|next| !self.is_caught(next));
+                // A message that was announced is finished, like all that a server was told of.
+                let is_announced = self.connection.as_ref().is_some_and(Connection::is_announced);
+                let (work, mut all) = if is_announced {
+                    (Some(work), SmallVec::new())
+                } else {
+                    self.standing_gate().sift(work, &envelope)
+                };
+                let parts = work.map_or_else(SmallVec::new, |work| by_sender(work, &envelope));
+                let last = parts.len().saturating_sub(1);
                 for (n, part) in parts.iter().enumerate() {
                     let following = following.filter(|_| n == last);
                     let part = self.attempt_part(part, &envelope, &content, following).await;
@@ -267,6 +285,7 @@ impl Courier {
                         success_notices: 0,
                         trip: None,
                         stressed: false,
+                        put_off: None,
                         joined: Vec::new(),
                     }
                 };
@@ -354,7 +373,8 @@ impl Courier {
             matches!(program, Program::Lmtp | Program::Smtp | Program::Pipe | Program::Local);
         let success_notices = if reaches { success_notices(&entry, envelope, &attempt) } else { 0 };
         let (stressed, joined) = (false, Vec::new());
-        Settled { entry, attempt, counts, success_notices, trip, stressed, joined }
+        let put_off = None;
+        Settled { entry, attempt, counts, success_notices, trip, stressed, put_off, joined }
     }
 
     /// The way of an attempt that ends now.

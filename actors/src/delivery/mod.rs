@@ -20,5 +20,6 @@ pub mod progress;
 mod reply_rules;
 mod signing;
 mod stand_in;
+mod standing_gate;
 pub mod throttle;
 mod turns;

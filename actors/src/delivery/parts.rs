@@ -20,6 +20,7 @@ use crate::{
     metrics::Metrics,
     queue::{Pull, Settle, Throttled},
     rerouting::Rerouter,
+    standing::StandingOrders,
     store::UnixMailboxes,
 };
 
@@ -60,6 +61,8 @@ pub struct JobParts {
     pub lessons: Arc<AllLessons>,
     /// Limits of destinations.
     pub throttles: Arc<Throttles>,
+    /// Orders of operators that stand.
+    pub standing: StandingOrders,
     /// The step at which each connection waits.
     pub progress: ConnectionProgress,
 }

@@ -14,7 +14,10 @@ use super::{
     authentication::Authenticator, descriptors::LargeMessages, filters::FilterList,
     origin::OriginPolicy, rates::RateLimits, recent::RecentRecipients,
 };
-use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle, sieve::SieveRunner};
+use crate::{
+    channel_table::Channels, metrics::Metrics, router::RouterHandle, sieve::SieveRunner,
+    standing::StandingOrders,
+};
 
 /// The parts of the engine that an SMTP session needs.
 #[derive(Clone)]
@@ -65,6 +68,8 @@ pub struct QueueSide {
     pub filters: FilterList,
     /// Other channels that its sessions go on in.
     pub switches: ChannelSwitches,
+    /// Orders of operators that stand.
+    pub standing: StandingOrders,
     /// Where recipients that are taken are told of.
     pub recent: Arc<RecentRecipients>,
     /// Counters.

@@ -654,6 +654,22 @@ impl SmtpIntake {
         self.tell_refused_of(self.transaction.from.as_ref(), &[&to.as_given], 0, reply);
     }
 
+    /// Whether an operator's order returns all mail to this recipient.
+    fn ask_orders(&self, to: &RcptTo, routes: &[Route]) -> Result<(), Reply> {
+        let standing = &self.side.standing;
+        if standing.is_empty() {
+            return Ok(());
+        }
+        let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
+        let recipient = Recipient::new("", to.address.as_str());
+        let ways = routes.iter().map(|way| (&*way.channel, &*way.host));
+        let refusal = standing.refusal(sender, &recipient, ways);
+        refusal.map_or(Ok(()), |reply| {
+            self.refuse(to, &reply);
+            Err(reply)
+        })
+    }
+
     async fn store(&mut self) -> Result<Reply, Reply> {
         let forms = self.complete_forms().await.inspect_err(|reply| {
             self.tell_refused(self.transaction.from.as_ref(), self.transaction.size, reply);
@@ -675,6 +691,7 @@ impl SmtpIntake {
             let ways = divided.as_ref().and_then(|forms| forms.get(n));
             let mut envelope = self.envelope(id, ways, sender.as_ref());
             self.side.channels.gather(&mut envelope, now_ms());
+            envelope.held = envelope.held.take().or_else(|| self.side.standing.receive(&envelope));
             // All who were to get this form were turned back.
             if envelope.entries.is_empty() && divided.is_some() {
                 continue;
@@ -958,6 +975,7 @@ impl Intake for SmtpIntake {
                 let is_discarded = self.transaction.is_discarded;
                 let routes = is_discarded.then(discarding).flatten().unwrap_or(routes);
                 self.transaction.held = self.transaction.held.take().or(held);
+                self.ask_orders(to, &routes)?;
                 self.transaction.ways += routes.len();
                 let limits = routes.iter().filter_map(|way| way.size_limit);
                 self.transaction.size_limit = limits.chain(self.transaction.size_limit).min();

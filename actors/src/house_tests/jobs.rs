@@ -232,6 +232,7 @@ async fn deal_with_entry(script: &Script, host: &str, entry: Tracked) -> Settled
         success_notices,
         trip: None,
         stressed: false,
+        put_off: None,
         joined: Vec::new(),
     }
 }

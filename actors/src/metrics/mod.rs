@@ -23,6 +23,7 @@ mod notices;
 mod process;
 mod service;
 mod sieve;
+mod standing;
 mod tally;
 mod tls;
 
@@ -51,6 +52,7 @@ pub use milters::{MilterMeter, MilterMeters, MilterResult, MilterStatus};
 pub use notices::{NoticeMeter, NoticeResult};
 pub use service::{AuthResult, ConnectionResult, HandshakeResult, ServiceMeter, WorkerState};
 pub use sieve::{SieveMeter, SieveResult};
+pub use standing::{StandingMeter, StandingTotals};
 pub use tls::{RenewalResult, ReportResult, TlsMeter};
 
 use self::{by_name::ByName, process::ProcessMeter};
@@ -91,6 +93,8 @@ pub struct Metrics {
     pub conversion: ConversionMeter,
     /// Automatic replies of users who are away.
     pub autoreplies: AutoreplyMeter,
+    /// Standing orders.
+    pub standing: StandingMeter,
     /// Runs of Sieve scripts.
     pub sieve_runs: SieveMeter,
     /// Messages that come in pieces.
@@ -144,6 +148,7 @@ impl Metrics {
             notices: NoticeMeter::register(&mut registry),
             conversion: ConversionMeter::register(&mut registry),
             autoreplies: AutoreplyMeter::register(&mut registry),
+            standing: StandingMeter::register(&mut registry),
             sieve_runs: SieveMeter::register(&mut registry),
             defragment: DefragmentMeter::register(&mut registry),
             tls: TlsMeter::register(&mut registry),

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     actor::{Gone, Handle, Mailbox, Outlet},
     ids::{ChannelId, ConnectionId, Destination},
+    standing::KeptByOrder,
     timestamp::now_ms,
 };
 
@@ -101,6 +102,8 @@ pub struct Settled {
     pub trip: Option<Arc<Trip>>,
     /// The server is a store of ours, and said that it is slow.
     pub stressed: bool,
+    /// An operator's order keeps it: it was not tried.
+    pub put_off: Option<KeptByOrder>,
     /// Of the entries that were joined to it.
     pub joined: Vec<Settled>,
 }

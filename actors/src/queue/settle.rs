@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     ids::{ConnectionId, Destination},
+    standing::KeptByOrder,
     timestamp::now_ms,
 };
 
@@ -36,7 +37,9 @@ impl Queue {
         mut settled: Settled,
     ) {
         let is_worth_telling = self.hand_out.take_back(connection, settled.entry.key());
-        self.note_host(connection, destination, &settled.attempt, is_worth_telling);
+        if settled.put_off.is_none() {
+            self.note_host(connection, destination, &settled.attempt, is_worth_telling);
+        }
         if settled.stressed {
             let destination = destination.clone();
             self.announce(DestinationEvent::Stressed { destination });
@@ -52,7 +55,22 @@ impl Queue {
         self.finish_drain();
     }
 
-    fn settle_entry(&mut self, destination: &Destination, settled: Settled, now: u64) {
+    /// An order keeps the entry: it waits, and this was no attempt.
+    fn put_off(&mut self, destination: &Destination, entry: Tracked, put_off: KeptByOrder) {
+        if !self.minds(entry.key()) {
+            return;
+        }
+        let Tracked { open, attempts, .. } = entry;
+        let state = EntryState::Waiting { open, attempts, due: put_off.until };
+        let amendment = Amendment::new(entry.waiting(), state).because(put_off.reason);
+        self.amend(destination, &entry, amendment);
+        self.move_on(destination, entry, state, false);
+    }
+
+    fn settle_entry(&mut self, destination: &Destination, mut settled: Settled, now: u64) {
+        if let Some(put_off) = settled.put_off.take() {
+            return self.put_off(destination, settled.entry, put_off);
+        }
         let Settled { entry, attempt, counts, success_notices: reached, trip, .. } = settled;
         let key = entry.key();
         let channel = self.channels.channel(destination.channel);

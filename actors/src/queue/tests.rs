@@ -118,6 +118,7 @@ impl Alone {
             success_notices: reached,
             trip: Some(Arc::new(Trip { protection: PROTECTION.into(), ..Trip::default() })),
             stressed: false,
+            put_off: None,
             joined: Vec::new(),
         };
         let (connection, destination) = (ConnectionId(connection), self.host());
@@ -400,6 +401,7 @@ async fn entries_of_one_message_are_handed_out_together_and_settled_each_by_itse
         success_notices: 0,
         trip: None,
         stressed: false,
+        put_off: None,
         joined: Vec::new(),
     };
     let joined = vec![settled(work.joined[0], vec![ok()])];

@@ -42,6 +42,7 @@ const OWN_FILES: &[(&str, &str)] = &[
     ("autoreplies", "the memory of automatic replies"),
     ("orders", "unfinished orders"),
     ("audit.log", "the orders of operators"),
+    ("standing.json", "standing orders"),
     ("recent", "recent recipients"),
     ("recent.old", "recent recipients"),
     ("rerouting", "what is being routed again"),

@@ -23,7 +23,9 @@ use super::{
     http_error::HttpError,
 };
 use crate::{
-    api::{AuditEnd, AuditResult, MAX_REASON, MailboxOrder, MailboxOrderKind, QueueOrder},
+    api::{
+        AuditEnd, AuditResult, MAX_REASON, MailboxOrder, MailboxOrderKind, NewOrder, QueueOrder,
+    },
     state::audit::{Asked, AuditLog, ended},
 };
 
@@ -106,6 +108,12 @@ impl Operator {
         done
     }
 
+    /// The operator in a word or two.
+    pub(super) async fn name(&self) -> Result<String, HttpError> {
+        let giver = self.giver;
+        spawn_blocking(move || giver.who().name()).await.map_err(|error| internal(&error))
+    }
+
     /// Writes an order down; nothing is done that cannot be.
     pub(super) async fn begin(self, ordered: Ordered) -> Result<Audited, HttpError> {
         let Self { giver, log, words } = self;
@@ -160,6 +168,17 @@ impl Ordered {
             }
         }
         Self { reason, by, ..ordered }
+    }
+
+    /// A new standing order.
+    pub(super) fn of_new(new: &NewOrder) -> Self {
+        let mut ordered = Self::new(format!("order add {}", new.kind.name()), new);
+        if let Value::Object(what) = &mut ordered.what {
+            for said_already in ["kind", "by", "reason", "dry_run"] {
+                what.remove(said_already);
+            }
+        }
+        ordered.with(&new.by, &new.reason)
     }
 
     /// An order that changes a mailbox; nothing of questions.

@@ -16,9 +16,9 @@ use crate::api::QueuedEntry;
 use crate::api::{
     AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
     HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter, MailboxOrder,
-    MappingExplained, OrderProgress, Overview, PartOrder, PartsOrdered, QueueFilter, QueueOrder,
-    QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, Series, SeriesAsked,
-    SetLimit, StageExplained, Status, Why,
+    MappingExplained, NewOrder, OrderProgress, OrderShown, OrdersListed, Overview, PartOrder,
+    PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded,
+    RouteExplained, Series, SeriesAsked, SetLimit, StageExplained, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -103,6 +103,28 @@ pub trait Console: Clone + Send + Sync + 'static {
 
     /// Hosts that get nothing, or less, by an order or a reply.
     fn suspended_hosts(&self) -> impl Future<Output = Answer<Vec<HostSuspended>>> + Send;
+
+    /// Orders that stand, and hosts that wait by orders of their own.
+    fn standing_orders(&self) -> impl Future<Output = Answer<OrdersListed>> + Send;
+
+    /// Puts an order in force, restarts of the engine included.
+    fn add_order(
+        &self,
+        new: &NewOrder,
+    ) -> impl Future<Output = Answer<Result<OrderShown, Nonsense>>> + Send;
+
+    /// Counts the mail that an order would touch now.
+    fn preview_order(
+        &self,
+        new: &NewOrder,
+    ) -> impl Future<Output = Answer<Result<OrderProgress, Nonsense>>> + Send;
+
+    /// Ends an order; `None`: there is no such order.
+    fn remove_order(
+        &self,
+        id: u64,
+        release: bool,
+    ) -> impl Future<Output = Answer<Result<Option<OrderShown>, Nonsense>>> + Send;
 
     /// Changes a limit until the engine stops, or for good.
     fn set_limit(

@@ -27,11 +27,11 @@ use super::{
 use crate::api::{
     AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostOrdered,
     HostResume, HostSummary, HostSuspend, HostSuspended, LimitSet, LimitShown, LimitValue,
-    MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MappingExplained, OrderProgress,
-    Overview, PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus,
-    QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient, ReloadOrder, Reloaded,
-    RouteExplained, RouteResult, RouteStep, Series, SeriesAsked, ServiceStatus, SetLimit,
-    StageExplained, Status, Why, WorkerStatus,
+    MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MappingExplained, NewOrder,
+    OrderProgress, OrderShown, OrdersListed, Overview, PartOrder, PartsOrdered, Phase, PoolStatus,
+    QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage,
+    QueuedRecipient, ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep, Series,
+    SeriesAsked, ServiceStatus, SetLimit, StageExplained, Status, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -135,6 +135,7 @@ impl Console for Fake {
                 refusing: None,
             },
             troubles: vec![],
+            orders: vec![],
             suspended: vec![],
             limited: vec![],
             stressed: vec![],
@@ -273,6 +274,22 @@ impl Console for Fake {
 
     async fn suspended_hosts(&self) -> Answer<Vec<HostSuspended>> {
         Ok(Vec::new())
+    }
+
+    async fn standing_orders(&self) -> Answer<OrdersListed> {
+        Ok(OrdersListed::default())
+    }
+
+    async fn add_order(&self, _: &NewOrder) -> Answer<Result<OrderShown, Nonsense>> {
+        Ok(Err(Nonsense("none is taken".to_owned())))
+    }
+
+    async fn preview_order(&self, _: &NewOrder) -> Answer<Result<OrderProgress, Nonsense>> {
+        Ok(Ok(OrderProgress { done: 3, ended: true, ..OrderProgress::default() }))
+    }
+
+    async fn remove_order(&self, _: u64, _: bool) -> Answer<Result<Option<OrderShown>, Nonsense>> {
+        Ok(Ok(None))
     }
 
     async fn reload(&self, _: ReloadOrder) -> Answer<Reloaded> {

@@ -26,6 +26,9 @@
 //! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
 //! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](crate::api::OrderProgress), a line for each piece | no: 403 |
 //! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
+//! | `GET /api/v1/orders` | orders that stand: [`OrdersListed`] | yes |
+//! | `POST /api/v1/orders` [`NewOrder`] | [`OrderShown`]; of a dry run the [`OrderProgress`](crate::api::OrderProgress) that would be | no: 403 |
+//! | `POST /api/v1/orders/ID/remove` [`RemoveOrder`] | [`OrderShown`], as it ends; 404: there is no such order | no: 403 |
 //! | `GET /api/v1/hosts` | hosts that get nothing, or less, by an order or a reply: [`HostSuspended`] | yes |
 //! | `POST /api/v1/hosts/suspend` [`HostSuspend`], `.../resume` [`HostResume`] | [`HostOrdered`] | no: 403 |
 //! | `GET /api/v1/configuration` | the configuration as the engine read it: `{ron}` | no: 403 |
@@ -77,9 +80,10 @@ use crate::{
     api::{
         AccessExplained, AuditEntry, AuditFilter, CertificateShown, HistoryLine, HostOrdered,
         HostResume, HostSuspend, HostSuspended, LimitSet, LimitShown, MAX_REASON, MailboxAnswer,
-        MailboxFilter, MailboxOrder, MappingExplained, PartOrder, PartsOrdered, QueueFilter,
-        QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, Series,
-        SeriesAsked, SetLimit, StageExplained, Status, Why,
+        MailboxFilter, MailboxOrder, MappingExplained, NewOrder, OrderShown, OrdersListed,
+        PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder,
+        Reloaded, RemoveOrder, RouteExplained, Series, SeriesAsked, SetLimit, StageExplained,
+        Status, Why,
     },
     show,
     state::audit::AuditLog,
@@ -116,6 +120,9 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C, streams
         .route("/api/v1/queue/{id}/history", get().to(queue_history::<C>))
         .route("/api/v1/channels/{name}/stop", web::post().to(channel_stop::<C>))
         .route("/api/v1/channels/{name}/start", web::post().to(channel_start::<C>))
+        .route("/api/v1/orders", get().to(standing_orders::<C>))
+        .route("/api/v1/orders", web::post().to(add_order::<C>))
+        .route("/api/v1/orders/{id}/remove", web::post().to(remove_order::<C>))
         .route("/api/v1/hosts", get().to(hosts::<C>))
         .route("/api/v1/hosts/suspend", web::post().to(host_suspend::<C>))
         .route("/api/v1/hosts/resume", web::post().to(host_resume::<C>))
@@ -371,6 +378,44 @@ async fn host_resume<C: Console>(
     let ordered = Ordered::new("host resume", &*order);
     let work = async || Ok(in_time(console.resume_host(&order)).await??);
     Ok(Json(operator.carry_out(ordered, work()).await?))
+}
+
+async fn standing_orders<C: Console>(console: Data<C>) -> Result<Json<OrdersListed>, HttpError> {
+    Ok(Json(in_time(console.standing_orders()).await?))
+}
+
+async fn add_order<C: Console>(
+    operator: Operator,
+    console: Data<C>,
+    order: Json<NewOrder>,
+) -> Result<HttpResponse, HttpError> {
+    if order.dry_run {
+        let would = within(ADDING_UP, console.preview_order(&order)).await??;
+        return Ok(HttpResponse::Ok().json(would));
+    }
+    let mut order = order.into_inner();
+    if order.by.is_empty() {
+        order.by = operator.name().await?;
+    }
+    let ordered = Ordered::of_new(&order);
+    let add = async || Ok(in_time(console.add_order(&order)).await??);
+    Ok(HttpResponse::Ok().json(operator.carry_out(ordered, add()).await?))
+}
+
+async fn remove_order<C: Console>(
+    operator: Operator,
+    console: Data<C>,
+    id: Path<u64>,
+    how: Json<RemoveOrder>,
+) -> Result<Json<OrderShown>, HttpError> {
+    let (id, release) = (*id, how.release);
+    let ordered = Ordered::new("order remove", &json!({ "id": id, "release": release }));
+    let remove = async || {
+        let removed = in_time(console.remove_order(id, release)).await??;
+        removed
+            .ok_or_else(|| HttpError::new(StatusCode::NOT_FOUND, format!("no order {id} stands")))
+    };
+    Ok(Json(operator.carry_out(ordered, remove()).await?))
 }
 
 async fn set_limit<C: Console>(

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use relais_actors::{channel_table::behind, metrics::QueueState, timestamp::Timestamp};
+use relais_actors::{
+    channel_table::behind, metrics::QueueState, standing::pattern::holds, timestamp::Timestamp,
+};
 use relais_config::units;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{AddressPattern, NamePattern, QueuedEntry, QueuedRecipient, pattern::holds};
+use super::{AddressPattern, NamePattern, QueuedEntry, QueuedRecipient};
 
 /// Which entries a listing is about. A field that is absent lets everything through; an empty text
 /// would, too, and is refused: whoever wrote it meant something.

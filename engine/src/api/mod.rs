@@ -21,13 +21,14 @@ mod natural;
 mod order_kind;
 mod orders;
 mod overview;
-mod pattern;
 mod queue;
 mod reload;
 mod route;
 mod series;
 mod sieve;
 mod stage;
+mod standing;
+mod standing_part;
 
 use relais_actors::{
     front::control::ServiceState,
@@ -62,11 +63,11 @@ pub use overview::{
     HostTrouble, LimitKind, Limiting, Overview, PoolOverview, QueueOverview, ReadyShown,
     ServiceOverview,
 };
-pub use pattern::{AddressPattern, NamePattern, PatternError};
 pub use queue::{
     ChannelSummary, HostSummary, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
     RecipientState, Text,
 };
+pub use relais_actors::standing::pattern::{AddressPattern, NamePattern, PatternError};
 pub use reload::{LaterSetting, ReloadOrder, Reloaded};
 pub use route::{
     RouteDifference, RouteExplained, RouteLeftOut, RouteLimits, RouteRedirect, RouteResult,
@@ -75,6 +76,8 @@ pub use route::{
 pub use series::{ChannelSeries, Series, SeriesAsked, SeriesSpan};
 pub use sieve::{SieveStep, SieveTested};
 pub use stage::{StageExplained, StageFact};
+pub use standing::{NewOrder, NewOrderError, OrderShown, OrdersListed, RemoveOrder, filter_of};
+pub use standing_part::StandingPart;
 
 /// `relais status --json`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -113,6 +116,9 @@ pub struct Status {
     /// Hosts that get nothing, or less, by an operator's order or a reply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspended: Vec<HostSuspended>,
+    /// Orders that stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<OrderShown>,
     /// Hosts whose limits allow no more for now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limited: Vec<HostLimited>,
@@ -365,6 +371,7 @@ mod tests {
             partitions: vec![],
             troubles: vec![],
             suspended: vec![],
+            orders: vec![],
             limited: vec![],
             directory: None,
             directory_servers: vec![],

@@ -6,7 +6,7 @@ use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use relais_channels::mail::Timings;
 use serde::{Deserialize, Serialize};
 
-use super::{OrderKind, QueueFilter, QueuedEntry};
+use super::{OrderKind, QueueFilter, QueuedEntry, StandingPart};
 
 /// An order, and the entries it is for: those of `ids`, or those that `filter` lets
 /// through.
@@ -36,6 +36,9 @@ pub struct QueueOrder {
     /// said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub up_to: Option<String>,
+    /// The standing order that has it done.
+    #[serde(skip)]
+    pub standing: Option<StandingPart>,
 }
 
 /// One line of the answer to an order; the last one has `ended`.
@@ -221,7 +224,7 @@ pub struct Why {
     pub host: String,
     /// The thing that it waits for, in a word that scripts may rely upon: `held`, `stopped`,
     /// `suspended`, `host_suspended`, `limited`, `due`, `active`, `notice`, `paused`, `in_line`,
-    /// `beyond_memory`, `no_program`, `ready`.
+    /// `beyond_memory`, `no_program`, `ordered` (by a standing order), `ready`.
     pub waits_for: String,
     /// The limit that keeps it from going now: `job_limit`, `maxjobs`, `threads` (its host has as many
     /// connections as it deserves), `last_slot`, `max_messages`; of a host `connections`, `rate`,

@@ -65,6 +65,9 @@ pub struct RouteResult {
     /// The quota that the store is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<XQuota>,
+    /// The standing order that mail there meets; only of the running engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
     /// The octets that a message may have that goes there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_limit: Option<u64>,

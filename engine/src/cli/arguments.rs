@@ -5,7 +5,11 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use relais_actors::{metrics::QueueState, timestamp::Timestamp};
+use relais_actors::{
+    metrics::QueueState,
+    standing::{OrderRate, StandingKind},
+    timestamp::Timestamp,
+};
 use relais_config::{
     facts::SPF_RESULTS,
     units::{self, UnitError},
@@ -140,6 +144,9 @@ pub(super) enum Command {
     /// List hosts that get nothing for a while; suspend one, and let it go on
     #[command(subcommand)]
     Host(Host),
+    /// Orders that stand: for what waits and for what comes, over restarts, with an end
+    #[command(subcommand)]
+    Order(OrderCommand),
     /// Show the limits of the running engine, or change one
     #[command(after_help = SET_HELP)]
     Set(Set),
@@ -711,6 +718,90 @@ pub(super) enum Host {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum OrderCommand {
+    /// Put an order in force
+    #[command(after_help = ADD_ORDER_HELP)]
+    Add(Box<AddOrder>),
+    /// List the orders that stand, and hosts that `relais host suspend` has mail wait for
+    List {
+        /// {orders: [{id, kind, from, to, host, channel, target, rate, release, since, until, reason, by, messages, recipients, ending}], hosts}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one order
+    Show {
+        /// Its number
+        id: u64,
+        /// One object, as in the list
+        #[arg(long)]
+        json: bool,
+    },
+    /// End an order: what it put off goes on; what it has held stays held without --release
+    Remove {
+        /// Its number
+        id: u64,
+        /// Release what it has held
+        #[arg(long)]
+        release: bool,
+        /// One object, as in the list
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        why: Because,
+    },
+}
+
+/// Which mail, what is to become of it, until when, and why.
+#[derive(Args, Debug)]
+pub(super) struct AddOrder {
+    /// hold: held; suspend: waits, and its senders are told by its age; return: refused at the door, else returned; reroute: goes elsewhere; slow: goes at a rate
+    #[arg(value_parser = standing_kind, value_name = "hold|suspend|return|reroute|slow")]
+    pub(super) kind: StandingKind,
+    /// From this sender; @DOMAIN: from all of a domain; ~TEXT: from those that hold the text; '<>': the null sender
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) from: Option<AddressPattern>,
+    /// With this recipient, as with --from; the other recipients of its entry come with it
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) to: Option<AddressPattern>,
+    /// Going to this host; .DOMAIN: to all below it; ~TEXT: to those whose name holds the text
+    #[arg(long, value_name = "NAME")]
+    pub(super) host: Option<NamePattern>,
+    /// Leaving by this channel; ~TEXT: by those whose name holds the text
+    #[arg(long, value_name = "NAME")]
+    pub(super) channel: Option<NamePattern>,
+    /// It ends after this time: 1s to 365d; without an end it stands until it is removed
+    #[arg(long = "for", value_name = "TIME", value_parser = age, conflicts_with = "until")]
+    pub(super) time: Option<Duration>,
+    /// It ends then: 2026-08-30T23:45:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<Timestamp>,
+    /// Of hold: what it has held is released when it ends; else it stays held
+    #[arg(long)]
+    pub(super) release: bool,
+    /// Of slow: messages in a time: 10/1m
+    #[arg(long, value_name = "RATE", value_parser = order_rate)]
+    pub(super) rate: Option<OrderRate>,
+    /// Of reroute: to this address
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["new_host", "new_channel"])]
+    pub(super) new_address: Option<String>,
+    /// Of reroute: to this host
+    #[arg(long, value_name = "NAME")]
+    pub(super) new_host: Option<String>,
+    /// Of reroute: by this channel
+    #[arg(long, value_name = "NAME")]
+    pub(super) new_channel: Option<String>,
+    /// Why: for the list, the log, whoever asks why mail waits and, with return, the reply and the notice
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub(super) reason: String,
+    /// Say how many entries it would touch now, and show some; with reroute, where they would go
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// One object, as in the list; with --dry-run as of `relais queue hold --dry-run --json`
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// A limit, and what it is to be.
 #[derive(Args, Debug)]
 pub(super) struct Set {
@@ -887,6 +978,16 @@ fn age(text: &str) -> Result<Duration, String> {
     units::parse_duration(text).map_err(|_| units::DURATION_FORMS.to_owned())
 }
 
+fn standing_kind(text: &str) -> Result<StandingKind, String> {
+    let named = |kind: &StandingKind| kind.name() == text;
+    let unknown = || "one of hold, suspend, return, reroute, slow is expected".to_owned();
+    StandingKind::ALL.into_iter().find(named).ok_or_else(unknown)
+}
+
+fn order_rate(text: &str) -> Result<OrderRate, String> {
+    text.parse().map(OrderRate).map_err(|error: relais_config::rate::RateError| error.to_string())
+}
+
 fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(age) = units::parse_duration(text) {
         let now = Timestamp::now().0;
@@ -912,6 +1013,16 @@ Examples:
   relais queue return --to @closed.example --reason \"closed.example has closed\"
   relais queue retry --host store1.example
   relais queue reroute --host store1.example --dry-run";
+
+const ADD_ORDER_HELP: &str = "\
+All that the options say has to be so of the mail. Of several orders for the same mail the kind counts that comes first: hold, suspend, return, reroute, slow; of one kind the oldest.
+What a connection has in hand it finishes. `queue retry` ends no order.
+Examples:
+  relais order add hold --from @example.net --for 2h --reason 'odd attachments' --dry-run
+  relais order add suspend --channel tcp_local --host .example.net --for 2h --reason 'they move house'
+  relais order add return --to @closed.example --reason 'closed.example has closed'
+  relais order add reroute --host old.example --new-host new.example --reason 'old.example is down'
+  relais order add slow --from news@relais.example --rate 100/1m --reason 'newsletter'";
 
 const AUDIT_HELP: &str = "\
 The orders of DATA/audit.log and of the older ones beside it; no engine need run.
@@ -1040,6 +1151,7 @@ Examples:
   relais why                                 what limits it now, and what helps?
   relais queue why 06C1FJ4V80000             why does it not move?
   relais queue retry --host store1.example
+  relais order add hold --from @example.net --for 2h --reason 'odd attachments'
   relais host suspend mx.example.net --for 2h --reason 'they move house'
   relais audit --since 1d                    who ordered what?
   relais channel stop tcp_lmtpcs             what leaves by it waits, over restarts too

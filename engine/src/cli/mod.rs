@@ -34,6 +34,7 @@ mod sendmail;
 mod sieve;
 mod source;
 mod spool;
+mod standing;
 mod state;
 mod test;
 mod tls;
@@ -124,6 +125,7 @@ fn obey<E: Runnable>(
         Command::Queue(queue) => ask::queue(source, queue, out),
         Command::Channel(channel) => orders::channel(source, channel, out),
         Command::Host(host) => hosts::host(source, host, out),
+        Command::Order(command) => standing::order(source, command, out),
         Command::Mailbox(command) => mailbox::mailbox(source, command, files.route, out),
         Command::Completions { shell } => manual::completions(shell, out),
         Command::Man { folder } => manual::pages(&folder),

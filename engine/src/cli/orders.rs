@@ -37,7 +37,8 @@ pub(super) fn carry_out(
         filter.state = filter.state.or(Some(QueueState::Held));
     }
     let (by, reason) = (operator(), reason.unwrap_or_default());
-    let mut order = QueueOrder { kind, ids, filter, dry_run, by, reason, up_to: None };
+    let (up_to, standing) = (None, None);
+    let mut order = QueueOrder { kind, ids, filter, dry_run, by, reason, up_to, standing };
     let client = Client::new(&source.data()?);
     if !yes && !dry_run && asks_first(kind, all) {
         let would = put(&client, &QueueOrder { dry_run: true, ..order.clone() }, as_json)?;

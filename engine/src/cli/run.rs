@@ -39,8 +39,15 @@ pub trait Runnable: Sized {
     type Error: std::fmt::Display;
 
     /// An engine that has not started: nothing is opened, nothing of its own listens. `reread` is for
-    /// reloads; services that are to listen where `inherited` does take it from there.
-    fn new(config: Config, reread: Reread, inherited: Inherited, log: Sink) -> Self;
+    /// reloads; services that are to listen where `inherited` does take it from there; ends of standing orders
+    /// are written into `audit`.
+    fn new(
+        config: Config,
+        reread: Reread,
+        inherited: Inherited,
+        log: Sink,
+        audit: AuditLog,
+    ) -> Self;
 
     /// The console that the admin endpoint serves.
     fn console(&self) -> Self::Console;
@@ -98,7 +105,7 @@ pub(super) fn run<E: Runnable>(
         let data = config.data.clone();
         let again = source.clone();
         let reread: Reread = Arc::new(move || load_again(&again));
-        let mut engine = E::new(config, reread, inherited, log.clone());
+        let mut engine = E::new(config, reread, inherited, log.clone(), audit.clone());
         let endpoint = Endpoint::start(engine.console(), &data, offer, audit.clone());
         let endpoint = endpoint.map_err(|error| because(&error))?;
         service_manager::starting();

@@ -30,7 +30,7 @@ impl Runnable for Idle {
     type Console = Fake;
     type Error = String;
 
-    fn new(config: Config, _: Reread, _: Inherited, _: Sink) -> Self {
+    fn new(config: Config, _: Reread, _: Inherited, _: Sink, _: AuditLog) -> Self {
         Self { fake: Fake::default(), config }
     }
 

@@ -20,6 +20,7 @@ use super::{
     entries::{Depth, Described, Record, after, describe},
     foreseen_tls::foreseen_of_entry,
     hosts::{of_host_order, of_limit},
+    ordered_by,
     parts::{Parts, gone, unavailable},
     untold::is_anybody_told,
 };
@@ -108,6 +109,11 @@ async fn account(
     };
     if let Some(account) = kept_from_jobs(parts, listed, &tried).await {
         return Ok(account);
+    }
+    if *tracked != Some("active")
+        && let Some(its) = ordered_by::of_entry(parts, scanned).await
+    {
+        return Ok(("ordered", format!("{} {tried}", ordered_by::why(&its.order))).into());
     }
     let destination = Destination { channel, host: scanned.host.clone() };
     let explained = parts.controller.ask(ExplainDestination(destination)).await.map_err(gone)?;
@@ -649,6 +655,13 @@ pub(super) async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String
     let piece = fragments.and_then(|its| its.piece());
     let waits = piece.map(|piece| format!("piece {} of a message waits for others", piece.number));
     envelope.held.or(waits).unwrap_or_else(by_channel)
+}
+
+/// Why an entry is as it is: the reason of its last change, if it has one.
+pub(super) async fn last_reason(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
+    let history = parts.spool.history(scanned.id, scanned.place).await.unwrap_or_default();
+    let last = history.iter().rev().find(|change| change.entry == scanned.entry)?;
+    last.reason.as_deref().map(str::to_owned)
 }
 
 /// The message that a piece waits for.

@@ -462,6 +462,7 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         dns: Vec::new(),
         quota: route.quota.as_deref().copied(),
         size_limit: route.size_limit.map(NonZeroU64::get),
+        order: None,
         scripts: None,
         sieve: None,
     }

@@ -9,8 +9,9 @@ use relais_actors::{
     },
     ids::{ChannelId, Destination},
     job_controller::{ControllerDescription, DescribeController},
-    metrics::{WorkerState, level},
+    metrics::{StandingTotals, WorkerState, level},
     queue::{Denial, DescribeQueue},
+    standing::StandingKind,
 };
 use relais_config::Config;
 use relais_spool::Counts;
@@ -20,6 +21,17 @@ use super::{
     parts::Parts,
     summary::{is_unserved, lost},
 };
+
+/// Orders that stand.
+fn standing(parts: &Parts) {
+    let index = parts.standing.index();
+    for kind in StandingKind::ALL {
+        let of_kind = index.all().iter().filter(|its| its.order.kind == kind);
+        let (messages, recipients) = parts.standing.totals(kind);
+        let totals = StandingTotals { orders: of_kind.count() as u64, messages, recipients };
+        parts.metrics.standing.show(kind.name(), totals);
+    }
+}
 
 /// Sets them. An actor that does not answer in time leaves its gauges as they were.
 pub(super) async fn update(parts: &Parts, config: &Config) {
@@ -43,6 +55,7 @@ pub(super) async fn update(parts: &Parts, config: &Config) {
         metrics.spool.free.set(level(free));
     }
     metrics.spool.min_free.set(level(min_free));
+    standing(parts);
     metrics.spool.refusing.set(i64::from(parts.spool.refuses().is_some()));
     let (services, queue, controller) = tokio::join!(
         timeout(PATIENCE, parts.dispatcher.ask(DescribeDispatcher)),

@@ -266,7 +266,7 @@ pub(super) fn of_host_order(suspended: &SuspendedHost) -> String {
 }
 
 /// The one spelling of a host, or of all below one.
-fn named(text: &str) -> Result<String, HostOrderError> {
+pub(super) fn named(text: &str) -> Result<String, HostOrderError> {
     let no_host = || HostOrderError::NoHost(text.chars().take(MOST_SHOWN).collect());
     if let Some(name) = destination_name(text) {
         return Ok(name);

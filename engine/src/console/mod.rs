@@ -11,6 +11,8 @@ mod hosts;
 mod limiting;
 mod limits;
 mod mailboxes;
+mod order_keeper;
+mod ordered_by;
 mod orders;
 mod overview;
 mod parts;
@@ -19,6 +21,7 @@ mod reroutes;
 mod series;
 mod srs;
 mod stages;
+mod standing;
 mod status;
 mod steps;
 mod summary;
@@ -61,6 +64,7 @@ use self::{
     orders::OrderPosition,
     overview::{EngineSeen, Glance},
     parts::{Parts, gone, unavailable},
+    standing::OrderKeeper,
 };
 use crate::{
     admin::{
@@ -74,13 +78,13 @@ use crate::{
     api::{
         AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
         HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter, MailboxOrder,
-        MappingExplained, OrderProgress, Overview, PartOrder, PartsOrdered, Phase, QueueFilter,
-        QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded, RouteExplained, Series,
-        SeriesAsked, SetLimit, StageExplained, Status, Why,
+        MappingExplained, NewOrder, OrderProgress, OrderShown, OrdersListed, Overview, PartOrder,
+        PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder,
+        Reloaded, RouteExplained, Series, SeriesAsked, SetLimit, StageExplained, Status, Why,
     },
     logging::Sink,
     start::{Engine, Floors},
-    state::{stopped::Stopped, suspended::SuspendedHosts},
+    state::{audit::AuditLog, standing::StandingFile, stopped::Stopped, suspended::SuspendedHosts},
 };
 
 /// The engine's console. Made before the engine, so that it can say that it is starting.
@@ -95,6 +99,7 @@ struct ConsoleState {
     phase: Mutex<Phase>,
     parts: RwLock<Option<Arc<Parts>>>,
     reloads: OnceLock<mpsc::Sender<ReloadAsked>>,
+    keeper: Arc<OrderKeeper>,
     stop: Notify,
     glance: Glance,
 }
@@ -118,6 +123,7 @@ impl EngineConsole {
             phase: Mutex::new(Phase::Starting),
             parts: RwLock::default(),
             reloads: OnceLock::new(),
+            keeper: Arc::default(),
             stop: Notify::new(),
             glance: Glance::default(),
         }))
@@ -133,6 +139,13 @@ impl EngineConsole {
         self.enter(Phase::Running);
         actix::spawn(self.clone().record());
         asked
+    }
+
+    /// Does what standing orders want, for as long as the engine runs; their ends are written down.
+    pub async fn keep_orders(self, audit: AuditLog) {
+        let keeper = Arc::clone(&self.0.keeper);
+        let file = StandingFile::new(&self.0.data);
+        order_keeper::keep(|| self.known_parts(), keeper, file, audit).await;
     }
 
     /// Another configuration is in force.
@@ -233,6 +246,7 @@ impl Console for EngineConsole {
             queue: status::queue(&parts, &queue),
             troubles: status::troubles(&parts, &controller),
             suspended: hosts::suspended(&parts, &controller),
+            orders: standing::shown(&parts.standing),
             limited: hosts::limited(&parts, &controller),
             stressed: status::stressed(&parts, &controller),
             partitions: status::partitions(&parts).await?,
@@ -355,6 +369,28 @@ impl Console for EngineConsole {
         hosts::list(&*self.parts()?).await
     }
 
+    async fn standing_orders(&self) -> Answer<OrdersListed> {
+        standing::list(&*self.parts()?).await
+    }
+
+    async fn add_order(&self, new: &NewOrder) -> Answer<Result<OrderShown, Nonsense>> {
+        let file = StandingFile::new(&self.0.data);
+        standing::add(&*self.parts()?, (&self.0.keeper, file), new).await
+    }
+
+    async fn preview_order(&self, new: &NewOrder) -> Answer<Result<OrderProgress, Nonsense>> {
+        standing::preview(&*self.parts()?, new).await
+    }
+
+    async fn remove_order(
+        &self,
+        id: u64,
+        release: bool,
+    ) -> Answer<Result<Option<OrderShown>, Nonsense>> {
+        let file = StandingFile::new(&self.0.data);
+        standing::remove(&*self.parts()?, (&self.0.keeper, file), id, release).await
+    }
+
     async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {
         limits::set(&*self.parts()?, &self.config(), order).await
     }
@@ -389,11 +425,13 @@ impl Console for EngineConsole {
         question: RouteQuestion,
     ) -> Answer<Result<RouteExplained, Nonsense>> {
         let (parts, config) = (self.parts()?, self.config());
+        let asked_of = question.clone();
         let asked =
             explain::explain(&config, &parts.channels, &parts.router, &question, false).await;
         let mut explained = asked.map_err(gone)?;
         if let Ok(explained) = &mut explained {
             explained.asked = format!("the running engine, process {}", std::process::id());
+            ordered_by::foresee(&parts.standing, &asked_of, explained.ways_mut());
             ways::look(&parts, explained.ways_mut()).await?;
         }
         Ok(explained)

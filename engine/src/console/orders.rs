@@ -22,14 +22,16 @@ use relais_spool::{EntryState, PageReader, ScannedEntry};
 use tracing::info;
 
 use super::{
+    account::{hold_reason, last_reason},
     entries::{Depth, Described, Position, Record, describe, is_delivered_to_all},
+    ordered_by::is_reason_of,
     parts::{Parts, gone, unavailable},
     reroutes::Rerouting,
     untold::{self, SenderWays},
 };
 use crate::{
     admin::{Answer, Unavailable},
-    api::{Left, OrderKind, OrderProgress, QueueFilter, QueueOrder},
+    api::{Left, OrderKind, OrderProgress, QueueFilter, QueueOrder, StandingPart},
     state::order_book::Line,
 };
 
@@ -140,6 +142,9 @@ async fn meant(
     let depth = depth_of(order, &at.account.progress);
     let mut wanted = describe(parts, &at.pages, found, order.filter.state, depth).await?;
     wanted.retain(|described| admits(&order.filter, described, now));
+    if let Some(part) = &order.standing {
+        wanted = reached_by(parts, order, part, wanted).await;
+    }
     if order.kind == OrderKind::Retry && order.ids.is_empty() {
         wanted.retain(|described| !tried_since(parts, &described.scanned, at.began));
     }
@@ -149,6 +154,38 @@ async fn meant(
         wanted.retain(|found| found.record.as_deref().is_none_or(is_here));
     }
     Ok(wanted)
+}
+
+/// The entries that a standing order may touch: notices are returned to nobody, and where it ends only its
+/// own go on.
+async fn reached_by(
+    parts: &Parts,
+    order: &QueueOrder,
+    part: &StandingPart,
+    mut wanted: Vec<Described>,
+) -> Vec<Described> {
+    if order.kind == OrderKind::Return {
+        let has_sender = |record: &Record| !record.envelope.sender.is_empty();
+        wanted.retain(|described| described.record.as_deref().is_some_and(has_sender));
+    }
+    if !part.only_its_own {
+        return wanted;
+    }
+    let now = now_ms();
+    let mut own = Vec::new();
+    for described in wanted {
+        let reason = match described.scanned.state {
+            EntryState::Held { .. } => Some(hold_reason(parts, &described.scanned).await),
+            EntryState::Waiting { due, .. } if due > now => {
+                last_reason(parts, &described.scanned).await
+            }
+            _ => None,
+        };
+        if reason.is_some_and(|reason| is_reason_of(part.id, &reason)) {
+            own.push(described);
+        }
+    }
+    own
 }
 
 /// Whether the filter lets an entry through, as far as that is known.

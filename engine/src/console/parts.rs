@@ -17,6 +17,7 @@ use relais_actors::{
     readiness::Cause,
     rerouting::Rerouter,
     router::RouterHandle,
+    standing::StandingOrders,
     store::Store,
 };
 use relais_channels::tls::ServerTls;
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     /// Of those who reroute one is at work.
     pub(super) reroutes: Arc<tokio::sync::Mutex<()>>,
     pub(super) orders: Arc<OrderBook>,
+    pub(super) standing: StandingOrders,
 }
 
 impl Parts {
@@ -63,6 +65,7 @@ impl Parts {
             rerouter: delivery.rerouter.clone(),
             reroutes,
             orders: spool.orders.clone(),
+            standing: ground.standing.clone(),
         }
     }
 

@@ -62,7 +62,11 @@ impl Rerouting<'_> {
             }
             let open = scanned.state.open();
             let mail = (&**envelope, ContentAt::Spool(scanned.place));
-            let mut plan = parts.rerouter.plan(mail, scanned.entry, open, false).await;
+            let target = self.order.standing.as_ref().and_then(|part| part.target.as_ref());
+            let mut plan = match target {
+                Some(target) => parts.rerouter.plan_to(mail, scanned.entry, open, target).await,
+                None => parts.rerouter.plan(mail, scanned.entry, open, false).await,
+            };
             tell(progress, scanned, envelope, &plan);
             match change(scanned, envelope, &plan) {
                 Change::SameWay => progress.left.same_way += 1,

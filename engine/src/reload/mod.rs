@@ -172,6 +172,7 @@ impl Reloader {
             by: String::new(),
             reason: format!("channel {channel} is not in the configuration any more"),
             up_to: None,
+            standing: None,
         };
         let (mut at, mut done) = (None, 0);
         loop {

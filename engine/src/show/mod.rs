@@ -9,6 +9,7 @@ mod glance;
 mod look;
 mod mailboxes;
 mod mapping;
+mod orders;
 mod queue;
 mod route;
 mod routes;
@@ -40,6 +41,7 @@ pub use glance::{
 pub use look::{Colour, Look};
 pub use mailboxes::mailbox;
 pub use mapping::mapping;
+pub use orders::{added, orders, standing_order, would_touch};
 pub use queue::{Listing, history, message, order, question, rerouted, summary, why};
 pub use route::route;
 pub use routes::Routes;

@@ -184,6 +184,9 @@ fn limits_of(result: &RouteResult, limits: &RouteLimits, look: Look) -> String {
         ),
         ("backoff", format!("{}, and so on", backoff.join(", "))),
     ];
+    if let Some(order) = &result.order {
+        page += &beside(look, "order", &Printable(order).to_string(), Some(Colour::Yellow));
+    }
     if let Some((text, colour)) = standing(limits) {
         page += &beside(look, "now", &text, Some(colour));
     }

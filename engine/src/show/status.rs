@@ -10,9 +10,9 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 
-use super::{Colour, Look, Relative, Size, Span, Table};
+use super::{Colour, Look, Relative, Size, Span, Table, orders::order_table};
 use crate::api::{
-    ChannelStatus, HostSuspended, Partition, Phase, PoolStatus, ServiceStatus, Status,
+    ChannelStatus, HostSuspended, OrdersListed, Partition, Phase, PoolStatus, ServiceStatus, Status,
 };
 
 /// `relais status`. On a screen of so many lines each section has so few rows that all of them fit:
@@ -46,6 +46,7 @@ fn page(status: &Status, look: Look, most: Option<usize>) -> String {
         services(&status.services, most),
         channels(&status.channels, most),
         troubles(status, most),
+        standing(status, most),
         suspended(status, most),
         limited(status, most),
     ];
@@ -346,6 +347,17 @@ fn suspended(status: &Status, most: Option<usize>) -> Table {
     table
 }
 
+/// Orders that stand.
+fn standing(status: &Status, most: Option<usize>) -> Table {
+    let (shown, rest) = picked(&status.orders, most, |_| true);
+    let orders = shown.into_iter().cloned().collect();
+    let mut table = order_table(&OrdersListed { orders, hosts: Vec::new() });
+    if !rest.is_empty() {
+        table.row([&more(rest.len()), &"", &"", &"", &"", &"", &ALL]);
+    }
+    table
+}
+
 /// `relais host list`.
 pub fn hosts(hosts: &[HostSuspended], look: Look) -> String {
     if hosts.is_empty() {
@@ -451,6 +463,7 @@ mod tests {
             channels: Vec::new(),
             queue: crate::api::QueueStatus::default(),
             troubles: Vec::new(),
+            orders: vec![],
             suspended: Vec::new(),
             limited: Vec::new(),
             stressed: Vec::new(),

@@ -295,6 +295,7 @@ fn parts_of_jobs(
         crowds: Arc::default(),
         lessons: Arc::default(),
         throttles: Arc::clone(own.throttles),
+        standing: ground.standing.clone(),
         progress: progress.clone(),
     }
 }

@@ -60,6 +60,9 @@ pub enum StartError {
     /// There is no thread for the counters.
     #[error("cannot start the thread that keeps the counters: {0}")]
     Tallies(std::io::Error),
+    /// Standing orders cannot be read.
+    #[error("the standing orders of operators cannot be read: {0}")]
+    Standing(std::io::Error),
     /// Recent recipients cannot be written down.
     #[error("recent recipients (admin.recent) cannot be written down: {0}")]
     Recent(std::io::Error),

@@ -204,6 +204,7 @@ impl<'a> Makers<'a> {
             sieve: Arc::clone(&delivery.rerouter.sieve),
             filters: self.filters_of(service, its),
             switches: its.map(ChannelSwitches::of).unwrap_or_default(),
+            standing: ground.standing.clone(),
             recent: Arc::clone(&ground.recent),
             metrics: ground.metrics.clone(),
         }

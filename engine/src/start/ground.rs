@@ -17,13 +17,14 @@ use relais_actors::{
     notary::Notary,
     queue::Queue,
     router::Router,
+    standing::StandingOrders,
     store::{Store, UnixMailboxes},
 };
 use relais_channels::{tls::ServerTls, tls_policy::TlsReports};
 use relais_config::Config;
 
 use super::{error::StartError, open_files::descriptors};
-use crate::state::{recent::RecentFile, tallies::Tallies};
+use crate::state::{recent::RecentFile, standing::StandingFile, tallies::Tallies};
 
 /// The parts that every other floor stands on.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub(crate) struct GroundFloor {
     pub(crate) certificates: Arc<ServerTls>,
     /// The mail of clients in the last hour.
     pub(crate) rates: Arc<Rates>,
+    /// Orders of operators that stand.
+    pub(crate) standing: StandingOrders,
     /// Recipients that were taken a moment ago.
     pub(crate) recent: Arc<RecentRecipients>,
     pub(crate) large_messages: LargeMessages,
@@ -68,6 +71,10 @@ impl GroundFloor {
         let most = if config.fills_queue() { config.admin.recent } else { 0 };
         let (recent_file, recent) =
             RecentFile::keep(&config.data, most).map_err(StartError::Recent)?;
+        let standing = StandingOrders::default();
+        // Before anything is taken or delivered.
+        let kept = StandingFile::new(&config.data).load().map_err(StartError::Standing)?;
+        standing.replace(kept.orders);
         let channels = Arc::new(Channels::of(&config));
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let (placement, arbiters) = Placement::start(cores);
@@ -86,6 +93,7 @@ impl GroundFloor {
             metrics,
             certificates,
             rates,
+            standing,
             recent,
             large_messages,
             tls_reports,

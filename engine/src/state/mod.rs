@@ -8,6 +8,7 @@ pub mod order_book;
 pub mod permissions;
 pub mod recent;
 pub mod rerouting;
+pub mod standing;
 pub mod stopped;
 pub mod suspended;
 pub mod tallies;

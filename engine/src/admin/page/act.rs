@@ -197,6 +197,7 @@ fn holding(filter: QueueFilter) -> QueueOrder {
         by: String::new(),
         reason: String::new(),
         up_to: None,
+        standing: None,
     }
 }
 

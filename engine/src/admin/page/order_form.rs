@@ -139,7 +139,8 @@ fn queue(
         filter.state = filter.state.or(Some(QueueState::Held));
     }
     let up_to = fields.one("up_to").map(str::to_owned);
-    let order = QueueOrder { kind, ids, filter, dry_run: false, by, reason, up_to };
+    let (dry_run, standing) = (false, None);
+    let order = QueueOrder { kind, ids, filter, dry_run, by, reason, up_to, standing };
     Ok(PageOrder::Queue(Box::new(order)))
 }
 

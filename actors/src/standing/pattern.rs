@@ -93,9 +93,15 @@ impl NamePattern {
         }
     }
 
-    /// Whether this host is meant: the brackets of an address literal do not count.
+    /// Whether this host is meant: the brackets of an address literal do not count, and `.example.net`
+    /// names all below it.
     pub fn names_host(&self, host: &str) -> bool {
         match self {
+            Self::Exact(above) if above.starts_with('.') => {
+                let begins = host.len().checked_sub(above.len()).filter(|begins| *begins > 0);
+                let end = begins.and_then(|begins| host.get(begins..));
+                end.is_some_and(|end| end.eq_ignore_ascii_case(above))
+            }
             Self::Exact(exact) => bare(exact).eq_ignore_ascii_case(bare(host)),
             Self::Part(part) => holds(host, part),
         }
@@ -209,7 +215,7 @@ impl From<NamePattern> for String {
 }
 
 /// Whether a text holds a part, without regard to case.
-pub(super) fn holds(text: &str, part: &str) -> bool {
+pub fn holds(text: &str, part: &str) -> bool {
     folded(text).contains(&folded(part))
 }
 
@@ -305,6 +311,10 @@ mod tests {
             ("store", "store1.example", false),
             ("\u{fc}.example", "xn--tda.example", true),
             ("~STORE", "store1.example", true),
+            (".EXAMPLE", "store1.example", true),
+            (".example", "example", false),
+            (".example", ".example", false),
+            (".xample", "store1.example", false),
         ];
         for (typed, host, want) in rows {
             let pattern: NamePattern = typed.parse().unwrap();
