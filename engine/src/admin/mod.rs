@@ -358,7 +358,7 @@ mod tests {
         let served = serve();
         let mut events = stream(&served);
         assert_eq!(line_with(&mut events, "HTTP"), "HTTP/1.1 200 OK");
-        assert_eq!(line_with(&mut events, "content-type"), "content-type: text/event-stream");
+        assert_eq!(line_with(&mut events, "event-stream"), "content-type: text/event-stream");
         for _ in 0..2 {
             assert_eq!(line_with(&mut events, "event:"), "event: overview");
             let data = line_with(&mut events, "data:");
