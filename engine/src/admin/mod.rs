@@ -421,6 +421,73 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_gets_the_page_and_gives_orders_by_forms_of_its_session_only() {
+        let served = serve();
+        served.fake.0.entries.store(3, Relaxed);
+        let ask = |head: &str, body: &str| {
+            let unix = UnixStream::connect(socket::path(served.data.path())).unwrap();
+            let request = format!(
+                "{head}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+                 content-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            talk_raw(unix, &request)
+        };
+        let get = |path: &str| ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost:9226"), "");
+        for (path, holds) in [
+            ("/queue", "/queue/0000000000001"),
+            ("/queue?channel=x", "there is no channel"),
+            ("/queue/0000000000001", "could not be talked to"),
+            ("/queue/0VVV000000000", "There is no message"),
+            ("/channels", "tcp_lmtpcs"),
+            ("/services", "SMTP/1"),
+            ("/hosts", "connection refused"),
+            ("/directory", "no certificate"),
+            ("/login", "Orders are taken from you"),
+        ] {
+            let page = get(path);
+            assert!(page.contains("<!DOCTYPE html>") && page.contains(holds), "{path}: {page}");
+            assert!(page.contains("content-security-policy: default-src 'none'"), "{path}: {page}");
+            assert!(!page.contains(" style=") && !page.contains("<script>"), "{path}: {page}");
+        }
+        let page = ask("GET / HTTP/1.1\r\nhost: localhost\r\naccept: text/html, */*;q=0.8", "");
+        assert!(page.contains("store1.example could not be talked to"), "{page}");
+
+        let page = get("/queue");
+        let (_, token) = page.split_once("form_token\" value=\"").unwrap();
+        let token = &token[..64];
+        let order = "order=hold&scope=all&confirmed=yes";
+        let post = "POST /order HTTP/1.1\r\nhost: localhost:9226";
+        let with_token = format!("form_token={token}&{order}");
+        let wrong = format!("form_token={}&{order}", "0".repeat(64));
+        for (head, body, want) in [
+            (post.to_owned(), order, "403"),
+            (post.to_owned(), wrong.as_str(), "403"),
+            (format!("{post}\r\nsec-fetch-site: cross-site"), with_token.as_str(), "403"),
+            (format!("{post}\r\norigin: http://localhost:3000"), &with_token, "403"),
+            ("POST /order HTTP/1.1\r\nhost: evil.example:9226".to_owned(), &with_token, "421"),
+            (format!("{post}\r\nsec-fetch-site: same-origin\r\norigin: null"), &with_token, "200"),
+            (format!("{post}\r\norigin: http://localhost:9226"), &with_token, "200"),
+        ] {
+            let before = served.fake.0.ordered.load(Relaxed);
+            let answer = ask(&head, body);
+            assert_eq!(code(&answer), want, "{head}: {answer}");
+            let done = served.fake.0.ordered.load(Relaxed) - before;
+            assert_eq!(done, if want == "200" { 3 } else { 0 }, "{head}");
+        }
+        let shown = ask(post, &with_token.replace("&confirmed=yes", ""));
+        assert!(shown.contains("hold 3 entries") && shown.contains("Do it"), "{shown}");
+        assert_eq!(served.fake.0.ordered.load(Relaxed), 6, "a preview does nothing");
+        let foreign = "POST /api/v1/stop HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: cross-site";
+        assert_eq!(code(&ask(foreign, "")), "403");
+        assert_eq!(code(&served.tcp("GET /queue")), "200");
+        assert!(!served.tcp("GET /queue").contains("form_token"), "readers get no forms");
+        assert_eq!(code(&served.tcp("POST /order")), "403");
+        assert_eq!(code(&served.tcp("POST /login")), "415", "it is no form");
+        assert_eq!(served.fake.0.stops.load(Relaxed), 0);
+    }
+
+    #[test]
     fn the_format_of_metrics_is_the_one_that_is_asked_for() {
         let served = serve();
         let address = served.endpoint.places[1].strip_prefix("http://").unwrap();

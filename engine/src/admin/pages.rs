@@ -158,7 +158,9 @@ async fn root<C: Console>(
         accept.iter().any(|item| item.item == mime::TEXT_HTML && item.quality > Quality::ZERO)
     });
     if wants_page {
-        return Ok(page::overview(&**console, &visitor).await?);
+        let asked = Query::<SeriesAsked>::from_query(request.query_string());
+        let asked = asked.map(Query::into_inner).unwrap_or_default();
+        return Ok(page::overview(&**console, &visitor, asked).await?);
     }
     Ok(overview(console).await?)
 }

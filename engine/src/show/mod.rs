@@ -47,7 +47,7 @@ pub use route::route;
 pub use routes::Routes;
 pub use sieve::{sieve, sieve_actions, sieve_outcome};
 pub use stage::stage;
-pub use status::{channel_list, hosts, news, status};
+pub use status::{channel_list, hosts, status};
 pub use table::Table;
 pub use units::{Quota, Relative, Size, Span};
 

@@ -77,7 +77,7 @@ fn head(status: &Status) -> String {
 }
 
 /// A line for each thing that keeps mail from being taken or from leaving.
-pub fn news(status: &Status) -> Vec<String> {
+fn news(status: &Status) -> Vec<String> {
     let queue = &status.queue;
     let mut lines = Vec::new();
     // Want of room is told in words of its own below.

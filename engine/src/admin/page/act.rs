@@ -119,7 +119,7 @@ async fn preview<C: Console>(
     Ok(html! {
         p .fair role="status" { (foreign(&words)) }
         (listing)
-        form method="post" action="/order" .inline {
+        form method="post" action="/order" .inline id="confirm" {
             @for (name, value) in fields.0.iter().filter(|(name, _)| name != "up_to") {
                 input type="hidden" name=(name) value=(value);
             }

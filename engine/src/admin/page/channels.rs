@@ -33,7 +33,7 @@ pub(super) async fn show<C: Console>(
 }
 
 /// Each channel, and its part of the queue.
-pub(super) fn table(channels: &[ChannelStatus], operator: Option<&Pass>) -> Markup {
+fn table(channels: &[ChannelStatus], operator: Option<&Pass>) -> Markup {
     let now = Timestamp::now();
     let heads = [
         "Channel", ">Ready", ">Active", ">Delayed", ">Held", ">Oldest", ">Jobs", ">Most", "Pool",

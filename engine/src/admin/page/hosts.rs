@@ -1,17 +1,18 @@
-//! Hosts in trouble, hosts that are suspended, and those whose limits allow no more for now.
+//! Hosts that get nothing, or less, for now: in trouble, suspended, at a limit.
 
 use actix_web::{HttpResponse, web::Data};
-use maud::{Markup, html};
+use maud::{Markup, display, html};
 use relais_actors::timestamp::Timestamp;
 
 use super::{
     layout::{Trouble, View},
-    parts::{foreign, moment, nothing, queue_link, section, table, text},
+    parts::{badge, count, foreign, moment, nothing, queue_link, seconds, section, table, text},
     visitor::{Pass, Visitor},
 };
 use crate::{
     admin::{Console, patience::in_time},
-    api::{DestinationTrouble, HostLimited, HostSuspended, Status},
+    api::{HostSuspended, HostTrouble, Overview},
+    show::Relative,
 };
 
 /// The view.
@@ -19,26 +20,57 @@ pub(super) async fn show<C: Console>(
     visitor: Visitor,
     console: Data<C>,
 ) -> Result<HttpResponse, Trouble> {
-    let status = in_time(console.status()).await?;
+    let seen = in_time(console.overview()).await?;
+    let suspended = in_time(console.suspended_hosts()).await?;
     let operator = visitor.operator();
-    let quiet =
-        status.troubles.is_empty() && status.suspended.is_empty() && status.limited.is_empty();
     let body = html! {
         div data-live="hosts" {
-            @if quiet { (nothing("No host is in trouble, suspended or limited.")) }
-            (tables(&status, operator))
+            (section("trouble", "In trouble", &in_trouble(&seen)))
+            (section("suspended", "Suspended", &suspensions(&suspended, operator)))
         }
         @if let Some(operator) = operator { (section("suspend", "Suspend a host", &suspend(operator))) }
     };
     Ok(View { title: "Hosts", place: "/hosts", visitor: &visitor }.answer(&body))
 }
 
-/// A table for each kind of which there is any.
-pub(super) fn tables(status: &Status, operator: Option<&Pass>) -> Markup {
+/// Hosts that get nothing, or less, for now: most messages first.
+pub(super) fn in_trouble(seen: &Overview) -> Markup {
+    let heads = ["Host", "Channel", ">Messages", ">Oldest", ">Failures", ">Next try", "Why"];
+    let row = |its: &HostTrouble| {
+        html! {
+            tr {
+                th scope="row" { (host_link(Some(&its.channel), &its.host)) }
+                td { (its.channel) }
+                @match its.messages {
+                    Some(messages) => (count(messages)),
+                    None => td .figure .none data-sort="-1" { "–" },
+                }
+                (seconds(its.oldest_seconds))
+                (count(its.failures.into()))
+                (moment(its.next_try, seen.at))
+                td .text { (why(its, seen.at)) }
+            }
+        }
+    };
+    let rows: Vec<_> = seen.hosts.iter().map(row).collect();
+    let more = seen.hosts_in_trouble.saturating_sub(rows.len() as u64);
     html! {
-        @if !status.troubles.is_empty() { (troubles(&status.troubles)) }
-        @if !status.suspended.is_empty() { (suspended(&status.suspended, operator)) }
-        @if !status.limited.is_empty() { (limited(&status.limited)) }
+        @if rows.is_empty() { (nothing("No host is in trouble.")) }
+        @else { (table("Hosts in trouble", &heads, &rows)) }
+        @if more > 0 { p { (more) " more: " code { "relais status --all" } } }
+    }
+}
+
+fn why(host: &HostTrouble, now: Timestamp) -> Markup {
+    html! {
+        @if let Some(its) = &host.suspended {
+            div { (badge("suspended")) " " (foreign(&its.reason)) ", "
+                (display(Relative { time: Some(its.until), now })) }
+        }
+        @if let Some(its) = &host.limited {
+            div { (badge("limited")) " " (its.limit) " " (foreign(&its.value)) ": " code { (foreign(&its.change)) } }
+        }
+        @if let Some(reply) = &host.last_reply { div { (foreign(reply)) } }
     }
 }
 
@@ -48,27 +80,7 @@ fn host_link(channel: Option<&str>, host: &str) -> Markup {
     html! { a href=(queue_link(&filters)) { (foreign(host)) } }
 }
 
-fn troubles(all: &[DestinationTrouble]) -> Markup {
-    let now = Timestamp::now();
-    let row = |its: &DestinationTrouble| {
-        html! {
-            tr {
-                th scope="row" { (host_link(Some(&its.channel), &its.host)) }
-                td { (its.channel) }
-                (moment(Some(its.until), now))
-                (text(&its.reply))
-            }
-        }
-    };
-    let rows: Vec<_> = all.iter().take(MOST).map(row).collect();
-    html! {
-        h3 { "Not reached" }
-        (table("Hosts that were not reached", &["Host", "Channel", ">Next try", "Last reply"], &rows))
-        (more(all.len()))
-    }
-}
-
-fn suspended(all: &[HostSuspended], operator: Option<&Pass>) -> Markup {
+fn suspensions(all: &[HostSuspended], operator: Option<&Pass>) -> Markup {
     let now = Timestamp::now();
     let heads = ["Host", "Channel", "By", "Rate", ">Until", "Reason", "Order"];
     let heads = if operator.is_some() { &heads[..] } else { &heads[..6] };
@@ -87,8 +99,8 @@ fn suspended(all: &[HostSuspended], operator: Option<&Pass>) -> Markup {
     };
     let rows: Vec<_> = all.iter().take(MOST).map(row).collect();
     html! {
-        h3 { "Suspended" }
-        (table("Hosts that are suspended", heads, &rows))
+        @if rows.is_empty() { (nothing("No host is suspended.")) }
+        @else { (table("Hosts that are suspended", heads, &rows)) }
         (more(all.len()))
     }
 }
@@ -104,29 +116,6 @@ fn resume(host: &HostSuspended, operator: &Pass) -> Markup {
             }
             button aria-label={ "Resume " (host.host) } { "Resume" }
         }
-    }
-}
-
-fn limited(all: &[HostLimited]) -> Markup {
-    let now = Timestamp::now();
-    let row = |its: &HostLimited| {
-        html! {
-            tr {
-                th scope="row" { (host_link(Some(&its.channel), &its.host)) }
-                td { (its.channel) }
-                td { (its.limit) }
-                td .figure { (its.value) }
-                (moment(Some(its.until), now))
-                td { code { (foreign(&its.change)) } }
-            }
-        }
-    };
-    let rows: Vec<_> = all.iter().take(MOST).map(row).collect();
-    let heads = ["Host", "Channel", "Limit", ">Value", ">Next", "Changed by"];
-    html! {
-        h3 { "At a limit" }
-        (table("Hosts at a limit", &heads, &rows))
-        (more(all.len()))
     }
 }
 

@@ -26,6 +26,7 @@ mod message;
 mod order_form;
 mod overview;
 mod parts;
+mod plot;
 mod queue;
 mod services;
 mod sessions;

@@ -1,5 +1,7 @@
 //! Small pieces that views are made of.
 
+use std::time::Duration;
+
 use maud::{Markup, Render, display, html};
 use relais_actors::{events::Printable, timestamp::Timestamp};
 use serde::Serialize;
@@ -76,6 +78,15 @@ pub(super) fn age(since: Option<Timestamp>, now: Timestamp) -> Markup {
             time datetime=(display(since)) title=(display(since)) { (display(Span(passed))) }
         }
     }
+}
+
+/// A cell of so many seconds.
+pub(super) fn seconds(seconds: Option<u64>) -> Markup {
+    let Some(seconds) = seconds else {
+        return html! { td .figure .none data-sort="-1" { "–" } };
+    };
+    let age = Span(Duration::from_secs(seconds));
+    html! { td .figure data-sort=(seconds) { (display(age)) } }
 }
 
 /// A point in time that is still to come, or has been.

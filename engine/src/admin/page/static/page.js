@@ -50,7 +50,6 @@ function makeSortable(within) {
             const button = document.createElement("button");
             button.type = "button";
             button.textContent = title;
-            button.dataset.focus = `${name}/${title}`;
             button.addEventListener("click", () => {
                 const figures = head.classList.contains("figure");
                 const was = head.getAttribute("aria-sort");
@@ -81,42 +80,46 @@ function makeChoosable() {
 // Live --------------------------------------------------------------------------------------------
 
 let fetching = false;
-
-function label(element) {
-    if (!element) return null;
-    return element.dataset?.focus ?? element.getAttribute?.("aria-label") ?? element.getAttribute?.("href");
-}
+let pressed = false;
 
 async function refresh() {
     const live = document.querySelector("[data-live]");
-    if (!live || fetching || document.hidden || document.querySelector("dialog[open]")) return;
-    if (live.querySelector("details[open]:focus-within, input:focus, select:focus")) return;
-    if (!getSelection().isCollapsed) return;
+    if (!live || fetching || pressed || document.hidden || !getSelection().isCollapsed) return;
     fetching = true;
     try {
         const answer = await fetch(location.href, { headers: { accept: "text/html" } });
         if (!answer.ok) return;
-        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-live]");
-        if (fresh) replace(live, fresh);
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const fresh = page.querySelector("[data-live]");
+        if (!fresh || pressed) return;
+        makeSortable(fresh);
+        become(live, fresh);
     } catch { /* the engine is away; the next event tells more */ } finally {
         fetching = false;
     }
 }
 
-function replace(live, fresh) {
-    const focused = live.contains(document.activeElement) ? label(document.activeElement) : null;
-    const scrolled = new Map([...live.querySelectorAll(".scroll")].map((it) => [label(it), it.scrollLeft]));
-    const opened = new Set([...live.querySelectorAll("details[open]")].map((it) => it.id));
-    // What is read aloud changes only when its words do.
-    const news = live.querySelector("[aria-live]");
-    const freshNews = fresh.querySelector("[aria-live]");
-    if (news && freshNews && news.innerHTML === freshNews.innerHTML) freshNews.replaceWith(news);
-    makeSortable(fresh);
-    live.replaceChildren(...fresh.childNodes);
-    for (const it of live.querySelectorAll(".scroll")) it.scrollLeft = scrolled.get(label(it)) ?? 0;
-    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
-    if (focused) {
-        [...live.querySelectorAll("a, button, [tabindex], summary")].find((it) => label(it) === focused)?.focus({ preventScroll: true });
+// Makes one tree like another and leaves what is so already: the cursor, what is open, what is read aloud.
+function become(old, fresh) {
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+        if (old.data !== fresh.data) old.data = fresh.data;
+        return;
+    }
+    if (old.isEqualNode(fresh)) return;
+    const here = old.classList.contains("here");
+    for (const { name } of [...old.attributes]) {
+        if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    }
+    for (const { name, value } of fresh.attributes) {
+        if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    if (here) old.classList.add("here");
+    const [were, are] = [[...old.childNodes], [...fresh.childNodes]];
+    for (let place = 0; place < Math.max(were.length, are.length); place += 1) {
+        if (!are[place]) were[place].remove();
+        else if (!were[place]) old.append(are[place]);
+        else become(were[place], are[place]);
     }
 }
 
@@ -190,4 +193,7 @@ document.addEventListener("DOMContentLoaded", () => {
         button.addEventListener("click", does[button.dataset.do]);
     }
     document.addEventListener("keydown", onKey);
+    for (const event of ["pointerdown", "pointerup", "pointercancel"]) {
+        document.addEventListener(event, () => { pressed = event === "pointerdown"; });
+    }
 });
