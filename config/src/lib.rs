@@ -71,6 +71,7 @@ pub use sections::{
     dkim::{self, Dkim, DkimKey},
     dns::{self, Dns},
     entries::TableOrFile,
+    history::History,
     job_controller::{self, JobController, Pool},
     milters::{self, ListedMilter},
     notary::{self, Notary},

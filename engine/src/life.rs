@@ -127,6 +127,8 @@ impl cli::Runnable for Life {
             shutdown::let_sessions_end(&engine.floors).await;
         }
         shutdown::drain(&engine.floors, self.console.config().max_shutdown).await;
+        // Behind everybody who tells it something.
+        engine.floors.ground.history.end();
         mem::take(&mut engine.arbiters).into_iter().for_each(end_thread);
     }
 }

@@ -20,7 +20,7 @@ use relais_channels::{
     dsn::header_block,
     mail::{
         Address, Attempt, Content, Enhanced, Envelope, MessageIds, Outcome, Priority, Recipient,
-        Reply,
+        Reply, message_id,
     },
 };
 use relais_config::grammar::folded;
@@ -285,9 +285,11 @@ impl<L: Lookup> Responder<L> {
 
     async fn append(&self, envelope: Envelope, content: Bytes) -> Result<(), SpoolError> {
         let mut envelope = Arc::new(envelope);
-        self.spool.append(&mut envelope, NewContent::Whole(content)).await?;
+        self.spool.append(&mut envelope, NewContent::Whole(content.clone())).await?;
         let reply = Reply::new(250, Enhanced(2, 0, 0), "an automatic reply");
-        MessageAccepted { envelope: &envelope, reply: &reply, user: "" }.emit(&self.metrics);
+        let message_id = message_id(&content).unwrap_or_default();
+        MessageAccepted { envelope: &envelope, reply: &reply, user: "", message_id }
+            .emit(&self.metrics);
         Ok(())
     }
 }

@@ -46,6 +46,7 @@ use std::{
 use relais_channels::mail::{
     Enhanced, Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply, Trip,
 };
+use relais_history::{Named, Note};
 use relais_spool::open_recipients;
 use tracing::info;
 
@@ -65,6 +66,8 @@ pub struct MessageAccepted<'a> {
     pub reply: &'a Reply,
     /// The user who had logged in; empty when nobody had.
     pub user: &'a str,
+    /// The header's `Message-ID`; empty where it has none.
+    pub message_id: &'a str,
 }
 
 /// A message that came over LMTP was delivered into mailboxes of ours, or refused.
@@ -84,6 +87,8 @@ pub struct IntoMailboxes<'a> {
     pub took: Duration,
     /// The client's own id of the message; empty when that is not known.
     pub peer_id: &'a str,
+    /// The header's `Message-ID`; empty where it has none.
+    pub message_id: &'a str,
 }
 
 /// One recipient of [`IntoMailboxes`].
@@ -226,17 +231,22 @@ struct Record<'a, To> {
     user: &'a str,
     trip: Option<&'a Trip>,
     filter: &'a str,
+    /// Only for the history.
+    message_id: &'a str,
+    /// It is the first of a message, or the only one: the history has from it what all have in common.
+    is_first: bool,
 }
 
 impl MessageAccepted<'_> {
     /// Writes an `E` line for each entry; counts submitted and received.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { envelope, reply, user } = self;
+        let Self { envelope, reply, user, message_id } = self;
         let all = envelope.entries.iter().map(|entry| entry.recipients.len()).sum();
         metrics.channel(&envelope.source_channel).submitted(all, envelope.size);
         for entry in &envelope.entries {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
-            Record { user, ..Record::of(envelope, entry, u64::MAX, "E", reply) }.write();
+            let record = Record::of(envelope, entry, u64::MAX, "E", reply);
+            Record { user, message_id, ..record }.write(metrics);
         }
     }
 }
@@ -249,7 +259,7 @@ impl IntoMailboxes<'_> {
         for stored in recipients {
             let class = Class::of(stored.reply.code);
             counts[class as usize] += 1;
-            self.write(stored, class);
+            self.write(stored, class, metrics);
         }
         for class in Class::ALL {
             if counts[class as usize] > 0 {
@@ -266,8 +276,8 @@ impl IntoMailboxes<'_> {
         }
     }
 
-    fn write(&self, stored: StoredFor<'_>, class: Class) {
-        let Self { id, client, source_channel, sender, size, took, peer_id } = *self;
+    fn write(&self, stored: StoredFor<'_>, class: Class, metrics: &Metrics) {
+        let Self { id, client, source_channel, sender, size, took, peer_id, message_id } = *self;
         let StoredFor { recipient, mailbox, reply } = stored;
         let came = Came { client, source_channel, sender };
         let refused = Record::refused(came, Bracketed(recipient), size, reply);
@@ -275,7 +285,8 @@ impl IntoMailboxes<'_> {
             Class::Delivered => ("D", source_channel, 1),
             _ => ("J", "", 0),
         };
-        Record { action, id, channel, attempts, delay: took, mailbox, peer_id, ..refused }.write();
+        let record = Record { action, id, channel, attempts, delay: took, mailbox, ..refused };
+        Record { peer_id, message_id, ..record }.write(metrics);
     }
 }
 
@@ -292,7 +303,7 @@ impl MessageRerouted<'_> {
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         for entry in new() {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
-            Record { delay, ..Record::of(envelope, entry, u64::MAX, "E", &reply) }.write();
+            Record { delay, ..Record::of(envelope, entry, u64::MAX, "E", &reply) }.write(metrics);
         }
     }
 }
@@ -303,7 +314,8 @@ impl RecipientsRefused<'_> {
         let Self { client, source_channel, sender, recipients, size, reply, user, filter } = self;
         metrics.channel(source_channel).rejected(recipients.len(), size);
         let came = Came { client, source_channel, sender };
-        Record { user, filter, ..Record::refused(came, First(recipients), size, reply) }.write();
+        let record = Record::refused(came, First(recipients), size, reply);
+        Record { user, filter, ..record }.write(metrics);
     }
 }
 
@@ -316,7 +328,7 @@ impl MessageDiscarded<'_> {
         let came = Came { client, source_channel, sender };
         let refused = Record::refused(came, First(recipients), size, reply);
         let (action, id, message) = ("Z", Some(id), Some(why));
-        Record { action, id, message, user, filter, ..refused }.write();
+        Record { action, id, message, user, filter, ..refused }.write(metrics);
     }
 }
 
@@ -353,7 +365,7 @@ impl EntrySettled<'_> {
             let record = Record::of(envelope, entry, same, action, outcome.reply());
             let message = Some("attempt ended");
             let peer_id = outcome.reply().delivered_as().unwrap_or_default();
-            Record { delay, attempts, message, peer_id, trip, ..record }.write();
+            Record { delay, attempts, message, peer_id, trip, ..record }.write(metrics);
         }
     }
 
@@ -417,7 +429,7 @@ impl RecipientsReturned<'_> {
                 let record = Record::of(envelope, entry, which, action, reply);
                 // The spool forgets it behind this line.
                 let message = (action == "X").then_some("deletion ordered");
-                Record { delay, attempts, message, ..record }.write();
+                Record { delay, attempts, message, ..record }.write(metrics);
             }
         }
     }
@@ -456,6 +468,8 @@ impl<'a> Record<'a, Recipients<'a>> {
             user: "",
             trip: None,
             filter: "",
+            message_id: "",
+            is_first: action == "E",
         }
     }
 }
@@ -468,7 +482,7 @@ struct Came<'a> {
     sender: &'a str,
 }
 
-impl<'a, To: fmt::Display> Record<'a, To> {
+impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
     fn refused(came: Came<'a>, to: To, size: u64, reply: &'a Reply) -> Self {
         let Came { client, source_channel, sender: from } = came;
         let delay = Duration::ZERO;
@@ -493,10 +507,12 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             user: "",
             trip: None,
             filter: "",
+            message_id: "",
+            is_first: true,
         }
     }
 
-    fn write(&self) {
+    fn write(&self, metrics: &Metrics) {
         // Two of these lines are written for each message: each value is shown once, and the
         // subscriber is handed text that it need not format.
         let mut shown = SHOWN.take();
@@ -510,7 +526,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
         info!(
             target: TARGET,
             action = self.action,
-            id = &shown[id],
+            id = &shown[id.clone()],
             client = &*printable(self.client),
             source_channel = self.source_channel,
             channel = self.channel,
@@ -521,7 +537,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             // Whole milliseconds: the division leaves three digits.
             delay = self.delay.as_millis() as f64 / 1000.0,
             attempts = self.attempts,
-            reply = &shown[reply],
+            reply = &shown[reply.clone()],
             message = self.message,
             mailbox = (!self.mailbox.is_empty()).then_some(self.mailbox),
             peer_id = (!self.peer_id.is_empty()).then(|| tracing::field::display(Printable(self.peer_id))),
@@ -532,9 +548,70 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             timings = self.trip.map(|trip| tracing::field::display(trip.timings)),
             filter = (!self.filter.is_empty()).then_some(self.filter),
         );
+        if metrics.history.tap.is_open() {
+            self.tell(&shown[id], &shown[reply], metrics);
+        }
         if shown.capacity() <= KEPT {
             SHOWN.set(shown);
         }
+    }
+
+    /// Tells the history, too.
+    fn tell(&self, id: &str, reply: &str, metrics: &Metrics) {
+        let known = |text: fn(&Trip) -> &str| self.trip.map_or("", text);
+        // Replies that differ in nothing but the queue id are stored once.
+        let named = (self.is_first && !id.is_empty() && reply.contains(id))
+            .then(|| reply.replace(id, HISTORY_ID));
+        let first = |text: &'a str| if self.is_first { text } else { "" };
+        let note = Note {
+            action: self.action.as_bytes()[0],
+            at: Timestamp::now().0,
+            id: self.id.map_or(0, |id| id.0),
+            size: if self.is_first { self.size } else { 0 },
+            took: if self.mailbox.is_empty() { 0 } else { self.delay.as_millis() as u64 },
+            attempts: self.attempts,
+            from: first(self.from),
+            client: first(self.client),
+            source_channel: first(self.source_channel),
+            channel: self.channel,
+            host: self.host,
+            reply: named.as_deref().unwrap_or(reply),
+            mailbox: self.mailbox,
+            peer_id: self.peer_id,
+            message_id: self.message_id,
+            user: self.user,
+            peer: known(|trip| &trip.peer),
+            protection: known(|trip| &trip.protection),
+            filter: self.filter,
+        };
+        metrics.history.tap.tell(&note, self.to.names());
+    }
+}
+
+/// The recipients of a record, as the history has them.
+trait NamesRecipients {
+    fn names(&self) -> impl Iterator<Item = Named<'_>>;
+}
+
+impl NamesRecipients for Recipients<'_> {
+    fn names(&self) -> impl Iterator<Item = Named<'_>> {
+        self.iter().map(|its| {
+            let (original, member) = (&*its.original, its.member());
+            let routed = if member == original { &its.address } else { member };
+            Named { original, routed }
+        })
+    }
+}
+
+impl NamesRecipients for First<'_> {
+    fn names(&self) -> impl Iterator<Item = Named<'_>> {
+        self.0.iter().take(MOST_NAMED).map(|original| Named { original, routed: "" })
+    }
+}
+
+impl NamesRecipients for Bracketed<'_> {
+    fn names(&self) -> impl Iterator<Item = Named<'_>> {
+        [Named { original: self.0, routed: "" }].into_iter()
     }
 }
 
@@ -632,6 +709,8 @@ impl fmt::Display for Written {
     }
 }
 
+/// In place of the queue id in a reply of the history.
+pub const HISTORY_ID: &str = "\u{3}";
 /// Recipients that a line names of a message that is refused as a whole.
 const MOST_NAMED: usize = 20;
 /// Octets of values whose room is kept for the next line.
@@ -707,7 +786,8 @@ mod tests {
             }],
         });
         let (lines, metrics) = lines(|metrics| {
-            MessageAccepted { envelope: &envelope, reply: &reply, user: "anna" }.emit(metrics);
+            MessageAccepted { envelope: &envelope, reply: &reply, user: "anna", message_id: "" }
+                .emit(metrics);
         });
         assert_eq!(
             lines,

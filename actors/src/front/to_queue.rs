@@ -709,7 +709,9 @@ impl SmtpIntake {
             })?;
             for (envelope, _) in stored {
                 let (envelope, reply) = (&envelope, &reply);
-                MessageAccepted { envelope, reply, user: self.user() }.emit(&self.side.metrics);
+                let message_id = self.transaction.glance.message_id.as_deref().unwrap_or_default();
+                MessageAccepted { envelope, reply, user: self.user(), message_id }
+                    .emit(&self.side.metrics);
             }
             is_first = false;
         }

@@ -12,7 +12,7 @@ use std::{
 
 use relais_channels::{
     disk::is_full,
-    mail::{Enhanced, MessageId, MessageIds, Reply, STRESSED, peer_id},
+    mail::{Enhanced, MessageId, MessageIds, Reply, STRESSED, message_id, peer_id},
     mailbox::{Answer, Body, Delivery, MADE_ALWAYS, MailboxName, Rcpt, spill::Spill},
     sasl::Mechanism,
     server::{
@@ -111,6 +111,7 @@ struct Content {
     id: Option<MessageId>,
     /// The client's own id of the message.
     peer_id: String,
+    message_id: String,
     begun: Option<Instant>,
 }
 
@@ -190,6 +191,7 @@ impl LmtpIntake {
         if !self.content.spill.is_file() {
             let header = self.content.spill.memory().get(self.content.ours..);
             self.content.peer_id = header.and_then(peer_id).unwrap_or_default().to_owned();
+            self.content.message_id = header.and_then(message_id).unwrap_or_default().to_owned();
         }
     }
 
@@ -393,6 +395,7 @@ impl Intake for LmtpIntake {
             size: self.content.size,
             took: self.content.begun.map(|begun| begun.elapsed()).unwrap_or_default(),
             peer_id: &self.content.peer_id,
+            message_id: &self.content.message_id,
         }
         .emit(
             stored.map(|((recipient, mailbox), reply)| StoredFor { recipient, mailbox, reply }),

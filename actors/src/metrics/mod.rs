@@ -17,6 +17,7 @@ mod defragment;
 mod delivery;
 mod directory_servers;
 mod exposition;
+mod history;
 mod level;
 mod milters;
 mod notices;
@@ -47,6 +48,7 @@ pub use delivery::{
 };
 pub use directory_servers::{OperationResult, ServerMeter, ServerMeters, ServerStatus};
 pub use exposition::Format;
+pub use history::HistoryMeter;
 pub use level::level;
 pub use milters::{MilterMeter, MilterMeters, MilterResult, MilterStatus};
 pub use notices::{NoticeMeter, NoticeResult};
@@ -101,6 +103,8 @@ pub struct Metrics {
     pub defragment: DefragmentMeter,
     /// Policies of TLS that are renewed, and reports of it.
     pub tls: TlsMeter,
+    /// The delivery history.
+    pub history: HistoryMeter,
     /// Log lines thrown away because nobody took them.
     pub log_lines_lost: Counter,
 }
@@ -152,6 +156,7 @@ impl Metrics {
             sieve_runs: SieveMeter::register(&mut registry),
             defragment: DefragmentMeter::register(&mut registry),
             tls: TlsMeter::register(&mut registry),
+            history: HistoryMeter::register(&mut registry),
             log_lines_lost,
             stressed_destinations: {
                 let stressed = Gauge::default();
@@ -223,6 +228,7 @@ impl Metrics {
     /// The page that a scrape reads.
     pub fn page(&self, format: Format) -> String {
         self.process.update();
+        self.history.update();
         let mut page = String::with_capacity(64 << 10);
         // Writing to a string cannot fail, and no metric of ours refuses to be encoded.
         let _ = encode_registry(&mut page, &self.registry);

@@ -7,6 +7,7 @@ use relais_channels::{
     dsn::{Kind, Notice, Omission, RecipientReport, Report, Returned, header_block, languages_of},
     mail::{
         Address, Content, Enhanced, Entry, Envelope, MessageId, Recipient, Reply, Return, TlsWish,
+        message_id,
     },
 };
 use relais_config::{
@@ -319,10 +320,12 @@ impl NotaryParts {
         what: &'static str,
     ) -> Result<(), TellError> {
         let mut envelope = Arc::new(envelope);
-        let content = NewContent::Whole(body);
+        let content = NewContent::Whole(body.clone());
         self.spool.append(&mut envelope, content).await?;
         let reply = Reply::new(250, Enhanced(2, 0, 0), what);
-        MessageAccepted { envelope: &envelope, reply: &reply, user: "" }.emit(&self.metrics);
+        let message_id = message_id(&body).unwrap_or_default();
+        MessageAccepted { envelope: &envelope, reply: &reply, user: "", message_id }
+            .emit(&self.metrics);
         Ok(())
     }
 

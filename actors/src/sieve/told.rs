@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use mail_builder::{
     MessageBuilder,
     headers::{date::Date, raw::Raw},
 };
 use relais_channels::{
     clock,
-    mail::{Envelope, MessageIds, Priority, Recipient, Reply},
+    mail::{Envelope, MessageIds, Priority, Recipient, Reply, message_id},
 };
 use relais_spool::{NewContent, Spool};
 use tracing::warn;
@@ -76,10 +77,13 @@ impl OwnersTold {
         let eight_bit = !content.is_ascii();
         let mut envelope =
             Arc::new(Envelope { priority: Priority::Nonurgent, smtputf8, eight_bit, ..envelope });
-        let stored = self.spool.append(&mut envelope, NewContent::Whole(content.into())).await;
+        let content = Bytes::from(content);
+        let stored = self.spool.append(&mut envelope, NewContent::Whole(content.clone())).await;
         stored.map_err(|error| error.to_string())?;
         let reply = TAKEN;
-        MessageAccepted { envelope: &envelope, reply: &reply, user: "" }.emit(&self.metrics);
+        let message_id = message_id(&content).unwrap_or_default();
+        MessageAccepted { envelope: &envelope, reply: &reply, user: "", message_id }
+            .emit(&self.metrics);
         Ok(())
     }
 }

@@ -5,11 +5,12 @@ mod renewal;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use relais_channels::{
     clock,
     dns::Dns,
-    mail::{Enhanced, Envelope, MessageIds, Priority, Recipient, Reply, TlsWish},
+    mail::{Enhanced, Envelope, MessageIds, Priority, Recipient, Reply, TlsWish, message_id},
     tls_policy::{
         ReportMail, ReportReaders, Reporter, TlsPolicies, TlsReport, TlsReports, WebPlace,
         WebReport, WebReports, WebRetry,
@@ -174,10 +175,12 @@ impl TlsReporter {
         let envelope = own_mail::envelope(id, &self.channels, entries);
         let envelope = Envelope { tls, priority, ..envelope };
         let mut envelope = Arc::new(envelope);
-        match self.spool.append(&mut envelope, NewContent::Whole(content.into())).await {
+        let content = Bytes::from(content);
+        match self.spool.append(&mut envelope, NewContent::Whole(content.clone())).await {
             Ok(_) => {
                 let reply = Reply::new(250, Enhanced(2, 0, 0), "a report of TLS");
-                MessageAccepted { envelope: &envelope, reply: &reply, user: "" }
+                let message_id = message_id(&content).unwrap_or_default();
+                MessageAccepted { envelope: &envelope, reply: &reply, user: "", message_id }
                     .emit(&self.metrics);
             }
             Err(error) => warn!(domain, %error, "a report of TLS cannot be sent"),

@@ -21,6 +21,8 @@ pub struct HeaderScan {
     pub tls_not_required: bool,
     /// The value of `Content-Type:` where that is `message/partial`.
     pub partial: Option<Arc<[u8]>>,
+    /// The first `Message-ID:`, its angle brackets included, if it is fit for a log.
+    pub message_id: Option<Box<str>>,
 }
 
 /// Looks at a header that comes in pieces. Keeps the start of one field, and no more.
@@ -112,6 +114,8 @@ impl HeaderScanner {
             self.glance.tls_not_required |= value.trim_ascii().eq_ignore_ascii_case(b"no");
         } else if is(b"importance") {
             self.importance = self.importance.or_else(|| Priority::from_header(value));
+        } else if is(b"message-id") && self.glance.message_id.is_none() {
+            self.glance.message_id = id_of(value).map(Into::into);
         } else if is(b"content-type") && !self.has_type {
             self.has_type = true;
             self.glance.partial = is_partial(value).then(|| value.into());
@@ -188,6 +192,25 @@ pub fn peer_id(content: &[u8]) -> Option<&str> {
     (id.len() <= MAX_ID && id.bytes().all(|c| c.is_ascii_graphic())).then_some(id)
 }
 
+/// The `Message-ID` of a message, its angle brackets included, if it is near the beginning and fit for a
+/// log.
+pub fn message_id(content: &[u8]) -> Option<&str> {
+    let near = &content[..content.len().min(NEAR)];
+    let mut all = fields(near).filter_map(named);
+    let (_, value) = all.find(|(name, _)| name.eq_ignore_ascii_case(b"message-id"))?;
+    id_of(value)
+}
+
+/// The id in the value of a `Message-ID`: what stands in angle brackets, or else all of it.
+fn id_of(value: &[u8]) -> Option<&str> {
+    let value = value.trim_ascii();
+    let start = memchr(b'<', value).unwrap_or(0);
+    let end = memchr(b'>', &value[start..]).map_or(value.len(), |at| start + at + 1);
+    let id = std::str::from_utf8(&value[start..end]).ok()?;
+    let is_fit = |c: char| !c.is_whitespace() && !c.is_control();
+    (!id.is_empty() && id.len() <= MAX_MESSAGE_ID && id.chars().all(is_fit)).then_some(id)
+}
+
 /// The text of the first field of this name in a header, unfolded, without blanks around it.
 pub fn first_value(header: &[u8], wanted: &str) -> Option<Vec<u8>> {
     let mut all = fields(header).filter_map(named);
@@ -247,6 +270,8 @@ const MAILBOX_LINE: &[u8] = b"X-Mailbox-Line: ";
 /// How far the line of the last server may be from the beginning: others may have put theirs before.
 const NEAR: usize = 8 << 10;
 const MAX_ID: usize = 100;
+/// Octets of a `Message-ID`: a line of a header is rarely longer.
+const MAX_MESSAGE_ID: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -260,7 +285,27 @@ mod tests {
         received_here: 0,
         tls_not_required: false,
         partial: None,
+        message_id: None,
     };
+
+    #[test]
+    fn the_message_id_is_found_whichever_way_it_is_looked_for() {
+        for (header, want) in [
+            ("Message-ID: <a.b@c>\r\n\r\n", Some("<a.b@c>")),
+            ("message-id:\r\n <a@b> (made up)\r\nMessage-Id: <c@d>\r\n", Some("<a@b>")),
+            ("Message-ID: bare\r\n", Some("bare")),
+            ("Message-ID: not one\r\n", None),
+            ("Message-ID: <a\u{7}@b>\r\n", None),
+            ("Message-ID:\r\n", None),
+            ("Subject: x\r\n\r\nMessage-ID: <a@b>\r\n", None),
+        ] {
+            assert_eq!(message_id(header.as_bytes()), want, "{header:?}");
+            let scan = HeaderScan::at(header.as_bytes(), "h");
+            assert_eq!(scan.message_id.as_deref(), want, "{header:?}");
+        }
+        let long = format!("Message-ID: <{}>\r\n", "x".repeat(600));
+        assert_eq!(message_id(long.as_bytes()), None);
+    }
 
     #[test]
     fn the_type_of_a_piece_is_kept() {

@@ -32,7 +32,9 @@ pub use header_addresses::{
     AddressSide, HeaderAddress, has_field, header_addresses, is_signed, replaced, without_fields,
 };
 pub(crate) use header_addresses::{comment_end, quoted_end};
-pub use header_scan::{HeaderGap, HeaderScan, HeaderScanner, first_value, peer_id, star_received};
+pub use header_scan::{
+    HeaderGap, HeaderScan, HeaderScanner, first_value, message_id, peer_id, star_received,
+};
 pub(crate) use header_scan::{fields, has_name, named};
 pub(crate) use inner_headers::{ContentType, Multipart};
 pub use inner_headers::{InnerHeaders, Passing};

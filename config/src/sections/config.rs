@@ -30,6 +30,7 @@ use crate::{
         dkim::Dkim,
         dns::Dns,
         entries::{OrFile, TableOrFile},
+        history::History,
         job_controller::JobController,
         milters::{ListedMilter, milters},
         notary::Notary,
@@ -163,6 +164,8 @@ section! {
         watch: bool = true, kinds::Flag;
         /// How messages are kept safe while they wait.
         spool: Spool = Spool::default(), Nested::new();
+        /// The delivery history.
+        history: History = History::default(), Nested::new();
         /// The operator's endpoint.
         admin: Admin = Admin::default(), Nested::new();
     }

@@ -15,6 +15,7 @@ pub mod dispatcher;
 pub mod dkim;
 pub mod dns;
 pub(crate) mod entries;
+pub(crate) mod history;
 pub mod job_controller;
 pub mod milters;
 pub mod notary;
@@ -53,6 +54,7 @@ complete_by_default!(
     dispatcher::Dispatcher,
     dispatcher::Limits,
     dns::Dns,
+    history::History,
     notary::Notary,
     reversal::Forwarding,
     reversal::Reversal,

@@ -24,6 +24,7 @@ use super::{names::BY_SOCKET, socket};
 #[derive(Clone, Debug)]
 pub struct Client {
     data: PathBuf,
+    socket: PathBuf,
     /// Words for orders whose body has no place for them: `by=NAME&reason=TEXT`.
     words: String,
 }
@@ -64,7 +65,13 @@ pub enum ClientError {
 impl Client {
     /// The engine that runs on `data`, if one does.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), words: String::new() }
+        Self { data: data.to_owned(), socket: socket::path(data), words: String::new() }
+    }
+
+    /// The engine behind this socket.
+    pub fn of_socket(socket: &Path) -> Self {
+        let data = socket.parent().unwrap_or(socket).to_owned();
+        Self { data, socket: socket.to_owned(), words: String::new() }
     }
 
     /// The same for orders, and who gives them, and why.
@@ -166,9 +173,9 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
-        let socket = socket::path(&self.data);
+        let socket = &self.socket;
         let not_running = |why| ClientError::NotRunning { data: absolute(&self.data), why };
-        let stream = UnixStream::connect(&socket).await.map_err(|error| match error.kind() {
+        let stream = UnixStream::connect(socket).await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => not_running("no admin.sock"),
             io::ErrorKind::ConnectionRefused => not_running("its admin.sock is left over"),
             io::ErrorKind::PermissionDenied => ClientError::NotAllowed { socket: socket.clone() },

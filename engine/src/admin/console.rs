@@ -14,11 +14,12 @@ use super::JsonLines;
 #[cfg(doc)]
 use crate::api::QueuedEntry;
 use crate::api::{
-    AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
-    HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter, MailboxOrder,
+    AccessExplained, CertificateShown, ForgetOrder, HistoryLine, HostOrdered, HostResume,
+    HostSuspend, HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter, MailboxOrder,
     MappingExplained, NewOrder, OrderProgress, OrderShown, OrdersListed, Overview, PartOrder,
     PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder, Reloaded,
-    RouteExplained, Series, SeriesAsked, SetLimit, StageExplained, Status, Why,
+    RouteExplained, Series, SeriesAsked, SetLimit, StageExplained, Status, TraceAnswer,
+    TraceForgotten, TraceQuestion, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -80,6 +81,15 @@ pub trait Console: Clone + Send + Sync + 'static {
         &self,
         id: MessageId,
     ) -> impl Future<Output = Answer<Option<Vec<HistoryLine>>>> + Send;
+
+    /// Tells what became of messages, as the delivery history has it.
+    fn trace(
+        &self,
+        question: TraceQuestion,
+    ) -> impl Future<Output = Answer<Result<TraceAnswer, Nonsense>>> + Send;
+
+    /// Forgets an address in the delivery history.
+    fn forget(&self, order: &ForgetOrder) -> impl Future<Output = Answer<TraceForgotten>> + Send;
 
     /// Stops a channel, or starts it again, restarts of the engine included. Says what it
     /// was before.

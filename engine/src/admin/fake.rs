@@ -25,13 +25,14 @@ use super::{
     QueuePage, RouteQuestion, StageQuestion, Unavailable, fake_overview,
 };
 use crate::api::{
-    AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostOrdered,
-    HostResume, HostSummary, HostSuspend, HostSuspended, LimitSet, LimitShown, LimitValue,
-    MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MappingExplained, NewOrder,
-    OrderProgress, OrderShown, OrdersListed, Overview, PartOrder, PartsOrdered, Phase, PoolStatus,
-    QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage,
+    AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, ForgetOrder, HistoryLine,
+    HostOrdered, HostResume, HostSummary, HostSuspend, HostSuspended, LimitSet, LimitShown,
+    LimitValue, MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MappingExplained,
+    NewOrder, OrderProgress, OrderShown, OrdersListed, Overview, PartOrder, PartsOrdered, Phase,
+    PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage,
     QueuedRecipient, ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep, Series,
-    SeriesAsked, ServiceStatus, SetLimit, StageExplained, Status, Why, WorkerStatus,
+    SeriesAsked, ServiceStatus, SetLimit, StageExplained, Status, TraceAnswer, TraceForgotten,
+    TraceQuestion, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -244,6 +245,15 @@ impl Console for Fake {
 
     async fn queue_history(&self, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
         Ok((id == MessageId(1)).then(Vec::new))
+    }
+
+    async fn trace(&self, question: TraceQuestion) -> Answer<Result<TraceAnswer, Nonsense>> {
+        let unknown = || Nonsense("nothing is named".to_owned());
+        Ok((!question.name.is_empty()).then(TraceAnswer::default).ok_or_else(unknown))
+    }
+
+    async fn forget(&self, _: &ForgetOrder) -> Answer<TraceForgotten> {
+        Ok(TraceForgotten { records: 1, shortened: 0 })
     }
 
     async fn freeze_channel(&self, channel: &str, _: bool) -> Answer<Result<Frozen, Nonsense>> {

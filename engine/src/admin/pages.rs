@@ -24,6 +24,8 @@
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
 //! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
+//! | `GET /api/v1/trace?name=&since=&until=&limit=&alone=` | what became of messages: [`TraceAnswer`] | no: 403 |
+//! | `POST /api/v1/trace/forget` [`ForgetOrder`] | [`TraceForgotten`] | no: 403 |
 //! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](crate::api::OrderProgress), a line for each piece | no: 403 |
 //! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
 //! | `GET /api/v1/orders` | orders that stand: [`OrdersListed`] | yes |
@@ -78,12 +80,12 @@ use super::{
 };
 use crate::{
     api::{
-        AccessExplained, AuditEntry, AuditFilter, CertificateShown, HistoryLine, HostOrdered,
-        HostResume, HostSuspend, HostSuspended, LimitSet, LimitShown, MAX_REASON, MailboxAnswer,
-        MailboxFilter, MailboxOrder, MappingExplained, NewOrder, OrderShown, OrdersListed,
-        PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder,
-        Reloaded, RemoveOrder, RouteExplained, Series, SeriesAsked, SetLimit, StageExplained,
-        Status, Why,
+        AccessExplained, AuditEntry, AuditFilter, CertificateShown, ForgetOrder, HistoryLine,
+        HostOrdered, HostResume, HostSuspend, HostSuspended, LimitSet, LimitShown, MAX_REASON,
+        MailboxAnswer, MailboxFilter, MailboxOrder, MappingExplained, NewOrder, OrderShown,
+        OrdersListed, PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary,
+        QueuedMessage, ReloadOrder, Reloaded, RemoveOrder, RouteExplained, Series, SeriesAsked,
+        SetLimit, StageExplained, Status, TraceAnswer, TraceForgotten, TraceQuestion, Why,
     },
     show,
     state::audit::AuditLog,
@@ -118,6 +120,8 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C, streams
         .route("/api/v1/queue/{id}/content", get().to(queue_content::<C>))
         .route("/api/v1/queue/{id}/why", get().to(queue_why::<C>))
         .route("/api/v1/queue/{id}/history", get().to(queue_history::<C>))
+        .route("/api/v1/trace", get().to(trace::<C>))
+        .route("/api/v1/trace/forget", web::post().to(forget::<C>))
         .route("/api/v1/channels/{name}/stop", web::post().to(channel_stop::<C>))
         .route("/api/v1/channels/{name}/start", web::post().to(channel_start::<C>))
         .route("/api/v1/orders", get().to(standing_orders::<C>))
@@ -302,6 +306,29 @@ async fn queue_history<C: Console>(
 ) -> Result<Json<Vec<HistoryLine>>, HttpError> {
     let id = message_id(&id)?;
     in_time(console.queue_history(id)).await?.map(Json).ok_or_else(|| unknown(id))
+}
+
+/// The mail of others is nobody's business who may not act for the engine's user.
+async fn trace<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    question: Query<TraceQuestion>,
+) -> Result<Json<TraceAnswer>, HttpError> {
+    Ok(Json(within(TRACING, console.trace(question.into_inner())).await??))
+}
+
+/// The address is not written down: it is to be forgotten.
+async fn forget<C: Console>(
+    operator: Operator,
+    console: Data<C>,
+    order: Json<ForgetOrder>,
+) -> Result<Json<TraceForgotten>, HttpError> {
+    if !order.address.contains('@') || order.address.contains(char::is_control) {
+        return Err(HttpError::new(StatusCode::BAD_REQUEST, "a whole address is expected"));
+    }
+    let ordered = Ordered::new("trace forget", &json!({})).with(&order.by, "");
+    let work = async || Ok(within(RELOADING, console.forget(&order)).await?);
+    Ok(Json(operator.carry_out(ordered, work()).await?))
 }
 
 async fn queue_order<C: Console>(
@@ -581,9 +608,11 @@ const MAX_IDS: usize = 1_000;
 const MAX_ROUTES: usize = 1_000;
 /// Octets of a request's body.
 const MAX_REQUEST: usize = 64 << 10;
+/// For a look into the history, here and at the stores.
+const TRACING: Duration = Duration::from_secs(60);
 /// For it to add up a queue: a million entries take two to three seconds.
 const ADDING_UP: Duration = Duration::from_secs(60);
-/// For it to read a large file again, and to route mail of lost channels.
+/// For it to read a large file, or all of the history, again, and to route mail of lost channels.
 const RELOADING: Duration = Duration::from_secs(300);
 /// Entries that the overview adds up each time it is looked at.
 const SUMMED_UP: u64 = 100_000;

@@ -29,6 +29,7 @@ mod sieve;
 mod stage;
 mod standing;
 mod standing_part;
+mod trace;
 
 use relais_actors::{
     front::control::ServiceState,
@@ -78,6 +79,10 @@ pub use sieve::{SieveStep, SieveTested};
 pub use stage::{StageExplained, StageFact};
 pub use standing::{NewOrder, NewOrderError, OrderShown, OrdersListed, RemoveOrder, filter_of};
 pub use standing_part::StandingPart;
+pub use trace::{
+    ForgetOrder, StoreTrace, TraceAnswer, TraceEvent, TraceForgotten, TraceLoss, TraceQuestion,
+    TracedMessage, TracedRecipient, UnaskedStore,
+};
 
 /// `relais status --json`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -159,6 +159,11 @@ pub(super) enum Command {
     /// Show the orders that operators gave: who, when, what, why, and what came of each
     #[command(after_help = AUDIT_HELP)]
     Audit(AuditShown),
+    /// Show what became of a message: accepted, each attempt, where it went, what the next server calls it
+    ///
+    /// Of the running engine, which asks the stores that `history.stores` names, too; else of the files. Exit status 1: nothing is known.
+    #[command(after_help = TRACE_HELP)]
+    Trace(Trace),
     /// Show what each channel has done so far, restarts included
     Counters {
         /// {channel: {event: {messages, recipients, bytes}}}
@@ -289,6 +294,31 @@ pub(super) struct ImportSource {
     pub(super) verify: Option<PathBuf>,
     /// The fate of each setting on standard output, a line each: {file, line, setting, fate, meaning}
     #[arg(long, requires = "output")]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Trace {
+    /// A queue id, an address, a `Message-ID`, or the id that another server gave it
+    #[arg(required_unless_present = "forget", conflicts_with = "forget")]
+    pub(super) name: Option<String>,
+    /// Not what happened earlier: a time, or how long ago: `2026-11-30T08:00:00Z`, `2h`
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) since: Option<Timestamp>,
+    /// Not what happened later
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) until: Option<Timestamp>,
+    /// Messages, the newest first
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(super) limit: u64,
+    /// Do not ask the stores
+    #[arg(long)]
+    pub(super) alone: bool,
+    /// Forget this address instead: records of which it is the sender or the only recipient, or that name it, are gone from the disk
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["since", "until", "alone"])]
+    pub(super) forget: Option<String>,
+    /// One object: {messages: [{id, from, size, client, `message_id`, queued, events: [{at, action, recipients, reply, peer, `peer_id`, mailbox}], stores}], more, lost, damaged, unasked}; with --forget {records, shortened}
+    #[arg(long)]
     pub(super) json: bool,
 }
 
@@ -1002,6 +1032,26 @@ fn state(text: &str) -> Result<QueueState, String> {
     let unknown = || "one of ready, active, delayed, held is expected".to_owned();
     QueueState::ALL.into_iter().find(named).ok_or_else(unknown)
 }
+
+/// A time, or how long ago.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let since_1970 = |age: Duration| {
+        let now = Timestamp::now().0;
+        Timestamp(now.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
+    };
+    let ago = units::parse_duration(text).map(since_1970);
+    ago.or_else(|_| text.parse()).map_err(|_| {
+        "a time is expected, such as 2026-11-30T08:00:00Z, or how long ago: 2h".to_owned()
+    })
+}
+
+const TRACE_HELP: &str = "\
+Examples:
+  relais trace ann@example.org              every message from or to her, the newest first
+  relais trace --since 2h ann@example.org
+  relais trace '<20261130.1@example.org>'   by its Message-ID
+  relais trace 4XYZ1b2c3d                   by what another server calls it
+  relais trace --forget ann@example.org";
 
 const ORDER_HELP: &str = "\
 Addresses are exact: domains compare without regard to case, local parts octet by octet, as the queue keeps them. @DOMAIN names a domain, ~TEXT a part, without regard to case.

@@ -39,6 +39,7 @@ mod state;
 mod test;
 mod tls;
 mod top;
+mod trace;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -110,6 +111,7 @@ fn obey<E: Runnable>(
             compare::compare(source, &route, files.routes, out)
         }
         Command::Route(route) => route::route(source, &route, files.route, out),
+        Command::Trace(question) => trace::trace(source, &question, out),
         Command::Mapping(question) => mapping::mapping(source, &question, files.mapping, out),
         Command::Test(command) => test::test(source, &command, files, out),
         Command::Sieve(command) => sieve::sieve(source, &command, out),

@@ -28,6 +28,7 @@ mod summary;
 mod survey;
 mod switching;
 mod tables;
+mod traces;
 mod untold;
 mod ways;
 
@@ -76,11 +77,12 @@ use crate::{
         socket,
     },
     api::{
-        AccessExplained, CertificateShown, HistoryLine, HostOrdered, HostResume, HostSuspend,
-        HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter, MailboxOrder,
-        MappingExplained, NewOrder, OrderProgress, OrderShown, OrdersListed, Overview, PartOrder,
-        PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder,
-        Reloaded, RouteExplained, Series, SeriesAsked, SetLimit, StageExplained, Status, Why,
+        AccessExplained, CertificateShown, ForgetOrder, HistoryLine, HostOrdered, HostResume,
+        HostSuspend, HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter,
+        MailboxOrder, MappingExplained, NewOrder, OrderProgress, OrderShown, OrdersListed,
+        Overview, PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary,
+        QueuedMessage, ReloadOrder, Reloaded, RouteExplained, Series, SeriesAsked, SetLimit,
+        StageExplained, Status, TraceAnswer, TraceForgotten, TraceQuestion, Why,
     },
     logging::Sink,
     start::{Engine, Floors},
@@ -342,6 +344,14 @@ impl Console for EngineConsole {
 
     async fn queue_history(&self, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
         account::history(&*self.parts()?, id).await
+    }
+
+    async fn trace(&self, question: TraceQuestion) -> Answer<Result<TraceAnswer, Nonsense>> {
+        traces::trace(&*self.parts()?, &self.config(), question).await
+    }
+
+    async fn forget(&self, order: &ForgetOrder) -> Answer<TraceForgotten> {
+        traces::forget(&*self.parts()?, order).await
     }
 
     async fn freeze_channel(

@@ -22,6 +22,7 @@ use relais_actors::{
 };
 use relais_channels::tls::ServerTls;
 use relais_config::{Config, channel, dispatcher::Program};
+use relais_history::History;
 use relais_spool::{Spool, SpoolError};
 
 use crate::{admin::Unavailable, start::Floors, state::order_book::OrderBook};
@@ -32,6 +33,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) certificates: Arc<ServerTls>,
     pub(super) spool: Spool,
+    pub(super) history: History,
     pub(super) dispatcher: Mailbox<Dispatcher>,
     pub(super) store: Option<Mailbox<Store>>,
     pub(super) queue: Mailbox<Queue>,
@@ -55,6 +57,7 @@ impl Parts {
             metrics: ground.metrics.clone(),
             certificates: ground.certificates.clone(),
             spool: spool.spool.clone(),
+            history: History::of(&ground.history),
             dispatcher: front.dispatcher.clone(),
             store: front.store.clone(),
             queue: delivery.queue.clone(),

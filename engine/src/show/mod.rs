@@ -17,6 +17,7 @@ mod sieve;
 mod stage;
 mod status;
 mod table;
+mod trace;
 mod units;
 
 use std::fmt::Write;
@@ -49,6 +50,7 @@ pub use sieve::{sieve, sieve_actions, sieve_outcome};
 pub use stage::stage;
 pub use status::{channel_list, hosts, status};
 pub use table::Table;
+pub use trace::trace;
 pub use units::{Quota, Relative, Size, Span};
 
 // Writing to a string cannot fail; the results are dropped for that reason in this file.

@@ -34,6 +34,7 @@ use super::{
     open_files::shares,
     spool::SpoolFloor,
 };
+use crate::state::history;
 
 /// The floors of an engine that runs.
 #[derive(Clone)]
@@ -141,6 +142,7 @@ impl Floors {
         // Nothing below can fail.
         ground.metrics.add(&Labels::of(&ground.config, &ACTORS));
         ground.filters.show(&ground.metrics);
+        ground.history.adopt(history::settings(&ground.config));
         ground.certificates.follow(&certificates);
         self.delivery.authenticator.adopt(&ground.config);
         if let Some(mailboxes) = &ground.unix_mailboxes {

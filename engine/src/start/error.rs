@@ -63,6 +63,9 @@ pub enum StartError {
     /// Standing orders cannot be read.
     #[error("the standing orders of operators cannot be read: {0}")]
     Standing(std::io::Error),
+    /// There is no thread for the history.
+    #[error("cannot start the thread that writes the history: {0}")]
+    History(std::io::Error),
     /// Recent recipients cannot be written down.
     #[error("recent recipients (admin.recent) cannot be written down: {0}")]
     Recent(std::io::Error),

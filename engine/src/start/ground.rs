@@ -22,9 +22,10 @@ use relais_actors::{
 };
 use relais_channels::{tls::ServerTls, tls_policy::TlsReports};
 use relais_config::Config;
+use relais_history::Keeper;
 
 use super::{error::StartError, open_files::descriptors};
-use crate::state::{recent::RecentFile, standing::StandingFile, tallies::Tallies};
+use crate::state::{history, recent::RecentFile, standing::StandingFile, tallies::Tallies};
 
 /// The parts that every other floor stands on.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub(crate) struct GroundFloor {
     pub(crate) config: Arc<Config>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Writes the delivery history.
+    pub(crate) history: Arc<Keeper>,
     pub(crate) certificates: Arc<ServerTls>,
     /// The mail of clients in the last hour.
     pub(crate) rates: Arc<Rates>,
@@ -67,6 +70,8 @@ impl GroundFloor {
         let certificates = Arc::new(ServerTls::load(config.tls.as_ref(), &config.data)?);
         let metrics = Arc::new(Metrics::new(&Labels::of(&config, &ACTORS)));
         metrics.certificates.show(&certificates.certificates());
+        let history = Keeper::start(&metrics.history.tap, history::settings(&config));
+        let history = Arc::new(history.map_err(StartError::History)?);
         let tallies = Tallies::keep(&config.data, &metrics).map_err(StartError::Tallies)?;
         let most = if config.fills_queue() { config.admin.recent } else { 0 };
         let (recent_file, recent) =
@@ -91,6 +96,7 @@ impl GroundFloor {
             config,
             channels,
             metrics,
+            history,
             certificates,
             rates,
             standing,

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod durable;
+pub mod history;
 pub mod lock;
 pub mod order_book;
 pub mod permissions;

@@ -343,6 +343,10 @@ fn a_table_of_destinations_is_told_of_where_it_is_idle() {
 
 /// Fields that have an effect in any file that has no mistake.
 const ALWAYS: &[&str] = &[
+    "history.days",
+    "history.size",
+    "history.path",
+    "history.stores",
     "conversions.in_channel",
     "conversions.out_channel",
     "conversions.in_type",

@@ -1,0 +1,103 @@
+//! Numbers and texts as octets: LEB128, and texts with their length in front.
+
+use crate::text_of;
+
+/// Appends a number.
+pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Appends a number that may be below zero; those near zero are short.
+pub(crate) fn put_signed(out: &mut Vec<u8>, number: i64) {
+    put(out, (number.cast_unsigned() << 1) ^ (number >> 63).cast_unsigned());
+}
+
+/// Appends a text and its length; of a long one the beginning.
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
+    let text = cut(text, MAX_TEXT);
+    put(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The beginning of a text, `most` octets at most.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Octets that are read from their front; `None` where they end too soon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Octets<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Octets<'a> {
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (octet, rest) = self.0.split_first()?;
+            self.0 = rest;
+            number |= u64::from(octet & 0x7f) << shift;
+            if octet & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn signed(&mut self) -> Option<i64> {
+        let number = self.number()?;
+        Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    pub(crate) fn take(&mut self, length: u64) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        let length = self.number()?;
+        text_of(self.take(length)?)
+    }
+}
+
+/// Octets of one text that are kept: an address has 320 at most, a reply some lines.
+pub(crate) const MAX_TEXT: usize = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back() {
+        let mut out = Vec::new();
+        let numbers = [0, 1, -1, 63, -64, 64, i64::MAX, i64::MIN];
+        for number in numbers {
+            put_signed(&mut out, number);
+        }
+        put(&mut out, u64::MAX);
+        let mut octets = Octets(&out);
+        for number in numbers {
+            assert_eq!(octets.signed(), Some(number));
+        }
+        assert_eq!(octets.number(), Some(u64::MAX));
+        assert_eq!(octets.number(), None);
+        assert_eq!(Octets(&[0xff; 20]).number(), None, "a number has an end");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let mut out = Vec::new();
+        put_text(&mut out, &"ä".repeat(MAX_TEXT));
+        put_text(&mut out, "x");
+        let mut octets = Octets(&out);
+        assert_eq!(octets.text().map(str::len), Some(MAX_TEXT));
+        assert_eq!(octets.text(), Some("x"));
+    }
+}

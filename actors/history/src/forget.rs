@@ -1,0 +1,176 @@
+//! An address that is to be forgotten: segments that name it are written anew without it.
+
+use std::{fs, path::Path, sync::PoisonError};
+
+use crate::{
+    block::BlockBuilder,
+    error::HistoryError,
+    files::Files,
+    index::OpenIndex,
+    note::{Named, Note},
+    reader::History,
+    segment::{SegmentFile, SegmentReader},
+};
+
+/// The records that were forgotten.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Forgotten {
+    /// Records that are gone: the address was their sender or their only recipient, or stood in a text.
+    pub records: u64,
+    /// Records that have one recipient less.
+    pub shortened: u64,
+    /// Segments that were written anew.
+    pub segments: u64,
+}
+
+impl History {
+    /// Forgets an address, whatever it stands in. Reads everything: takes seconds.
+    pub fn forget(&self, address: &str) -> Result<Forgotten, HistoryError> {
+        let address = address.to_lowercase();
+        let newest = match &self.desk {
+            Some(desk) => {
+                desk.seal()?;
+                desk.find(&[]).map(|newest| newest.number)
+            }
+            None => None,
+        };
+        let files = Files(self.folder());
+        let mut forgotten = Forgotten::default();
+        let numbers = if files.0.exists() { files.segments() } else { Ok(Vec::new()) };
+        for number in numbers.map_err(HistoryError::at(&files.0))? {
+            if newest.is_none_or(|newest| number < newest) {
+                self.forget_in(&files, number, &address, &mut forgotten)?;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    fn forget_in(
+        &self,
+        files: &Files,
+        number: u64,
+        address: &str,
+        forgotten: &mut Forgotten,
+    ) -> Result<(), HistoryError> {
+        let path = files.segment(number);
+        // Its age or the size may have taken it meanwhile.
+        let Ok(reader) = SegmentReader::open(&path) else { return Ok(()) };
+        let mut is_named = false;
+        reader.each(|_, columns| {
+            is_named |= columns.all_text().iter().any(|text| holds(text, address));
+        });
+        if !is_named {
+            return Ok(());
+        }
+        let before = *forgotten;
+        let (mut index, draft) = (OpenIndex::default(), path.with_extension("seg.new"));
+        rewrite(&reader, &draft, address, (&mut index, forgotten))
+            .map_err(HistoryError::at(&draft))?;
+        if before == *forgotten {
+            return fs::remove_file(&draft).map_err(HistoryError::at(&draft));
+        }
+        forgotten.segments += 1;
+        let moving = self.desk.as_ref().map(|desk| &desk.shared.moving);
+        let _alone = moving.map(|its| its.write().unwrap_or_else(PoisonError::into_inner));
+        if !path.exists() {
+            return fs::remove_file(&draft).map_err(HistoryError::at(&draft));
+        }
+        // Without its index a segment is read as it is.
+        fs::remove_file(files.index(number)).map_err(HistoryError::at(&path))?;
+        fs::rename(&draft, &path).map_err(HistoryError::at(&path))?;
+        index.write(&files.index(number))?;
+        let folder = fs::File::open(&files.0).and_then(|folder| folder.sync_all());
+        folder.map_err(HistoryError::at(&files.0))
+    }
+}
+
+fn rewrite(
+    reader: &SegmentReader,
+    draft: &Path,
+    address: &str,
+    (index, forgotten): (&mut OpenIndex, &mut Forgotten),
+) -> std::io::Result<()> {
+    let mut segment = SegmentFile::create(draft)?;
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    let mut failed = Ok(());
+    reader.each(|_, columns| {
+        let mut block = BlockBuilder::default();
+        // Notes behind damage are gone with it.
+        let _ = columns.each(|note, recipients| {
+            if let Some(left) = left_of(note, recipients, address) {
+                forgotten.shortened += u64::from(left.len() < recipients.len());
+                block.add(note, left.into_iter());
+            } else {
+                forgotten.records += 1;
+            }
+            true
+        });
+        if block.notes > 0 && failed.is_ok() {
+            failed =
+                segment.append(&block, &mut compressor).map(|place| index.add(place, &block.keys));
+        }
+    });
+    failed?;
+    segment.sync()
+}
+
+/// The recipients that a note has left; `None`: nothing of it is.
+fn left_of<'a>(note: &Note<'_>, recipients: &[Named<'a>], address: &str) -> Option<Vec<Named<'a>>> {
+    let names = |text: &str| mentions(text, address);
+    let texts = note.texts();
+    let others = [note.peer_id, note.message_id];
+    if texts.iter().chain(&others).any(|text| names(text)) {
+        return None;
+    }
+    let is_other = |its: &&Named<'_>| !names(its.original) && !names(its.routed);
+    let left: Vec<_> = recipients.iter().filter(is_other).copied().collect();
+    (recipients.is_empty() || !left.is_empty()).then_some(left)
+}
+
+/// Whether octets hold a text, without regard to case.
+fn holds(octets: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(octets).to_lowercase().contains(text)
+}
+
+/// Whether a text names an address, given in lower case, and not one that it is only a part of.
+fn mentions(text: &str, address: &str) -> bool {
+    if text.len() < address.len() {
+        return false;
+    }
+    let text = text.to_lowercase();
+    text.match_indices(address).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let mut behind = text[at + address.len()..].chars();
+        let is_atom = |c: char| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~-.".contains(c);
+        let goes_on = match behind.next() {
+            Some('.') => behind.next().is_some_and(char::is_alphanumeric),
+            Some(c) => c.is_alphanumeric() || c == '-',
+            None => false,
+        };
+        !before.is_some_and(is_atom) && !goes_on
+    })
+}
+
+/// Of zstd.
+const LEVEL: i32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_named_as_a_whole() {
+        for (text, want) in [
+            ("ann@x.example", true),
+            ("<Ann@X.example>: unknown", true),
+            ("ann@x.example.", true),
+            ("joann@x.example", false),
+            ("ann@x.example.org", false),
+            ("ann@x.example-y", false),
+            ("sent to jo.ann@x.example, ann@x.example", true),
+            ("ann@y.example", false),
+        ] {
+            assert_eq!(mentions(text, "ann@x.example"), want, "{text}");
+        }
+    }
+}

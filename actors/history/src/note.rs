@@ -1,0 +1,273 @@
+//! Notes: one for each thing that happened to it.
+
+use std::borrow::Cow;
+
+use crate::codec::{Octets, put, put_text};
+
+/// One thing that happened to a message, and to some of its recipients.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Note<'a> {
+    /// The letter of the transaction record: `E`, `D`, `Q`, ...
+    pub action: u8,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// The queue id, as a number: the upper 44 bits are milliseconds since 1970. 0: none.
+    pub id: u64,
+    /// Octets of content; 0 where an earlier note says it.
+    pub size: u64,
+    /// Milliseconds that it took, where the queue id does not say since when.
+    pub took: u64,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The sender, without angle brackets; empty for the null sender, and where an earlier note says it.
+    pub from: &'a str,
+    /// `name [address]`; empty where an earlier note says it.
+    pub client: &'a str,
+    /// The channel it came in by; empty where an earlier note says it.
+    pub source_channel: &'a str,
+    /// The channel it leaves by.
+    pub channel: &'a str,
+    /// The destination.
+    pub host: &'a str,
+    /// The reply, or the reason.
+    pub reply: &'a str,
+    /// The mailbox.
+    pub mailbox: &'a str,
+    /// The other side's name for the message.
+    pub peer_id: &'a str,
+    /// The value of `Message-ID`.
+    pub message_id: &'a str,
+    /// The user who had logged in.
+    pub user: &'a str,
+    /// The server of an attempt.
+    pub peer: &'a str,
+    /// The protection of its connection.
+    pub protection: &'a str,
+    /// The filter that refused it, or threw it away.
+    pub filter: &'a str,
+}
+
+/// One recipient of a note.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Named<'a> {
+    /// As the sender wrote it, without angle brackets.
+    pub original: &'a str,
+    /// As it was routed.
+    pub routed: &'a str,
+}
+
+/// A note that was read.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Record {
+    /// As in [`Note`], and so are the others.
+    pub action: char,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub at: u64,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub id: u64,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub size: u64,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub took: u64,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub attempts: u32,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub from: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub client: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub source_channel: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub channel: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub host: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub reply: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub mailbox: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub peer_id: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub message_id: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub user: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub peer: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub protection: String,
+    #[expect(missing_docs, reason = "as in Note")]
+    pub filter: String,
+    /// Recipients, as they were written and as they were routed.
+    pub recipients: Vec<(String, String)>,
+}
+
+impl<'a> Note<'a> {
+    /// The texts that few notes have in common with others, and all the others, in a fixed order.
+    pub(crate) fn texts(&self) -> [&'a str; SHARED] {
+        [
+            self.from,
+            self.client,
+            self.source_channel,
+            self.channel,
+            self.host,
+            self.reply,
+            self.mailbox,
+            self.user,
+            self.peer,
+            self.protection,
+            self.filter,
+        ]
+    }
+
+    /// Puts texts in their places.
+    pub(crate) fn with_texts(self, texts: [&'a str; SHARED]) -> Self {
+        let [
+            from,
+            client,
+            source_channel,
+            channel,
+            host,
+            reply,
+            mailbox,
+            user,
+            peer,
+            protection,
+            filter,
+        ] = texts;
+        Self {
+            from,
+            client,
+            source_channel,
+            channel,
+            host,
+            reply,
+            mailbox,
+            user,
+            peer,
+            protection,
+            filter,
+            ..self
+        }
+    }
+
+    /// Appends it, and its recipients, with their length in front.
+    pub(crate) fn encode<'r>(
+        &self,
+        out: &mut Vec<u8>,
+        recipients: impl Iterator<Item = Named<'r>>,
+    ) {
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        out.push(self.action);
+        for number in [self.at, self.id, self.size, self.took, u64::from(self.attempts)] {
+            put(out, number);
+        }
+        for text in self.texts() {
+            put_text(out, text);
+        }
+        put_text(out, self.peer_id);
+        put_text(out, self.message_id);
+        for Named { original, routed } in recipients.take(MAX_RECIPIENTS) {
+            put_text(out, original);
+            put_text(out, if routed == original { "" } else { routed });
+        }
+        let length = (out.len() - start - 4) as u32;
+        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    }
+
+    /// Reads the next note, as [`Note::encode`] wrote it.
+    pub(crate) fn decode(octets: &mut Octets<'a>) -> Option<(Self, Recipients<'a>)> {
+        let length = u32::from_le_bytes(octets.take(4)?.try_into().ok()?);
+        let mut body = Octets(octets.take(u64::from(length))?);
+        let action = *body.take(1)?.first()?;
+        let (at, id, size, took) = (body.number()?, body.number()?, body.number()?, body.number()?);
+        let attempts = u32::try_from(body.number()?).ok()?;
+        let mut texts = [""; SHARED];
+        for text in &mut texts {
+            *text = body.text()?;
+        }
+        let (peer_id, message_id) = (body.text()?, body.text()?);
+        let note =
+            Self { action, at, id, size, took, attempts, peer_id, message_id, ..Self::default() };
+        Some((note.with_texts(texts), Recipients(body)))
+    }
+
+    /// A copy of its own.
+    pub(crate) fn record(&self, recipients: &[Named<'_>]) -> Record {
+        let both = |its: &Named<'_>| {
+            let routed = if its.routed.is_empty() { its.original } else { its.routed };
+            (its.original.to_owned(), routed.to_owned())
+        };
+        Record {
+            action: char::from(self.action),
+            at: self.at,
+            id: self.id,
+            size: self.size,
+            took: self.took,
+            attempts: self.attempts,
+            from: self.from.to_owned(),
+            client: self.client.to_owned(),
+            source_channel: self.source_channel.to_owned(),
+            channel: self.channel.to_owned(),
+            host: self.host.to_owned(),
+            reply: self.filled(recipients).into_owned(),
+            mailbox: self.mailbox.to_owned(),
+            peer_id: self.peer_id.to_owned(),
+            message_id: self.message_id.to_owned(),
+            user: self.user.to_owned(),
+            peer: self.peer.to_owned(),
+            protection: self.protection.to_owned(),
+            filter: self.filter.to_owned(),
+            recipients: recipients.iter().map(both).collect(),
+        }
+    }
+
+    /// The reply without the words in which it differs from those of other messages: `None` where it has
+    /// none of them.
+    pub(crate) fn bare(&self, first: Named<'_>) -> Option<String> {
+        let known = [(PEER_ID, self.peer_id), (RECIPIENT, first.original)];
+        let is_in = |word: &str| !word.is_empty() && self.reply.contains(word);
+        let mut bare = None;
+        for (sign, word) in known.into_iter().filter(|(_, word)| is_in(word)) {
+            let text: &str = bare.as_deref().unwrap_or(self.reply);
+            bare = Some(text.replace(word, sign));
+        }
+        bare
+    }
+
+    /// The reply with these words.
+    fn filled(&self, recipients: &[Named<'_>]) -> Cow<'a, str> {
+        if !self.reply.contains([PEER_ID, RECIPIENT].map(sign)) {
+            return self.reply.into();
+        }
+        let first = recipients.first().map_or("", |its| its.original);
+        self.reply.replace(RECIPIENT, first).replace(PEER_ID, self.peer_id).into()
+    }
+}
+
+/// The recipients of a note that is read.
+#[derive(Debug)]
+pub(crate) struct Recipients<'a>(Octets<'a>);
+
+impl<'a> Iterator for Recipients<'a> {
+    type Item = Named<'a>;
+
+    fn next(&mut self) -> Option<Named<'a>> {
+        Some(Named { original: self.0.text()?, routed: self.0.text()? })
+    }
+}
+
+fn sign(text: &str) -> char {
+    text.chars().next().unwrap_or_default()
+}
+
+/// Texts that notes often share with others.
+pub(crate) const SHARED: usize = 11;
+/// In place of the peer's id in a reply.
+const PEER_ID: &str = "\u{1}";
+/// In place of the first recipient.
+const RECIPIENT: &str = "\u{2}";
+/// Recipients of one note: one entry of the queue has 64.
+pub(crate) const MAX_RECIPIENTS: usize = 256;
+/// The action of a note that says how many notes were lost, in [`Note::size`].
+pub const LOST: u8 = b'!';

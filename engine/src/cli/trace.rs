@@ -1,0 +1,83 @@
+//! `relais trace`.
+
+use std::io::Write;
+
+use super::{
+    arguments::Trace,
+    asked::Whom,
+    exchange::{json, say, wait},
+    refusal::Refusal,
+    source::Source,
+};
+use crate::{
+    admin::client::with_query,
+    api::{ForgetOrder, TraceAnswer, TraceForgotten, TraceQuestion},
+    show::{self, Look},
+    state::{history, lock},
+};
+
+pub(super) fn trace(source: &Source, asked: &Trace, out: &mut dyn Write) -> Result<(), Refusal> {
+    let (whom, name) = Whom::find(source, false)?;
+    if let Some(address) = &asked.forget {
+        return forget(&whom, address, asked.json, out);
+    }
+    let question = TraceQuestion {
+        name: asked.name.clone().unwrap_or_default(),
+        since: asked.since,
+        until: asked.until,
+        limit: Some(asked.limit),
+        alone: asked.alone,
+    };
+    let answer: TraceAnswer = match &whom {
+        Whom::Engine(client) => wait(client.get(&with_query("/api/v1/trace", &question)))??,
+        Whom::Files(config) => {
+            let answer = history::trace(&history::of_files(config), &question);
+            let answer = answer.map_err(|mistake| Refusal::WrongUse(mistake.to_string()))?;
+            answer.map_err(|error| Refusal::Because(error.to_string()))?
+        }
+    };
+    if asked.json {
+        json(&answer, out)?;
+    } else {
+        let look = Look::of_stdout();
+        out.write_all(look.fit(&show::trace(&answer, look)).as_bytes())?;
+    }
+    if !answer.messages.is_empty() {
+        return Ok(());
+    }
+    out.flush()?;
+    Err(if asked.json {
+        Refusal::No
+    } else {
+        Refusal::NotFound(format!("{name} knows nothing of {}", question.name))
+    })
+}
+
+fn forget(whom: &Whom, address: &str, as_json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
+    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
+    let order = ForgetOrder { address: address.to_owned(), by };
+    if !address.contains('@') {
+        return Err(Refusal::WrongUse(format!("{address:?} is no whole address")));
+    }
+    let forgotten: TraceForgotten = match whom {
+        Whom::Engine(client) => wait(client.order("/api/v1/trace/forget", &order))??,
+        Whom::Files(config) => {
+            let because = |error: &dyn std::fmt::Display| Refusal::Because(error.to_string());
+            let _lock = lock::Lock::acquire(&config.data).map_err(|error| because(&error))?;
+            let done = history::of_files(config).forget(address);
+            let done = done.map_err(|error| because(&error))?;
+            TraceForgotten { records: done.records, shortened: done.shortened }
+        }
+    };
+    if as_json {
+        return Ok(json(&forgotten, out)?);
+    }
+    let TraceForgotten { records, shortened } = forgotten;
+    say(
+        &format!(
+            "{records} records are gone, {shortened} have one recipient less; what happens from now \
+             on is written down again"
+        ),
+        out,
+    )
+}

@@ -1,0 +1,123 @@
+//! Traces of messages: asked of the history, of the queue, and of the stores behind this relay.
+
+use std::{collections::HashMap, path::Path, time::Duration};
+
+use futures_util::future::join_all;
+use relais_channels::mail::MessageId;
+use relais_config::Config;
+use relais_history::History;
+use tokio::{task::spawn_blocking, time::timeout};
+
+use super::{
+    entries::is_delivered_to_all,
+    parts::{Parts, unavailable},
+};
+use crate::{
+    admin::{
+        client::{Client, ClientError, with_query},
+        console::{Answer, Nonsense, Unavailable},
+    },
+    api::{
+        ForgetOrder, StoreTrace, TraceAnswer, TraceForgotten, TraceQuestion, TracedMessage,
+        UnaskedStore,
+    },
+    state::history,
+};
+
+pub(super) async fn trace(
+    parts: &Parts,
+    config: &Config,
+    question: TraceQuestion,
+) -> Answer<Result<TraceAnswer, Nonsense>> {
+    let (its, alone) = (parts.history.clone(), question.alone);
+    let asked = spawn_blocking(move || history::trace(&its, &question)).await;
+    let mut answer = match asked.map_err(|error| Unavailable(error.to_string()))? {
+        Ok(answer) => answer.map_err(|error| Unavailable(error.to_string()))?,
+        Err(mistake) => return Ok(Err(Nonsense(mistake.to_string()))),
+    };
+    for message in &mut answer.messages {
+        message.queued = Some(is_queued(parts, message).await?);
+    }
+    if !alone {
+        ask_stores(config, &mut answer).await;
+    }
+    Ok(Ok(answer))
+}
+
+/// Has each store say what became of the messages there.
+async fn ask_stores(config: &Config, answer: &mut TraceAnswer) {
+    let stores = config.history.stores.iter().map(|socket| config.path(socket));
+    let ids: Vec<_> = answer.messages.iter().filter_map(|message| message.id.clone()).collect();
+    let asked = stores.map(|socket| {
+        let ids = &ids;
+        async move { (socket.display().to_string(), ask_store(&socket, ids).await) }
+    });
+    for (socket, said) in join_all(asked).await {
+        let found = match said {
+            Ok(found) => found,
+            Err(error) => {
+                answer.unasked.push(UnaskedStore { socket, error });
+                continue;
+            }
+        };
+        for message in &mut answer.messages {
+            let its = message.id.as_ref().and_then(|id| found.get(id));
+            if let Some(messages) = its {
+                let (socket, messages) = (socket.clone(), messages.clone());
+                message.stores.push(StoreTrace { socket, messages });
+            }
+        }
+    }
+}
+
+/// The messages of a store by the ids that we gave them.
+async fn ask_store(
+    socket: &Path,
+    ids: &[String],
+) -> Result<HashMap<String, Vec<TracedMessage>>, String> {
+    let client = Client::of_socket(socket);
+    let ask = async {
+        let mut found = HashMap::new();
+        for id in ids.iter().take(MOST_ASKED) {
+            let question = TraceQuestion {
+                name: id.clone(),
+                limit: Some(MOST_COPIES),
+                alone: true,
+                ..TraceQuestion::default()
+            };
+            let answer: TraceAnswer = client.get(&with_query("/api/v1/trace", &question)).await?;
+            if !answer.messages.is_empty() {
+                found.insert(id.clone(), answer.messages);
+            }
+        }
+        Ok::<_, ClientError>(found)
+    };
+    let late = |_| format!("no answer within {} s", STORE_TIME.as_secs());
+    timeout(STORE_TIME, ask).await.map_err(late)?.map_err(|error| error.to_string())
+}
+
+async fn is_queued(parts: &Parts, message: &TracedMessage) -> Answer<bool> {
+    let id = message.id.as_ref().and_then(|id| id.parse::<MessageId>().ok());
+    let Some(id) = id else { return Ok(false) };
+    let found = parts.spool.find(id).await.map_err(unavailable)?;
+    Ok(found.iter().any(|entry| !is_delivered_to_all(entry)))
+}
+
+pub(super) async fn forget(parts: &Parts, order: &ForgetOrder) -> Answer<TraceForgotten> {
+    let (its, address): (History, _) = (parts.history.clone(), order.address.clone());
+    let forgotten = spawn_blocking(move || its.forget(&address)).await;
+    let forgotten = forgotten.map_err(|error| Unavailable(error.to_string()))?;
+    let forgotten = forgotten.map_err(|error| Unavailable(error.to_string()))?;
+    let (records, shortened) = (forgotten.records, forgotten.shortened);
+    let by = if order.by.is_empty() { "an operator" } else { &order.by };
+    // The address is not named: it is to be forgotten.
+    tracing::info!(by, records, shortened, "an address was forgotten in the delivery history");
+    Ok(TraceForgotten { records, shortened })
+}
+
+/// For all that one store is asked.
+const STORE_TIME: Duration = Duration::from_secs(5);
+/// Messages that a store is asked about.
+const MOST_ASKED: usize = 50;
+/// Messages of a store that one of ours became.
+const MOST_COPIES: u64 = 8;
