@@ -338,11 +338,11 @@ impl Lint<'_> {
     fn scripts<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>, config: &Config) {
         let limits = sieve_limits(config);
         for entry in entries {
-            for IgnoredValue { attribute, .. } in ignored_scripts(entry) {
+            for IgnoredValue { attribute, wanted, .. } in ignored_scripts(entry) {
                 let dn = &entry.dn;
                 self.note(
                     FILE,
-                    format!("{dn}: {attribute}: lists have no scripts: it says nothing"),
+                    format!("{dn}: {attribute}: it says nothing: {wanted} is expected"),
                 );
             }
             let Some(scripts) = SieveScripts::of(entry, None) else { continue };

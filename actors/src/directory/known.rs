@@ -34,6 +34,8 @@ pub(super) const KNOWN: &[&str] = &[
     "mailmsgquota",
     "mailmsgmaxblocks",
     "mailsieverulesource",
+    "mailsieveruleref",
+    "maildomainsieverulesource",
     "maildeferprocessing",
     "vacationstartdate",
     "vacationenddate",

@@ -119,16 +119,29 @@ pub(crate) fn addresses_of(entry: &Entry) -> Box<[Box<str>]> {
     addresses.map(|address| address.as_str().into()).collect()
 }
 
-/// Scripts of a group, which nobody carries out.
+/// Scripts of an entry that nobody carries out: those of a group, those of a domain, and those that stand
+/// somewhere else.
 pub(crate) fn ignored_scripts(entry: &Entry) -> Vec<IgnoredValue> {
     let is_group = Kind::of(entry) == Some(Kind::Group);
-    let script = entry.first(SOURCE).filter(|text| is_group && !text.trim().is_empty());
-    let ignored = |text| IgnoredValue::new("mailSieveRuleSource", text, WANTED);
-    script.map(ignored).into_iter().collect()
+    let own = is_group.then_some(("mailSieveRuleSource", SOURCE, OF_LIST));
+    let all = own.into_iter().chain(ELSEWHERE);
+    let said = all.filter_map(|(attribute, name, wanted)| {
+        let text = entry.first(name).filter(|text| !text.trim().is_empty())?;
+        Some(IgnoredValue::new(attribute, text, wanted))
+    });
+    said.collect()
 }
 
+const ELSEWHERE: [(&str, &str, &str); 2] = [
+    (
+        "mailDomainSieveRuleSource",
+        "maildomainsieverulesource",
+        "no script of a domain (`sieve.after` has one of all)",
+    ),
+    ("mailSieveRuleRef", "mailsieveruleref", "the script itself, in mailSieveRuleSource"),
+];
 const SOURCE: &str = "mailsieverulesource";
-const WANTED: &str = "no script of a list";
+const OF_LIST: &str = "no script of a list";
 
 #[cfg(test)]
 mod tests {
@@ -141,6 +154,25 @@ mod tests {
             entry.add(name, *value);
         }
         entry
+    }
+
+    #[test]
+    fn scripts_that_nobody_carries_out_are_named() {
+        let rows = [
+            ("inetMailGroup", "mailSieveRuleSource", true),
+            ("inetMailUser", "mailSieveRuleSource", false),
+            ("sunManagedOrganization", "mailDomainSieveRuleSource", true),
+            ("inetMailUser", "mailSieveRuleRef", true),
+        ];
+        for (class, attribute, is_ignored) in rows {
+            let told = ignored_scripts(&entry(class, &[(attribute, "keep;")]));
+            assert_eq!(
+                told.iter().any(|its| its.attribute == attribute),
+                is_ignored,
+                "{attribute}"
+            );
+            assert_eq!(ignored_scripts(&entry(class, &[(attribute, " ")])), []);
+        }
     }
 
     #[test]

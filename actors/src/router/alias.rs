@@ -183,6 +183,7 @@ impl<L: Lookup> Aliases<'_, L> {
         let (errors_to, quota) = (errors_to(entry).map(ErrorsTo::reader), quota.map(Arc::new));
         let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
         if !applied.iter().any(|applied| applied.is_elsewhere) {
+            self.note_ignored(&request.domain.entry.dn, &ignored_scripts(&request.domain.entry));
             all.scripts = self.scripts(entry);
         }
         if entry.is_group() {
