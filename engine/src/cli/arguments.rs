@@ -25,7 +25,7 @@ use crate::{
 ///
 /// Without a command it runs the engine. Without --config it reads ./relais.ron, else /etc/relais/relais.ron, else the default that is built in.
 #[derive(Debug, Parser)]
-#[command(name = "relais", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "relais", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
 pub(super) struct Arguments {
     /// The configuration file
     #[arg(long, value_name = "FILE", global = true)]
@@ -198,6 +198,11 @@ pub(super) enum Command {
         json: bool,
         #[command(flatten)]
         why: Because,
+    },
+    /// Explain a command, or show a topic of the handbook: `relais help ten-problems`
+    Help {
+        /// A command, or a topic; without, all of them are listed
+        words: Vec<String>,
     },
     /// Hand a message to the running engine, as local programs do: a header, a blank line, a body
     ///

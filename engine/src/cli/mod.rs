@@ -13,6 +13,7 @@ mod compare;
 mod configuration;
 mod control;
 mod exchange;
+mod handbook;
 mod hosts;
 mod import;
 mod import_verify;
@@ -131,6 +132,7 @@ fn obey<E: Runnable>(
         Command::Mailbox(command) => mailbox::mailbox(source, command, files.route, out),
         Command::Completions { shell } => manual::completions(shell, out),
         Command::Man { folder } => manual::pages(&folder),
+        Command::Help { words } => handbook::help(&words, out),
         Command::Send(order) => send::send(source, order, out),
         Command::Set(set) => orders::set(source, set, out),
         Command::Spool(spool) => spool::spool(source, &spool, out),
