@@ -7,7 +7,7 @@
 //! | `GET /healthz` | 200 as long as the process lives | yes |
 //! | `GET /readyz` | 200 while mail is taken and delivered, else 503 with the reason | yes |
 //! | `GET /api/v1/status` | [`Status`] | yes |
-//! | `GET /api/v1/overview` | the engine at a glance, of this second: [`Overview`] | yes |
+//! | `GET /api/v1/overview` | the engine at a glance, of this second: [`Overview`](crate::api::Overview) | yes |
 //! | `GET /api/v1/series?span=` | what channels did in the last `hour` or `day`, step by step: [`Series`] | yes |
 //! | `GET /api/v1/live` | `text/event-stream`: an event `overview` every two seconds; 503 when too many look | yes |
 //! | `GET /api/v1/queue?channel=&host=&from=&to=&older_than=&state=&limit=` | one entry a line | yes |

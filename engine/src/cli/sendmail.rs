@@ -26,7 +26,7 @@ pub(super) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let source = Source::find(None, None);
+    let source = Source::of_machine();
     // The file of an engine is seldom for everybody to see.
     let server = source.is_built_in().then_some(USUAL);
     let sent = read(io::stdin().lock())

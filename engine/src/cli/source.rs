@@ -48,6 +48,12 @@ impl Source {
         Self { named: file.is_some(), file: file.or_else(usual), data }
     }
 
+    /// The file of the machine alone: a program that is called in a folder of others reads nothing there.
+    pub(super) fn of_machine() -> Self {
+        let file = Some(PathBuf::from(USUAL[1])).filter(|path| path.exists());
+        Self { file, named: false, data: None }
+    }
+
     /// This file, read with this data directory.
     pub(super) fn of(file: &Path, data: PathBuf) -> Self {
         Self { file: Some(file.to_owned()), named: true, data: Some(data) }
