@@ -238,6 +238,7 @@ impl Console for Fake {
             waits_for: "suspended".to_owned(),
             limit: None,
             since: None,
+            order: None,
             text: "store1.example could not be talked to.".to_owned(),
         };
         Ok((id == MessageId(1)).then(why).into_iter().collect())

@@ -234,6 +234,9 @@ pub struct Why {
     /// Since when an active entry waits for what the text says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// The standing order that keeps it, or has held it; absent when the order stands no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<u64>,
     /// The same in a few sentences.
     pub text: String,
 }

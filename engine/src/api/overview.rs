@@ -50,7 +50,7 @@ pub struct Overview {
     pub directory: Option<DirectoryOverview>,
     /// Certificates that clients are shown, the first to expire first.
     pub certificates: Vec<CertificateOverview>,
-    /// Standing orders in force, by kind.
+    /// Standing orders in force, by kind; kinds without any are left out.
     pub orders: BTreeMap<String, u64>,
 }
 

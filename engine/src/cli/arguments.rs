@@ -568,7 +568,7 @@ pub(super) enum Queue {
     Why {
         /// Its queue id
         id: String,
-        /// A list of {channel, host, `waits_for`, text}
+        /// A list of {channel, host, `waits_for`, limit, since, order, text}
         #[arg(long)]
         json: bool,
     },

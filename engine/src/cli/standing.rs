@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use relais_actors::standing::{RerouteTarget, StandingKind};
+use relais_actors::standing::RerouteTarget;
 use serde_json::Value;
 
 use super::{
@@ -46,11 +46,7 @@ pub(super) fn order(
             if as_json {
                 return Ok(json(&shown, out)?);
             }
-            let then = match shown.order.kind {
-                StandingKind::Hold if shown.order.release => "what it has held is released",
-                StandingKind::Hold => "what it has held stays held",
-                _ => "what it has put off goes on",
-            };
+            let then = show::after_removal(shown.order.kind, shown.order.release);
             say(&format!("order {id} ends: {then}"), out)
         }
     }

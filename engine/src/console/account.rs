@@ -37,7 +37,7 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
     let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
     let mut accounts = Vec::new();
     for entry in listed {
-        let Explanation { waits_for, limit, since, mut text } =
+        let Explanation { waits_for, limit, since, order, mut text } =
             account(parts, &entry, &queue).await?;
         if let Some(ordered) = entry.ordered.filter(|_| !entry.aside) {
             let done = api::OrderKind::from(ordered).would_be();
@@ -59,6 +59,7 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
             waits_for: waits_for.to_owned(),
             limit: limit.map(str::to_owned),
             since,
+            order,
             text,
         });
     }
@@ -71,12 +72,13 @@ struct Explanation {
     waits_for: &'static str,
     limit: Option<&'static str>,
     since: Option<Timestamp>,
+    order: Option<u64>,
     text: String,
 }
 
 impl From<(&'static str, String)> for Explanation {
     fn from((waits_for, text): (&'static str, String)) -> Self {
-        Self { waits_for, limit: None, since: None, text }
+        Self { waits_for, limit: None, since: None, order: None, text }
     }
 }
 
@@ -113,7 +115,8 @@ async fn account(
     if *tracked != Some("active")
         && let Some(its) = ordered_by::of_entry(parts, scanned).await
     {
-        return Ok(("ordered", format!("{} {tried}", ordered_by::why(&its.order))).into());
+        let text = format!("{} {tried}", ordered_by::why(&its.order));
+        return Ok(Explanation { order: Some(its.order.id), ..("ordered", text).into() });
     }
     let destination = Destination { channel, host: scanned.host.clone() };
     let explained = parts.controller.ask(ExplainDestination(destination)).await.map_err(gone)?;
@@ -212,8 +215,7 @@ async fn kept_from_jobs(parts: &Parts, listed: &ListedEntry, tried: &str) -> Opt
         return Some(("notice", text).into());
     }
     if matches!(scanned.state, EntryState::Held { .. }) {
-        let text = why_held(parts, scanned, tried).await;
-        return Some(("held", text).into());
+        return Some(why_held(parts, scanned, tried).await);
     }
     None
 }
@@ -613,26 +615,30 @@ async fn last_reply(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
 }
 
 /// Why nobody looks at what is held, and what to do about it.
-async fn why_held(parts: &Parts, scanned: &ScannedEntry, tried: &str) -> String {
+async fn why_held(parts: &Parts, scanned: &ScannedEntry, tried: &str) -> Explanation {
     let id = scanned.id;
     if let Ok(Some(waits)) = parts.defragmenter.ask(DescribePiece((id, scanned.entry))).await {
-        return format!(
+        let text = format!(
             "It is {}. It leaves as it is when their time is over, or by `relais queue release {id}`. \
              {tried}",
             in_words(&waits)
         );
+        return ("held", text).into();
     }
     let why = hold_reason(parts, scanned).await;
-    if is_lost_notice(parts, scanned).await {
-        return format!(
+    let text = if is_lost_notice(parts, scanned).await {
+        format!(
             "It is not delivered: {why}. Once a rule leads to a reader of it, or to \
              notary.postmaster, `relais queue release {id}` sends it; before that it is only held \
              again. It cannot be returned; `relais queue delete {id}` gives it up. {tried}"
-        );
-    }
-    format!(
-        "It is not delivered: {why}. No job looks at it until `relais queue release {id}`. {tried}"
-    )
+        )
+    } else {
+        format!(
+            "It is not delivered: {why}. No job looks at it until `relais queue release {id}`. {tried}"
+        )
+    };
+    let order = ordered_by::named_in(&parts.standing, &why);
+    Explanation { order, ..("held", text).into() }
 }
 
 async fn is_lost_notice(parts: &Parts, scanned: &ScannedEntry) -> bool {

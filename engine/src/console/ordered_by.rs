@@ -66,11 +66,20 @@ pub(super) fn foresee(
 
 /// Whether the reason of a change is this order's.
 pub(super) fn is_reason_of(id: u64, reason: &str) -> bool {
+    order_of(reason) == Some(id)
+}
+
+/// The order whose reason a change has, if it stands.
+pub(super) fn named_in(standing: &StandingOrders, reason: &str) -> Option<u64> {
+    let id = order_of(reason)?;
+    standing.index().get(id).map(|its| its.order.id)
+}
+
+/// The number of the order whose reason a change has.
+fn order_of(reason: &str) -> Option<u64> {
     let own = reason.strip_prefix("held by ").unwrap_or(reason);
-    let number = own
-        .strip_prefix("order ")
-        .map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse());
-    number == Some(Ok(id))
+    let rest = own.strip_prefix("order ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -86,6 +95,7 @@ mod tests {
             ("held by order 70 of root: x", false),
             ("held by root: order 7", false),
             ("order", false),
+            ("held by order x", false),
         ];
         for (reason, want) in rows {
             assert_eq!(is_reason_of(7, reason), want, "{reason}");

@@ -29,6 +29,7 @@ use super::{
     limiting::{LimitsSeen, LineOf, Pressure, limiting, waits},
     parts::{Parts, gone},
     recorder::{Pace, Recorder},
+    standing,
     summary::lost,
     survey::{Survey, Surveyor},
 };
@@ -164,7 +165,7 @@ impl Gathered {
                 servers: parts.metrics.directory_servers.status(),
             }),
             certificates: certificates(parts),
-            orders: BTreeMap::new(),
+            orders: standing::in_force(&parts.standing, at),
             channels,
         }
     }

@@ -4,7 +4,7 @@
 //! breaks off is begun anew by the next start.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
 };
@@ -71,6 +71,15 @@ pub(super) async fn list(parts: &Parts) -> Answer<OrdersListed> {
 pub(super) fn shown(standing: &StandingOrders) -> Vec<OrderShown> {
     let now = Timestamp::now();
     standing.index().all().iter().map(|its| show(its, now)).collect()
+}
+
+/// How many orders of each kind have not ended; kinds without any are left out.
+pub(super) fn in_force(standing: &StandingOrders, now: Timestamp) -> BTreeMap<String, u64> {
+    let mut kinds = BTreeMap::new();
+    for its in standing.index().all().iter().filter(|its| !its.order.has_ended(now)) {
+        *kinds.entry(its.order.kind.name().to_owned()).or_default() += 1;
+    }
+    kinds
 }
 
 fn show(its: &OrderInForce, now: Timestamp) -> OrderShown {

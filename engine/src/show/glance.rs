@@ -46,6 +46,9 @@ fn told(limit: &Limiting, now: Timestamp) -> String {
 /// `relais top --once`: all of it below each other.
 pub fn glance(overview: &Overview, look: Look) -> String {
     let mut page = format!("{}\n{}\n", first_line(overview), queue_line(&overview.queue));
+    if let Some(orders) = orders_line(overview) {
+        let _ = writeln!(page, "{orders}");
+    }
     page = look.fit(&page);
     let parts = [
         (channels_at_a_glance(overview), overview.channels.len()),
@@ -89,6 +92,13 @@ pub fn age_line(queue: &QueueOverview) -> String {
     };
     let ages: Vec<_> = queue.ages.iter().map(age).collect();
     format!("age: {}", ages.join("  "))
+}
+
+/// Orders in force; nothing when there is none.
+pub fn orders_line(overview: &Overview) -> Option<String> {
+    let orders: Vec<_> =
+        overview.orders.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    (!orders.is_empty()).then(|| format!("orders in force: {}", orders.join(", ")))
 }
 
 /// A line for each channel.
@@ -240,12 +250,15 @@ mod tests {
     fn a_glance_is_as_wide_as_the_screen_and_shows_nothing_as_it_came() {
         let mut overview = overview();
         overview.hosts[0].last_reply = Some(format!("451 \u{1b}[2J{}", "long ".repeat(40)));
+        assert_eq!(orders_line(&overview), None);
+        overview.orders = [("hold".to_owned(), 2), ("slow".to_owned(), 1)].into();
         for width in [80, 132] {
             let page = glance(&overview, Look { width: Some(width), colour: false });
             let widest = page.lines().map(|line| line.chars().count()).max();
             assert!(widest <= Some(width), "{page}");
             assert!(page.contains("localhost  running, up 1m  CPU 0.2 of 2\n"), "{page}");
             assert!(page.contains("queue 3: 0 ready, 0 active, 3 delayed, 0 held  oldest 1m\n"));
+            assert!(page.contains("\norders in force: 2 hold, 1 slow\n"), "{page}");
             assert!(!page.contains('\u{1b}') && page.contains("451 ?[2J"), "{page}");
         }
     }

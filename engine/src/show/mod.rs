@@ -37,12 +37,13 @@ pub use content::ContentView;
 pub use differences::Differences;
 pub use glance::{
     CHANNEL_TITLES, add_channel, age_line, channels_at_a_glance, first_line, flow_of, glance,
-    hosts_at_a_glance, limits_at_a_glance, limits_now, queue_line, services_at_a_glance,
+    hosts_at_a_glance, limits_at_a_glance, limits_now, orders_line, queue_line,
+    services_at_a_glance,
 };
 pub use look::{Colour, Look};
 pub use mailboxes::mailbox;
 pub use mapping::mapping;
-pub use orders::{added, orders, standing_order, would_touch};
+pub use orders::{added, after_removal, orders, standing_order, would_touch};
 pub use queue::{Listing, history, message, order, question, rerouted, summary, why};
 pub use route::route;
 pub use routes::Routes;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use relais_actors::{events::Printable, timestamp::Timestamp};
+use relais_actors::{events::Printable, standing::StandingKind, timestamp::Timestamp};
 
 use super::{Colour, Listing, Look, Relative, Table, queue::rerouted};
 use crate::api::{NewOrder, OrderProgress, OrderShown, OrdersListed};
@@ -92,6 +92,15 @@ pub fn added(shown: &OrderShown) -> String {
     let until =
         order.until.map_or_else(|| "until it is removed".to_owned(), |at| format!("until {at}"));
     format!("order {} stands {until}: {} of mail {}", order.id, order.kind.name(), order.criteria)
+}
+
+/// The fate of the mail of an order that is removed.
+pub fn after_removal(kind: StandingKind, release: bool) -> &'static str {
+    match kind {
+        StandingKind::Hold if release => "what it has held is released",
+        StandingKind::Hold => "what it has held stays held",
+        _ => "what it has put off goes on",
+    }
 }
 
 /// The mail that an order would touch now.

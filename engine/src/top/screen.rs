@@ -71,6 +71,7 @@ fn body_of(app: &mut App, frame: &mut Frame<'_>, body: Rect, look: Look) {
 fn overview_body(overview: &Overview, frame: &mut Frame<'_>, body: Rect, look: Look) {
     let lines = usize::from(body.height);
     let mut page = vec![show::queue_line(&overview.queue), show::age_line(&overview.queue)];
+    page.extend(show::orders_line(overview));
     let add = |page: &mut Vec<String>, table: &Table, most: usize| {
         let rows: Vec<String> = table.fit(look).lines().map(str::to_owned).collect();
         let left = rows.len().saturating_sub(most);

@@ -90,13 +90,14 @@ fn in_time(test: impl Future<Output = ()>) {
     });
 }
 
-const VIEWS: [(&str, &str); 7] = [
+const VIEWS: [(&str, &str); 8] = [
     ("/", "Overview"),
     ("/?span=day", "Overview"),
     ("/queue", "Queue"),
     ("/channels", "Channels"),
     ("/services", "Services"),
     ("/hosts", "Hosts"),
+    ("/orders", "Orders"),
     ("/directory", "Directory and TLS"),
 ];
 
@@ -194,6 +195,7 @@ fn orders_are_shown_first_and_carried_out_once() {
 
         hosts(&engine, &browser).await;
         parts(&engine, &browser).await;
+        standing(&engine, &browser).await;
         browser.close().await;
     });
     let audit = engine.instance.json("audit", &[]);
@@ -210,6 +212,9 @@ fn orders_are_shown_first_and_carried_out_once() {
         "channel start",
         "set",
         "restart",
+        "order add hold",
+        "order remove",
+        "order end",
     ];
     assert_eq!(given, want, "{audit:?}");
 }
@@ -249,13 +254,57 @@ async fn parts(engine: &Engine, browser: &Browser) {
     browser.shows("SMTP was running and is running").await;
 }
 
+async fn standing(engine: &Engine, browser: &Browser) {
+    let orders = format!("{}/orders", engine.page);
+    let stand = || {
+        let listed = engine.instance.json("order", &["list"]).remove(0);
+        listed["orders"].as_array().map_or(0, Vec::len)
+    };
+    browser.open(&orders).await;
+    browser.shows("No order stands.").await;
+    browser.click("#order-add option[value=hold]").await;
+    browser.fill("#order-add input[name=host]", "host5.dead.test").await;
+    browser.fill("#order-add input[name=time]", "1h").await;
+    browser.fill("#order-add input[name=reason]", "they <b>move</b> house").await;
+    browser.click("#order-add > button").await;
+    browser.shows("hold mail host host5.dead.test for 3600 s?").await;
+    browser.shows("Now it would touch 2 entries, 2 recipients").await;
+    let ids = engine.waiting(5);
+    browser.shows(&ids[0].0).await;
+    let is_held = || engine.states(5).contains(&"held".to_owned());
+    assert!(!is_held() && stand() == 0, "only shown");
+    browser.click("#confirm button").await;
+    browser.shows("hold of mail host host5.dead.test.").await;
+    eventually("what waits is held", Duration::from_secs(20), || {
+        engine.states(5) == ["held", "held"]
+    });
+    browser.open(&engine.page).await;
+    browser.shows("Orders in force: 1 hold").await;
+    browser.open(&format!("{}/queue/{}", engine.page, ids[0].0)).await;
+    browser.click("a[href^='/orders#order-']").await;
+    browser.comes_to("/orders").await;
+    browser.shows("they <b>move</b> house").await;
+    browser.click("tr:target button[name=release]").await;
+    browser.shows("Then what it has held is released.").await;
+    assert_eq!(stand(), 1, "only asked");
+    browser.click("#confirm button").await;
+    browser.shows("ends: what it has held is released.").await;
+    eventually("it has ended", Duration::from_secs(20), || stand() == 0 && !is_held());
+}
+
 #[test]
 fn the_page_is_used_by_keys_and_without_a_script() {
     let engine = Engine::start();
     in_time(async {
         let browser = Browser::start(json!({})).await;
         browser.open(&engine.page).await;
-        for (keys, path) in [("gq", "/queue"), ("gh", "/hosts"), ("gc", "/channels"), ("go", "/")] {
+        for (keys, path) in [
+            ("gq", "/queue"),
+            ("gh", "/hosts"),
+            ("gr", "/orders"),
+            ("gc", "/channels"),
+            ("go", "/"),
+        ] {
             browser.keys(keys).await;
             browser.comes_to(path).await;
         }

@@ -19,6 +19,7 @@ use super::{
     gate::check,
     layout::{Trouble, View, respond},
     order_form::{FormFields, PageOrder},
+    orders,
     parts::{foreign, grouped},
     visitor::{FIELD, Pass, Visitor},
 };
@@ -30,8 +31,8 @@ use crate::{
         patience::{in_time, within},
     },
     api::{
-        HostOrdered, HostSuspend, LimitSet, OrderKind, OrderProgress, PartsOrdered, QueueFilter,
-        QueueOrder,
+        HostOrdered, HostSuspend, LimitSet, OrderKind, OrderProgress, OrderShown, PartsOrdered,
+        QueueFilter, QueueOrder,
     },
     show::{self, Look},
     state::audit::AuditLog,
@@ -95,6 +96,10 @@ fn ordered(asked: &PageOrder) -> Ordered {
         }
         PageOrder::Part(order) => Ordered::new(order.order.name(), order),
         PageOrder::Limit(order) => Ordered::new("set", order),
+        PageOrder::Stand(new) => Ordered::of_new(new),
+        PageOrder::Remove { id, release } => {
+            Ordered::new("order remove", &json!({ "id": id, "release": release }))
+        }
     }
 }
 
@@ -114,6 +119,19 @@ async fn preview<C: Console>(
             let question = show::question(order.kind, &would);
             (at_least(&would, question), first(order.kind, &would), would.last)
         }
+        PageOrder::Stand(new) => {
+            let would = within(ORDERED, console.preview_order(new)).await??;
+            let first = first(orders::listed_as(new.kind), &would);
+            (orders::question(asked, new, &would), first, None)
+        }
+        PageOrder::Remove { id, release } => {
+            let listed = in_time(console.standing_orders()).await?;
+            let its = listed.orders.iter().find(|its| its.order.id == *id);
+            let order = &its.ok_or_else(|| missing(*id))?.order;
+            let then = show::after_removal(order.kind, *release || order.release);
+            let (kind, mail) = (order.kind.name(), &order.criteria);
+            (format!("{asked}: {kind} of mail {mail}? Then {then}."), html! {}, None)
+        }
         other => (kept_back(console, other).await?, html! {}, None),
     };
     Ok(html! {
@@ -126,7 +144,7 @@ async fn preview<C: Console>(
             @if let Some(up_to) = up_to { input type="hidden" name="up_to" value=(up_to); }
             input type="hidden" name="confirmed" value="yes";
             button .main autofocus { "Do it" }
-            a .button href="/queue" { "Leave it" }
+            a .button href=(asked.place()) { "Leave it" }
         }
     })
 }
@@ -236,7 +254,19 @@ async fn carry_out<C: Console>(console: &C, asked: &PageOrder) -> Result<String,
             let then = shown(after_restart);
             format!("{key}: {was} before, {now} now, {then} after a restart. {line}")
         }
+        PageOrder::Stand(new) => {
+            format!("{}.", show::added(&in_time(console.add_order(new)).await??))
+        }
+        PageOrder::Remove { id, release } => {
+            let removed = in_time(console.remove_order(*id, *release)).await??;
+            let OrderShown { order, .. } = removed.ok_or_else(|| missing(*id))?;
+            format!("order {id} ends: {}.", show::after_removal(order.kind, order.release))
+        }
     })
+}
+
+fn missing(id: u64) -> HttpError {
+    HttpError::new(StatusCode::NOT_FOUND, format!("no order {id} stands"))
 }
 
 fn parts(done: &PartsOrdered) -> String {
@@ -318,7 +348,7 @@ fn back() -> Markup {
     html! {
         p .inline {
             a .button href="/queue" { "Queue" } a .button href="/hosts" { "Hosts" }
-            a .button href="/channels" { "Channels" }
+            a .button href="/channels" { "Channels" } a .button href="/orders" { "Orders" }
         }
     }
 }

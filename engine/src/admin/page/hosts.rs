@@ -80,7 +80,8 @@ fn host_link(channel: Option<&str>, host: &str) -> Markup {
     html! { a href=(queue_link(&filters)) { (foreign(host)) } }
 }
 
-fn suspensions(all: &[HostSuspended], operator: Option<&Pass>) -> Markup {
+/// Hosts that get nothing, or less, by an order or a reply.
+pub(super) fn suspensions(all: &[HostSuspended], operator: Option<&Pass>) -> Markup {
     let now = Timestamp::now();
     let heads = ["Host", "Channel", "By", "Rate", ">Until", "Reason", "Order"];
     let heads = if operator.is_some() { &heads[..] } else { &heads[..6] };

@@ -158,12 +158,13 @@ impl ResponseError for Trouble {
 }
 
 /// Path, name, and the key behind `g`.
-const MENU: [(&str, &str, &str); 6] = [
+const MENU: [(&str, &str, &str); 7] = [
     ("/", "Overview", "o"),
     ("/queue", "Queue", "q"),
     ("/channels", "Channels", "c"),
     ("/services", "Services", "s"),
     ("/hosts", "Hosts", "h"),
+    ("/orders", "Orders", "r"),
     ("/directory", "Directory and TLS", "d"),
 ];
 

@@ -13,6 +13,7 @@ use relais_channels::mail::MessageId;
 
 use super::{
     layout::{Trouble, View},
+    orders::order_link,
     parts::{badge, count, foreign, moment, nothing, section, table, text},
     queue,
     visitor::{Pass, Visitor},
@@ -99,6 +100,9 @@ fn reasons(why: &[Why]) -> Markup {
                 (badge(&its.waits_for)) " "
                 @if why.len() > 1 { "By " (its.channel) " to " (foreign(&its.host)) ": " }
                 (foreign(&its.text))
+                @if let Some(order) = its.order {
+                    " " a href=(order_link(order)) { "Order " (order) }
+                }
             }
         }
     }

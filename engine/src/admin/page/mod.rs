@@ -8,6 +8,7 @@
 //! | `GET /channels` | channels, pools, limits | stop, start, set |
 //! | `GET /services` | services and workers | stop, start, restart |
 //! | `GET /hosts` | hosts in trouble, suspended, limited | suspend, resume |
+//! | `GET /orders` | orders that stand | add, remove |
 //! | `GET /directory` | directory, certificates, filters, partitions | |
 //! | `GET /login`, `POST /login`, `POST /logout` | a session, by the token of `admin.token_file` | |
 //! | `POST /order` | a preview with the number of messages, then what was done | |
@@ -24,6 +25,7 @@ mod layout;
 mod login;
 mod message;
 mod order_form;
+mod orders;
 mod overview;
 mod parts;
 mod plot;
@@ -55,6 +57,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig) {
         .route("/channels", web::get().to(channels::show::<C>))
         .route("/services", web::get().to(services::show::<C>))
         .route("/hosts", web::get().to(hosts::show::<C>))
+        .route("/orders", web::get().to(orders::show::<C>))
         .route("/directory", web::get().to(directory::show::<C>))
         .route("/login", web::get().to(login::form))
         .route("/login", web::post().to(login::log_in))

@@ -1,13 +1,18 @@
 //! Forms, read as orders.
 
-use std::fmt;
+use std::{fmt, str::FromStr, time::Duration};
 
-use relais_actors::{front::control::ControlOrder, metrics::QueueState};
+use relais_actors::{
+    front::control::ControlOrder,
+    metrics::QueueState,
+    standing::{OrderRate, RerouteTarget, StandingKind},
+    timestamp::Timestamp,
+};
 use relais_config::units;
 
 use crate::api::{
-    HostResume, HostSuspend, LimitValue, MAX_REASON, OrderKind, PartOrder, QueueFilter, QueueOrder,
-    SetLimit,
+    HostResume, HostSuspend, LimitValue, MAX_REASON, NewOrder, OrderKind, PartOrder, QueueFilter,
+    QueueOrder, SetLimit,
 };
 
 /// The fields of a form, as they came.
@@ -20,9 +25,19 @@ pub(super) enum PageOrder {
     Queue(Box<QueueOrder>),
     Suspend(HostSuspend),
     Resume(HostResume),
-    Channel { name: String, stop: bool },
+    Channel {
+        name: String,
+        stop: bool,
+    },
     Part(PartOrder),
     Limit(SetLimit),
+    /// An order that is to stand.
+    Stand(Box<NewOrder>),
+    /// An order that stands is removed.
+    Remove {
+        id: u64,
+        release: bool,
+    },
 }
 
 impl FormFields {
@@ -34,6 +49,17 @@ impl FormFields {
 
     fn needed(&self, name: &str) -> Result<String, String> {
         self.one(name).map(str::to_owned).ok_or_else(|| format!("{name} is missing"))
+    }
+
+    /// The same of a field that is more than text.
+    fn parsed<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, String> {
+        let value = self.one(name).map(str::parse).transpose();
+        value.map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn time(&self) -> Result<Option<Duration>, String> {
+        let time = self.one("time").map(units::parse_duration).transpose();
+        time.map_err(|_| format!("how long? {}", units::DURATION_FORMS))
     }
 
     fn ids(&self) -> Vec<String> {
@@ -61,8 +87,7 @@ impl PageOrder {
         let by = by.to_owned();
         match fields.needed("order")?.as_str() {
             "suspend" => {
-                let time = units::parse_duration(&fields.needed("time")?)
-                    .map_err(|_| format!("how long? {}", units::DURATION_FORMS))?;
+                let time = fields.time()?.ok_or_else(|| "time is missing".to_owned())?;
                 let channel = fields.one("channel").map(str::to_owned);
                 let host = fields.needed("host")?;
                 let order = HostSuspend { host, channel, seconds: time.as_secs(), reason, by };
@@ -84,6 +109,11 @@ impl PageOrder {
                 let save = fields.one("save") == Some("yes");
                 Ok(Self::Limit(SetLimit { key: fields.needed("key")?, value, save }))
             }
+            "order_add" => stand(fields, (by, reason)),
+            "order_remove" => {
+                let id = fields.parsed("id")?.ok_or_else(|| "id is missing".to_owned())?;
+                Ok(Self::Remove { id, release: fields.one("release") == Some("yes") })
+            }
             other => queue(fields, other, (by, reason)),
         }
     }
@@ -91,10 +121,21 @@ impl PageOrder {
     /// Whether the operator is asked once more before it is carried out.
     pub(super) fn asks_first(&self) -> bool {
         match self {
-            Self::Queue(_) | Self::Suspend(_) => true,
+            Self::Queue(_) | Self::Suspend(_) | Self::Stand(_) | Self::Remove { .. } => true,
             Self::Channel { stop, .. } => *stop,
             Self::Part(order) => order.order != ControlOrder::Start,
             Self::Resume(_) | Self::Limit(_) => false,
+        }
+    }
+
+    /// The view that it is about.
+    pub(super) fn place(&self) -> &'static str {
+        match self {
+            Self::Queue(_) => "/queue",
+            Self::Suspend(_) | Self::Resume(_) => "/hosts",
+            Self::Channel { .. } | Self::Limit(_) => "/channels",
+            Self::Part(_) => "/services",
+            Self::Stand(_) | Self::Remove { .. } => "/orders",
         }
     }
 
@@ -117,6 +158,35 @@ impl PageOrder {
 
 fn part(fields: &FormFields, order: ControlOrder) -> Result<PageOrder, String> {
     Ok(PageOrder::Part(PartOrder { order, part: Some(fields.needed("part")?) }))
+}
+
+fn stand(fields: &FormFields, (by, reason): (String, String)) -> Result<PageOrder, String> {
+    let kind = fields.needed("kind")?;
+    let kind = StandingKind::ALL.into_iter().find(|its| its.name() == kind);
+    let kind = kind.ok_or_else(|| "there is no such kind of order".to_owned())?;
+    let text = |name| fields.one(name).map(str::to_owned);
+    let target = RerouteTarget {
+        channel: text("new_channel"),
+        host: text("new_host"),
+        address: text("new_address"),
+    };
+    let new = NewOrder {
+        kind,
+        from: fields.parsed("from")?,
+        to: fields.parsed("to")?,
+        host: fields.parsed("host")?,
+        channel: fields.parsed("channel")?,
+        target: (target != RerouteTarget::default()).then_some(target),
+        rate: fields.parsed("rate")?.map(OrderRate),
+        release: fields.one("release") == Some("yes"),
+        seconds: fields.time()?.map(|time| time.as_secs()),
+        until: None,
+        reason,
+        by,
+        dry_run: false,
+    };
+    new.check(Timestamp::now()).map_err(|error| error.to_string())?;
+    Ok(PageOrder::Stand(Box::new(new)))
 }
 
 fn queue(
@@ -161,7 +231,24 @@ impl fmt::Display for PageOrder {
                 write!(f, "{} {}", order.name(), part.as_deref().unwrap_or_default())
             }
             Self::Limit(order) => write!(f, "set {} {}", order.key, order.value),
+            Self::Stand(new) => in_words(new, f),
+            Self::Remove { id, release: false } => write!(f, "remove order {id}"),
+            Self::Remove { id, release: true } => write!(f, "remove order {id} and release"),
         }
+    }
+}
+
+fn in_words(new: &NewOrder, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{} mail {}", new.kind.name(), new.criteria())?;
+    if let Some(target) = &new.target {
+        write!(f, ", to go to {target},")?;
+    }
+    if let Some(rate) = &new.rate {
+        write!(f, " at {}", rate.0)?;
+    }
+    match new.seconds {
+        Some(seconds) => write!(f, " for {seconds} s"),
+        None => f.write_str(" until it is removed"),
     }
 }
 
@@ -205,6 +292,23 @@ mod tests {
             ("order=part_start&part=SMTP", "start SMTP", false),
             ("order=set&key=a.maxjobs&value=7", "set a.maxjobs 7", false),
             ("order=set&key=a&value=5m&save=yes", "set a 5m", false),
+            (
+                "order=order_add&kind=hold&from=@a.test&time=1h&reason=x&rate=&release=yes",
+                "hold mail from @a.test for 3600 s",
+                true,
+            ),
+            (
+                "order=order_add&kind=slow&host=.b.test&channel=c&rate=10/1m&reason=x",
+                "slow mail host .b.test, channel c at 10/1m until it is removed",
+                true,
+            ),
+            (
+                "order=order_add&kind=reroute&to=~x&new_host=h.test&new_channel=c&reason=x",
+                "reroute mail to ~x, to go to channel c, host h.test, until it is removed",
+                true,
+            ),
+            ("order=order_remove&id=7", "remove order 7", true),
+            ("order=order_remove&id=7&release=yes", "remove order 7 and release", true),
         ];
         for (form, words, asks_first) in rows {
             let asked = PageOrder::read(&fields(form), "uid 0").unwrap();
@@ -230,6 +334,16 @@ mod tests {
             ("order=suspend&host=a.test&reason=x", "time is missing"),
             ("order=set&key=a", "value is missing"),
             ("order=part_stop", "part is missing"),
+            ("order=order_remove", "id is missing"),
+            ("order=order_remove&id=x", "id: "),
+            ("order=order_add&kind=stop&from=a&reason=x", "no such kind"),
+            ("order=order_add&kind=hold&reason=x", "which mail"),
+            ("order=order_add&kind=hold&from=@&reason=x", "from: a domain"),
+            ("order=order_add&kind=hold&from=a", "a reason"),
+            ("order=order_add&kind=hold&from=a&reason=x&time=soon", "how long?"),
+            ("order=order_add&kind=slow&from=a&reason=x", "a rate such as"),
+            ("order=order_add&kind=slow&from=a&reason=x&rate=fast", "rate: "),
+            ("order=order_add&kind=suspend&from=a&reason=x&new_host=h", "nothing else takes one"),
         ] {
             let error = PageOrder::read(&fields(form), "uid 0").unwrap_err();
             assert!(error.contains(words), "{form}: {error}");

@@ -12,7 +12,7 @@ use super::{
         badge, count, foreign, grouped, moment, nothing, queue_link, seconds, section, table, tile,
     },
     plot::{Curve, Plot, figure},
-    visitor::Visitor,
+    visitor::{Pass, Visitor},
 };
 use crate::{
     admin::{Console, patience::in_time},
@@ -35,7 +35,7 @@ pub(in crate::admin) async fn overview<C: Console>(
         div data-live="overview" {
             (head(&seen))
             (tiles(&seen))
-            (section("limits", "What limits now", &limiting(&seen)))
+            (section("limits", "What limits now", &limiting(&seen, visitor.operator())))
             (section("plots", "Traffic", &plots(&series)))
             (section("channels", "Channels", &channels(&seen)))
             (section("trouble", "Hosts in trouble", &hosts::in_trouble(&seen)))
@@ -60,7 +60,7 @@ fn head(seen: &Overview) -> Markup {
     }
 }
 
-fn limiting(seen: &Overview) -> Markup {
+fn limiting(seen: &Overview, operator: Option<&Pass>) -> Markup {
     let value = |value: Option<&LimitValue>| value.map_or("–".to_owned(), ToString::to_string);
     let row = |its: &Limiting| {
         let shown = match &its.value {
@@ -77,7 +77,10 @@ fn limiting(seen: &Overview) -> Markup {
                 (moment(its.until, seen.at))
                 td .text { @match its.would_help.strip_prefix("none: ") {
                     Some(why) => (foreign(why)),
-                    None => code { (foreign(&its.would_help)) },
+                    None => {
+                        code { (foreign(&its.would_help)) }
+                        @if let Some(operator) = operator { (set(&its.would_help, operator)) }
+                    },
                 } }
             }
         }
@@ -90,6 +93,22 @@ fn limiting(seen: &Overview) -> Markup {
         p { (foreign(&seen.waits)) }
         @if !rows.is_empty() { (table("What limits now", &heads, &rows)) }
         @if more > 0 { p { (more) " more: " code { "relais why" } } }
+    }
+}
+
+/// A button that does as a command says, where that is `relais set KEY VALUE`.
+fn set(command: &str, operator: &Pass) -> Markup {
+    let words = command.strip_prefix("relais set ").and_then(|words| words.split_once(' '));
+    html! {
+        @if let Some((key, value)) = words.filter(|(_, value)| !value.contains(' ')) {
+            form method="post" action="/order" {
+                (operator.field())
+                input type="hidden" name="order" value="set";
+                input type="hidden" name="key" value=(key);
+                input type="hidden" name="value" value=(value);
+                button aria-label={ "Set " (foreign(key)) " to " (foreign(value)) } { "Set" }
+            }
+        }
     }
 }
 
@@ -269,7 +288,7 @@ fn others(seen: &Overview) -> Markup {
             None => (nothing("There is no certificate: clients are offered no TLS.")),
         }
         @if seen.orders.values().any(|count| *count > 0) {
-            p { "Standing orders in force: "
+            p { a href="/orders" { "Orders in force" } ": "
                 @for (place, (kind, count)) in seen.orders.iter().enumerate() {
                     @if place > 0 { ", " } (count) " " (kind)
                 } }
@@ -279,3 +298,35 @@ fn others(seen: &Overview) -> Markup {
 
 /// Limits that are shown, the worst ones.
 const LIMITS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{fake_overview, guard::Giver};
+
+    #[test]
+    fn an_operator_has_a_button_for_a_limit_that_is_set() {
+        let pass = Pass {
+            giver: Giver::Token(None),
+            who: "token".to_owned(),
+            form_token: "secret".to_owned(),
+            has_session: true,
+        };
+        let mut seen = fake_overview::overview();
+        let fields = "<input type=\"hidden\" name=\"key\" value=\"tcp_local@&lt;b&gt;.rate\">\
+            <input type=\"hidden\" name=\"value\" value=\"20/1m\">";
+        // the command, whether there is a button
+        for (command, is_set) in [
+            ("relais set tcp_local@<b>.rate 20/1m", true),
+            ("relais host resume b.test", false),
+            ("relais set a b c", false),
+            ("none: the destination is dead", false),
+        ] {
+            command.clone_into(&mut seen.limiting[0].would_help);
+            let page = limiting(&seen, Some(&pass)).into_string();
+            assert_eq!(page.contains(fields), is_set, "{page}");
+            assert_eq!(page.contains("<button"), is_set, "{page}");
+            assert!(!limiting(&seen, None).into_string().contains("<form"), "{command}");
+        }
+    }
+}

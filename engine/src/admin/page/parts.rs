@@ -114,9 +114,8 @@ pub(super) fn foreign(text: &str) -> impl Render + '_ {
 pub(super) fn badge(word: &str) -> Markup {
     let mood = match word {
         "running" | "ready" | "delivered" | "up" | "active" | "good" => "good",
-        "delayed" | "held" | "suspended" | "limited" | "draining" | "starting" | "retiring" => {
-            "fair"
-        }
+        "delayed" | "held" | "suspended" | "limited" | "draining" | "starting" | "retiring"
+        | "ending" => "fair",
         "stopped" | "failed" | "down" | "lost" | "away" | "bad" => "bad",
         _ => "plain",
     };
