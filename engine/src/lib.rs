@@ -7,8 +7,9 @@
 //! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, handover, logging, reload, `service_manager`, shutdown, start, state |
 //! | [`reload`] | puts another configuration in force while the engine runs | admin, api, cli, console, start |
 //! | [`console`] | answers operators, from what the actors say of themselves | admin, api, cli, limits, logging, show, start, state |
-//! | [`cli`] | the command line | admin, api, handover, limits, logging, `service_manager`, show, start, state, top |
+//! | [`cli`] | the command line | admin, api, handover, limits, logging, prometheus, `service_manager`, show, start, state, top |
 //! | [`top`] | the engine on a terminal, steered by keys | admin, api, show |
+//! | [`prometheus`] | dashboards and alert rules, made of the families of metrics | — |
 //! | [`handover`] | gives the sockets to the process that takes this one's place | — |
 //! | `service_manager` | what systemd is told, and the sockets that it keeps | admin, api |
 //! | [`logging`] | log lines, and who loses none | — |
@@ -28,6 +29,7 @@ pub mod handover;
 pub mod life;
 pub mod limits;
 pub mod logging;
+pub mod prometheus;
 pub mod reload;
 mod service_manager;
 pub mod show;

@@ -12,7 +12,7 @@ use std::{
 
 use relais_tests::{
     Dialogue, Instance, Page, Settings, Sink, SmallDisk, eventually, fetch, message, needs,
-    needs_root, one_delivered_and_one, run_with,
+    needs_root, one_delivered_and_one, readme_block, run_with,
 };
 
 #[test]
@@ -250,6 +250,142 @@ fn labelled(instance: &Instance, name: &str, label: &str) -> u64 {
     let lines = page.body.lines().filter(of_name);
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
+
+#[test]
+fn the_dashboard_shows_each_metric_and_alerts_ask_for_values_that_labels_have() {
+    let instance = Instance::new(Settings::standalone());
+    let model = printed(&instance, "--dashboard");
+    let model: serde_json::Value = serde_json::from_str(&model).unwrap();
+    let rows = model["panels"].as_array().unwrap();
+    let panels: Vec<_> = rows.iter().filter_map(|row| row["panels"].as_array()).flatten().collect();
+    let not_running = instance.relais("metrics", &[]);
+    assert_eq!(not_running.status.code(), Some(1), "{not_running:?}");
+    let clash = instance.relais("metrics", &["--dashboard", "--alerts"]);
+    assert_eq!(clash.status.code(), Some(2));
+
+    let _running = instance.start();
+    let page = String::from_utf8(instance.relais("metrics", &[]).stdout).unwrap();
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    assert!(families.clone().count() > 60, "{page}");
+    for family in families {
+        assert!(panels.iter().any(|panel| panel["title"] == family), "{family} has no panel");
+    }
+    let rules = printed(&instance, "--alerts");
+    let mut count = 0;
+    for asked in rules.lines().filter(|line| line.contains(" expr: ")).flat_map(selectors) {
+        let (name, pair) = &asked;
+        let has = |line: &str| line.starts_with(&format!("{name}{{")) && line.contains(pair);
+        assert!(page.lines().any(has), "{asked:?}");
+        count += 1;
+    }
+    assert!(count > 5, "{count}");
+}
+
+/// Each metric of a line that is asked for with a label, and the label with its value.
+fn selectors(line: &str) -> Vec<(String, String)> {
+    let metrics = line.split("relais_").skip(1).filter_map(|rest| {
+        let (name, rest) = rest.split_once('{')?;
+        let is_one = name.bytes().all(|octet| octet == b'_' || octet.is_ascii_alphanumeric());
+        is_one.then_some((name, rest.split_once('}')?.0))
+    });
+    let pairs = metrics.flat_map(|(name, pairs)| pairs.split(',').map(move |pair| (name, pair)));
+    pairs.map(|(name, pair)| (format!("relais_{name}"), pair.replace("!=", "="))).collect()
+}
+
+/// The answer of `relais metrics OPTION`.
+fn printed(instance: &Instance, option: &str) -> String {
+    let output = instance.relais("metrics", &[option]);
+    assert!(output.status.success(), "{option}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn each_alert_fires_where_something_is_wrong_and_nowhere_else() {
+    if !needs(&["promtool"]) {
+        return;
+    }
+    let instance = Instance::new(Settings::standalone());
+    let rules = printed(&instance, "--alerts");
+    let names = rules.lines().filter_map(|line| Some(line.split_once("- alert: ")?.1));
+    let tests = rule_tests(&names.collect::<Vec<_>>());
+    for (file, text) in [
+        ("relais.rules.yml", &rules),
+        ("tests.yml", &tests),
+        ("prometheus.yml", &readme_block("yaml", "scrape_configs")),
+    ] {
+        fs::write(instance.path(file), text).unwrap();
+    }
+    for words in [
+        ["check", "rules", "relais.rules.yml"],
+        ["check", "config", "prometheus.yml"],
+        ["test", "rules", "tests.yml"],
+    ] {
+        let folder = instance.path("");
+        let output = Command::new("promtool").args(words).current_dir(folder).output().unwrap();
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{words:?}: {told}");
+    }
+}
+
+/// Tests of these rules for promtool: each fires for the engine `a`, and not for `b`.
+fn rule_tests(names: &[&str]) -> String {
+    let head = "rule_files: [relais.rules.yml]\nevaluation_interval: 1m\ntests:".to_owned();
+    let mut lines = vec![head];
+    let mut used = 0;
+    for name in names {
+        lines.push("  - interval: 1m\n    input_series:".to_owned());
+        let rows = ALERTS.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        let rows: Vec<_> = rows.filter(|row| row[0] == *name).collect();
+        used += rows.len();
+        for row in &rows {
+            for (engine, values) in [("a", row[3]), ("b", row[4])] {
+                let labels = format!("{{instance=\"{engine}\",job=\"relais\",");
+                let series = row[2].replace('{', &labels);
+                lines.push(format!("      - series: '{series}'\n        values: '{values}'"));
+            }
+        }
+        let minute = rows.first().expect(name)[1];
+        let firing = format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}");
+        lines.push(format!(
+            "    promql_expr_test:\n      - expr: 'sum by (instance) ({firing})'\n        eval_time: \
+             {minute}\n        exp_samples: [{{labels: '{{instance=\"a\"}}', value: 1}}]\n"
+        ));
+    }
+    assert_eq!(used, ALERTS.lines().count(), "a row is of no alert");
+    lines.join("\n")
+}
+
+/// Each alert, when it fires, and a metric by the minute: of an engine in trouble, and of one that is well.
+const ALERTS: &str = r#"RelaisDown | 10m | relais_build_info{} | 1+0x5 _x20 | 1+0x30
+RelaisDown | 10m | up{} | 1+0x5 0+0x20 | 1+0x30
+RelaisNotReady | 5m | relais_not_ready{cause="room"} | 0 0 1+0x10 | 0+0x10
+RelaisQueuePaused | 5m | relais_queue_paused{why="disk"} | 1+0x10 | 0+0x10
+RelaisQueuePaused | 5m | relais_queue_paused{why="draining"} | 0+0x10 | 1+0x10
+RelaisDirectoryFails | 15m | relais_directory_lookups_total{result="failed"} | 0+1x20 | 7+0x20
+RelaisCertificateExpired | 15m | relais_tls_certificate_expires_timestamp_seconds{file="x"} | 600+0x20 | 100000+0x20
+RelaisCertificateExpires | 70m | relais_tls_certificate_expires_timestamp_seconds{file="x"} | 86400+0x90 | 2000000+0x90
+RelaisSpoolRoomShort | 8m | relais_spool_free_bytes{} | 100+0x10 | 1000+0x10
+RelaisSpoolRoomShort | 8m | relais_spool_min_free_bytes{} | 64+0x10 | 64+0x10
+RelaisRoomRunsOut | 100m | relais_store_free_bytes{} | 100000-100x120 | 100000-1x120
+RelaisChannelStalled | 50m | relais_channel_queue_messages{channel="c",state="delayed"} | 30+0x60 | 30+0x60
+RelaisChannelStalled | 50m | relais_delivery_results_total{channel="c",class="delivered"} | 5+0x60 | 5+1x60
+RelaisQueueOld | 20m | relais_channel_oldest_seconds{channel="c"} | 20000+0x30 | 20000+0x30
+RelaisQueueOld | 20m | relais_channel_stored_messages{channel="c"} | 200+0x30 | 20+0x30
+RelaisBacklogGrows | 20m | relais_queue_stored{} | 2000+60x60 | 2000+0x60
+RelaisHostsUnreachable | 20m | relais_channel_hosts_suspended{channel="c"} | 60+0x30 | 40+0x30
+RelaisDeliveriesFail | 45m | relais_delivery_results_total{channel="c",class="failed"} | 0+10x60 | 0+10x60
+RelaisDeliveriesFail | 45m | relais_delivery_results_total{channel="c",class="delivered"} | 0+5x60 | 0+50x60
+RelaisMailWithoutChannel | 15m | relais_queue_lost{} | 1+0x20 | 0+0x20
+RelaisDirectoryServerDown | 8m | relais_directory_server_up{server="ldap://x"} | 0+0x10 | 1+0x10
+RelaisFilterDown | 8m | relais_milter_up{milter="x"} | 0+0x10 | 1+0x10
+RelaisServiceFull | 18m | relais_dispatcher_stress{service="SMTP"} | 1+0x20 | 0+0x20
+RelaisActorRestarts | 5m | relais_actor_restarts_total{actor="x",cause="panic"} | 0 0 1+0x20 | 0+0x20
+RelaisRestartsOften | 10m | relais_process_start_time_seconds{} | 1 1 2 2 3 3 4+0x20 | 1 1 2 2+0x20
+RelaisLogLinesLost | 5m | relais_log_lines_lost_total{} | 0 0 5+0x20 | 5+0x20
+RelaisHistoryStopped | 8m | relais_history_stopped{} | 1+0x10 | 0+0x10
+RelaisHistoryLost | 5m | relais_history_lost_total{} | 0 0 5+0x20 | 5+0x20
+RelaisMailDayOld | 70m | relais_channel_oldest_seconds{channel="c"} | 90000+0x90 | 80000+0x90
+RelaisOrderStands | 1440m | relais_standing_orders{kind="hold"} | 2+0x1500 | 2+0x600 0+0x900"#;
 
 /// The findings of promtool, and "" when there are none.
 fn promtool(page: &str) -> String {

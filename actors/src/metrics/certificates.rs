@@ -31,9 +31,13 @@ impl CertificateMeter {
     pub fn show(&self, certificates: &[Certificate]) {
         self.expires.clear();
         for certificate in certificates {
-            let labels = FileLabels { file: fit(&certificate.file.display().to_string()) };
-            self.expires.get_or_create_owned(&labels).set(certificate.expires());
+            self.show_file(&certificate.file.display().to_string(), certificate.expires());
         }
+    }
+
+    /// Shows that the certificate in `file` expires so many seconds behind 1970.
+    pub(super) fn show_file(&self, file: &str, expires: i64) {
+        self.expires.get_or_create_owned(&FileLabels { file: fit(file) }).set(expires);
     }
 }
 

@@ -17,6 +17,7 @@ mod defragment;
 mod delivery;
 mod directory_servers;
 mod exposition;
+mod families;
 mod history;
 mod level;
 mod milters;
@@ -48,6 +49,7 @@ pub use delivery::{
 };
 pub use directory_servers::{OperationResult, ServerMeter, ServerMeters, ServerStatus};
 pub use exposition::Format;
+pub use families::{MetricFamily, MetricKind};
 pub use history::HistoryMeter;
 pub use level::level;
 pub use milters::{MilterMeter, MilterMeters, MilterResult, MilterStatus};
@@ -225,6 +227,32 @@ impl Metrics {
         }
     }
 
+    /// Every family that an engine may show, whatever its configuration names.
+    pub fn families() -> Vec<MetricFamily> {
+        families::families(&Self::with_a_sample_of_each().page(Format::Text))
+    }
+
+    /// Has each family show a sample, since the library leaves out those without.
+    fn with_a_sample_of_each() -> Self {
+        const NAME: &str = "any";
+        let names = || vec![NAME.to_owned()];
+        let metrics = Self::new(&Labels {
+            actors: vec![NAME],
+            services: names(),
+            channels: names(),
+            pools: vec![(NAME.to_owned(), 1)],
+            max_messages: 1,
+            store: true,
+        });
+        metrics.actors.of(NAME).count::<Self>();
+        metrics.certificates.show_file(NAME, 0);
+        metrics.defragment.announce(NAME);
+        metrics.directory_servers.of(NAME);
+        metrics.milters.of(NAME);
+        metrics.standing.show(NAME, StandingTotals::default());
+        metrics
+    }
+
     /// The page that a scrape reads.
     pub fn page(&self, format: Format) -> String {
         self.process.update();
@@ -384,5 +412,25 @@ mod tests {
         metrics.channel("gone").received(1, 1);
         assert!(!metrics.page(Format::Text).contains("gone"));
         assert_eq!(metrics.counters().0.len(), 2);
+    }
+
+    /// How many are registered, only the library's own view of the registry tells.
+    #[test]
+    fn families_are_all_that_are_registered_with_their_labels() {
+        let families = Metrics::families();
+        let registered = format!("{:?}", metrics().registry).matches("Descriptor {").count();
+        assert_eq!(families.len(), registered, "a family shows no sample: {families:#?}");
+        for (name, kind, labels) in [
+            ("relais_actor_messages_total", MetricKind::Counter, "actor,message"),
+            ("relais_delivery_seconds", MetricKind::Histogram, "channel"),
+            ("relais_dispatcher_connections_total", MetricKind::Counter, "service,result"),
+            ("relais_queue_stored", MetricKind::Gauge, ""),
+            ("relais_spool_commit_seconds", MetricKind::Histogram, ""),
+            ("relais_tls_certificate_expires_timestamp_seconds", MetricKind::Gauge, "file"),
+        ] {
+            let family = families.iter().find(|its| its.name == name).expect(name);
+            assert_eq!((family.kind, &*family.labels.join(",")), (kind, labels), "{name}");
+            assert!(!family.help.is_empty(), "{name}");
+        }
     }
 }

@@ -127,6 +127,15 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the metrics of the running engine as Prometheus scrapes them; or a dashboard, or alert rules, made of all metrics that there are
+    Metrics {
+        /// A dashboard for Grafana instead, as the JSON model that it imports: an overview, and a panel for each metric; no engine need run
+        #[arg(long, conflicts_with = "alerts")]
+        dashboard: bool,
+        /// Alert rules for Prometheus instead, as the rule file that it reads; no engine need run
+        #[arg(long)]
+        alerts: bool,
+    },
     /// Say what limits the engine now, at which rate mail leaves, until when, and which command helps; with ID why that message does not move
     Why {
         /// A message: the same as `relais queue why ID`
@@ -1203,6 +1212,7 @@ Examples:
   relais route alice@relais.example          where would this go, and why?
   relais queue list --older-than 1h --json   for scripts: one object a line
   relais top                                 the engine on the terminal
+  relais metrics --alerts > relais.rules.yml rules for Prometheus
   relais why                                 what limits it now, and what helps?
   relais queue why 06C1FJ4V80000             why does it not move?
   relais queue retry --host store1.example

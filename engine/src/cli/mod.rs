@@ -22,6 +22,7 @@ mod mailbox;
 mod mailbox_files;
 mod manual;
 mod mapping;
+mod metrics;
 mod orders;
 mod postfix_asked;
 mod refusal;
@@ -120,6 +121,9 @@ fn obey<E: Runnable>(
         Command::Status { workers: true, .. } => ask::workers(source, out),
         Command::Status { json, all, .. } => ask::status(source, json, all, out),
         Command::Audit(shown) => audit::audit(source, shown, out),
+        Command::Metrics { dashboard: true, .. } => metrics::dashboard(out),
+        Command::Metrics { alerts: true, .. } => metrics::alerts(out),
+        Command::Metrics { .. } => metrics::metrics(source, out),
         Command::Top { once, json } => top::top(source, once, json, out),
         Command::Why { id, json } => top::why(source, id.as_deref(), json, out),
         Command::Counters { json } => ask::counters(source, json, out),

@@ -237,6 +237,7 @@ fn every_command_that_shows_something_takes_json() {
         without,
         [
             "run",
+            "metrics",
             "channel stop",
             "channel start",
             "send",
@@ -246,7 +247,7 @@ fn every_command_that_shows_something_takes_json() {
             "start",
             "restart"
         ],
-        "these show nothing"
+        "these show nothing, or in a form of others"
     );
 }
 
