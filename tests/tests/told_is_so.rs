@@ -300,7 +300,7 @@ fn printed(instance: &Instance, option: &str) -> String {
 }
 
 #[test]
-fn each_alert_fires_where_something_is_wrong_and_nowhere_else() {
+fn promtool_takes_panels_and_rules_and_each_alert_fires_where_something_is_wrong_alone() {
     if !needs(&["promtool"]) {
         return;
     }
@@ -311,12 +311,14 @@ fn each_alert_fires_where_something_is_wrong_and_nowhere_else() {
     for (file, text) in [
         ("relais.rules.yml", &rules),
         ("tests.yml", &tests),
+        ("panels.rules.yml", &as_rules(&printed(&instance, "--dashboard"))),
         ("prometheus.yml", &readme_block("yaml", "scrape_configs")),
     ] {
         fs::write(instance.path(file), text).unwrap();
     }
     for words in [
         ["check", "rules", "relais.rules.yml"],
+        ["check", "rules", "panels.rules.yml"],
         ["check", "config", "prometheus.yml"],
         ["test", "rules", "tests.yml"],
     ] {
@@ -325,6 +327,22 @@ fn each_alert_fires_where_something_is_wrong_and_nowhere_else() {
         let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success(), "{words:?}: {told}");
     }
+}
+
+/// The expressions of a dashboard as recording rules, which promtool can read.
+fn as_rules(model: &str) -> String {
+    let mut rules = "groups:\n- name: panels\n  rules:\n".to_owned();
+    let exprs = model.split("\"expr\":").skip(1);
+    for (number, rest) in exprs.enumerate() {
+        let mut texts = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+        let expr = texts.next().unwrap().unwrap().replace("$__rate_interval", "5m");
+        rules.push_str("  - record: panel:");
+        rules.push_str(&number.to_string());
+        rules.push_str("\n    expr: '");
+        rules.push_str(&expr);
+        rules.push_str("'\n");
+    }
+    rules
 }
 
 /// Tests of these rules for promtool: each fires for the engine `a`, and not for `b`.
