@@ -59,13 +59,12 @@ fn main() {
         }
         told += cpu(ClockId::ThreadCPUTime).saturating_sub(made);
         messages += batch.len() as u64;
-        if messages % (messages / options.look_ups).max(2_000) == 0 || samples.len() < 5 {
+        if samples.len() as u64 * options.recipients <= recipients * options.look_ups {
             samples.push(batch[0].clone());
         }
         keeper.flush();
     }
     let all = cpu(ClockId::ProcessCPUTime).saturating_sub(began).saturating_sub(making);
-    keeper.end();
     let lost = tap.figures().lost.load(Relaxed);
     let octets = size(folder.path(), "");
     let each = |what: Duration, count: u64| what.as_secs_f64() * 1e6 / count as f64;
@@ -82,10 +81,22 @@ fn main() {
         each(all.saturating_sub(told), messages),
         each(all, messages)
     );
-    let history = History::of_files(folder.path());
+    // As the engine does: the writer is asked for what is in no sealed segment yet.
+    let history = History::of(&keeper);
+    rustix::fs::sync();
     for cold in [true, false] {
         look_up(&history, folder.path(), &samples, cold);
     }
+    println!("{} MiB of memory at most", peak() >> 20);
+    keeper.end();
+}
+
+/// Octets of memory that the process has had, at most.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("this process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let octets = line.and_then(|its| its.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    octets.map_or(0, |its| its << 10)
 }
 
 /// A name of a message.
@@ -327,7 +338,6 @@ fn size(folder: &Path, end: &str) -> u64 {
 fn forget(folder: &Path) {
     for entry in fs::read_dir(folder).expect("the folder") {
         let file = File::open(entry.expect("a file").path()).expect("a file");
-        let _ = file.sync_data();
         fadvise(&file, 0, None, Advice::DontNeed).expect("advice");
     }
 }

@@ -1,480 +1,432 @@
-//! A block: some thousand notes, each part of them in a column of its own, so that like stands beside
-//! like and little is left of it when it is compressed.
-
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
+//! A block as it is filled: some thousand notes, of each only what nobody would guess from those before,
+//! each part in a stream of its own.
 
 use crate::{
-    codec::{Octets, put, put_signed},
-    error::DamagedBlock,
-    keys::{Key, LOST_KEY, key_of, key_of_id},
-    note::{LOST, MAX_RECIPIENTS, Named, Note, SHARED},
-    text_of,
+    dictionary::{Dictionary, NumberMap, hash},
+    index::{BlockPlace, Wanted},
+    keys::{ID_SLACK, Key, LOST_KEY, key_of, key_of_id, time_of_id},
+    note::{CHANNEL, FROM, HOST, LOST, MAILBOX, Named, Note, PEER, REPLY, SHARED},
+    shape::{
+        Guesses, HAS_ATTEMPTS, HAS_MESSAGE_ID, HAS_PEER_ID, HAS_SIZE, HAS_TOOK, HOST_SIGN,
+        KNOWN_ID, MAILBOX_SIGN, Message, NEW_ID, PEER_ID_SIGN, PEER_SIGN, RECIPIENT_SIGN,
+        REPLY_SIGNS, SAME_RECIPIENTS, Shape, Slot, is_plain, sign,
+    },
+    streams::{
+        ATTEMPTS, BACK, COUNTS, DIGITS, DOMAIN_TEXTS, DOMAINS, HEAD_TEXTS, HEADS, HOST_DOMAINS,
+        ID_REST, ID_TIMES, LATER, MESSAGE_IDS, NEW_SHAPES, PEER_IDS, RECIPIENTS, RIGHTS, ROUTED,
+        SENDERS, SHAPES, SIZES, SLOTS, Streams, TIMES, TOOK, references,
+    },
 };
 
 /// Notes that are on their way into a block.
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
-    columns: [Vec<u8>; COLUMNS],
-    /// Texts that notes share, by their hashes.
-    texts: HashMap<u64, Text, BuildHasherDefault<AsItIs>>,
-    /// Texts in the block.
-    placed: u32,
-    /// The last texts of each column of references, the very last first.
-    recent: [[Text; RECENT]; COLUMNS],
-    /// Queue ids, and how many were there before them.
-    ids: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
-    /// By which its notes are found; each once.
+    pub(crate) streams: Streams,
+    domains: Dictionary,
+    /// Local parts up to their final digits.
+    heads: Dictionary,
+    addresses: Dictionary,
+    /// The domain of each address.
+    domain_of: Vec<u32>,
+    /// Texts that notes share, by their columns.
+    texts: [Dictionary; SHARED],
+    shapes: Vec<Shape>,
+    /// The messages, by their queue ids.
+    ids: NumberMap<u32>,
+    messages: Vec<Message>,
+    slots: Vec<Slot>,
+    /// The recipients of all slots, as they were written and as they were routed.
+    named: Vec<(u32, u32)>,
+    guesses: Guesses,
+    /// The `Message-ID` of each message, one behind the other.
+    header_ids: String,
+    /// A text with signs.
+    signed: String,
+    /// Octets that will be there again when it is read.
+    expanded: usize,
+    /// By which its notes are found.
     pub(crate) keys: Vec<Key>,
     pub(crate) notes: u32,
     pub(crate) first: u64,
     pub(crate) last: u64,
-    /// The time of the note before.
+    /// The time of the last note that was the first of its message.
     at: u64,
-}
-
-/// A text that notes share.
-#[derive(Clone, Copy, Debug, Default)]
-struct Text {
-    start: u32,
-    length: u32,
-    number: u32,
-    is_key: bool,
+    /// The domain of the last address.
+    domain: u32,
 }
 
 impl BlockBuilder {
     /// Adds a note.
-    pub(crate) fn add<'r>(&mut self, note: &Note<'_>, recipients: impl Iterator<Item = Named<'r>>) {
-        let mut recipients = recipients.take(MAX_RECIPIENTS).peekable();
+    pub(crate) fn add(&mut self, note: &Note<'_>, recipients: &[Named<'_>]) {
         if self.notes == 0 {
             (self.first, self.last, self.at) = (note.at, note.at, 0);
         }
         self.notes += 1;
         (self.first, self.last) = (self.first.min(note.at), self.last.max(note.at));
-        self.columns[ACTION].push(note.action);
-        put_signed(&mut self.columns[TIME], note.at.wrapping_sub(self.at).cast_signed());
-        self.at = note.at;
-        self.add_id(note);
-        put(&mut self.columns[SIZE], note.size);
-        put(&mut self.columns[TOOK], note.took);
-        put(&mut self.columns[ATTEMPTS], u64::from(note.attempts));
-        let bare = note.bare(recipients.peek().copied().unwrap_or_default());
-        let reply = bare.as_deref().unwrap_or(note.reply);
-        for (i, text) in (Note { reply, ..*note }).texts().into_iter().enumerate() {
-            // The sender comes first.
-            self.refer(REFERENCES + i, text, i == 0);
-        }
-        self.add_rare(PEER_IDS, note.peer_id);
-        self.add_rare(MESSAGE_IDS, note.message_id);
-        let mut count = 0;
-        for Named { original, routed } in recipients {
-            self.refer(RECIPIENTS, original, true);
-            self.refer(ROUTED, routed, true);
-            count += 1;
-        }
-        put(&mut self.columns[COUNTS], count);
+        let mut shape = Shape::of(note.action);
+        let message = self.message(note, &mut shape);
+        let slot = self.recipients(message, recipients, &mut shape);
+        self.numbers(note, message, slot, &mut shape);
+        self.shared(note, recipients, (message, slot), &mut shape);
+        self.rare(note, message, &mut shape);
+        self.shape(shape);
         if note.action == LOST {
             self.keys.push(key_of(LOST_KEY));
         }
     }
 
-    /// Octets of it, before they are compressed.
+    /// Octets of it, before they are compressed, and of what is made of them when it is read.
     pub(crate) fn octets(&self) -> usize {
-        self.columns.iter().map(Vec::len).sum()
+        self.streams.octets() + self.expanded + self.addresses.octets()
     }
 
-    /// The block as it would be read.
-    pub(crate) fn columns(&self) -> Columns {
-        Columns(self.columns.clone())
-    }
-
-    /// Appends the compressed columns.
-    pub(crate) fn compress(
-        &self,
-        compressor: &mut zstd::bulk::Compressor<'_>,
-        out: &mut Vec<u8>,
-    ) -> std::io::Result<()> {
-        for column in &self.columns {
-            put(out, column.len() as u64);
-            if column.is_empty() {
-                continue;
-            }
-            // One octet again and again is what most columns of a quiet block are.
-            let compressed = compressor.compress(column)?;
-            put(out, compressed.len() as u64);
-            out.extend_from_slice(&compressed);
-        }
-        Ok(())
+    /// Whether it may hold a note that is wanted.
+    pub(crate) fn may_hold(&self, wanted: &Wanted) -> bool {
+        let place = BlockPlace { at: 0, first: self.first, last: self.last };
+        self.notes > 0
+            && (wanted.is_in(&place) || self.keys.iter().any(|key| wanted.keys.contains(key)))
     }
 
     /// Forgets everything, and keeps the room.
     pub(crate) fn clear(&mut self) {
-        self.columns.iter_mut().for_each(Vec::clear);
-        self.texts.clear();
+        self.streams.clear();
+        for dictionary in [&mut self.domains, &mut self.heads, &mut self.addresses]
+            .into_iter()
+            .chain(&mut self.texts)
+        {
+            dictionary.clear();
+        }
+        self.domain_of.clear();
+        self.shapes.clear();
         self.ids.clear();
+        self.messages.clear();
+        self.slots.clear();
+        self.named.clear();
+        self.guesses.clear();
+        self.header_ids.clear();
         self.keys.clear();
-        self.recent = Default::default();
-        (self.notes, self.placed) = (0, 0);
+        (self.notes, self.expanded, self.domain) = (0, 0, 0);
     }
 
-    fn add_id(&mut self, note: &Note<'_>) {
-        let (known, column) = (self.ids.len() as u32, &mut self.columns[ID]);
+    /// Which message it is of.
+    fn message(&mut self, note: &Note<'_>, shape: &mut Shape) -> Option<usize> {
+        if note.id != 0
+            && let Some(number) = self.ids.get(&note.id)
+        {
+            shape.set(KNOWN_ID, true);
+            let back = self.messages.len() as u32 - 1 - number;
+            self.streams.wide(BACK, u64::from(back));
+            let message = self.messages[*number as usize];
+            self.streams.signed(LATER, note.at.wrapping_sub(message.at).cast_signed());
+            return Some(*number as usize);
+        }
+        self.streams.signed(TIMES, note.at.wrapping_sub(self.at).cast_signed());
+        self.at = note.at;
         if note.id == 0 {
-            return put(column, 0);
+            return None;
         }
-        if let Some(number) = self.ids.get(&note.id) {
-            return put(column, u64::from(known - number) << 1);
+        shape.set(NEW_ID, true);
+        let (time, rest) = time_of_id(note.id);
+        self.streams.signed(ID_TIMES, note.at.wrapping_sub(time).cast_signed());
+        self.streams.wide(ID_REST, rest);
+        // The time tells which blocks hold most ids.
+        if !(self.first.saturating_sub(ID_SLACK)..=note.at).contains(&time) {
+            self.keys.push(key_of_id(note.id));
         }
-        put(column, 1);
-        put_signed(column, note.at.wrapping_sub(note.id >> ID_BITS).cast_signed());
-        put(column, note.id & ((1 << ID_BITS) - 1));
-        self.ids.insert(note.id, known);
-        self.keys.push(key_of_id(note.id));
+        let number = self.messages.len();
+        self.ids.insert(note.id, number as u32);
+        let Note { id, action, at, size, .. } = *note;
+        self.messages.push(Message { id, action, at, size, ..Message::default() });
+        Some(number)
     }
 
-    /// Adds a text that no other note is likely to have.
-    fn add_rare(&mut self, column: usize, text: &str) {
-        put(&mut self.columns[column + 1], text.len() as u64);
-        self.columns[column].extend_from_slice(text.as_bytes());
-        if !text.is_empty() {
-            self.keys.push(key_of(text));
+    /// The slot of a note, a new one where none of its message is for these recipients.
+    fn recipients(
+        &mut self,
+        message: Option<usize>,
+        recipients: &[Named<'_>],
+        shape: &mut Shape,
+    ) -> usize {
+        let latest = message.map_or(0, |message| self.messages[message].slot);
+        let mut number = latest;
+        for back in 0..MAX_BACK {
+            let Some(at) = number.checked_sub(1) else { break };
+            let slot = &self.slots[at as usize];
+            if self.is_for(slot, recipients) {
+                shape.set(SAME_RECIPIENTS, true);
+                self.streams.number(SLOTS, back);
+                return at as usize;
+            }
+            number = slot.before;
+        }
+        self.streams.number(COUNTS, recipients.len() as u64);
+        let start = self.named.len() as u32;
+        for Named { original, routed } in recipients {
+            let both = (self.address(RECIPIENTS, original), self.address(ROUTED, routed));
+            self.named.push(both);
+        }
+        let before = latest.checked_sub(1).map(|at| self.slots[at as usize]).unwrap_or_default();
+        let slot = Slot { before: latest, start, count: recipients.len() as u32, ..before };
+        self.slots.push(slot);
+        if let Some(message) = message {
+            self.messages[message].slot = self.slots.len() as u32;
+        }
+        self.slots.len() - 1
+    }
+
+    fn is_for(&self, slot: &Slot, recipients: &[Named<'_>]) -> bool {
+        slot.count as usize == recipients.len()
+            && self.named[slot.start as usize..].iter().zip(recipients).all(|(its, named)| {
+                self.addresses.is(its.0, named.original) && self.addresses.is(its.1, named.routed)
+            })
+    }
+
+    /// The domain of the first recipient.
+    fn domain_of(&self, slot: &Slot) -> u32 {
+        let first = self.named[slot.start as usize..].first().filter(|_| slot.count > 0);
+        let first = first.and_then(|its| its.0.checked_sub(1));
+        first.map_or(0, |first| self.domain_of[first as usize])
+    }
+
+    fn numbers(&mut self, note: &Note<'_>, message: Option<usize>, slot: usize, shape: &mut Shape) {
+        let first = message.map(|message| self.messages[message]);
+        let is_again = shape.has(KNOWN_ID);
+        let (mut size, mut attempts) = (0, 0);
+        if let Some(first) = first.filter(|_| is_again) {
+            if first.action == note.action {
+                size = first.size;
+            } else {
+                attempts = self.slots[slot].attempts.wrapping_add(1);
+            }
+        }
+        if note.size != size {
+            shape.set(HAS_SIZE, true);
+            self.streams.wide(SIZES, note.size);
+        }
+        if note.took != 0 {
+            shape.set(HAS_TOOK, true);
+            self.streams.wide(TOOK, note.took);
+        }
+        if note.attempts != attempts {
+            shape.set(HAS_ATTEMPTS, true);
+            self.streams.number(ATTEMPTS, u64::from(note.attempts));
         }
     }
 
-    /// Refers to a text: 0 is an empty one, 1 the next new one, then come the last ones of this column;
-    /// others by their number, or, where those that come again come soon, by how far back they stand.
-    fn refer(&mut self, column: usize, text: &str, is_key: bool) {
+    /// Texts that notes share.
+    fn shared(
+        &mut self,
+        note: &Note<'_>,
+        recipients: &[Named<'_>],
+        (message, slot): (Option<usize>, usize),
+        shape: &mut Shape,
+    ) {
+        let its_slot = &self.slots[slot];
+        let domain = self.domain_of(its_slot);
+        let mut guess = self.guesses.of(note.action, domain, its_slot);
+        let mut numbers = [0; SHARED];
+        numbers[FROM] = self.sender(note, message, shape);
+        let mut signed = std::mem::take(&mut self.signed);
+        for (column, text) in note.texts().into_iter().enumerate().skip(1) {
+            let bit = put_signs(&mut signed, (column, text), note, recipients);
+            shape.set(bit, true);
+            self.expanded += if bit == 0 { 0 } else { text.len() };
+            let text = if bit == 0 { text } else { &signed };
+            let number = self.refer(column, text, guess[column]);
+            shape.set(Shape::text(column), number != guess[column]);
+            numbers[column] = number;
+            if column == HOST {
+                self.guesses.of_host(note.action, number, &mut guess);
+            }
+        }
+        self.signed = signed;
+        self.guesses.learn(note.action, domain, (&guess, &numbers));
+        let its_slot = &mut self.slots[slot];
+        (its_slot.channel, its_slot.host) = (numbers[CHANNEL], numbers[HOST]);
+        its_slot.attempts = note.attempts;
+    }
+
+    fn sender(&mut self, note: &Note<'_>, message: Option<usize>, shape: &mut Shape) -> u32 {
+        let first = message.map(|message| self.messages[message]).unwrap_or_default();
+        let guess = if first.action == note.action { first.from } else { 0 };
+        if self.addresses.is(guess, note.from) {
+            return guess;
+        }
+        shape.set(Shape::text(FROM), true);
+        let number = self.address(SENDERS, note.from);
+        if let Some(message) = message.filter(|_| shape.has(NEW_ID)) {
+            self.messages[message].from = number;
+        }
+        number
+    }
+
+    /// A text of a column: 0 is the empty one, 1 one that is new.
+    fn refer(&mut self, column: usize, text: &str, guess: u32) -> u32 {
+        let texts = &mut self.texts[column];
+        if texts.is(guess, text) {
+            return guess;
+        }
+        let (stream, literal) = references(column);
         if text.is_empty() {
-            return self.columns[column].push(0);
+            self.streams.wide(stream, 0);
+            return 0;
         }
-        let recent = &self.recent[column];
-        if let Some(at) = recent.iter().position(|its| self.is(its, text)) {
-            self.columns[column].push(FIRST_RECENT as u8 + at as u8);
-            return self.note_recent(column, at, recent[at]);
+        let hash_of = hash(text);
+        if let Some(number) = texts.find(hash_of, text) {
+            self.streams.wide(stream, u64::from(number) + 1);
+            return number;
         }
-        let hash = hash(text.as_bytes());
-        let known = self.texts.get(&hash).copied().filter(|its| self.is(its, text));
-        if let Some(mut known) = known {
-            let back = if comes_soon(column) { self.placed - known.number } else { known.number };
-            put(&mut self.columns[column], u64::from(back) + FIRST_OTHER);
-            if is_key && !known.is_key {
-                known.is_key = true;
-                self.keys.push(key_of(text));
-                self.texts.insert(hash, known);
-            }
-            return self.note_recent(column, RECENT - 1, known);
+        self.streams.wide(stream, 1);
+        let number = texts.add(hash_of, text);
+        self.expanded += text.len();
+        if column != HOST {
+            self.streams.text(literal, text);
+            return number;
         }
-        self.columns[column].push(1);
-        let start = self.columns[TEXTS].len() as u32;
-        let (length, number) = (text.len() as u32, self.placed);
-        self.placed += 1;
-        self.columns[TEXTS].extend_from_slice(text.as_bytes());
-        put(&mut self.columns[LENGTHS], text.len() as u64);
-        if is_key {
-            self.keys.push(key_of(text));
-        }
-        let placed = Text { start, length, number, is_key };
-        self.texts.insert(hash, placed);
-        self.note_recent(column, RECENT - 1, placed);
+        let suffix = text.split_once('.').map_or("", |(_, suffix)| suffix);
+        let known = [text, suffix].into_iter().find_map(|its| {
+            let domain = self.domains.find(hash(its), its)?;
+            Some((domain, &text[..text.len() - its.len()]))
+        });
+        let (domain, rest) = known.unwrap_or((0, text));
+        self.streams.wide(HOST_DOMAINS, u64::from(domain));
+        self.streams.text(literal, rest);
+        number
     }
 
-    /// Puts a text, until now at this place or none, before the others.
-    fn note_recent(&mut self, column: usize, at: usize, text: Text) {
-        let recent = &mut self.recent[column];
-        recent.copy_within(..at, 1);
-        recent[0] = text;
-    }
-
-    fn is(&self, known: &Text, text: &str) -> bool {
-        let at = known.start as usize;
-        self.columns[TEXTS].get(at..at + known.length as usize) == Some(text.as_bytes())
-    }
-}
-
-/// A block that was read.
-#[derive(Debug)]
-pub(crate) struct Columns([Vec<u8>; COLUMNS]);
-
-impl Columns {
-    /// Reads what [`BlockBuilder::compress`] wrote.
-    pub(crate) fn decompress(octets: &[u8]) -> Result<Self, DamagedBlock> {
-        let mut octets = Octets(octets);
-        let mut columns: [Vec<u8>; COLUMNS] = Default::default();
-        let mut room = MAX_RAW;
-        let mut decompressor = zstd::bulk::Decompressor::new().map_err(|_| DamagedBlock)?;
-        for column in &mut columns {
-            let length = octets.number().ok_or(DamagedBlock)?;
-            if length == 0 {
-                continue;
-            }
-            let length = usize::try_from(length).ok().filter(|length| *length <= room);
-            let length = length.ok_or(DamagedBlock)?;
-            room -= length;
-            let compressed = octets.number().and_then(|its| octets.take(its));
-            let compressed = compressed.ok_or(DamagedBlock)?;
-            *column = decompressor.decompress(compressed, length).map_err(|_| DamagedBlock)?;
-            if column.len() != length {
-                return Err(DamagedBlock);
-            }
+    /// An address: 0 is the empty one, 1 a new one; others by how far back they stand.
+    fn address(&mut self, stream: usize, address: &str) -> u32 {
+        if address.is_empty() {
+            self.streams.wide(stream, 0);
+            return 0;
         }
-        Ok(Self(columns))
-    }
-
-    /// Hands over each note with its recipients, in the order in which they came; `each` ends it by
-    /// `false`.
-    pub(crate) fn each<'a>(
-        &'a self,
-        mut each: impl FnMut(&Note<'a>, &[Named<'a>]) -> bool,
-    ) -> Result<(), DamagedBlock> {
-        let mut reading = Reading::of(&self.0);
-        let mut recipients = Vec::new();
-        for action in &self.0[ACTION] {
-            let note = reading.next(*action, &mut recipients).ok_or(DamagedBlock)?;
-            if !each(&note, &recipients) {
-                break;
-            }
+        let key = key_of(address);
+        let hash_of = u64::from(key.0);
+        if let Some(number) = self.addresses.find(hash_of, address) {
+            let back = self.addresses.count() - number;
+            self.streams.wide(stream, u64::from(back) + 2);
+            return number;
         }
-        Ok(())
-    }
-
-    /// The texts that it holds, one after the other.
-    pub(crate) fn all_text(&self) -> [&[u8]; 3] {
-        [TEXTS, PEER_IDS, MESSAGE_IDS].map(|column| &*self.0[column])
-    }
-}
-
-/// The columns, and how far each has been read.
-struct Reading<'a> {
-    columns: [Octets<'a>; COLUMNS],
-    texts: Vec<&'a str>,
-    recent: [[&'a str; RECENT]; COLUMNS],
-    ids: Vec<u64>,
-    at: u64,
-}
-
-impl<'a> Reading<'a> {
-    fn of(columns: &'a [Vec<u8>; COLUMNS]) -> Self {
-        let columns = columns.each_ref().map(|column| Octets(column));
-        Self { columns, texts: Vec::new(), recent: Default::default(), ids: Vec::new(), at: 0 }
-    }
-
-    fn next(&mut self, action: u8, recipients: &mut Vec<Named<'a>>) -> Option<Note<'a>> {
-        let step = self.columns[TIME].signed()?;
-        self.at = self.at.wrapping_add_signed(step);
-        let at = self.at;
-        let id = self.id(at)?;
-        let (size, took) = (self.columns[SIZE].number()?, self.columns[TOOK].number()?);
-        let attempts = u32::try_from(self.columns[ATTEMPTS].number()?).ok()?;
-        let mut texts = [""; SHARED];
-        for (i, text) in texts.iter_mut().enumerate() {
-            *text = self.text(REFERENCES + i)?;
+        self.streams.wide(stream, 1);
+        if !self.addresses.has(hash_of) {
+            self.keys.push(key);
         }
-        let (peer_id, message_id) = (self.rare(PEER_IDS)?, self.rare(MESSAGE_IDS)?);
-        recipients.clear();
-        let count = self.columns[COUNTS].number()?;
-        for _ in 0..count.min(MAX_RECIPIENTS as u64) {
-            recipients.push(Named { original: self.text(RECIPIENTS)?, routed: self.text(ROUTED)? });
+        let (local, domain) =
+            address.rsplit_once('@').filter(|its| !its.1.is_empty()).unwrap_or((address, ""));
+        let head = local.trim_end_matches(|c: char| c.is_ascii_digit());
+        let hash_of_head = hash(head);
+        if head.is_empty() {
+            self.streams.wide(HEADS, 0);
+        } else if let Some(number) = self.heads.find(hash_of_head, head) {
+            self.streams.wide(HEADS, u64::from(number) + 1);
+        } else {
+            self.streams.wide(HEADS, 1);
+            self.streams.text(HEAD_TEXTS, head);
+            self.heads.add(hash_of_head, head);
         }
-        let note =
-            Note { action, at, id, size, took, attempts, peer_id, message_id, ..Note::default() };
-        Some(note.with_texts(texts))
+        self.streams.text(DIGITS, &local[head.len()..]);
+        self.domain = self.domain(DOMAINS, domain, self.domain);
+        self.domain_of.push(self.domain);
+        self.addresses.add(hash_of, address)
     }
 
-    fn id(&mut self, at: u64) -> Option<u64> {
-        match self.columns[ID].number()? {
-            0 => Some(0),
-            1 => {
-                let ms = at.wrapping_sub(self.columns[ID].signed()?.cast_unsigned());
-                let id = ms << ID_BITS | self.columns[ID].number()?;
-                self.ids.push(id);
-                Some(id)
-            }
-            back => {
-                let back = usize::try_from(back >> 1).ok()?;
-                self.ids.len().checked_sub(back).and_then(|at| self.ids.get(at)).copied()
-            }
+    /// A domain: 0 is none, 1 the one that was guessed, 2 a new one.
+    fn domain(&mut self, stream: usize, domain: &str, guess: u32) -> u32 {
+        if domain.is_empty() {
+            self.streams.wide(stream, 0);
+            return 0;
+        }
+        if self.domains.is(guess, domain) {
+            self.streams.wide(stream, 1);
+            return guess;
+        }
+        let hash_of = hash(domain);
+        if let Some(number) = self.domains.find(hash_of, domain) {
+            self.streams.wide(stream, u64::from(number) + 2);
+            return number;
+        }
+        self.streams.wide(stream, 2);
+        self.streams.text(DOMAIN_TEXTS, domain);
+        self.domains.add(hash_of, domain)
+    }
+
+    /// Texts that no other note is likely to have.
+    fn rare(&mut self, note: &Note<'_>, message: Option<usize>, shape: &mut Shape) {
+        self.expanded += note.peer_id.len() + note.message_id.len();
+        if !note.peer_id.is_empty() {
+            shape.set(HAS_PEER_ID, true);
+            self.streams.rare(PEER_IDS, note.peer_id);
+            self.keys.push(key_of(note.peer_id));
+        }
+        let first = message.map(|message| self.messages[message]).unwrap_or_default();
+        let (start, end) = first.header_id;
+        let is_again = shape.has(KNOWN_ID) && first.action == note.action;
+        let guess = if is_again { &self.header_ids[start as usize..end as usize] } else { "" };
+        let id = note.message_id;
+        if id == guess {
+            return;
+        }
+        shape.set(HAS_MESSAGE_ID, true);
+        if !id.is_empty() {
+            self.keys.push(key_of(id));
+        }
+        let parts = id.strip_prefix('<').and_then(|its| its.strip_suffix('>'));
+        let parts = parts.and_then(|its| its.rsplit_once('@')).filter(|its| !its.1.is_empty());
+        let from = first.from.checked_sub(1).map_or(0, |at| self.domain_of[at as usize]);
+        let (left, right) = parts.unwrap_or((id, ""));
+        self.domain(RIGHTS, right, from);
+        self.streams.rare(MESSAGE_IDS, left);
+        if let Some(message) = message.filter(|_| shape.has(NEW_ID)) {
+            let start = self.header_ids.len() as u32;
+            self.header_ids.push_str(id);
+            self.messages[message].header_id = (start, self.header_ids.len() as u32);
         }
     }
 
-    fn rare(&mut self, column: usize) -> Option<&'a str> {
-        let length = self.columns[column + 1].number()?;
-        text_of(self.columns[column].take(length)?)
-    }
-
-    fn text(&mut self, column: usize) -> Option<&'a str> {
-        let (text, at) = match self.columns[column].number()? {
-            0 => return Some(""),
-            1 => {
-                let length = self.columns[LENGTHS].number()?;
-                let text = text_of(self.columns[TEXTS].take(length)?)?;
-                self.texts.push(text);
-                (text, RECENT - 1)
-            }
-            recent @ FIRST_RECENT..FIRST_OTHER => {
-                let at = (recent - FIRST_RECENT) as usize;
-                (self.recent[column][at], at)
-            }
-            other => {
-                let other = usize::try_from(other - FIRST_OTHER).ok()?;
-                let known = self.texts.len();
-                let number = if comes_soon(column) { known.checked_sub(other)? } else { other };
-                (*self.texts.get(number)?, RECENT - 1)
-            }
-        };
-        let recent = &mut self.recent[column];
-        recent.copy_within(..at, 1);
-        recent[0] = text;
-        Some(text)
-    }
-}
-
-/// Whether texts of this column that come again come soon: addresses.
-fn comes_soon(column: usize) -> bool {
-    matches!(column, RECIPIENTS | ROUTED | REFERENCES)
-}
-
-/// A quick hash of a text. Whoever makes two texts with one hash has both stored in full.
-fn hash(text: &[u8]) -> u64 {
-    let mut words = text.chunks_exact(8);
-    let step = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
-    let mut sum = words.by_ref().fold(text.len() as u64, |sum, word| {
-        step(sum, u64::from_le_bytes(word.try_into().unwrap_or_default()))
-    });
-    let mut last = [0; 8];
-    let rest = words.remainder();
-    last[..rest.len()].copy_from_slice(rest);
-    sum = step(sum, u64::from_le_bytes(last));
-    sum ^ sum >> 32
-}
-
-/// A hasher of numbers that are hashes, or are as good as random in their lower bits.
-#[derive(Clone, Copy, Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0.wrapping_mul(FACTOR)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = hash(bytes);
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number ^ number >> 32;
-    }
-}
-
-const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
-const ACTION: usize = 0;
-const TIME: usize = 1;
-const ID: usize = 2;
-const SIZE: usize = 3;
-const TOOK: usize = 4;
-const ATTEMPTS: usize = 5;
-/// Texts that notes share, one behind the other, and their lengths.
-const TEXTS: usize = 6;
-const LENGTHS: usize = 7;
-/// Texts that they do not share; their lengths in the column behind.
-const PEER_IDS: usize = 8;
-const MESSAGE_IDS: usize = 10;
-/// How many recipients each note has; and they, as they were written and as they were routed.
-const COUNTS: usize = 12;
-const RECIPIENTS: usize = 13;
-const ROUTED: usize = 14;
-/// Columns of references, for each of [`Note::texts`].
-const REFERENCES: usize = 15;
-const COLUMNS: usize = REFERENCES + SHARED;
-/// The last texts of a column that are remembered.
-const RECENT: usize = 6;
-/// References to these, and to all others.
-const FIRST_RECENT: u64 = 2;
-const FIRST_OTHER: u64 = FIRST_RECENT + RECENT as u64;
-/// Bits of a queue id below the milliseconds.
-const ID_BITS: u32 = 20;
-/// Octets of a block that is read, at most.
-pub(crate) const MAX_RAW: usize = 4 << 20;
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    type Told = (Note<'static>, Vec<Named<'static>>);
-
-    fn through(told: &[Told]) -> Vec<Told> {
-        let mut builder = BlockBuilder::default();
-        for (note, recipients) in told {
-            builder.add(note, recipients.iter().copied());
+    /// The number of a shape; 0 is a new one.
+    fn shape(&mut self, shape: Shape) {
+        if let Some(at) = self.shapes.iter().position(|its| *its == shape) {
+            return self.streams.number(SHAPES, at as u64 + 1);
         }
-        let mut out = Vec::new();
-        let mut compressor = zstd::bulk::Compressor::new(1).unwrap();
-        builder.compress(&mut compressor, &mut out).unwrap();
-        let columns: &'static Columns = Box::leak(Box::new(Columns::decompress(&out).unwrap()));
-        let mut back = Vec::new();
-        let each = |note: &Note<'static>, recipients: &[Named<'static>]| {
-            back.push((*note, recipients.to_vec()));
-            true
-        };
-        columns.each(each).unwrap();
-        back
-    }
-
-    #[test]
-    fn notes_come_back_as_they_were() {
-        let named = |original, routed| Named { original, routed };
-        let note = Note {
-            action: b'E',
-            at: 1_700_000_000_123,
-            id: 1_700_000_000_100 << 20 | 7,
-            size: 4096,
-            from: "ann@example.org",
-            channel: "tcp_local",
-            reply: "250 ok",
-            message_id: "<1@x>",
-            ..Note::default()
-        };
-        let again = Note { action: b'Q', at: note.at - 5, attempts: 2, message_id: "", ..note };
-        let other = Note { id: 3, peer_id: "4XYZ", reply: "", from: "bob@x", ..again };
-        let refused = Note { id: 0, action: b'J', ..note };
-        let told = [
-            (note, vec![named("bob@x", ""), named("eve@x", "eve+a@x")]),
-            (again, vec![named("eve@x", "eve+a@x")]),
-            (other, vec![]),
-            (refused, vec![named("ann@example.org", "")]),
-        ];
-        assert_eq!(through(&told), told);
-    }
-
-    #[test]
-    fn keys_stand_once() {
-        let mut builder = BlockBuilder::default();
-        let note = Note { id: 9, client: "a@b", reply: "r", ..Note::default() };
-        let one = || [Named { original: "a@b", routed: "" }].into_iter();
-        builder.add(&note, one());
-        builder.add(&note, one());
-        assert_eq!(builder.keys, [key_of_id(9), key_of("a@b")]);
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_that_is_read_panics(octets in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(columns) = Columns::decompress(&octets) {
-                let _ = columns.each(|_, _| true);
-            }
-        }
-
-        #[test]
-        fn columns_of_anything_are_damaged_at_worst(
-            columns in proptest::collection::vec(
-                proptest::collection::vec(0_u8..4, 0..20), COLUMNS..=COLUMNS,
-            )
-        ) {
-            let columns = Columns(columns.try_into().unwrap());
-            let _ = columns.each(|_, _| true);
+        self.streams.number(SHAPES, 0);
+        self.streams.number(NEW_SHAPES, u64::from(shape.0));
+        if self.shapes.len() < MAX_SHAPES {
+            self.shapes.push(shape);
         }
     }
 }
+
+/// Puts signs in place of the words that a text has in common with the rest of its note; the bit that
+/// says so, 0 where there is none.
+fn put_signs(
+    signed: &mut String,
+    (column, text): (usize, &str),
+    note: &Note<'_>,
+    recipients: &[Named<'_>],
+) -> u32 {
+    if !matches!(column, REPLY | MAILBOX | PEER) || text.is_empty() || !is_plain(text) {
+        return 0;
+    }
+    let first = recipients.first().map_or("", |its| its.original);
+    signed.clear();
+    signed.push_str(text);
+    let (is_signed, bit) = match column {
+        REPLY => {
+            let names_peer = sign(signed, note.peer_id, PEER_ID_SIGN);
+            let may_name = text.contains('@') && is_plain(first);
+            let names_first = may_name && sign(signed, first, RECIPIENT_SIGN);
+            (names_peer || names_first, REPLY_SIGNS)
+        }
+        MAILBOX => {
+            let local = first.rsplit_once('@').map_or(first, |its| its.0);
+            (sign(signed, local, RECIPIENT_SIGN), MAILBOX_SIGN)
+        }
+        _ => (sign(signed, note.host, HOST_SIGN), PEER_SIGN),
+    };
+    if is_signed { bit } else { 0 }
+}
+
+/// Earlier recipients of a message that are compared with those of a note.
+const MAX_BACK: u64 = 4;
+/// Shapes that are known by numbers: of all kinds of notes there are some twenty.
+const MAX_SHAPES: usize = 255;

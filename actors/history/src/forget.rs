@@ -6,10 +6,11 @@ use crate::{
     block::BlockBuilder,
     error::HistoryError,
     files::Files,
-    index::OpenIndex,
+    index::{OpenIndex, Wanted},
     note::{Named, Note},
     reader::History,
     segment::{SegmentFile, SegmentReader},
+    streams::LEVEL,
 };
 
 /// The records that were forgotten.
@@ -30,7 +31,7 @@ impl History {
         let newest = match &self.desk {
             Some(desk) => {
                 desk.seal()?;
-                desk.find(&[]).map(|newest| newest.number)
+                desk.find(&Wanted::default()).map(|newest| newest.number)
             }
             None => None,
         };
@@ -56,8 +57,13 @@ impl History {
         // Its age or the size may have taken it meanwhile.
         let Ok(reader) = SegmentReader::open(&path) else { return Ok(()) };
         let mut is_named = false;
-        reader.each(|_, columns| {
-            is_named |= columns.all_text().iter().any(|text| holds(text, address));
+        reader.each(|_, block| {
+            let read = block.each(|note, recipients| {
+                let left = left_of(note, recipients, address);
+                is_named |= left.is_none_or(|left| left.len() < recipients.len());
+                !is_named
+            });
+            is_named |= read.is_err();
         });
         if !is_named {
             return Ok(());
@@ -93,21 +99,21 @@ fn rewrite(
     let mut segment = SegmentFile::create(draft)?;
     let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
     let mut failed = Ok(());
-    reader.each(|_, columns| {
-        let mut block = BlockBuilder::default();
+    reader.each(|_, block| {
+        let mut builder = BlockBuilder::default();
         // Notes behind damage are gone with it.
-        let _ = columns.each(|note, recipients| {
+        let _ = block.each(|note, recipients| {
             if let Some(left) = left_of(note, recipients, address) {
                 forgotten.shortened += u64::from(left.len() < recipients.len());
-                block.add(note, left.into_iter());
+                builder.add(note, &left);
             } else {
                 forgotten.records += 1;
             }
             true
         });
-        if block.notes > 0 && failed.is_ok() {
-            failed =
-                segment.append(&block, &mut compressor).map(|place| index.add(place, &block.keys));
+        if builder.notes > 0 && failed.is_ok() {
+            let appended = segment.append(&builder, &mut compressor);
+            failed = appended.map(|place| index.add(place, &builder.keys));
         }
     });
     failed?;
@@ -125,11 +131,6 @@ fn left_of<'a>(note: &Note<'_>, recipients: &[Named<'a>], address: &str) -> Opti
     let is_other = |its: &&Named<'_>| !names(its.original) && !names(its.routed);
     let left: Vec<_> = recipients.iter().filter(is_other).copied().collect();
     (recipients.is_empty() || !left.is_empty()).then_some(left)
-}
-
-/// Whether octets hold a text, without regard to case.
-fn holds(octets: &[u8], text: &str) -> bool {
-    String::from_utf8_lossy(octets).to_lowercase().contains(text)
 }
 
 /// Whether a text names an address, given in lower case, and not one that it is only a part of.
@@ -150,9 +151,6 @@ fn mentions(text: &str, address: &str) -> bool {
         !before.is_some_and(is_atom) && !goes_on
     })
 }
-
-/// Of zstd.
-const LEVEL: i32 = 3;
 
 #[cfg(test)]
 mod tests {

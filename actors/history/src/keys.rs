@@ -7,30 +7,37 @@ pub struct Key(pub(crate) u32);
 /// The key of an address, a Message-ID, or a peer's id: without regard to case, to quotes, to angle brackets
 /// and to a final dot.
 pub fn key_of(text: &str) -> Key {
-    let mut folded = [0; 64];
-    let (mut length, mut sum) = (0, 0);
     let text = text.strip_suffix('.').unwrap_or(text);
-    let mut add = |octet: u8| {
-        if !matches!(octet, b'"' | b'\\' | b'<' | b'>') {
-            folded[length] = octet;
-            length += 1;
-        }
-        if length == folded.len() {
-            sum = crc32c::crc32c_append(sum, &folded);
-            length = 0;
-        }
-    };
-    if text.is_ascii() {
-        text.bytes().for_each(|octet| add(octet.to_ascii_lowercase()));
-    } else {
-        text.to_lowercase().bytes().for_each(add);
+    if !text.is_ascii() {
+        return key_of_folded(text.to_lowercase().bytes());
     }
-    mixed(crc32c::crc32c_append(sum, &folded[..length]))
+    // Most texts are short and have none of these: they are folded whole words at a time.
+    let is_quoted = |octet| matches!(octet, b'"' | b'\\' | b'<' | b'>');
+    let inner = text.strip_prefix('<').and_then(|its| its.strip_suffix('>')).unwrap_or(text);
+    let mut folded = [0; MAX_SHORT];
+    match folded.get_mut(..inner.len()) {
+        Some(folded) if inner.bytes().filter(|octet| is_quoted(*octet)).count() == 0 => {
+            folded.copy_from_slice(inner.as_bytes());
+            folded.make_ascii_lowercase();
+            mixed(crc32c::crc32c(folded))
+        }
+        _ => key_of_folded(text.bytes().map(|octet| octet.to_ascii_lowercase())),
+    }
+}
+
+fn key_of_folded(octets: impl Iterator<Item = u8>) -> Key {
+    let octets = octets.filter(|octet| !matches!(octet, b'"' | b'\\' | b'<' | b'>'));
+    mixed(crc32c::crc32c(&octets.collect::<Vec<_>>()))
 }
 
 /// The key of a queue id.
 pub fn key_of_id(id: u64) -> Key {
     mixed(crc32c::crc32c(&id.to_le_bytes()))
+}
+
+/// The milliseconds since 1970 of a queue id, and its other bits.
+pub(crate) fn time_of_id(id: u64) -> (u64, u64) {
+    (id >> ID_BITS, id & ((1 << ID_BITS) - 1))
 }
 
 /// Spreads sums: those of short texts that are alike lie close together.
@@ -42,6 +49,13 @@ fn mixed(mut sum: u32) -> Key {
 
 /// The key of notes that say that others were lost. No text of a message is like it.
 pub(crate) const LOST_KEY: &str = "\u{3}lost";
+/// Bits of a queue id below the milliseconds.
+pub(crate) const ID_BITS: u32 = 20;
+/// Milliseconds from a queue id to the first note of its message, in which a block's time is as good as a
+/// key.
+pub(crate) const ID_SLACK: u64 = 4_000;
+/// Octets of a text that is folded at once.
+const MAX_SHORT: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -57,7 +71,9 @@ mod tests {
         }
         assert_ne!(key_of("anna@example.org"), key);
         assert_eq!(key_of("Änn@x"), key_of("änn@x"));
+        assert_eq!(key_of("<Änn@x>"), key_of("änn@x."));
         let long = "x".repeat(200);
+        assert_eq!(key_of(&format!("<{long}>")), key_of(&long));
         assert_eq!(key_of(&long), key_of(&long.to_uppercase()));
         assert_ne!(key_of(&long), key_of(&long[1..]));
     }

@@ -15,7 +15,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `N.seg` | blocks of some thousand notes, compressed by columns, each with its CRC |
+//! | `N.seg` | blocks of some thousand notes, of each what nobody would guess, compressed, each with its CRC |
 //! | `N.idx` | of a sealed segment: which blocks hold which key, about three octets a key |
 //! | `N.tail` | of the newest segment: notes that are in no block yet |
 //!
@@ -25,7 +25,10 @@
 //! read files, and ask it for what is in none yet.
 
 mod block;
+#[cfg(test)]
+mod block_tests;
 mod codec;
+mod dictionary;
 mod error;
 mod files;
 mod forget;
@@ -33,8 +36,11 @@ mod index;
 mod keys;
 mod newest;
 mod note;
+mod read_block;
 mod reader;
 mod segment;
+mod shape;
+mod streams;
 mod tail;
 mod tap;
 #[cfg(test)]

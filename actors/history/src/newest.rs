@@ -11,14 +11,15 @@ use rustix::fs::statvfs;
 use tracing::{info, warn};
 
 use crate::{
-    block::{BlockBuilder, Columns},
+    block::BlockBuilder,
     codec::Octets,
     error::HistoryError,
     files::Files,
-    index::{BlockPlace, OpenIndex, SealedIndex},
-    keys::Key,
-    note::{LOST, Note},
+    index::{BlockPlace, OpenIndex, SealedIndex, Wanted},
+    note::{LOST, MAX_RECIPIENTS, Note},
+    read_block::Block,
     segment::{SegmentFile, SegmentReader},
+    streams::LEVEL,
     tail::{self, Tail},
     tap::Shared,
 };
@@ -42,7 +43,7 @@ pub struct Settings {
 pub(crate) struct Newest {
     pub(crate) number: u64,
     pub(crate) places: Vec<BlockPlace>,
-    pub(crate) pending: Option<Columns>,
+    pub(crate) pending: Option<Block>,
 }
 
 /// The newest segment, and what is known of the others.
@@ -138,8 +139,11 @@ impl Writer {
         self.unsynced.get_or_insert_with(Instant::now);
         let mut octets = Octets(notes);
         let mut written = 0;
+        let mut named = Vec::new();
         while let Some((note, recipients)) = Note::decode(&mut octets) {
-            self.block.add(&note, recipients);
+            named.clear();
+            named.extend(recipients.take(MAX_RECIPIENTS));
+            self.block.add(&note, &named);
             written += 1;
             if self.block.notes >= MAX_NOTES || self.block.octets() >= MAX_BLOCK {
                 // The rest of these notes are in the tail that this begins anew.
@@ -234,11 +238,9 @@ impl Writer {
         self.try_end_segment(&[])
     }
 
-    pub(crate) fn find(&self, keys: &[Key]) -> Newest {
-        let blocks = self.index.find(keys);
-        let places = blocks.iter().map(|block| self.index.blocks[usize::from(*block)]).collect();
-        let is_there = self.block.keys.iter().any(|key| keys.contains(key));
-        Newest { number: self.number, places, pending: is_there.then(|| self.block.columns()) }
+    pub(crate) fn find(&self, wanted: &Wanted) -> Newest {
+        let pending = self.block.may_hold(wanted).then(|| Block::of(&self.block.streams));
+        Newest { number: self.number, places: self.index.find(wanted), pending }
     }
 
     /// Room, age, and what the disk has in its own memory.
@@ -367,9 +369,9 @@ fn ms(duration: Duration) -> u64 {
 
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 /// Notes of a block.
-const MAX_NOTES: u32 = 8_192;
-/// Octets of a block before it is compressed.
-const MAX_BLOCK: usize = 512 << 10;
+const MAX_NOTES: u32 = 16_384;
+/// Octets of a block before it is compressed, and of its texts.
+const MAX_BLOCK: usize = 4 << 20;
 const MAX_BLOCK_AGE: Duration = Duration::from_secs(3_600);
 /// Segments go as a whole, and so by the hour.
 const MAX_SEGMENT_AGE: Duration = Duration::from_secs(6 * 3_600);
@@ -380,5 +382,3 @@ const MIN_SEGMENT: u64 = 64 << 10;
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// Octets above those that others need, at which nothing is written any more.
 const MARGIN: u64 = 64 << 20;
-/// Of zstd.
-const LEVEL: i32 = 3;

@@ -1,7 +1,5 @@
 //! Notes: one for each thing that happened to it.
 
-use std::borrow::Cow;
-
 use crate::codec::{Octets, put, put_text};
 
 /// One thing that happened to a message, and to some of its recipients.
@@ -210,7 +208,7 @@ impl<'a> Note<'a> {
             source_channel: self.source_channel.to_owned(),
             channel: self.channel.to_owned(),
             host: self.host.to_owned(),
-            reply: self.filled(recipients).into_owned(),
+            reply: self.reply.to_owned(),
             mailbox: self.mailbox.to_owned(),
             peer_id: self.peer_id.to_owned(),
             message_id: self.message_id.to_owned(),
@@ -220,28 +218,6 @@ impl<'a> Note<'a> {
             filter: self.filter.to_owned(),
             recipients: recipients.iter().map(both).collect(),
         }
-    }
-
-    /// The reply without the words in which it differs from those of other messages: `None` where it has
-    /// none of them.
-    pub(crate) fn bare(&self, first: Named<'_>) -> Option<String> {
-        let known = [(PEER_ID, self.peer_id), (RECIPIENT, first.original)];
-        let is_in = |word: &str| !word.is_empty() && self.reply.contains(word);
-        let mut bare = None;
-        for (sign, word) in known.into_iter().filter(|(_, word)| is_in(word)) {
-            let text: &str = bare.as_deref().unwrap_or(self.reply);
-            bare = Some(text.replace(word, sign));
-        }
-        bare
-    }
-
-    /// The reply with these words.
-    fn filled(&self, recipients: &[Named<'_>]) -> Cow<'a, str> {
-        if !self.reply.contains([PEER_ID, RECIPIENT].map(sign)) {
-            return self.reply.into();
-        }
-        let first = recipients.first().map_or("", |its| its.original);
-        self.reply.replace(RECIPIENT, first).replace(PEER_ID, self.peer_id).into()
     }
 }
 
@@ -257,16 +233,16 @@ impl<'a> Iterator for Recipients<'a> {
     }
 }
 
-fn sign(text: &str) -> char {
-    text.chars().next().unwrap_or_default()
-}
-
 /// Texts that notes often share with others.
 pub(crate) const SHARED: usize = 11;
-/// In place of the peer's id in a reply.
-const PEER_ID: &str = "\u{1}";
-/// In place of the first recipient.
-const RECIPIENT: &str = "\u{2}";
+/// Places of some of them in [`Note::texts`].
+pub(crate) const FROM: usize = 0;
+pub(crate) const CHANNEL: usize = 3;
+pub(crate) const HOST: usize = 4;
+pub(crate) const REPLY: usize = 5;
+pub(crate) const MAILBOX: usize = 6;
+pub(crate) const PEER: usize = 8;
+pub(crate) const PROTECTION: usize = 9;
 /// Recipients of one note: one entry of the queue has 64.
 pub(crate) const MAX_RECIPIENTS: usize = 256;
 /// The action of a note that says how many notes were lost, in [`Note::size`].

@@ -9,13 +9,14 @@ use std::{
 };
 
 use crate::{
-    block::{BlockBuilder, Columns},
+    block::BlockBuilder,
     codec::Octets,
     error::HistoryError,
     files::Files,
-    index::{BlockPlace, OpenIndex, SealedIndex},
-    keys::{Key, LOST_KEY, key_of, key_of_id},
-    note::{LOST, Named, Note, Record},
+    index::{BlockPlace, OpenIndex, SealedIndex, Wanted},
+    keys::{Key, LOST_KEY, key_of, time_of_id},
+    note::{LOST, MAX_RECIPIENTS, Named, Note, Record},
+    read_block::Block,
     segment::SegmentReader,
     tail,
     writer::{Desk, Keeper},
@@ -103,7 +104,7 @@ struct Search<'a> {
     desk: Option<&'a Desk>,
     parts: Vec<Part>,
     /// Blocks that were read a moment ago.
-    blocks: HashMap<(u64, u64), Rc<Columns>>,
+    blocks: HashMap<(u64, u64), Rc<Block>>,
     damaged: HashSet<(u64, u64)>,
     until: Instant,
 }
@@ -117,7 +118,7 @@ struct Part {
 enum Index {
     Sealed(SealedIndex),
     /// Made from the segment.
-    Made(OpenIndex, Option<Rc<Columns>>),
+    Made(OpenIndex, Option<Rc<Block>>),
     /// In the writer's memory.
     Writers,
 }
@@ -126,14 +127,14 @@ enum Index {
 #[derive(Clone)]
 enum Place {
     Block(u64, BlockPlace),
-    Pending(Rc<Columns>),
+    Pending(Rc<Block>),
 }
 
 impl<'a> Search<'a> {
     fn open(history: &'a History) -> Result<Self, HistoryError> {
         let (desk, folder) = (history.desk.as_ref(), &history.folder());
         let files = Files(folder.clone());
-        let newest = desk.and_then(|desk| desk.find(&[]));
+        let newest = desk.and_then(|desk| desk.find(&Wanted::default()));
         let mut parts = Vec::new();
         let numbers = if folder.exists() { files.segments() } else { Ok(Vec::new()) };
         let numbers = numbers.map_err(HistoryError::at(folder))?;
@@ -149,7 +150,7 @@ impl<'a> Search<'a> {
                 let (index, survey) = segment.index();
                 let is_last = last == Some(number);
                 let notes = is_last.then(|| tail::read(&files.tail(number), survey.good));
-                Index::Made(index, notes.map(|notes| Rc::new(columns(&notes))))
+                Index::Made(index, notes.map(|notes| Rc::new(block(&notes))))
             };
             parts.push(Part { number, segment, index });
         }
@@ -166,20 +167,20 @@ impl<'a> Search<'a> {
     fn find(&mut self, question: &Question<'_>) -> Result<Found, HistoryError> {
         let mut found = Found::default();
         let mut ids = HashSet::new();
-        let mut keys = question.keys.clone();
+        let mut wanted = Wanted::of_keys(&question.keys);
         if question.id != 0 {
-            keys.push(key_of_id(question.id));
+            wanted.add_id(question.id);
         }
         for number in 0..self.parts.len() {
-            for place in self.places(number, &keys)?.into_iter().rev() {
+            for place in self.places(number, &wanted)?.into_iter().rev() {
                 let is_outside =
                     |its: &BlockPlace| its.last < question.since || its.first > question.until;
                 if matches!(&place, Place::Block(_, its) if is_outside(its)) {
                     continue;
                 }
-                let Some(columns) = self.read(&place) else { continue };
+                let Some(block) = self.read(&place) else { continue };
                 let mut hits = Vec::new();
-                let read = columns.each(|note, recipients| {
+                let read = block.each(|note, recipients| {
                     if question.is_met(note, recipients) {
                         hits.push((note.id, (note.id == 0).then(|| note.record(recipients))));
                     }
@@ -208,16 +209,19 @@ impl<'a> Search<'a> {
     fn gather(&mut self, messages: &mut [Traced]) -> Result<(), HistoryError> {
         let ids = messages.iter().enumerate().filter(|(_, its)| its.id != 0);
         let places: HashMap<u64, usize> = ids.map(|(place, its)| (its.id, place)).collect();
-        let keys: Vec<_> = places.keys().map(|id| key_of_id(*id)).collect();
-        let Some(earliest) = places.keys().map(|id| id >> 20).min() else { return Ok(()) };
+        let mut wanted = Wanted::default();
+        for id in places.keys() {
+            wanted.add_id(*id);
+        }
+        let Some(earliest) = places.keys().map(|id| time_of_id(*id).0).min() else { return Ok(()) };
         for number in (0..self.parts.len()).rev() {
             let ended = |its: &SealedIndex| its.last.saturating_add(CLOCK_SLACK) < earliest;
             if matches!(&self.parts[number].index, Index::Sealed(its) if ended(its)) {
                 continue;
             }
-            for place in self.places(number, &keys)? {
-                let Some(columns) = self.read(&place) else { continue };
-                let read = columns.each(|note, recipients| {
+            for place in self.places(number, &wanted)? {
+                let Some(block) = self.read(&place) else { continue };
+                let read = block.each(|note, recipients| {
                     if let Some(at) = places.get(&note.id) {
                         let message = &mut messages[*at];
                         if message.records.len() < MAX_RECORDS {
@@ -244,11 +248,11 @@ impl<'a> Search<'a> {
 
     /// Notes about notes that were lost in the time that is asked about.
     fn lost(&mut self, question: &Question<'_>) -> Result<Vec<Record>, HistoryError> {
-        let mut lost = BTreeMap::new();
+        let (mut lost, wanted) = (BTreeMap::new(), Wanted::of_keys(&[key_of(LOST_KEY)]));
         for number in 0..self.parts.len() {
-            for place in self.places(number, &[key_of(LOST_KEY)])? {
-                let Some(columns) = self.read(&place) else { continue };
-                let _ = columns.each(|note, _| {
+            for place in self.places(number, &wanted)? {
+                let Some(block) = self.read(&place) else { continue };
+                let _ = block.each(|note, _| {
                     let is_wanted = (question.since..=question.until).contains(&note.at);
                     if note.action == LOST && is_wanted && lost.len() < MAX_RECORDS {
                         lost.insert(note.at, note.record(&[]));
@@ -261,28 +265,22 @@ impl<'a> Search<'a> {
     }
 
     /// Where notes with these keys may be, the oldest first.
-    fn places(&self, number: usize, keys: &[Key]) -> Result<Vec<Place>, HistoryError> {
+    fn places(&self, number: usize, wanted: &Wanted) -> Result<Vec<Place>, HistoryError> {
         let Part { number, segment, index } = &self.parts[number];
         let block = |place: BlockPlace| Place::Block(*number, place);
         Ok(match index {
             Index::Sealed(index) => {
-                let found = index.find(keys);
-                let found =
-                    found.and_then(|found| found.iter().map(|its| index.place(*its)).collect());
-                let found: Vec<_> = found.unwrap_or_else(|_| {
-                    // The index is damaged: the segment itself knows.
-                    let made = segment.index().0;
-                    made.find(keys).iter().map(|its| made.blocks[usize::from(*its)]).collect()
-                });
+                // Where the index is damaged, the segment itself knows.
+                let found = index.find(wanted).unwrap_or_else(|_| segment.index().0.find(wanted));
                 found.into_iter().map(block).collect()
             }
             Index::Made(index, pending) => {
-                let found = index.find(keys).into_iter().map(|its| index.blocks[usize::from(its)]);
-                found.map(block).chain(pending.clone().map(Place::Pending)).collect()
+                let found = index.find(wanted).into_iter().map(block);
+                found.chain(pending.clone().map(Place::Pending)).collect()
             }
             Index::Writers => {
                 let newest =
-                    self.desk.and_then(|desk| desk.find(keys)).ok_or(HistoryError::Ended)?;
+                    self.desk.and_then(|desk| desk.find(wanted)).ok_or(HistoryError::Ended)?;
                 // It may have begun another segment meanwhile.
                 let places = newest.places.into_iter().map(|its| Place::Block(newest.number, its));
                 let pending = newest.pending.map(|its| Place::Pending(Rc::new(its)));
@@ -291,24 +289,24 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn read(&mut self, place: &Place) -> Option<Rc<Columns>> {
+    fn read(&mut self, place: &Place) -> Option<Rc<Block>> {
         let (number, at) = match place {
-            Place::Pending(columns) => return Some(Rc::clone(columns)),
+            Place::Pending(block) => return Some(Rc::clone(block)),
             Place::Block(number, place) => (*number, place.at),
         };
-        if let Some(columns) = self.blocks.get(&(number, at)) {
-            return Some(Rc::clone(columns));
+        if let Some(block) = self.blocks.get(&(number, at)) {
+            return Some(Rc::clone(block));
         }
         let part = self.parts.iter().find(|part| part.number == number)?;
-        let Ok(columns) = part.segment.read(at).map(Rc::new) else {
+        let Ok(block) = part.segment.read(at).map(Rc::new) else {
             self.damaged.insert((number, at));
             return None;
         };
         if self.blocks.len() >= MAX_CACHED {
             self.blocks.clear();
         }
-        self.blocks.insert((number, at), Rc::clone(&columns));
-        Some(columns)
+        self.blocks.insert((number, at), Rc::clone(&block));
+        Some(block)
     }
 
     fn note_damage(&mut self, place: &Place) {
@@ -337,19 +335,19 @@ impl Question<'_> {
 }
 
 /// Notes as they were told, as a block.
-fn columns(notes: &[u8]) -> Columns {
+fn block(notes: &[u8]) -> Block {
     let mut builder = BlockBuilder::default();
     let mut octets = Octets(notes);
     while let Some((note, recipients)) = Note::decode(&mut octets) {
-        builder.add(&note, recipients);
+        builder.add(&note, &recipients.take(MAX_RECIPIENTS).collect::<Vec<_>>());
     }
-    builder.columns()
+    Block::of(&builder.streams)
 }
 
 /// Records of one message in an answer.
 const MAX_RECORDS: usize = 1_000;
-/// Blocks in memory, of a quarter of a MiB.
-const MAX_CACHED: usize = 16;
+/// Blocks in memory, of some five MiB.
+const MAX_CACHED: usize = 6;
 /// For one search.
 const MOST_TIME: Duration = Duration::from_secs(20);
 /// Milliseconds by which the clock may have been set back.

@@ -8,9 +8,10 @@ use std::{
 };
 
 use crate::{
-    block::{BlockBuilder, Columns},
+    block::BlockBuilder,
     error::DamagedBlock,
     index::{BlockPlace, MAX_BLOCKS, OpenIndex},
+    read_block::Block,
 };
 
 /// A segment that blocks are appended to.
@@ -48,7 +49,7 @@ impl SegmentFile {
         compressor: &mut zstd::bulk::Compressor<'_>,
     ) -> io::Result<BlockPlace> {
         let mut octets = vec![0; BLOCK_HEAD];
-        block.compress(compressor, &mut octets)?;
+        block.streams.compress(compressor, &mut octets)?;
         let head = Head {
             length: (octets.len() - BLOCK_HEAD) as u32,
             first: block.first,
@@ -87,9 +88,9 @@ impl SegmentReader {
     }
 
     /// The block at this place.
-    pub(crate) fn read(&self, at: u64) -> Result<Columns, DamagedBlock> {
+    pub(crate) fn read(&self, at: u64) -> Result<Block, DamagedBlock> {
         let (_, octets) = self.block(at)?;
-        Columns::decompress(&octets)
+        Block::decompress(&octets)
     }
 
     fn block(&self, at: u64) -> Result<(Head, Vec<u8>), DamagedBlock> {
@@ -106,7 +107,7 @@ impl SegmentReader {
     }
 
     /// Hands over each block that is good, in order.
-    pub(crate) fn each(&self, mut each: impl FnMut(BlockPlace, Columns)) -> Survey {
+    pub(crate) fn each(&self, mut each: impl FnMut(BlockPlace, Block)) -> Survey {
         let mut survey = Survey { good: MAGIC.len() as u64, damaged: 0 };
         let mut magic = [0; 8];
         if self.file.read_exact_at(&mut magic, 0).is_err() || magic != *MAGIC {
@@ -117,15 +118,15 @@ impl SegmentReader {
         let (mut at, mut blocks) = (MAGIC.len() as u64, 0);
         while at < self.length && blocks < MAX_BLOCKS {
             let read = self.block(at);
-            let read = read.and_then(|(head, octets)| Ok((head, Columns::decompress(&octets)?)));
-            if let Ok((head, columns)) = read {
+            let read = read.and_then(|(head, octets)| Ok((head, Block::decompress(&octets)?)));
+            if let Ok((head, block)) = read {
                 // Damage in front of it is no torn end.
                 survey.damaged += usize::from(survey.good < at);
                 let place = BlockPlace { at, first: head.first, last: head.last };
                 at += BLOCK_HEAD as u64 + u64::from(head.length);
                 survey.good = at;
                 blocks += 1;
-                each(place, columns);
+                each(place, block);
             } else {
                 at = self.next_head(at + 1);
             }
@@ -155,11 +156,11 @@ impl SegmentReader {
     /// An index of it, made from its blocks.
     pub(crate) fn index(&self) -> (OpenIndex, Survey) {
         let mut index = OpenIndex::default();
-        let survey = self.each(|place, columns| {
+        let survey = self.each(|place, block| {
             let mut builder = BlockBuilder::default();
-            // A block whose columns disagree is found by what stands in front of that.
-            let _ = columns.each(|note, recipients| {
-                builder.add(note, recipients.iter().copied());
+            // A block whose block disagree is found by what stands in front of that.
+            let _ = block.each(|note, recipients| {
+                builder.add(note, recipients);
                 true
             });
             index.add(place, &builder.keys);
@@ -210,7 +211,7 @@ impl Head {
     }
 }
 
-const MAGIC: &[u8; 8] = b"RLHSEG1\n";
+const MAGIC: &[u8; 8] = b"RLHSEG2\n";
 const BLOCK_MAGIC: &[u8; 4] = b"\x00RLB";
 const BLOCK_HEAD: usize = 32;
 /// Octets that are searched for a head at once.

@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::{
     error::HistoryError,
     files::Files,
-    keys::Key,
+    index::Wanted,
     newest::{Newest, Settings, Writer, count},
     tap::{SHARDS, Shared, Tap},
 };
@@ -40,7 +40,7 @@ pub(crate) struct Desk {
 #[derive(Debug)]
 enum Command {
     /// Which blocks of the newest segment hold these, and what is in no block yet?
-    Find(Vec<Key>, Sender<Newest>),
+    Find(Wanted, Sender<Newest>),
     /// Write down everything, and begin another segment.
     Seal(Sender<Result<(), HistoryError>>),
     /// Write down what was told before.
@@ -89,9 +89,9 @@ impl Keeper {
 
 impl Desk {
     /// Asks about the newest segment; `None`: nothing is being written.
-    pub(crate) fn find(&self, keys: &[Key]) -> Option<Newest> {
+    pub(crate) fn find(&self, wanted: &Wanted) -> Option<Newest> {
         let (answer, answered) = mpsc::channel();
-        self.put(Command::Find(keys.to_vec(), answer));
+        self.put(Command::Find(wanted.clone(), answer));
         answered.recv_timeout(PATIENCE).ok()
     }
 
@@ -165,10 +165,10 @@ impl WriterThread {
             mem::take(&mut *self.desk.commands.lock().unwrap_or_else(PoisonError::into_inner));
         for command in commands {
             match command {
-                Command::Find(keys, answer) => {
+                Command::Find(wanted, answer) => {
                     if let Some(writer) = &self.writer {
                         // The asker may have given up.
-                        let _ = answer.send(writer.find(&keys));
+                        let _ = answer.send(writer.find(&wanted));
                     }
                 }
                 Command::Seal(answer) => {
