@@ -221,7 +221,14 @@ impl Rerouter {
                 post_check: PostCheck::default(),
                 ..recipient.clone()
             };
-            return self.verdict(left, &other, steps).await;
+            let ways = self.verdict(left, &other, steps).await?;
+            // The next routing does not lead it back, and the order finds that it has been here.
+            let member = |way: &Route| way.refused.is_none().then(|| Arc::from(address.as_str()));
+            let named = |way: &Route| Route {
+                member: member(way).or_else(|| way.member.clone()),
+                ..way.clone()
+            };
+            return Ok(ways.iter().map(named).collect());
         }
         let channel = channel.as_deref().unwrap_or(&left.entry.channel);
         let address = Address::parse(&recipient.address).map_err(|_| MALFORMED)?;

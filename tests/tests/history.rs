@@ -74,6 +74,14 @@ fn a_message_is_traced_by_each_of_its_names() {
 
     running.kill();
     by_name(&instance);
+    let refused = instance.relais("trace", &["--forget", "alice@relais.example"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(
+        (refused.status.code(), why.contains("by the running engine")),
+        (Some(1), true),
+        "{why}"
+    );
+    by_name(&instance);
     let running = instance.start();
     by_name(&instance);
     let forgotten = instance.json("trace", &["--forget", "alice@relais.example"]);

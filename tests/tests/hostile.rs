@@ -250,6 +250,10 @@ fn a_full_disk_refuses_new_mail_and_loses_none() {
             // The index is written about once a second, and fails.
             thread::sleep(Duration::from_millis(1500));
             take_all(&rest);
+            // An order that may help is taken, and written down.
+            let set = instance.relais("set", &["max_messages", "5000"]);
+            assert!(set.status.success(), "{name}: {set:?}");
+            assert_eq!(instance.json("audit", &[])[0]["command"], "set", "{name}");
         }
 
         sink.resume();

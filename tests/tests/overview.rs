@@ -161,7 +161,7 @@ fn top_leads_on_a_terminal_from_a_host_to_why_and_leaves_it_as_it_was() {
     let none = instance.relais("top", &["--once"]);
     assert_eq!(none.status.code(), Some(1), "no engine runs");
     assert!(String::from_utf8_lossy(&none.stderr).contains("no engine is running"));
-    let _running = instance.start();
+    let running = instance.start();
     send(&instance, "b@two.test", 3);
     eventually("the host is in trouble", Duration::from_secs(20), || {
         !named(&overview(&instance)["hosts"], "host", DEAD).is_null()
@@ -170,9 +170,10 @@ fn top_leads_on_a_terminal_from_a_host_to_why_and_leaves_it_as_it_was() {
     let once = String::from_utf8_lossy(&once);
     assert!(once.contains("queue 3: ") && once.contains(DEAD), "{once}");
     assert_eq!(instance.json("top", &[])[0]["queue"]["stored"], 3);
+    let words = instance.command("top", &[]);
+    let words = std::iter::once(words.get_program()).chain(words.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     for (term, end) in [("xterm", "q"), ("linux", "\u{3}"), ("screen", "TERM")] {
-        let words = instance.command("top", &[]);
-        let words: Vec<_> = std::iter::once(words.get_program()).chain(words.get_args()).collect();
         let steps = json!([
             ["", ["overview]"]],
             ["2", ["[2", DEAD]],
@@ -183,11 +184,19 @@ fn top_leads_on_a_terminal_from_a_host_to_why_and_leaves_it_as_it_was() {
             ["?", ["larger_than=1MiB"]],
             [end, []],
         ]);
-        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         let shown = on_pty(term, &json!(words), &steps);
         assert!(shown.contains("\u{1b}[?1049h"), "{term}: the other screen: {shown:?}");
         assert!(shown.contains("\u{1b}[?1049l"), "{term}: it is left: {shown:?}");
         assert!(shown.ends_with("status 0 tty as before\n"), "{term}: {shown:?}");
+    }
+    // A key and a signal count while the engine does not answer.
+    for end in ["q", "TERM"] {
+        let stop = format!("STOP {}", running.pid());
+        let began = Instant::now();
+        let steps = json!([["", ["overview]"]], [stop, []], [end, []]]);
+        let shown = on_pty("xterm", &json!(words), &steps);
+        assert!(shown.ends_with("status 0 tty as before\n"), "{end}: {shown:?}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{end}: {:?}", began.elapsed());
     }
 }
 
@@ -200,7 +209,7 @@ import fcntl, json, os, pty, select, signal, struct, sys, termios, time
 words, steps = json.loads({words:?}), json.loads({steps:?})
 master, slave = pty.openpty()
 fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
-before = termios.tcgetattr(slave)
+before, stopped = termios.tcgetattr(slave), []
 pid = os.fork()
 if pid == 0:
     os.setsid()
@@ -221,10 +230,15 @@ def read(wanted, seconds):
     return all(it in new for it in wanted)
 for keys, wanted in steps:
     if keys == 'TERM': os.kill(pid, signal.SIGTERM)
+    elif keys.startswith('STOP '):
+        stopped.append(int(keys[5:]))
+        os.kill(stopped[-1], signal.SIGSTOP)
+        time.sleep(3)
     else: os.write(master, keys.encode())
     wanted = [it.encode() for it in wanted]
     if not read(wanted, 10 if wanted else 1): sys.exit(f'no {{wanted}} in {{shown[-3000:]}}')
 _, status = os.waitpid(pid, 0)
+for it in stopped: os.kill(it, signal.SIGCONT)
 after = termios.tcgetattr(slave)
 print(shown.decode('utf-8', 'replace'), 'status', status, 'tty', 'as before' if after == before else after)
 ",

@@ -200,12 +200,24 @@ fn a_hold_is_for_what_waits_and_what_comes_and_ends_with_a_release() {
     }
 }
 
+/// The end of this order is over, as if nothing had run for an hour.
+fn an_hour_passes(instance: &Instance, id: u64) {
+    let path = instance.data().join("standing.json");
+    let mut kept: Value =
+        serde_json::from_slice(&fs::read(&path).expect("a file")).expect("it is JSON");
+    let orders = kept["orders"].as_array_mut().expect("a list");
+    let order = orders.iter_mut().find(|order| order["id"] == id).expect("it stands");
+    assert!(order["until"].is_string(), "{order}");
+    order["until"] = order["since"].clone();
+    fs::write(&path, kept.to_string()).expect("it is kept");
+}
+
 #[test]
 fn a_suspension_outlives_kill_9_and_ends_by_itself_while_the_engine_is_down() {
     let (instance, sink) = office(|settings| settings);
     let running = instance.start();
     let until_removed = add(&instance, &["suspend", "--from", "ann@a.test", "--channel", "stores"]);
-    let soon = add(&instance, &["hold", "--from", "eve@a.test", "--for", "3s", "--release"]);
+    let soon = add(&instance, &["hold", "--from", "eve@a.test", "--for", "1h", "--release"]);
     assert_ne!(until_removed, soon);
     let id = send(&instance, "ann@a.test", &["x@one.test"], "waits");
     send(&instance, "eve@a.test", &["x@one.test"], "held");
@@ -218,7 +230,7 @@ fn a_suspension_outlives_kill_9_and_ends_by_itself_while_the_engine_is_down() {
     assert!(text.contains(&format!("order {until_removed} of ")), "{text}");
     assert!(text.contains("relais order remove"), "{text}");
     running.kill();
-    thread::sleep(Duration::from_secs(3));
+    an_hour_passes(&instance, soon);
 
     let _running = instance.start();
     eventually("the one that ended released its mail", PATIENCE, || sink.total() == 2);
@@ -249,13 +261,66 @@ fn what_is_returned_is_refused_at_the_door_and_what_waits_goes_back_with_the_rea
     client.ask("MAIL FROM:<ann@a.test>").expect(250);
     let reply = client.ask("RCPT TO:<x@one.test>");
     reply.expect(550);
-    assert!(reply.text.contains(&format!("refused by order {id} of ")), "{}", reply.text);
+    assert!(reply.text.contains(&format!("refused by order {id}: ")), "{}", reply.text);
     assert!(reply.text.contains("the test wants it"), "{}", reply.text);
     client.ask("RCPT TO:<x@two.test>").expect(250);
     let route = instance.json("route", &["x@one.test", "--client", "127.0.0.1"]).remove(0);
     let told = route["results"][0]["order"].as_str().unwrap_or_default().to_owned();
     assert!(told.contains(&format!("order {id} ")), "{route}");
     assert_eq!((sink.total(), shown(&instance, id)["recipients"].as_u64()), (0, Some(2)));
+}
+
+#[test]
+fn a_recipient_that_is_refused_has_nobody_elses_mail_held() {
+    let held = "\n\"SEND_ACCESS\": [(\"*|*|*|ann*\", \"$Y$Hlook$ at$ it\")],";
+    let (instance, sink) =
+        office(|settings| settings.edit("mappings: {", &format!("mappings: {{{held}")));
+    let _running = instance.start();
+    send(&instance, "eve@a.test", &["ann@one.test"], "looked at");
+    eventually("it is held", PATIENCE, || count(&instance, "held") == 1);
+    add(&instance, &["return", "--to", "ann@one.test"]);
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.ask("EHLO client.test").expect(250);
+    client.ask("MAIL FROM:<eve@a.test>").expect(250);
+    client.ask("RCPT TO:<ann@one.test>").expect(550);
+    client.ask("RCPT TO:<bob@one.test>").expect(250);
+    client.ask("DATA").expect(354);
+    client.ask("Subject: both\r\n\r\ntext\r\n.").expect(250);
+    eventually("bob has it", PATIENCE, || sink.total() == 1);
+    assert_eq!(count(&instance, "held"), 1, "what was held is no order's");
+}
+
+#[test]
+fn of_several_orders_the_kind_that_comes_first_counts_for_what_waits_and_comes() {
+    let (instance, sink) = office(|settings| settings);
+    let running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let by_hand = send(&instance, "bob@b.test", &["x@one.test"], "by hand");
+    must(&instance, &["queue", "hold", &by_hand]);
+    send(&instance, "ann@a.test", &["x@one.test"], "kept");
+    let hold = add(&instance, &["hold", "--from", "@a.test"]);
+    eventually("it is held", PATIENCE, || count(&instance, "held") == 2);
+    let elsewhere = ["reroute", "--to", "@one.test", "--new-address", "alice@relais.example"];
+    let preview = [&["add"], &elsewhere[..], &["--reason", "x", "--dry-run"]].concat();
+    assert_eq!(instance.json("order", &preview).remove(0)["done"], 0, "others hold all of it");
+    let elsewhere = add(&instance, &elsewhere);
+    must(&instance, &["channel", "start", "stores"]);
+    send(&instance, "ann@a.test", &["x@one.test", "y@two.test"], "kept, too");
+    send(&instance, "eve@e.test", &["x@one.test"], "goes elsewhere");
+    let inbox = || mailbox(&instance.store(), "relais.example", "alice").len();
+    eventually("what nobody holds goes elsewhere", PATIENCE, || inbox() == 1);
+    assert_eq!(count(&instance, "held"), 4);
+    running.kill();
+    let _running = instance.start();
+    send(&instance, "eve@e.test", &["x@one.test"], "goes elsewhere");
+    eventually("and after a start, too", PATIENCE, || inbox() == 2);
+    assert_eq!((count(&instance, "held"), sink.total()), (4, 0));
+    must(&instance, &["order", "remove", &elsewhere.to_string()]);
+    let second = add(&instance, &["hold", "--to", "@two.test"]);
+    must(&instance, &["order", "remove", &hold.to_string(), "--release"]);
+    eventually("the other hold has its own", PATIENCE, || count(&instance, "held") == 2);
+    must(&instance, &["order", "remove", &second.to_string(), "--release"]);
+    eventually("nobody holds it", PATIENCE, || count(&instance, "held") == 1 && !stands(&instance));
 }
 
 #[test]
@@ -318,6 +383,73 @@ fn a_long_queue_is_held_by_an_order_while_other_mail_goes() {
     eventually("each is held, or was on its way", PATIENCE, || all() == LONG);
     let page = fetch(instance.settings.admin, "/api/v1/orders").expect("an answer");
     assert!(page.body.contains("\"kind\":\"hold\""), "{}", page.body);
+}
+
+#[test]
+fn an_order_that_is_removed_stops_and_keeps_nothing_that_comes_meanwhile() {
+    let (instance, sink) = office(|settings| settings);
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let load = Load::new(instance.settings.smtp, "x@one.test", 600);
+    load.run(8, LONG);
+    let mistaken = add(&instance, &["return", "--to", "@one.test"]);
+    must(&instance, &["order", "remove", &mistaken.to_string()]);
+    eventually("it ends", PATIENCE, || !stands(&instance));
+    let left = || instance.queue().iter().filter(|entry| entry["channel"] == "stores").count();
+    let is_at_rest = || {
+        let before = left();
+        thread::sleep(Duration::from_millis(500));
+        before == left()
+    };
+    eventually("what had begun is done", PATIENCE, is_at_rest);
+    let stay = left();
+    assert!(stay > 0, "all was returned");
+    must(&instance, &["channel", "start", "stores"]);
+    eventually("what was not returned goes", PATIENCE, || sink.total() == stay);
+
+    // Sessions and couriers that asked while an order stood are done after it.
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| load.run(8, 2 * LONG));
+        for _ in 0..2 {
+            let hold = add(&instance, &["hold", "--to", "@one.test"]);
+            must(&instance, &["order", "remove", &hold.to_string(), "--release"]);
+        }
+        sending.join().expect("all is taken");
+    });
+    eventually("nothing is kept", PATIENCE, || instance.queue().is_empty());
+    let taken = load.acknowledged().len();
+    assert!(sink.total() >= stay + taken - LONG, "{} {stay} {taken}", sink.total());
+}
+
+#[test]
+fn an_end_that_cannot_be_kept_is_written_down_once_and_orders_in_a_circle_are_found() {
+    let (instance, sink) = office(|settings| settings);
+    let running = instance.start();
+    for (from, to) in [("[127.0.0.2]", "[127.0.0.3]"), ("[127.0.0.3]", "[127.0.0.2]")] {
+        add(&instance, &["reroute", "--host", from, "--new-host", to]);
+    }
+    let id = send(&instance, "ann@a.test", &["x@two.test"], "round");
+    eventually("what goes in a circle is held", 3 * PATIENCE, || count(&instance, "held") == 1);
+    assert!(why(&instance, &id).1.contains("in a circle"), "{:?}", why(&instance, &id));
+    let short = add(&instance, &["suspend", "--from", "eve@a.test", "--for", "1h"]);
+    running.kill();
+    an_hour_passes(&instance, short);
+    // The file cannot be replaced.
+    let blocked = instance.data().join("standing.new");
+    fs::create_dir(&blocked).expect("room");
+    let _running = instance.start();
+    let ends = || {
+        let audit = instance.json("audit", &[]);
+        let of = |one: &&Value| one["command"] == "order end" && one["what"]["id"] == short;
+        audit.iter().filter(of).count()
+    };
+    eventually("it wants to end", PATIENCE, || ends() == 1);
+    thread::sleep(Duration::from_secs(6));
+    assert_eq!(ends(), 1, "once, though it was tried again");
+    fs::remove_dir(&blocked).expect("it is empty");
+    let gone = || instance.relais("order", &["show", &short.to_string()]).status.code() == Some(1);
+    eventually("it has ended", PATIENCE, gone);
+    assert_eq!((ends(), sink.total()), (1, 0));
 }
 
 const LONG: usize = 4_000;

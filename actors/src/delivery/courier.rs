@@ -37,7 +37,7 @@ use super::{
     progress::{GivesWay, OnTheWay},
     reply_rules,
     signing::sign_as,
-    standing_gate::StandingGate,
+    standing_gate::{StandingGate, as_one},
 };
 use crate::{
     autoreply::{AUTOREPLY, VACATION},
@@ -258,22 +258,21 @@ impl Courier {
                 let following = following.filter(|next| !self.is_caught(next));
                 // A message that was announced is finished, like all that a server was told of.
                 let is_announced = self.connection.as_ref().is_some_and(Connection::is_announced);
-                let (work, mut all) = if is_announced {
+                let (work, put_off) = if is_announced {
                     (Some(work), SmallVec::new())
                 } else {
                     self.standing_gate().sift(work, &envelope)
                 };
                 let parts = work.map_or_else(SmallVec::new, |work| by_sender(work, &envelope));
                 let last = parts.len().saturating_sub(1);
+                let mut all = SmallVec::new();
                 for (n, part) in parts.iter().enumerate() {
                     let following = following.filter(|_| n == last);
                     let part = self.attempt_part(part, &envelope, &content, following).await;
                     all.extend(part);
                 }
-                // Its own entry, and those that were joined to it.
-                let first = all.remove(0);
-                let stressed = std::mem::take(&mut self.stressed);
-                Settled { joined: all.into_vec(), stressed, ..first }
+                let first = as_one(all, put_off);
+                Settled { stressed: std::mem::take(&mut self.stressed), ..first }
             }
             Err(error) => {
                 let settled = |entry: &Tracked| {

@@ -49,6 +49,17 @@ impl StandingGate<'_> {
     }
 }
 
+/// All that became of a message: its own entry, and those that were joined to it. Entries that were put
+/// off stand last: how the host does is told by the first.
+pub(super) fn as_one(
+    mut attempted: SmallVec<[Settled; 1]>,
+    put_off: SmallVec<[Settled; 1]>,
+) -> Settled {
+    attempted.extend(put_off);
+    let first = attempted.remove(0);
+    Settled { joined: attempted.into_vec(), ..first }
+}
+
 fn untried(entry: Tracked, put_off: KeptByOrder) -> Settled {
     Settled {
         entry,
@@ -59,5 +70,40 @@ fn untried(entry: Tracked, put_off: KeptByOrder) -> Settled {
         stressed: false,
         put_off: Some(put_off),
         joined: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relais_channels::mail::{MessageId, Outcome, Priority, Reply, SiteTrouble};
+    use relais_spool::Place;
+    use smallvec::smallvec;
+
+    use super::*;
+
+    #[test]
+    fn a_host_is_told_by_what_was_attempted_and_not_by_what_was_put_off() {
+        let entry = |entry| Tracked {
+            id: MessageId(7),
+            entry,
+            place: Place { segment: 1, offset: 0, length: 10 },
+            open: 1,
+            attempts: 0,
+            due: 0,
+            priority: Priority::Normal,
+            size: 1,
+        };
+        let kept = || KeptByOrder { until: 9, reason: "an order".into() };
+        let put_off = |number| untried(entry(number), kept());
+        let attempt = Attempt {
+            trouble: Some(SiteTrouble::deferred(Reply::STORE_AWAY)),
+            ..Attempt::all(1, &Outcome::Deferred(Reply::STORE_AWAY))
+        };
+        let attempted = Settled { attempt, counts: true, put_off: None, ..put_off(1) };
+        let all = as_one(smallvec![attempted], smallvec![put_off(0), put_off(2)]);
+        assert!(all.attempt.trouble.is_some() && all.put_off.is_none());
+        let joined: Vec<_> = all.joined.iter().map(|its| its.entry.entry).collect();
+        assert_eq!((all.entry.entry, joined), (1, vec![0, 2]));
+        assert!(as_one(SmallVec::new(), smallvec![put_off(0)]).put_off.is_some());
     }
 }

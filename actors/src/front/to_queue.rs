@@ -976,8 +976,8 @@ impl Intake for SmtpIntake {
                 let discarding = || self.side.router.cache.routes().discarding(&to.address);
                 let is_discarded = self.transaction.is_discarded;
                 let routes = is_discarded.then(discarding).flatten().unwrap_or(routes);
-                self.transaction.held = self.transaction.held.take().or(held);
                 self.ask_orders(to, &routes)?;
+                self.transaction.held = self.transaction.held.take().or(held);
                 self.transaction.ways += routes.len();
                 let limits = routes.iter().filter_map(|way| way.size_limit);
                 self.transaction.size_limit = limits.chain(self.transaction.size_limit).min();

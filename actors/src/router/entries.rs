@@ -74,7 +74,7 @@ fn copies_of(channel: &Channel) -> (Copies, usize) {
 /// A recipient that goes this way.
 fn recipient_of(recipient: &Recipient, route: &Route) -> Recipient {
     let member = route.member.as_deref();
-    let by_itself = member.is_none_or(|member| member.eq_ignore_ascii_case(&recipient.original));
+    let by_itself = member.is_none_or(|member| member.eq_ignore_ascii_case(recipient.member()));
     let plain = by_itself && route.errors_to.is_none() && route.refused.is_none();
     let inherited = recipient.origin.as_deref();
     let origin = if plain {

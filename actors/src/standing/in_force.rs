@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{
-    order::{MailSeen, StandingKind, StandingOrder},
+    order::{StandingKind, StandingOrder},
     pace::Pace,
 };
 
@@ -46,26 +46,5 @@ impl OrderInForce {
         let [all_messages, all_recipients] = &self.totals.0[self.order.kind as usize];
         all_messages.fetch_add(messages, Relaxed);
         all_recipients.fetch_add(recipients, Relaxed);
-    }
-
-    /// Whether mail of its own keeps an entry out of its reach: a notice cannot be returned, and what goes
-    /// elsewhere already is there.
-    pub(super) fn spares(&self, mail: &MailSeen<'_>, rerouted: u64) -> bool {
-        match self.order.kind {
-            StandingKind::Return => mail.sender.is_empty(),
-            StandingKind::Reroute => {
-                let Some(target) = &self.order.target else { return true };
-                let is_there = |wanted: &Option<String>, is: &str| {
-                    wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(is))
-                };
-                match &target.address {
-                    Some(_) => rerouted >= self.order.since.0,
-                    None => {
-                        is_there(&target.channel, mail.channel) && is_there(&target.host, mail.host)
-                    }
-                }
-            }
-            StandingKind::Hold | StandingKind::Suspend | StandingKind::Slow => false,
-        }
     }
 }

@@ -124,7 +124,7 @@ impl StandingOrders {
         let now = crate::timestamp::Timestamp::now();
         // At the door notices are refused, too.
         let is_met =
-            |its: &OrderInForce| its.order.kind == StandingKind::Return || !its.spares(&mail, 0);
+            |its: &OrderInForce| its.order.kind == StandingKind::Return || !its.order.spares(&mail);
         let counts = |its: &OrderInForce| !its.order.has_ended(now) && is_met(its);
         self.index().find(&mail, counts).cloned()
     }
@@ -155,10 +155,9 @@ impl StandingOrders {
         }
         let mail = seen(envelope, entry, open);
         let index = self.index();
-        let rerouted = envelope.rerouted.map_or(0, |rerouted| rerouted.at);
         let now = now_ms();
         let counts = |its: &OrderInForce| {
-            !its.order.has_ended(crate::timestamp::Timestamp(now)) && !its.spares(&mail, rerouted)
+            !its.order.has_ended(crate::timestamp::Timestamp(now)) && !its.order.spares(&mail)
         };
         let its = index.find(&mail, counts)?;
         let until = match its.order.kind {
@@ -189,10 +188,29 @@ impl StandingOrders {
             return None;
         }
         let mail = seen(envelope, entry, open);
-        let rerouted = envelope.rerouted.map_or(0, |rerouted| rerouted.at);
         let now = crate::timestamp::Timestamp::now();
-        let counts = |its: &OrderInForce| !its.order.has_ended(now) && !its.spares(&mail, rerouted);
+        let counts = |its: &OrderInForce| !its.order.has_ended(now) && !its.order.spares(&mail);
         self.index().find(&mail, counts).cloned()
+    }
+
+    /// Whether an order that does not stand yet would count for an entry.
+    pub fn would_count(
+        &self,
+        order: &StandingOrder,
+        envelope: &Envelope,
+        (entry, open): (&Entry, u64),
+    ) -> bool {
+        let mail = seen(envelope, entry, open);
+        let stands_above = |its: Arc<OrderInForce>| its.order.kind <= order.kind;
+        order.criteria.admit(&mail)
+            && !order.spares(&mail)
+            && !self.find(envelope, entry, open).is_some_and(stands_above)
+    }
+
+    /// Whether an order of this number stands, and has not ended.
+    pub fn is_in_force(&self, id: u64) -> bool {
+        let now = crate::timestamp::Timestamp::now();
+        self.index().get(id).is_some_and(|its| !its.order.has_ended(now))
     }
 
     /// The reply to a recipient that is refused: an order returns all that would come of it. `ways`: the
@@ -221,13 +239,14 @@ impl StandingOrders {
         });
         let its = found.filter(|_| all)?;
         its.touched(1, 1);
-        let text = format!("refused by {}: {}", its.order.name(), its.order.reason);
+        // The name of the operator is nothing that clients are told.
+        let text = format!("refused by order {}: {}", its.order.id, its.order.reason);
         let plain: String = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
         Some(Reply::with_text(550, Enhanced(5, 7, 1), plain))
     }
 
-    /// Why a message is held from the beginning: an order holds each of its entries. Of the others, orders
-    /// that concern some of its entries, note it.
+    /// Why a message is held from the beginning: one order holds each of its entries. Of the others, orders
+    /// that concern some of its entries note it: each is told by its words when it ends.
     pub fn receive(&self, envelope: &Envelope) -> Option<String> {
         if self.is_empty() || envelope.entries.is_empty() {
             return None;
@@ -235,13 +254,14 @@ impl StandingOrders {
         let orders: Vec<_> =
             envelope.entries.iter().map(|entry| self.find(envelope, entry, u64::MAX)).collect();
         let holds = |its: &&Arc<OrderInForce>| its.order.kind == StandingKind::Hold;
-        let held: Vec<_> = orders.iter().flatten().filter(holds).collect();
-        if held.len() == orders.len() {
+        let first = orders.first().and_then(Option::as_ref).filter(holds);
+        let is_first = |its: &Option<Arc<OrderInForce>>, first: &OrderInForce| {
+            its.as_ref().is_some_and(|its| its.order.id == first.order.id)
+        };
+        if let Some(only) = first.filter(|first| orders.iter().all(|its| is_first(its, first))) {
             let recipients = envelope.entries.iter().map(|entry| entry.recipients.len() as u64);
-            for (its, recipients) in held.iter().zip(recipients) {
-                its.touched(1, recipients);
-            }
-            return held.first().map(|its| held_words(&its.order));
+            only.touched(envelope.entries.len() as u64, recipients.sum());
+            return Some(held_words(&only.order));
         }
         let acts = |kind| {
             matches!(kind, StandingKind::Hold | StandingKind::Return | StandingKind::Reroute)

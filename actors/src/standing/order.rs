@@ -112,14 +112,18 @@ pub struct MailSeen<'a> {
 }
 
 impl MailSeen<'_> {
-    /// The addresses that its recipients go by.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    /// The recipients that count.
+    fn open(&self) -> impl Iterator<Item = &Recipient> {
         let is_open = |(index, _): &(usize, &Recipient)| {
             u32::try_from(*index)
                 .is_ok_and(|index| self.open.checked_shr(index).unwrap_or(0) & 1 == 1)
         };
-        let open = self.recipients.iter().enumerate().filter(is_open);
-        open.flat_map(|(_, to)| {
+        self.recipients.iter().enumerate().filter(is_open).map(|(_, to)| to)
+    }
+
+    /// The addresses that its recipients go by.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.open().flat_map(|to| {
             let member = (to.member() != &*to.original).then(|| to.member());
             [Some(&*to.original), member].into_iter().flatten()
         })
@@ -176,6 +180,29 @@ impl StandingOrder {
     pub fn words(&self) -> String {
         let until = self.until.map(|until| format!(" until {until}")).unwrap_or_default();
         format!("{}{until}: {}", self.name(), self.reason)
+    }
+
+    /// Whether an entry is out of its reach: a notice cannot be returned, and what goes elsewhere already is
+    /// there: its recipients have the new address, or it goes by the channel to the host, through others or not.
+    pub(super) fn spares(&self, mail: &MailSeen<'_>) -> bool {
+        match self.kind {
+            StandingKind::Return => mail.sender.is_empty(),
+            StandingKind::Reroute => {
+                let Some(target) = &self.target else { return true };
+                let is_there = |wanted: &Option<String>, is: &str| {
+                    wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(is))
+                };
+                if let Some(address) = &target.address {
+                    return mail.open().all(|to| to.member().eq_ignore_ascii_case(address));
+                }
+                [Some((mail.channel, mail.host)), behind(mail.host)].into_iter().flatten().any(
+                    |(channel, host)| {
+                        is_there(&target.channel, channel) && is_there(&target.host, host)
+                    },
+                )
+            }
+            StandingKind::Hold | StandingKind::Suspend | StandingKind::Slow => false,
+        }
     }
 
     /// Whether it has ended by this time.

@@ -1,7 +1,7 @@
 //! Orders, against a model that looks at every one of them.
 
 use proptest::{prelude::*, sample::select};
-use relais_channels::mail::{Origin, Priority, TlsWish};
+use relais_channels::mail::{Origin, Priority, Rerouted, TlsWish};
 
 use super::*;
 use crate::timestamp::Timestamp;
@@ -153,6 +153,14 @@ fn each_kind_keeps_mail_in_its_way() {
     };
     assert_eq!(catch(to("other.test")).1, 1);
     assert_eq!(catch(to("ONE.test")), (None, 0), "it is there");
+    let by_way = |channel: &str, host: &str| {
+        let standing = StandingOrders::default();
+        standing.replace(vec![to("other.test")]);
+        let mail = envelope("ann@a.test", vec![entry(channel, host, &["x@one.test"])]);
+        standing.catch(&mail, (&mail.entries[0], 1, 0)).is_some()
+    };
+    assert!(by_way("conversion", "stores/one.test"));
+    assert!(!by_way("conversion", "stores/other.test"), "it is on its way there");
     let slow = StandingOrder {
         rate: Some(OrderRate("1/1m".parse().unwrap())),
         ..plain(StandingKind::Slow)
@@ -164,6 +172,25 @@ fn each_kind_keeps_mail_in_its_way() {
     assert_eq!(ask(0), None, "the first one goes");
     let next = ask(0).expect("it waits");
     assert!((began + 59_000..=now_ms() + 61_000).contains(&next), "{}", next - began);
+}
+
+#[test]
+fn what_has_another_address_is_sent_there_once_whoever_else_routed_it_again() {
+    let standing = StandingOrders::default();
+    let target = RerouteTarget { address: Some("Eve@e.test".to_owned()), ..Default::default() };
+    let reroute = order(3, StandingKind::Reroute, criteria(["", "", "one.test", ""]));
+    standing.replace(vec![StandingOrder { target: Some(target), ..reroute }]);
+    let mut mail =
+        envelope("ann@a.test", vec![entry("stores", "one.test", &["x@one.test", "y@b"])]);
+    // By a channel that puts mail through rewriting again, or by `queue reroute`.
+    mail.rerouted = Some(Rerouted { at: now_ms(), entry: 0, recipients: 1, form: 0 });
+    let is_caught =
+        |mail: &Envelope, open| standing.catch(mail, (&mail.entries[0], open, 0)).is_some();
+    assert!(is_caught(&mail, 1));
+    let member = "eve@e.test".into();
+    mail.entries[0].recipients[0].origin = Some(Box::new(Origin { member, ..Origin::default() }));
+    assert!(!is_caught(&mail, 1), "it has been here");
+    assert!(is_caught(&mail, 3), "the other one has not");
 }
 
 #[test]
@@ -179,7 +206,7 @@ fn what_is_returned_is_refused_at_the_door_if_all_of_it_is() {
         standing.refusal(sender, &to, ways.into_iter())
     };
     let reply = ask("ann@a.test", &["one.test"]).expect("it is refused");
-    assert_eq!(reply.to_string(), "550 5.7.1 refused by order 1 of root: the test wants it");
+    assert_eq!(reply.to_string(), "550 5.7.1 refused by order 1: the test wants it");
     assert!(ask("", &["one.test"]).is_some(), "a notice, too: nobody has taken it");
     assert!(ask("ann@a.test", &["one.test", "two.test"]).is_none(), "some of it is taken");
     assert!(ask("ann@a.test", &[]).is_none());
@@ -201,6 +228,30 @@ fn what_comes_is_held_as_a_whole_or_noted() {
     assert_eq!(standing.caught().messages.len(), 1);
     assert_eq!(standing.receive(&envelope("a@b", vec![two()])), None);
     assert!(standing.caught().messages.is_empty());
+    let other = order(5, StandingKind::Hold, criteria(["", "@two.test", "", ""]));
+    standing.replace(vec![standing.index().all()[0].order.clone(), other]);
+    let both = envelope("a@b", vec![one(), two()]);
+    assert_eq!(standing.receive(&both), None, "each is held by its own");
+    assert_eq!(standing.caught().messages, [(4, both.id), (5, both.id)].into());
+}
+
+#[test]
+fn an_order_that_does_not_stand_yet_counts_below_those_that_stand_above_it() {
+    let standing = StandingOrders::default();
+    standing.replace(vec![order(4, StandingKind::Suspend, criteria(["", "@one.test", "", ""]))]);
+    let mail = envelope("a@b", vec![entry("stores", "one.test", &["x@one.test"])]);
+    let notice = envelope("", vec![entry("stores", "two.test", &["x@two.test"])]);
+    let counts = |kind, words, mail: &Envelope| {
+        standing.would_count(&order(0, kind, criteria(words)), mail, (&mail.entries[0], 1))
+    };
+    let all = ["", "~x@", "", ""];
+    assert!(counts(StandingKind::Hold, all, &mail));
+    assert!(!counts(StandingKind::Hold, ["c@b", "", "", ""], &mail));
+    assert!(!counts(StandingKind::Suspend, all, &mail), "the older one counts");
+    assert!(!counts(StandingKind::Return, all, &mail));
+    assert!(!counts(StandingKind::Return, all, &notice), "nobody could be told");
+    assert!(counts(StandingKind::Slow, all, &notice));
+    assert!(standing.is_in_force(4) && !standing.is_in_force(5));
 }
 
 #[test]

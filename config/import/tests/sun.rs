@@ -128,6 +128,25 @@ fn what_has_no_counterpart_is_told_with_its_place_and_meaning() {
 }
 
 #[test]
+fn numbers_of_options_are_numbers_or_nothing() {
+    let rows = [
+        ("DOMAIN_UPLEVEL", "2", Fate::Carried, "domain_uplevel: 2"),
+        ("DOMAIN_UPLEVEL", "4", Fate::NoCounterpart, ""),
+        ("DOMAIN_UPLEVEL", "0, servers: []", Fate::NoCounterpart, ""),
+        ("ALIAS_ENTRY_CACHE_SIZE", "500", Fate::Carried, "entries: 500"),
+        ("ALIAS_ENTRY_CACHE_SIZE", "many", Fate::NoCounterpart, ""),
+        ("ALIAS_ENTRY_CACHE_SIZE", "1), x: (", Fate::NoCounterpart, ""),
+    ];
+    for (name, value, want, holds) in rows {
+        let options = format!("LDAP_HOST=ldap.siroe.com\nLDAP_USER_ROOT=o=x\n{name}={value}\n");
+        let (imported, _) = imported(&[("imta.cnf", IMTA), ("option.dat", &options)]);
+        config(&imported);
+        assert_eq!(fate(&imported, name).0, want, "{name}={value}");
+        assert!(imported.text.contains(holds), "{name}={value}: {}", imported.text);
+    }
+}
+
+#[test]
 fn every_line_of_a_source_is_in_the_new_file() {
     let files = [
         ("imta.cnf", IMTA),

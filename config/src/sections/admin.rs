@@ -20,7 +20,8 @@ section! {
         tls: bool = false, Flag;
         /// A file with a word of 20 to 1024 visible ASCII characters (`openssl rand -hex 32` makes one):
         /// whoever shows it to the page over TLS may give orders there, for eight hours. It is read at
-        /// each request; another word in it ends all sessions.
+        /// each request; another word in it ends all sessions. With it, whoever has not logged in gets
+        /// the login, `/metrics`, `/healthz` and `/readyz` by TCP, and nothing else.
         token_file: Option<PathBuf> = None, Maybe(Path);
         /// Octets of the disk, `DATA/recent` and `DATA/recent.old`, for the recipients of the last
         /// day, which `relais route --compare NEW.ron --recent` routes: the address as the client

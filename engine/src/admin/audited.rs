@@ -125,7 +125,7 @@ impl Operator {
             let mut who = giver.who();
             who.says = (!by.is_empty()).then_some(by);
             let name = who.name();
-            let order = file.begin(Asked { who, command: asked, what, reason })?;
+            let order = file.begin(&Asked { who, command: asked, what, reason })?;
             Ok((order, name))
         });
         let begun = begun.await.map_err(|error| internal(&error))?;

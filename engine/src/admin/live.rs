@@ -22,8 +22,10 @@ use tokio::{
 use super::{
     Console,
     console::{Answer, Unavailable},
+    discreet::Discreet,
     patience::within,
 };
+use crate::api::Overview;
 
 /// The streams of one endpoint.
 #[derive(Clone, Debug)]
@@ -60,30 +62,42 @@ impl Streams {
 
     /// An event `overview` at once and every two seconds. While there is nothing to tell a comment comes,
     /// by which the server learns that a client is gone.
-    pub(super) fn respond<C: Console>(&self, console: C) -> Answer<HttpResponse> {
-        let state = (self.take()?, console, Instant::now());
-        let events = unfold(state, async |(mut stream, console, at)| {
+    pub(super) fn respond<C: Console>(
+        &self,
+        console: C,
+        is_operator: bool,
+    ) -> Answer<HttpResponse> {
+        let state = (self.take()?, (console, is_operator), Instant::now());
+        let events = unfold(state, async |(mut stream, reader, at)| {
             let ending = &mut stream.0.ending;
             tokio::select! {
                 () = sleep_until(at) => {}
                 // The endpoint that would tell is gone: it has ended as well.
                 _ = ending.wait_for(|ends| *ends) => return None,
             }
+            let (console, is_operator) = &reader;
             let event = match within(PATIENCE, console.overview()).await {
-                Ok(overview) => match serde_json::to_string(&*overview) {
+                Ok(overview) => match for_reader(overview, *is_operator) {
                     Ok(json) => format!("event: overview\ndata: {json}\n\n"),
                     Err(error) => comment(&error.to_string()),
                 },
                 Err(Unavailable(why)) => comment(&why),
             };
             let next = Instant::now().max(at + EVERY);
-            Some((Ok::<_, Unavailable>(Bytes::from(event)), (stream, console, next)))
+            Some((Ok::<_, Unavailable>(Bytes::from(event)), (stream, reader, next)))
         });
         let mut response = HttpResponse::Ok();
         response.content_type("text/event-stream");
         response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
         Ok(response.streaming(events))
     }
+}
+
+fn for_reader(overview: Arc<Overview>, is_operator: bool) -> serde_json::Result<String> {
+    if is_operator {
+        return serde_json::to_string(&*overview);
+    }
+    serde_json::to_string(&Arc::unwrap_or_clone(overview).for_reader(false))
 }
 
 /// One line that clients do not show.

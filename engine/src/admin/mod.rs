@@ -8,6 +8,7 @@ mod audited;
 pub mod client;
 pub mod console;
 mod content;
+mod discreet;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod origin;
 mod page;
 mod pages;
 mod patience;
+mod server;
 pub mod socket;
 
 use std::{
@@ -30,21 +32,17 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
-    time::Duration,
 };
 
-use actix_web::{
-    App, HttpServer,
-    dev::ServerHandle,
-    http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
-    middleware::{DefaultHeaders, from_fn},
-    web::Data,
-};
+use actix_web::{dev::Server, web::Data};
 use relais_channels::tls::ServerTls;
 use relais_config::tls::Tls;
 use tokio::sync::watch;
 
-use self::live::Streams;
+use self::{
+    live::Streams,
+    server::{Entrance, PageServer, Servers},
+};
 use crate::state::audit::AuditLog;
 
 pub use audited::Ordered;
@@ -59,7 +57,7 @@ pub(crate) use page::read_token;
 
 /// The endpoint while it serves.
 pub struct Endpoint {
-    server: ServerHandle,
+    servers: Servers,
     thread: thread::JoinHandle<()>,
     socket: PathBuf,
     /// Told when it ends: streams, which have no end, would hold it up.
@@ -78,7 +76,7 @@ pub struct Offer {
     /// TLS is spoken there, by these settings and with these certificates, as long as the engine has
     /// none in force.
     pub tls: Option<(Tls, Arc<ServerTls>)>,
-    /// The file of the token that lets operators in there.
+    /// The file of the token that lets operators in there, and nobody else beyond the login.
     pub token_file: Option<PathBuf>,
 }
 
@@ -131,47 +129,35 @@ impl Endpoint {
             let scheme = if tls.is_some() { "https" } else { "http" };
             places.push(format!("{scheme}://{address}"));
         }
-        let (started, handle) = mpsc::channel();
-        let (names, audit) = (Data::new(names), Data::new(audit));
         let (ending, ends) = watch::channel(false);
-        let streams = Streams::new(ends);
-        let gate = Data::new(page::Gate::new(token_file));
         let secured = tls.map(|(settings, first)| {
             let console = console.clone();
             let current = move || console.server_tls().unwrap_or_else(|| first.clone());
             ServerTls::for_web(&settings, current)
         });
         let secured = secured.transpose().map_err(|error| EndpointError::Tls(error.to_string()))?;
+        let pages = PageServer {
+            console,
+            names: Data::new(names),
+            audit: Data::new(audit),
+            gate: Data::new(page::Gate::new(token_file)),
+            streams: Streams::new(ends),
+        };
+        let tcp = tcp.map(|tcp| match secured {
+            Some(tls) => Entrance::Secured(tcp, Box::new(tls)),
+            None => Entrance::Plain(tcp),
+        });
+        let (started, handles) = mpsc::channel();
         let serve = move || {
             let served = actix_rt::System::new().block_on(async move {
-                let mut server = HttpServer::new(move || {
-                    App::new()
-                        .app_data(names.clone())
-                        .app_data(audit.clone())
-                        .app_data(gate.clone())
-                        .wrap(from_fn(origin::same_site_only))
-                        .wrap(from_fn(names::known_only))
-                        .wrap(guarded())
-                        .configure(|app| pages::configure(app, console.clone(), streams.clone()))
-                })
-                .workers(1)
-                .on_connect(guard::mark)
-                .disable_signals()
-                .max_connections(MAX_CONNECTIONS)
-                .backlog(BACKLOG)
-                .client_request_timeout(REQUEST_TIME)
-                .client_disconnect_timeout(REQUEST_TIME)
-                .keep_alive(IDLE_TIME)
-                .shutdown_timeout(SHUTDOWN_SECS)
-                .listen_uds(unix)?;
-                match (tcp, secured) {
-                    (Some(tcp), Some(tls)) => server = server.listen_rustls_0_23(tcp, tls)?,
-                    (Some(tcp), None) => server = server.listen(tcp)?,
-                    (None, _) => {}
+                let unix = pages.server(Entrance::Socket(unix))?;
+                let tcp = tcp.map(|door| pages.server(door)).transpose()?;
+                let tcp_handle = tcp.as_ref().map(Server::handle);
+                let _ = started.send(Servers { socket: unix.handle(), tcp: tcp_handle });
+                match tcp {
+                    Some(tcp) => tokio::try_join!(unix, tcp).map(drop),
+                    None => unix.await,
                 }
-                let server = server.run();
-                let _ = started.send(server.handle());
-                server.await
             });
             if let Err(error) = served {
                 tracing::error!(%error, "admin endpoint ended");
@@ -180,8 +166,8 @@ impl Endpoint {
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(serve);
         let thread = thread.map_err(EndpointError::Thread)?;
         let gone = |_| EndpointError::Thread(io::Error::other("its thread ended at once"));
-        let server = handle.recv().map_err(gone)?;
-        Ok(Self { server, thread, places, socket: socket::path(data), ending })
+        let servers = handles.recv().map_err(gone)?;
+        Ok(Self { servers, thread, places, socket: socket::path(data), ending })
     }
 
     /// Stops serving; requests that are being answered have a second to finish.
@@ -189,28 +175,17 @@ impl Endpoint {
         // The lock of the data directory is still held, so this is no other engine's.
         let _ = fs::remove_file(&self.socket);
         self.ending.send_replace(true);
-        self.server.stop(true).await;
+        let Servers { socket, tcp } = self.servers;
+        let tcp = async {
+            if let Some(tcp) = tcp {
+                tcp.stop(true).await;
+            }
+        };
+        tokio::join!(socket.stop(true), tcp);
         // It has nothing left to do; joined so that no thread outlives its engine.
         let _ = self.thread.join();
     }
 }
-
-/// Lines of every answer that keep browsers to what is meant.
-fn guarded() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add((CONTENT_SECURITY_POLICY, page::POLICY))
-        .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .add((REFERRER_POLICY, "no-referrer"))
-}
-
-/// Operators and scrapers are few.
-const MAX_CONNECTIONS: usize = 128;
-const BACKLOG: u32 = 64;
-/// For a request's head to arrive.
-const REQUEST_TIME: Duration = Duration::from_secs(5);
-/// Between requests.
-const IDLE_TIME: Duration = Duration::from_secs(30);
-const SHUTDOWN_SECS: u64 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -219,11 +194,17 @@ mod tests {
         net::TcpStream,
         os::unix::net::UnixStream,
         sync::atomic::Ordering::Relaxed,
+        time::Duration,
     };
 
     use relais_config::admin::Admin;
 
-    use super::{client::Client, fake::Fake, *};
+    use super::{
+        client::Client,
+        fake::Fake,
+        server::{MAX_CONNECTIONS, REQUEST_TIME},
+        *,
+    };
     use crate::api::{QueuedEntry, Status};
 
     /// An endpoint on a socket and on TCP, and what is behind it.
@@ -234,10 +215,14 @@ mod tests {
     }
 
     fn serve() -> Served {
+        serve_with(None)
+    }
+
+    fn serve_with(token_file: Option<PathBuf>) -> Served {
         let (fake, data) = (Fake::default(), tempfile::tempdir().unwrap());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let audit = AuditLog::new(data.path(), &Admin::default());
-        let offer = Offer { listen: Some(any), ..Offer::default() };
+        let offer = Offer { listen: Some(any), token_file, ..Offer::default() };
         let endpoint = Endpoint::start(fake.clone(), data.path(), offer, audit).unwrap();
         Served { fake, endpoint, data }
     }
@@ -332,6 +317,64 @@ mod tests {
             }
         }
         assert_eq!(served.fake.0.stops.load(Relaxed), 1, "the refused one did nothing");
+    }
+
+    #[test]
+    fn where_operators_log_in_strangers_see_the_login_and_what_monitors_ask_for() {
+        let served = serve_with(Some(PathBuf::from("/nowhere/token")));
+        // request, by TCP, by the socket
+        let rows = [
+            ("GET /login", "200", "200"),
+            ("GET /metrics", "200", "200"),
+            ("HEAD /healthz", "200", "200"),
+            ("GET /readyz", "200", "200"),
+            ("GET /", "401", "200"),
+            ("GET /queue", "401", "200"),
+            ("GET /queue?search=long", "401", "200"),
+            ("GET /queue/0000000000001", "401", "200"),
+            ("GET /login/../queue", "401", ""),
+            ("GET /%71ueue", "401", ""),
+            ("GET /channels", "401", "200"),
+            ("GET /hosts", "401", "200"),
+            ("GET /api/v1/status", "401", "200"),
+            ("GET /api/v1/queue", "401", "200"),
+            ("GET /api/v1/route?address=a%40b", "401", "200"),
+            ("GET /api/v1/live", "401", ""),
+            ("GET /nowhere", "401", "404"),
+            ("POST /order", "401", ""),
+            ("POST /api/v1/stop", "401", ""),
+        ];
+        for (request, by_tcp, by_unix) in rows {
+            let answer = served.tcp(request);
+            assert_eq!(code(&answer), by_tcp, "{request}: {answer}");
+            if !by_unix.is_empty() {
+                assert_eq!(code(&served.unix(request)), by_unix, "{request}");
+            }
+        }
+        let login = served.tcp("GET /login");
+        let (_, style) = login.split_once("stylesheet\" href=\"").unwrap();
+        let style = style.split('"').next().unwrap();
+        assert_eq!(code(&served.tcp(&format!("GET {style}"))), "200");
+        let address = served.endpoint.places[1].strip_prefix("http://").unwrap();
+        let head = "GET /queue HTTP/1.1\r\nhost: localhost\r\naccept: text/html\r\n\
+                    cookie: __Host-relais=0\r\nconnection: close\r\n\r\n";
+        let answer = talk_raw(TcpStream::connect(address).unwrap(), head);
+        assert_eq!(code(&answer), "303", "{answer}");
+        assert!(answer.contains("location: /login"), "{answer}");
+        assert_eq!(served.fake.0.stops.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn strangers_by_tcp_do_not_keep_the_socket_from_its_owner() {
+        let served = serve();
+        let address = served.endpoint.places[1].strip_prefix("http://").unwrap();
+        let connect = |_| TcpStream::connect(address).unwrap();
+        let _strangers: Vec<_> = (0..MAX_CONNECTIONS + 16).map(connect).collect();
+        // The last of them has been accepted, or waits for a place.
+        std::thread::sleep(Duration::from_millis(300));
+        let unix = UnixStream::connect(socket::path(served.data.path())).unwrap();
+        unix.set_read_timeout(Some(REQUEST_TIME / 2)).unwrap();
+        assert_eq!(code(&talk(unix, "POST /api/v1/stop")), "202");
     }
 
     #[test]

@@ -45,11 +45,16 @@
 //! Every order but a dry run is written down in `DATA/audit.log` first, else refused (507). Those whose body
 //! has no place for it take `?reason=TEXT&by=NAME`.
 //!
-//! HEAD is answered like GET. By TCP only names of ours are answered: 421 for others.
+//! By TCP orders and suspensions are shown without their operators, reasons and addresses, but to operators who
+//! have logged in.
+//!
+//! HEAD is answered like GET. By TCP only names of ours are answered: 421 for others. Where
+//! `admin.token_file` is set, `/login`, `/metrics`, `/healthz`, `/readyz` and the files of the page are all that
+//! TCP gets without a session: 401, and of browsers the login.
 //!
 //! Errors are `{"error": "..."}`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     Error, HttpRequest, HttpResponse, Route, guard as guards,
@@ -71,6 +76,7 @@ use super::{
     AccessQuestion, Console, Frozen, MappingQuestion, RouteQuestion, RoutesQuestion, StageQuestion,
     audited::{Operator, Ordered},
     content,
+    discreet::Discreet,
     guard::Owner,
     http_error::HttpError,
     listing,
@@ -166,11 +172,14 @@ async fn root<C: Console>(
         let asked = asked.map(Query::into_inner).unwrap_or_default();
         return Ok(page::overview(&**console, &visitor, asked).await?);
     }
-    Ok(overview(console).await?)
+    Ok(overview(&visitor, console).await?)
 }
 
-async fn overview<C: Console>(console: Data<C>) -> Result<HttpResponse, HttpError> {
-    let status = in_time(console.status()).await?;
+async fn overview<C: Console>(
+    visitor: &Visitor,
+    console: Data<C>,
+) -> Result<HttpResponse, HttpError> {
+    let status = in_time(console.status()).await?.for_reader(visitor.is_operator());
     // It costs a look at every entry, and this is a page that is reloaded again and again.
     let summary = if status.queue.stored <= SUMMED_UP {
         Some(in_time(console.queue_summary()).await?)
@@ -211,13 +220,13 @@ async fn ready<C: Console>(console: Data<C>) -> HttpResponse {
     }
 }
 
-async fn status<C: Console>(console: Data<C>) -> Result<Json<Status>, HttpError> {
-    Ok(Json(in_time(console.status()).await?))
+async fn status<C: Console>(visitor: Visitor, console: Data<C>) -> Result<Json<Status>, HttpError> {
+    Ok(Json(in_time(console.status()).await?.for_reader(visitor.is_operator())))
 }
 
-async fn glance<C: Console>(console: Data<C>) -> Result<HttpResponse, HttpError> {
-    let overview = in_time(console.overview()).await?;
-    Ok(HttpResponse::Ok().json(&*overview))
+async fn glance<C: Console>(visitor: Visitor, console: Data<C>) -> Result<HttpResponse, HttpError> {
+    let overview = Arc::unwrap_or_clone(in_time(console.overview()).await?);
+    Ok(HttpResponse::Ok().json(overview.for_reader(visitor.is_operator())))
 }
 
 async fn series<C: Console>(
@@ -228,10 +237,11 @@ async fn series<C: Console>(
 }
 
 async fn live<C: Console>(
+    visitor: Visitor,
     console: Data<C>,
     streams: Data<Streams>,
 ) -> Result<HttpResponse, HttpError> {
-    Ok(streams.respond(C::clone(&console))?)
+    Ok(streams.respond(C::clone(&console), visitor.is_operator())?)
 }
 
 async fn counters<C: Console>(console: Data<C>) -> Result<Json<ChannelCounters>, HttpError> {
@@ -292,20 +302,23 @@ async fn queue_content<C: Console>(
 }
 
 async fn queue_why<C: Console>(
+    visitor: Visitor,
     console: Data<C>,
     id: Path<String>,
 ) -> Result<Json<Vec<Why>>, HttpError> {
     let id = message_id(&id)?;
-    let why = in_time(console.queue_why(id)).await?;
+    let why = in_time(console.queue_why(id)).await?.for_reader(visitor.is_operator());
     if why.is_empty() { Err(unknown(id)) } else { Ok(Json(why)) }
 }
 
 async fn queue_history<C: Console>(
+    visitor: Visitor,
     console: Data<C>,
     id: Path<String>,
 ) -> Result<Json<Vec<HistoryLine>>, HttpError> {
     let id = message_id(&id)?;
-    in_time(console.queue_history(id)).await?.map(Json).ok_or_else(|| unknown(id))
+    let history = in_time(console.queue_history(id)).await?.for_reader(visitor.is_operator());
+    history.map(Json).ok_or_else(|| unknown(id))
 }
 
 /// The mail of others is nobody's business who may not act for the engine's user.
@@ -383,8 +396,11 @@ fn frozen(name: &str, stopped: bool, was: Frozen) -> HttpResponse {
     }))
 }
 
-async fn hosts<C: Console>(console: Data<C>) -> Result<Json<Vec<HostSuspended>>, HttpError> {
-    Ok(Json(in_time(console.suspended_hosts()).await?))
+async fn hosts<C: Console>(
+    visitor: Visitor,
+    console: Data<C>,
+) -> Result<Json<Vec<HostSuspended>>, HttpError> {
+    Ok(Json(in_time(console.suspended_hosts()).await?.for_reader(visitor.is_operator())))
 }
 
 async fn host_suspend<C: Console>(
@@ -409,8 +425,11 @@ async fn host_resume<C: Console>(
     Ok(Json(operator.carry_out(ordered, work()).await?))
 }
 
-async fn standing_orders<C: Console>(console: Data<C>) -> Result<Json<OrdersListed>, HttpError> {
-    Ok(Json(in_time(console.standing_orders()).await?))
+async fn standing_orders<C: Console>(
+    visitor: Visitor,
+    console: Data<C>,
+) -> Result<Json<OrdersListed>, HttpError> {
+    Ok(Json(in_time(console.standing_orders()).await?.for_reader(visitor.is_operator())))
 }
 
 async fn add_order<C: Console>(
@@ -486,6 +505,7 @@ fn unknown(id: MessageId) -> HttpError {
 
 async fn route<C: Console>(
     owner: Option<Owner>,
+    visitor: Visitor,
     console: Data<C>,
     question: Query<RouteQuestion>,
 ) -> Result<Json<RouteExplained>, HttpError> {
@@ -493,7 +513,8 @@ async fn route<C: Console>(
         let words = "scripts of users are shown through DATA/admin.sock only".to_owned();
         return Err(HttpError::new(StatusCode::FORBIDDEN, words));
     }
-    Ok(Json(in_time(console.explain_route(question.into_inner())).await??))
+    let explained = in_time(console.explain_route(question.into_inner())).await??;
+    Ok(Json(explained.for_reader(visitor.is_operator())))
 }
 
 async fn routes<C: Console>(

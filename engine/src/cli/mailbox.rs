@@ -279,7 +279,7 @@ fn order_written_down(
         ..Who::default()
     };
     let reason = why.reason.clone().unwrap_or_default();
-    let begun = audit.begin(Asked { who, command, what, reason });
+    let begun = audit.begin(&Asked { who, command, what, reason });
     let number = begun.map_err(|error| Refusal::Because(error.to_string()))?;
     let done = files.order(order);
     let result = if done.is_ok() { AuditResult::Done } else { AuditResult::Refused };

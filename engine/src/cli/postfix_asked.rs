@@ -6,10 +6,14 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    io::Write,
+    fs::OpenOptions,
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+use rustix::fs::OFlags;
 
 /// The programs of Postfix on a folder of theirs.
 pub(super) struct PostfixAsked {
@@ -325,8 +329,8 @@ impl PostfixAsked {
         } else if text.starts_with('/') {
             walk.ends.insert(format!("{alias}@{domain} to the file {text}"));
         } else if let Some(file) = text.strip_prefix(":include:") {
-            let unreadable = |error| format!("{file}: {error}");
-            let list = std::fs::read_to_string(file.trim()).map_err(unreadable)?;
+            let list = included(Path::new(file.trim()));
+            let list = list.map_err(|error| format!("{file}: {error}"))?;
             let lines = list.lines().filter(|line| !line.trim_start().starts_with('#'));
             for address in lines.flat_map(members).take(MOST_STEPS) {
                 walk.open.push(Member { address, ..within.clone() });
@@ -473,6 +477,24 @@ fn halves(text: &str) -> (String, String) {
     (name.trim().to_owned(), hop.trim().to_owned())
 }
 
+/// A file of `:include:`, which may be anything that aliases name: a device or a pipe has no end.
+fn included(path: &Path) -> io::Result<String> {
+    // A pipe that nobody writes to would keep us waiting in the opening.
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path)?;
+    let is_list = file.metadata().map(|meta| meta.is_file() && meta.len() <= LONGEST_LIST)?;
+    let mut list = String::new();
+    if is_list {
+        file.take(LONGEST_LIST + 1).read_to_string(&mut list)?;
+    }
+    if !is_list || list.len() as u64 > LONGEST_LIST {
+        let words = format!("a list is a file of at most {} MiB", LONGEST_LIST >> 20);
+        return Err(io::Error::other(words));
+    }
+    Ok(list)
+}
+
 /// Members of an alias.
 fn members(value: &str) -> Vec<String> {
     let (mut all, mut one, mut is_quoted) = (Vec::new(), String::new(), false);
@@ -517,6 +539,8 @@ pub(super) const LATER: &str = "deferred";
 const MOST_STEPS: usize = 10_000;
 /// Aliases within aliases, as local(8) has it.
 const DEEPEST: usize = 100;
+/// Octets of a file of `:include:`.
+const LONGEST_LIST: u64 = 16 << 20;
 const SETTINGS: [&str; 20] = [
     "alias_maps",
     "default_transport",
@@ -539,3 +563,26 @@ const SETTINGS: [&str; 20] = [
     "virtual_mailbox_maps",
     "virtual_transport",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn lists_are_files_with_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("list");
+        fs::write(&list, "ann\nbob\n").unwrap();
+        assert_eq!(included(&list).unwrap(), "ann\nbob\n");
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let large = folder.path().join("large");
+        fs::File::create(&large).unwrap().set_len(LONGEST_LIST + 1).unwrap();
+        for path in [pipe.as_path(), &large, Path::new("/dev/zero"), folder.path()] {
+            let error = included(path).unwrap_err().to_string();
+            assert!(error.contains("at most 16 MiB"), "{}: {error}", path.display());
+        }
+    }
+}

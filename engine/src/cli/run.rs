@@ -101,10 +101,10 @@ pub(super) fn run<E: Runnable>(
         let mut harmless = Harmless::listen();
         let summary = Summary::of(&config);
         let audit = AuditLog::new(&config.data, &config.admin);
+        audit.keep_room();
         let offer = offer(&config).map_err(|error| because(&error))?;
         let data = config.data.clone();
-        let again = source.clone();
-        let reread: Reread = Arc::new(move || load_again(&again));
+        let reread = reread(source.clone());
         let mut engine = E::new(config, reread, inherited, log.clone(), audit.clone());
         let endpoint = Endpoint::start(engine.console(), &data, offer, audit.clone());
         let endpoint = endpoint.map_err(|error| because(&error))?;
@@ -170,6 +170,10 @@ fn offer(config: &Config) -> Result<Offer, TlsError> {
     })
 }
 
+fn reread(source: Source) -> Reread {
+    Arc::new(move || load_again(&source))
+}
+
 /// `SMTP 0.0.0.0:25, LMTPSS 127.0.0.1:2225`.
 fn places(listening: &[Listening]) -> String {
     let each = listening.iter().map(|its| format!("{} {}", its.service, its.places.join(" ")));
@@ -233,7 +237,7 @@ impl Harmless {
 fn by_signal(audit: &AuditLog, command: &str, signal: &str) {
     let what = serde_json::json!({ "signal": signal });
     let (who, command) = (Who::by_signal(), command.to_owned());
-    match audit.begin(Asked { who, command, what, reason: String::new() }) {
+    match audit.begin(&Asked { who, command, what, reason: String::new() }) {
         Ok(order) => audit.end(&ended(order, AuditResult::Done)),
         Err(error) => warn!(%error, "a signal is not written down"),
     }

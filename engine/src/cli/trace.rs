@@ -13,13 +13,13 @@ use crate::{
     admin::client::with_query,
     api::{ForgetOrder, TraceAnswer, TraceForgotten, TraceQuestion},
     show::{self, Look},
-    state::{history, lock},
+    state::history,
 };
 
 pub(super) fn trace(source: &Source, asked: &Trace, out: &mut dyn Write) -> Result<(), Refusal> {
     let (whom, name) = Whom::find(source, false)?;
     if let Some(address) = &asked.forget {
-        return forget(&whom, address, asked.json, out);
+        return forget((&whom, &name), address, asked.json, out);
     }
     let question = TraceQuestion {
         name: asked.name.clone().unwrap_or_default(),
@@ -53,7 +53,12 @@ pub(super) fn trace(source: &Source, asked: &Trace, out: &mut dyn Write) -> Resu
     })
 }
 
-fn forget(whom: &Whom, address: &str, as_json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
+fn forget(
+    (whom, name): (&Whom, &str),
+    address: &str,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
     let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
     let order = ForgetOrder { address: address.to_owned(), by };
     if !address.contains('@') {
@@ -61,12 +66,12 @@ fn forget(whom: &Whom, address: &str, as_json: bool, out: &mut dyn Write) -> Res
     }
     let forgotten: TraceForgotten = match whom {
         Whom::Engine(client) => wait(client.order("/api/v1/trace/forget", &order))??,
-        Whom::Files(config) => {
-            let because = |error: &dyn std::fmt::Display| Refusal::Because(error.to_string());
-            let _lock = lock::Lock::acquire(&config.data).map_err(|error| because(&error))?;
-            let done = history::of_files(config).forget(address);
-            let done = done.map_err(|error| because(&error))?;
-            TraceForgotten { records: done.records, shortened: done.shortened }
+        // The engine alone knows what it writes at the moment.
+        Whom::Files(_) => {
+            return Err(Refusal::Because(format!(
+                "an address is forgotten by the running engine, which holds the history's files: {name} are \
+                 left as they are"
+            )));
         }
     };
     if as_json {

@@ -22,6 +22,7 @@ use super::{
     hosts::{of_host_order, of_limit},
     ordered_by,
     parts::{Parts, gone, unavailable},
+    reasons::hold_reason,
     untold::is_anybody_told,
 };
 use crate::{
@@ -644,30 +645,6 @@ async fn why_held(parts: &Parts, scanned: &ScannedEntry, tried: &str) -> Explana
 async fn is_lost_notice(parts: &Parts, scanned: &ScannedEntry) -> bool {
     let envelope = parts.spool.envelope(scanned.place).await;
     envelope.is_ok_and(|envelope| has_nowhere_to_go(&envelope))
-}
-
-/// Why an entry is held.
-pub(super) async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String {
-    let history = parts.spool.history(scanned.id, scanned.place).await.unwrap_or_default();
-    let held = |change: &&Change| {
-        change.entry == scanned.entry && matches!(change.now, EntryState::Held { .. })
-    };
-    if let Some(reason) = history.iter().rev().find(held).and_then(|change| change.reason.clone()) {
-        return reason.to_string();
-    }
-    let by_channel = || format!("channel {} holds all its mail", scanned.channel);
-    let Ok(envelope) = parts.spool.envelope(scanned.place).await else { return by_channel() };
-    let fragments = envelope.fragments.as_deref().filter(|its| its.waits(scanned.entry));
-    let piece = fragments.and_then(|its| its.piece());
-    let waits = piece.map(|piece| format!("piece {} of a message waits for others", piece.number));
-    envelope.held.or(waits).unwrap_or_else(by_channel)
-}
-
-/// Why an entry is as it is: the reason of its last change, if it has one.
-pub(super) async fn last_reason(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
-    let history = parts.spool.history(scanned.id, scanned.place).await.unwrap_or_default();
-    let last = history.iter().rev().find(|change| change.entry == scanned.entry)?;
-    last.reason.as_deref().map(str::to_owned)
 }
 
 /// The message that a piece waits for.

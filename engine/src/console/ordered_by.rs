@@ -2,12 +2,22 @@
 
 use std::sync::Arc;
 
-use relais_actors::standing::{OrderInForce, StandingKind, StandingOrder, StandingOrders};
-use relais_channels::mail::Recipient;
-use relais_spool::ScannedEntry;
+use relais_actors::{
+    standing::{OrderInForce, StandingKind, StandingOrder, StandingOrders},
+    timestamp::now_ms,
+};
+use relais_channels::mail::{Entry, Envelope, Recipient};
+use relais_spool::{EntryState, ScannedEntry};
 
-use super::parts::Parts;
-use crate::{admin::RouteQuestion, api::RouteResult};
+use super::{
+    entries::Described,
+    parts::Parts,
+    reasons::{hold_reason, last_reason},
+};
+use crate::{
+    admin::RouteQuestion,
+    api::{RouteResult, StandingPart},
+};
 
 /// The order that keeps an entry.
 pub(super) async fn of_entry(parts: &Parts, scanned: &ScannedEntry) -> Option<Arc<OrderInForce>> {
@@ -64,8 +74,62 @@ pub(super) fn foresee(
     }
 }
 
+/// The entries that a standing order may touch: those that of all orders it counts for; and where it ends,
+/// its own.
+pub(super) async fn reached(
+    parts: &Parts,
+    part: &StandingPart,
+    mut wanted: Vec<Described>,
+) -> Vec<Described> {
+    if part.only_its_own {
+        return own(parts, part.id, wanted).await;
+    }
+    wanted.retain(|described| {
+        let would_be = part.would_be.as_deref();
+        seen(described).is_some_and(|(envelope, entry, open)| match would_be {
+            Some(order) => parts.standing.would_count(order, envelope, (entry, open)),
+            None => parts
+                .standing
+                .find(envelope, entry, open)
+                .is_some_and(|its| its.order.id == part.id),
+        })
+    });
+    wanted
+}
+
+/// An entry as orders see it. What is held is left to whoever holds it, and of a record that cannot be read
+/// nobody knows whose it is.
+pub(super) fn seen(described: &Described) -> Option<(&Envelope, &Entry, u64)> {
+    let Described { scanned, record, .. } = described;
+    if matches!(scanned.state, EntryState::Held { .. }) {
+        return None;
+    }
+    let envelope = &*record.as_deref()?.envelope;
+    let entry = envelope.entries.get(usize::from(scanned.entry))?;
+    Some((envelope, entry, scanned.state.open()))
+}
+
+/// The entries that an order has held or put off.
+async fn own(parts: &Parts, id: u64, wanted: Vec<Described>) -> Vec<Described> {
+    let now = now_ms();
+    let mut own = Vec::new();
+    for described in wanted {
+        let reason = match described.scanned.state {
+            EntryState::Held { .. } => Some(hold_reason(parts, &described.scanned).await),
+            EntryState::Waiting { due, .. } if due > now => {
+                last_reason(parts, &described.scanned).await
+            }
+            _ => None,
+        };
+        if reason.is_some_and(|reason| is_reason_of(id, &reason)) {
+            own.push(described);
+        }
+    }
+    own
+}
+
 /// Whether the reason of a change is this order's.
-pub(super) fn is_reason_of(id: u64, reason: &str) -> bool {
+fn is_reason_of(id: u64, reason: &str) -> bool {
     order_of(reason) == Some(id)
 }
 

@@ -22,16 +22,15 @@ use relais_spool::{EntryState, PageReader, ScannedEntry};
 use tracing::info;
 
 use super::{
-    account::{hold_reason, last_reason},
     entries::{Depth, Described, Position, Record, describe, is_delivered_to_all},
-    ordered_by::is_reason_of,
+    ordered_by,
     parts::{Parts, gone, unavailable},
     reroutes::Rerouting,
     untold::{self, SenderWays},
 };
 use crate::{
     admin::{Answer, Unavailable},
-    api::{Left, OrderKind, OrderProgress, QueueFilter, QueueOrder, StandingPart},
+    api::{Left, OrderKind, OrderProgress, QueueFilter, QueueOrder},
     state::order_book::Line,
 };
 
@@ -50,12 +49,19 @@ pub struct OrderPosition {
 
 /// The record of an order for the log, written when the order ends, or when the client that gave it
 /// goes away.
-struct OrderLog {
+pub(super) struct OrderLog {
     kind: OrderKind,
     dry_run: bool,
     /// By whom, and why.
     words: String,
-    progress: OrderProgress,
+    pub(super) progress: OrderProgress,
+}
+
+impl OrderLog {
+    /// Of an order that has done nothing yet.
+    pub(super) fn new(order: &QueueOrder, progress: OrderProgress) -> Self {
+        Self { kind: order.kind, dry_run: order.dry_run, words: reason(order), progress }
+    }
 }
 
 impl Drop for OrderLog {
@@ -104,14 +110,29 @@ pub(super) async fn go_on(
     }
     let progress = &mut at.account.progress;
     wanted.truncate(left(&order.filter, progress));
+    deal_with(parts, order, &reading, wanted, progress).await?;
+    at.next = next.filter(|_| left(&order.filter, progress) > 0);
+    progress.ended = at.next.is_none();
+    let so_far = progress.clone();
+    Ok((so_far, at.next.is_some().then_some(at)))
+}
+
+/// Does with these entries what the order says, and counts it.
+pub(super) async fn deal_with(
+    parts: &Parts,
+    order: &QueueOrder,
+    reading: &Reading,
+    mut wanted: Vec<Described>,
+    progress: &mut OrderProgress,
+) -> Answer<()> {
     if order.kind == OrderKind::Return {
         leave_unreturnable(&mut wanted, progress);
     }
     let placed = if order.kind == OrderKind::Reroute {
-        let rerouting = Rerouting { parts, order, reason: reason_of(order), reading: &reading };
+        let rerouting = Rerouting { parts, order, reason: reason_of(order), reading };
         rerouting.reroute(&wanted, progress).await?
     } else {
-        place_orders(parts, order, &reading, &wanted).await?
+        place_orders(parts, order, reading, &wanted).await?
     };
     if order.kind == OrderKind::Retry {
         progress.stopped.extend(stopped(parts, &wanted).await?);
@@ -120,10 +141,7 @@ pub(super) async fn go_on(
         write_down(parts, order, &wanted, &placed).await?;
     }
     count(parts, order, &wanted, &placed, progress).await;
-    at.next = next.filter(|_| left(&order.filter, progress) > 0);
-    progress.ended = at.next.is_none();
-    let so_far = progress.clone();
-    Ok((so_far, at.next.is_some().then_some(at)))
+    Ok(())
 }
 
 /// The entries of `found` that the order means, described.
@@ -143,7 +161,7 @@ async fn meant(
     let mut wanted = describe(parts, &at.pages, found, order.filter.state, depth).await?;
     wanted.retain(|described| admits(&order.filter, described, now));
     if let Some(part) = &order.standing {
-        wanted = reached_by(parts, order, part, wanted).await;
+        wanted = ordered_by::reached(parts, part, wanted).await;
     }
     if order.kind == OrderKind::Retry && order.ids.is_empty() {
         wanted.retain(|described| !tried_since(parts, &described.scanned, at.began));
@@ -154,38 +172,6 @@ async fn meant(
         wanted.retain(|found| found.record.as_deref().is_none_or(is_here));
     }
     Ok(wanted)
-}
-
-/// The entries that a standing order may touch: notices are returned to nobody, and where it ends only its
-/// own go on.
-async fn reached_by(
-    parts: &Parts,
-    order: &QueueOrder,
-    part: &StandingPart,
-    mut wanted: Vec<Described>,
-) -> Vec<Described> {
-    if order.kind == OrderKind::Return {
-        let has_sender = |record: &Record| !record.envelope.sender.is_empty();
-        wanted.retain(|described| described.record.as_deref().is_some_and(has_sender));
-    }
-    if !part.only_its_own {
-        return wanted;
-    }
-    let now = now_ms();
-    let mut own = Vec::new();
-    for described in wanted {
-        let reason = match described.scanned.state {
-            EntryState::Held { .. } => Some(hold_reason(parts, &described.scanned).await),
-            EntryState::Waiting { due, .. } if due > now => {
-                last_reason(parts, &described.scanned).await
-            }
-            _ => None,
-        };
-        if reason.is_some_and(|reason| is_reason_of(part.id, &reason)) {
-            own.push(described);
-        }
-    }
-    own
 }
 
 /// Whether the filter lets an entry through, as far as that is known.
@@ -203,6 +189,9 @@ fn depth_of(order: &QueueOrder, progress: &OrderProgress) -> Depth {
     let QueueOrder { kind, filter, .. } = order;
     if filter.reply.is_some() || is_shown(order, progress) {
         return Depth::Replies;
+    }
+    if order.standing.as_ref().is_some_and(|part| !part.only_its_own) {
+        return Depth::Record;
     }
     match kind {
         OrderKind::Hold | OrderKind::Release | OrderKind::Retry if filter.is_about_states() => {
@@ -414,12 +403,10 @@ fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
         pages: parts.spool.page_reader(),
         last,
         began: now_ms(),
-        account: OrderLog {
-            kind: order.kind,
-            dry_run: order.dry_run,
-            words: reason(order),
-            progress: OrderProgress { of, last: last_told, ..OrderProgress::default() },
-        },
+        account: OrderLog::new(
+            order,
+            OrderProgress { of, last: last_told, ..OrderProgress::default() },
+        ),
     })
 }
 
@@ -499,7 +486,7 @@ fn page_of(order: &QueueOrder) -> usize {
 }
 
 /// Entries dealt with at once: the queue looks at nothing else meanwhile.
-const AT_ONCE: usize = 1_024;
+pub(super) const AT_ONCE: usize = 1_024;
 
 #[cfg(test)]
 mod tests {

@@ -61,8 +61,22 @@ pub(super) struct EngineSeen<'a> {
 /// The overview that was worked out last.
 #[derive(Default)]
 struct LastGlance {
-    shown: Option<(Instant, Arc<Overview>)>,
+    shown: Option<ShownGlance>,
     seen: LimitsSeen,
+}
+
+struct ShownGlance {
+    at: Instant,
+    /// The queue was surveyed for it, if that was due.
+    surveyed: bool,
+    overview: Arc<Overview>,
+}
+
+impl ShownGlance {
+    /// Whether it is as good as a new one.
+    fn serves(&self, surveys: bool) -> bool {
+        self.at.elapsed() < FRESH && (self.surveyed || !surveys)
+    }
 }
 
 /// Answers of the parts of the engine at one moment.
@@ -89,13 +103,11 @@ impl Glance {
     }
 
     /// The overview, of this second: all who ask within it get the same. With `surveys` the queue is surveyed
-    /// when that is due.
+    /// when that is due, else it has the last survey.
     pub(super) async fn look(&self, at: &EngineSeen<'_>, surveys: bool) -> Answer<Arc<Overview>> {
         let mut last = self.last.lock().await;
-        if let Some((at, overview)) = &last.shown
-            && at.elapsed() < FRESH
-        {
-            return Ok(Arc::clone(overview));
+        if let Some(shown) = last.shown.as_ref().filter(|shown| shown.serves(surveys)) {
+            return Ok(Arc::clone(&shown.overview));
         }
         let parts = at.parts;
         let gathered = self.gather(parts, surveys).await?;
@@ -105,14 +117,20 @@ impl Glance {
         overview.waits = waits(&overview, &limits);
         overview.limiting = limits;
         let overview = Arc::new(overview);
-        last.shown = Some((Instant::now(), Arc::clone(&overview)));
+        let shown =
+            ShownGlance { at: Instant::now(), surveyed: surveys, overview: Arc::clone(&overview) };
+        last.shown = Some(shown);
         Ok(overview)
     }
 
     async fn gather(&self, parts: &Parts, surveys: bool) -> Answer<Gathered> {
         let counts = parts.spool.counts();
         let stored = counts.values().map(Counts::total).sum();
-        let survey = if surveys { self.surveyor.survey(&parts.spool, stored).await } else { None };
+        let survey = if surveys {
+            self.surveyor.survey(&parts.spool, stored).await
+        } else {
+            self.surveyor.last()
+        };
         let largest = survey.as_ref().map(|survey| survey.largest(MOST_NAMED)).unwrap_or_default();
         let named = largest.into_iter().filter_map(|(channel, host)| {
             let channel = parts.channels.find(channel)?;
@@ -411,3 +429,27 @@ const FRESH: Duration = Duration::from_millis(950);
 const MOST_NAMED: usize = 500;
 /// Hosts in trouble that are shown.
 const MOST_HOSTS: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fake_overview::overview;
+
+    #[test]
+    fn a_glance_without_a_survey_is_not_served_to_who_wants_one() {
+        let fresh = Instant::now();
+        let old = fresh.checked_sub(FRESH).unwrap_or(fresh);
+        // when, with a survey, whether a survey is wanted, whether it serves
+        let rows = [
+            (fresh, true, true, true),
+            (fresh, true, false, true),
+            (fresh, false, false, true),
+            (fresh, false, true, false),
+            (old, true, true, false),
+        ];
+        for (at, surveyed, wanted, want) in rows {
+            let shown = ShownGlance { at, surveyed, overview: Arc::new(overview()) };
+            assert_eq!(shown.serves(wanted), want, "{surveyed} {wanted}");
+        }
+    }
+}

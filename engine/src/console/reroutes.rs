@@ -17,14 +17,14 @@ use relais_actors::{
 };
 use relais_channels::{
     dsn::Kind,
-    mail::{Envelope, Outcome},
+    mail::{Envelope, Outcome, Recipient},
 };
 use relais_spool::{EntryState, ScannedEntry, open_recipients};
 
 use super::{
-    account::hold_reason,
     entries::{Described, Record},
     parts::{Parts, gone, unavailable},
+    reasons::hold_reason,
 };
 use crate::{
     admin::{Answer, Unavailable},
@@ -68,7 +68,8 @@ impl Rerouting<'_> {
                 None => parts.rerouter.plan(mail, scanned.entry, open, false).await,
             };
             tell(progress, scanned, envelope, &plan);
-            match change(scanned, envelope, &plan) {
+            let by_address = target.is_some_and(|target| target.address.is_some());
+            match change(scanned, envelope, &plan, by_address) {
                 Change::SameWay => progress.left.same_way += 1,
                 Change::Refused => progress.left.refused += 1,
                 Change::Unreadable => progress.left.unreadable += 1,
@@ -185,24 +186,29 @@ enum Change {
     Unreadable,
 }
 
-/// Whether any open recipient would go another way. One that cannot be routed stays.
-fn change(scanned: &ScannedEntry, envelope: &Envelope, plan: &Plan) -> Change {
+/// Whether any open recipient would go another way, or, `by_address`, by another address. One that cannot be
+/// routed stays.
+fn change(scanned: &ScannedEntry, envelope: &Envelope, plan: &Plan, by_address: bool) -> Change {
     let Some(entry) = envelope.entries.get(usize::from(scanned.entry)) else {
         return Change::Unreadable;
     };
     let routed =
         |(index, verdict): &(u8, Verdict)| matches!(verdict, Verdict::Ways(_)).then_some(*index);
+    let member = |to: &Recipient| by_address.then(|| to.member().to_ascii_lowercase());
     let now: BTreeSet<_> = plan
         .recipients
         .iter()
         .filter_map(routed)
         .filter_map(|index| entry.recipients.get(usize::from(index)))
-        .map(|to| (&*entry.channel, &*entry.host, &*to.address))
+        .map(|to| (&*entry.channel, &*entry.host, &*to.address, member(to)))
         .collect();
     let then: BTreeSet<_> = plan
         .entries
         .iter()
-        .flat_map(|new| new.recipients.iter().map(|to| (&*new.channel, &*new.host, &*to.address)))
+        .flat_map(|new| {
+            let all = new.recipients.iter();
+            all.map(|to| (&*new.channel, &*new.host, &*to.address, member(to)))
+        })
         .collect();
     match (now.is_empty(), now == then) {
         (true, _) => Change::Refused,

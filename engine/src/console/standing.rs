@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
 };
 
 use relais_actors::{
@@ -14,7 +14,7 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 use relais_channels::mail::Address;
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 use tracing::info;
 
 use super::{hosts, limits, orders, parts::Parts};
@@ -31,7 +31,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct OrderKeeper {
     /// One changes the file at a time.
-    turn: AsyncMutex<()>,
+    turn: Arc<AsyncMutex<()>>,
     /// Orders that have yet to look through all that waits.
     fresh: Mutex<BTreeSet<u64>>,
     noticed: Notify,
@@ -44,9 +44,9 @@ impl OrderKeeper {
         self.noticed.notify_one();
     }
 
-    /// One of these, if there is any.
-    pub(super) fn next_fresh(&self) -> Option<u64> {
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
+    /// Takes all of these.
+    pub(super) fn take_fresh(&self) -> BTreeSet<u64> {
+        std::mem::take(&mut self.fresh.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Ready when the orders are others, or one has something to look through.
@@ -55,8 +55,8 @@ impl OrderKeeper {
     }
 
     /// The right to change the file.
-    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
     }
 }
 
@@ -94,47 +94,27 @@ fn show(its: &OrderInForce, now: Timestamp) -> OrderShown {
 /// Puts an order in force, over restarts, too. It is in the file before this returns.
 pub(super) async fn add(
     parts: &Parts,
-    (keeper, file): (&OrderKeeper, StandingFile),
+    (keeper, file): (&Arc<OrderKeeper>, StandingFile),
     new: &NewOrder,
 ) -> Answer<Result<OrderShown, Nonsense>> {
     let until = match check(parts, new) {
         Ok(until) => until,
         Err(nonsense) => return Ok(Err(nonsense)),
     };
-    let _turn = keeper.turn.lock().await;
+    let turn = keeper.turn().await;
     if let Err(error) = parts.standing.check_room(&new.criteria()) {
         return Ok(Err(Nonsense(error.to_string())));
     }
-    let NewOrder { kind, ref target, rate, release, ref reason, ref by, .. } = *new;
-    let mut order = StandingOrder {
-        id: 0,
-        kind,
-        criteria: new.criteria(),
-        target: target.clone(),
-        rate,
-        release,
-        since: Timestamp::now(),
-        until,
-        removed: false,
-        reason: reason.clone(),
-        by: by.clone(),
-    };
-    if let Some(host) = order.target.as_mut().and_then(|target| target.host.as_mut()) {
-        host.make_ascii_lowercase();
-    }
-    let kept = change(parts, file, move |kept| {
+    let mut order = order_of(new, until);
+    let kept = change((&parts.standing, keeper, file), turn, move |kept| {
         kept.last += 1;
         order.id = kept.last;
         kept.orders.push(order);
     });
     let id = kept.await?.last;
-    if acts(kind) {
-        keeper.look_through(id);
-    }
-    keeper.noticed.notify_one();
     let index = parts.standing.index();
     let its = index.get(id).ok_or_else(|| Unavailable("the order has ended".to_owned()))?;
-    info!(order = id, kind = kind.name(), "a standing order is in force");
+    info!(order = id, kind = new.kind.name(), "a standing order is in force");
     Ok(Ok(show(its, Timestamp::now())))
 }
 
@@ -143,31 +123,49 @@ pub(super) async fn preview(
     parts: &Parts,
     new: &NewOrder,
 ) -> Answer<Result<OrderProgress, Nonsense>> {
-    if let Err(nonsense) = check(parts, new) {
-        return Ok(Err(nonsense));
-    }
-    let part = StandingPart { target: new.target.clone(), ..StandingPart::default() };
-    let order = QueueOrder {
-        kind: order_kind(new.kind),
-        ids: Vec::new(),
-        filter: filter_of(&new.criteria()),
-        dry_run: true,
-        by: new.by.clone(),
-        reason: new.reason.clone(),
-        up_to: None,
-        standing: Some(part),
+    let until = match check(parts, new) {
+        Ok(until) => until,
+        Err(nonsense) => return Ok(Err(nonsense)),
     };
+    let would_be = order_of(new, until);
+    let mut order = queue_order(&would_be, order_kind(new.kind), Vec::new());
+    order.dry_run = true;
+    if let Some(part) = &mut order.standing {
+        part.would_be = Some(Box::new(would_be));
+    }
     Ok(Ok(carry_out(parts, &order, |_| {}).await?))
+}
+
+/// The order that is wanted, without its number.
+fn order_of(new: &NewOrder, until: Option<Timestamp>) -> StandingOrder {
+    let NewOrder { kind, ref target, rate, release, ref reason, ref by, .. } = *new;
+    let mut target = target.clone();
+    if let Some(host) = target.as_mut().and_then(|target| target.host.as_mut()) {
+        host.make_ascii_lowercase();
+    }
+    StandingOrder {
+        id: 0,
+        kind,
+        criteria: new.criteria(),
+        target,
+        rate,
+        release,
+        since: Timestamp::now(),
+        until,
+        removed: false,
+        reason: reason.clone(),
+        by: by.clone(),
+    }
 }
 
 /// Ends an order. Mail that it keeps goes on as its kind says; of a hold, when `release`.
 pub(super) async fn remove(
     parts: &Parts,
-    (keeper, file): (&OrderKeeper, StandingFile),
+    (keeper, file): (&Arc<OrderKeeper>, StandingFile),
     id: u64,
     release: bool,
 ) -> Answer<Result<Option<OrderShown>, Nonsense>> {
-    let _turn = keeper.turn.lock().await;
+    let turn = keeper.turn().await;
     let index = parts.standing.index();
     let now = Timestamp::now();
     let Some(its) = index.get(id) else { return Ok(Ok(None)) };
@@ -179,36 +177,42 @@ pub(super) async fn remove(
         return Ok(Ok(Some(show(its, now))));
     }
     let before = show(its, now);
-    change(parts, file, move |kept| {
+    change((&parts.standing, keeper, file), turn, move |kept| {
         for order in kept.orders.iter_mut().filter(|order| order.id == id) {
             (order.until, order.removed) = (Some(now), true);
             order.release |= release;
         }
     })
     .await?;
-    keeper.noticed.notify_one();
     let ended = parts.standing.index().get(id).map(|its| its.order.clone());
     Ok(Ok(Some(OrderShown { order: ended.unwrap_or(before.order), ending: true, ..before })))
 }
 
-/// Changes the file, then what is in force.
+/// Changes the file, then what is in force. Both are done, or the file says no, though nobody waits for it
+/// any more.
 pub(super) async fn change(
-    parts: &Parts,
-    file: StandingFile,
+    (standing, keeper, file): (&StandingOrders, &Arc<OrderKeeper>, StandingFile),
+    turn: OwnedMutexGuard<()>,
     change: impl FnOnce(&mut KeptOrders) + Send + 'static,
 ) -> Answer<KeptOrders> {
+    let (standing, keeper) = (standing.clone(), Arc::clone(keeper));
     let work = move || -> io::Result<KeptOrders> {
+        let _turn = turn;
         let mut kept = file.load()?;
+        let last = kept.last;
         change(&mut kept);
         file.keep(&kept)?;
+        standing.replace(kept.orders.clone());
+        for fresh in kept.orders.iter().filter(|order| order.id > last && acts(order.kind)) {
+            keeper.look_through(fresh.id);
+        }
+        keeper.noticed.notify_one();
         Ok(kept)
     };
     let changed = tokio::task::spawn_blocking(work).await.unwrap_or_else(|ended| Err(ended.into()));
-    let kept = changed.map_err(|error| {
+    changed.map_err(|error| {
         Unavailable(format!("standing orders cannot be kept over a restart: {error}"))
-    })?;
-    parts.standing.replace(kept.orders.clone());
-    Ok(kept)
+    })
 }
 
 /// Whether an order makes sense here; when it ends.
@@ -237,20 +241,28 @@ fn check(parts: &Parts, new: &NewOrder) -> Result<Option<Timestamp>, Nonsense> {
     Ok(until)
 }
 
-/// Carries an order about the queue out to its end; `told`: how much more each piece has reached.
+/// Carries an order about the queue out to its end, or for as long as the standing order is in force that has
+/// it done; `told`: how much more each piece has reached.
 pub(super) async fn carry_out(
     parts: &Parts,
     order: &QueueOrder,
     told: impl Fn((u64, u64)),
 ) -> Answer<OrderProgress> {
+    let stands = order.standing.as_ref();
+    let stands = stands.filter(|part| !part.only_its_own && part.would_be.is_none());
+    let has_ended = || stands.is_some_and(|part| !parts.standing.is_in_force(part.id));
     let (mut at, mut before) = (None, (0, 0));
+    let mut so_far = OrderProgress::default();
     loop {
+        if has_ended() {
+            return Ok(so_far);
+        }
         let (progress, next) = orders::go_on(parts, order, at).await?;
         let now = (progress.reached(), progress.recipients);
         told((now.0 - before.0, now.1 - before.1));
         before = now;
         match next {
-            Some(next) => at = Some(next),
+            Some(next) => (at, so_far) = (Some(next), progress),
             None => return Ok(progress),
         }
     }
@@ -284,6 +296,46 @@ pub(super) fn queue_order(order: &StandingOrder, kind: OrderKind, ids: Vec<Strin
             id: order.id,
             target: order.target.clone(),
             only_its_own: false,
+            would_be: None,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_file_has_is_in_force_though_nobody_waits_for_it() {
+        let data = tempfile::tempdir().unwrap();
+        let file = StandingFile::new(data.path());
+        let (standing, keeper) = (StandingOrders::default(), Arc::new(OrderKeeper::default()));
+        let order: StandingOrder = serde_json::from_str(
+            r#"{"id":1,"kind":"hold","from":"@a.test","since":"2026-01-01T00:00:00.000Z","reason":"x"}"#,
+        )
+        .unwrap();
+        let (started, go) = std::sync::mpsc::channel();
+        let (goes_on, go_on) = std::sync::mpsc::channel();
+        let work = change(
+            (&standing, &keeper, file.clone()),
+            keeper.turn().await,
+            move |kept: &mut KeptOrders| {
+                started.send(()).unwrap();
+                go_on.recv().unwrap();
+                kept.last = 1;
+                kept.orders.push(order);
+            },
+        );
+        assert!(timeout(Duration::from_millis(50), work).await.is_err());
+        go.recv().unwrap();
+        assert!(Arc::clone(&keeper.turn).try_lock_owned().is_err(), "its turn lasts until the end");
+        goes_on.send(()).unwrap();
+        let _turn = keeper.turn().await;
+        assert!(standing.is_in_force(1));
+        assert_eq!((file.load().unwrap().last, keeper.take_fresh()), (1, [1].into()));
     }
 }

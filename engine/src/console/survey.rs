@@ -61,6 +61,11 @@ impl Surveyor {
         self.lock().last.clone()
     }
 
+    /// The last survey, however old; begins none.
+    pub(super) fn last(&self) -> Option<Arc<Survey>> {
+        self.lock().last.clone()
+    }
+
     async fn work(self, spool: Spool) {
         let began = Instant::now();
         let survey = Survey::take(&spool).await;

@@ -53,6 +53,10 @@ async fn ask_stores(config: &Config, answer: &mut TraceAnswer) {
         async move { (socket.display().to_string(), ask_store(&socket, ids).await) }
     });
     for (socket, said) in join_all(asked).await {
+        // Each store costs a question for each message.
+        if let Some(error) = left_out(ids.len()) {
+            answer.unasked.push(UnaskedStore { socket: socket.clone(), error });
+        }
         let found = match said {
             Ok(found) => found,
             Err(error) => {
@@ -68,6 +72,14 @@ async fn ask_stores(config: &Config, answer: &mut TraceAnswer) {
             }
         }
     }
+}
+
+/// Tells of the messages that no store is asked about.
+fn left_out(ids: usize) -> Option<String> {
+    let beyond = ids.saturating_sub(MOST_ASKED);
+    (beyond > 0).then(|| {
+        format!("about the oldest {beyond} of these messages: name one of them, or narrow it down")
+    })
 }
 
 /// The messages of a store by the ids that we gave them.
@@ -121,3 +133,15 @@ const STORE_TIME: Duration = Duration::from_secs(5);
 const MOST_ASKED: usize = 50;
 /// Messages of a store that one of ours became.
 const MOST_COPIES: u64 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_beyond_those_that_stores_are_asked_about_are_told() {
+        assert_eq!(left_out(MOST_ASKED), None);
+        let told = left_out(MOST_ASKED + 3).unwrap_or_default();
+        assert!(told.contains("oldest 3 of"), "{told}");
+    }
+}

@@ -66,7 +66,7 @@ impl Reloader {
             tokio::select! {
                 asked = asked.recv() => {
                     let Some(ReloadAsked { order, answer }) = asked else { return };
-                    let reloaded = self.reload(order).await;
+                    let reloaded = Box::pin(self.reload(order)).await;
                     tell(&reloaded, order);
                     // The asker may have gone away.
                     let _ = answer.send(reloaded);

@@ -129,6 +129,17 @@ impl App {
 
     /// The engine has answered, or not.
     pub(super) fn take(&mut self, asked: &TopQuestion, loaded: Result<TopAnswer, String>) {
+        let is_past = match asked {
+            TopQuestion::Overview | TopQuestion::Queue(_) => false,
+            TopQuestion::Message(id) => {
+                !matches!(self.view(), TopView::Message(seen) if seen == id)
+            }
+            TopQuestion::Why(id) => !matches!(self.view(), TopView::Why(seen) if seen == id),
+        };
+        // The operator has gone on meanwhile, perhaps to another message.
+        if is_past {
+            return;
+        }
         match loaded {
             Ok(loaded) => {
                 // A question that succeeds does not speak for another one that failed behind it.
@@ -527,6 +538,19 @@ mod tests {
             assert!(error.contains(wrong), "{text}: {error}");
         }
         assert_eq!(filter_of(""), Ok(QueueFilter::default()));
+    }
+
+    #[test]
+    fn an_answer_about_a_message_that_is_left_is_not_shown_for_the_next() {
+        let mut app = looking();
+        for (view, is_shown) in
+            [(TopView::Why("1".to_owned()), true), (TopView::Why("2".to_owned()), false)]
+        {
+            app.error = None;
+            app.views = vec![view];
+            app.take(&TopQuestion::Why("1".to_owned()), Err("it is late".to_owned()));
+            assert_eq!(app.error.is_some(), is_shown);
+        }
     }
 
     #[test]

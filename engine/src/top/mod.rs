@@ -7,6 +7,7 @@ mod screen;
 
 use std::{io, thread, time::Duration};
 
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use ratatui::{
     DefaultTerminal,
     crossterm::event::{self, Event, KeyEventKind},
@@ -40,6 +41,8 @@ async fn follow(client: &Client, mut terminal: DefaultTerminal) -> io::Result<()
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let [terminate, hang_up, interrupt] = &mut ends;
+    // Keys and signals count while the engine is asked, however long it takes.
+    let mut asking = FuturesOrdered::new();
     loop {
         terminal.draw(|frame| screen::draw(&mut app, frame))?;
         tokio::select! {
@@ -49,7 +52,9 @@ async fn follow(client: &Client, mut terminal: DefaultTerminal) -> io::Result<()
                 // The terminal is gone.
                 None => return Ok(()),
             },
-            _ = ticks.tick() => app.refresh(),
+            // An engine that is slow is not asked more and more.
+            _ = ticks.tick() => if asking.is_empty() { app.refresh() },
+            Some((asked, loaded)) = asking.next() => app.take(&asked, loaded),
             () = came(terminate) => return Ok(()),
             () = came(hang_up) => return Ok(()),
             () = came(interrupt) => return Ok(()),
@@ -57,10 +62,11 @@ async fn follow(client: &Client, mut terminal: DefaultTerminal) -> io::Result<()
         if app.has_ended() {
             return Ok(());
         }
-        for asked in app.take_asked() {
+        let asked = app.take_asked().into_iter().take(MOST_ASKED.saturating_sub(asking.len()));
+        asking.extend(asked.map(|asked| async {
             let loaded = ask(client, &asked).await;
-            app.take(&asked, loaded);
-        }
+            (asked, loaded)
+        }));
     }
 }
 
@@ -112,5 +118,7 @@ async fn ask(client: &Client, asked: &TopQuestion) -> Result<TopAnswer, String> 
 
 /// How often the engine is asked.
 const EVERY: Duration = Duration::from_secs(2);
+/// Questions that wait for an answer at once; with more, keys ask nothing.
+const MOST_ASKED: usize = 8;
 /// Keys that wait for an answer of the engine.
 const KEYS: usize = 64;

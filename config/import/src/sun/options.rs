@@ -149,16 +149,10 @@ impl NewOptions {
             }
             "LOCAL_HOSTNAME" => self.host = Some(value.clone()),
             "LDAP_TIMEOUT" => self.ldap.push(seconds("timeout")),
-            "LDAP_MAX_CONNECTIONS" => match option.number() {
-                Some(n) => {
-                    let n = n.clamp(1, 1_000).to_string();
-                    self.ldap.push(said(Entry::word("max_connections", &n)));
-                }
-                None => return Some(Err((Fate::NoCounterpart, ODD))),
-            },
-            "DOMAIN_UPLEVEL" => self.ldap.push(said(Entry::word("domain_uplevel", value))),
+            "LDAP_MAX_CONNECTIONS" | "DOMAIN_UPLEVEL" | "ALIAS_ENTRY_CACHE_SIZE" => {
+                return Some(self.count(option));
+            }
             "DOMAIN_MATCH_URL" => self.ldap.push(said(Entry::text("domain_match_url", value))),
-            "ALIAS_ENTRY_CACHE_SIZE" => self.cache.push(said(Entry::word("entries", value))),
             "ALIAS_ENTRY_CACHE_TIMEOUT" => self.cache.push(seconds("ttl")),
             "ALIAS_MAGIC" if value == "8764" => return Some(Err((Fate::SameByDefault, ""))),
             "ALIAS_MAGIC" => {
@@ -185,6 +179,20 @@ impl NewOptions {
             }
         }
         Some(Ok(()))
+    }
+
+    /// An option whose value is a number.
+    fn count(&mut self, option: &CnfOption) -> Result<(), (Fate, &'static str)> {
+        let number = option.number().ok_or((Fate::NoCounterpart, ODD))?;
+        let (entries, name, number) = match option.name.as_str() {
+            "LDAP_MAX_CONNECTIONS" => (&mut self.ldap, "max_connections", number.clamp(1, 1_000)),
+            "ALIAS_ENTRY_CACHE_SIZE" => (&mut self.cache, "entries", number.min(100_000_000)),
+            // Bits, of which these two are known.
+            _ if number > 3 => return Err((Fate::NoCounterpart, ODD)),
+            _ => (&mut self.ldap, "domain_uplevel", number),
+        };
+        entries.push(Entry::word(name, &number.to_string()).said(comment(option)));
+        Ok(())
     }
 
     /// The other options; `None`: it is not known.

@@ -45,6 +45,11 @@ fn path(asset: &Asset) -> String {
     format!("/static/{first:016x}/{}", asset.name)
 }
 
+/// Whether one of them is served there.
+pub(super) fn has(path: &str) -> bool {
+    [&STYLE, &SCRIPT].iter().any(|asset| asset.path() == path)
+}
+
 /// Puts each in its place.
 pub(super) fn configure(app: &mut ServiceConfig) {
     for asset in [&STYLE, &SCRIPT] {

@@ -11,13 +11,20 @@ use std::{
 };
 
 use actix_web::{
-    FromRequest, HttpRequest,
-    dev::Payload,
-    http::{StatusCode, header::COOKIE},
+    Error, FromRequest, HttpRequest, HttpResponse,
+    body::{BoxBody, MessageBody},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{ACCEPT, CACHE_CONTROL, COOKIE, LOCATION, WWW_AUTHENTICATE},
+    },
+    middleware::Next,
     web::Data,
 };
+use serde_json::json;
 
 use super::{
+    assets,
     layout::Trouble,
     sessions::{Sessions, secret},
     visitor::{Pass, Visitor},
@@ -56,6 +63,7 @@ impl Gate {
             Some(Arrived::Tls { .. }) if self.takes_tokens() => {
                 self.of_session(request).map_or(Visitor::Stranger, Visitor::Operator)
             }
+            _ if self.takes_tokens() => Visitor::Stranger,
             _ => Visitor::Reader,
         }
     }
@@ -79,6 +87,32 @@ impl Gate {
         let giver = Giver::Token(request.peer_addr());
         Some(Pass { giver, who, form_token, has_session: true })
     }
+}
+
+/// Turns strangers away from everything but the login and what a monitor asks for.
+pub(in crate::admin) async fn no_strangers(
+    gate: Data<Gate>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let path = request.path();
+    let is_open = OPEN.contains(&path) || assets::has(path);
+    if is_open || gate.visitor(request.request()) != Visitor::Stranger {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let refusal = if accept.is_some_and(|accept| accept.contains("text/html")) {
+        HttpResponse::SeeOther()
+            .insert_header((LOCATION, "/login"))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .finish()
+    } else {
+        let error = "log in first, with the token of admin.token_file, or ask DATA/admin.sock";
+        HttpResponse::Unauthorized()
+            .insert_header((WWW_AUTHENTICATE, SCHEME))
+            .json(json!({"error": error}))
+    };
+    Ok(request.into_response(refusal))
 }
 
 /// The token of a file, without the blanks around it.
@@ -140,6 +174,10 @@ impl FromRequest for Pass {
 
 /// A cookie of this name is sent to the very host that set it, by TLS only.
 pub(super) const NAME: &str = "__Host-relais";
+/// Served to strangers, beside the files of the page.
+const OPEN: [&str; 4] = ["/login", "/healthz", "/readyz", "/metrics"];
+/// RFC 9110 section 15.5.2 wants a scheme named; browsers ask for no password by one they do not know.
+const SCHEME: &str = "Session realm=\"relais\"";
 const LEAST_TOKEN: usize = 20;
 const MOST_TOKEN: usize = 1_024;
 

@@ -1,5 +1,7 @@
 //! Hosts that get nothing, or less, for now: in trouble, suspended, at a limit.
 
+use std::sync::Arc;
+
 use actix_web::{HttpResponse, web::Data};
 use maud::{Markup, display, html};
 use relais_actors::timestamp::Timestamp;
@@ -10,7 +12,7 @@ use super::{
     visitor::{Pass, Visitor},
 };
 use crate::{
-    admin::{Console, patience::in_time},
+    admin::{Console, discreet::Discreet, patience::in_time},
     api::{HostSuspended, HostTrouble, Overview},
     show::Relative,
 };
@@ -20,9 +22,10 @@ pub(super) async fn show<C: Console>(
     visitor: Visitor,
     console: Data<C>,
 ) -> Result<HttpResponse, Trouble> {
-    let seen = in_time(console.overview()).await?;
-    let suspended = in_time(console.suspended_hosts()).await?;
     let operator = visitor.operator();
+    let seen = Arc::unwrap_or_clone(in_time(console.overview()).await?);
+    let seen = seen.for_reader(operator.is_some());
+    let suspended = in_time(console.suspended_hosts()).await?.for_reader(operator.is_some());
     let body = html! {
         div data-live="hosts" {
             (section("trouble", "In trouble", &in_trouble(&seen)))

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     admin::{
         Console, RouteQuestion,
+        discreet::Discreet,
         patience::{in_time, within},
     },
     api::{HistoryLine, QueuedEntry, QueuedMessage, QueuedRecipient, RouteResult, Why},
@@ -46,8 +47,10 @@ pub(super) async fn show<C: Console>(
         )
     };
     let message = in_time(console.queue_show(id)).await?.ok_or_else(gone)?;
-    let why = in_time(console.queue_why(id)).await?;
+    let is_operator = visitor.is_operator();
+    let why = in_time(console.queue_why(id)).await?.for_reader(is_operator);
     let history = in_time(console.queue_history(id)).await?.unwrap_or_default();
+    let history = history.for_reader(is_operator);
     let ways = ways(&**console, &message).await;
     let body = html! {
         (head(&message))

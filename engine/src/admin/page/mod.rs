@@ -13,6 +13,8 @@
 //! | `GET /login`, `POST /login`, `POST /logout` | a session, by the token of `admin.token_file` | |
 //! | `POST /order` | a preview with the number of messages, then what was done | |
 //!
+//! Where `admin.token_file` is set, whoever has not logged in gets the login alone by TCP.
+//!
 //! Every view is whole without a script; the script brings it up to date, and takes keys.
 
 mod act;
@@ -42,6 +44,7 @@ use actix_web::{
 use self::layout::Trouble;
 use super::Console;
 
+pub(super) use gate::no_strangers;
 pub(crate) use gate::{Gate, read_token};
 pub(super) use overview::overview;
 pub(super) use visitor::Visitor;

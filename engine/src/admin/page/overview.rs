@@ -1,6 +1,6 @@
 //! The overview: what flows, what waits and for whom, what holds it back.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_web::HttpResponse;
 use maud::{Markup, display, html};
@@ -15,7 +15,7 @@ use super::{
     visitor::{Pass, Visitor},
 };
 use crate::{
-    admin::{Console, patience::in_time},
+    admin::{Console, discreet::Discreet, patience::in_time},
     api::{
         ChannelFlow, ChannelOverview, ChannelSeries, LimitValue, Limiting, Overview, Series,
         SeriesAsked, SeriesSpan, ServiceOverview,
@@ -29,7 +29,8 @@ pub(in crate::admin) async fn overview<C: Console>(
     visitor: &Visitor,
     asked: SeriesAsked,
 ) -> Result<HttpResponse, Trouble> {
-    let seen = in_time(console.overview()).await?;
+    let seen = Arc::unwrap_or_clone(in_time(console.overview()).await?);
+    let seen = seen.for_reader(visitor.is_operator());
     let series = console.series(asked)?;
     let body = html! {
         div data-live="overview" {

@@ -227,7 +227,7 @@ fn entries(entries: &[QueuedEntry], choosable: bool) -> Markup {
                 td .address {
                     div { @if its.sender.is_empty() { "<>" } @else { (foreign(&its.sender)) } }
                     div {
-                        @if let Some(to) = to { "→ " (foreign(&to.address)) }
+                        @if let Some(to) = to { "→\u{a0}" (foreign(&to.address)) }
                         @if more > 0 { " and " (more) " more" }
                     }
                 }

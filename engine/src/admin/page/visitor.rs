@@ -11,7 +11,7 @@ use crate::admin::guard::Giver;
 pub(in crate::admin) enum Visitor {
     /// May give orders.
     Operator(Pass),
-    /// May look, and log in.
+    /// May log in.
     Stranger,
     /// May look.
     Reader,
@@ -45,6 +45,11 @@ impl Pass {
 }
 
 impl Visitor {
+    /// Whether orders are taken.
+    pub(in crate::admin) fn is_operator(&self) -> bool {
+        self.operator().is_some()
+    }
+
     /// The proof that orders are taken, if they are.
     pub(super) fn operator(&self) -> Option<&Pass> {
         match self {
