@@ -59,9 +59,12 @@ fn main() {
         }
         told += cpu(ClockId::ThreadCPUTime).saturating_sub(made);
         messages += batch.len() as u64;
+        let before = cpu(ClockId::ThreadCPUTime);
         if samples.len() as u64 * options.recipients <= recipients * options.look_ups {
             samples.push(batch[0].clone());
         }
+        drop(batch);
+        making += cpu(ClockId::ThreadCPUTime).saturating_sub(before);
         keeper.flush();
     }
     let all = cpu(ClockId::ProcessCPUTime).saturating_sub(began).saturating_sub(making);
@@ -119,9 +122,10 @@ fn look_up(history: &History, folder: &Path, samples: &[Message], cold: bool) {
                 }
                 let mut text = name(sample);
                 let mut id = if kind == "queue id" { sample.id } else { 0 };
-                if !there {
+                if !there && id == 0 {
                     text.insert(1, '~');
-                    id = if id == 0 { 0 } else { id ^ 0x3000 };
+                } else if !there {
+                    id ^= 0x3000;
                 }
                 let began = Instant::now();
                 let matches = |its: &str| its.eq_ignore_ascii_case(&text);

@@ -271,7 +271,7 @@ impl BlockBuilder {
             self.streams.wide(stream, 0);
             return 0;
         }
-        let hash_of = hash(text);
+        let hash_of = hash(text.as_bytes());
         if let Some(number) = texts.find(hash_of, text) {
             self.streams.wide(stream, u64::from(number) + 1);
             return number;
@@ -285,7 +285,7 @@ impl BlockBuilder {
         }
         let suffix = text.split_once('.').map_or("", |(_, suffix)| suffix);
         let known = [text, suffix].into_iter().find_map(|its| {
-            let domain = self.domains.find(hash(its), its)?;
+            let domain = self.domains.find(hash(its.as_bytes()), its)?;
             Some((domain, &text[..text.len() - its.len()]))
         });
         let (domain, rest) = known.unwrap_or((0, text));
@@ -314,7 +314,7 @@ impl BlockBuilder {
         let (local, domain) =
             address.rsplit_once('@').filter(|its| !its.1.is_empty()).unwrap_or((address, ""));
         let head = local.trim_end_matches(|c: char| c.is_ascii_digit());
-        let hash_of_head = hash(head);
+        let hash_of_head = hash(head.as_bytes());
         if head.is_empty() {
             self.streams.wide(HEADS, 0);
         } else if let Some(number) = self.heads.find(hash_of_head, head) {
@@ -340,7 +340,7 @@ impl BlockBuilder {
             self.streams.wide(stream, 1);
             return guess;
         }
-        let hash_of = hash(domain);
+        let hash_of = hash(domain.as_bytes());
         if let Some(number) = self.domains.find(hash_of, domain) {
             self.streams.wide(stream, u64::from(number) + 2);
             return number;
@@ -363,7 +363,7 @@ impl BlockBuilder {
         let is_again = shape.has(KNOWN_ID) && first.action == note.action;
         let guess = if is_again { &self.header_ids[start as usize..end as usize] } else { "" };
         let id = note.message_id;
-        if id == guess {
+        if id.len() == guess.len() && (id.is_empty() || id == guess) {
             return;
         }
         shape.set(HAS_MESSAGE_ID, true);

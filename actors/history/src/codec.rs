@@ -1,6 +1,4 @@
-//! Numbers and texts as octets: LEB128, and texts with their length in front.
-
-use crate::text_of;
+//! Numbers as octets (LEB128), and octets from their front.
 
 /// Appends a number.
 pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
@@ -9,13 +7,6 @@ pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
         number >>= 7;
     }
     out.push(number as u8);
-}
-
-/// Appends a text and its length; of a long one the beginning.
-pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
-    let text = cut(text, MAX_TEXT);
-    put(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// The beginning of a text, `most` octets at most.
@@ -50,11 +41,6 @@ impl<'a> Octets<'a> {
         self.0 = rest;
         Some(taken)
     }
-
-    pub(crate) fn text(&mut self) -> Option<&'a str> {
-        let length = self.number()?;
-        text_of(self.take(length)?)
-    }
 }
 
 /// Octets of one text that are kept: an address has 320 at most, a reply some lines.
@@ -81,11 +67,9 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        let mut out = Vec::new();
-        put_text(&mut out, &"ä".repeat(MAX_TEXT));
-        put_text(&mut out, "x");
-        let mut octets = Octets(&out);
-        assert_eq!(octets.text().map(str::len), Some(MAX_TEXT));
-        assert_eq!(octets.text(), Some("x"));
+        let long = "ä".repeat(MAX_TEXT);
+        assert_eq!(cut(&long, MAX_TEXT).len(), MAX_TEXT);
+        assert_eq!(cut(&long, 3), "ä");
+        assert_eq!(cut("x", 3), "x");
     }
 }

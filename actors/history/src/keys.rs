@@ -1,5 +1,7 @@
 //! Keys: hashes of all that a message may be asked for by.
 
+use crate::dictionary::hash;
+
 /// A hash. Two texts may have the same one: whoever finds a note by it looks at the note.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Key(pub(crate) u32);
@@ -12,14 +14,17 @@ pub fn key_of(text: &str) -> Key {
         return key_of_folded(text.to_lowercase().bytes());
     }
     // Most texts are short and have none of these: they are folded whole words at a time.
-    let is_quoted = |octet| matches!(octet, b'"' | b'\\' | b'<' | b'>');
+    let quotes = |sum: u8, octet: u8| {
+        let is = |quote: u8| u8::from(octet == quote);
+        sum | is(b'"') | is(b'\\') | is(b'<') | is(b'>')
+    };
     let inner = text.strip_prefix('<').and_then(|its| its.strip_suffix('>')).unwrap_or(text);
     let mut folded = [0; MAX_SHORT];
     match folded.get_mut(..inner.len()) {
-        Some(folded) if inner.bytes().filter(|octet| is_quoted(*octet)).count() == 0 => {
+        Some(folded) if inner.bytes().fold(0, quotes) == 0 => {
             folded.copy_from_slice(inner.as_bytes());
             folded.make_ascii_lowercase();
-            mixed(crc32c::crc32c(folded))
+            mixed(hash(folded))
         }
         _ => key_of_folded(text.bytes().map(|octet| octet.to_ascii_lowercase())),
     }
@@ -27,12 +32,12 @@ pub fn key_of(text: &str) -> Key {
 
 fn key_of_folded(octets: impl Iterator<Item = u8>) -> Key {
     let octets = octets.filter(|octet| !matches!(octet, b'"' | b'\\' | b'<' | b'>'));
-    mixed(crc32c::crc32c(&octets.collect::<Vec<_>>()))
+    mixed(hash(&octets.collect::<Vec<_>>()))
 }
 
 /// The key of a queue id.
 pub fn key_of_id(id: u64) -> Key {
-    mixed(crc32c::crc32c(&id.to_le_bytes()))
+    mixed(hash(&id.to_le_bytes()))
 }
 
 /// The milliseconds since 1970 of a queue id, and its other bits.
@@ -40,8 +45,9 @@ pub(crate) fn time_of_id(id: u64) -> (u64, u64) {
     (id >> ID_BITS, id & ((1 << ID_BITS) - 1))
 }
 
-/// Spreads sums: those of short texts that are alike lie close together.
-fn mixed(mut sum: u32) -> Key {
+/// Spreads hashes over all bits of a key.
+fn mixed(hash: u64) -> Key {
+    let mut sum = hash as u32;
     sum = (sum ^ sum >> 16).wrapping_mul(0x85eb_ca6b);
     sum = (sum ^ sum >> 13).wrapping_mul(0xc2b2_ae35);
     Key(sum ^ sum >> 16)

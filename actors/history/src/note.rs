@@ -1,6 +1,9 @@
 //! Notes: one for each thing that happened to it.
 
-use crate::codec::{Octets, put, put_text};
+use crate::{
+    codec::{MAX_TEXT, Octets, cut},
+    text_of,
+};
 
 /// One thing that happened to a message, and to some of its recipients.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -148,26 +151,36 @@ impl<'a> Note<'a> {
         }
     }
 
-    /// Appends it, and its recipients, with their length in front.
+    /// Appends it, and its recipients: numbers and lengths of a fixed size, then the texts.
     pub(crate) fn encode<'r>(
         &self,
         out: &mut Vec<u8>,
         recipients: impl Iterator<Item = Named<'r>>,
     ) {
+        let texts = self.all_texts();
         let start = out.len();
-        out.extend_from_slice(&[0; 4]);
-        out.push(self.action);
-        for number in [self.at, self.id, self.size, self.took, u64::from(self.attempts)] {
-            put(out, number);
+        let mut head = [0; HEAD];
+        head[4] = self.action;
+        head[5..9].copy_from_slice(&self.attempts.to_le_bytes());
+        let numbers = [self.at, self.id, self.size, self.took];
+        for (place, number) in head[9..LENGTHS].chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
         }
-        for text in self.texts() {
-            put_text(out, text);
+        for (place, text) in head[LENGTHS..].chunks_exact_mut(2).zip(texts) {
+            place.copy_from_slice(&(text.len() as u16).to_le_bytes());
         }
-        put_text(out, self.peer_id);
-        put_text(out, self.message_id);
+        out.extend_from_slice(&head);
+        for text in texts {
+            out.extend_from_slice(text.as_bytes());
+        }
         for Named { original, routed } in recipients.take(MAX_RECIPIENTS) {
-            put_text(out, original);
-            put_text(out, if routed == original { "" } else { routed });
+            let routed = if routed == original { "" } else { cut(routed, MAX_TEXT) };
+            let original = cut(original, MAX_TEXT);
+            for text in [original, routed] {
+                out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+            }
+            out.extend_from_slice(original.as_bytes());
+            out.extend_from_slice(routed.as_bytes());
         }
         let length = (out.len() - start - 4) as u32;
         out[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -176,18 +189,31 @@ impl<'a> Note<'a> {
     /// Reads the next note, as [`Note::encode`] wrote it.
     pub(crate) fn decode(octets: &mut Octets<'a>) -> Option<(Self, Recipients<'a>)> {
         let length = u32::from_le_bytes(octets.take(4)?.try_into().ok()?);
-        let mut body = Octets(octets.take(u64::from(length))?);
-        let action = *body.take(1)?.first()?;
-        let (at, id, size, took) = (body.number()?, body.number()?, body.number()?, body.number()?);
-        let attempts = u32::try_from(body.number()?).ok()?;
-        let mut texts = [""; SHARED];
-        for text in &mut texts {
-            *text = body.text()?;
+        let body = octets.take(u64::from(length))?;
+        let (head, rest) = body.split_at_checked(HEAD - 4)?;
+        let long = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap_or_default());
+        let (at, id, size, took) = (long(5), long(13), long(21), long(29));
+        let attempts = u32::from_le_bytes(head[1..5].try_into().ok()?);
+        let lengths = head[LENGTHS - 4..].chunks_exact(2).map(length_of);
+        let (all, recipients) = rest.split_at_checked(lengths.clone().sum())?;
+        let mut all = text_of(all)?;
+        let mut texts = [""; TEXTS];
+        for (text, length) in texts.iter_mut().zip(lengths) {
+            (*text, all) = all.split_at_checked(length)?;
         }
-        let (peer_id, message_id) = (body.text()?, body.text()?);
+        let [shared @ .., peer_id, message_id] = texts;
+        let action = head[0];
         let note =
             Self { action, at, id, size, took, attempts, peer_id, message_id, ..Self::default() };
-        Some((note.with_texts(texts), Recipients(body)))
+        Some((note.with_texts(shared), Recipients(recipients)))
+    }
+
+    /// All texts, of a long one the beginning.
+    fn all_texts(&self) -> [&'a str; TEXTS] {
+        let mut all = [""; TEXTS];
+        all[..SHARED].copy_from_slice(&self.texts());
+        (all[SHARED], all[SHARED + 1]) = (self.peer_id, self.message_id);
+        all.map(|text| cut(text, MAX_TEXT))
     }
 
     /// A copy of its own.
@@ -223,16 +249,30 @@ impl<'a> Note<'a> {
 
 /// The recipients of a note that is read.
 #[derive(Debug)]
-pub(crate) struct Recipients<'a>(Octets<'a>);
+pub(crate) struct Recipients<'a>(&'a [u8]);
 
 impl<'a> Iterator for Recipients<'a> {
     type Item = Named<'a>;
 
     fn next(&mut self) -> Option<Named<'a>> {
-        Some(Named { original: self.0.text()?, routed: self.0.text()? })
+        let (lengths, rest) = self.0.split_at_checked(4)?;
+        let (original, routed) = (length_of(&lengths[..2]), length_of(&lengths[2..]));
+        let (both, rest) = rest.split_at_checked(original + routed)?;
+        self.0 = rest;
+        let (original, routed) = text_of(both)?.split_at_checked(original)?;
+        Some(Named { original, routed })
     }
 }
 
+fn length_of(octets: &[u8]) -> usize {
+    usize::from(u16::from_le_bytes(octets.try_into().unwrap_or_default()))
+}
+
+/// Octets in front of the texts of a note, and of their lengths.
+const HEAD: usize = LENGTHS + 2 * TEXTS;
+const LENGTHS: usize = 41;
+/// The texts of a note.
+const TEXTS: usize = SHARED + 2;
 /// Texts that notes often share with others.
 pub(crate) const SHARED: usize = 11;
 /// Places of some of them in [`Note::texts`].

@@ -55,9 +55,17 @@ impl Block {
 
     /// The notes in these streams, as far as they make sense.
     pub(crate) fn of(streams: &Streams) -> Self {
+        let streams = streams.read();
+        // A note has one octet at least of these.
+        let notes = streams.octets(SHAPES).min(MAX_NOTES);
+        let block = Self {
+            notes: Vec::with_capacity(notes),
+            texts: String::with_capacity(notes * USUAL_TEXTS),
+            ..Self::default()
+        };
         let mut reading = Reading {
-            streams: streams.read(),
-            block: Self::default(),
+            streams,
+            block,
             domains: Known::default(),
             heads: Known::default(),
             addresses: Known::default(),
@@ -71,7 +79,7 @@ impl Block {
             at: 0,
             domain: 0,
         };
-        while !reading.streams.is_empty(SHAPES) {
+        while reading.streams.octets(SHAPES) > 0 {
             let Some(note) = reading.note().filter(|_| reading.has_room()) else {
                 reading.block.is_damaged = true;
                 break;
@@ -453,5 +461,7 @@ impl Reading<'_> {
 
 /// Octets of all texts of a block: some times as many as a writer puts into one.
 const MAX_TEXTS: usize = 16 << 20;
+/// Octets that a note usually adds to them.
+const USUAL_TEXTS: usize = 128;
 /// Notes of a block that is read.
 const MAX_NOTES: usize = 1 << 17;

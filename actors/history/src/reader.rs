@@ -347,7 +347,7 @@ fn block(notes: &[u8]) -> Block {
 /// Records of one message in an answer.
 const MAX_RECORDS: usize = 1_000;
 /// Blocks in memory, of some five MiB.
-const MAX_CACHED: usize = 6;
+const MAX_CACHED: usize = 20;
 /// For one search.
 const MOST_TIME: Duration = Duration::from_secs(20);
 /// Milliseconds by which the clock may have been set back.

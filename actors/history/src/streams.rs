@@ -120,8 +120,9 @@ impl Streams {
 pub(crate) struct StreamReader<'a>([Octets<'a>; STREAMS]);
 
 impl<'a> StreamReader<'a> {
-    pub(crate) fn is_empty(&self, stream: usize) -> bool {
-        self.0[stream].0.is_empty()
+    /// Octets of a stream that have not been read yet.
+    pub(crate) fn octets(&self, stream: usize) -> usize {
+        self.0[stream].0.len()
     }
 
     pub(crate) fn number(&mut self, stream: usize) -> Option<u64> {
@@ -152,14 +153,18 @@ impl<'a> StreamReader<'a> {
 
 /// Texts of few letters are told from others: each letter costs less there.
 fn class_of(text: &[u8]) -> usize {
-    // Counting looks at whole words at once.
-    let are_all = |is: fn(&u8) -> bool| text.iter().filter(|octet| is(octet)).count() == text.len();
-    if are_all(|octet| matches!(octet, b'0'..=b'9' | b'A'..=b'F' | b'-' | b'.')) {
-        0
-    } else if are_all(|octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f' | b'-' | b'.')) {
-        1
-    } else {
-        2
+    // Sums of octets, so that whole words are looked at at once.
+    let classes = text.iter().fold(UPPER | LOWER, |classes, octet| {
+        let is = |within: bool| u8::from(within);
+        let any = is(octet.is_ascii_digit()) | is(*octet == b'-') | is(*octet == b'.');
+        let upper = any | is((b'A'..=b'F').contains(octet));
+        let lower = any | is((b'a'..=b'f').contains(octet));
+        classes & ((upper * UPPER) | (lower * LOWER))
+    });
+    match classes {
+        0 => 2,
+        LOWER => 1,
+        _ => 0,
     }
 }
 
@@ -202,6 +207,9 @@ const REFERENCES: usize = HOST_DOMAINS + 2;
 const STREAMS: usize = REFERENCES + 4 * SHARED;
 /// Octets of a block that is read, at most.
 const MAX_RAW: usize = 8 << 20;
+/// Classes that a text may be in.
+const UPPER: u8 = 1;
+const LOWER: u8 = 2;
 /// Of zstd.
 pub(crate) const LEVEL: i32 = 1;
 
