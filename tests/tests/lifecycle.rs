@@ -65,6 +65,20 @@ fn an_idle_engine_ends_at_once_on_sigint_and_on_stop() {
         instance.log().contains("the file was read again and is in force")
     });
     assert!(instance.is_ready(), "SIGHUP ends nothing");
+    let reloads = || -> Vec<_> {
+        let orders = instance.json("audit", &[]).into_iter();
+        let reloads = orders.filter(|order| order["command"] == "reload");
+        reloads.map(|order| order["end"]["result"].as_str().map(str::to_owned)).collect()
+    };
+    let is_done = || reloads() == [Some("done".to_owned())];
+    eventually("the audit file has what came of it", Duration::from_secs(10), is_done);
+    let file = instance.path("relais.ron");
+    let text = fs::read_to_string(&file).expect("the file");
+    fs::write(&file, "(no: such)").expect("a file with a mistake");
+    running.hang_up();
+    let is_refused = || reloads().get(1) == Some(&Some("refused".to_owned()));
+    eventually("the audit file says that it is refused", Duration::from_secs(10), is_refused);
+    fs::write(&file, text).expect("the file as before");
     running.interrupt();
     let (status, took) = running.wait(Duration::from_secs(10));
     assert!(status.success(), "{status}");

@@ -13,8 +13,6 @@ pub(crate) enum Value {
     Map(Vec<Entry>),
     /// `[value, ...]`.
     List(Vec<Entry>),
-    /// `(value, value)`.
-    Pair(String, String),
 }
 
 /// A value with its name, and the lines above it.
@@ -41,29 +39,32 @@ impl Value {
             Self::Section(_, entries) | Self::Map(entries) | Self::List(entries) => {
                 entries.is_empty()
             }
-            Self::Word(_) | Self::Pair(..) => false,
+            Self::Word(_) => false,
+        }
+    }
+
+    /// Text before the entries, the entries, and text behind them; a word is all before them.
+    fn parts(&self) -> (String, &[Entry], &'static str) {
+        match self {
+            Self::Word(word) => (word.clone(), &[], ""),
+            Self::Section(name, entries) => (format!("{name}("), entries, ")"),
+            Self::Map(entries) => ("{".to_owned(), entries, "}"),
+            Self::List(entries) => ("[".to_owned(), entries, "]"),
         }
     }
 
     /// On one line, if there is neither a comment in it nor too much.
     fn in_line(&self) -> Option<String> {
-        let (open, entries, close, is_map) = match self {
-            Self::Word(word) => return Some(word.clone()),
-            Self::Pair(a, b) => return Some(format!("({a}, {b})")),
-            Self::Section(name, entries) => (format!("{name}("), entries, ')', false),
-            Self::Map(entries) => ("{".to_owned(), entries, '}', true),
-            Self::List(entries) => ("[".to_owned(), entries, ']', false),
-        };
-        let mut text = open;
+        let (mut text, entries, close) = self.parts();
         for (n, entry) in entries.iter().enumerate() {
             if !entry.comments.is_empty() || entry.is_out || text.len() > WIDTH {
                 return None;
             }
             text += if n == 0 { "" } else { ", " };
-            text += &entry.label(is_map);
+            text += &entry.label(close == "}");
             text += &entry.value.in_line()?;
         }
-        text.push(close);
+        text.push_str(close);
         Some(text)
     }
 
@@ -71,20 +72,14 @@ impl Value {
         if let Some(text) = self.in_line().filter(|text| text.len() + 4 * depth <= WIDTH) {
             return out.push_str(&text);
         }
-        let (open, entries, close, is_map) = match self {
-            Self::Word(word) => return out.push_str(word),
-            Self::Pair(a, b) => {
-                let _ = write!(out, "({a}, {b})");
-                return;
-            }
-            Self::Section(name, entries) => (format!("{name}("), entries, ')', false),
-            Self::Map(entries) => ("{".to_owned(), entries, '}', true),
-            Self::List(entries) => ("[".to_owned(), entries, ']', false),
-        };
+        let (open, entries, close) = self.parts();
         out.push_str(&open);
+        if entries.is_empty() {
+            return out.push_str(close);
+        }
         out.push('\n');
         for entry in entries {
-            entry.write(depth + 1, is_map, out);
+            entry.write(depth + 1, close == "}", out);
         }
         let _ = write!(out, "{}{close}", "    ".repeat(depth));
     }
@@ -101,6 +96,11 @@ impl Entry {
 
     pub(crate) fn text(name: &str, text: &str) -> Self {
         Self::new(name, Value::text(text))
+    }
+
+    /// A pattern and its template: `("*.example.org", "$U%$H$D@tcp-daemon")`.
+    pub(crate) fn pair(pattern: &str, template: &str) -> Self {
+        Self::word("", &format!("({}, {})", quoted(pattern), quoted(template)))
     }
 
     pub(crate) fn said(mut self, comment: impl Into<String>) -> Self {

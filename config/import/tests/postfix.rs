@@ -4,6 +4,7 @@ use std::fs;
 
 use relais_config::{Config, Reading};
 use relais_import::{Fate, ImportError, Imported, postfix::import};
+use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -213,6 +214,47 @@ fn every_line_of_a_postfix_is_in_the_new_file() {
     }
 }
 
+/// A command is listed by itself, though a longer one ends with its words.
+#[test]
+fn each_command_of_an_alias_is_listed_once() {
+    let aliases = "a: |\"/bin/x /bin/y -z\"\nb: |\"/bin/y -z\"\nc: |\"/bin/y  -z\"\n";
+    let imported = imported("alias_maps = hash:/etc/postfix/a", &[("a", aliases)]);
+    assert_eq!(config(&imported).programs.len(), 2);
+    for want in ["command: [\"/bin/x\", \"/bin/y\", \"-z\"]", "command: [\"/bin/y\", \"-z\"]"] {
+        assert!(plain(&imported).contains(want), "{want}\n{}", imported.text);
+    }
+}
+
+/// Four times the rows take four times the time, with room for the clock's mood; were it their square,
+/// sixteen times.
+#[test]
+fn large_tables_are_imported_in_a_time_that_follows_their_size() {
+    let took = |rows: usize| {
+        let table = |row: fn(usize) -> String| (0..rows).map(row).collect::<String>();
+        let folder = folder(&[
+            ("main.cf", LARGE),
+            (
+                "transport",
+                &table(|n| {
+                    format!("d{n}.test smtp:[192.0.2.1]\n.e{n}.test local:\ne{n}.test local:\n")
+                }),
+            ),
+            ("virtual", &table(|n| format!("u{n}@v.test x{n}@r{n}.test\n"))),
+            ("relay", &table(|n| format!("r{n}.test x\n"))),
+            ("relays", &table(|n| format!("u@a.r{n}.test x\n"))),
+            ("boxes", &table(|n| format!("b{n}.test x\n"))),
+            ("users", &table(|n| format!("u@b{n}.test x\n"))),
+            ("aliases", &table(|n| format!("a{n}: |\"/bin/x {n}\"\n"))),
+        ]);
+        let began = clock_gettime(ClockId::ThreadCPUTime);
+        assert!(import(folder.path()).unwrap().text.lines().count() > 5 * rows);
+        let took = clock_gettime(ClockId::ThreadCPUTime) - began;
+        u64::try_from(took.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(took.tv_nsec).unwrap()
+    };
+    let (few, many) = (took(1_500), took(6_000));
+    assert!(many < 8 * few, "{few} ns, {many} ns");
+}
+
 #[test]
 fn hostile_files_of_postfix_end_within_bounds() {
     let import = |main: &str| import(folder(&[("main.cf", main)]).path());
@@ -239,6 +281,17 @@ fn hostile_files_of_postfix_end_within_bounds() {
         Err(ImportError::Absent { .. })
     ));
 }
+
+const LARGE: &str = "myhostname = mail.example.org
+transport_maps = hash:/etc/postfix/transport
+virtual_alias_maps = hash:/etc/postfix/virtual
+relay_domains = hash:/etc/postfix/relay
+relay_recipient_maps = hash:/etc/postfix/relays
+virtual_mailbox_domains = hash:/etc/postfix/boxes
+virtual_mailbox_maps = hash:/etc/postfix/users
+virtual_transport = lmtp:unix:/socket
+alias_maps = hash:/etc/postfix/aliases
+";
 
 /// Lines of `main.cf`, and a part of the new file.
 const PARAMETERS: &[(&str, &str)] = &[

@@ -8,12 +8,12 @@ use std::{
 use crate::file::{
     document::Document,
     form::Kind,
-    notation::{Notation, grouped},
+    notation::Notation,
     pieces,
     reader::{Node, Reader, suggest},
     units::{
-        DURATION_FORMS, SIZE_FORMS, UnitError, format_duration, format_size, parse_duration,
-        parse_size,
+        DURATION_FORMS, SIZE_FORMS, UnitError, format_duration, format_size, grouped,
+        parse_duration, parse_size,
     },
 };
 

@@ -47,6 +47,7 @@ use crate::state::audit::AuditLog;
 
 pub use audited::Ordered;
 pub use names::HostNames;
+pub(crate) use pages::NOT_IN_FORCE;
 
 pub use console::{
     AccessQuestion, Answer, Console, Frozen, MailboxDenied, MappingQuestion, Nonsense, QueuePage,

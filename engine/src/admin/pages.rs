@@ -546,7 +546,7 @@ async fn reload<C: Console>(
     let reloaded: Result<Reloaded, HttpError> = reload().await;
     match &reloaded {
         Ok(Reloaded { refused, .. }) if refused.is_empty() => audited.done().await,
-        Ok(_) => audited.refused("the file is not put in force").await,
+        Ok(_) => audited.refused(NOT_IN_FORCE).await,
         Err(error) => audited.refused(&error.to_string()).await,
     }
     Ok(Json(reloaded?))
@@ -635,5 +635,7 @@ const TRACING: Duration = Duration::from_secs(60);
 const ADDING_UP: Duration = Duration::from_secs(60);
 /// For it to read a large file, or all of the history, again, and to route mail of lost channels.
 const RELOADING: Duration = Duration::from_secs(300);
+/// The end of a reload whose file has mistakes, as the audit file has it.
+pub(crate) const NOT_IN_FORCE: &str = "the file is not put in force";
 /// Entries that the overview adds up each time it is looked at.
 const SUMMED_UP: u64 = 100_000;

@@ -266,7 +266,7 @@ pub(super) enum Command {
 #[derive(Args, Debug)]
 pub(super) struct AuditShown {
     /// Given this long ago at most (2h, 7d), or since a time (2026-08-30T23:45:00Z)
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) since: Option<Timestamp>,
     /// By this operator: a user's name or number, an address, or the user before `sudo`
     #[arg(long, value_name = "WHO")]
@@ -1030,15 +1030,6 @@ fn standing_kind(text: &str) -> Result<StandingKind, String> {
 
 fn order_rate(text: &str) -> Result<OrderRate, String> {
     text.parse().map(OrderRate).map_err(|error: relais_config::rate::RateError| error.to_string())
-}
-
-fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(age) = units::parse_duration(text) {
-        let now = Timestamp::now().0;
-        return Ok(Timestamp(now.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(now))));
-    }
-    text.parse()
-        .map_err(|_| format!("{}, or one such as 2026-08-30T23:45:00Z", units::DURATION_FORMS))
 }
 
 fn state(text: &str) -> Result<QueueState, String> {

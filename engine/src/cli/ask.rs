@@ -59,7 +59,7 @@ pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Resul
         }
         Queue::Why { id, json } => {
             let path = message_path(&id, "/why")?;
-            answer::<Vec<Why>>(source, &path, json, show::why, out)
+            answer::<Vec<Why>>(source, &path, json, |why, _| show::why(why), out)
         }
         Queue::History { id, json } => {
             let path = message_path(&id, "/history")?;

@@ -17,6 +17,9 @@ pub type Explained = Box<dyn FnMut(&RouteQuestion) -> Result<RouteExplained, Str
 /// Explains many routes by what was read, without steps.
 pub type ExplainedMany = Box<dyn FnMut(&[RouteQuestion]) -> Result<Vec<RouteExplained>, String>>;
 
+/// Probes stages of routing by what was read.
+pub type StagesExplained = Box<dyn FnMut(&StageQuestion) -> Result<StageExplained, String>>;
+
 /// Answers by what a configuration names, without a running engine.
 #[derive(Clone, Copy)]
 pub struct Files {
@@ -26,8 +29,8 @@ pub struct Files {
     pub routes: fn(&Config) -> Result<ExplainedMany, String>,
     /// Asks access tables about a client.
     pub access: fn(&Config, &AccessQuestion) -> Result<AccessExplained, String>,
-    /// Probes one stage of routing.
-    pub stage: fn(&Config, &StageQuestion) -> Result<StageExplained, String>,
+    /// Reads what stages of routing are probed by.
+    pub stages: fn(&Config) -> Result<StagesExplained, String>,
     /// Probes a mapping table.
     pub mapping: fn(&Config, &MappingQuestion) -> Result<MappingExplained, String>,
 }

@@ -9,7 +9,7 @@ use relais_config::{Config, ListedProgram, channel::Program};
 use relais_import::sun::{SunRules, SunVerdict};
 
 use super::{
-    asked::{ExplainedMany, Files},
+    asked::{ExplainedMany, Files, StagesExplained},
     postfix_asked::{Ends, LATER, PostfixAsked, UNKNOWN, place, to_command, to_program},
     refusal::Refusal,
     route::each_listed,
@@ -48,17 +48,16 @@ pub(super) fn verify(
         addresses.push(address.to_owned());
         Ok(())
     })?;
-    let mut postfix = match before {
-        Before::Sun(_) => None,
-        Before::Postfix(folder) => Some(Routed::new(folder, config, &addresses, files)?),
+    let mut both = match before {
+        Before::Sun(rules) => Both::Sun(Rewritten::new(rules, config, files)?),
+        Before::Postfix(folder) => Both::Postfix(Routed::new(folder, config, &addresses, files)?),
     };
     let look = Look::of_stdout();
     let (mut differ, mut unclear) = (0, 0);
     for address in &addresses {
-        let compared = match (before, &mut postfix) {
-            (Before::Sun(rules), _) => rewritten(rules, config, address, files)?,
-            (Before::Postfix(_), Some(routed)) => Some(routed.compare(address)?),
-            (Before::Postfix(_), None) => None,
+        let compared = match &mut both {
+            Both::Sun(rewritten) => rewritten.compare(address)?,
+            Both::Postfix(routed) => Some(routed.compare(address)?),
         };
         let Some(Compared { before, after, is_same }) = compared else {
             unclear += 1;
@@ -94,24 +93,38 @@ impl Before {
     }
 }
 
-/// Recipients as Postfix and the new file route them.
-struct Routed {
-    asked: PostfixAsked,
-    explained: ExplainedMany,
-    config: Config,
+/// The configuration that was read, and the new one.
+enum Both<'a> {
+    Sun(Rewritten<'a>),
+    Postfix(Routed<'a>),
 }
 
-impl Routed {
+/// Recipients as the rules of a Sun and the new file rewrite them.
+struct Rewritten<'a> {
+    rules: &'a SunRules,
+    stages: StagesExplained,
+    /// Source of the mail of strangers.
+    channel: Option<String>,
+}
+
+/// Recipients as Postfix and the new file route them.
+struct Routed<'a> {
+    asked: PostfixAsked,
+    explained: ExplainedMany,
+    config: &'a Config,
+}
+
+impl<'a> Routed<'a> {
     fn new(
         folder: &Path,
-        config: &Config,
+        config: &'a Config,
         addresses: &[String],
         files: Files,
     ) -> Result<Self, Refusal> {
         let mut asked = PostfixAsked::new(folder, &config.accounts).map_err(Refusal::Because)?;
         asked.prepare(addresses).map_err(Refusal::Because)?;
         let explained = (files.routes)(config).map_err(Refusal::Because)?;
-        Ok(Self { asked, explained, config: config.clone() })
+        Ok(Self { asked, explained, config })
     }
 
     fn compare(&mut self, address: &str) -> Result<Compared, Refusal> {
@@ -160,26 +173,29 @@ impl Routed {
     }
 }
 
-/// A recipient behind the rules of either side: channel and address.
-fn rewritten(
-    rules: &SunRules,
-    config: &Config,
-    address: &str,
-    files: Files,
-) -> Result<Option<Compared>, Refusal> {
-    let channel = config.front_service().map(|service| service.channel.clone());
-    let verdicts = rules.verdicts(address, channel.as_deref().unwrap_or("tcp_local"));
-    if verdicts.iter().any(|verdict| matches!(verdict, SunVerdict::Unclear(_))) {
-        return Ok(None);
+impl<'a> Rewritten<'a> {
+    fn new(rules: &'a SunRules, config: &Config, files: Files) -> Result<Self, Refusal> {
+        let stages = (files.stages)(config).map_err(Refusal::Because)?;
+        let channel = config.front_service().map(|service| service.channel.clone());
+        Ok(Self { rules, stages, channel })
     }
-    let (input, stage) = (address.to_owned(), Stage::Rewrite);
-    let question = StageQuestion { stage, input, channel, header: false, sender: false };
-    let told = (files.stage)(config, &question).map_err(Refusal::WrongUse)?;
-    let after = outcome(&told);
-    let before: Vec<_> = verdicts.iter().map(said).collect();
-    // Where the directory would decide and does not answer, either answer will do.
-    let is_same = before.contains(&after) || before.len() > 1 && after.starts_with("451 4.4.3");
-    Ok(Some(Compared { before, after, is_same }))
+
+    /// A recipient behind the rules of either side: channel and address.
+    fn compare(&mut self, address: &str) -> Result<Option<Compared>, Refusal> {
+        let channel = self.channel.clone();
+        let verdicts = self.rules.verdicts(address, channel.as_deref().unwrap_or("tcp_local"));
+        if verdicts.iter().any(|verdict| matches!(verdict, SunVerdict::Unclear(_))) {
+            return Ok(None);
+        }
+        let (input, stage) = (address.to_owned(), Stage::Rewrite);
+        let question = StageQuestion { stage, input, channel, header: false, sender: false };
+        let told = (self.stages)(&question).map_err(Refusal::WrongUse)?;
+        let after = outcome(&told);
+        let before: Vec<_> = verdicts.iter().map(said).collect();
+        // Where the directory would decide and does not answer, either answer will do.
+        let is_same = before.contains(&after) || before.len() > 1 && after.starts_with("451 4.4.3");
+        Ok(Some(Compared { before, after, is_same }))
+    }
 }
 
 fn said(verdict: &SunVerdict) -> String {

@@ -55,7 +55,7 @@ use self::{
     source::Source,
 };
 pub use self::{
-    asked::{Explained, ExplainedMany, Files},
+    asked::{Explained, ExplainedMany, Files, StagesExplained},
     run::{Listening, Runnable},
     source::{FileRead, FileRefused, Reread},
 };

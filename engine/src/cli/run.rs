@@ -18,11 +18,12 @@ use super::{
     state,
 };
 use crate::{
-    admin::{Console, Endpoint, HostNames, Offer},
-    api::{AuditResult, ReloadOrder, Who},
+    admin::{Answer, Console, Endpoint, HostNames, NOT_IN_FORCE, Offer},
+    api::{AuditEnd, AuditResult, ReloadOrder, Reloaded, Who},
     handover,
     logging::{self, Sink},
     service_manager,
+    signals::{self, came},
     state::{
         audit::{Asked, AuditLog, ended},
         lock::{LONGEST_END, Lock},
@@ -126,8 +127,8 @@ pub(super) fn run<E: Runnable>(
         service_manager::ready(&places(&listening));
         let ended = tokio::select! {
             ended = engine.ended() => ended,
-            why = signalled() => {
-                by_signal(&audit, "stop", &why);
+            why = signals::end() => {
+                stop_by_signal(&audit, &why);
                 Ok(why)
             }
         };
@@ -140,7 +141,7 @@ pub(super) fn run<E: Runnable>(
         // A second signal means: at once.
         tokio::select! {
             () = engine.drain() => {}
-            why = signalled() => error!(why, "engine stops at once"),
+            why = signals::end() => error!(why, "engine stops at once"),
         }
         asked.abort();
         endpoint.stop().await;
@@ -189,19 +190,6 @@ fn run_out(system: SystemRunner) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn signalled() -> String {
-    let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
-        // Without handlers the kernel's default ends the process; the spool bears that.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM".to_owned(),
-        _ = interrupt.recv() => "SIGINT".to_owned(),
-    }
-}
-
 /// Signals that end nothing, though the kernel's default does: SIGHUP, by which the file is read
 /// again, and those that stand for whatever a program makes of them.
 struct Harmless([Option<Signal>; 3]);
@@ -217,40 +205,49 @@ impl Harmless {
         let [hangup, summary, other] = &mut self.0;
         loop {
             tokio::select! {
-                () = came(hangup) => {
-                    by_signal(audit, "reload", "SIGHUP");
+                () = came(hangup.as_mut()) => {
+                    let order = by_signal(audit, "reload", "SIGHUP");
                     service_manager::reloading();
                     // The log says what comes of it.
-                    if let Err(error) = console.reload(ReloadOrder::default()).await {
+                    let reloaded = console.reload(ReloadOrder::default()).await;
+                    service_manager::reloaded();
+                    if let Some(order) = order {
+                        audit.end(&end_of_reload(order, &reloaded));
+                    }
+                    if let Err(error) = reloaded {
                         warn!(%error, "SIGHUP: the file was not read again");
                     }
-                    service_manager::reloaded();
                 }
-                () = came(summary) => state::tell(console).await,
-                () = came(other) => info!("SIGUSR2 does nothing; SIGUSR1 logs the state"),
+                () = came(summary.as_mut()) => state::tell(console).await,
+                () = came(other.as_mut()) => info!("SIGUSR2 does nothing; SIGUSR1 logs the state"),
             }
         }
     }
 }
 
-/// Writes down what a signal stands for. A signal cannot be refused.
-fn by_signal(audit: &AuditLog, command: &str, signal: &str) {
+/// Writes down what a signal stands for, and says its number. A signal cannot be refused.
+fn by_signal(audit: &AuditLog, command: &str, signal: &str) -> Option<u64> {
     let what = serde_json::json!({ "signal": signal });
     let (who, command) = (Who::by_signal(), command.to_owned());
-    match audit.begin(&Asked { who, command, what, reason: String::new() }) {
-        Ok(order) => audit.end(&ended(order, AuditResult::Done)),
-        Err(error) => warn!(%error, "a signal is not written down"),
+    let begun = audit.begin(&Asked { who, command, what, reason: String::new() });
+    begun.inspect_err(|error| warn!(%error, "a signal is not written down")).ok()
+}
+
+/// Writes down a signal that the engine ends by.
+fn stop_by_signal(audit: &AuditLog, signal: &str) {
+    if let Some(order) = by_signal(audit, "stop", signal) {
+        audit.end(&ended(order, AuditResult::Done));
     }
 }
 
-async fn came(signal: &mut Option<Signal>) {
-    let came = match signal {
-        Some(signal) => signal.recv().await,
-        None => None,
+/// The end of an order to read the file again.
+fn end_of_reload(order: u64, reloaded: &Answer<Reloaded>) -> AuditEnd {
+    let (result, text) = match reloaded {
+        Ok(Reloaded { refused, .. }) if refused.is_empty() => (AuditResult::Done, String::new()),
+        Ok(_) => (AuditResult::Refused, NOT_IN_FORCE.to_owned()),
+        Err(error) => (AuditResult::Refused, error.to_string()),
     };
-    if came.is_none() {
-        std::future::pending::<()>().await;
-    }
+    AuditEnd { text, ..ended(order, result) }
 }
 
 /// The summary that is worth saying at start, taken from the configuration before the engine has

@@ -57,7 +57,8 @@ fn stage(
     let explained = match Whom::find(source, test.offline)? {
         (Whom::Engine(client), _) => wait(client.get(&with_query("/api/v1/test", question)))??,
         (Whom::Files(config), name) => {
-            let explained = (files.stage)(&config, question).map_err(Refusal::WrongUse)?;
+            let mut stages = (files.stages)(&config).map_err(Refusal::WrongUse)?;
+            let explained = stages(question).map_err(Refusal::WrongUse)?;
             StageExplained { asked: name, ..explained }
         }
     };

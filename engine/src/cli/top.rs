@@ -51,7 +51,13 @@ pub(super) fn why(
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
     if let Some(id) = id {
-        return answer::<Vec<Why>>(source, &message_path(id, "/why")?, as_json, show::why, out);
+        return answer::<Vec<Why>>(
+            source,
+            &message_path(id, "/why")?,
+            as_json,
+            |why, _| show::why(why),
+            out,
+        );
     }
     if !as_json {
         return answer::<Overview>(source, OVERVIEW, false, show::limits_now, out);

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::{
     arguments::Trace,
     asked::Whom,
-    exchange::{json, say, wait},
+    exchange::{json, operator, say, wait},
     refusal::Refusal,
     source::Source,
 };
@@ -40,7 +40,7 @@ pub(super) fn trace(source: &Source, asked: &Trace, out: &mut dyn Write) -> Resu
         json(&answer, out)?;
     } else {
         let look = Look::of_stdout();
-        out.write_all(look.fit(&show::trace(&answer, look)).as_bytes())?;
+        out.write_all(look.fit(&show::trace(&answer)).as_bytes())?;
     }
     if !answer.messages.is_empty() {
         return Ok(());
@@ -59,8 +59,7 @@ fn forget(
     as_json: bool,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
-    let order = ForgetOrder { address: address.to_owned(), by };
+    let order = ForgetOrder { address: address.to_owned(), by: operator() };
     if !address.contains('@') {
         return Err(Refusal::WrongUse(format!("{address:?} is no whole address")));
     }

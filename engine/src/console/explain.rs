@@ -37,12 +37,11 @@ use super::{
     ways::configured,
 };
 use crate::{
-    admin::{AccessQuestion, MappingQuestion, Nonsense, RouteQuestion, StageQuestion},
+    admin::{AccessQuestion, MappingQuestion, Nonsense, RouteQuestion},
     api::{
         AccessExplained, MappingExplained, RouteExplained, RouteResult, RouteScripts, RouteStep,
-        StageExplained,
     },
-    cli::{Explained, ExplainedMany, Files},
+    cli::{Explained, ExplainedMany, Files, StagesExplained},
     start::{StartError, start_router},
 };
 
@@ -175,7 +174,7 @@ pub const FILES: Files = Files {
     routes: many_in_files,
     mapping: mapping_in_files,
     access: access_in_files,
-    stage: stage_in_files,
+    stages: stages_in_files,
 };
 
 /// Starts a router from what the configuration names, and nothing else, for callers that have no
@@ -221,13 +220,16 @@ fn mapping_in_files(
     })
 }
 
-/// Probes a stage by the configuration alone, for callers that have no runtime.
-fn stage_in_files(config: &Config, question: &StageQuestion) -> Result<StageExplained, String> {
+/// Probes stages by the configuration alone, for callers that have no runtime.
+fn stages_in_files(config: &Config) -> Result<StagesExplained, String> {
+    let config = config.clone();
     let system = actix::System::new();
-    system.block_on(async {
-        let (router, _) = offline_router(config).map_err(|error| error.to_string())?;
-        probe_stage(config, &router, question).await.map_err(|nonsense| nonsense.0)
-    })
+    let started = system.block_on(async { offline_router(&config) });
+    let (router, _) = started.map_err(|error| error.to_string())?;
+    Ok(Box::new(move |question| {
+        let probed = system.block_on(probe_stage(&config, &router, question));
+        probed.map_err(|nonsense| nonsense.0)
+    }))
 }
 
 /// Asks access tables by the configuration alone, for callers that have no runtime.

@@ -138,7 +138,10 @@ pub fn add_channel(table: &mut Table, channel: &ChannelOverview, flow: Option<&C
 }
 
 /// A line for each of these hosts.
-pub fn hosts_at_a_glance(overview: &Overview, hosts: &[HostTrouble]) -> Table {
+pub fn hosts_at_a_glance<'h>(
+    overview: &Overview,
+    hosts: impl IntoIterator<Item = &'h HostTrouble>,
+) -> Table {
     let mut table = Table::new(&HOST_TITLES);
     for host in hosts {
         let next = Relative { time: host.next_try, now: overview.at };

@@ -324,7 +324,7 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 }
 
 /// `relais queue why`.
-pub fn why(why: &Vec<Why>, _: Look) -> String {
+pub fn why(why: &[Why]) -> String {
     let mut page = String::new();
     for Why { channel, host, text, .. } in why {
         if why.len() > 1 {

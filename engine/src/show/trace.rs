@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use relais_actors::events::Printable;
 
-use super::{Look, Size};
+use super::Size;
 use crate::api::{StoreTrace, TraceAnswer, TraceEvent, TracedMessage, UnaskedStore};
 
 // Writing to a string cannot fail; the results are dropped for that reason in this file.
 
 /// `relais trace`: a block for each message, the newest first.
-pub fn trace(answer: &TraceAnswer, _: Look) -> String {
+pub fn trace(answer: &TraceAnswer) -> String {
     let mut page = String::new();
     for (number, message) in answer.messages.iter().enumerate() {
         if number > 0 {
@@ -177,7 +177,7 @@ mod tests {
         };
         let answer = TraceAnswer { messages: vec![message], ..TraceAnswer::default() };
         assert_eq!(
-            trace(&answer, Look::PLAIN),
+            trace(&answer),
             "0000000000001  from <>  by c [192.0.2.7]  tcp_local  2.0 KiB\n  \
              Message-ID <1@x>\n  \
              1970-01-01T00:00:00.000Z  delivered <a@b> as <c@d>\n    \

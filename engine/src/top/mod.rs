@@ -22,6 +22,7 @@ use self::app::{App, TopAnswer, TopQuestion};
 use crate::{
     admin::client::{Client, ClientError, with_query},
     api::QueuedEntry,
+    signals::came,
 };
 
 /// Shows the engine until the operator has seen enough, or the process is told to end. The terminal is as
@@ -55,9 +56,9 @@ async fn follow(client: &Client, mut terminal: DefaultTerminal) -> io::Result<()
             // An engine that is slow is not asked more and more.
             _ = ticks.tick() => if asking.is_empty() { app.refresh() },
             Some((asked, loaded)) = asking.next() => app.take(&asked, loaded),
-            () = came(terminate) => return Ok(()),
-            () = came(hang_up) => return Ok(()),
-            () = came(interrupt) => return Ok(()),
+            () = came(terminate.as_mut().ok()) => return Ok(()),
+            () = came(hang_up.as_mut().ok()) => return Ok(()),
+            () = came(interrupt.as_mut().ok()) => return Ok(()),
         }
         if app.has_ended() {
             return Ok(());
@@ -67,16 +68,6 @@ async fn follow(client: &Client, mut terminal: DefaultTerminal) -> io::Result<()
             let loaded = ask(client, &asked).await;
             (asked, loaded)
         }));
-    }
-}
-
-async fn came(signal: &mut io::Result<tokio::signal::unix::Signal>) {
-    let came = match signal {
-        Ok(signal) => signal.recv().await,
-        Err(_) => None,
-    };
-    if came.is_none() {
-        std::future::pending::<()>().await;
     }
 }
 

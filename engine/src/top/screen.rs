@@ -41,8 +41,7 @@ fn body_of(app: &mut App, frame: &mut Frame<'_>, body: Rect, look: Look) {
     match app.view().clone() {
         TopView::Overview => overview_body(overview, frame, body, look),
         TopView::Hosts => {
-            let hosts: Vec<_> = app.hosts().into_iter().cloned().collect();
-            let table = show::hosts_at_a_glance(overview, &hosts);
+            let table = show::hosts_at_a_glance(overview, app.hosts());
             listing(app, frame, body, (&table, look), "no host is in trouble");
         }
         TopView::Channels => {
@@ -61,7 +60,7 @@ fn body_of(app: &mut App, frame: &mut Frame<'_>, body: Rect, look: Look) {
             scrolled(app, frame, body, &page.unwrap_or_default());
         }
         TopView::Why(_) => {
-            let page = look.fit(&show::why(&app.why, look));
+            let page = look.fit(&show::why(&app.why));
             scrolled(app, frame, body, &page);
         }
     }

@@ -13,16 +13,15 @@ mod ways;
 use std::path::Path;
 
 use self::{
-    incoming::Incoming,
     main_cf::MainCf,
     master_cf::MasterService,
     parameters::{Counterpart, ValueForm, time},
-    routing::{PostfixFiles, Routing},
+    routing::PostfixFiles,
     ways::{Way, Ways, grouped},
 };
 use crate::{
     report::{Fate, Findings, Imported, Place},
-    ron::{Entry, Value, quoted},
+    ron::{Entry, Value},
     source::{Folder, ImportError},
 };
 
@@ -57,14 +56,15 @@ fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, Im
         said(main, Entry::text("default_domain", &origin), "myorigin"),
         Entry::new(
             "dispatcher",
-            Value::Section("", vec![Entry::new("services", Value::Map(incoming.services.clone()))]),
+            Value::Section("", vec![Entry::new("services", Value::Map(incoming.services))]),
         ),
     ];
-    top.extend(incoming.tls.clone());
-    let mappings = mappings(folder, main, &routing, findings)?;
+    top.extend(incoming.tls);
+    let networks = networks::patterns(folder, main, findings)?;
+    let mappings = mappings(main, &networks, &routing.strangers);
     top.push(Entry::new("mappings", Value::Map(mappings)));
-    top.push(Entry::new("rewrite_rules", Value::List(routing.rules.clone())));
-    let channels = channels(files, (local, &incoming, &ways));
+    top.push(Entry::new("rewrite_rules", Value::List(routing.rules)));
+    let channels = channels(files, local, incoming.channels, &ways);
     top.push(Entry::new("channels", Value::List(channels)));
     top.push(Entry::new("transport", Value::Map(routing.transport)));
     top.push(Entry::new("virtual_alias", Value::Map(routing.virtual_alias)));
@@ -139,10 +139,12 @@ fn local(files: &PostfixFiles<'_>, tag: &str, ways: &mut Ways, findings: &mut Fi
 /// All channels, in the order in which mail meets them.
 fn channels(
     files: &PostfixFiles<'_>,
-    (local, incoming, ways): (Entry, &Incoming, &Ways),
+    local: Entry,
+    incoming: Vec<Entry>,
+    ways: &Ways,
 ) -> Vec<Entry> {
     let mut channels = vec![local];
-    channels.extend(incoming.channels.iter().cloned());
+    channels.extend(incoming);
     channels.extend(ways.entries(files.main, files.services, &patience(files.main)));
     if !ways.programs.is_empty() {
         channels.push(plain("pipe", "Pipe"));
@@ -192,41 +194,29 @@ fn patience(main: &MainCf) -> Vec<Entry> {
     vec![Entry::new("backoff", Value::List(waits)), Entry::new("notices", Value::List(ages))]
 }
 
-fn mappings(
-    folder: &Folder,
-    main: &MainCf,
-    routing: &Routing,
-    findings: &mut Findings,
-) -> Result<Vec<Entry>, ImportError> {
-    let internal = networks::internal(folder, main, findings)?;
-    let mut mappings = vec![Entry::new("INTERNAL_IP", Value::List(internal))];
-    if !routing.strangers.is_empty() {
-        let mut entries = Vec::new();
-        // Each field is matched by itself: no word of a client's stands for its address.
-        let from = |pattern: &str| format!("TCP|$[^|]*|$[^|]*|{pattern}|*");
-        let entry =
-            |pattern: &str, text: &str| Entry::new("", Value::Pair(quoted(pattern), quoted(text)));
-        for pattern in networks::patterns(folder, main, &mut Findings::default())? {
-            match pattern.strip_prefix('!') {
-                Some(pattern) => entries.extend(
-                    routing
-                        .strangers
-                        .iter()
-                        .map(|place| entry(&format!("{}{place}", from(pattern)), NO_RELAY)),
-                ),
-                None => entries.push(entry(&from(&pattern), "ours")),
-            }
-        }
-        entries.extend(
-            routing.strangers.iter().map(|place| entry(&format!("TCP|*{place}"), NO_RELAY)),
-        );
-        let table = Entry::new("ORIG_MAIL_ACCESS", Value::List(entries));
-        mappings
-            .push(table.said(
-                "transport leads to domains that are not ours: strangers may not send there",
-            ));
+/// Clients that may relay, and recipients whom strangers may not send to though a table leads there.
+fn mappings(main: &MainCf, networks: &[String], strangers: &[String]) -> Vec<Entry> {
+    let mut mappings = vec![networks::internal(main, networks)];
+    if strangers.is_empty() {
+        return mappings;
     }
-    Ok(mappings)
+    let mut entries = Vec::new();
+    // Each field is matched by itself: no word of a client's stands for its address.
+    let from = |pattern: &str| format!("TCP|$[^|]*|$[^|]*|{pattern}|*");
+    for pattern in networks {
+        match pattern.strip_prefix('!') {
+            Some(pattern) => {
+                let refused = |place: &String| format!("{}{place}", from(pattern));
+                entries
+                    .extend(strangers.iter().map(|place| Entry::pair(&refused(place), NO_RELAY)));
+            }
+            None => entries.push(Entry::pair(&from(pattern), "ours")),
+        }
+    }
+    entries.extend(strangers.iter().map(|place| Entry::pair(&format!("TCP|*{place}"), NO_RELAY)));
+    let why = "transport leads to domains that are not ours: strangers may not send there";
+    mappings.push(Entry::new("ORIG_MAIL_ACCESS", Value::List(entries)).said(why));
+    mappings
 }
 
 /// Settings at the top of the file, and in sections of their own.

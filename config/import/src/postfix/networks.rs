@@ -5,29 +5,22 @@ use relais_config::grammar::Network;
 use super::{main_cf::MainCf, maps};
 use crate::{
     report::{Fate, Findings},
-    ron::{Entry, Value, quoted},
+    ron::{Entry, Value},
     source::{Folder, ImportError, Line},
 };
 
-/// The entries of the mapping, narrowest word first as they stand.
-pub(super) fn internal(
-    folder: &Folder,
-    main: &MainCf,
-    findings: &mut Findings,
-) -> Result<Vec<Entry>, ImportError> {
-    let mut entries = Vec::new();
-    for pattern in patterns(folder, main, findings)? {
-        let (pattern, flag) = match pattern.strip_prefix('!') {
-            Some(pattern) => (pattern.to_owned(), "$N"),
-            None => (pattern, "$Y"),
-        };
-        entries.push(Entry::new("", Value::Pair(quoted(&pattern), quoted(flag))));
-    }
-    entries.push(Entry::new("", Value::Pair(quoted("*"), quoted("$N"))));
+/// The mapping, the first pattern that fits as they stand.
+pub(super) fn internal(main: &MainCf, patterns: &[String]) -> Entry {
+    let entry = |pattern: &String| match pattern.strip_prefix('!') {
+        Some(pattern) => Entry::pair(pattern, "$N"),
+        None => Entry::pair(pattern, "$Y"),
+    };
+    let mut entries: Vec<_> = patterns.iter().map(entry).collect();
+    entries.push(Entry::pair("*", "$N"));
     let line = main.line("mynetworks");
     let comment = line.map_or_else(|| "mynetworks: this machine".to_owned(), Line::comment);
-    entries[0] = entries[0].clone().said(comment);
-    Ok(entries)
+    entries[0].comments.push(comment);
+    Entry::new("INTERNAL_IP", Value::List(entries))
 }
 
 /// Patterns for an address, those behind `!` with it; of files and CIDR tables, too.

@@ -1,6 +1,6 @@
 //! Classes of domains, and the tables `transport`, `virtual_alias` and `aliases`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
     main_cf::{MainCf, words},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     report::{Fate, Findings, Place},
-    ron::{Entry, Value, quoted},
+    ron::{Entry, Value},
     source::{Folder, ImportError, Line},
 };
 
@@ -153,7 +153,7 @@ impl PostfixFiles<'_> {
 
     fn local_rules(&self, classes: &Classes, tag: &str, new: &mut Routing) {
         for (n, domain) in classes.local.iter().enumerate() {
-            let entry = rule(domain, &format!("$U%$D@{tag}"));
+            let entry = Entry::pair(domain, &format!("$U%$D@{tag}"));
             let comment = (n == 0).then(|| self.said("mydestination"));
             new.rules.push(entry.said_all(comment));
         }
@@ -167,8 +167,8 @@ impl PostfixFiles<'_> {
         new: &mut Routing,
         findings: &mut Findings,
     ) -> Result<(), ImportError> {
-        let is_local = |domain: &String| classes.local.contains(domain);
-        let domains: Vec<_> = classes.relay.iter().filter(|domain| !is_local(domain)).collect();
+        let local: HashSet<&String> = classes.local.iter().collect();
+        let domains: Vec<_> = classes.relay.iter().filter(|its| !local.contains(its)).collect();
         if domains.is_empty() {
             return Ok(());
         }
@@ -186,24 +186,25 @@ impl PostfixFiles<'_> {
             let below = domain.strip_prefix('.');
             let comment = (n == 0).then(|| self.said("relay_domains"));
             if below.is_none() {
-                new.rules.push(rule(domain, &format!("$U%$D@{}", tag(&channel))).said_all(comment));
+                new.rules.push(
+                    Entry::pair(domain, &format!("$U%$D@{}", tag(&channel))).said_all(comment),
+                );
             }
             if is_below || below.is_some() {
                 let pattern = format!(".{}", below.unwrap_or(domain));
-                new.rules.push(rule(&pattern, &format!("$U%$H$D@{}", tag(&channel))));
+                new.rules.push(Entry::pair(&pattern, &format!("$U%$H$D@{}", tag(&channel))));
             }
         }
         let recipients = self.entries("relay_recipient_maps", MapForm::Plain, findings)?;
         let way = format!("{channel}:");
         let mut listed = classes.relay.clone();
         if is_below {
-            let below = classes.relay.iter().map(|domain| format!(".{domain}"));
-            let below: Vec<_> = below.collect();
-            let is_below = |domain: &str| below.iter().any(|its| domain.ends_with(its.as_str()));
+            let relay: HashSet<&str> = classes.relay.iter().map(String::as_str).collect();
             let keys = recipients.iter().filter_map(|entry| entry.key.rsplit_once('@'));
-            let known: BTreeSet<_> = keys.map(|(_, domain)| domain.to_owned()).collect();
-            listed.extend(known.into_iter().filter(|domain| is_below(domain)));
-            listed.extend(below);
+            let known: BTreeSet<_> = keys.map(|(_, domain)| domain).collect();
+            let is_below = |domain: &&str| parents(domain).any(|its| relay.contains(its));
+            listed.extend(known.into_iter().filter(is_below).map(str::to_owned));
+            listed.extend(classes.relay.iter().map(|domain| format!(".{domain}")));
         }
         users(&recipients, &listed, (&way, RELAY_UNKNOWN), &mut new.transport);
         Ok(())
@@ -230,11 +231,10 @@ impl PostfixFiles<'_> {
         let mailboxes = self.entries("virtual_mailbox_maps", MapForm::Plain, findings)?;
         let before = new.transport.len();
         users(&mailboxes, &classes.mailbox, (&way, MAILBOX_UNKNOWN), &mut new.transport);
-        for domain in &classes.mailbox {
-            if !new.transport[before..].iter().any(|entry| entry.name == *domain) {
-                new.transport.push(Entry::text(domain, &way));
-            }
-        }
+        let named: HashSet<_> =
+            new.transport[before..].iter().map(|entry| entry.name.clone()).collect();
+        let others = classes.mailbox.iter().filter(|domain| !named.contains(*domain));
+        new.transport.extend(others.map(|domain| Entry::text(domain, &way)));
         if let Some(first) = new.transport.get_mut(before) {
             first.comments.insert(0, self.said("virtual_mailbox_domains"));
             first.comments.insert(1, self.said("virtual_transport"));
@@ -249,19 +249,21 @@ impl PostfixFiles<'_> {
         local_tag: &str,
         (new, findings): (&mut Routing, &mut Findings),
     ) -> Result<(), ImportError> {
-        let ours: Vec<&String> =
+        let ours: HashSet<&str> =
             [&classes.local, &classes.relay, &classes.virtual_alias, &classes.mailbox]
                 .into_iter()
                 .flatten()
+                .map(String::as_str)
                 .collect();
+        let (mut rules, mut made) = (Vec::new(), Vec::new());
         for entry in self.entries("transport_maps", MapForm::Plain, findings)? {
             let MapEntry { line, key, value } = &entry;
             let way = ways.of(value, (self.main, self.services), (&line.place, findings));
             let is_user = key.contains('@');
             let text = match way {
                 Way::Local if !is_user && !key.starts_with(['.', '*']) => {
-                    new.rules
-                        .insert(0, rule(key, &format!("$U%$D@{local_tag}")).said(line.comment()));
+                    let rule = Entry::pair(key, &format!("$U%$D@{local_tag}"));
+                    rules.push(rule.said(line.comment()));
                     findings.carried(&line.place, &line.text);
                     continue;
                 }
@@ -283,14 +285,16 @@ impl PostfixFiles<'_> {
             };
             let domain = key.rsplit_once('@').map_or(key.as_str(), |(_, domain)| domain);
             let bare = domain.trim_start_matches('.');
-            let is_ours =
-                ours.iter().any(|its| **its == bare || bare.ends_with(&format!(".{its}")));
+            let is_ours = ours.contains(bare) || parents(bare).any(|its| ours.contains(its));
             if !is_ours && key != "*" {
                 new.strangers.push(stranger(key));
             }
-            new.transport.retain(|known| known.name != *key);
-            new.transport.push(Entry::text(key, &text).said(line.comment()));
+            made.push(Entry::text(key, &text).said(line.comment()));
         }
+        new.rules.splice(0..0, rules);
+        let keys: HashSet<_> = made.iter().map(|entry| entry.name.clone()).collect();
+        new.transport.retain(|known| !keys.contains(&known.name));
+        new.transport.append(&mut made);
         Ok(())
     }
 
@@ -383,7 +387,8 @@ impl PostfixFiles<'_> {
         }
         match ways.class((&transport, &relayhost), known, (&place, findings)) {
             Some(channel) => {
-                new.rules.push(rule(".", &format!("$U%$H@{}", tag(&channel))).said_all(comments));
+                new.rules
+                    .push(Entry::pair(".", &format!("$U%$H@{}", tag(&channel))).said_all(comments));
             }
             None => findings.missing(&place, &transport, "nothing takes mail for other domains"),
         }
@@ -399,21 +404,20 @@ fn listed(command: &str, line: &Line, ways: &mut Ways) -> Option<String> {
     if !words.first()?.starts_with('/') || !words.iter().all(is_plain) {
         return None;
     }
-    let label = format!("alias{}", ways.programs.len() + 1);
-    let known = ways
-        .programs
-        .values()
-        .find(|its| its.comments.iter().any(|comment| comment.ends_with(&words.join(" "))));
-    if known.is_none() {
+    let command = words.join(" ");
+    if ways.commands.insert(command.clone()) {
+        // A transport of master.cf may have the name.
+        let labels = (ways.commands.len()..).map(|n| format!("alias{n}"));
+        let free = labels.into_iter().find(|label| !ways.programs.contains_key(label));
+        let label = free.unwrap_or_default();
         let fields = vec![
             Entry::new("command", Value::texts(words.iter().copied())),
             Entry::text("user", "nobody").said("default_privs"),
         ];
         let entry = Entry::new(&label, Value::Section("", fields));
-        let comment = format!("{}: |{}", line.place, words.join(" "));
-        ways.programs.insert(label, entry.said(comment));
+        ways.programs.insert(label, entry.said(format!("{}: |{command}", line.place)));
     }
-    Some(format!("|{}", words.join(" ")))
+    Some(format!("|{command}"))
 }
 
 /// Entries for the users of domains whose table says who is there, and for everybody else.
@@ -468,8 +472,9 @@ fn members(value: &str) -> Vec<String> {
         .collect()
 }
 
-fn rule(pattern: &str, template: &str) -> Entry {
-    Entry::new("", Value::Pair(quoted(pattern), quoted(template)))
+/// The domains that a domain lies below.
+fn parents(domain: &str) -> impl Iterator<Item = &str> {
+    domain.match_indices('.').map(|(at, _)| &domain[at + 1..])
 }
 
 /// The end of a probe about a recipient whom an entry of `transport_maps` is for.

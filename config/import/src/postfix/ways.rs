@@ -1,6 +1,9 @@
 //! Transports of Postfix, and the channels that they need.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+};
 
 use relais_config::grammar::Transport;
 
@@ -31,6 +34,8 @@ pub(super) struct Ways {
     channels: BTreeMap<String, UsedTransport>,
     /// Programs by label.
     pub(super) programs: BTreeMap<String, Entry>,
+    /// Commands of aliases that are among them.
+    pub(super) commands: HashSet<String>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -163,7 +168,7 @@ impl Ways {
             let is_smtp = service.program == "smtp";
             let mut fields = vec![
                 Entry::text("name", name),
-                Entry::text("tag", &format!("{}-daemon", name.replace(['_', '$'], "-"))),
+                Entry::text("tag", &tag(name)),
                 Entry::word("program", if is_smtp { "Smtp" } else { "Lmtp" }),
             ];
             if is_smtp {

@@ -4,7 +4,7 @@ use relais_config::MappingTable;
 
 use crate::{
     report::Findings,
-    ron::{Entry, Value, quoted},
+    ron::{Entry, Value},
     source::Line,
 };
 
@@ -72,8 +72,7 @@ pub(super) fn entries(tables: &[SunTable], findings: &mut Findings) -> Vec<Entry
             continue;
         }
         let entries = table.entries.iter().map(|(line, pattern, template)| {
-            let pair = Value::Pair(quoted(pattern), quoted(template));
-            let entry = Entry::new("", pair).said(line.comment());
+            let entry = Entry::pair(pattern, template).said(line.comment());
             match MappingTable::parse(vec![(pattern.clone(), template.clone())]) {
                 Ok(_) => {
                     findings.carried(&line.place, &format!("{}: {pattern}", table.name));

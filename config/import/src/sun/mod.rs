@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     report::{Fate, Findings, Imported, Place},
-    ron::{Entry, Value, quoted},
+    ron::{Entry, Value},
     source::{Folder, ImportError, Line},
 };
 
@@ -301,8 +301,7 @@ fn life(files: &SunFiles, name: &str, fields: &mut Fields) {
 
 fn rules(imta: &Imta, findings: &mut Findings) -> Vec<Entry> {
     let rule = |rule: &imta::ImtaRule| {
-        let pair = Value::Pair(quoted(&rule.pattern), quoted(&rule.template));
-        let entry = Entry::new("", pair).said(rule.line.comment());
+        let entry = Entry::pair(&rule.pattern, &rule.template).said(rule.line.comment());
         match RewriteRule::parse(&rule.pattern, &rule.template) {
             Ok(_) => {
                 findings.carried(&rule.line.place, &rule.line.text);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use maud::{Markup, Render, display, html};
 use relais_actors::{events::Printable, timestamp::Timestamp};
+pub(super) use relais_config::units::grouped;
 use serde::Serialize;
 
 use crate::show::{Size, Span};
@@ -49,19 +50,6 @@ pub(super) fn tile(name: &str, figure: &impl Render, unit: &str) -> Markup {
 /// A cell of a count: with separators, and sortable.
 pub(super) fn count(number: u64) -> Markup {
     html! { td .figure .none[number == 0] data-sort=(number) { (grouped(number)) } }
-}
-
-/// `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A cell of octets.
@@ -138,20 +126,6 @@ pub(super) fn nothing(words: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn long_numbers_have_separators() {
-        for (number, want) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (65_536, "65,536"),
-            (1_000_000, "1,000,000"),
-            (u64::MAX, "18,446,744,073,709,551,615"),
-        ] {
-            assert_eq!(grouped(number), want);
-        }
-    }
 
     #[test]
     fn text_of_others_is_escaped_and_turns_nothing_around() {
