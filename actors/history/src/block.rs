@@ -83,8 +83,7 @@ impl BlockBuilder {
     /// Whether it may hold a note that is wanted.
     pub(crate) fn may_hold(&self, wanted: &Wanted) -> bool {
         let place = BlockPlace { at: 0, first: self.first, last: self.last };
-        self.notes > 0
-            && (wanted.is_in(&place) || self.keys.iter().any(|key| wanted.keys.contains(key)))
+        self.notes > 0 && (wanted.is_in(&place) || wanted.has_any(&self.keys))
     }
 
     /// Forgets everything, and keeps the room.

@@ -6,6 +6,7 @@
 //! the block does not tell that they are there.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::FileExt,
@@ -28,19 +29,25 @@ pub(crate) struct BlockPlace {
 /// The notes that are looked for: those with one of these keys, or of queue ids of these times.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
-    pub(crate) keys: Vec<Key>,
+    /// In order: there may be a thousand of them, and a block has as many keys as notes.
+    keys: BTreeSet<Key>,
     times: Vec<u64>,
 }
 
 impl Wanted {
     pub(crate) fn of_keys(keys: &[Key]) -> Self {
-        Self { keys: keys.to_vec(), times: Vec::new() }
+        Self { keys: keys.iter().copied().collect(), times: Vec::new() }
     }
 
     /// Looks for a queue id, too.
     pub(crate) fn add_id(&mut self, id: u64) {
-        self.keys.push(key_of_id(id));
+        self.keys.insert(key_of_id(id));
         self.times.push(time_of_id(id).0);
+    }
+
+    /// Whether one of these keys is looked for.
+    pub(crate) fn has_any(&self, keys: &[Key]) -> bool {
+        !self.keys.is_empty() && keys.iter().any(|key| self.keys.contains(key))
     }
 
     /// Whether the time of a block says that it may be there.
@@ -91,8 +98,8 @@ impl OpenIndex {
 
     /// The blocks that hold what is wanted, the first first.
     pub(crate) fn find(&self, wanted: &Wanted) -> Vec<BlockPlace> {
-        let has = |keys: &[Key]| keys.iter().any(|key| wanted.keys.contains(key));
-        let found = self.by_block().filter(|(_, keys)| has(keys)).map(|(block, _)| block);
+        let found =
+            self.by_block().filter(|(_, keys)| wanted.has_any(keys)).map(|(block, _)| block);
         wanted.blocks(&self.blocks, found)
     }
 

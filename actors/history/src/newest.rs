@@ -17,9 +17,8 @@ use crate::{
     files::Files,
     index::{BlockPlace, OpenIndex, SealedIndex, Wanted},
     note::{LOST, MAX_RECIPIENTS, Note},
-    read_block::Block,
     segment::{SegmentFile, SegmentReader},
-    streams::LEVEL,
+    streams::{LEVEL, Streams},
     tail::{self, Tail},
     tap::Shared,
 };
@@ -43,7 +42,8 @@ pub struct Settings {
 pub(crate) struct Newest {
     pub(crate) number: u64,
     pub(crate) places: Vec<BlockPlace>,
-    pub(crate) pending: Option<Block>,
+    /// What is in no block yet, for the asker to read: the writer has others to serve.
+    pub(crate) pending: Option<Streams>,
 }
 
 /// The newest segment, and what is known of the others.
@@ -180,7 +180,7 @@ impl Writer {
     /// Writes the block that has been filled; `rest`: notes that are not in it.
     fn end_block(&mut self, rest: &[u8]) {
         if self.block.notes == 0 {
-            return;
+            return self.end_full_segment(rest);
         }
         match self.segment.append(&self.block, &mut self.compressor) {
             Ok(place) => self.index.add(place, &self.block.keys),
@@ -198,11 +198,15 @@ impl Writer {
         if let Err(error) = restarted {
             self.stop(&error);
         }
+        self.end_full_segment(rest);
+        self.keep_to_size();
+    }
+
+    fn end_full_segment(&mut self, rest: &[u8]) {
         let most = (self.settings.size / 16).clamp(MIN_SEGMENT, MAX_SEGMENT);
         if self.segment.length >= most || self.index.is_full() {
             self.end_segment(rest);
         }
-        self.keep_to_size();
     }
 
     fn end_segment(&mut self, rest: &[u8]) {
@@ -218,19 +222,36 @@ impl Writer {
         }
         let path = self.files.segment(self.number);
         self.segment.sync().map_err(HistoryError::at(&path))?;
-        let last = self.index.last();
-        let octets = self.index.write(&self.files.index(self.number))? + self.segment.length;
-        self.sealed.push(Sealed { number: self.number, octets, last });
         let number = self.number + 1;
-        let (path, tail) = (self.files.segment(number), self.files.tail(number));
-        self.segment = SegmentFile::create(&path).map_err(HistoryError::at(&path))?;
-        self.index = OpenIndex::default();
-        self.tail = Tail::create(&tail, self.segment.length).map_err(HistoryError::at(&tail))?;
-        if !rest.is_empty() {
-            self.tail.append(rest).map_err(HistoryError::at(&tail))?;
-        }
+        // The index is what seals it: by then there is somewhere to go on.
+        let begun = self.begin(number, rest);
+        let sealed = begun.and_then(|begun| Ok((begun, self.seal_index()?)));
+        let ((segment, tail), sealed) = sealed.inspect_err(|_| {
+            // What is there of the next one would be taken for the newest.
+            let _ = std::fs::remove_file(self.files.segment(number));
+        })?;
+        self.sealed.push(sealed);
+        (self.segment, self.tail, self.index) = (segment, tail, OpenIndex::default());
         let before = self.files.tail(mem::replace(&mut self.number, number));
         std::fs::remove_file(&before).map_err(HistoryError::at(&before))
+    }
+
+    /// The files of the next segment; `rest`: notes that begin it.
+    fn begin(&self, number: u64, rest: &[u8]) -> Result<(SegmentFile, Tail), HistoryError> {
+        let (path, tail_path) = (self.files.segment(number), self.files.tail(number));
+        let segment = SegmentFile::create(&path).map_err(HistoryError::at(&path))?;
+        let tail = Tail::create(&tail_path, segment.length);
+        let tail = tail.and_then(|mut tail| match rest {
+            [] => Ok(tail),
+            rest => tail.append(rest).map(|()| tail),
+        });
+        Ok((segment, tail.map_err(HistoryError::at(&tail_path))?))
+    }
+
+    fn seal_index(&mut self) -> Result<Sealed, HistoryError> {
+        let (number, last) = (self.number, self.index.last());
+        let octets = self.index.write(&self.files.index(number))? + self.segment.length;
+        Ok(Sealed { number, octets, last })
     }
 
     pub(crate) fn seal(&mut self) -> Result<(), HistoryError> {
@@ -239,7 +260,7 @@ impl Writer {
     }
 
     pub(crate) fn find(&self, wanted: &Wanted) -> Newest {
-        let pending = self.block.may_hold(wanted).then(|| Block::of(&self.block.streams));
+        let pending = self.block.may_hold(wanted).then(|| self.block.streams.clone());
         Newest { number: self.number, places: self.index.find(wanted), pending }
     }
 

@@ -283,7 +283,7 @@ impl<'a> Search<'a> {
                     self.desk.and_then(|desk| desk.find(wanted)).ok_or(HistoryError::Ended)?;
                 // It may have begun another segment meanwhile.
                 let places = newest.places.into_iter().map(|its| Place::Block(newest.number, its));
-                let pending = newest.pending.map(|its| Place::Pending(Rc::new(its)));
+                let pending = newest.pending.map(|its| Place::Pending(Rc::new(Block::of(&its))));
                 places.chain(pending).collect()
             }
         })

@@ -209,6 +209,36 @@ fn a_torn_end_is_cut_off_and_a_damaged_block_left_out() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_ended_goes_on() {
+    for in_the_way in ["0000000002.seg", "0000000002.tail", "0000000001.idx"] {
+        let folder = tempfile::tempdir().unwrap();
+        let tap = Tap::default();
+        let keeper = Keeper::start(&tap, settings(folder.path())).unwrap();
+        let history = History::of(&keeper);
+        tell(&tap, 1);
+        keeper.flush();
+        let in_the_way = folder.path().join(in_the_way);
+        fs::create_dir(&in_the_way).unwrap();
+        let seal = || history.desk.as_ref().unwrap().seal();
+        assert!(seal().is_err(), "{}", in_the_way.display());
+        fs::remove_dir(&in_the_way).unwrap();
+        assert!(!folder.path().join("0000000002.seg").exists(), "{}", in_the_way.display());
+        tell(&tap, 2);
+        keeper.end();
+        let keeper = Keeper::start(&tap, settings(folder.path())).unwrap();
+        tell(&tap, 3);
+        let history = History::of(&keeper);
+        for peer_id in ["4X1", "4X2", "4X3"] {
+            let found = actions(&ask(&history, peer_id, 1));
+            assert_eq!(found, ["EQD"], "{peer_id} {}", in_the_way.display());
+        }
+        history.desk.as_ref().unwrap().seal().unwrap();
+        assert_eq!(actions(&ask(&history, "4X2", 1)), ["EQD"]);
+        keeper.end();
+    }
+}
+
+#[test]
 fn notes_that_find_no_room_are_counted_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let tap = Tap::default();

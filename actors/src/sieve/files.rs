@@ -123,22 +123,30 @@ impl FileScripts {
         let new = || Ok::<_, Infallible>(Arc::new(Places::new(AT_ONCE_IN_FOLDER)));
         let Ok(folder) = self.of_folders.get_or_insert_with(folder, new);
         let all = [&*folder, &self.places];
-        if all.iter().all(|places| !places.are_full())
-            && timeout(PATIENCE, self.look(path, &file, all)).await.is_err()
-        {
-            file.is_late(Instant::now() + STUCK);
-            for places in all {
-                places.was_late();
-            }
-            self.tell(path, &format!("it does not answer within {} s", PATIENCE.as_secs()));
+        let mut seen = None;
+        if all.iter().all(|places| !places.are_full()) {
+            seen = timeout(PATIENCE, self.look(path, &file, all)).await.unwrap_or_else(|_| {
+                file.is_late(Instant::now() + STUCK);
+                for places in all {
+                    places.was_late();
+                }
+                self.tell(path, &format!("it does not answer within {} s", PATIENCE.as_secs()));
+                None
+            });
         }
-        file.script(&self.compiled)
+        seen.unwrap_or_else(|| file.script(&self.compiled))
     }
 
-    async fn look(&self, path: &Path, file: &Arc<SeenFile>, [folder, all]: [&Places; 2]) {
+    /// The script as a look at its file finds it, whether the memory keeps it or not; `None`: it failed.
+    async fn look(
+        &self,
+        path: &Path,
+        file: &Arc<SeenFile>,
+        [folder, all]: [&Places; 2],
+    ) -> Option<FileScript> {
         let looking = Arc::clone(&file.looking).lock_owned().await;
-        if file.fresh(&self.compiled).is_some() {
-            return;
+        if let Some(script) = file.fresh(&self.compiled) {
+            return Some(script);
         }
         let in_folder = Arc::clone(&folder.free).acquire_owned().await;
         let of_all = Arc::clone(&all.free).acquire_owned().await;
@@ -146,14 +154,14 @@ impl FileScripts {
         let file = Arc::clone(file);
         let looked = spawn_blocking(move || {
             let _until_it_ends = (looking, in_folder, of_all);
-            let seen = see(&owned, file.state().as_ref(), most, &compiled);
-            let failed = seen.as_ref().err().map(ToString::to_string);
-            file.note(seen.ok());
-            failed
+            let (state, script) = see(&owned, file.state().as_ref(), most, &compiled)
+                .map(|(state, script)| (Some(state), Ok(script)))
+                .unwrap_or_else(|error| (None, Err(error.to_string())));
+            file.note(state);
+            script
         });
-        if let Some(error) = looked.await.unwrap_or_else(|error| Some(error.to_string())) {
-            self.tell(path, &error);
-        }
+        let script = looked.await.unwrap_or_else(|error| Err(error.to_string()));
+        script.inspect_err(|error| self.tell(path, error)).ok()
     }
 
     /// Once an hour for a folder.
@@ -236,29 +244,36 @@ impl Places {
     }
 }
 
-/// Looks at a file that was in this state. An error: nobody can tell now.
+/// Looks at a file that was in this state: how it is now, and its script. An error: nobody can tell now.
 fn see(
     path: &Path,
     was: Option<&FileState>,
     most: u64,
     compiled: &CompiledScripts,
-) -> io::Result<FileState> {
-    let was = match was {
-        Some(FileState::Read(stamp, key)) => Some((*stamp, *key)),
+) -> io::Result<(FileState, FileScript)> {
+    // Where its script is not at hand any more the file is read as if it were new.
+    let at_hand = match was {
+        Some(FileState::Read(stamp, key)) => {
+            compiled.known(key).map(|script| (*stamp, *key, script))
+        }
         _ => None,
     };
-    // Where its script is not at hand any more the file is read as if it were new.
-    let at_hand = was.filter(|(_, key)| compiled.known(key).is_some());
-    let stamp = at_hand.and_then(|(stamp, _)| stamp);
+    let stamp = at_hand.as_ref().and_then(|(stamp, ..)| *stamp);
     Ok(match (look_at(path, stamp, most), at_hand) {
-        (FileLook::Unchanged, Some((stamp, key))) => FileState::Read(stamp, key),
-        (FileLook::Read(stamp, text), _) => FileState::Read(stamp, compiled.keyed(&text).0),
+        (FileLook::Unchanged, Some((stamp, key, script))) => {
+            (FileState::Read(stamp, key), FileScript::Script(script))
+        }
+        (FileLook::Read(stamp, text), _) => {
+            let (key, script) = compiled.keyed(&text);
+            (FileState::Read(stamp, key), FileScript::Script(script))
+        }
         (FileLook::Unusable(error), _) if lasts(&error) => {
             let why = format!("its file cannot be read: {error}");
-            FileState::Unusable(Arc::new(BrokenScript::new(why)))
+            let why = Arc::new(BrokenScript::new(why));
+            (FileState::Unusable(Arc::clone(&why)), FileScript::Script(Err(why)))
         }
         (FileLook::Unusable(error), _) => return Err(error),
-        (FileLook::Absent | FileLook::Unchanged, _) => FileState::Absent,
+        (FileLook::Absent | FileLook::Unchanged, _) => (FileState::Absent, FileScript::Absent),
     })
 }
 
@@ -427,6 +442,20 @@ mod tests {
             later(&files, &path);
             assert_eq!(told(&files, &path).await, want, "{text:?}");
             before = want;
+        }
+    }
+
+    /// A memory that has no room for the script makes it dearer, and holds up no mail.
+    #[tokio::test]
+    async fn a_script_that_the_memory_does_not_keep_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jdoe.sieve");
+        fs::write(&path, "keep;").unwrap();
+        let compiled = Arc::new(CompiledScripts::new(Limits::default(), 1));
+        let files = FileScripts::new(Arc::clone(&compiled), MOST_OCTETS);
+        for _ in 0..2 {
+            assert_eq!(told(&files, &path).await, "good");
+            assert!(compiled.known(&compiled.keyed(b"keep;").0).is_none(), "there is room");
         }
     }
 
