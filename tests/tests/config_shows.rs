@@ -84,6 +84,13 @@ fn config_as_json_has_the_shape_that_the_help_says() {
     let instance = Instance::new(Settings::standalone());
     let whole = |args: &[&str]| instance.json("config", args).remove(0);
     let _running = instance.start();
+    let of_host = "tcp_lmtpcs@store.test.connections";
+    assert!(instance.relais("set", &[of_host, "5"]).status.success());
+    let shown = instance.relais("config", &[of_host]);
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(text.starts_with("5 // 5 by relais set, until it stops"), "{shown:?}");
+    assert_eq!(instance.json("config", &[of_host])[0]["value"], 5);
+    assert!(instance.relais("set", &[of_host, "none"]).status.success());
     assert!(instance.relais("set", &["tcp_lmtpcs.maxjobs", "3"]).status.success());
     let all = whole(&[]);
     assert!(all["asked"].as_str().unwrap().starts_with("the engine that runs on "), "{all}");

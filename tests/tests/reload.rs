@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -140,6 +141,23 @@ fn a_bad_file_is_refused_whole_and_what_cannot_change_is_told_with_its_command()
     assert_eq!(instance.json("config", &["tcp_lmtpcs.maxjobs"])[0]["configuration"], Value::Null);
     let limits = instance.relais("config", &["tcp_lmtpcs.maxjobs"]);
     assert!(String::from_utf8_lossy(&limits.stdout).starts_with('7'), "{limits:?}");
+
+    // The engine is asked nevertheless, where the file alone says which one.
+    let by_file = |arguments: &[&str]| {
+        let mut command = Command::new(instance.command("", &[]).get_program());
+        let file = instance.path("relais.ron");
+        command.args(arguments).arg("--config").arg(file).output().expect("relais runs")
+    };
+    let data = format!("data: {:?}", instance.data().display().to_string());
+    edit(&instance, "data: \"relais-data\"", &data);
+    let asked = by_file(&["queue", "summary"]);
+    let told = String::from_utf8_lossy(&asked.stderr);
+    assert!(asked.status.success() && told.contains("2 mistakes in "), "{asked:?}");
+    edit(&instance, &data, "data: \"nowhere\"");
+    let refused = by_file(&["queue", "summary"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("Smpt"), "{refused:?}");
+    edit(&instance, "data: \"nowhere\"", "data: \"relais-data\"");
 
     // A port that somebody else has.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -42,7 +42,7 @@ pub struct Settings {
 pub(crate) struct Newest {
     pub(crate) number: u64,
     pub(crate) places: Vec<BlockPlace>,
-    /// What is in no block yet, for the asker to read: the writer has others to serve.
+    /// Notes that are in no block yet; whoever asks reads them, for the writer has others to serve.
     pub(crate) pending: Option<Streams>,
 }
 
@@ -227,7 +227,7 @@ impl Writer {
         let begun = self.begin(number, rest);
         let sealed = begun.and_then(|begun| Ok((begun, self.seal_index()?)));
         let ((segment, tail), sealed) = sealed.inspect_err(|_| {
-            // What is there of the next one would be taken for the newest.
+            // A segment that is begun would be taken for the newest.
             let _ = std::fs::remove_file(self.files.segment(number));
         })?;
         self.sealed.push(sealed);

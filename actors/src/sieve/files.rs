@@ -154,9 +154,10 @@ impl FileScripts {
         let file = Arc::clone(file);
         let looked = spawn_blocking(move || {
             let _until_it_ends = (looking, in_folder, of_all);
-            let (state, script) = see(&owned, file.state().as_ref(), most, &compiled)
-                .map(|(state, script)| (Some(state), Ok(script)))
-                .unwrap_or_else(|error| (None, Err(error.to_string())));
+            let (state, script) = match see(&owned, file.state().as_ref(), most, &compiled) {
+                Ok((state, script)) => (Some(state), Ok(script)),
+                Err(error) => (None, Err(error.to_string())),
+            };
             file.note(state);
             script
         });

@@ -409,6 +409,20 @@ pub(super) fn print(source: &Source, asked: &Print, out: &mut dyn Write) -> Resu
         return Ok(out.write_all(page.as_bytes())?);
     }
     let InForce { config, of, live } = in_force(source)?;
+    if let Some(key) = &asked.key
+        && let Some((limit, note)) = live.iter().find(|(limit, _)| limit.key == *key)
+        && config.value(key).is_err()
+    {
+        // A limit of a host, of which the file says nothing.
+        if asked.json {
+            let live = as_live(limit);
+            let one =
+                json!({"asked": of, "key": key, "value": limit.value, "live": {live.0: live.1}});
+            return Ok(print_json(&one, out)?);
+        }
+        let value = limit.value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        return Ok(writeln!(out, "{value} // {note}")?);
+    }
     let shown = match &asked.key {
         Some(key) => config.value(key).map_err(Refusal::Because)?,
         None if asked.changed => config.changes(),
@@ -456,17 +470,18 @@ fn as_json(
     shown: &Shown,
     live: &[&(LimitShown, String)],
 ) -> serde_json::Value {
-    let live = live.iter().map(|(limit, _)| {
-        let LimitShown { key, value, configured, saved } = limit;
-        (key.clone(), json!({"value": value, "configured": configured, "saved": saved}))
-    });
-    let live: serde_json::Map<_, _> = live.collect();
+    let live: serde_json::Map<_, _> = live.iter().map(|(limit, _)| as_live(limit)).collect();
     if asked.key.is_some() {
         let (key, idle) = (shown.path(), shown.idle());
         json!({"asked": of, "key": key, "value": shown, "idle": idle, "live": live})
     } else {
         json!({"asked": of, "configuration": shown, "live": live})
     }
+}
+
+fn as_live(limit: &LimitShown) -> (String, serde_json::Value) {
+    let LimitShown { key, value, configured, saved } = limit;
+    (key.clone(), json!({"value": value, "configured": configured, "saved": saved}))
 }
 
 /// The configuration that holds now.

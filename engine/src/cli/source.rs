@@ -7,8 +7,8 @@ use std::{
 
 use relais_config::{Config, Reading, Report, STANDALONE, Warning};
 
-use super::refusal::Refusal;
-use crate::show::Look;
+use super::refusal::{Refusal, complain};
+use crate::{show::Look, state::lock};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -124,11 +124,30 @@ impl Source {
     /// The data directory of the configuration, for commands that ask a running engine.
     pub(super) fn data(&self) -> Result<PathBuf, Refusal> {
         // Asking an engine must work while its file is being edited, when the place was named.
-        match &self.data {
-            Some(data) => Ok(Path::to_owned(data)),
-            None => Ok(self.load()?.0.data),
+        if let Some(data) = &self.data {
+            return Ok(data.clone());
         }
+        let reading = self.read();
+        if let Some(data) = runs_in(&reading) {
+            let count = reading.report.mistakes.len();
+            let s = if count == 1 { "" } else { "s" };
+            complain(&format!(
+                "{count} mistake{s} in {} (relais check): the engine that runs in {} is asked",
+                self.name(),
+                data.display()
+            ));
+            return Ok(data);
+        }
+        Ok(self.load()?.0.data)
     }
+}
+
+/// The data directory of a file with mistakes elsewhere, when an engine runs there that has read a better one.
+fn runs_in(reading: &Reading) -> Option<PathBuf> {
+    let mistakes = &reading.report.mistakes;
+    let is_named = !mistakes.is_empty() && mistakes.iter().all(|mistake| mistake.field != "data");
+    let data = &reading.config.as_ref().filter(|_| is_named)?.data;
+    lock::is_taken(data).then(|| data.clone())
 }
 
 /// However it was named.

@@ -82,6 +82,7 @@ pub(super) fn waits(overview: &Overview, limiting: &[Limiting]) -> String {
     let queue = &overview.queue;
     let free = |its: &Limiting| !matches!(its.what, LimitKind::Unreachable | LimitKind::Held);
     let first = match (limiting.iter().find(|its| free(its)), queue.stored) {
+        (Some(_), 0) => return "Nothing waits.".to_owned(),
         (Some(_), _) => String::new(),
         (None, 0) => return "Nothing limits the engine, and nothing waits.".to_owned(),
         (None, _) => "Nothing limits the engine. ".to_owned(),

@@ -323,6 +323,7 @@ fn what_waits_is_told_in_words() {
     let halted = Pressure { halted: true, ..Pressure::default() };
     let limits = limiting(&overview, &halted);
     assert!(waits(&overview, &limits).starts_with("9 messages wait: "));
+    assert_eq!(waits(&idle(), &limits), "Nothing waits.");
 }
 
 #[test]
