@@ -14,7 +14,7 @@ pub fn free_port() -> u16 {
         // Test programs that run side by side start at different places.
         let start = (process::id() % u32::from(RANGE)) as u16;
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST + (start.wrapping_mul(97) % RANGE + step) % RANGE;
+        let port = FIRST + (start.wrapping_mul(997) % RANGE + step) % RANGE;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -47,7 +47,8 @@ fn odd_addresses_are_taken_and_go_out_as_rfc_5321_writes_them() {
     }
     client.ask("DATA").expect(354);
     client.finish(&message("odd", 500)).expect(250);
-    // Through the spool, too.
+    // Through the spool, too; alice's copy is on its way by another channel, and a kill there may double it.
+    eventually("alice's copy is there", LIMIT, || instance.queue().len() == 1);
     running.kill();
     let _running = instance.start();
     assert!(instance.relais("channel", &["start", "stores"]).status.success());
