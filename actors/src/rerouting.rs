@@ -61,6 +61,8 @@ pub struct Plan {
     ways: Vec<(u8, Vec<Route>)>,
     /// Why they are held where they go on to, if they are.
     pub held: Option<String>,
+    /// By whose order they go on, and why; empty where the engine has to.
+    pub by: Arc<str>,
     /// Questions to the router, and its answers, for the log.
     steps: Vec<Leg>,
 }
@@ -120,6 +122,7 @@ struct GoingOn<'a> {
     entry: &'a Entry,
     rerouted: Rerouted,
     held: Option<String>,
+    by: Arc<str>,
 }
 
 impl GoingOn<'_> {
@@ -200,7 +203,8 @@ impl Rerouter {
         let is_hold = |entry: &Entry| self.program(&entry.channel) == Some(Program::Hold);
         let held = (released && !entries.is_empty() && entries.iter().all(is_hold))
             .then(|| HELD_AGAIN.to_owned());
-        Plan { recipients, entries, ways, held, steps }
+        let by = Arc::default();
+        Plan { recipients, entries, ways, held, by, steps }
     }
 
     /// The ways of one recipient.
@@ -281,7 +285,7 @@ impl Rerouter {
         entry: u16,
         plan: Plan,
     ) -> Outcomes {
-        let Plan { recipients, entries, ways, held, steps } = plan;
+        let Plan { recipients, entries, ways, held, by, steps } = plan;
         for Leg { address, by, to } in steps {
             info!(id = %envelope.id, address, by, to, "routed anew");
         }
@@ -291,7 +295,7 @@ impl Rerouter {
                 // The file of a large message stays the one that it was read from.
                 let form = envelope.rerouted.map_or(0, |rerouted| rerouted.form);
                 let rerouted = Rerouted { at: now_ms(), entry, recipients: goes_on, form };
-                let mail = GoingOn { envelope, content, entry: left, rerouted, held };
+                let mail = GoingOn { envelope, content, entry: left, rerouted, held, by };
                 self.store(&mail, entries, &ways).await
             }
             _ => Ok(()),
@@ -335,7 +339,8 @@ impl Rerouter {
                 (self.going_on(mail, (None, entries)), MoreContent::Same(content));
             let stored = self.spool.append_more(goes_on, envelope.entries.len(), same).await;
             let (envelope, _) = stored.map_err(|error| not_stored(&error))?;
-            MessageRerouted { envelope: &envelope, left: &entry.channel }.emit(&self.metrics);
+            MessageRerouted { envelope: &envelope, left: &entry.channel, by: &mail.by }
+                .emit(&self.metrics);
             return Ok(());
         };
         let divided = forms.divided(ways.iter().map(|ways| &**ways));
@@ -354,7 +359,8 @@ impl Rerouter {
             .map(|(entries, (sender, content))| (self.going_on(mail, (sender, entries)), content));
         let stored = self.spool.append_forms(forms.collect(), envelope.entries.len()).await;
         for (envelope, _) in stored.map_err(|error| not_stored(&error))? {
-            MessageRerouted { envelope: &envelope, left: &mail.entry.channel }.emit(&self.metrics);
+            MessageRerouted { envelope: &envelope, left: &entry.channel, by: &mail.by }
+                .emit(&self.metrics);
         }
         Ok(())
     }

@@ -180,7 +180,11 @@ fn a_hold_is_for_what_waits_and_what_comes_and_ends_with_a_release() {
     assert!(status.contains("from @a.test"), "{status}");
     assert!(shown(&instance, id)["messages"].as_u64() >= Some(3), "{}", shown(&instance, id));
     assert!(instance.metric("relais_standing_orders{kind=\"hold\"}") > 0.5);
+    must(&instance, &["queue", "retry", &waits, "--reason", "the test wants it"]);
+    must(&instance, &["queue", "hold", "--from", "@b.test", "--reason", "the test wants it"]);
+    readers_learn_nothing_of_operators(&instance, &[&waits, &comes]);
 
+    must(&instance, &["queue", "release", "--from", "@b.test"]);
     must(&instance, &["channel", "start", "stores"]);
     eventually("other mail goes", PATIENCE, || sink.total() == 1);
     // Mail that an operator holds by hand is not the order's.
@@ -193,11 +197,65 @@ fn a_hold_is_for_what_waits_and_what_comes_and_ends_with_a_release() {
     assert_eq!(count(&instance, "held"), 1, "but for what somebody else holds");
     let missing = instance.relais("order", &["remove", &id.to_string()]);
     assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+    let by_order = format!("250 2.0.0 held by order {id} of ");
+    for (its, by) in [(&waits, &*by_order), (&comes, &by_order), (&by_hand, "250 2.0.0 held by ")] {
+        let traced = must(&instance, &["trace", its]);
+        assert!(traced.contains("held      <") && traced.contains(by), "{traced}");
+        let is_released = traced.contains(&format!("250 2.0.0 released by order {id} of "));
+        assert_eq!(is_released, its != &by_hand, "{traced}");
+    }
     let audited = instance.json("audit", &[]);
     let commands: Vec<_> = audited.iter().filter_map(|one| one["command"].as_str()).collect();
     for wanted in ["order add hold", "order remove", "order end"] {
         assert!(commands.contains(&wanted), "{commands:?}");
     }
+}
+
+/// Readers by TCP are not shown operators, their reasons or the addresses that they are about.
+#[track_caller]
+fn readers_learn_nothing_of_operators(instance: &Instance, held: &[&str]) {
+    let of_each = held.iter().flat_map(|id| {
+        [format!("/api/v1/queue/{id}/why"), format!("/api/v1/queue/{id}/history")]
+            .into_iter()
+            .chain([format!("/queue/{id}")])
+    });
+    let all = ["/orders", "/api/v1/orders", "/api/v1/status", "/api/v1/overview", "/hosts"];
+    for path in all.map(str::to_owned).into_iter().chain(of_each) {
+        let page = fetch(instance.settings.admin, &path).expect("an answer");
+        assert_eq!(page.status, 200, "{path}");
+        for secret in ["the test wants it", " of root", "by root", "@a.test,"] {
+            assert!(!page.body.contains(secret), "{path}: {secret}: {}", page.body);
+        }
+    }
+    let orders = fetch(instance.settings.admin, "/orders").expect("an answer").body;
+    assert!(!orders.contains("@a.test") && orders.contains("<td>hold"), "{orders}");
+    let history = format!("/api/v1/queue/{}/history", held[0]);
+    let history = fetch(instance.settings.admin, &history).expect("an answer").body;
+    assert!(history.contains("held by an operator"), "{history}");
+}
+
+#[test]
+fn the_end_of_a_hold_leaves_what_somebody_else_has_ordered_since() {
+    let (instance, sink) = office(|settings| settings);
+    let _running = instance.start();
+    sink.pause();
+    let id = send(&instance, "ann@a.test", &["x@one.test"], "in hand");
+    eventually("a job has it", PATIENCE, || count(&instance, "active") == 1);
+    let ordered = || instance.queue()[0]["ordered"].as_str().map(str::to_owned);
+    let hold = |words: &[&str]| {
+        let order = add(&instance, &[&["hold", "--from", "@a.test"], words].concat());
+        eventually("it is to be held", PATIENCE, || ordered().as_deref() == Some("hold"));
+        order.to_string()
+    };
+    let order = hold(&[]);
+    must(&instance, &["queue", "delete", &id]);
+    must(&instance, &["order", "remove", &order, "--release"]);
+    eventually("it ends", PATIENCE, || !stands(&instance));
+    assert_eq!(ordered().as_deref(), Some("delete"));
+    hold(&["--for", "1s", "--release"]);
+    eventually("its own order goes with it", PATIENCE, || ordered().is_none());
+    sink.resume();
+    eventually("it is delivered", PATIENCE, || sink.total() == 1);
 }
 
 /// The end of this order is over, as if nothing had run for an hour.

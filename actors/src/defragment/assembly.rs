@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::gathering::{EntryKey, PassedOn};
+use crate::queue::PUT_TOGETHER;
 
 /// Why a message was not put together.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +104,7 @@ fn envelope_of(first: &Envelope, entry: &ScannedEntry, pieces: &[ScannedEntry]) 
     });
     let pieces: Vec<EntryKey> = pieces.iter().map(|piece| (piece.id, piece.entry)).collect();
     Envelope {
-        held: Some(format!("put together from {} pieces, which are removed first", pieces.len())),
+        held: Some(format!("{PUT_TOGETHER} from {} pieces, which are removed first", pieces.len())),
         fragments: Some(Fragments::Whole { pieces }.into()),
         rerouted: None,
         entries: own.into_iter().collect(),

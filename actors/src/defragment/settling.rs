@@ -23,8 +23,8 @@ use crate::{
     ids::Destination,
     metrics::Metrics,
     queue::{
-        Case, Noticed, Order, OrderKind, PieceStored, PlaceOrder, Queue, Reading, Reason, Reserve,
-        SubscribeToPieces, Told, Tracked,
+        Case, Noticed, Order, OrderKind, PASSES_ON, PIECES_REMOVED, PUT_TOGETHER, PieceStored,
+        PlaceOrder, Queue, Reading, Reason, Reserve, SAME_PIECE, SubscribeToPieces, Told, Tracked,
     },
 };
 
@@ -254,7 +254,7 @@ impl DefragmenterParts {
         entries: &[EntryKey],
         why: PassedOn,
     ) -> Result<(), Hindered> {
-        let words = format!("passes on as it is: {why}");
+        let words = format!("{PASSES_ON}: {why}");
         let passed = self.release(entries, &words).await?;
         for (id, _) in &passed {
             info!(%id, reason = %why, "a piece of a message passes on as it is");
@@ -290,7 +290,7 @@ impl DefragmenterParts {
             self.pass_on(&[new], PassedOn::Contradiction).await?;
             return Ok(None);
         }
-        let words = format!("the same piece as {}", known.0);
+        let words = format!("{SAME_PIECE} {}", known.0);
         let reserved = self.reserve(&[new]).await?;
         if !reserved.is_empty() {
             info!(id = %new.0, known = %known.0, "a piece of a message came twice, and is removed");
@@ -335,7 +335,7 @@ impl DefragmenterParts {
         }
         self.settle(reserved, Some(&reason));
         let left = &*whole.entries[0].channel;
-        MessageRerouted { envelope: &whole, left }.emit(&self.metrics);
+        MessageRerouted { envelope: &whole, left, by: "" }.emit(&self.metrics);
         self.metrics.defragment.put_together.inc();
         // The order of what the queue is told is that of what it writes.
         let finished = self.finish(whole.id, entries).await;
@@ -368,13 +368,13 @@ impl DefragmenterParts {
         let left = self.reserve(pieces).await?;
         self.settle(left, Some(&gone_into(whole)));
         // The queue has written down all that it was told when it answers the next request.
-        self.release(&[(whole, 0)], "its pieces are removed").await?;
+        self.release(&[(whole, 0)], PIECES_REMOVED).await?;
         Ok(())
     }
 }
 
 fn gone_into(whole: MessageId) -> Reason {
-    format!("put together with others in {whole}").as_str().into()
+    format!("{PUT_TOGETHER} with others in {whole}").as_str().into()
 }
 
 /// Entries that are looked through at once.

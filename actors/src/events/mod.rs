@@ -8,16 +8,20 @@
 mod life;
 #[cfg(test)]
 pub(crate) mod lines;
+mod ordered_by;
 mod printable;
 mod session;
 pub mod transaction;
 
 pub use life::{DestinationResumed, DestinationSuspended};
+#[cfg(test)]
+pub(crate) use ordered_by::DONE;
+pub use ordered_by::{NOBODY, OrderedBy, numbered};
 pub use printable::{MAX_CHARS, Printable, printable};
 pub use session::{
     AuthEnded, ConnectionRefused, HandshakeEnded, SessionEnd, SessionEnded, SessionStarted,
 };
 pub use transaction::{
-    EntryDeleted, EntrySettled, IntoMailboxes, MessageAccepted, MessageDiscarded, MessageRerouted,
-    RecipientsRefused, RecipientsReturned, StoredFor,
+    EntryDeleted, EntryHeld, EntryReleased, EntrySettled, IntoMailboxes, MessageAccepted,
+    MessageDiscarded, MessageRerouted, RecipientsRefused, RecipientsReturned, StoredFor,
 };

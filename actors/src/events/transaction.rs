@@ -7,11 +7,12 @@
 //!
 //! `E`, `J` and `Z` are written by the session, and `E` by the notary and by whoever routes mail again;
 //! `D`, `Q`, `R` and `K` by the job that tried; `R`, `K` and `W` by the notary, too; `X` by the
-//! order.
+//! order. `H` and `L` are written by whoever writes `E`, of mail that is held from the beginning, else by the
+//! queue.
 //!
 //! | field | is |
 //! | --- | --- |
-//! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in, `Z` taken and thrown away, as a filter said |
+//! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in, `Z` taken and thrown away, as a filter said, `H` held: no job gets it, `L` released: it was held, and goes on |
 //! | `id` | queue id; empty for `J` |
 //! | `client` | who brought it: `name [address]` |
 //! | `source_channel` | the channel it came in by |
@@ -22,7 +23,7 @@
 //! | `size` | octets of content; 0 when none was sent |
 //! | `delay` | seconds since it was accepted, with milliseconds |
 //! | `attempts` | attempts that ended, this one included; what was only taken before its time to see whether its host is back, and found it was not (`Q`), is none |
-//! | `reply` | what the next hop said, or we in its place; for `E` and `J`, and for the store, what we said |
+//! | `reply` | what the next hop said, or we in its place; for `E` and `J`, and for the store, what we said; for `H`, `L` and `X`, `E` of what an operator routed again and `R` of what one returned by whom, or by which standing order, and why |
 //! | `mailbox` | only of the store: the mailbox or folder below its path, where that is known |
 //! | `peer_id` | what the other side calls the message, where that is known: of the store what the client does, from its `Received` line; else only of `D`, as the reply of the next hop says |
 //! | `members` | only when an alias, a list or a forward led to them: in the order of `to`, in angle brackets, whom it led to |
@@ -109,6 +110,8 @@ pub struct MessageRerouted<'a> {
     pub envelope: &'a Envelope,
     /// The channel where it waited.
     pub left: &'a str,
+    /// By whose order, and why; empty where the engine had to.
+    pub by: &'a str,
 }
 
 /// Recipients were refused on the way in: one at RCPT, or all those of a message when or after its
@@ -209,6 +212,36 @@ pub struct EntryDeleted<'a> {
     pub reason: &'a str,
 }
 
+/// An entry is held: no job gets it before it is released.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryHeld<'a> {
+    /// The message.
+    pub envelope: &'a Envelope,
+    /// Which of its entries.
+    pub entry: u16,
+    /// Its recipients that are still open, a bit each.
+    pub recipients: u64,
+    /// Attempts so far.
+    pub attempts: u16,
+    /// Why; of an order its words, with the operator.
+    pub reason: &'a str,
+}
+
+/// An entry that was held goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryReleased<'a> {
+    /// The message.
+    pub envelope: &'a Envelope,
+    /// Which of its entries.
+    pub entry: u16,
+    /// Its recipients that are still open, a bit each.
+    pub recipients: u64,
+    /// Attempts so far.
+    pub attempts: u16,
+    /// Why; of an order its words, with the operator.
+    pub reason: &'a str,
+}
+
 /// One line. Everything is written as it stands here.
 struct Record<'a, To> {
     action: &'static str,
@@ -247,6 +280,18 @@ impl MessageAccepted<'_> {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
             let record = Record::of(envelope, entry, u64::MAX, "E", reply);
             Record { user, message_id, ..record }.write(metrics);
+        }
+        tell_held(envelope, metrics);
+    }
+}
+
+/// Tells of entries that are held from the beginning.
+fn tell_held(envelope: &Envelope, metrics: &Metrics) {
+    let entries = (0..).zip(&envelope.entries).filter(|(_, its)| !its.recipients.is_empty());
+    for (entry, _) in entries {
+        if let Some(reason) = envelope.held_because(entry) {
+            EntryHeld { envelope, entry, recipients: u64::MAX, attempts: 0, reason: &reason }
+                .emit(metrics);
         }
     }
 }
@@ -294,17 +339,22 @@ impl MessageRerouted<'_> {
     /// Writes an `E` line for each new entry, under the message's id; counts submitted by the channel
     /// that it left, and received.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { envelope, left } = self;
+        let Self { envelope, left, by } = self;
         let new = || envelope.entries.iter().filter(|entry| !entry.recipients.is_empty());
         let all = new().map(|entry| entry.recipients.len()).sum();
         metrics.channel(left).submitted(all, envelope.size);
-        let text = format!("routed again, from channel {left}");
+        let text = if by.is_empty() {
+            format!("routed again, from channel {left}")
+        } else {
+            format!("from channel {left}, {by}")
+        };
         let reply = Reply::with_text(250, Enhanced(2, 1, 5), text);
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         for entry in new() {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
             Record { delay, ..Record::of(envelope, entry, u64::MAX, "E", &reply) }.write(metrics);
         }
+        tell_held(envelope, metrics);
     }
 }
 
@@ -404,6 +454,36 @@ impl EntryDeleted<'_> {
         }
         .emit(metrics);
     }
+}
+
+impl EntryHeld<'_> {
+    /// Writes an `H` line.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { envelope, entry, recipients, attempts, reason } = self;
+        tell_stay(("H", reason), (envelope, entry), (recipients, attempts), metrics);
+    }
+}
+
+impl EntryReleased<'_> {
+    /// Writes an `L` line.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { envelope, entry, recipients, attempts, reason } = self;
+        tell_stay(("L", reason), (envelope, entry), (recipients, attempts), metrics);
+    }
+}
+
+/// Tells that an entry stays where it is, or goes on.
+fn tell_stay(
+    (action, reason): (&'static str, &str),
+    (envelope, number): (&Envelope, u16),
+    (recipients, attempts): (u64, u16),
+    metrics: &Metrics,
+) {
+    let Some(entry) = envelope.entries.get(usize::from(number)) else { return };
+    let delay = Timestamp(envelope.received).until(Timestamp::now());
+    let reply = Reply::with_text(250, Enhanced(2, 0, 0), reason.to_owned());
+    let record = Record::of(envelope, entry, recipients, action, &reply);
+    Record { delay, attempts: u32::from(attempts), ..record }.write(metrics);
 }
 
 impl RecipientsReturned<'_> {

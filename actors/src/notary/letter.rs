@@ -24,7 +24,7 @@ use crate::{
     events::{MessageAccepted, Printable, RecipientsReturned},
     metrics::NoticeResult,
     own_mail::{self, MALFORMED, question_of, source_channel},
-    queue::{Case, Told},
+    queue::{Case, NOWHERE, Told},
     router::{Poster, Route},
     sieve::Seen,
     timestamp::now_ms,
@@ -551,8 +551,6 @@ fn verdict(case: &Case) -> Reply {
     }
 }
 
-/// Why such notices are held, as their records say it.
-const NOWHERE: &str = "a notice that has nowhere to go";
 /// Notices that failed themselves are held as long as fewer than these are held in their channel.
 const MOST_DEAD: u64 = 1_000;
 /// Octets of a large message in which its header is looked for.

@@ -1,9 +1,8 @@
 //! Descriptions of the queue that operators ask for.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use actix::Message;
-use relais_channels::mail::MessageId;
 use relais_spool::{Counts, ScannedEntry};
 
 use super::{
@@ -42,9 +41,9 @@ pub struct QueueDescription {
 #[rtype(result = "Vec<ListedEntry>")]
 pub struct ListEntries(pub Vec<ScannedEntry>);
 
-/// Asks of which entries something is ordered that waits for their jobs.
+/// Asks of which entries something is ordered that waits for their jobs, and by whom and why.
 #[derive(Message)]
-#[rtype(result = "Vec<(MessageId, u16)>")]
+#[rtype(result = "Vec<(Key, Arc<str>)>")]
 pub struct ListOrdered;
 
 /// One entry of the index, with what memory knows of it.
@@ -90,8 +89,8 @@ impl Handle<ListEntries> for Queue {
 }
 
 impl Handle<ListOrdered> for Queue {
-    fn handle(&mut self, _: ListOrdered, _: &mut Ctx<Self>) -> Vec<(MessageId, u16)> {
-        self.orders.waiting().collect()
+    fn handle(&mut self, _: ListOrdered, _: &mut Ctx<Self>) -> Vec<(Key, Arc<str>)> {
+        self.orders.waiting().map(|(key, order)| (key, Arc::clone(&order.reason.words))).collect()
     }
 }
 

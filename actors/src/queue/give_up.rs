@@ -4,8 +4,6 @@
 //! is nobody left to wait for: it is written down, so that the next start does not deliver what was
 //! deleted.
 
-use std::future::ready;
-
 use relais_channels::mail::Envelope;
 use relais_spool::{EntryState, ScannedEntry, Spool, SpoolError};
 use tracing::warn;
@@ -44,7 +42,14 @@ impl Queue {
             }
             OrderKind::Release | OrderKind::Retry => return,
         };
+        let before = self.hold_lines.len();
         self.amend(&destination, &entry, Amendment::new(was, now).because(reason));
+        let lines = self.hold_lines.take_after(before);
+        if let Ok(envelope) = envelope {
+            for line in lines {
+                line.emit(envelope, &self.metrics);
+            }
+        }
         self.tracker.finish(entry.id, entry.entry);
     }
 }
@@ -68,11 +73,18 @@ impl Handle<CountOrders> for Queue {
 
 impl Handle<GiveUpJobs> for Queue {
     fn handle(&mut self, _: GiveUpJobs, ctx: &mut Ctx<Self>) -> Later<()> {
-        let wanted: Vec<_> = self.orders.waiting().collect();
+        let wanted: Vec<_> = self.orders.waiting().map(|(key, _)| key).collect();
+        let lines = self.hold_lines.take();
+        let told = self.tell_holds(lines);
         if wanted.is_empty() {
-            return Later::new(ready(()));
+            return Later::new(told);
         }
-        ctx.later(look_up(self.spool.clone(), wanted), |queue, found, _| match found {
+        let spool = self.spool.clone();
+        let found = async move {
+            told.await;
+            look_up(spool, wanted).await
+        };
+        ctx.later(found, |queue, found, _| match found {
             Ok(found) => found.iter().for_each(|found| queue.write_down_order(found)),
             Err(error) => {
                 let orders = queue.orders.waiting().count();

@@ -14,12 +14,14 @@ mod facts;
 mod gauges;
 mod give_up;
 mod hand_out;
+mod hold_lines;
 mod intake;
 mod limit_reached;
 mod news;
 mod notice_budget;
 mod orders;
 mod owing;
+mod own_reasons;
 mod pending_orders;
 mod postponed;
 mod pull;
@@ -27,6 +29,7 @@ mod recalls;
 mod requests;
 mod scan;
 mod settle;
+mod telling;
 #[cfg(test)]
 pub(crate) mod tests;
 mod throttled;
@@ -41,6 +44,7 @@ use relais_spool::{Change, EntryState, Place, RecipientReplies, Spool, Stored};
 use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
+pub(crate) use self::own_reasons::{NOWHERE, PASSES_ON, PIECES_REMOVED, PUT_TOGETHER, SAME_PIECE};
 pub use self::{
     describe::{DescribeQueue, ListEntries, ListOrdered, ListedEntry, QueueDescription},
     entry::{Key, Tracked},
@@ -48,6 +52,7 @@ pub use self::{
     intake::{Committed, Intake},
     limit_reached::{Denial, LimitReached, SlowedDown, StoppedByReply},
     news::{Case, LastReply, News, Noticed, SubscribeToNews, Told, speaker},
+    own_reasons::{ROUTED_AGAIN, is_own_reason},
     requests::{
         BeginReading, Begun, ConnectionEnded, Contend, CountOrders, DrainQueue, EndReading,
         EntryStanding, GiveUpJobs, LookAgain, Order, OrderKind, PlaceOrder, Placed, Pull, Reading,
@@ -56,7 +61,7 @@ pub use self::{
     throttled::{MakeRoom, Throttled},
 };
 use self::{
-    disk_scan::DiskScan, gauges::Gauges, hand_out::HandOut, news::NewsDesk,
+    disk_scan::DiskScan, gauges::Gauges, hand_out::HandOut, hold_lines::HoldLines, news::NewsDesk,
     notice_budget::NoticeBudget, pending_orders::PendingOrders, tracker::Tracker,
     wall_clock::WallClock,
 };
@@ -79,6 +84,7 @@ pub struct Queue {
     tracker: Tracker,
     hand_out: HandOut,
     orders: PendingOrders,
+    hold_lines: HoldLines,
     notices: NoticeBudget,
     scan: DiskScan,
     gauges: Gauges,
@@ -178,6 +184,7 @@ impl Queue {
             tracker,
             hand_out: HandOut::default(),
             orders: PendingOrders::default(),
+            hold_lines: HoldLines::default(),
             notices: NoticeBudget::at(now),
             scan: DiskScan::at(now, wall_clock, parts.rebuild_parallel_channels),
             gauges: Gauges::new(parts.channels.clone(), parts.metrics.clone()),
@@ -229,7 +236,9 @@ impl Queue {
         }
     }
 
-    fn amend(&self, destination: &Destination, entry: &Tracked, amendment: Amendment) {
+    fn amend(&mut self, destination: &Destination, entry: &Tracked, amendment: Amendment) {
+        let Amendment { was, now, ref reason, .. } = amendment;
+        self.hold_lines.note(entry, (was, now), reason.as_ref());
         self.spool.amend(Change {
             id: entry.id,
             place: entry.place,
@@ -262,6 +271,7 @@ impl Queue {
         self.scan_if_wanted(ctx);
         self.tell_who_is_owed(ctx);
         self.return_once_more(ctx);
+        self.tell_other_holds(ctx);
     }
 
     /// Tells whoever decides what runs. What is announced while nobody has subscribed is told by

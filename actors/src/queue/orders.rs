@@ -284,6 +284,15 @@ impl Handle<PlaceOrder> for Queue {
                 self.announce(DestinationEvent::Probe(touched.into_iter().collect()));
             }
         }
+        let lines = self.hold_lines.take();
+        if !lines.is_empty() {
+            let told = self.tell_holds(lines);
+            return Later::new(async move {
+                // An order for much leaves the log time for all of it.
+                told.await;
+                placed
+            });
+        }
         if kind != OrderKind::Return || self.orders.has_room_for_returns() {
             return Later::new(ready(placed));
         }

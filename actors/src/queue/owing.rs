@@ -17,6 +17,7 @@ use super::{
     entry::Tracked,
     news::{Case, Told},
     notice_budget::Position,
+    own_reasons::{SENDER_NOT_TOLD, SENDER_TOLD},
     settle::success,
     tracker::{Aside, Ticket},
 };
@@ -65,7 +66,7 @@ impl Queue {
         let reason = match told {
             Told::Settled => {
                 self.notices.note_success();
-                "its sender has been told"
+                SENDER_TOLD
             }
             Told::Later
                 if self.drain.has_begun() || !self.is_too_late(&destination, &entry, was) =>
@@ -77,7 +78,7 @@ impl Queue {
             Told::Later | Told::Unreadable | Told::Kept | Told::Dead => {
                 warn!(id = %entry.id, ?kind, "given up: its sender is not told");
                 self.metrics.notices.count(NoticeResult::GivenUp);
-                "its sender could not be told"
+                SENDER_NOT_TOLD
             }
         };
         let then = then.unwrap_or(was.told());

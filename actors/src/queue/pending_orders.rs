@@ -53,9 +53,9 @@ impl PendingOrders {
         self.in_hand.remove(&entry)
     }
 
-    /// Entries whose jobs are to give them back for an order.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = Key> {
-        self.in_hand.keys().copied()
+    /// Entries whose jobs are to give them back for an order, and that.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (Key, &Order)> {
+        self.in_hand.iter().map(|(key, order)| (*key, order))
     }
 
     /// A newer order stands above an older one.

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::{
     Amendment, Queue,
     entry::Tracked,
+    own_reasons::BEYOND,
     tracker::{Admission, Ticket},
     wall_clock::latest_due,
 };
@@ -171,7 +172,7 @@ impl Queue {
     }
 
     /// Writes down that an entry is due sooner than the disk has it.
-    fn write_due(&self, destination: &Destination, was: EntryState, entry: Tracked) {
+    fn write_due(&mut self, destination: &Destination, was: EntryState, entry: Tracked) {
         let amendment = Amendment::new(was, entry.waiting()).because(BEYOND.into());
         self.amend(destination, &entry, amendment);
     }
@@ -205,9 +206,6 @@ async fn read_portion(
     }
     portion
 }
-
-/// For the history of a message.
-const BEYOND: &str = "it was due beyond the longest wait of its channel";
 
 /// Entries of one channel that are read before the next channel has its turn. However little room
 /// there is: most of what is read may be known already.

@@ -19,6 +19,7 @@ use super::{
     entry::{Key, Tracked},
     facts::DestinationEvent,
     news::{Case, LastReply, Noticed, Told, speaker},
+    own_reasons::{DEAD, NOT_TOLD_NOW, STILL_NOWHERE, UNREADABLE},
     requests::Settled,
 };
 use crate::{
@@ -181,8 +182,8 @@ impl Queue {
                 Amendment { reason: ordered.map(|by| by.words), ..Amendment::new(was, then) }
             }
             Told::Later => untold(kind, was, now_ms()),
-            Told::Unreadable => hold(was, "its record cannot be read".into()),
-            Told::Kept => hold(was, with_replies(NOWHERE, &replies)),
+            Told::Unreadable => hold(was, UNREADABLE.into()),
+            Told::Kept => hold(was, with_replies(STILL_NOWHERE, &replies)),
             Told::Dead => hold(was, with_replies(DEAD, &replies)),
         };
         let then = amendment.now;
@@ -345,9 +346,7 @@ fn untold(kind: Kind, was: EntryState, now: u64) -> Amendment {
         (Kind::TimedOut, _) => Amendment::new(was, was),
         (kind, EntryState::Held { .. }) if kind != Kind::Bounced => Amendment::new(was, was),
         // An entry that an operator returns must not be delivered after all.
-        (Kind::Bounced, _) => {
-            hold(was, "its sender cannot be told now: it is returned once more in a while".into())
-        }
+        (Kind::Bounced, _) => hold(was, NOT_TOLD_NOW.into()),
         // It is tried, refused and told of once more.
         _ => {
             let due = now.saturating_add(NOT_TOLD_MS);
@@ -433,9 +432,6 @@ const BROKE_OFF: Reply =
 const BROKEN_OFF: u16 = 2;
 /// The connection was lost (RFC 3463 section 3.5).
 const LOST: Enhanced = Enhanced(4, 4, 2);
-/// Why notices are held that nobody has got.
-const NOWHERE: &str = "a notice that has nowhere to go still";
-const DEAD: &str = "a notice that failed itself, and that the postmaster cannot get";
 /// Before an entry is tried again whose sender could not be told.
 const NOT_TOLD_MS: u64 = 60_000;
 

@@ -1,6 +1,6 @@
 //! The envelope of a queued message: who it is from, and where each recipient goes.
 
-use std::{net::IpAddr, ops::Deref, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, ops::Deref, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -69,6 +69,16 @@ impl Envelope {
     /// The address of the client. `None`: there is none, of our own mail and of what came by a UNIX socket.
     pub fn client_ip(&self) -> Option<IpAddr> {
         client_ip(&self.client)
+    }
+
+    /// Why an entry is held from the beginning, if it is.
+    pub fn held_because(&self, entry: u16) -> Option<Cow<'_, str>> {
+        let fragments = self.fragments.as_deref().filter(|its| its.waits(entry));
+        let waits = || {
+            let piece = fragments?.piece()?;
+            Some(format!("piece {} of a message waits for others", piece.number).into())
+        };
+        self.held.as_deref().map(Cow::Borrowed).or_else(waits)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Answers to readers by TCP, who may look at the engine and not at its operators: without their names, their
 //! reasons, and the addresses that their orders are about.
 
-use relais_actors::standing::OrderCriteria;
+use relais_actors::standing::{OrderCriteria, StandingOrder};
 
 use crate::api::{
     HistoryLine, HostSuspended, HostTrouble, LimitKind, OrderShown, OrdersListed, Overview,
@@ -36,17 +36,29 @@ impl<T: Discreet> Discreet for Option<T> {
 
 impl Discreet for OrderShown {
     fn hide(&mut self) {
-        let order = &mut self.order;
-        order.criteria = OrderCriteria::default();
-        order.target = None;
-        order.reason.clear();
-        order.by.clear();
+        // A new field is not shown before somebody has thought of it here.
+        let StandingOrder { id, kind, rate, release, since, until, removed, .. } = self.order;
+        let (criteria, target) = (OrderCriteria::default(), None);
+        let (reason, by) = (String::new(), String::new());
+        self.order = StandingOrder {
+            id,
+            kind,
+            criteria,
+            target,
+            rate,
+            release,
+            since,
+            until,
+            removed,
+            reason,
+            by,
+        };
     }
 }
 
 impl Discreet for HostSuspended {
     fn hide(&mut self) {
-        if self.by == "operator" {
+        if self.by != "reply" {
             self.reason.clear();
         }
     }
@@ -84,22 +96,14 @@ impl Discreet for Overview {
 
 impl Discreet for Why {
     fn hide(&mut self) {
-        let words = match self.waits_for.as_str() {
-            "ordered" => "An order of an operator keeps it.",
-            "host_suspended" => "An operator has suspended its host.",
-            "held" if self.text.starts_with(HELD_BY) => "It is held.",
-            _ => return,
-        };
-        words.clone_into(&mut self.text);
+        self.text.hide();
     }
 }
 
 impl Discreet for HistoryLine {
     fn hide(&mut self) {
-        if let Some(reason) = &mut self.reason
-            && let Some(words) = impersonal(reason)
-        {
-            *reason = words;
+        if let Some(reason) = &mut self.reason {
+            reason.hide();
         }
     }
 }
@@ -112,26 +116,6 @@ impl Discreet for RouteExplained {
         }
     }
 }
-
-/// The reason of a change without its operator: `held by ann: TEXT`, `order 7 of ann: TEXT`.
-fn impersonal(reason: &str) -> Option<String> {
-    let own = reason.strip_prefix(ACCEPTED).unwrap_or(reason);
-    let before = &reason[..reason.len() - own.len()];
-    let is_order = |text: &str| {
-        let number = text.strip_prefix("order ");
-        number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    if is_order(own) {
-        return Some(format!("{before}an order of an operator"));
-    }
-    let (done, by) = own.split_once(" by ")?;
-    // A message that is held from the beginning may be so by a filter.
-    let is_operators = !done.contains(' ') && (before.is_empty() || is_order(by));
-    is_operators.then(|| format!("{before}{done} by an operator"))
-}
-
-const ACCEPTED: &str = "accepted, and held: ";
-const HELD_BY: &str = "It is not delivered: held by ";
 
 #[cfg(test)]
 mod tests {
@@ -157,44 +141,5 @@ mod tests {
             assert!(!text.contains(secret), "{text}");
         }
         assert!(text.contains("\"id\":7") && text.contains("\"messages\":3"), "{text}");
-    }
-
-    #[test]
-    fn reasons_of_operators_are_told_from_those_of_the_engine() {
-        let rows = [
-            ("held by bob: look at it", Some("held by an operator")),
-            ("released by bob", Some("released by an operator")),
-            ("held by order 7 of bob: x", Some("held by an operator")),
-            ("order 7 of bob until 2026-01-01T00:00:00.000Z: x", Some("an order of an operator")),
-            (
-                "accepted, and held: held by order 7 of bob: x",
-                Some("accepted, and held: held by an operator"),
-            ),
-            ("accepted, and held: held by the filter", None),
-            ("accepted", None),
-            ("the sender has yet to be told who has it", None),
-            ("order of things", None),
-        ];
-        for (reason, want) in rows {
-            assert_eq!(impersonal(reason).as_deref(), want, "{reason}");
-        }
-        let why = |waits_for: &str, text: &str| {
-            let mut why = Why {
-                order: None,
-                channel: "a".to_owned(),
-                host: "b".to_owned(),
-                waits_for: waits_for.to_owned(),
-                limit: None,
-                since: None,
-                text: text.to_owned(),
-            };
-            why.hide();
-            why.text
-        };
-        assert_eq!(why("held", "It is not delivered: held by bob: x. Nobody"), "It is held.");
-        assert_eq!(why("held", "It is not delivered: a rule."), "It is not delivered: a rule.");
-        assert!(!why("ordered", "It waits by order 7 of bob").contains("bob"));
-        assert!(!why("host_suspended", "bob: x").contains("bob"));
-        assert_eq!(why("due", "It is tried by and by."), "It is tried by and by.");
     }
 }

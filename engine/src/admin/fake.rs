@@ -25,14 +25,14 @@ use super::{
     QueuePage, RouteQuestion, StageQuestion, Unavailable, fake_overview,
 };
 use crate::api::{
-    AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, ForgetOrder, HistoryLine,
-    HostOrdered, HostResume, HostSummary, HostSuspend, HostSuspended, LimitSet, LimitShown,
-    LimitValue, MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder, MappingExplained,
-    NewOrder, OrderProgress, OrderShown, OrdersListed, Overview, PartOrder, PartsOrdered, Phase,
-    PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage,
-    QueuedRecipient, ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep, Series,
-    SeriesAsked, ServiceStatus, SetLimit, StageExplained, Status, TraceAnswer, TraceForgotten,
-    TraceQuestion, Why, WorkerStatus,
+    AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, ForgetOrder, GuardedText,
+    HistoryLine, HostOrdered, HostResume, HostSummary, HostSuspend, HostSuspended, LimitSet,
+    LimitShown, LimitValue, MailboxAnswer, MailboxFilter, MailboxListed, MailboxOrder,
+    MappingExplained, NewOrder, OrderProgress, OrderShown, OrdersListed, Overview, PartOrder,
+    PartsOrdered, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary,
+    QueuedEntry, QueuedMessage, QueuedRecipient, ReloadOrder, Reloaded, RouteExplained,
+    RouteResult, RouteStep, Series, SeriesAsked, ServiceStatus, SetLimit, StageExplained, Status,
+    TraceAnswer, TraceForgotten, TraceQuestion, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -239,7 +239,7 @@ impl Console for Fake {
             limit: None,
             since: None,
             order: None,
-            text: "store1.example could not be talked to.".to_owned(),
+            text: GuardedText::of_engine("store1.example could not be talked to."),
         };
         Ok((id == MessageId(1)).then(why).into_iter().collect())
     }

@@ -14,6 +14,7 @@ mod audit;
 mod certificate;
 mod control;
 mod filter;
+mod guarded;
 mod hosts;
 mod mailboxes;
 mod mapping;
@@ -45,6 +46,7 @@ pub use audit::{
 pub use certificate::CertificateShown;
 pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;
+pub use guarded::GuardedText;
 pub use hosts::{
     FixedHost, HostLimited, HostOrderError, HostOrdered, HostResume, HostSuspend, HostSuspended,
 };

@@ -6,7 +6,7 @@ use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use relais_channels::mail::Timings;
 use serde::{Deserialize, Serialize};
 
-use super::{OrderKind, QueueFilter, QueuedEntry, StandingPart};
+use super::{GuardedText, OrderKind, QueueFilter, QueuedEntry, StandingPart};
 
 /// An order, and the entries it is for: those of `ids`, or those that `filter` lets
 /// through.
@@ -190,7 +190,7 @@ pub struct HistoryLine {
     /// The replies, by recipient.
     pub replies: Vec<RecipientReply>,
     /// The operator who changed it, or why, when it was no attempt.
-    pub reason: Option<String>,
+    pub reason: Option<GuardedText>,
     /// TLS and AUTH of the connection by which it was tried, in words; absent when it had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection: Option<String>,
@@ -238,7 +238,7 @@ pub struct Why {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<u64>,
     /// The same in a few sentences.
-    pub text: String,
+    pub text: GuardedText,
 }
 
 /// `relais set`: a limit of the running engine.

@@ -1,23 +1,22 @@
-//! Why a message is where it is, and what happened to it so far.
+//! Why a message is where it is.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use relais_actors::{
     defragment::{DescribePiece, Waits},
     ids::{ConnectionId, Destination},
     job_controller::{DestinationExplained, ExplainDestination, Limited, suspension::Suspension},
-    metrics::QueueState,
     notary::has_nowhere_to_go,
-    queue::{DescribeQueue, ListEntries, ListedEntry, OrderKind, QueueDescription},
+    queue::{DescribeQueue, ListEntries, ListedEntry, OrderKind, QueueDescription, is_own_reason},
     router::{Question, Route},
     timestamp::Timestamp,
 };
-use relais_channels::mail::{Address, Envelope, MessageId, Timings, Trip};
+use relais_channels::mail::{Address, MessageId};
 use relais_config::{Channel, channel::Program};
-use relais_spool::{Change, EntryState, ScannedEntry, open_recipients};
+use relais_spool::{EntryState, ScannedEntry, open_recipients};
 
 use super::{
-    entries::{Depth, Described, Record, after, describe},
+    entries::after,
     foreseen_tls::foreseen_of_entry,
     hosts::{of_host_order, of_limit},
     ordered_by,
@@ -27,7 +26,7 @@ use super::{
 };
 use crate::{
     admin::Answer,
-    api::{self, HistoryLine, RecipientReply, Why},
+    api::{self, GuardedText, Why},
     show::Span,
 };
 
@@ -42,17 +41,16 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
             account(parts, &entry, &queue).await?;
         if let Some(ordered) = entry.ordered.filter(|_| !entry.aside) {
             let done = api::OrderKind::from(ordered).would_be();
-            let _ = write!(
-                text,
+            text.push(&format!(
                 " It is to be {done} as soon as its job gives it back; `relais queue release {id}` \
                  withdraws that."
-            );
+            ));
         }
         if let Some(way) = on_its_way(parts, &entry.scanned) {
-            let _ = write!(text, " {way}");
+            text.push(&format!(" {way}"));
         }
         if let Some(other) = other_route(parts, &entry.scanned).await {
-            let _ = write!(text, " {other}");
+            text.push(&format!(" {other}"));
         }
         accounts.push(Why {
             channel: entry.scanned.channel.to_string(),
@@ -74,11 +72,21 @@ struct Explanation {
     limit: Option<&'static str>,
     since: Option<Timestamp>,
     order: Option<u64>,
-    text: String,
+    text: GuardedText,
 }
 
-impl From<(&'static str, String)> for Explanation {
-    fn from((waits_for, text): (&'static str, String)) -> Self {
+impl Explanation {
+    /// One that all may read.
+    fn of_engine(waits_for: &'static str, text: String) -> Self {
+        Self::of(waits_for, GuardedText::of_engine(text))
+    }
+
+    /// One that tells of an operator's order, and what others read in its place.
+    fn of_operator(waits_for: &'static str, text: String, for_all: &str) -> Self {
+        Self::of(waits_for, GuardedText::of_operator(text, for_all))
+    }
+
+    fn of(waits_for: &'static str, text: GuardedText) -> Self {
         Self { waits_for, limit: None, since: None, order: None, text }
     }
 }
@@ -108,7 +116,7 @@ async fn account(
              again; until then it can be deleted and nothing else. {tried}",
             scanned.channel
         );
-        return Ok(("no_program", text).into());
+        return Ok(Explanation::of_engine("no_program", text));
     };
     if let Some(account) = kept_from_jobs(parts, listed, &tried).await {
         return Ok(account);
@@ -117,7 +125,9 @@ async fn account(
         && let Some(its) = ordered_by::of_entry(parts, scanned).await
     {
         let text = format!("{} {tried}", ordered_by::why(&its.order));
-        return Ok(Explanation { order: Some(its.order.id), ..("ordered", text).into() });
+        let for_all = format!("An order of an operator keeps it. {tried}");
+        let ordered = Explanation::of_operator("ordered", text, &for_all);
+        return Ok(Explanation { order: Some(its.order.id), ..ordered });
     }
     let destination = Destination { channel, host: scanned.host.clone() };
     let explained = parts.controller.ask(ExplainDestination(destination)).await.map_err(gone)?;
@@ -131,7 +141,7 @@ async fn account(
         return Ok(in_hand(parts, *connection, host, &tried));
     }
     if let Some(stopped) = of_stopped(&explained, name) {
-        return Ok(("stopped", format!("{stopped} {tried}")).into());
+        return Ok(Explanation::of_engine("stopped", format!("{stopped} {tried}")));
     }
     let channel = parts.channels.channel(channel);
     if let Some(kept) = kept_by_host((channel, scanned), &explained, due, &tried) {
@@ -143,12 +153,12 @@ async fn account(
              retry {}` tries it now. {tried}",
             scanned.id
         );
-        return Ok(("due", text).into());
+        return Ok(Explanation::of_engine("due", text));
     }
     if let Some(paused) = queue.paused {
         let words = paused.words();
         let text = format!("It could go, but no message is handed to a job now: {words}. {tried}");
-        return Ok(("paused", text).into());
+        return Ok(Explanation::of_engine("paused", text));
     }
     if tracked.is_none() {
         let text = format!(
@@ -157,7 +167,10 @@ async fn account(
              {}` lets twice as many in). {tried}",
             queue.max_messages * 2
         );
-        return Ok(Explanation { limit: Some("max_messages"), ..("beyond_memory", text).into() });
+        return Ok(Explanation {
+            limit: Some("max_messages"),
+            ..Explanation::of_engine("beyond_memory", text)
+        });
     }
     Ok(in_line(&explained, host, name, &tried))
 }
@@ -171,7 +184,9 @@ fn kept_by_host(
 ) -> Option<Explanation> {
     let (host, name) = (&scanned.host, &scanned.channel);
     if let Some(order) = &explained.order {
-        return Some(("host_suspended", format!("{} {tried}", of_host_order(order))).into());
+        let text = format!("{} {tried}", of_host_order(order));
+        let for_all = format!("An operator has suspended its host. {tried}");
+        return Some(Explanation::of_operator("host_suspended", text, &for_all));
     }
     if let Some(suspension) = &explained.standing.suspension {
         let rests = suspension.until > tokio::time::Instant::now();
@@ -181,12 +196,12 @@ fn kept_by_host(
         }
         let text =
             format!("{} {tried}", of_suspended(channel.program, host, suspension, scanned.id));
-        return Some(("suspended", text).into());
+        return Some(Explanation::of_engine("suspended", text));
     }
     let rest = explained.rest.as_ref().filter(|_| due.is_none())?;
     let (limit, why) = of_limit(channel, host, rest);
     let text = format!("It is ready, but {why} {tried}");
-    Some(Explanation { limit: Some(limit), ..("limited", text).into() })
+    Some(Explanation { limit: Some(limit), ..Explanation::of_engine("limited", text) })
 }
 
 /// Why no job may have it, whatever its channel does.
@@ -197,7 +212,7 @@ async fn kept_from_jobs(parts: &Parts, listed: &ListedEntry, tried: &str) -> Opt
             "{} It stays until the notice of that is safe, which its sender asked for. {tried}",
             if open == 0 { "It is delivered." } else { "Some of its recipients have it." },
         );
-        return Some(("notice", text).into());
+        return Some(Explanation::of_engine("notice", text));
     }
     if *aside && *ordered == Some(OrderKind::Return) {
         let what = if is_anybody_told(parts, scanned).await {
@@ -206,14 +221,14 @@ async fn kept_from_jobs(parts: &Parts, listed: &ListedEntry, tried: &str) -> Opt
             "An operator returns it, and nobody can be told: it goes in a moment."
         };
         let text = format!("{what} {tried}");
-        return Some(("notice", text).into());
+        return Some(Explanation::of_engine("notice", text));
     }
     if *aside {
         let text = format!(
             "Its sender is being told what became of it, or an order about it is being carried \
              out: no job gets it before that is done. {tried}"
         );
-        return Some(("notice", text).into());
+        return Some(Explanation::of_engine("notice", text));
     }
     if matches!(scanned.state, EntryState::Held { .. }) {
         return Some(why_held(parts, scanned, tried).await);
@@ -292,10 +307,10 @@ fn in_hand(
 ) -> Explanation {
     let Some((connection, behind)) = connection else {
         let text = format!("Its attempt has ended, and what came of it is being written. {tried}");
-        return ("active", text).into();
+        return Explanation::of_engine("active", text);
     };
     let Some((waits_for, since)) = parts.progress.of(connection) else {
-        return ("active", format!("A job has it in hand. {tried}")).into();
+        return Explanation::of_engine("active", format!("A job has it in hand. {tried}"));
     };
     let since = Timestamp(since);
     let span = Span(since.until(Timestamp::now()));
@@ -307,7 +322,7 @@ fn in_hand(
     let waits_for = waits_for.words();
     let text =
         format!("{what} waits for {waits_for} from {host}, for {span}, since {since}. {tried}");
-    Explanation { since: Some(since), ..("active", text).into() }
+    Explanation { since: Some(since), ..Explanation::of_engine("active", text) }
 }
 
 /// It is ready, and somebody has to have a place for it.
@@ -374,7 +389,7 @@ fn in_line(
         (Some(_), false) => format!("{so_far}, but {why}. {tried}"),
     };
     let waits_for = if served || limit.is_none() { "ready" } else { "in_line" };
-    Explanation { limit, ..(waits_for, text).into() }
+    Explanation { limit, ..Explanation::of_engine(waits_for, text) }
 }
 
 /// Why a host gets no further connection of those that its channel has free.
@@ -477,134 +492,6 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
     None
 }
 
-/// The history of a message, oldest first. Empty: there is no such message, or nothing yet.
-pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
-    let found = parts.spool.find(id).await.map_err(unavailable)?;
-    if found.is_empty() {
-        return Ok(None);
-    }
-    let mut lines: Vec<(Timestamp, u16, HistoryLine)> = Vec::new();
-    // One that was routed again has a record, and a history, for each time.
-    for place in parts.spool.places(id).await.map_err(unavailable)? {
-        let envelope = parts.spool.envelope(place).await.map_err(unavailable)?;
-        let mut written: Vec<(u16, HistoryLine)> = Vec::new();
-        let entries = (0..).zip(&envelope.entries);
-        let entries = entries.filter(|(_, entry)| !entry.recipients.is_empty());
-        written.extend(entries.map(|its| (its.0, begun(&envelope, its))));
-        let of_record = |change: &Change| {
-            let entry = envelope.entries.get(usize::from(change.entry));
-            entry.is_some_and(|entry| !entry.recipients.is_empty())
-        };
-        let changes = parts.spool.history(id, place).await.map_err(unavailable)?;
-        let changes = changes.into_iter().filter(of_record);
-        written.extend(changes.map(|change| (change.entry, line_of(&envelope, change))));
-        lines.extend(in_order(written));
-    }
-    // The order within a record stays.
-    lines.sort_by_key(|(at, ..)| *at);
-    let mut lines: Vec<_> = lines.into_iter().map(|(_, number, line)| (number, line)).collect();
-    // The newest state of an entry is the one that it has: here as in the listing.
-    let pages = parts.spool.page_reader();
-    for Described { scanned, record, .. } in
-        describe(parts, &pages, found, None, Depth::Record).await?
-    {
-        let Some(Record { entry, .. }) = record.as_deref() else { continue };
-        let newest = lines.iter_mut().rfind(|(number, _)| *number == scanned.entry);
-        if let Some((_, line)) = newest.filter(|(_, line)| line.state.is_some()) {
-            (line.state, line.due) = (Some(entry.state), entry.due);
-        }
-    }
-    Ok(Some(lines.into_iter().map(|(_, line)| line).collect()))
-}
-
-/// Lines in the order in which they were written, each with the time by which it comes among those
-/// of other records: no later than what was written behind it. A clock that was ahead does not
-/// count.
-fn in_order(written: Vec<(u16, HistoryLine)>) -> Vec<(Timestamp, u16, HistoryLine)> {
-    let mut latest = Timestamp(u64::MAX);
-    let mut placed: Vec<_> = written
-        .into_iter()
-        .rev()
-        .map(|(number, line)| {
-            latest = latest.min(line.at);
-            (latest, number, line)
-        })
-        .collect();
-    placed.reverse();
-    placed
-}
-
-fn begun(
-    envelope: &Envelope,
-    (number, entry): (u16, &relais_channels::mail::Entry),
-) -> HistoryLine {
-    let waits = envelope.fragments.as_deref().is_some_and(|its| its.waits(number));
-    let is_held = envelope.held.is_some() || waits;
-    HistoryLine {
-        at: Timestamp(envelope.rerouted.map_or(envelope.received, |rerouted| rerouted.at)),
-        channel: entry.channel.to_string(),
-        host: entry.host.to_string(),
-        state: Some(if is_held { QueueState::Held } else { QueueState::Ready }),
-        due: None,
-        attempts: 0,
-        replies: Vec::new(),
-        reason: Some(match &envelope.held {
-            Some(why) => format!("accepted, and held: {why}"),
-            None if waits => "a piece of a message, which waits for the others".to_owned(),
-            None if envelope.rerouted.is_some() => "routed again".to_owned(),
-            None => "accepted".to_owned(),
-        }),
-        protection: None,
-        peer: None,
-        timings: None,
-    }
-}
-
-fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
-    let entry = envelope.entries.get(usize::from(change.entry));
-    let address = |index: u8| {
-        let recipient = entry.and_then(|entry| entry.recipients.get(usize::from(index)));
-        recipient.map(|recipient| recipient.original.clone()).unwrap_or_default()
-    };
-    let due = match change.now {
-        EntryState::Waiting { due, .. } if due > change.at => Some(Timestamp(due)),
-        _ => None,
-    };
-    let trip = change.trip.as_deref();
-    let known =
-        |text: fn(&Trip) -> &str| trip.map(text).filter(|text| !text.is_empty()).map(str::to_owned);
-    HistoryLine {
-        at: Timestamp(change.at),
-        channel: change.channel.to_string(),
-        host: change.host.to_string(),
-        state: match change.now {
-            EntryState::Held { .. } => Some(QueueState::Held),
-            EntryState::Waiting { .. } if due.is_some() => Some(QueueState::Delayed),
-            EntryState::Waiting { .. } => Some(QueueState::Ready),
-            EntryState::Done | EntryState::Owing { open: 0, .. } => None,
-            EntryState::Owing { .. } => Some(QueueState::Delayed),
-        },
-        due,
-        attempts: u32::from(change.now.attempts()),
-        replies: change
-            .replies
-            .iter()
-            .map(|(index, outcome)| RecipientReply {
-                address: address(*index).to_string(),
-                reply: outcome.reply().to_string(),
-                peer_id: outcome.reply().delivered_as().map(str::to_owned),
-            })
-            .collect(),
-        protection: known(|trip| &trip.protection),
-        peer: known(|trip| &trip.peer),
-        timings: trip.map(|trip| trip.timings).filter(|timings| *timings != Timings::default()),
-        reason: match change.now {
-            EntryState::Owing { .. } => Some("the sender has yet to be told who has it".to_owned()),
-            _ => change.reason.map(|reason| reason.to_string()),
-        },
-    }
-}
-
 /// The last reply to any recipient that is still open.
 async fn last_reply(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
     let history = parts.spool.history(scanned.id, scanned.place).await.ok()?;
@@ -624,7 +511,7 @@ async fn why_held(parts: &Parts, scanned: &ScannedEntry, tried: &str) -> Explana
              {tried}",
             in_words(&waits)
         );
-        return ("held", text).into();
+        return Explanation::of_engine("held", text);
     }
     let why = hold_reason(parts, scanned).await;
     let text = if is_lost_notice(parts, scanned).await {
@@ -639,7 +526,12 @@ async fn why_held(parts: &Parts, scanned: &ScannedEntry, tried: &str) -> Explana
         )
     };
     let order = ordered_by::named_in(&parts.standing, &why);
-    Explanation { order, ..("held", text).into() }
+    let held = if is_own_reason(&why) {
+        Explanation::of_engine("held", text)
+    } else {
+        Explanation::of_operator("held", text, &format!("It is held. {tried}"))
+    };
+    Explanation { order, ..held }
 }
 
 async fn is_lost_notice(parts: &Parts, scanned: &ScannedEntry) -> bool {

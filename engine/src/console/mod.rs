@@ -11,6 +11,7 @@ mod hosts;
 mod limiting;
 mod limits;
 mod mailboxes;
+mod message_history;
 mod order_keeper;
 mod ordered_by;
 mod orders;
@@ -345,7 +346,7 @@ impl Console for EngineConsole {
     }
 
     async fn queue_history(&self, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
-        account::history(&*self.parts()?, id).await
+        message_history::history(&*self.parts()?, id).await
     }
 
     async fn trace(&self, question: TraceQuestion) -> Answer<Result<TraceAnswer, Nonsense>> {

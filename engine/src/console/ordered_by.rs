@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use relais_actors::{
+    events::numbered,
     standing::{OrderInForce, StandingKind, StandingOrder, StandingOrders},
     timestamp::now_ms,
 };
@@ -129,7 +130,7 @@ async fn own(parts: &Parts, id: u64, wanted: Vec<Described>) -> Vec<Described> {
 }
 
 /// Whether the reason of a change is this order's.
-fn is_reason_of(id: u64, reason: &str) -> bool {
+pub(super) fn is_reason_of(id: u64, reason: &str) -> bool {
     order_of(reason) == Some(id)
 }
 
@@ -139,11 +140,10 @@ pub(super) fn named_in(standing: &StandingOrders, reason: &str) -> Option<u64> {
     standing.index().get(id).map(|its| its.order.id)
 }
 
-/// The number of the order whose reason a change has.
+/// The number of the order whose reason a change has: it has held an entry, or put it off.
 fn order_of(reason: &str) -> Option<u64> {
     let own = reason.strip_prefix("held by ").unwrap_or(reason);
-    let rest = own.strip_prefix("order ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    numbered(own).map(|(number, _)| number)
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::{
 };
 
 use relais_actors::{
-    events::{EntryDeleted, Printable},
+    events::{EntryDeleted, NOBODY, Printable},
     job_controller::DescribeController,
     metrics::QueueState,
     notary::has_nowhere_to_go,
     queue::{
-        self, CountOrders, ListOrdered, Order, PlaceOrder, Placed, Reading, Reason, Tracked,
+        self, CountOrders, Key, ListOrdered, Order, PlaceOrder, Placed, Reading, Reason, Tracked,
         backoff,
     },
     timestamp::{Timestamp, now_ms},
@@ -105,8 +105,8 @@ pub(super) async fn go_on(
     found.retain(|entry| entry.id <= at.last);
     at.account.progress.seen += found.len() as u64;
     let mut wanted = meant(parts, order, &at, found).await?;
-    if begins && order.kind == OrderKind::Release && order.ids.is_empty() {
-        wanted.extend(to_be_held(parts, &at, &order.filter, Timestamp::now()).await?);
+    if order.kind == OrderKind::Release && order.ids.is_empty() {
+        release_pending(parts, order, &at, &mut wanted, begins).await?;
     }
     let progress = &mut at.account.progress;
     wanted.truncate(left(&order.filter, progress));
@@ -301,21 +301,41 @@ async fn place_orders(
 }
 
 /// Entries that are in the hands of jobs, and of which something is ordered: to release them is to
-/// forget that.
+/// forget that. A standing order that ends forgets what it has ordered itself, and nothing of others.
+async fn release_pending(
+    parts: &Parts,
+    order: &QueueOrder,
+    at: &OrderPosition,
+    wanted: &mut Vec<Described>,
+    begins: bool,
+) -> Answer<()> {
+    let ends = order.standing.as_ref().filter(|part| part.only_its_own);
+    if !begins && ends.is_none() {
+        return Ok(());
+    }
+    let pending = parts.queue.ask(ListOrdered).await.map_err(gone)?;
+    let is_own = |words: &str| ends.is_none_or(|part| ordered_by::is_reason_of(part.id, words));
+    let (own, others): (Vec<_>, Vec<_>) = pending.into_iter().partition(|(_, words)| is_own(words));
+    let others: HashSet<Key> = others.into_iter().map(|(key, _)| key).collect();
+    wanted.retain(|entry| !others.contains(&(entry.scanned.id, entry.scanned.entry)));
+    if begins && !own.is_empty() {
+        let keys = own.into_iter().map(|(key, _)| key).collect();
+        wanted.extend(to_be_held(parts, at, &order.filter, &keys).await?);
+    }
+    Ok(())
+}
+
+/// Entries with one of `keys` that the filter means, described.
 async fn to_be_held(
     parts: &Parts,
     at: &OrderPosition,
     filter: &QueueFilter,
-    now: Timestamp,
+    keys: &HashSet<Key>,
 ) -> Answer<Vec<Described>> {
     if filter.state.is_some_and(|state| state != QueueState::Held) {
         return Ok(Vec::new());
     }
-    let keys = parts.queue.ask(ListOrdered).await.map_err(gone)?;
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys: HashSet<(MessageId, u16)> = keys.into_iter().collect();
+    let now = Timestamp::now();
     let ids = keys.iter().map(|(id, _)| *id).filter(|id| *id <= at.last).collect();
     let mut found = parts.spool.find_all(ids).await.map_err(unavailable)?;
     found.retain(|entry| keys.contains(&(entry.id, entry.entry)));
@@ -459,7 +479,7 @@ fn reason_of(order: &QueueOrder) -> Reason {
 }
 
 fn reason(order: &QueueOrder) -> String {
-    let by = if order.by.is_empty() { "an operator" } else { &order.by };
+    let by = if order.by.is_empty() { NOBODY } else { &order.by };
     let done = format!("{} by {by}", order.kind.done());
     if order.reason.is_empty() { done } else { format!("{done}: {}", order.reason) }
 }

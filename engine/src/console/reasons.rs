@@ -1,5 +1,7 @@
 //! Why entries are held, or are as they are: from their history, where nobody else knows.
 
+use std::borrow::Cow;
+
 use relais_spool::{Change, EntryState, ScannedEntry};
 
 use super::parts::Parts;
@@ -15,10 +17,7 @@ pub(super) async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String
     }
     let by_channel = || format!("channel {} holds all its mail", scanned.channel);
     let Ok(envelope) = parts.spool.envelope(scanned.place).await else { return by_channel() };
-    let fragments = envelope.fragments.as_deref().filter(|its| its.waits(scanned.entry));
-    let piece = fragments.and_then(|its| its.piece());
-    let waits = piece.map(|piece| format!("piece {} of a message waits for others", piece.number));
-    envelope.held.or(waits).unwrap_or_else(by_channel)
+    envelope.held_because(scanned.entry).map_or_else(by_channel, Cow::into_owned)
 }
 
 /// Why an entry is as it is: the reason of its last change, if it has one.

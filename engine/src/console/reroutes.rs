@@ -74,6 +74,7 @@ impl Rerouting<'_> {
                 Change::Refused => progress.left.refused += 1,
                 Change::Unreadable => progress.left.unreadable += 1,
                 Change::OtherWay => {
+                    plan.by = Arc::clone(&self.reason.words);
                     let is_held = matches!(scanned.state, EntryState::Held { .. });
                     if is_held && !waits_for_pieces(parts, scanned).await {
                         plan.held = Some(hold_reason(parts, scanned).await);

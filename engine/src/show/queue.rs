@@ -342,7 +342,7 @@ pub fn history(lines: &Vec<HistoryLine>, look: Look) -> String {
     for line in lines {
         let state = line.state.map_or("done", QueueState::name);
         let due = Relative { time: line.due, now: line.at };
-        let mut what: Vec<String> = line.reason.clone().into_iter().collect();
+        let mut what: Vec<String> = line.reason.iter().map(ToString::to_string).collect();
         let said = |reply: &RecipientReply| format!("<{}> {}", reply.address, reply.reply);
         what.extend(line.replies.iter().map(said));
         what.extend(line.peer.as_ref().map(|peer| format!("at {peer}")));

@@ -17,7 +17,7 @@ use std::{
 
 use relais_actors::{
     actor::Mailbox,
-    events::EntryDeleted,
+    events::{EntryDeleted, EntryHeld},
     metrics::Metrics,
     queue::{self, Order, PlaceOrder, Queue, Reading, Reason},
     timestamp::now_ms,
@@ -171,11 +171,13 @@ impl OrderBook {
                 (OrderKind::Return, state @ EntryState::Held { .. }) => state,
                 _ => continue,
             };
+            let reason = format!("{}, as the engine started", line.words);
             if line.kind == OrderKind::Delete {
-                log_deleted(spool, metrics, &found, &line.words).await;
+                log(spool, metrics, &found, (now, &line.words)).await;
+            } else if now != found.state {
+                log(spool, metrics, &found, (now, &reason)).await;
             }
             if now != found.state {
-                let reason = format!("{}, as the engine started", line.words);
                 spool.amend(Change::of(&found, now, now_ms(), Some(reason.into())));
             }
             if line.kind == OrderKind::Return {
@@ -248,12 +250,22 @@ async fn go_on(
     Ok(())
 }
 
-async fn log_deleted(spool: &Spool, metrics: &Metrics, found: &ScannedEntry, reason: &str) {
+/// Tells that an entry is deleted, or held.
+async fn log(
+    spool: &Spool,
+    metrics: &Metrics,
+    found: &ScannedEntry,
+    (now, reason): (EntryState, &str),
+) {
+    let (entry, recipients, attempts) = (found.entry, found.state.open(), found.state.attempts());
     match spool.envelope(found.place).await {
+        Ok(envelope) if matches!(now, EntryState::Held { .. }) => {
+            let envelope = &envelope;
+            EntryHeld { envelope, entry, recipients, attempts, reason }.emit(metrics);
+        }
         Ok(envelope) => {
-            let (recipients, attempts) = (found.state.open(), found.state.attempts());
-            EntryDeleted { envelope: &envelope, entry: found.entry, recipients, attempts, reason }
-                .emit(metrics);
+            let envelope = &envelope;
+            EntryDeleted { envelope, entry, recipients, attempts, reason }.emit(metrics);
         }
         Err(error) => warn!(id = %found.id, %error, %reason, "not readable any more"),
     }

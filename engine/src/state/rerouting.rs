@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use relais_actors::timestamp::now_ms;
+use relais_actors::{queue::ROUTED_AGAIN, timestamp::now_ms};
 use relais_channels::mail::MessageId;
 use relais_spool::{Change, EntryState, ScannedEntry, Spool, SpoolError};
 use tracing::{info, warn};
@@ -57,7 +57,7 @@ impl ReroutedEntries {
             if gone_on != 0 {
                 concluded += 1;
                 let now = left_of(old.state, gone_on);
-                spool.amend(Change::of(old, now, now_ms(), Some("routed again".into())));
+                spool.amend(Change::of(old, now, now_ms(), Some(ROUTED_AGAIN.into())));
             }
         }
         spool.flush().await?;

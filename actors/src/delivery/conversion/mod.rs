@@ -80,7 +80,7 @@ impl ToConvert<'_> {
         };
         let known = self.envelope.entries.len();
         let (envelope, _) = self.parts.spool.append_more(envelope, known, content).await?;
-        MessageRerouted { envelope: &envelope, left: &self.entry.channel }
+        MessageRerouted { envelope: &envelope, left: &self.entry.channel, by: "" }
             .emit(&self.parts.metrics);
         let text = format!("goes on by {} to {}", self.out, self.host);
         Ok(Outcome::Delivered(Reply::with_text(250, Enhanced(2, 1, 5), text)))

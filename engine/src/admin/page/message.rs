@@ -192,7 +192,7 @@ fn routes(ways: &[RecipientWay]) -> Markup {
 fn happened(lines: &[HistoryLine]) -> Markup {
     let row = |its: &HistoryLine| {
         let now = its.at;
-        let mut what: Vec<String> = its.reason.clone().into_iter().collect();
+        let mut what: Vec<String> = its.reason.iter().map(ToString::to_string).collect();
         what.extend(its.replies.iter().map(|said| format!("<{}> {}", said.address, said.reply)));
         what.extend(its.peer.as_ref().map(|peer| format!("at {peer}")));
         what.extend(its.protection.as_ref().map(|protection| format!("by {protection}")));

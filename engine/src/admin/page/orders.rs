@@ -17,7 +17,7 @@ use super::{
     visitor::{Pass, Visitor},
 };
 use crate::{
-    admin::{Console, patience::in_time},
+    admin::{Console, discreet::Discreet, patience::in_time},
     api::{NewOrder, OrderKind, OrderProgress, OrderShown, filter_of},
     show,
 };
@@ -27,8 +27,8 @@ pub(super) async fn show<C: Console>(
     visitor: Visitor,
     console: Data<C>,
 ) -> Result<HttpResponse, Trouble> {
-    let listed = in_time(console.standing_orders()).await?;
     let operator = visitor.operator();
+    let listed = in_time(console.standing_orders()).await?.for_reader(operator.is_some());
     let body = html! {
         div data-live="orders" {
             (section("in-force", "In force", &in_force(&listed.orders, operator)))
