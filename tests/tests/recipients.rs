@@ -254,7 +254,7 @@ fn what_is_released_from_a_hold_channel_is_delivered_once_under_its_id() {
         house.entries(&id).first().is_some_and(|entry| entry["state"] == "held")
     });
     // Lines are gathered for a moment before they are written.
-    eventually("the log has it", PATIENCE, || house.instance.log().contains("\"action\":\"E\""));
+    eventually("the log has it", PATIENCE, || house.instance.log().contains("\"action\":\"H\""));
     running.kill();
     let running = house.instance.start();
     assert_eq!(house.entries(&id)[0]["state"], "held", "it stays so over a crash");
@@ -284,7 +284,7 @@ fn what_is_released_from_a_hold_channel_is_delivered_once_under_its_id() {
         |line: &str| line.split("\"action\":\"").nth(1).and_then(|rest| rest.chars().next());
     let mut actions: Vec<char> = lines.filter_map(action).collect();
     actions.sort_unstable();
-    assert_eq!(actions, ['D', 'D', 'E', 'E'], "each step has its line");
+    assert_eq!(actions, ['D', 'D', 'E', 'E', 'H', 'L'], "each step has its line");
     // The status counts for the next one.
     let id = house.send("alice@relais.example", "carol@relais.example");
     eventually("it is held", PATIENCE, || {

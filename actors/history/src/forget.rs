@@ -25,9 +25,12 @@ pub struct Forgotten {
 }
 
 impl History {
-    /// Forgets an address, whatever it stands in. Reads everything: takes seconds.
+    /// Forgets an address, whatever it stands in. Reads everything: takes seconds, and one waits for the
+    /// other.
     pub fn forget(&self, address: &str) -> Result<Forgotten, HistoryError> {
         let address = address.to_lowercase();
+        let forgetting = self.desk.as_ref().map(|desk| &desk.shared.forgetting);
+        let _alone = forgetting.map(|its| its.lock().unwrap_or_else(PoisonError::into_inner));
         let newest = match &self.desk {
             Some(desk) => {
                 desk.seal()?;

@@ -53,10 +53,16 @@ pub use keys::{Key, key_of, key_of_id};
 pub use newest::Settings;
 pub use note::{LOST, Named, Note, Record};
 pub use reader::{Found, History, Question, Traced};
-pub use tap::{Figures, Tap};
+pub use tap::{Figures, Stop, Tap};
 pub use writer::Keeper;
 
 /// Octets as a text, if they are one.
 fn text_of(octets: &[u8]) -> Option<&str> {
     std::str::from_utf8(octets).ok()
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

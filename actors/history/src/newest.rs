@@ -4,7 +4,7 @@ use std::{
     mem,
     path::PathBuf,
     sync::{Arc, TryLockError, atomic::Ordering::Relaxed},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::statvfs;
@@ -17,6 +17,7 @@ use crate::{
     files::Files,
     index::{BlockPlace, OpenIndex, SealedIndex, Wanted},
     note::{LOST, MAX_RECIPIENTS, Note},
+    now_ms,
     segment::{SegmentFile, SegmentReader},
     streams::{LEVEL, Streams},
     tail::{self, Tail},
@@ -291,7 +292,10 @@ impl Writer {
             self.remove_oldest();
         }
         if free < least.saturating_add(MARGIN.min(least)) {
-            if !mem::replace(&mut self.is_stopped, true) {
+            self.is_stopped = true;
+            let wanted = least.saturating_add(MARGIN.min(least)) >> 20;
+            let why = format!("the disk has {} MiB free, and {wanted} MiB are wanted", free >> 20);
+            if self.shared.figures.begin_stop(why) {
                 warn!(free, "the disk is nearly full: the history is not written");
             }
         } else if self.is_stopped && self.failed.is_none_or(|at| at.elapsed() > TRY_AGAIN) {
@@ -303,7 +307,9 @@ impl Writer {
                 info!("the history is written again");
             }
         }
-        self.shared.figures.stopped.store(self.is_stopped, Relaxed);
+        if !self.is_stopped {
+            self.shared.figures.end_stop();
+        }
     }
 
     fn keep_to_size(&mut self) {
@@ -342,10 +348,10 @@ impl Writer {
 
     fn stop(&mut self, error: &dyn std::fmt::Display) {
         self.failed = Some(Instant::now());
-        if !mem::replace(&mut self.is_stopped, true) {
+        self.is_stopped = true;
+        if self.shared.figures.begin_stop(error.to_string()) {
             warn!(%error, "the history cannot be written");
         }
-        self.shared.figures.stopped.store(true, Relaxed);
     }
 }
 
@@ -378,10 +384,6 @@ pub(crate) fn count(notes: &[u8]) -> u64 {
         count += 1;
     }
     count
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, ms)
 }
 
 fn ms(duration: Duration) -> u64 {

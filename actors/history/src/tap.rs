@@ -9,7 +9,10 @@ use std::{
     },
 };
 
-use crate::note::{Named, Note};
+use crate::{
+    note::{Named, Note},
+    now_ms,
+};
 
 /// Takes notes. Cheap to clone; usable from any thread; never waits.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +27,38 @@ pub struct Figures {
     pub lost: AtomicU64,
     /// Octets on the disk.
     pub octets: AtomicU64,
-    /// Nothing can be written: the disk is full, or broken.
-    pub stopped: AtomicBool,
+    /// Nothing can be written.
+    stop: Mutex<Option<Stop>>,
+}
+
+/// Nothing can be written: the disk is full, or broken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stop {
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+    /// Why, in words.
+    pub why: String,
+}
+
+impl Figures {
+    /// Why nothing is written, if that is so.
+    pub fn stop(&self) -> Option<Stop> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nothing can be written any more; `true`: until now it could.
+    pub(crate) fn begin_stop(&self, why: String) -> bool {
+        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = stop.is_none();
+        let since = stop.as_ref().map_or_else(now_ms, |stop| stop.since);
+        *stop = Some(Stop { since, why });
+        is_new
+    }
+
+    /// It is written again, or nobody wants it.
+    pub(crate) fn end_stop(&self) {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) lost: AtomicU64,
     pub(crate) wake: Mutex<bool>,
     pub(crate) woken: Condvar,
+    /// Held while an address is forgotten: two at once would write the same drafts.
+    pub(crate) forgetting: Mutex<()>,
     /// Held to read, or to remove and replace, segments.
     pub(crate) moving: RwLock<()>,
     pub(crate) figures: Figures,

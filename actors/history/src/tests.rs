@@ -133,6 +133,32 @@ fn an_address_is_forgotten_wherever_it_stands() {
 }
 
 #[test]
+fn addresses_are_forgotten_by_several_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let tap = Tap::default();
+    let keeper = Keeper::start(&tap, settings(folder.path())).unwrap();
+    for number in 0..2_000 {
+        tell(&tap, number);
+    }
+    let history = History::of(&keeper);
+    history.desk.as_ref().unwrap().seal().unwrap();
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let history = &history;
+            scope.spawn(move || {
+                let forgotten = history.forget(&format!("user{number}@x.example")).unwrap();
+                assert_eq!(forgotten.records, 3, "{number}");
+            });
+        }
+    });
+    for number in 0..6 {
+        let found = actions(&ask(&history, &format!("user{number}@x.example"), 9)).concat();
+        assert_eq!(found, if number < 4 { "" } else { "EQD" }, "{number}");
+    }
+    keeper.end();
+}
+
+#[test]
 fn what_is_old_or_too_much_goes() {
     let folder = tempfile::tempdir().unwrap();
     let tap = Tap::default();
@@ -245,7 +271,8 @@ fn notes_that_find_no_room_are_counted_and_told() {
     let short = Settings { min_free: u64::MAX, ..settings(folder.path()) };
     let keeper = Keeper::start(&tap, short).unwrap();
     keeper.flush();
-    assert!(tap.figures().stopped.load(Relaxed), "others need the room");
+    let stop = tap.figures().stop().expect("others need the room");
+    assert!(stop.why.contains("MiB are wanted") && stop.since <= now(), "{stop:?}");
     tell(&tap, 1);
     keeper.flush();
     assert_eq!(tap.figures().lost.load(Relaxed), 3);

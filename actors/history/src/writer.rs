@@ -145,12 +145,13 @@ impl WriterThread {
                 warn!(folder = %settings.folder.display(), %error, "the history cannot be removed");
             }
             shared.figures.octets.store(0, Relaxed);
+            shared.figures.end_stop();
             return;
         }
         match Writer::open(settings, Arc::clone(&shared)) {
             Ok(writer) => self.writer = Some(writer),
             Err(error) => {
-                if !shared.figures.stopped.swap(true, Relaxed) {
+                if shared.figures.begin_stop(error.to_string()) {
                     warn!(%error, "the history cannot be written");
                 }
             }

@@ -422,6 +422,16 @@ impl Spool {
         self.shared.feed.live(Ledger::by_channel)
     }
 
+    /// Entries of one channel that are not done, as of now.
+    pub fn counts_of(&self, channel: &str) -> Counts {
+        self.shared.feed.live(|ledger| ledger.of_channel(channel))
+    }
+
+    /// Entries that are not done, as of now.
+    pub fn stored(&self) -> u64 {
+        self.shared.feed.live(Ledger::stored)
+    }
+
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.shared.feed.live(Ledger::bytes)

@@ -23,5 +23,6 @@ pub use session::{
 };
 pub use transaction::{
     EntryDeleted, EntryHeld, EntryReleased, EntrySettled, IntoMailboxes, MessageAccepted,
-    MessageDiscarded, MessageRerouted, RecipientsRefused, RecipientsReturned, StoredFor,
+    MessageDiscarded, MessageRerouted, NoticeSent, RecipientsRefused, RecipientsReturned,
+    StoredFor,
 };

@@ -8,11 +8,11 @@
 //! `E`, `J` and `Z` are written by the session, and `E` by the notary and by whoever routes mail again;
 //! `D`, `Q`, `R` and `K` by the job that tried; `R`, `K` and `W` by the notary, too; `X` by the
 //! order. `H` and `L` are written by whoever writes `E`, of mail that is held from the beginning, else by the
-//! queue.
+//! queue; `N` is written by the notary.
 //!
 //! | field | is |
 //! | --- | --- |
-//! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in, `Z` taken and thrown away, as a filter said, `H` held: no job gets it, `L` released: it was held, and goes on |
+//! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in, `Z` taken and thrown away, as a filter said, `H` held: no job gets it, `L` released: it was held, and goes on, `N` its sender, or whoever hears in its place, is sent a notice |
 //! | `id` | queue id; empty for `J` |
 //! | `client` | who brought it: `name [address]` |
 //! | `source_channel` | the channel it came in by |
@@ -25,7 +25,7 @@
 //! | `attempts` | attempts that ended, this one included; what was only taken before its time to see whether its host is back, and found it was not (`Q`), is none |
 //! | `reply` | what the next hop said, or we in its place; for `E` and `J`, and for the store, what we said; for `H`, `L` and `X`, `E` of what an operator routed again and `R` of what one returned by whom, or by which standing order, and why |
 //! | `mailbox` | only of the store: the mailbox or folder below its path, where that is known |
-//! | `peer_id` | what the other side calls the message, where that is known: of the store what the client does, from its `Received` line; else only of `D`, as the reply of the next hop says |
+//! | `peer_id` | what the other side calls the message, where that is known: of the store what the client does, from its `Received` line; else of `D`, as the reply of the next hop says; of `N` the queue id of the notice, and of the notice's own `E` that of the message that it is about |
 //! | `members` | only when an alias, a list or a forward led to them: in the order of `to`, in angle brackets, whom it led to |
 //! | `user` | only of `E`, `J` and `Z`: the user who had logged in |
 //! | `protection` | only of an attempt whose connection had some: TLS, whether the server's certificate is good, and AUTH |
@@ -44,8 +44,9 @@ use std::{
     time::Duration,
 };
 
-use relais_channels::mail::{
-    Enhanced, Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply, Trip,
+use relais_channels::{
+    dsn::Kind,
+    mail::{Enhanced, Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply, Trip},
 };
 use relais_history::{Named, Note};
 use relais_spool::open_recipients;
@@ -242,6 +243,21 @@ pub struct EntryReleased<'a> {
     pub reason: &'a str,
 }
 
+/// A notice of what became of recipients is in the queue.
+#[derive(Clone, Copy, Debug)]
+pub struct NoticeSent<'a> {
+    /// The message.
+    pub envelope: &'a Envelope,
+    /// Which of its entries.
+    pub entry: usize,
+    /// Which of its recipients, a bit each.
+    pub recipients: u64,
+    /// The news of them.
+    pub news: Kind,
+    /// The queue id of the notice.
+    pub notice: MessageId,
+}
+
 /// One line. Everything is written as it stands here.
 struct Record<'a, To> {
     action: &'static str,
@@ -273,13 +289,22 @@ struct Record<'a, To> {
 impl MessageAccepted<'_> {
     /// Writes an `E` line for each entry; counts submitted and received.
     pub fn emit(self, metrics: &Metrics) {
+        self.write("", metrics);
+    }
+
+    /// The same of a notice about a message.
+    pub fn emit_about(self, message: MessageId, metrics: &Metrics) {
+        self.write(&message.to_string(), metrics);
+    }
+
+    fn write(self, about: &str, metrics: &Metrics) {
         let Self { envelope, reply, user, message_id } = self;
         let all = envelope.entries.iter().map(|entry| entry.recipients.len()).sum();
         metrics.channel(&envelope.source_channel).submitted(all, envelope.size);
         for entry in &envelope.entries {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
             let record = Record::of(envelope, entry, u64::MAX, "E", reply);
-            Record { user, message_id, ..record }.write(metrics);
+            Record { user, message_id, peer_id: about, ..record }.write(metrics);
         }
         tell_held(envelope, metrics);
     }
@@ -484,6 +509,23 @@ fn tell_stay(
     let reply = Reply::with_text(250, Enhanced(2, 0, 0), reason.to_owned());
     let record = Record::of(envelope, entry, recipients, action, &reply);
     Record { delay, attempts: u32::from(attempts), ..record }.write(metrics);
+}
+
+impl NoticeSent<'_> {
+    /// Writes an `N` line.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { envelope, entry, recipients, news, notice } = self;
+        let Some(entry) = envelope.entries.get(entry) else { return };
+        let text = match news {
+            Kind::Failed | Kind::TimedOut | Kind::Bounced => "a notice of the failure is sent",
+            Kind::Delayed => "a notice of the delay is sent",
+            Kind::Delivered | Kind::Relayed | Kind::Expanded => "a notice of the delivery is sent",
+        };
+        let reply = Reply::new(250, Enhanced(2, 0, 0), text);
+        let delay = Timestamp(envelope.received).until(Timestamp::now());
+        let record = Record::of(envelope, entry, recipients, "N", &reply);
+        Record { delay, peer_id: &notice.to_string(), ..record }.write(metrics);
+    }
 }
 
 impl RecipientsReturned<'_> {

@@ -6,7 +6,7 @@ use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use relais_history::Tap;
+use relais_history::{Stop, Tap};
 
 use super::level;
 
@@ -36,12 +36,18 @@ impl HistoryMeter {
         meter
     }
 
+    /// Why nothing is written, if that is so, and how many records are lost.
+    pub fn trouble(&self) -> (Option<Stop>, u64) {
+        let figures = self.tap.figures();
+        (figures.stop(), figures.lost.load(Relaxed))
+    }
+
     /// Takes over the writer's numbers.
     pub(super) fn update(&self) {
         let figures = self.tap.figures();
         self.records.inner().store(figures.notes.load(Relaxed), Relaxed);
         self.lost.inner().store(figures.lost.load(Relaxed), Relaxed);
         self.octets.set(level(figures.octets.load(Relaxed) as usize));
-        self.stopped.set(i64::from(figures.stopped.load(Relaxed)));
+        self.stopped.set(i64::from(figures.stop().is_some()));
     }
 }

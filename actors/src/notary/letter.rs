@@ -84,11 +84,15 @@ impl NotaryParts {
             return Ok(Told::Settled);
         }
         let head = self.head_of(&content).await?;
+        let mut written = Vec::new();
         for owner in owners(&envelope, cases) {
-            self.write_to(owner, &envelope, &head, cases).await?;
+            written.push((owner, self.write_to(owner, &envelope, &head, cases).await?));
         }
         for case in cases {
             self.log(&envelope, case);
+        }
+        for (owner, notices) in written {
+            self.tell_notices(owner, &envelope, cases, &notices);
         }
         let consequence = if self.readers(None, &envelope, cases).is_empty() {
             "nobody is told"
@@ -153,19 +157,19 @@ impl NotaryParts {
         self.metrics.notices.count(NoticeResult::Died);
     }
 
-    /// Tells of those recipients whose news go to `owner`; `None` is the sender.
+    /// Tells of those recipients whose news go to `owner`; `None` is the sender. The notices that do.
     async fn write_to(
         &self,
         owner: Option<&str>,
         envelope: &Envelope,
         head: &[u8],
         cases: &[Case],
-    ) -> Result<(), TellError> {
+    ) -> Result<Vec<MessageId>, TellError> {
         let to = self.readers(owner, envelope, cases);
-        let concerned: Vec<_> =
-            cases.iter().flat_map(|case| concerned(owner, envelope, case)).collect();
+        let all = cases.iter().flat_map(|case| concerned(owner, envelope, case));
+        let concerned: Vec<_> = all.map(|(_, report)| report).collect();
         let Some(first) = cases.first().filter(|_| !to.is_empty() && !concerned.is_empty()) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let id = self.ids.next();
         let header = header_block(head);
@@ -206,7 +210,7 @@ impl NotaryParts {
         }
         .compose(&self.templates);
         let tls = if is_open { TlsWish::Usual } else { TlsWish::Required };
-        self.store(id, (notice, tls), &to).await
+        self.store((id, envelope.id), (notice, tls), &to).await
     }
 
     /// The sender, if it wants to hear and is somebody; the postmaster, as the channels say.
@@ -266,10 +270,11 @@ impl NotaryParts {
     /// postmaster; and what does not even reach him is held.
     async fn store(
         &self,
-        id: MessageId,
+        (id, about): (MessageId, MessageId),
         (notice, tls): (Notice, TlsWish),
         to: &[String],
-    ) -> Result<(), TellError> {
+    ) -> Result<Vec<MessageId>, TellError> {
+        let mut stored = Vec::new();
         let mut routes: Vec<(Recipient, Arc<[Route]>)> = Vec::new();
         let mut lost: Vec<(String, Reply)> = Vec::new();
         let mut seen = Vec::new();
@@ -300,22 +305,25 @@ impl NotaryParts {
             own_mail::entries_for(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
         if !entries.is_empty() {
             let envelope = envelope_of(id, &self.channels, wants, entries);
-            self.append(envelope, body.clone(), "a notice to the sender").await?;
+            self.append((envelope, about), body.clone(), "a notice to the sender").await?;
+            stored.push(id);
             self.sieve.remember(&seen);
             self.metrics.notices.count(NoticeResult::Written);
         }
         if !lost.is_empty() {
             let id = if routes.is_empty() { id } else { self.ids.next() };
             let envelope = self.held(id, wants, lost);
-            self.append(envelope, body, "a notice that is held: it has nowhere to go").await?;
+            let what = "a notice that is held: it has nowhere to go";
+            self.append((envelope, about), body, what).await?;
+            stored.push(id);
             self.metrics.notices.count(NoticeResult::NoWay);
         }
-        Ok(())
+        Ok(stored)
     }
 
     async fn append(
         &self,
-        envelope: Envelope,
+        (envelope, about): (Envelope, MessageId),
         body: Bytes,
         what: &'static str,
     ) -> Result<(), TellError> {
@@ -325,7 +333,7 @@ impl NotaryParts {
         let reply = Reply::new(250, Enhanced(2, 0, 0), what);
         let message_id = message_id(&body).unwrap_or_default();
         MessageAccepted { envelope: &envelope, reply: &reply, user: "", message_id }
-            .emit(&self.metrics);
+            .emit_about(about, &self.metrics);
         Ok(())
     }
 
@@ -507,12 +515,12 @@ fn owner_of<'a>(envelope: &Envelope, recipient: &'a Recipient, kind: Kind) -> Op
     origin.and_then(|origin| origin.errors_to.as_deref())
 }
 
-/// The cases that concern `owner`, with what there is to say.
-fn concerned<'a>(
+/// The recipients of a case that concern `owner`, each with its bit and what there is to say.
+pub(super) fn concerned<'a>(
     owner: Option<&'a str>,
     envelope: &'a Envelope,
     case: &'a Case,
-) -> impl Iterator<Item = RecipientReport<'a>> {
+) -> impl Iterator<Item = (u64, RecipientReport<'a>)> {
     let entry = envelope.entries.get(usize::from(case.entry.entry));
     open_recipients(case.recipients).filter_map(move |index| {
         let recipient = entry?.recipients.get(usize::from(index))?;
@@ -527,14 +535,15 @@ fn concerned<'a>(
         let last = case.replies.iter().find(|last| last.recipient == index);
         // The owner of a list wants to know which member it is; its address is no sender's business.
         let member = owner.and_then(|_| Some(&*recipient.origin.as_deref()?.member));
-        wanted.then(|| RecipientReport {
+        let report = RecipientReport {
             original: recipient.original_recipient.as_ref(),
             address: member.unwrap_or(&recipient.original),
             reply: last.map(|last| last.outcome.reply()),
             remote: last.and_then(|last| last.remote.as_deref()),
             last_attempt: last.map(|last| last.at),
             retry_until: case.until,
-        })
+        };
+        wanted.then_some((1 << index, report))
     })
 }
 

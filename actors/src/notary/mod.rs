@@ -11,6 +11,7 @@
 mod calendar_tests;
 mod grace;
 mod letter;
+mod linked;
 mod parts;
 mod progress;
 mod replies;
@@ -76,7 +77,7 @@ pub struct Notary {
 impl Notary {
     /// A notary of the news of `queue`.
     pub fn new(parts: NotaryParts, queue: Mailbox<Queue>) -> Self {
-        let has_mail = parts.spool.counts().values().any(|counts| counts.total() > 0);
+        let has_mail = parts.spool.stored() > 0;
         Self {
             progress: Rc::new(RefCell::new(Progress::load(parts.progress.clone(), has_mail))),
             for_rounds: Rc::new(ForRounds::new(parts.clone())),

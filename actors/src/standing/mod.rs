@@ -263,10 +263,7 @@ impl StandingOrders {
             only.touched(envelope.entries.len() as u64, recipients.sum());
             return Some(held_words(&only.order));
         }
-        let acts = |kind| {
-            matches!(kind, StandingKind::Hold | StandingKind::Return | StandingKind::Reroute)
-        };
-        for its in orders.iter().flatten().filter(|its| acts(its.order.kind)) {
+        for its in orders.iter().flatten().filter(|its| its.order.kind.acts()) {
             self.note(its.order.id, envelope.id);
         }
         None

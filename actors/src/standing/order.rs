@@ -164,6 +164,14 @@ impl StandingKind {
             Self::Slow => "slow",
         }
     }
+
+    /// Whether it has something done with mail; the others only keep mail from leaving.
+    pub const fn acts(self) -> bool {
+        match self {
+            Self::Hold | Self::Return | Self::Reroute => true,
+            Self::Suspend | Self::Slow => false,
+        }
+    }
 }
 
 impl StandingOrder {

@@ -15,7 +15,7 @@ use actix_web::{
 };
 use relais_actors::events::Printable;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::info;
 
 use super::{
@@ -24,7 +24,8 @@ use super::{
 };
 use crate::{
     api::{
-        AuditEnd, AuditResult, MAX_REASON, MailboxOrder, MailboxOrderKind, NewOrder, QueueOrder,
+        AuditEnd, AuditResult, HostSuspend, MAX_REASON, MailboxOrder, MailboxOrderKind, NewOrder,
+        QueueOrder, is_plain,
     },
     state::audit::{Asked, AuditLog, ended},
 };
@@ -170,6 +171,24 @@ impl Ordered {
         Self { reason, by, ..ordered }
     }
 
+    /// A host that is suspended.
+    pub(super) fn of_suspension(order: &HostSuspend) -> Self {
+        let HostSuspend { host, channel, seconds, reason, by } = order;
+        let what = json!({ "host": host, "channel": channel, "seconds": seconds });
+        Self::new("host suspend", &what).with(by, reason)
+    }
+
+    /// A channel that is stopped, or started.
+    pub(super) fn of_channel(name: &str, stop: bool) -> Self {
+        let command = if stop { "channel stop" } else { "channel start" };
+        Self::new(command, &json!({ "channel": name }))
+    }
+
+    /// The end of a standing order.
+    pub(super) fn of_removal(id: u64, release: bool) -> Self {
+        Self::new("order remove", &json!({ "id": id, "release": release }))
+    }
+
     /// A new standing order.
     pub(super) fn of_new(new: &NewOrder) -> Self {
         let mut ordered = Self::new(format!("order add {}", new.kind.name()), new);
@@ -192,7 +211,7 @@ impl Ordered {
             MailboxOrderKind::Rename => "rename",
             MailboxOrderKind::Delete => "delete",
         };
-        let mut what = serde_json::json!({ "mailbox": order.mailbox });
+        let mut what = json!({ "mailbox": order.mailbox });
         if let Some(to) = &order.to {
             what["to"] = to.as_str().into();
         }
@@ -246,10 +265,6 @@ impl Drop for Audited {
 
 fn at_now(end: &AuditEnd) -> AuditEnd {
     AuditEnd { at: relais_actors::timestamp::Timestamp::now(), ..end.clone() }
-}
-
-fn is_plain(text: &str) -> bool {
-    text.chars().count() <= MAX_REASON && !text.contains(char::is_control)
 }
 
 fn internal(error: &dyn std::fmt::Display) -> HttpError {

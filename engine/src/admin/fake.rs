@@ -144,6 +144,7 @@ impl Console for Fake {
             directory: None,
             directory_servers: Vec::new(),
             milters: Vec::new(),
+            history: None,
             log_lines_lost: 0,
         })
     }

@@ -75,6 +75,7 @@ pub(crate) fn overview() -> Overview {
         directory: None,
         certificates: Vec::new(),
         orders: BTreeMap::new(),
+        history: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use relais_channels::mail::MessageId;
 use serde_json::json;
 
 use super::{MailboxDenied, Nonsense, Unavailable};
@@ -57,4 +58,9 @@ impl ResponseError for HttpError {
     fn error_response(&self) -> HttpResponse {
         HttpResponse::build(self.code).json(json!({"error": self.error}))
     }
+}
+
+/// The queue id in a path.
+pub(super) fn message_id(text: &str) -> Result<MessageId, HttpError> {
+    text.parse().map_err(|error| HttpError::new(StatusCode::BAD_REQUEST, error))
 }

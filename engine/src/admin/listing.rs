@@ -10,7 +10,8 @@ use super::{
     Console, JsonLines,
     audited::Audited,
     console::{Answer, Unavailable},
-    patience::{in_time, within},
+    patience::in_time,
+    queue_work::QueueWork,
 };
 use crate::api::{OrderProgress, QueueFilter, QueueOrder};
 
@@ -37,14 +38,20 @@ pub(super) async fn carry_out<C: Console>(
     order: QueueOrder,
     audited: Option<Audited>,
 ) -> Answer<HttpResponse> {
-    let work = Work { console, order, audited, next: Next::First };
+    let mut work = QueueWork::new(console, Box::new(order), audited);
     // An engine that cannot answer says so in the status line.
-    let (first, behind) = work.advance().await?.unzip();
-    let others = try_unfold(behind, async |work: Option<Work<C>>| {
-        let Some(work) = work else { return Ok(None) };
-        Ok(work.advance().await?.map(|(piece, work)| (piece, Some(work))))
+    let first = work.advance().await?.map(|progress| line(&progress));
+    let others = try_unfold(work, async |mut work| {
+        let piece = work.advance().await?.map(|progress| line(&progress)).transpose()?;
+        Ok(piece.map(|piece| (piece, work)))
     });
-    Ok(answer(stream::iter(first.map(Ok::<_, Unavailable>)).chain(others)))
+    Ok(answer(stream::iter(first).chain(others)))
+}
+
+fn line(progress: &OrderProgress) -> Answer<Bytes> {
+    let mut line = JsonLines::default();
+    line.add(progress).map_err(|error| Unavailable(error.to_string()))?;
+    Ok(line.into())
 }
 
 /// Lines as they come. Ends like [`respond`].
@@ -57,48 +64,6 @@ pub(super) fn pass_on(pieces: mpsc::Receiver<Answer<JsonLines>>) -> HttpResponse
 
 fn answer(pieces: impl Stream<Item = Answer<Bytes>> + 'static) -> HttpResponse {
     HttpResponse::Ok().content_type(LINES).streaming(pieces)
-}
-
-struct Work<C: Console> {
-    console: C,
-    order: QueueOrder,
-    /// Nothing of a dry run.
-    audited: Option<Audited>,
-    next: Next<C::OrderCursor>,
-}
-
-impl<C: Console> Work<C> {
-    async fn advance(mut self) -> Answer<Option<(Bytes, Self)>> {
-        let at = match std::mem::replace(&mut self.next, Next::End) {
-            Next::First => None,
-            Next::Behind(cursor) => Some(cursor),
-            Next::End => return Ok(None),
-        };
-        let piece = within(ORDERED, self.console.queue_order(&self.order, at)).await;
-        let piece: (OrderProgress, _) = match piece {
-            Ok(piece) => piece,
-            Err(unavailable) => {
-                if let Some(audited) = self.audited.take() {
-                    audited.refused(&unavailable.to_string()).await;
-                }
-                return Err(unavailable);
-            }
-        };
-        if let Some(audited) = &mut self.audited {
-            audited.so_far(piece.0.reached(), piece.0.recipients);
-        }
-        if piece.0.ended
-            && let Some(audited) = self.audited.take()
-        {
-            audited.done().await;
-        }
-        if let Some(cursor) = piece.1 {
-            self.next = Next::Behind(cursor);
-        }
-        let mut line = JsonLines::default();
-        line.add(&piece.0).map_err(|error| Unavailable(error.to_string()))?;
-        Ok(Some((line.into(), self)))
-    }
 }
 
 struct PageStream<C: Console> {
@@ -166,8 +131,6 @@ impl<C: Console> PageStream<C> {
 const LINES: &str = "application/x-ndjson";
 /// How long a client hears nothing at most.
 const SILENCE: Duration = Duration::from_secs(5);
-/// For a piece of an order: of returns the next one waits until senders are told of those before.
-const ORDERED: Duration = Duration::from_secs(60);
 /// Pages that wait for the client at most.
 const AHEAD: usize = 2;
 /// Entries asked for at first, so that the first line comes soon.

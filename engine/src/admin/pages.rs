@@ -25,21 +25,21 @@
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
 //! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
 //! | `GET /api/v1/trace?name=&since=&until=&limit=&alone=` | what became of messages: [`TraceAnswer`] | no: 403 |
-//! | `POST /api/v1/trace/forget` [`ForgetOrder`] | [`TraceForgotten`] | no: 403 |
-//! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](crate::api::OrderProgress), a line for each piece | no: 403 |
+//! | `POST /api/v1/trace/forget` [`ForgetOrder`](crate::api::ForgetOrder) | [`TraceForgotten`](crate::api::TraceForgotten) | no: 403 |
+//! | `POST /api/v1/queue/orders` [`QueueOrder`](crate::api::QueueOrder) | [`OrderProgress`](crate::api::OrderProgress), a line for each piece | no: 403 |
 //! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
 //! | `GET /api/v1/orders` | orders that stand: [`OrdersListed`] | yes |
-//! | `POST /api/v1/orders` [`NewOrder`] | [`OrderShown`]; of a dry run the [`OrderProgress`](crate::api::OrderProgress) that would be | no: 403 |
-//! | `POST /api/v1/orders/ID/remove` [`RemoveOrder`] | [`OrderShown`], as it ends; 404: there is no such order | no: 403 |
+//! | `POST /api/v1/orders` [`NewOrder`](crate::api::NewOrder) | [`OrderShown`](crate::api::OrderShown); of a dry run the [`OrderProgress`](crate::api::OrderProgress) that would be | no: 403 |
+//! | `POST /api/v1/orders/ID/remove` [`RemoveOrder`](crate::api::RemoveOrder) | [`OrderShown`](crate::api::OrderShown), as it ends; 404: there is no such order | no: 403 |
 //! | `GET /api/v1/hosts` | hosts that get nothing, or less, by an order or a reply: [`HostSuspended`] | yes |
-//! | `POST /api/v1/hosts/suspend` [`HostSuspend`], `.../resume` [`HostResume`] | [`HostOrdered`] | no: 403 |
+//! | `POST /api/v1/hosts/suspend` [`HostSuspend`](crate::api::HostSuspend), `.../resume` [`HostResume`](crate::api::HostResume) | [`HostOrdered`](crate::api::HostOrdered) | no: 403 |
 //! | `GET /api/v1/configuration` | the configuration as the engine read it: `{ron}` | no: 403 |
 //! | `GET /api/v1/limits?key=` | a limit as it is now, or all: [`LimitShown`] | yes |
-//! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
-//! | `POST /api/v1/parts` [`PartOrder`] | [`PartsOrdered`]: services, the job controller | no: 403 |
-//! | `POST /api/v1/reload` [`ReloadOrder`] | [`Reloaded`] | no: 403 |
+//! | `POST /api/v1/limits` [`SetLimit`](crate::api::SetLimit) | [`LimitSet`](crate::api::LimitSet) | no: 403 |
+//! | `POST /api/v1/parts` [`PartOrder`](crate::api::PartOrder) | [`PartsOrdered`](crate::api::PartsOrdered): services, the job controller | no: 403 |
+//! | `POST /api/v1/reload` [`ReloadOrder`](crate::api::ReloadOrder) | [`Reloaded`](crate::api::Reloaded) | no: 403 |
 //! | `GET /api/v1/mailboxes?domain=&limit=` | a mailbox of the store a line, and a partition whose mailboxes are missing: [`MailboxLine`](crate::api::MailboxLine) | no: 403 |
-//! | `POST /api/v1/mailboxes` [`MailboxOrder`] | [`MailboxAnswer`]; 404: there is no such mailbox; 409: the new name has one | no: 403 |
+//! | `POST /api/v1/mailboxes` [`MailboxOrder`](crate::api::MailboxOrder) | [`MailboxAnswer`](crate::api::MailboxAnswer); 404: there is no such mailbox; 409: the new name has one | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
 //! Every order but a dry run is written down in `DATA/audit.log` first, else refused (507). Those whose body
@@ -70,28 +70,25 @@ use actix_web::{
 use relais_actors::metrics::{ChannelCounters, Format};
 use relais_channels::mail::MessageId;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{
-    AccessQuestion, Console, Frozen, MappingQuestion, RouteQuestion, RoutesQuestion, StageQuestion,
-    audited::{Operator, Ordered},
+    AccessQuestion, Console, MappingQuestion, RouteQuestion, RoutesQuestion, StageQuestion,
     content,
     discreet::Discreet,
     guard::Owner,
-    http_error::HttpError,
+    http_error::{HttpError, message_id},
     listing,
     live::Streams,
+    orders,
     page::{self, Visitor},
-    patience::{in_time, within},
+    patience::{ADDING_UP, in_time, within},
 };
 use crate::{
     api::{
-        AccessExplained, AuditEntry, AuditFilter, CertificateShown, ForgetOrder, HistoryLine,
-        HostOrdered, HostResume, HostSuspend, HostSuspended, LimitSet, LimitShown, MAX_REASON,
-        MailboxAnswer, MailboxFilter, MailboxOrder, MappingExplained, NewOrder, OrderShown,
-        OrdersListed, PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary,
-        QueuedMessage, ReloadOrder, Reloaded, RemoveOrder, RouteExplained, Series, SeriesAsked,
-        SetLimit, StageExplained, Status, TraceAnswer, TraceForgotten, TraceQuestion, Why,
+        AccessExplained, AuditEntry, AuditFilter, CertificateShown, HistoryLine, HostSuspended,
+        LimitShown, MailboxFilter, MappingExplained, OrdersListed, QueueFilter, QueueSummary,
+        QueuedMessage, RouteExplained, Series, SeriesAsked, StageExplained, Status, TraceAnswer,
+        TraceQuestion, Why,
     },
     show,
     state::audit::AuditLog,
@@ -121,34 +118,34 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C, streams
         .route("/api/v1/audit", get().to(orders_given))
         .route("/api/v1/queue", get().to(queue_list::<C>))
         .route("/api/v1/queue/summary", get().to(queue_summary::<C>))
-        .route("/api/v1/queue/orders", web::post().to(queue_order::<C>))
+        .route("/api/v1/queue/orders", web::post().to(orders::queue_order::<C>))
         .route("/api/v1/queue/{id}", get().to(queue_show::<C>))
         .route("/api/v1/queue/{id}/content", get().to(queue_content::<C>))
         .route("/api/v1/queue/{id}/why", get().to(queue_why::<C>))
         .route("/api/v1/queue/{id}/history", get().to(queue_history::<C>))
         .route("/api/v1/trace", get().to(trace::<C>))
-        .route("/api/v1/trace/forget", web::post().to(forget::<C>))
-        .route("/api/v1/channels/{name}/stop", web::post().to(channel_stop::<C>))
-        .route("/api/v1/channels/{name}/start", web::post().to(channel_start::<C>))
+        .route("/api/v1/trace/forget", web::post().to(orders::forget::<C>))
+        .route("/api/v1/channels/{name}/stop", web::post().to(orders::channel_stop::<C>))
+        .route("/api/v1/channels/{name}/start", web::post().to(orders::channel_start::<C>))
         .route("/api/v1/orders", get().to(standing_orders::<C>))
-        .route("/api/v1/orders", web::post().to(add_order::<C>))
-        .route("/api/v1/orders/{id}/remove", web::post().to(remove_order::<C>))
+        .route("/api/v1/orders", web::post().to(orders::add_order::<C>))
+        .route("/api/v1/orders/{id}/remove", web::post().to(orders::remove_order::<C>))
         .route("/api/v1/hosts", get().to(hosts::<C>))
-        .route("/api/v1/hosts/suspend", web::post().to(host_suspend::<C>))
-        .route("/api/v1/hosts/resume", web::post().to(host_resume::<C>))
+        .route("/api/v1/hosts/suspend", web::post().to(orders::host_suspend::<C>))
+        .route("/api/v1/hosts/resume", web::post().to(orders::host_resume::<C>))
         .route("/api/v1/configuration", get().to(configuration::<C>))
         .route("/api/v1/limits", get().to(show_limits::<C>))
-        .route("/api/v1/limits", web::post().to(set_limit::<C>))
+        .route("/api/v1/limits", web::post().to(orders::set_limit::<C>))
         .route("/api/v1/mailboxes", get().to(mailboxes::<C>))
-        .route("/api/v1/mailboxes", web::post().to(mailbox_order::<C>))
-        .route("/api/v1/reload", web::post().to(reload::<C>))
-        .route("/api/v1/parts", web::post().to(order_parts::<C>))
+        .route("/api/v1/mailboxes", web::post().to(orders::mailbox_order::<C>))
+        .route("/api/v1/reload", web::post().to(orders::reload::<C>))
+        .route("/api/v1/parts", web::post().to(orders::order_parts::<C>))
         .route("/api/v1/access", get().to(access::<C>))
         .route("/api/v1/mapping", get().to(mapping::<C>))
         .route("/api/v1/test", get().to(stage::<C>))
         .route("/api/v1/route", get().to(route::<C>))
         .route("/api/v1/routes", web::post().to(routes::<C>))
-        .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
+        .service(web::resource("/api/v1/stop").route(web::post().to(orders::stop::<C>)))
         .configure(page::configure::<C>)
         .default_service(web::to(nothing));
 }
@@ -330,72 +327,6 @@ async fn trace<C: Console>(
     Ok(Json(within(TRACING, console.trace(question.into_inner())).await??))
 }
 
-/// The address is not written down: it is to be forgotten.
-async fn forget<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    order: Json<ForgetOrder>,
-) -> Result<Json<TraceForgotten>, HttpError> {
-    if !order.address.contains('@') || order.address.contains(char::is_control) {
-        return Err(HttpError::new(StatusCode::BAD_REQUEST, "a whole address is expected"));
-    }
-    let ordered = Ordered::new("trace forget", &json!({})).with(&order.by, "");
-    let work = async || Ok(within(RELOADING, console.forget(&order)).await?);
-    Ok(Json(operator.carry_out(ordered, work()).await?))
-}
-
-async fn queue_order<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    order: Json<QueueOrder>,
-) -> Result<HttpResponse, HttpError> {
-    let order = order.into_inner();
-    for id in order.ids.iter().chain(&order.up_to) {
-        message_id(id)?;
-    }
-    let is_plain = |text: &str| text.len() <= 4 * MAX_REASON && !text.contains(char::is_control);
-    if !is_plain(&order.reason) || order.reason.chars().count() > MAX_REASON || !is_plain(&order.by)
-    {
-        let wrong = format!("a reason is one line of at most {MAX_REASON} characters");
-        return Err(HttpError::new(StatusCode::BAD_REQUEST, wrong));
-    }
-    if order.ids.len() > MAX_IDS {
-        let many = format!("more than {MAX_IDS} ids in one order");
-        return Err(HttpError::new(StatusCode::BAD_REQUEST, many));
-    }
-    console.check(&order.filter)?;
-    let audited =
-        if order.dry_run { None } else { Some(operator.begin(Ordered::of_queue(&order)).await?) };
-    Ok(listing::carry_out(C::clone(&console), order, audited).await?)
-}
-
-async fn channel_stop<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    name: Path<String>,
-) -> Result<HttpResponse, HttpError> {
-    let ordered = Ordered::new("channel stop", &json!({ "channel": &*name }));
-    let freeze = async || Ok(in_time(console.freeze_channel(&name, true)).await??);
-    Ok(frozen(&name, true, operator.carry_out(ordered, freeze()).await?))
-}
-
-async fn channel_start<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    name: Path<String>,
-) -> Result<HttpResponse, HttpError> {
-    let ordered = Ordered::new("channel start", &json!({ "channel": &*name }));
-    let freeze = async || Ok(in_time(console.freeze_channel(&name, false)).await??);
-    Ok(frozen(&name, false, operator.carry_out(ordered, freeze()).await?))
-}
-
-fn frozen(name: &str, stopped: bool, was: Frozen) -> HttpResponse {
-    let Frozen { was_stopped, delivers } = was;
-    HttpResponse::Ok().json(json!({
-        "channel": name, "stopped": stopped, "was_stopped": was_stopped, "delivers": delivers,
-    }))
-}
-
 async fn hosts<C: Console>(
     visitor: Visitor,
     console: Data<C>,
@@ -403,77 +334,11 @@ async fn hosts<C: Console>(
     Ok(Json(in_time(console.suspended_hosts()).await?.for_reader(visitor.is_operator())))
 }
 
-async fn host_suspend<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    order: Json<HostSuspend>,
-) -> Result<Json<HostOrdered>, HttpError> {
-    let HostSuspend { host, channel, seconds, reason, by } = &*order;
-    let what = json!({ "host": host, "channel": channel, "seconds": seconds });
-    let ordered = Ordered::new("host suspend", &what).with(by, reason);
-    let suspend = async || Ok(in_time(console.suspend_host(&order)).await??);
-    Ok(Json(operator.carry_out(ordered, suspend()).await?))
-}
-
-async fn host_resume<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    order: Json<HostResume>,
-) -> Result<Json<HostOrdered>, HttpError> {
-    let ordered = Ordered::new("host resume", &*order);
-    let work = async || Ok(in_time(console.resume_host(&order)).await??);
-    Ok(Json(operator.carry_out(ordered, work()).await?))
-}
-
 async fn standing_orders<C: Console>(
     visitor: Visitor,
     console: Data<C>,
 ) -> Result<Json<OrdersListed>, HttpError> {
     Ok(Json(in_time(console.standing_orders()).await?.for_reader(visitor.is_operator())))
-}
-
-async fn add_order<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    order: Json<NewOrder>,
-) -> Result<HttpResponse, HttpError> {
-    if order.dry_run {
-        let would = within(ADDING_UP, console.preview_order(&order)).await??;
-        return Ok(HttpResponse::Ok().json(would));
-    }
-    let mut order = order.into_inner();
-    if order.by.is_empty() {
-        order.by = operator.name().await?;
-    }
-    let ordered = Ordered::of_new(&order);
-    let add = async || Ok(in_time(console.add_order(&order)).await??);
-    Ok(HttpResponse::Ok().json(operator.carry_out(ordered, add()).await?))
-}
-
-async fn remove_order<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    id: Path<u64>,
-    how: Json<RemoveOrder>,
-) -> Result<Json<OrderShown>, HttpError> {
-    let (id, release) = (*id, how.release);
-    let ordered = Ordered::new("order remove", &json!({ "id": id, "release": release }));
-    let remove = async || {
-        let removed = in_time(console.remove_order(id, release)).await??;
-        removed
-            .ok_or_else(|| HttpError::new(StatusCode::NOT_FOUND, format!("no order {id} stands")))
-    };
-    Ok(Json(operator.carry_out(ordered, remove()).await?))
-}
-
-async fn set_limit<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    order: Json<SetLimit>,
-) -> Result<Json<LimitSet>, HttpError> {
-    let ordered = Ordered::new("set", &*order);
-    let work = async || Ok(in_time(console.set_limit(&order)).await??);
-    Ok(Json(operator.carry_out(ordered, work()).await?))
 }
 
 /// Which limit is asked about.
@@ -493,10 +358,6 @@ async fn show_limits<C: Console>(
     which: Query<WhichLimit>,
 ) -> Result<Json<Vec<LimitShown>>, HttpError> {
     Ok(Json(in_time(console.show_limits(which.key.as_deref())).await??))
-}
-
-fn message_id(text: &str) -> Result<MessageId, HttpError> {
-    text.parse().map_err(|error| HttpError::new(StatusCode::BAD_REQUEST, error))
 }
 
 fn unknown(id: MessageId) -> HttpError {
@@ -531,27 +392,6 @@ async fn routes<C: Console>(
     Ok(HttpResponse::Ok().content_type("application/x-ndjson").body(Bytes::from(lines)))
 }
 
-async fn reload<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    order: Json<ReloadOrder>,
-) -> Result<Json<Reloaded>, HttpError> {
-    let order = order.into_inner();
-    let reload = async || Ok(within(RELOADING, console.reload(order)).await?);
-    if order.dry_run {
-        return Ok(Json(reload().await?));
-    }
-    let ordered = Ordered::new("reload", &json!({ "reroute": order.reroute }));
-    let audited = operator.begin(ordered).await?;
-    let reloaded: Result<Reloaded, HttpError> = reload().await;
-    match &reloaded {
-        Ok(Reloaded { refused, .. }) if refused.is_empty() => audited.done().await,
-        Ok(_) => audited.refused(NOT_IN_FORCE).await,
-        Err(error) => audited.refused(&error.to_string()).await,
-    }
-    Ok(Json(reloaded?))
-}
-
 /// Names of users are nobody's business who may not act for the engine's user.
 async fn mailboxes<C: Console>(
     _: Owner,
@@ -560,29 +400,6 @@ async fn mailboxes<C: Console>(
 ) -> Result<HttpResponse, HttpError> {
     let pieces = in_time(console.mailbox_list(filter.into_inner())).await?;
     Ok(listing::pass_on(pieces))
-}
-
-async fn mailbox_order<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    order: Json<MailboxOrder>,
-) -> Result<Json<MailboxAnswer>, HttpError> {
-    let work = async || Ok(within(ADDING_UP, console.mailbox_order(&order)).await??);
-    let answer = match Ordered::of_mailbox(&order) {
-        Some(ordered) => operator.carry_out(ordered, work()).await?,
-        None => work().await?,
-    };
-    Ok(Json(answer))
-}
-
-async fn order_parts<C: Console>(
-    operator: Operator,
-    console: Data<C>,
-    asked: Json<PartOrder>,
-) -> Result<Json<PartsOrdered>, HttpError> {
-    let ordered = Ordered::new(asked.order.name(), &*asked);
-    let work = async || Ok(in_time(console.order_parts(&asked)).await??);
-    Ok(Json(operator.carry_out(ordered, work()).await?))
 }
 
 async fn access<C: Console>(
@@ -608,34 +425,17 @@ async fn mapping<C: Console>(
     Ok(Json(in_time(console.explain_mapping(question.into_inner())).await??))
 }
 
-async fn stop<C: Console>(operator: Operator, console: Data<C>) -> Result<HttpResponse, HttpError> {
-    let stop = async || {
-        console.stop();
-        Ok(())
-    };
-    operator.carry_out(Ordered::new("stop", &()), stop()).await?;
-    Ok(HttpResponse::Accepted().json(json!({"stopping": true})))
-}
-
 async fn nothing() -> Result<HttpResponse, HttpError> {
     Err(HttpError::new(StatusCode::NOT_FOUND, "no such page; GET / names those that there are"))
 }
 
 /// Orders of operators shown at once, by default and at most.
 const MOST_AUDITED: usize = 1_000;
-/// Messages named in one order.
-const MAX_IDS: usize = 1_000;
 /// Addresses of which routes are asked for at once.
 const MAX_ROUTES: usize = 1_000;
 /// Octets of a request's body.
 const MAX_REQUEST: usize = 64 << 10;
 /// For a look into the history, here and at the stores.
 const TRACING: Duration = Duration::from_secs(60);
-/// For it to add up a queue: a million entries take two to three seconds.
-const ADDING_UP: Duration = Duration::from_secs(60);
-/// For it to read a large file, or all of the history, again, and to route mail of lost channels.
-const RELOADING: Duration = Duration::from_secs(300);
-/// The end of a reload whose file has mistakes, as the audit file has it.
-pub(crate) const NOT_IN_FORCE: &str = "the file is not put in force";
 /// Entries that the overview adds up each time it is looked at.
 const SUMMED_UP: u64 = 100_000;

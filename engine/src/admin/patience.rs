@@ -22,3 +22,8 @@ pub(super) async fn within<T>(
 
 /// For the engine to answer one question.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// For the engine to add up a queue: a million entries take two to three seconds.
+pub(super) const ADDING_UP: Duration = Duration::from_secs(60);
+/// For the engine to read a large file, or all of the history, again, and to route mail of lost channels.
+pub(super) const RELOADING: Duration = Duration::from_secs(300);

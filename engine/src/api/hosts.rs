@@ -3,7 +3,7 @@
 use relais_actors::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::MAX_REASON;
+use super::{MAX_REASON, is_plain};
 
 /// `relais host suspend`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -126,8 +126,6 @@ impl HostSuspend {
         if !(LEAST_SECONDS..=MOST_SECONDS).contains(&self.seconds) {
             return Err(HostOrderError::Time(self.seconds));
         }
-        let is_plain =
-            |text: &str| text.chars().count() <= MAX_REASON && !text.contains(char::is_control);
         let fits = is_plain(&self.reason) && is_plain(&self.by) && !self.reason.trim().is_empty();
         if fits { Ok(()) } else { Err(HostOrderError::Reason) }
     }

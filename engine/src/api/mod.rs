@@ -15,6 +15,7 @@ mod certificate;
 mod control;
 mod filter;
 mod guarded;
+mod history_state;
 mod hosts;
 mod mailboxes;
 mod mapping;
@@ -47,6 +48,7 @@ pub use certificate::CertificateShown;
 pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;
 pub use guarded::GuardedText;
+pub use history_state::HistoryTrouble;
 pub use hosts::{
     FixedHost, HostLimited, HostOrderError, HostOrdered, HostResume, HostSuspend, HostSuspended,
 };
@@ -59,7 +61,7 @@ use natural::natural;
 pub use order_kind::OrderKind;
 pub use orders::{
     HistoryLine, Left, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderProgress, QueueOrder,
-    RecipientReply, Rerouted, SetLimit, Untold, Why,
+    RecipientReply, Rerouted, SetLimit, Untold, Why, is_plain,
 };
 pub use overview::{
     AgeCount, CertificateOverview, ChannelFlow, ChannelOverview, CpuShown, DirectoryOverview,
@@ -143,6 +145,9 @@ pub struct Status {
     /// Filters, in name order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub milters: Vec<MilterStatus>,
+    /// Trouble with the delivery history; absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryTrouble>,
     /// Log lines thrown away because nobody took them; 0 is what it should be.
     pub log_lines_lost: u64,
 }
@@ -383,6 +388,7 @@ mod tests {
             directory: None,
             directory_servers: vec![],
             milters: vec![],
+            history: None,
             log_lines_lost: 0,
         };
         let json = serde_json::to_value(&status).unwrap();

@@ -1,6 +1,6 @@
 //! Kinds of orders that operators may give for entries of the queue.
 
-use relais_actors::queue;
+use relais_actors::{queue, standing::StandingKind};
 use serde::{Deserialize, Serialize};
 
 /// The kind of an order for entries of the queue.
@@ -31,6 +31,16 @@ impl OrderKind {
             Self::Return => "return",
             Self::Delete => "delete",
             Self::Reroute => "reroute",
+        }
+    }
+
+    /// The order for entries that a standing order stands for; of those that act on nothing, one that counts
+    /// what is not held.
+    pub const fn of_standing(kind: StandingKind) -> Self {
+        match kind {
+            StandingKind::Hold | StandingKind::Suspend | StandingKind::Slow => Self::Hold,
+            StandingKind::Return => Self::Return,
+            StandingKind::Reroute => Self::Reroute,
         }
     }
 

@@ -305,6 +305,11 @@ impl fmt::Display for LimitValue {
 /// Characters of the reason of an order.
 pub const MAX_REASON: usize = 500;
 
+/// Whether an operator's name or reason is one line of at most [`MAX_REASON`] characters.
+pub fn is_plain(text: &str) -> bool {
+    text.chars().count() <= MAX_REASON && !text.contains(char::is_control)
+}
+
 impl OrderProgress {
     /// Entries that a dry run shows.
     pub const FIRST_SHOWN: usize = 20;

@@ -9,7 +9,7 @@ use relais_actors::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{HostLimited, HostSuspended, LimitValue, Phase};
+use super::{HistoryTrouble, HostLimited, HostSuspended, LimitValue, Phase};
 
 /// `relais top --json`, `GET /api/v1/overview`. Worked out once a second at most, however many ask.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -52,6 +52,9 @@ pub struct Overview {
     pub certificates: Vec<CertificateOverview>,
     /// Standing orders in force, by kind; kinds without any are left out.
     pub orders: BTreeMap<String, u64>,
+    /// Trouble with the delivery history; absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryTrouble>,
 }
 
 /// Whether mail is taken and delivered.

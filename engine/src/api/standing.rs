@@ -8,7 +8,7 @@ use relais_actors::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{AddressPattern, HostSuspended, MAX_REASON, NamePattern, QueueFilter};
+use super::{AddressPattern, HostSuspended, MAX_REASON, NamePattern, QueueFilter, is_plain};
 
 /// `relais order add`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -123,8 +123,6 @@ impl NewOrder {
     /// When it ends; or the mistake in it.
     pub fn check(&self, now: Timestamp) -> Result<Option<Timestamp>, NewOrderError> {
         let Self { kind, target, rate, reason, by, .. } = self;
-        let is_plain =
-            |text: &str| text.chars().count() <= MAX_REASON && !text.contains(char::is_control);
         if self.criteria().is_empty() {
             return Err(NewOrderError::AllMail);
         }

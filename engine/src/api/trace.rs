@@ -54,6 +54,12 @@ pub struct TracedMessage {
     pub source_channel: Option<String>,
     /// The header's `Message-ID`; absent when it has none.
     pub message_id: Option<String>,
+    /// The queue ids of notices that tell its sender, or whoever hears in its place, what became of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+    /// It is a notice: the queue id of the message that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// It waits in the queue; absent when no engine was asked.
     pub queued: Option<bool>,
     /// All that happened to it, in order.

@@ -10,7 +10,7 @@ use super::{
     source::Source,
 };
 use crate::{
-    admin::client::with_query,
+    admin::{client::with_query, socket},
     api::{ForgetOrder, TraceAnswer, TraceForgotten, TraceQuestion},
     show::{self, Look},
     state::history,
@@ -31,7 +31,8 @@ pub(super) fn trace(source: &Source, asked: &Trace, out: &mut dyn Write) -> Resu
     let answer: TraceAnswer = match &whom {
         Whom::Engine(client) => wait(client.get(&with_query("/api/v1/trace", &question)))??,
         Whom::Files(config) => {
-            let answer = history::trace(&history::of_files(config), &question);
+            let (its, own) = (history::of_files(config), socket::path(&config.data));
+            let answer = history::trace((&its, &own), &question);
             let answer = answer.map_err(|mistake| Refusal::WrongUse(mistake.to_string()))?;
             answer.map_err(|error| Refusal::Because(error.to_string()))?
         }
@@ -59,10 +60,9 @@ fn forget(
     as_json: bool,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
+    let address = history::whole_address(address);
+    let address = address.map_err(|mistake| Refusal::WrongUse(mistake.to_string()))?;
     let order = ForgetOrder { address: address.to_owned(), by: operator() };
-    if !address.contains('@') {
-        return Err(Refusal::WrongUse(format!("{address:?} is no whole address")));
-    }
     let forgotten: TraceForgotten = match whom {
         Whom::Engine(client) => wait(client.order("/api/v1/trace/forget", &order))??,
         // The engine alone knows what it writes at the moment.

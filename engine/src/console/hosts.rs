@@ -19,10 +19,11 @@ use relais_config::{
 
 use super::{
     entries::after,
+    limits::not_kept,
     parts::{Parts, gone},
 };
 use crate::{
-    admin::{Answer, Nonsense, Unavailable},
+    admin::{Answer, Nonsense},
     api::{
         FixedHost, HostLimited, HostOrderError, HostOrdered, HostResume, HostSuspend,
         HostSuspended, NamePattern,
@@ -51,14 +52,18 @@ pub(super) async fn suspend(
         until,
         reason: order.words().into(),
     };
-    let before = match parts.controller.ask(suspend).await.map_err(gone)? {
-        Ok(before) => before,
-        Err(error) => return Ok(Err(Nonsense(error.to_string()))),
-    };
     let channel = order.channel.clone();
     let reason = order.words();
     let kept = KeptOrder { host: host.clone(), channel: channel.clone(), since, until, reason };
+    let others = file.load().map_err(|error| not_kept(&error))?;
     file.keep(kept).map_err(|error| not_kept(&error))?;
+    let before = match parts.controller.ask(suspend).await.map_err(gone)? {
+        Ok(before) => before,
+        Err(error) => {
+            file.replace(&others).map_err(|error| not_kept(&error))?;
+            return Ok(Err(Nonsense(error.to_string())));
+        }
+    };
     let was_suspended = before.is_some();
     let goes_on = fixed_hosts(parts, order.channel.as_deref(), &host);
     Ok(Ok(HostOrdered { host, channel, until: Some(until), was_suspended, goes_on }))
@@ -76,6 +81,7 @@ pub(super) async fn resume(
     if let Err(nonsense) = check_channel(parts, channel.as_deref()) {
         return Ok(Err(nonsense));
     }
+    file.forget(&host, channel.as_deref()).map_err(|error| not_kept(&error))?;
     let name = HostName { name: host.clone(), channel: channel.clone() };
     let was = parts.controller.ask(ResumeHost(name.clone())).await.map_err(gone)?;
     let lifted = parts.controller.ask(LiftReplies(name)).await.map_err(gone)?;
@@ -83,7 +89,6 @@ pub(super) async fn resume(
         (Ok(was), Ok(lifted)) => was || lifted,
         (Err(error), _) | (_, Err(error)) => return Ok(Err(Nonsense(error.to_string()))),
     };
-    file.forget(&host, channel.as_deref()).map_err(|error| not_kept(&error))?;
     if !was_suspended {
         let of = channel.as_deref().map(|name| format!(" in channel {name}")).unwrap_or_default();
         let message =
@@ -282,10 +287,6 @@ fn check_channel(parts: &Parts, channel: Option<&str>) -> Result<(), Nonsense> {
     let pattern: NamePattern =
         name.parse().map_err(|_| Nonsense(format!("there is no channel {name:?}")))?;
     super::limits::check_channel(parts, &pattern)
-}
-
-fn not_kept(error: &std::io::Error) -> Unavailable {
-    Unavailable(format!("it is so now, but will not be after a restart: {error}"))
 }
 
 /// Characters of a name that is none.

@@ -1,5 +1,7 @@
 //! Limits that operators change while the engine runs, and channels that they stop.
 
+use std::fmt::Display;
+
 use relais_actors::{
     delivery::throttle::SetLimits,
     ids::Destination,
@@ -40,20 +42,25 @@ pub(super) async fn set(
         Ok(read) => read,
         Err(why) => return Ok(Err(Nonsense(why))),
     };
-    let was = match tune(parts, &named, value).await? {
-        Ok(was) => was,
-        Err(error) => return Ok(Err(Nonsense(error.to_string()))),
-    };
     let shown = |value: Option<u64>| value.map(|value| named.shown(value));
     let (saved, key) = (Saved::new(&config.data), named.key());
+    let before = saved.load().unwrap_or_default().remove(&key);
     if order.save {
         // A value that the configuration has, too, need not be kept.
         let kept = if by_default { None } else { shown(value) };
-        saved.note(&key, kept.as_ref()).map_err(|error| {
-            let path = saved.path().display();
-            Unavailable(format!("it is so now, but will not be after a restart: {path}: {error}"))
-        })?;
+        saved
+            .note(&key, kept.as_ref())
+            .map_err(|error| not_kept(&format_args!("{}: {error}", saved.path().display())))?;
     }
+    let was = match tune(parts, &named, value).await? {
+        Ok(was) => was,
+        Err(error) => {
+            if order.save {
+                saved.note(&key, before.as_ref()).map_err(|error| not_kept(&error))?;
+            }
+            return Ok(Err(Nonsense(error.to_string())));
+        }
+    };
     let kept = saved.load().unwrap_or_default().remove(&key);
     let after_restart = kept.or_else(|| shown(known.configured(&named)));
     let now = shown(value);
@@ -63,8 +70,7 @@ pub(super) async fn set(
 
 /// Whether mail waits for what the limit is about, however it came there.
 fn has_mail(parts: &Parts, known: LimitNames<'_>, named: &Named) -> bool {
-    let counts = parts.spool.counts();
-    let waits = |channel: &&str| counts.get(*channel).is_some_and(|counts| counts.total() > 0);
+    let waits = |channel: &&str| parts.spool.counts_of(channel).total() > 0;
     known.channels_of(named).iter().any(waits)
 }
 
@@ -183,16 +189,19 @@ pub(super) async fn freeze(
     channel: &str,
     frozen: bool,
 ) -> Answer<Result<bool, Nonsense>> {
+    let known: Vec<_> = configured(parts).collect();
+    if !known.contains(&channel) {
+        return Ok(Err(Nonsense(no_channel(channel, &known))));
+    }
+    stopped.note(channel, frozen).map_err(|error| not_kept(&error))?;
     let freeze = Freeze { channel: channel.to_owned(), frozen };
     let was = parts.controller.ask(freeze).await.map_err(gone)?;
-    let Ok(was) = was else {
-        let known: Vec<_> = configured(parts).collect();
-        return Ok(Err(Nonsense(no_channel(channel, &known))));
-    };
-    stopped.note(channel, frozen).map_err(|error| {
-        Unavailable(format!("it is so now, but will not be after a restart: {error}"))
-    })?;
-    Ok(Ok(was))
+    Ok(was.map_err(|error| Nonsense(error.to_string())))
+}
+
+/// The order is for as long as the engine lives, and after it: it is written down first.
+pub(super) fn not_kept(error: &dyn Display) -> Unavailable {
+    Unavailable(format!("nothing is changed, since it cannot be written down: {error}"))
 }
 
 /// Whether there is such a channel, or mail of one that the configuration has lost.

@@ -80,8 +80,8 @@ use crate::{
         socket,
     },
     api::{
-        AccessExplained, CertificateShown, ForgetOrder, HistoryLine, HostOrdered, HostResume,
-        HostSuspend, HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter,
+        AccessExplained, CertificateShown, ForgetOrder, HistoryLine, HistoryTrouble, HostOrdered,
+        HostResume, HostSuspend, HostSuspended, LimitSet, LimitShown, MailboxAnswer, MailboxFilter,
         MailboxOrder, MappingExplained, NewOrder, OrderProgress, OrderShown, OrdersListed,
         Overview, PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary,
         QueuedMessage, ReloadOrder, Reloaded, RouteExplained, Series, SeriesAsked, SetLimit,
@@ -258,6 +258,7 @@ impl Console for EngineConsole {
             directory: Some(parts.directory()),
             directory_servers: parts.metrics.directory_servers.status(),
             milters: parts.metrics.milters.status(),
+            history: HistoryTrouble::of(&parts.metrics),
             log_lines_lost: self.0.log.lost(),
         };
         status.sort();

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::{
     parts::Parts,
-    standing::{OrderKeeper, acts, carry_out, change, order_kind, queue_order},
+    standing::{OrderKeeper, carry_out, change, queue_order},
     sweep::Sweep,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(super) async fn keep(
     audit: AuditLog,
 ) {
     let Some(first) = parts() else { return };
-    for its in first.standing.index().all().iter().filter(|its| acts(its.order.kind)) {
+    for its in first.standing.index().all().iter().filter(|its| its.order.kind.acts()) {
         keeper.look_through(its.order.id);
     }
     drop(first);
@@ -98,12 +98,12 @@ async fn act_on_caught(parts: &Parts, keeper: &OrderKeeper, rounds: &mut Rounds)
             StandingKind::Reroute => rounds.divide(messages),
             _ => (messages, Vec::new()),
         };
-        let kind = order_kind(its.order.kind);
+        let kind = OrderKind::of_standing(its.order.kind);
         for (kind, messages) in [(kind, messages), (OrderKind::Hold, circling)] {
             for some in messages.chunks(IDS_AT_ONCE) {
                 let ids = some.iter().map(ToString::to_string).collect();
                 let mut order = queue_order(&its.order, kind, ids);
-                if kind != order_kind(its.order.kind) {
+                if kind != OrderKind::of_standing(its.order.kind) {
                     order.reason = format!("standing orders send it in a circle: {}", order.reason);
                 }
                 let told = |(messages, recipients)| its.touched(messages, recipients);

@@ -37,8 +37,8 @@ use crate::{
     admin::{Answer, Unavailable},
     api::{
         CertificateOverview, CertificateShown, ChannelFlow, ChannelOverview, CpuShown,
-        DirectoryOverview, HostTrouble, Overview, Phase, PoolOverview, QueueOverview, ReadyShown,
-        Series, SeriesSpan, ServiceOverview,
+        DirectoryOverview, HistoryTrouble, HostTrouble, Overview, Phase, PoolOverview,
+        QueueOverview, ReadyShown, Series, SeriesSpan, ServiceOverview,
     },
 };
 
@@ -184,6 +184,7 @@ impl Gathered {
             }),
             certificates: certificates(parts),
             orders: standing::in_force(&parts.standing, at),
+            history: HistoryTrouble::of(&parts.metrics),
             channels,
         }
     }

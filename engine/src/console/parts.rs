@@ -92,7 +92,7 @@ impl Parts {
         });
         let mut services = config.dispatcher.enabled();
         let takes = services.any(|s| s.program != Program::Smtp && s.channel == name);
-        let has_mail = || self.spool.counts().get(name).is_some_and(|counts| counts.total() > 0);
+        let has_mail = || self.spool.counts_of(name).total() > 0;
         served && (!takes || has_mail())
     }
 

@@ -56,7 +56,6 @@ impl Recorder {
     /// Takes a sample, and ends a step of the series when its time has come. Returns whether it did.
     pub(super) fn record(&self, metrics: &Metrics, spool: &Spool) -> bool {
         let sample = Sample::take(metrics);
-        let counts = spool.counts();
         let mut recorded = self.lock();
         let recorded = recorded.get_or_insert_with(|| Recorded {
             samples: VecDeque::new(),
@@ -65,6 +64,7 @@ impl Recorder {
         });
         let steps = steps_over(recorded.next_step, sample.at);
         if let Some(missed) = steps {
+            let counts = spool.counts();
             let stored = counts.values().map(Counts::total).sum();
             let held = counts.values().map(|counts| counts.held).sum();
             let now = sample.channels.clone();

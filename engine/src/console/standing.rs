@@ -128,7 +128,7 @@ pub(super) async fn preview(
         Err(nonsense) => return Ok(Err(nonsense)),
     };
     let would_be = order_of(new, until);
-    let mut order = queue_order(&would_be, order_kind(new.kind), Vec::new());
+    let mut order = queue_order(&would_be, OrderKind::of_standing(new.kind), Vec::new());
     order.dry_run = true;
     if let Some(part) = &mut order.standing {
         part.would_be = Some(Box::new(would_be));
@@ -203,16 +203,14 @@ pub(super) async fn change(
         change(&mut kept);
         file.keep(&kept)?;
         standing.replace(kept.orders.clone());
-        for fresh in kept.orders.iter().filter(|order| order.id > last && acts(order.kind)) {
+        for fresh in kept.orders.iter().filter(|order| order.id > last && order.kind.acts()) {
             keeper.look_through(fresh.id);
         }
         keeper.noticed.notify_one();
         Ok(kept)
     };
     let changed = tokio::task::spawn_blocking(work).await.unwrap_or_else(|ended| Err(ended.into()));
-    changed.map_err(|error| {
-        Unavailable(format!("standing orders cannot be kept over a restart: {error}"))
-    })
+    changed.map_err(|error| limits::not_kept(&error))
 }
 
 /// Whether an order makes sense here; when it ends.
@@ -265,21 +263,6 @@ pub(super) async fn carry_out(
             Some(next) => (at, so_far) = (Some(next), progress),
             None => return Ok(progress),
         }
-    }
-}
-
-/// Whether an order has something done with the queue; the others only keep mail from leaving.
-pub(super) fn acts(kind: StandingKind) -> bool {
-    matches!(kind, StandingKind::Hold | StandingKind::Return | StandingKind::Reroute)
-}
-
-/// The order for entries that a standing order stands for; of those that act on nothing, one that counts
-/// what is not held.
-pub(super) fn order_kind(kind: StandingKind) -> OrderKind {
-    match kind {
-        StandingKind::Hold | StandingKind::Suspend | StandingKind::Slow => OrderKind::Hold,
-        StandingKind::Return => OrderKind::Return,
-        StandingKind::Reroute => OrderKind::Reroute,
     }
 }
 

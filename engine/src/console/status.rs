@@ -118,7 +118,7 @@ pub(super) fn pools(controller: &ControllerDescription) -> Vec<PoolStatus> {
 pub(super) fn queue(parts: &Parts, queue: &QueueDescription) -> QueueStatus {
     QueueStatus {
         tracked: queue.tracked as u64,
-        stored: parts.spool.counts().values().map(Counts::total).sum(),
+        stored: parts.spool.stored(),
         max_messages: queue.max_messages as u64,
         spool_bytes: parts.spool.bytes(),
         paused: queue.paused,

@@ -18,11 +18,11 @@ use super::{
     ordered_by::seen,
     orders::{AT_ONCE, OrderLog, deal_with},
     parts::{Parts, gone, unavailable},
-    standing::{order_kind, queue_order},
+    standing::queue_order,
 };
 use crate::{
     admin::Answer,
-    api::{OrderProgress, QueueFilter, QueueOrder, filter_of},
+    api::{OrderKind, OrderProgress, QueueFilter, QueueOrder, filter_of},
 };
 
 /// How far a pass has come.
@@ -41,7 +41,7 @@ impl Sweep {
         let index = parts.standing.index();
         let wanted = index.all().iter().filter(|its| ids.contains(&its.order.id));
         let order = |its: &Arc<OrderInForce>| {
-            let order = queue_order(&its.order, order_kind(its.order.kind), Vec::new());
+            let order = queue_order(&its.order, OrderKind::of_standing(its.order.kind), Vec::new());
             let log = OrderLog::new(&order, OrderProgress::default());
             (its.order.id, (order, log))
         };

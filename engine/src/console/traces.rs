@@ -1,6 +1,12 @@
 //! Traces of messages: asked of the history, of the queue, and of the stores behind this relay.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use relais_channels::mail::MessageId;
@@ -16,6 +22,7 @@ use crate::{
     admin::{
         client::{Client, ClientError, with_query},
         console::{Answer, Nonsense, Unavailable},
+        socket,
     },
     api::{
         ForgetOrder, StoreTrace, TraceAnswer, TraceForgotten, TraceQuestion, TracedMessage,
@@ -30,13 +37,15 @@ pub(super) async fn trace(
     question: TraceQuestion,
 ) -> Answer<Result<TraceAnswer, Nonsense>> {
     let (its, alone) = (parts.history.clone(), question.alone);
-    let asked = spawn_blocking(move || history::trace(&its, &question)).await;
+    let own = socket::path(&config.data);
+    let asked = spawn_blocking(move || history::trace((&its, &own), &question)).await;
     let mut answer = match asked.map_err(|error| Unavailable(error.to_string()))? {
         Ok(answer) => answer.map_err(|error| Unavailable(error.to_string()))?,
         Err(mistake) => return Ok(Err(Nonsense(mistake.to_string()))),
     };
+    let queued = queued(parts, &answer.messages).await?;
     for message in &mut answer.messages {
-        message.queued = Some(is_queued(parts, message).await?);
+        message.queued = Some(id_of(message).is_some_and(|id| queued.contains(&id)));
     }
     if !alone {
         ask_stores(config, &mut answer).await;
@@ -46,7 +55,10 @@ pub(super) async fn trace(
 
 /// Has each store say what became of the messages there.
 async fn ask_stores(config: &Config, answer: &mut TraceAnswer) {
+    let own = socket::path(&config.data);
     let stores = config.history.stores.iter().map(|socket| config.path(socket));
+    // The history of this engine has been searched already.
+    let stores = stores.filter(|socket| !is_same(socket, &own));
     let ids: Vec<_> = answer.messages.iter().filter_map(|message| message.id.clone()).collect();
     let asked = stores.map(|socket| {
         let ids = &ids;
@@ -93,7 +105,7 @@ async fn ask_store(
         for id in ids.iter().take(MOST_ASKED) {
             let question = TraceQuestion {
                 name: id.clone(),
-                limit: Some(MOST_COPIES),
+                limit: Some(history::MOST_COPIES),
                 alone: true,
                 ..TraceQuestion::default()
             };
@@ -108,11 +120,22 @@ async fn ask_store(
     timeout(STORE_TIME, ask).await.map_err(late)?.map_err(|error| error.to_string())
 }
 
-async fn is_queued(parts: &Parts, message: &TracedMessage) -> Answer<bool> {
-    let id = message.id.as_ref().and_then(|id| id.parse::<MessageId>().ok());
-    let Some(id) = id else { return Ok(false) };
-    let found = parts.spool.find(id).await.map_err(unavailable)?;
-    Ok(found.iter().any(|entry| !is_delivered_to_all(entry)))
+/// Messages that wait in the queue: one look at the spool for all of them.
+async fn queued(parts: &Parts, messages: &[TracedMessage]) -> Answer<HashSet<MessageId>> {
+    let ids = messages.iter().filter_map(id_of).collect();
+    let found = parts.spool.find_all(ids).await.map_err(unavailable)?;
+    let waits = found.iter().filter(|entry| !is_delivered_to_all(entry));
+    Ok(waits.map(|entry| entry.id).collect())
+}
+
+fn id_of(message: &TracedMessage) -> Option<MessageId> {
+    message.id.as_ref()?.parse().ok()
+}
+
+/// Whether it is the same socket, by whatever name.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| fs::metadata(path).map(|its| (its.dev(), its.ino())).ok();
+    one == other || place(one).is_some_and(|place_of_one| place(other) == Some(place_of_one))
 }
 
 pub(super) async fn forget(parts: &Parts, order: &ForgetOrder) -> Answer<TraceForgotten> {
@@ -131,8 +154,6 @@ pub(super) async fn forget(parts: &Parts, order: &ForgetOrder) -> Answer<TraceFo
 const STORE_TIME: Duration = Duration::from_secs(5);
 /// Messages that a store is asked about.
 const MOST_ASKED: usize = 50;
-/// Messages of a store that one of ours became.
-const MOST_COPIES: u64 = 8;
 
 #[cfg(test)]
 mod tests {

@@ -46,6 +46,9 @@ fn told(limit: &Limiting, now: Timestamp) -> String {
 /// `relais top --once`: all of it below each other.
 pub fn glance(overview: &Overview, look: Look) -> String {
     let mut page = format!("{}\n{}\n", first_line(overview), queue_line(&overview.queue));
+    if let Some(its) = &overview.history {
+        let _ = writeln!(page, "{}", Printable(its));
+    }
     if let Some(orders) = orders_line(overview) {
         let _ = writeln!(page, "{orders}");
     }

@@ -109,6 +109,7 @@ fn news(status: &Status) -> Vec<String> {
         ));
     }
     lines.extend(status.partitions.iter().filter(|its| !is_well(its)).map(partition));
+    lines.extend(status.history.iter().map(|its| format!("{}\n", Printable(its))));
     if status.log_lines_lost > 0 {
         lines.push(format!("log: {} lines lost\n", status.log_lines_lost));
     }
@@ -471,6 +472,7 @@ mod tests {
             directory: None,
             directory_servers: Vec::new(),
             milters: Vec::new(),
+            history: None,
             log_lines_lost: 0,
         }
     }

@@ -16,7 +16,7 @@ pub fn trace(answer: &TraceAnswer) -> String {
         if number > 0 {
             page.push('\n');
         }
-        tell(message, "", &mut page);
+        tell(message, "", &answer.messages, &mut page);
     }
     if answer.more {
         page.push_str(
@@ -35,7 +35,8 @@ pub fn trace(answer: &TraceAnswer) -> String {
     page
 }
 
-fn tell(message: &TracedMessage, indent: &str, page: &mut String) {
+/// `others`: what else is known here.
+fn tell(message: &TracedMessage, indent: &str, others: &[TracedMessage], page: &mut String) {
     let TracedMessage { id, from, size, client, source_channel, message_id, .. } = message;
     let name = id.as_deref().unwrap_or("refused");
     let _ = write!(page, "{indent}{name}");
@@ -67,13 +68,11 @@ fn tell(message: &TracedMessage, indent: &str, page: &mut String) {
     for StoreTrace { socket, messages } in &message.stores {
         let _ = writeln!(page, "{indent}  at {}:", Printable(socket));
         for message in messages {
-            tell(message, "    ", page);
+            tell(message, "    ", messages, page);
         }
     }
-    let further = |event: &&TraceEvent| {
-        event.action == 'D' && event.mailbox.is_empty() && !event.host.is_empty()
-    };
-    if let Some(event) = message.events.iter().find(further).filter(|_| message.stores.is_empty()) {
+    let is_told = !message.stores.is_empty() || is_here(name, others);
+    if let Some(event) = message.events.iter().find(|its| goes_further(its)).filter(|_| !is_told) {
         let host = Printable(&event.host);
         let _ =
             writeln!(page, "{indent}  where {host} runs relais, ask there: relais trace {name}");
@@ -81,6 +80,17 @@ fn tell(message: &TracedMessage, indent: &str, page: &mut String) {
     if message.queued == Some(true) {
         let _ = writeln!(page, "{indent}  waits in the queue: relais queue why {name}");
     }
+}
+
+/// Whether somebody else took it, who may know more.
+fn goes_further(event: &TraceEvent) -> bool {
+    event.action == 'D' && event.mailbox.is_empty() && !event.host.is_empty()
+}
+
+/// Whether a mailbox of this engine has it: its own record of that is among the `others`.
+fn is_here(name: &str, others: &[TracedMessage]) -> bool {
+    let stored = |its: &TraceEvent| !its.mailbox.is_empty() && its.peer_id == name;
+    others.iter().flat_map(|other| &other.events).any(stored)
 }
 
 fn tell_event(event: &TraceEvent, indent: &str, page: &mut String) {
@@ -117,8 +127,13 @@ fn tell_event(event: &TraceEvent, indent: &str, page: &mut String) {
         line(format!("in {}", Printable(&event.mailbox)));
     }
     if !peer_id.is_empty() {
-        let who = if event.mailbox.is_empty() { "the next server" } else { "the client" };
-        line(format!("{who} calls it {}", Printable(peer_id)));
+        let id = Printable(peer_id);
+        line(match action {
+            'N' => format!("it is {id}: relais trace {id}"),
+            'E' => format!("about {id}: relais trace {id}"),
+            _ if event.mailbox.is_empty() => format!("the next server calls it {id}"),
+            _ => format!("the client calls it {id}"),
+        });
     }
 }
 
@@ -136,6 +151,7 @@ fn done(action: char) -> &'static str {
         'Z' => "discarded",
         'H' => "held",
         'L' => "released",
+        'N' => "told of",
         _ => "?",
     }
 }
@@ -188,5 +204,36 @@ mod tests {
              where d runs relais, ask there: relais trace 0000000000001\n  \
              waits in the queue: relais queue why 0000000000001\n"
         );
+    }
+
+    #[test]
+    fn nobody_is_sent_to_ask_this_engine() {
+        let event = |mailbox: &str, peer_id: &str| TraceEvent {
+            at: Timestamp(0),
+            action: 'D',
+            recipients: Vec::new(),
+            channel: "stores".into(),
+            host: "store.test".into(),
+            reply: String::new(),
+            attempts: 1,
+            mailbox: mailbox.into(),
+            peer_id: peer_id.into(),
+            peer: "store.test[192.0.2.1]:24".into(),
+            protection: String::new(),
+            user: String::new(),
+            filter: String::new(),
+        };
+        let message = |id: &str, event| TracedMessage {
+            id: Some(id.into()),
+            events: vec![event],
+            ..TracedMessage::default()
+        };
+        // the id by which the store knows it, whether somebody is to be asked
+        for (peer_id, asks) in [("1K", false), ("2K", true)] {
+            let messages = vec![message("1K", event("", "")), message("3K", event("a", peer_id))];
+            let answer = TraceAnswer { messages, ..TraceAnswer::default() };
+            let page = trace(&answer);
+            assert_eq!(page.contains("ask there: relais trace 1K"), asks, "{page}");
+        }
     }
 }

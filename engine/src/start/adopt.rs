@@ -124,7 +124,7 @@ impl Floors {
 
     /// Entries that wait in a channel.
     pub fn entries_of(&self, channel: &str) -> u64 {
-        self.spool.spool.counts().get(channel).map_or(0, relais_spool::Counts::total)
+        self.spool.spool.counts_of(channel).total()
     }
 
     /// Puts a configuration in force, or leaves all as it is. Called on the system's own thread.

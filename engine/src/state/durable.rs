@@ -6,14 +6,21 @@ use std::{
     path::Path,
 };
 
-/// Puts `text` in the place of what the file held. Durable when this returns; a crash leaves the old
-/// text or the new one.
+/// Puts `text` in the place of what the file held. Durable when this returns; a crash, or a disk without
+/// room, leaves the old text.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
+    let put = || {
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    if let Err(error) = put() {
+        // A part of it would take room that others need; the next one replaces it, if it stays.
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
     let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

@@ -1,6 +1,6 @@
 //! The delivery history of an engine, or of its files: questions and answers.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use relais_actors::{events::transaction::HISTORY_ID, timestamp::Timestamp};
 use relais_channels::mail::MessageId;
@@ -8,7 +8,7 @@ use relais_config::Config;
 use relais_history::{Found, History, HistoryError, Question, Record, Settings, Traced, key_of};
 
 use crate::api::{
-    AddressPattern, TraceAnswer, TraceEvent, TraceLoss, TraceQuestion, TracedMessage,
+    AddressPattern, StoreTrace, TraceAnswer, TraceEvent, TraceLoss, TraceQuestion, TracedMessage,
     TracedRecipient,
 };
 
@@ -21,6 +21,9 @@ pub enum TraceMistake {
     /// Only whole names are looked up.
     #[error("{0:?} is no whole address: a part of one is not looked up")]
     Part(String),
+    /// It is to be forgotten, and is none.
+    #[error("{0:?} is no whole address")]
+    NoAddress(String),
     /// The limit.
     #[error("a limit is 1 to {MAX_LIMIT}")]
     Limit,
@@ -42,6 +45,25 @@ pub fn of_files(config: &Config) -> History {
     History::of_files(&settings(config).folder)
 }
 
+/// A whole address that is to be forgotten, without angle brackets.
+pub fn whole_address(text: &str) -> Result<&str, TraceMistake> {
+    let bare = bare(text);
+    if bare.starts_with(['~', '@']) {
+        return Err(TraceMistake::Part(text.to_owned()));
+    }
+    let is_whole = bare.rsplit_once('@').is_some_and(|(_, domain)| !domain.is_empty());
+    if !is_whole || bare.contains(char::is_control) {
+        return Err(TraceMistake::NoAddress(text.to_owned()));
+    }
+    Ok(bare)
+}
+
+/// Without angle brackets, and blanks around it.
+fn bare(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix('<').and_then(|its| its.strip_suffix('>')).unwrap_or(text)
+}
+
 /// The name in a question.
 struct Names {
     /// As it stands, without angle brackets.
@@ -52,8 +74,7 @@ struct Names {
 
 impl Names {
     fn of(name: &str) -> Result<Self, TraceMistake> {
-        let name = name.trim();
-        let bare = name.strip_prefix('<').and_then(|its| its.strip_suffix('>')).unwrap_or(name);
+        let bare = bare(name);
         if bare.is_empty() {
             return Err(TraceMistake::Nothing);
         }
@@ -66,13 +87,54 @@ impl Names {
 
     /// Whether an address, a `Message-ID` or an id is what is named.
     fn matches(&self, text: &str) -> bool {
-        let bare = text.strip_prefix('<').and_then(|its| its.strip_suffix('>')).unwrap_or(text);
+        let bare = bare(text);
         bare == self.bare || self.pattern.as_ref().is_some_and(|pattern| pattern.names(bare))
     }
 }
 
-/// Answers from a history. Reads files: not for a thread that others wait for.
+/// Answers from a history, of the engine with this admin socket. Reads files: not for a thread that others
+/// wait for.
 pub fn trace(
+    (history, socket): (&History, &Path),
+    question: &TraceQuestion,
+) -> Result<Result<TraceAnswer, HistoryError>, TraceMistake> {
+    let answer = trace_named(history, question)?;
+    Ok(answer.and_then(|mut answer| {
+        add_own(history, &mut answer, socket)?;
+        Ok(answer)
+    }))
+}
+
+/// Adds the records of this engine's own mailboxes to messages that were delivered into them: there the
+/// recipients have other names.
+fn add_own(history: &History, answer: &mut TraceAnswer, socket: &Path) -> Result<(), HistoryError> {
+    let is_stored = |its: &TracedMessage, id: &str| {
+        its.events.iter().any(|event| !event.mailbox.is_empty() && event.peer_id == id)
+    };
+    let mut own = Vec::new();
+    for (place, message) in answer.messages.iter().enumerate().take(MOST_OWN) {
+        let went_on = message.events.iter().any(|its| its.action == 'D' && its.mailbox.is_empty());
+        let Some(id) = message.id.as_deref().filter(|_| went_on) else { continue };
+        if answer.messages.iter().any(|other| is_stored(other, id)) {
+            continue;
+        }
+        let limit = Some(MOST_COPIES);
+        let question = TraceQuestion { name: id.to_owned(), limit, ..TraceQuestion::default() };
+        let Ok(found) = trace_named(history, &question) else { continue };
+        let mut messages = found?.messages;
+        messages.retain(|its| is_stored(its, id));
+        if !messages.is_empty() {
+            own.push((place, messages));
+        }
+    }
+    for (place, messages) in own {
+        let socket = socket.display().to_string();
+        answer.messages[place].stores.push(StoreTrace { socket, messages });
+    }
+    Ok(())
+}
+
+fn trace_named(
     history: &History,
     question: &TraceQuestion,
 ) -> Result<Result<TraceAnswer, HistoryError>, TraceMistake> {
@@ -94,14 +156,17 @@ pub fn trace(
         until: question.until.map_or(u64::MAX, |time| time.0),
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
     });
-    Ok(found.map(answer))
+    Ok(found.map(|found| answer(found, names.id)))
 }
 
-fn answer(found: Found) -> TraceAnswer {
+fn answer(found: Found, asked: Option<MessageId>) -> TraceAnswer {
     let Found { messages, more, lost, damaged } = found;
     let loss = |record: Record| TraceLoss { until: Timestamp(record.at), records: record.size };
+    // A message by its own id comes before others that name it: its notices are newer.
+    let is_it = |its: &Traced| asked.is_some_and(|asked| asked.0 == its.id);
+    let (named, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_it);
     TraceAnswer {
-        messages: messages.into_iter().map(message).collect(),
+        messages: named.into_iter().chain(others).map(message).collect(),
         more,
         lost: lost.into_iter().map(loss).collect(),
         damaged: damaged as u64,
@@ -109,21 +174,41 @@ fn answer(found: Found) -> TraceAnswer {
     }
 }
 
-fn message(Traced { id, records, cut }: Traced) -> TracedMessage {
+fn message(Traced { id, mut records, cut }: Traced) -> TracedMessage {
+    accepted_first(&mut records);
     let id = (id != 0).then(|| MessageId(id).to_string());
     let mut message = TracedMessage { id: id.clone(), cut, ..TracedMessage::default() };
-    // The first record of a message says what all have in common; each client is somebody.
-    if let Some(first) = records.iter().find(|record| !record.client.is_empty()) {
+    // The first record of a message says what all have in common. Our own mail has no client.
+    let is_first = |record: &&Record| !record.client.is_empty() || record.size > 0;
+    if let Some(first) = records.iter().find(is_first) {
         message.from = Some(first.from.clone());
         message.size = Some(first.size);
-        message.client = Some(first.client.clone());
+        message.client = Some(first.client.clone()).filter(|client| !client.is_empty());
         message.source_channel = Some(first.source_channel.clone());
         let named = records.iter().find(|record| !record.message_id.is_empty());
         message.message_id = named.map(|record| record.message_id.clone());
     }
+    for record in records.iter().filter(|its| !its.peer_id.is_empty()) {
+        match record.action {
+            'N' if !message.notices.contains(&record.peer_id) => {
+                message.notices.push(record.peer_id.clone());
+            }
+            'E' => message.about = Some(record.peer_id.clone()),
+            _ => {}
+        }
+    }
     let id = id.unwrap_or_default();
     message.events = records.into_iter().map(|record| event(record, &id)).collect();
     message
+}
+
+/// A job may have a message, and tell of that, before its session has told that it was accepted.
+fn accepted_first(records: &mut [Record]) {
+    let accepted = records.iter().position(|its| its.action == 'E');
+    let is_late = |at: &usize| records[*at].at.saturating_sub(records[0].at) < AT_ONCE_MS;
+    if let Some(at) = accepted.filter(is_late) {
+        records[..=at].rotate_right(1);
+    }
 }
 
 fn event(record: Record, id: &str) -> TraceEvent {
@@ -145,6 +230,12 @@ fn event(record: Record, id: &str) -> TraceEvent {
     }
 }
 
+/// Messages whose ways are followed into this engine's own mailboxes.
+const MOST_OWN: usize = 50;
+/// Messages of a store that one of ours became.
+pub const MOST_COPIES: u64 = 8;
+/// Milliseconds within which two tell of the same thing.
+const AT_ONCE_MS: u64 = 1_000;
 const DAY: Duration = Duration::from_secs(86_400);
 /// Messages of an answer where nobody says how many.
 pub const USUAL_LIMIT: u64 = 20;
@@ -154,6 +245,24 @@ pub const MAX_LIMIT: u64 = 1_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_accepted_before_it_is_delivered() {
+        let record = |(action, at): (char, u64)| Record { action, at, ..Record::default() };
+        for (told, want) in [
+            (&[('D', 5), ('E', 6), ('Q', 7)][..], "EDQ"),
+            (&[('E', 5), ('D', 6)], "ED"),
+            // Its beginning is not kept any more, and it was routed again.
+            (&[('Q', 5), ('E', 5_000)], "QE"),
+            (&[('D', 5)], "D"),
+            (&[], ""),
+        ] {
+            let mut records: Vec<_> = told.iter().copied().map(record).collect();
+            accepted_first(&mut records);
+            let got: String = records.iter().map(|its| its.action).collect();
+            assert_eq!(got, want);
+        }
+    }
 
     #[test]
     fn whole_names_are_looked_up() {
@@ -174,6 +283,19 @@ mod tests {
             ("4XYZ", "4XY", false),
         ] {
             assert_eq!(Names::of(name).unwrap().matches(text), want, "{name} {text}");
+        }
+        for (text, want) in [
+            ("<ann@x>", Some("ann@x")),
+            (" ann@x ", Some("ann@x")),
+            ("\"a b\"@x", Some("\"a b\"@x")),
+            ("@x", None),
+            ("~ann@x", None),
+            ("ann@", None),
+            ("ann", None),
+            ("<>", None),
+            ("a\n@x", None),
+        ] {
+            assert_eq!(whole_address(text).ok(), want, "{text:?}");
         }
         assert!(Names::of("0000000000001").unwrap().id.is_some());
         assert!(Names::of("4XYZ").unwrap().id.is_none());

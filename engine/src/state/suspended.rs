@@ -59,6 +59,10 @@ impl SuspendedHosts {
             return Ok(());
         }
         let others = self.others(host, channel)?;
+        // A disk without room keeps nobody from what changes nothing.
+        if others.len() == self.load()?.len() {
+            return Ok(());
+        }
         self.replace(&others)
     }
 
@@ -73,7 +77,8 @@ impl SuspendedHosts {
         Ok(all)
     }
 
-    fn replace(&self, all: &Vec<KeptOrder>) -> io::Result<()> {
+    /// Keeps these orders and no others. Durable when this returns.
+    pub fn replace(&self, all: &[KeptOrder]) -> io::Result<()> {
         let pretty = ron::ser::PrettyConfig::default();
         let text = ron::ser::to_string_pretty(all, pretty).map_err(io::Error::other)?;
         durable::replace(&self.0, &format!("{HEAD}{text}\n"))

@@ -70,6 +70,9 @@ fn body_of(app: &mut App, frame: &mut Frame<'_>, body: Rect, look: Look) {
 fn overview_body(overview: &Overview, frame: &mut Frame<'_>, body: Rect, look: Look) {
     let lines = usize::from(body.height);
     let mut page = vec![show::queue_line(&overview.queue), show::age_line(&overview.queue)];
+    if let Some(its) = &overview.history {
+        page.extend(look.fit(&format!("{}\n", Printable(its))).lines().map(str::to_owned));
+    }
     page.extend(show::orders_line(overview));
     let add = |page: &mut Vec<String>, table: &Table, most: usize| {
         let rows: Vec<String> = table.fit(look).lines().map(str::to_owned).collect();

@@ -264,6 +264,16 @@ impl Ledger {
         self.counts.iter().map(|(channel, counts)| (channel.to_string(), *counts)).collect()
     }
 
+    /// Entries of one channel that are not done.
+    pub(crate) fn of_channel(&self, channel: &str) -> Counts {
+        self.counts.get(channel).copied().unwrap_or_default()
+    }
+
+    /// Entries that are not done.
+    pub(crate) fn stored(&self) -> u64 {
+        self.counts.values().map(Counts::total).sum()
+    }
+
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.values().map(|life| life.data_len + life.states_len).sum()

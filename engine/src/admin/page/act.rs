@@ -13,7 +13,6 @@ use actix_web::{
 };
 use futures_util::stream::{self, StreamExt};
 use maud::{Markup, html};
-use serde_json::json;
 
 use super::{
     gate::check,
@@ -26,13 +25,14 @@ use super::{
 use crate::{
     admin::{
         Answer, Console, Nonsense, Ordered,
-        audited::{Audited, Operator},
+        audited::Operator,
         http_error::HttpError,
         patience::{in_time, within},
+        queue_work::{ORDERED, QueueWork},
     },
     api::{
-        HostOrdered, HostSuspend, LimitSet, OrderKind, OrderProgress, OrderShown, PartsOrdered,
-        QueueFilter, QueueOrder,
+        HostOrdered, LimitSet, OrderKind, OrderProgress, OrderShown, PartsOrdered, QueueFilter,
+        QueueOrder,
     },
     show::{self, Look},
     state::audit::AuditLog,
@@ -65,14 +65,7 @@ pub(super) async fn order<C: Console>(
     match asked {
         PageOrder::Queue(order) => {
             let audited = Some(operator.begin(ordered).await?);
-            let work = QueueWork {
-                console: C::clone(&console),
-                order,
-                audited,
-                at: None,
-                told: Instant::now(),
-            };
-            Ok(watched(work, &view))
+            Ok(watched(QueueWork::new(C::clone(&console), order, audited), &view))
         }
         other => {
             let done = operator.carry_out(ordered, carry_out(&**console, &other)).await?;
@@ -85,21 +78,13 @@ pub(super) async fn order<C: Console>(
 fn ordered(asked: &PageOrder) -> Ordered {
     match asked {
         PageOrder::Queue(order) => Ordered::of_queue(order),
-        PageOrder::Suspend(HostSuspend { host, channel, seconds, reason, by }) => {
-            let what = json!({ "host": host, "channel": channel, "seconds": seconds });
-            Ordered::new("host suspend", &what).with(by, reason)
-        }
+        PageOrder::Suspend(order) => Ordered::of_suspension(order),
         PageOrder::Resume(order) => Ordered::new("host resume", order),
-        PageOrder::Channel { name, stop } => {
-            let command = if *stop { "channel stop" } else { "channel start" };
-            Ordered::new(command, &json!({ "channel": name }))
-        }
+        PageOrder::Channel { name, stop } => Ordered::of_channel(name, *stop),
         PageOrder::Part(order) => Ordered::new(order.order.name(), order),
         PageOrder::Limit(order) => Ordered::new("set", order),
         PageOrder::Stand(new) => Ordered::of_new(new),
-        PageOrder::Remove { id, release } => {
-            Ordered::new("order remove", &json!({ "id": id, "release": release }))
-        }
+        PageOrder::Remove { id, release } => Ordered::of_removal(*id, *release),
     }
 }
 
@@ -285,63 +270,44 @@ fn parts(done: &PartsOrdered) -> String {
 /// ends it where it is.
 fn watched<C: Console>(work: QueueWork<C>, view: &View<'_>) -> HttpResponse {
     let (before, behind) = view.halves();
-    let pieces = stream::unfold(Some(work), async |work| {
-        let (piece, work) = work?.advance().await;
-        Some((piece, work))
+    let pieces = stream::unfold(Some((work, Instant::now())), async |state| {
+        let (mut work, mut told) = state?;
+        let (piece, goes_on) = told_of(&mut work, &mut told).await;
+        Some((piece, goes_on.then_some((work, told))))
     });
     let pieces = stream::iter([before]).chain(pieces).chain(stream::iter([behind]));
     respond(StatusCode::OK, BodyStream::new(pieces.map(|piece| Answer::Ok(Bytes::from(piece)))))
 }
 
-struct QueueWork<C: Console> {
-    console: C,
-    order: Box<QueueOrder>,
-    audited: Option<Audited>,
-    at: Option<C::OrderCursor>,
-    told: Instant,
-}
-
-impl<C: Console> QueueWork<C> {
-    /// The next piece of the answer, and what is left to do. No piece is empty: it would end the answer.
-    async fn advance(mut self) -> (String, Option<Self>) {
-        let answer = within(ORDERED, self.console.queue_order(&self.order, self.at.take())).await;
-        let (progress, next) = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                if let Some(audited) = self.audited.take() {
-                    audited.refused(&error.to_string()).await;
-                }
-                let words = format!("It broke off: {error}");
-                return (html! { p .bad role="alert" { (foreign(&words)) } }.into_string(), None);
-            }
-        };
-        if let Some(audited) = &mut self.audited {
-            audited.so_far(progress.reached(), progress.recipients);
+/// The next piece of the answer, and whether there is more. No piece is empty: it would end the answer.
+async fn told_of<C: Console>(work: &mut QueueWork<C>, told: &mut Instant) -> (String, bool) {
+    let progress = match work.advance().await {
+        Ok(progress) => progress.unwrap_or_default(),
+        Err(error) => {
+            let words = format!("It broke off: {error}");
+            return (html! { p .bad role="alert" { (foreign(&words)) } }.into_string(), false);
         }
-        if next.is_some() {
-            self.at = next;
-            if self.told.elapsed() < TOLD {
-                return ("\n".to_owned(), Some(self));
-            }
-            self.told = Instant::now();
-            let (seen, of) = (grouped(progress.seen), grouped(progress.of));
-            return (html! { p { (seen) " of " (of) } }.into_string(), Some(self));
+    };
+    if !progress.ended {
+        if told.elapsed() < TOLD {
+            return ("\n".to_owned(), true);
         }
-        if let Some(audited) = self.audited.take() {
-            audited.done().await;
-        }
-        let said = show::order(self.order.kind, false, &progress);
-        let rerouted = show::rerouted(&progress.rerouted, Look::PLAIN);
-        let last = html! {
-            p .good role="status" { (foreign(&said)) "." }
-            @if self.order.kind == OrderKind::Reroute && !progress.rerouted.is_empty() {
-                pre { (rerouted) }
-            }
-            (unknown(&progress))
-            (back())
-        };
-        (last.into_string(), None)
+        *told = Instant::now();
+        let (seen, of) = (grouped(progress.seen), grouped(progress.of));
+        return (html! { p { (seen) " of " (of) } }.into_string(), true);
     }
+    let kind = work.order().kind;
+    let said = show::order(kind, false, &progress);
+    let rerouted = show::rerouted(&progress.rerouted, Look::PLAIN);
+    let last = html! {
+        p .good role="status" { (foreign(&said)) "." }
+        @if kind == OrderKind::Reroute && !progress.rerouted.is_empty() {
+            pre { (rerouted) }
+        }
+        (unknown(&progress))
+        (back())
+    };
+    (last.into_string(), false)
 }
 
 fn back() -> Markup {
@@ -353,8 +319,6 @@ fn back() -> Markup {
     }
 }
 
-/// For a piece of an order.
-const ORDERED: Duration = Duration::from_secs(60);
 /// For a preview to count.
 const COUNTED: Duration = Duration::from_secs(3);
 /// How often a long order tells how far it is.

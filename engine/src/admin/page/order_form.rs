@@ -12,7 +12,7 @@ use relais_config::units;
 
 use crate::api::{
     HostResume, HostSuspend, LimitValue, MAX_REASON, NewOrder, OrderKind, PartOrder, QueueFilter,
-    QueueOrder, SetLimit,
+    QueueOrder, SetLimit, is_plain,
 };
 
 /// The fields of a form, as they came.
@@ -81,7 +81,7 @@ impl PageOrder {
     /// The order of a form, given by `by`.
     pub(super) fn read(fields: &FormFields, by: &str) -> Result<Self, String> {
         let reason = fields.one("reason").unwrap_or_default().to_owned();
-        if reason.chars().count() > MAX_REASON || reason.contains(char::is_control) {
+        if !is_plain(&reason) {
             return Err(format!("a reason is one line of at most {MAX_REASON} characters"));
         }
         let by = by.to_owned();

@@ -65,12 +65,7 @@ pub(super) fn listed_as(kind: StandingKind) -> OrderKind {
 
 /// The order about entries that is carried out; the other kinds only keep mail from leaving.
 fn acts_as(kind: StandingKind) -> Option<OrderKind> {
-    match kind {
-        StandingKind::Hold => Some(OrderKind::Hold),
-        StandingKind::Return => Some(OrderKind::Return),
-        StandingKind::Reroute => Some(OrderKind::Reroute),
-        StandingKind::Suspend | StandingKind::Slow => None,
-    }
+    kind.acts().then(|| OrderKind::of_standing(kind))
 }
 
 fn in_force(orders: &[OrderShown], operator: Option<&Pass>) -> Markup {

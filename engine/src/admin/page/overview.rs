@@ -57,6 +57,7 @@ fn head(seen: &Overview) -> Markup {
         }
         div .news aria-live="polite" {
             @for why in &seen.ready.why { p .bad { "Not ready: " (foreign(why)) } }
+            @if let Some(its) = &seen.history { p .fair { (foreign(&its.to_string())) } }
         }
     }
 }

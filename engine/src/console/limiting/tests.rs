@@ -46,6 +46,7 @@ fn idle() -> Overview {
         directory: None,
         certificates: Vec::new(),
         orders: BTreeMap::new(),
+        history: None,
     }
 }
 
