@@ -42,7 +42,7 @@
 //! | [`ids`] | what actors name things by | — |
 //! | [`in_hand`] | the message that a session or a job is busy with | — |
 //! | [`store`] | the mailboxes of this machine | accounts, actor, metrics, readiness |
-//! | [`metrics`] | every number that the engine shows | actor, readiness |
+//! | [`metrics`] | every number that the engine shows | actor, readiness, seldom, timestamp |
 //! | [`actor`] | what every actor is made of | — |
 //! | `accounts` | accounts of this machine by name or number | — |
 //! | [`readiness`] | why mail is not taken | — |

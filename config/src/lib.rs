@@ -71,6 +71,7 @@ pub use sections::{
     dkim::{self, Dkim, DkimKey},
     dns::{self, Dns},
     entries::TableOrFile,
+    events::{self, EventKind, Events, Webhook},
     history::History,
     job_controller::{self, JobController, Pool},
     milters::{self, ListedMilter},

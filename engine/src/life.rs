@@ -129,6 +129,7 @@ impl cli::Runnable for Life {
         shutdown::drain(&engine.floors, self.console.config().max_shutdown).await;
         // Behind everybody who tells it something.
         engine.floors.ground.history.end();
+        engine.floors.ground.events.end();
         mem::take(&mut engine.arbiters).into_iter().for_each(end_thread);
     }
 }

@@ -53,6 +53,7 @@ mod terminal;
 mod tls_world;
 mod two_tiers;
 mod wait;
+mod webhook;
 
 pub use aiosmtpd::Aiosmtpd;
 pub use build::program;
@@ -92,3 +93,4 @@ pub use smtp::{Dialogue, Reply};
 pub use tls_world::{TlsWorld, WebServer, Zones, came_to, came_to_all, send_required};
 pub use two_tiers::TwoTiers;
 pub use wait::{eventually, within};
+pub use webhook::WebhookReceiver;

@@ -399,6 +399,8 @@ RelaisFilterDown | 8m | relais_milter_up{milter="x"} | 0+0x10 | 1+0x10
 RelaisServiceFull | 18m | relais_dispatcher_stress{service="SMTP"} | 1+0x20 | 0+0x20
 RelaisActorRestarts | 5m | relais_actor_restarts_total{actor="x",cause="panic"} | 0 0 1+0x20 | 0+0x20
 RelaisRestartsOften | 10m | relais_process_start_time_seconds{} | 1 1 2 2 3 3 4+0x20 | 1 1 2 2+0x20
+RelaisWebhookBehind | 8m | relais_webhook_behind_seconds{webhook="x"} | 1000+60x10 | 500+0x10
+RelaisEventsLost | 5m | relais_events_lost_total{to="file",why="disk"} | 0 0 5+0x20 | 5+0x20
 RelaisLogLinesLost | 5m | relais_log_lines_lost_total{} | 0 0 5+0x20 | 5+0x20
 RelaisHistoryStopped | 8m | relais_history_stopped{} | 1+0x10 | 0+0x10
 RelaisHistoryLost | 5m | relais_history_lost_total{} | 0 0 5+0x20 | 5+0x20

@@ -14,11 +14,11 @@ use relais_channels::{
     },
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHops, Notify, Outcome, Recipient,
-        Reply, SiteTrouble, Timings, TlsWish, Trip,
+        Reply, SiteTrouble, Timings, TlsWish, Trip, message_id,
     },
     mailbox::TRUSTED_FOLDER,
 };
-use relais_config::{Channel, channel::Program};
+use relais_config::{Channel, EventKind, channel::Program};
 use relais_spool::{SpoolError, open_recipients};
 use smallvec::SmallVec;
 use tokio::{sync::oneshot, time::Instant};
@@ -337,21 +337,34 @@ impl Courier {
                 attempt
             }
         };
+        let message_id = self.message_id(content);
         let mut settled: SmallVec<[Settled; 1]> = SmallVec::new();
         for joined in work.joined.iter().rev() {
             let its = attempt.split_off(joined.open.count_ones() as usize);
-            settled.push(self.settled(*joined, envelope, (its, trip.clone())));
+            settled.push(self.settled(*joined, (envelope, message_id), (its, trip.clone())));
         }
-        settled.push(self.settled(entry, envelope, (attempt, trip)));
+        settled.push(self.settled(entry, (envelope, message_id), (attempt, trip)));
         settled.reverse();
         settled
+    }
+
+    /// The `Message-ID` of a message, where somebody is told of its attempts and it is in memory.
+    fn message_id<'a>(&self, content: &'a Content) -> &'a str {
+        let tap = &self.parts.metrics.events.tap;
+        let told = [EventKind::Delivered, EventKind::Deferred, EventKind::Failed];
+        match content {
+            Content::Whole(octets) if told.into_iter().any(|kind| tap.wants(kind)) => {
+                message_id(octets).unwrap_or_default()
+            }
+            _ => "",
+        }
     }
 
     /// One entry is done: writes its line.
     fn settled(
         &self,
         entry: Tracked,
-        envelope: &Envelope,
+        (envelope, message_id): (&Envelope, &str),
         (attempt, trip): (Attempt, Option<Arc<Trip>>),
     ) -> Settled {
         let counts = Work::counts(&entry, &attempt);
@@ -363,6 +376,7 @@ impl Courier {
             outcomes: &attempt.outcomes,
             attempts: u32::from(entry.attempts) + u32::from(counts),
             trip: trip.as_deref(),
+            message_id,
         };
         if is_tried {
             settled.emit(&self.parts.metrics);

@@ -11,6 +11,7 @@ pub(crate) mod lines;
 mod ordered_by;
 mod printable;
 mod session;
+mod told;
 pub mod transaction;
 
 pub use life::{DestinationResumed, DestinationSuspended};
@@ -21,6 +22,7 @@ pub use printable::{MAX_CHARS, Printable, printable};
 pub use session::{
     AuthEnded, ConnectionRefused, HandshakeEnded, SessionEnd, SessionEnded, SessionStarted,
 };
+pub use told::tell_server_tls;
 pub use transaction::{
     EntryDeleted, EntryHeld, EntryReleased, EntrySettled, IntoMailboxes, MessageAccepted,
     MessageDiscarded, MessageRerouted, NoticeSent, RecipientsRefused, RecipientsReturned,

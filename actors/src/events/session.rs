@@ -1,10 +1,10 @@
 //! Connections and sessions.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use tracing::{debug, info, warn};
 
-use super::Printable;
+use super::{Printable, told::tell_client_tls};
 use relais_channels::tls::{HandshakeFailure, Secured};
 
 use crate::metrics::{AuthResult, ConnectionResult, HandshakeResult, Metrics};
@@ -36,6 +36,8 @@ pub struct SessionStarted<'a> {
 pub struct HandshakeEnded<'a> {
     /// The service.
     pub service: &'a str,
+    /// The client's address; none by a UNIX socket.
+    pub client: Option<IpAddr>,
     /// TLS, or the reason why there is none.
     pub outcome: &'a Result<Secured, HandshakeFailure>,
 }
@@ -131,9 +133,9 @@ impl SessionStarted<'_> {
 
 impl HandshakeEnded<'_> {
     /// Writes a line, at `debug` when TLS protects the session, else at `info`; counts the
-    /// handshake by its result.
+    /// handshake by its result; tells others of a failure.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { service, outcome } = self;
+        let Self { service, client, outcome } = self;
         let result = HandshakeResult::of(outcome);
         if let Some(meter) = metrics.service(service) {
             meter.handshake(result);
@@ -146,6 +148,7 @@ impl HandshakeEnded<'_> {
             Err(failure) => {
                 let error = Printable(&failure.words);
                 info!(why = result.name(), %error, "no TLS: the handshake failed");
+                tell_client_tls(service, client, failure, metrics);
             }
         }
     }

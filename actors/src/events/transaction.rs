@@ -48,11 +48,13 @@ use relais_channels::{
     dsn::Kind,
     mail::{Enhanced, Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply, Trip},
 };
+use relais_config::EventKind;
+use relais_events::{EventRecipient, EventReply};
 use relais_history::{Named, Note};
 use relais_spool::open_recipients;
 use tracing::info;
 
-use super::{Printable, printable::printable};
+use super::{OrderedBy, Printable, printable::printable};
 use crate::{
     metrics::{Class, Metrics},
     timestamp::Timestamp,
@@ -179,6 +181,8 @@ pub struct EntrySettled<'a> {
     pub attempts: u32,
     /// The way that it took, if it was to a server.
     pub trip: Option<&'a Trip>,
+    /// The header's `Message-ID`; empty where it has none, or nobody wants to know.
+    pub message_id: &'a str,
 }
 
 /// Recipients were given up, or their sender was warned, without an attempt.
@@ -194,6 +198,10 @@ pub struct RecipientsReturned<'a> {
     pub attempts: u32,
     /// `R`, `W` or `X`.
     pub action: &'static str,
+    /// Why, in a word: `expired`, `returned`, or nothing.
+    pub cause: &'static str,
+    /// By whose order, and why; empty where there was none.
+    pub reason: &'a str,
     /// Why.
     pub reply: &'a Reply,
 }
@@ -280,7 +288,11 @@ struct Record<'a, To> {
     user: &'a str,
     trip: Option<&'a Trip>,
     filter: &'a str,
-    /// Only for the history.
+    /// Only for others: the kind of event, why in a word, and by whose order.
+    kind: EventKind,
+    cause: &'static str,
+    reason: &'a str,
+    /// Only for the history, and for others.
     message_id: &'a str,
     /// It is the first of a message, or the only one: the history has from it what all have in common.
     is_first: bool,
@@ -351,12 +363,12 @@ impl IntoMailboxes<'_> {
         let StoredFor { recipient, mailbox, reply } = stored;
         let came = Came { client, source_channel, sender };
         let refused = Record::refused(came, Bracketed(recipient), size, reply);
-        let (action, channel, attempts) = match class {
-            Class::Delivered => ("D", source_channel, 1),
-            _ => ("J", "", 0),
+        let (action, kind, channel, attempts) = match class {
+            Class::Delivered => ("D", EventKind::Delivered, source_channel, 1),
+            _ => ("J", EventKind::Refused, "", 0),
         };
         let record = Record { action, id, channel, attempts, delay: took, mailbox, ..refused };
-        Record { peer_id, message_id, ..record }.write(metrics);
+        Record { peer_id, kind, message_id, ..record }.write(metrics);
     }
 }
 
@@ -377,7 +389,8 @@ impl MessageRerouted<'_> {
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         for entry in new() {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
-            Record { delay, ..Record::of(envelope, entry, u64::MAX, "E", &reply) }.write(metrics);
+            let record = Record::of(envelope, entry, u64::MAX, "E", &reply);
+            Record { kind: EventKind::Rerouted, delay, ..record }.write(metrics);
         }
         tell_held(envelope, metrics);
     }
@@ -403,7 +416,8 @@ impl MessageDiscarded<'_> {
         let came = Came { client, source_channel, sender };
         let refused = Record::refused(came, First(recipients), size, reply);
         let (action, id, message) = ("Z", Some(id), Some(why));
-        Record { action, id, message, user, filter, ..refused }.write(metrics);
+        let kind = EventKind::Discarded;
+        Record { action, id, message, user, filter, kind, ..refused }.write(metrics);
     }
 }
 
@@ -411,7 +425,7 @@ impl EntrySettled<'_> {
     /// Writes a line for each group of recipients with the same outcome; counts delivered,
     /// attempted and failed.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { envelope, entry, tried, outcomes, attempts, trip } = self;
+        let Self { envelope, entry, tried, outcomes, attempts, trip, message_id } = self;
         let Some(entry) = envelope.entries.get(entry) else { return };
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         self.count(metrics, entry, delay);
@@ -440,7 +454,13 @@ impl EntrySettled<'_> {
             let record = Record::of(envelope, entry, same, action, outcome.reply());
             let message = Some("attempt ended");
             let peer_id = outcome.reply().delivered_as().unwrap_or_default();
-            Record { delay, attempts, message, peer_id, trip, ..record }.write(metrics);
+            let (kind, cause) = match outcome {
+                Outcome::Delivered(_) => (EventKind::Delivered, ""),
+                Outcome::Deferred(_) => (EventKind::Deferred, ""),
+                Outcome::Failed(_) => (EventKind::Failed, "refused"),
+            };
+            let record = Record { delay, attempts, message, peer_id, trip, ..record };
+            Record { kind, cause, message_id, ..record }.write(metrics);
         }
     }
 
@@ -475,6 +495,8 @@ impl EntryDeleted<'_> {
             recipients,
             attempts: u32::from(attempts),
             action: "X",
+            cause: "",
+            reason,
             reply: &Reply::with_text(250, Enhanced(2, 0, 0), reason.to_owned()),
         }
         .emit(metrics);
@@ -508,7 +530,8 @@ fn tell_stay(
     let delay = Timestamp(envelope.received).until(Timestamp::now());
     let reply = Reply::with_text(250, Enhanced(2, 0, 0), reason.to_owned());
     let record = Record::of(envelope, entry, recipients, action, &reply);
-    Record { delay, attempts: u32::from(attempts), ..record }.write(metrics);
+    let kind = if action == "H" { EventKind::Held } else { EventKind::Released };
+    Record { delay, attempts: u32::from(attempts), kind, reason, ..record }.write(metrics);
 }
 
 impl NoticeSent<'_> {
@@ -532,8 +555,13 @@ impl RecipientsReturned<'_> {
     /// Writes a line; counts failed, or deleted, unless it is only a warning. Of those
     /// who asked for no notice the line says `K`.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { envelope, entry, recipients, attempts, action, reply } = self;
+        let Self { envelope, entry, recipients, attempts, action, reply, cause, reason } = self;
         let Some(entry) = envelope.entries.get(entry) else { return };
+        let kind = match action {
+            "W" => EventKind::Warned,
+            "X" => EventKind::Deleted,
+            _ => EventKind::Failed,
+        };
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         let gone = recipients.count_ones() as usize;
         let channel = metrics.channel(&entry.channel);
@@ -551,7 +579,8 @@ impl RecipientsReturned<'_> {
                 let record = Record::of(envelope, entry, which, action, reply);
                 // The spool forgets it behind this line.
                 let message = (action == "X").then_some("deletion ordered");
-                Record { delay, attempts, message, ..record }.write(metrics);
+                let record = Record { delay, attempts, message, ..record };
+                Record { kind, cause, reason, ..record }.write(metrics);
             }
         }
     }
@@ -590,6 +619,9 @@ impl<'a> Record<'a, Recipients<'a>> {
             user: "",
             trip: None,
             filter: "",
+            kind: EventKind::Accepted,
+            cause: "",
+            reason: "",
             message_id: "",
             is_first: action == "E",
         }
@@ -629,6 +661,9 @@ impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
             user: "",
             trip: None,
             filter: "",
+            kind: EventKind::Refused,
+            cause: "",
+            reason: "",
             message_id: "",
             is_first: true,
         }
@@ -671,7 +706,10 @@ impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
             filter = (!self.filter.is_empty()).then_some(self.filter),
         );
         if metrics.history.tap.is_open() {
-            self.tell(&shown[id], &shown[reply], metrics);
+            self.tell(&shown[id.clone()], &shown[reply], metrics);
+        }
+        if metrics.events.tap.wants(self.kind) {
+            self.tell_others(&shown[id], metrics);
         }
         if shown.capacity() <= KEPT {
             SHOWN.set(shown);
@@ -708,11 +746,59 @@ impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
         };
         metrics.history.tap.tell(&note, self.to.names());
     }
+
+    /// Tells others. Called where somebody wants to know.
+    fn tell_others(&self, id: &str, metrics: &Metrics) {
+        let known = |text: fn(&Trip) -> &str| self.trip.map_or("", text);
+        let recipient = |Named { original, routed }| EventRecipient {
+            address: printable(original),
+            routed: printable(if routed == original { "" } else { routed }),
+        };
+        let by = OrderedBy::of(self.reason);
+        // Words of ours stand there in place of a reply.
+        let is_silent =
+            matches!(self.kind, EventKind::Held | EventKind::Released | EventKind::Deleted);
+        metrics.events.tap.tell(&relais_events::Event {
+            id: id.into(),
+            from: Some(printable(self.from)),
+            recipients: self.to.names().map(recipient).collect(),
+            more_recipients: self.to.more(),
+            channel: self.channel.into(),
+            source_channel: self.source_channel.into(),
+            host: printable(self.host),
+            peer: printable(known(|trip| &trip.peer)),
+            protection: printable(known(|trip| &trip.protection)),
+            reply: (!is_silent).then(|| EventReply {
+                code: self.reply.code,
+                enhanced: self.reply.enhanced.map(|its| its.to_string()),
+                text: printable(&self.reply.text),
+            }),
+            attempts: Some(self.attempts),
+            size: Some(self.size),
+            delay: Some(self.delay.as_millis() as f64 / 1000.0),
+            mailbox: printable(self.mailbox),
+            peer_id: printable(self.peer_id),
+            message_id: printable(self.message_id),
+            client: printable(self.client),
+            user: printable(self.user),
+            filter: self.filter.into(),
+            cause: self.cause.into(),
+            reason: printable(self.reason),
+            operator: by.and_then(|by| by.operator).unwrap_or_default().into(),
+            order: by.and_then(|by| by.order),
+            ..relais_events::Event::new(self.kind, Timestamp::now().to_string())
+        });
+    }
 }
 
-/// The recipients of a record, as the history has them.
+/// The recipients of a record, as the history and events have them.
 trait NamesRecipients {
     fn names(&self) -> impl Iterator<Item = Named<'_>>;
+
+    /// Recipients that are not named.
+    fn more(&self) -> usize {
+        0
+    }
 }
 
 impl NamesRecipients for Recipients<'_> {
@@ -728,6 +814,10 @@ impl NamesRecipients for Recipients<'_> {
 impl NamesRecipients for First<'_> {
     fn names(&self) -> impl Iterator<Item = Named<'_>> {
         self.0.iter().take(MOST_NAMED).map(|original| Named { original, routed: "" })
+    }
+
+    fn more(&self) -> usize {
+        self.0.len().saturating_sub(MOST_NAMED)
     }
 }
 
@@ -954,6 +1044,7 @@ mod tests {
                 outcomes,
                 attempts: 2,
                 trip: None,
+                message_id: "",
             }
             .emit(metrics);
         });
@@ -1099,6 +1190,7 @@ mod tests {
             outcomes: &outcomes,
             attempts: 1,
             trip: None,
+            message_id: "",
         };
         let (lines, _) = lines(|metrics| settled.emit(metrics));
         assert_eq!(lines.len(), 1);

@@ -866,7 +866,8 @@ impl Intake for SmtpIntake {
     }
 
     fn handshake(&mut self, outcome: &Result<Secured, HandshakeFailure>) {
-        HandshakeEnded { service: &self.side.service, outcome }.emit(&self.side.metrics);
+        let (service, client) = (&*self.side.service, self.ends.client_ip());
+        HandshakeEnded { service, client, outcome }.emit(&self.side.metrics);
         self.hello.clear();
         self.client_text = client_text("", self.ends.client_ip());
         let secured = outcome.as_ref().ok();

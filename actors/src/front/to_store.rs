@@ -241,7 +241,8 @@ impl Intake for LmtpIntake {
     }
 
     fn handshake(&mut self, outcome: &Result<Secured, HandshakeFailure>) {
-        HandshakeEnded { service: &self.side.service, outcome }.emit(&self.side.metrics);
+        let (service, client) = (&*self.side.service, self.client);
+        HandshakeEnded { service, client, outcome }.emit(&self.side.metrics);
         self.hello.clear();
         self.client_text = client_text("", self.client);
         let secured = outcome.as_ref().ok();

@@ -16,6 +16,7 @@ mod counters;
 mod defragment;
 mod delivery;
 mod directory_servers;
+mod events;
 mod exposition;
 mod families;
 mod history;
@@ -48,6 +49,7 @@ pub use delivery::{
     DirectoryMeter, DirectoryStatus, LookUp, Pause, PoolMeter, QueueMeter, SpoolMeter, StoreMeter,
 };
 pub use directory_servers::{OperationResult, ServerMeter, ServerMeters, ServerStatus};
+pub use events::EventsMeter;
 pub use exposition::Format;
 pub use families::{MetricFamily, MetricKind};
 pub use history::HistoryMeter;
@@ -107,6 +109,8 @@ pub struct Metrics {
     pub tls: TlsMeter,
     /// The delivery history.
     pub history: HistoryMeter,
+    /// Events for others.
+    pub events: EventsMeter,
     /// Log lines thrown away because nobody took them.
     pub log_lines_lost: Counter,
 }
@@ -159,6 +163,7 @@ impl Metrics {
             defragment: DefragmentMeter::register(&mut registry),
             tls: TlsMeter::register(&mut registry),
             history: HistoryMeter::register(&mut registry),
+            events: EventsMeter::register(&mut registry),
             log_lines_lost,
             stressed_destinations: {
                 let stressed = Gauge::default();
@@ -248,6 +253,7 @@ impl Metrics {
         metrics.certificates.show_file(NAME, 0);
         metrics.defragment.announce(NAME);
         metrics.directory_servers.of(NAME);
+        metrics.events.show(NAME);
         metrics.milters.of(NAME);
         metrics.standing.show(NAME, StandingTotals::default());
         metrics
@@ -257,6 +263,7 @@ impl Metrics {
     pub fn page(&self, format: Format) -> String {
         self.process.update();
         self.history.update();
+        self.events.update();
         let mut page = String::with_capacity(64 << 10);
         // Writing to a string cannot fail, and no metric of ours refuses to be encoded.
         let _ = encode_registry(&mut page, &self.registry);

@@ -405,6 +405,12 @@ impl NotaryParts {
             recipients: case.recipients,
             attempts: u32::from(case.entry.attempts),
             action,
+            cause: match case.kind {
+                Kind::TimedOut => "expired",
+                Kind::Bounced => "returned",
+                _ => "",
+            },
+            reason: case.ordered.as_ref().map_or("", |reason| &reason.words),
             reply: &verdict(case),
         }
         .emit(&self.metrics);

@@ -13,7 +13,7 @@ use super::{
     connection::Connection,
     introduction::{Introduced, Introduction},
     offer::{Mechanisms, Offer},
-    owed::{DestinationTls, Met},
+    owed::{DestinationTls, Met, result_of},
     policy::{Lost, Stage},
     progress::WaitsFor,
     security::{ClientHandshake, LoginPolicy, Security, TlsPolicy},
@@ -202,12 +202,12 @@ impl FirstWords<'_> {
             lacks();
             let basis = self.owed.basis.asks();
             let text = || format!("{peer} does not offer STARTTLS, which {basis} asks for");
-            return if must { Err(deferred(NO_TLS, text())) } else { Ok(false) };
+            return if must { Err(self.without_tls(&peer, text())) } else { Ok(false) };
         }
         let reply = connection.ask(Stage::StartTls, b"STARTTLS\r\n").await?;
         if !reply.is_success() {
             let text = || format!("{peer} refuses STARTTLS: {reply:.200}");
-            return if must { Err(deferred(NO_TLS, text())) } else { Ok(false) };
+            return if must { Err(self.without_tls(&peer, text())) } else { Ok(false) };
         }
         // Octets that came in clear would be taken for what the server says behind TLS.
         if connection.has_unread() {
@@ -215,6 +215,20 @@ impl FirstWords<'_> {
             return Err(deferred(TLS_FAULT, text));
         }
         Ok(true)
+    }
+
+    /// A server has no TLS, and gets no mail without it.
+    fn without_tls(&self, peer: &str, text: String) -> SiteTrouble {
+        self.tell_failure(peer, TlsResult::StartTlsNotSupported.name(), &text);
+        deferred(NO_TLS, text)
+    }
+
+    /// Tells whoever listens that TLS came to nothing.
+    fn tell_failure(&self, peer: &str, cause: &'static str, words: &str) {
+        let host = self.site.map_or("", |(site, _)| &site.name);
+        if let Some(tls) = &self.security.tls {
+            tls.tell((host, peer), cause, words);
+        }
     }
 
     async fn secure(
@@ -252,11 +266,14 @@ impl FirstWords<'_> {
             }
             Ok(Err(refused)) => {
                 met.inspect(|met| met.refused(&refused));
+                let cause = result_of(refused.kind, self.owed).name();
+                self.tell_failure(&peer, cause, &refused.to_string());
                 Err(deferred(TLS_FAULT, format!("TLS handshake with {peer}: {refused}")))
             }
             Err(_elapsed) => {
                 let stage = "while shaking hands";
                 let text = format!("{} with {peer} {stage}", Lost::TimedOut);
+                self.tell_failure(&peer, "timeout", &text);
                 Err(deferred(Enhanced(4, 4, 2), text))
             }
         }

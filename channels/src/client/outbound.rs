@@ -381,6 +381,10 @@ impl Outbound {
             Ok(owed) => owed,
             Err(why) => {
                 self.security.count_policy(why.kind(), false);
+                if let Some(tls) = &self.security.tls {
+                    let host = place.site.map_or("", |(site, _)| &site.name);
+                    tls.tell((host, &place.peer), why.result().name(), &why.to_string());
+                }
                 return Err(Left::Unreachable(owed::barred(&place.peer, &why)));
             }
         };

@@ -81,7 +81,7 @@ impl Met<'_> {
     }
 }
 
-fn result_of(kind: RefusalKind, owed: &Requirement) -> TlsResult {
+pub(super) fn result_of(kind: RefusalKind, owed: &Requirement) -> TlsResult {
     let by_records = matches!(owed.demand.assurance, Assurance::Records { .. });
     match kind {
         RefusalKind::OtherNames => TlsResult::CertificateHostMismatch,
@@ -129,13 +129,9 @@ impl TlsPolicy {
         let place = (&*server.host, server.address.port());
         let owed = self.policies.requirement(&self.rules, facts, place, *wish).await;
         if let Err(why) = &owed {
-            let result = match why {
-                Barred::DaneUnknown(_) => TlsResult::DnssecInvalid,
-                Barred::NoDane { .. } | Barred::StsHost => TlsResult::ValidationFailure,
-            };
             let mx = (&*server.host, Some(server.address.ip()));
             let basis = matches!(why, Barred::DaneUnknown(_)).then_some(&Basis::Dane);
-            let failure = Some((result, why.to_string()));
+            let failure = Some((why.result(), why.to_string()));
             self.policies.note(facts, (basis, &TlsDemand::default()), (mx, None), failure);
         }
         owed

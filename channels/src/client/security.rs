@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{credentials::Credentials, tokens::Tokens};
 use crate::{
     tls::{ClientFiles, ClientTls, TlsError},
-    tls_policy::{ChannelRules, PolicyKind, TlsPolicies},
+    tls_policy::{ChannelRules, PolicyKind, TlsFailure, TlsPolicies},
 };
 
 /// The protection of one channel's connections. By default there is none.
@@ -64,6 +64,7 @@ impl ClientHandshake {
 /// TLS, where it is spoken.
 #[derive(Debug)]
 pub(super) struct TlsPolicy {
+    channel: Box<str>,
     pub(super) client: ClientTls,
     pub(super) rules: ChannelRules,
     /// The policies that destinations publish.
@@ -138,7 +139,8 @@ impl Security {
             };
             let client = ClientTls::load(files)?;
             let (policies, failed) = (Arc::clone(policies), Mutex::default());
-            Ok(TlsPolicy { client, rules, policies, implicit: tls.implicit, failed })
+            let (channel, implicit) = (channel.name.as_str().into(), tls.implicit);
+            Ok(TlsPolicy { channel, client, rules, policies, implicit, failed })
         });
         let credentials = sasl.credentials.as_deref().filter(|_| sasl.client != Insist::No);
         let login = credentials.map(|file| LoginPolicy {
@@ -187,6 +189,12 @@ impl Security {
 }
 
 impl TlsPolicy {
+    /// Tells whoever listens that TLS with a server of a destination came to nothing, or that it gets no mail
+    /// for want of it.
+    pub(super) fn tell(&self, (host, peer): (&str, &str), cause: &'static str, words: &str) {
+        self.policies.tell(&TlsFailure { channel: &self.channel, host, peer, cause, words });
+    }
+
     /// A handshake at this place has failed: for a while none is tried where mail may leave in clear.
     pub(super) fn has_failed(&self, place: &str) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);

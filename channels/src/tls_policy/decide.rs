@@ -10,7 +10,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use relais_config::tls::TlsLevel;
 
 use super::{
-    ChannelRules,
+    ChannelRules, TlsResult,
     sts::{StsMode, StsPolicy},
     table::TableEntry,
 };
@@ -248,6 +248,14 @@ impl Barred {
             Self::DaneUnknown(_) => PolicyKind::Dane,
             Self::NoDane { .. } => PolicyKind::Operator,
             Self::StsHost => PolicyKind::MtaSts,
+        }
+    }
+
+    /// As reports have it.
+    pub const fn result(&self) -> TlsResult {
+        match self {
+            Self::DaneUnknown(_) => TlsResult::DnssecInvalid,
+            Self::NoDane { .. } | Self::StsHost => TlsResult::ValidationFailure,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! a connection to a mail server.
 
 mod decide;
+mod failures;
 mod foreseen;
 mod report;
 mod report_mail;
@@ -30,6 +31,7 @@ use relais_config::{
 use serde::Serialize;
 
 pub use decide::{Barred, Basis, DaneFound, Facts, PolicyKind, Requirement, TlsNeed};
+pub use failures::TlsFailure;
 pub use foreseen::ForeseenTls;
 pub use report::{PublishedPolicy, Reporter, TlsReport, TlsReports, TlsResult, TlsSession};
 pub use report_mail::{ReportMail, ReportReaders};
@@ -196,6 +198,11 @@ impl TlsPolicies {
         let web = self.web.as_ref()?;
         let own = || Dns::shared(nameservers).ok();
         if nameservers.is_empty() { Some(web.clone()) } else { Some(web.asking(own()?)) }
+    }
+
+    /// Tells whoever listens that TLS with a server came to nothing, or that it gets no mail for want of it.
+    pub(crate) fn tell(&self, failure: &TlsFailure<'_>) {
+        self.reports.tell(failure);
     }
 
     /// Counts a session with a server of this destination.

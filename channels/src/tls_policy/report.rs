@@ -19,6 +19,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::failures::{FailureListener, TlsFailure};
+
 /// Counts results, for the whole engine.
 #[derive(Debug)]
 pub struct TlsReports {
@@ -27,6 +29,8 @@ pub struct TlsReports {
     day: Mutex<Day>,
     /// Something was counted since that was written down.
     has_news: AtomicBool,
+    /// Hears of failures.
+    listener: FailureListener,
 }
 
 /// One session with a server, as far as it came.
@@ -164,7 +168,18 @@ impl TlsReports {
     pub fn open(folder: Option<PathBuf>) -> Self {
         let kept = folder.as_deref().and_then(|folder| fs::read(folder.join(CURRENT)).ok());
         let day = kept.and_then(|octets| serde_json::from_slice(&octets).ok());
-        Self { folder, day: Mutex::new(day.unwrap_or_default()), has_news: AtomicBool::new(false) }
+        let (has_news, listener) = (AtomicBool::new(false), FailureListener::default());
+        Self { folder, day: Mutex::new(day.unwrap_or_default()), has_news, listener }
+    }
+
+    /// From now on `hear` is told of every failure, those of hosts that no report is about included. It must
+    /// not wait. Of several the first counts.
+    pub fn listen(&self, hear: impl Fn(&TlsFailure<'_>) + Send + Sync + 'static) {
+        self.listener.set(Box::new(hear));
+    }
+
+    pub(super) fn tell(&self, failure: &TlsFailure<'_>) {
+        self.listener.tell(failure);
     }
 
     /// Counts a session, at this time in seconds since 1970.

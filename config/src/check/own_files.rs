@@ -59,6 +59,7 @@ const OWN_FILES: &[(&str, &str)] = &[
     ("recent.old", "recent recipients"),
     ("rerouting", "what is being routed again"),
     ("conversion", "parts that are being converted"),
+    ("events", "events that wait for webhooks"),
 ];
 
 #[cfg(test)]

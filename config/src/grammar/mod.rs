@@ -13,6 +13,7 @@ mod next_hop;
 mod next_hops;
 mod services;
 mod transport;
+mod web_url;
 
 pub use domain::{is_domain, is_domain_name, is_label, literal, undotted, untagged};
 pub use glob::glob;
@@ -25,3 +26,4 @@ pub use network::{Network, NetworkError};
 pub use next_hop::{LONGEST_SOCKET, NextHop, NextHopError};
 pub use next_hops::NextHops;
 pub use transport::{Transport, TransportError, is_channel};
+pub use web_url::{WebUrl, WebUrlError};

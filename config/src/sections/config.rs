@@ -30,6 +30,7 @@ use crate::{
         dkim::Dkim,
         dns::Dns,
         entries::{OrFile, TableOrFile},
+        events::Events,
         history::History,
         job_controller::JobController,
         milters::{ListedMilter, milters},
@@ -166,6 +167,8 @@ section! {
         spool: Spool = Spool::default(), Nested::new();
         /// The delivery history.
         history: History = History::default(), Nested::new();
+        /// Events of mail, told to others.
+        events: Events = Events::default(), Nested::new();
         /// The operator's endpoint.
         admin: Admin = Admin::default(), Nested::new();
     }

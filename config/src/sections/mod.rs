@@ -15,6 +15,7 @@ pub mod dispatcher;
 pub mod dkim;
 pub mod dns;
 pub(crate) mod entries;
+pub mod events;
 pub(crate) mod history;
 pub mod job_controller;
 pub mod milters;
@@ -54,6 +55,7 @@ complete_by_default!(
     dispatcher::Dispatcher,
     dispatcher::Limits,
     dns::Dns,
+    events::Events,
     history::History,
     notary::Notary,
     reversal::Forwarding,

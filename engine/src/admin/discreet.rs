@@ -75,6 +75,9 @@ impl Discreet for Status {
     fn hide(&mut self) {
         self.orders.hide();
         self.suspended.hide();
+        // The words of somebody's server are for operators.
+        let troubles = self.webhooks.iter_mut().filter_map(|its| its.trouble.as_mut());
+        troubles.for_each(|why| "it does not take events".clone_into(why));
     }
 }
 

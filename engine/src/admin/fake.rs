@@ -143,6 +143,7 @@ impl Console for Fake {
             partitions: vec![],
             directory: None,
             directory_servers: Vec::new(),
+            webhooks: Vec::new(),
             milters: Vec::new(),
             history: None,
             log_lines_lost: 0,

@@ -38,6 +38,7 @@ use relais_actors::{
     metrics::{DirectoryStatus, MilterStatus, Pause, ServerStatus, WorkerState},
     timestamp::Timestamp,
 };
+use relais_events::WebhookStatus;
 use serde::{Deserialize, Serialize};
 
 pub use access::{AccessExplained, AccessStep};
@@ -148,6 +149,9 @@ pub struct Status {
     /// Trouble with the delivery history; absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryTrouble>,
+    /// Webhooks, in name order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<WebhookStatus>,
     /// Log lines thrown away because nobody took them; 0 is what it should be.
     pub log_lines_lost: u64,
 }
@@ -159,6 +163,7 @@ impl Status {
         self.services.sort_by(|one, other| natural(&one.name, &other.name));
         self.pools.sort_by(|one, other| natural(&one.name, &other.name));
         self.milters.sort_by(|one, other| natural(&one.name, &other.name));
+        self.webhooks.sort_by(|one, other| natural(&one.name, &other.name));
         self.partitions.sort_by(|one, other| natural(&one.name, &other.name));
         let by_host = |(one, of_one): (&str, &str), (other, of_other): (&str, &str)| {
             natural(one, other).then_with(|| natural(of_one, of_other))
@@ -389,6 +394,7 @@ mod tests {
             directory_servers: vec![],
             milters: vec![],
             history: None,
+            webhooks: vec![],
             log_lines_lost: 0,
         };
         let json = serde_json::to_value(&status).unwrap();

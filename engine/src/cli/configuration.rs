@@ -1,6 +1,6 @@
 //! Commands that need nothing but the configuration file.
 
-use std::{io::Write, path::Path, sync::Arc, time::SystemTime};
+use std::{fmt::Display, io::Write, path::Path, sync::Arc, time::SystemTime};
 
 use relais_actors::{
     delivery::programs::{ProgramError, Programs},
@@ -14,12 +14,13 @@ use relais_channels::{
     authenticity::{KeyFileFault, Signers, Srs},
     client::{Credentials, Securities, is_of_this_machine},
     dsn::Templates,
-    tls::{ServerTls, TlsError},
+    tls::{ServerTls, TlsError, towards_servers},
     tls_policy::TlsPolicies,
 };
 use relais_config::{
     Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, tls::Insist,
 };
+use relais_events::{HookSettings, Settings, read_secrets, read_token as read_hook_token};
 use serde_json::json;
 
 use super::{
@@ -125,6 +126,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     }
     look_at_certificates(config, places, report);
     look_at_token(config, places, report);
+    look_at_events(config, places, report);
     look_at_clients(config, places, report);
     look_at_signing_keys(config, places, report);
     look_at_tables(config, places, report);
@@ -237,6 +239,50 @@ fn look_at_token(config: &Config, places: &Places, report: &mut Report) {
         let message = format!("{}: {why}: nobody can log in to the page", file.display());
         report.warnings.push(places.warning("admin.token_file", &message));
     }
+}
+
+/// Reads what webhooks need, and looks whether the file of events can be written.
+fn look_at_events(config: &Config, places: &Places, report: &mut Report) {
+    let Settings { file, hooks, .. } = Settings::of(config);
+    if let Some(path) = file.map(|its| its.path)
+        && let Some(why) = unwritable(&path)
+    {
+        let message = format!("{}: {why}: events are lost", path.display());
+        report.warnings.push(places.warning("events.file", &message));
+    }
+    let warn = |hook: &HookSettings, field: &str, file: &Path, why: &dyn Display| {
+        let (name, file) = (&hook.name, file.display());
+        let message = format!("{name}: {field} {file}: {why}: nothing is posted");
+        places.warning("events.webhook", &message)
+    };
+    for hook in &hooks {
+        let HookSettings { token_file, secret_file, ca, .. } = hook;
+        if let Some(file) = token_file
+            && let Err(why) = read_hook_token(file)
+        {
+            report.warnings.push(warn(hook, "token_file", file, &why));
+        }
+        if let Some(file) = secret_file
+            && let Err(why) = read_secrets(file)
+        {
+            report.warnings.push(warn(hook, "secret_file", file, &why));
+        }
+        if let Some(file) = ca
+            && let Err(why) = towards_servers(Some(file))
+        {
+            report.warnings.push(warn(hook, "ca", file, &why));
+        }
+    }
+}
+
+/// Why a file cannot be written, or made; as whoever asks.
+fn unwritable(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| folder.exists());
+    let (place, is_folder) = if path.exists() { (path, false) } else { (folder?, true) };
+    if !is_folder && path.is_dir() {
+        return Some("it is a folder".to_owned());
+    }
+    rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err().map(|why| why.to_string())
 }
 
 /// Reads the certificates and keys, and says what clients will dislike about them.

@@ -190,6 +190,22 @@ const RULES: &[AlertRule] = &[
         description: "Ask `systemctl status relais` and its log what ends it.",
     },
     AlertRule {
+        name: "RelaisWebhookBehind",
+        expr: "relais_webhook_behind_seconds > 900",
+        lasts: "5m",
+        severity: "warning",
+        summary: "The webhook {{ $labels.webhook }} of {{ $labels.instance }} has not taken events for a quarter of an hour",
+        description: "They wait on disk, and mail does not wait for it. Ask `relais status` what it said last.",
+    },
+    AlertRule {
+        name: "RelaisEventsLost",
+        expr: "sum by (instance, to, why) (increase(relais_events_lost_total[15m])) > 0",
+        lasts: "0m",
+        severity: "warning",
+        summary: "{{ $labels.instance }} loses events on the way to {{ $labels.to }}: {{ $labels.why }}",
+        description: "memory, disk: the disk is too slow, full or broken; size, age: the webhook was away for too long; refused: it does not like an event; damaged: what waited cannot be read; removed: it was taken out of the configuration. The log names the event, or how many.",
+    },
+    AlertRule {
         name: "RelaisLogLinesLost",
         expr: "increase(relais_log_lines_lost_total[15m]) > 0",
         lasts: "0m",

@@ -172,6 +172,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ),
     ("Store", &["store_", "autoreplies_", "sieve_"]),
     ("Directory and filters", &["directory_", "milter_", "conversion_"]),
+    ("Events", &["events", "webhook_"]),
     ("Operators", &["standing_", "history_", "log_"]),
     ("Engine", &[""]),
 ];

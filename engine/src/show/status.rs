@@ -9,6 +9,7 @@ use relais_actors::{
     metrics::{MilterStatus, WorkerState},
     timestamp::Timestamp,
 };
+use relais_events::WebhookStatus;
 
 use super::{Colour, Look, Relative, Size, Span, Table, orders::order_table};
 use crate::api::{
@@ -101,6 +102,7 @@ fn news(status: &Status) -> Vec<String> {
         }
     }
     lines.extend(status.milters.iter().filter(|its| its.away.is_some()).map(filter));
+    lines.extend(status.webhooks.iter().filter(|its| its.trouble.is_some()).map(webhook));
     for store in &status.stressed {
         let (host, channel) = (Printable(&store.host), &store.channel);
         let (most, until) = (store.connections, store.until);
@@ -139,6 +141,13 @@ fn well(status: &Status, most: Option<usize>) -> Vec<String> {
     } else {
         lines.push(format!("{} filters answer\n", filters.len()));
     }
+    let webhooks: Vec<_> = status.webhooks.iter().filter(|its| its.trouble.is_none()).collect();
+    if is_few(webhooks.len()) {
+        lines.extend(webhooks.into_iter().map(webhook));
+    } else if let Some(before) = lines.pop() {
+        let count = webhooks.len();
+        lines.push(format!("{}, {count} webhooks take events\n", before.trim_end()));
+    }
     // One that is well and alone is no news.
     let partitions = if status.partitions.len() == 1 { &[][..] } else { &status.partitions };
     let partitions: Vec<_> = partitions.iter().filter(|its| is_well(its)).collect();
@@ -161,6 +170,19 @@ fn filter(MilterStatus { name, socket, away, requests }: &MilterStatus) -> Strin
     let counts: Vec<_> = counts.map(|(result, count)| format!(", {count} {result}")).collect();
     let counts = counts.concat();
     format!("filter {name} ({socket}) {standing}{counts}\n")
+}
+
+/// A webhook, how far it is behind, and what it said last.
+fn webhook(webhook: &WebhookStatus) -> String {
+    let WebhookStatus { name, waiting, behind_seconds, lost, trouble, next_seconds, .. } = webhook;
+    let lost = if *lost > 0 { format!(", {lost} lost") } else { String::new() };
+    let Some(why) = trouble else {
+        return format!("webhook {name} takes events: {waiting} wait{lost}\n");
+    };
+    let span = |seconds: u64| Span(Duration::from_secs(seconds));
+    let (behind, next) = (span(*behind_seconds), span(next_seconds.unwrap_or_default()));
+    let why = Printable(why);
+    format!("webhook {name}: {waiting} events wait, {behind} behind{lost}, next in {next}: {why}\n")
 }
 
 fn is_well(partition: &Partition) -> bool {
@@ -473,6 +495,7 @@ mod tests {
             directory_servers: Vec::new(),
             milters: Vec::new(),
             history: None,
+            webhooks: Vec::new(),
             log_lines_lost: 0,
         }
     }
@@ -486,6 +509,15 @@ mod tests {
             socket: name("unix:/run/m", n),
             away: (n == 9).then(|| "connection refused".to_owned()),
             requests: vec![("accept".to_owned(), 3)],
+        };
+        let webhook = |n: usize| WebhookStatus {
+            name: name("hook", n),
+            url: "https://hooks.example".to_owned(),
+            waiting: 7,
+            behind_seconds: 90,
+            lost: u64::from(n == 5),
+            trouble: None,
+            next_seconds: None,
         };
         let channel = |n: usize| ChannelStatus {
             name: name("tcp_out", n),
@@ -516,6 +548,7 @@ mod tests {
             channels: (1..=count).map(channel).collect(),
             troubles: all().map(trouble).collect(),
             milters: all().map(milter).collect(),
+            webhooks: all().map(webhook).collect(),
             directory_servers: (1..=count).map(server).collect(),
             ..nothing()
         };
@@ -532,6 +565,7 @@ mod tests {
         let rows = [
             "directory server ldap://ldap2 away: time-out",
             "filter m9 (unix:/run/m9) away: connection refused",
+            "39 filters answer, 40 webhooks take events",
             "SMTP7    tcp_local  stopped",
             "39 more",
             "tcp_out11",

@@ -143,6 +143,7 @@ impl Floors {
         ground.metrics.add(&Labels::of(&ground.config, &ACTORS));
         ground.filters.show(&ground.metrics);
         ground.history.adopt(history::settings(&ground.config));
+        ground.events.adopt(relais_events::Settings::of(&ground.config));
         ground.certificates.follow(&certificates);
         self.delivery.authenticator.adopt(&ground.config);
         if let Some(mailboxes) = &ground.unix_mailboxes {

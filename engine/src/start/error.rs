@@ -66,6 +66,9 @@ pub enum StartError {
     /// There is no thread for the history.
     #[error("cannot start the thread that writes the history: {0}")]
     History(std::io::Error),
+    /// There is no thread for events.
+    #[error("cannot start the thread that writes events: {0}")]
+    Events(std::io::Error),
     /// Recent recipients cannot be written down.
     #[error("recent recipients (admin.recent) cannot be written down: {0}")]
     Recent(std::io::Error),

@@ -8,6 +8,7 @@ use relais_actors::{
     channel_table::Channels,
     delivery::{job::Job, pool::Pool},
     directory::Directory,
+    events::tell_server_tls,
     front::{
         descriptors::LargeMessages, dispatcher::Dispatcher, filters::Filters, rates::Rates,
         recent::RecentRecipients, service::Service, session::Session, worker::Worker,
@@ -35,6 +36,8 @@ pub(crate) struct GroundFloor {
     pub(crate) metrics: Arc<Metrics>,
     /// Writes the delivery history.
     pub(crate) history: Arc<Keeper>,
+    /// Tells others what happens to mail.
+    pub(crate) events: Arc<relais_events::Keeper>,
     pub(crate) certificates: Arc<ServerTls>,
     /// The mail of clients in the last hour.
     pub(crate) rates: Arc<Rates>,
@@ -72,6 +75,9 @@ impl GroundFloor {
         metrics.certificates.show(&certificates.certificates());
         let history = Keeper::start(&metrics.history.tap, history::settings(&config));
         let history = Arc::new(history.map_err(StartError::History)?);
+        let settings = relais_events::Settings::of(&config);
+        let events = relais_events::Keeper::start(&metrics.events.tap, settings);
+        let events = Arc::new(events.map_err(StartError::Events)?);
         let tallies = Tallies::keep(&config.data, &metrics).map_err(StartError::Tallies)?;
         let most = if config.fills_queue() { config.admin.recent } else { 0 };
         let (recent_file, recent) =
@@ -90,6 +96,8 @@ impl GroundFloor {
         let unix_mailboxes = UnixMailboxes::open(&config)?;
         let folder = config.fills_queue().then(|| config.data.join("tlsrpt"));
         let tls_reports = Arc::new(TlsReports::open(folder));
+        let told = Arc::clone(&metrics);
+        tls_reports.listen(move |failure| tell_server_tls(failure, &told));
         let filters = Filters::of(&config, &Filters::default(), &metrics);
         filters.show(&metrics);
         let floor = Self {
@@ -97,6 +105,7 @@ impl GroundFloor {
             channels,
             metrics,
             history,
+            events,
             certificates,
             rates,
             standing,

@@ -6,6 +6,7 @@ mod channels;
 pub(crate) mod conversions;
 mod destinations;
 mod directory;
+mod events;
 mod lookups;
 mod loops;
 pub(crate) mod mappings;
@@ -54,6 +55,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     programs::check(config, reader);
     conversions::check(config, reader);
     milters::check(config, reader);
+    events::check(config, reader);
     sizes(config, reader);
     if let Some(listen) = config.admin.listen
         && !listen.ip().is_loopback()

@@ -11,6 +11,7 @@ const FULL: &str = r#"(
     dispatcher: (services: {"S": (program: Smtp, channel: "c", ports: [25])}),
     tls: (certificate: "c", key: "k", more_certificates: [(certificate: "d", key: "l")]),
     dkim: (keys: [(domain: "a.example", selector: "s", key: "k")]),
+    events: (file: "events.jsonl", webhook: "http://127.0.0.1:1/"),
     srs: (domain: "a.example", secrets: "s"),
     channels: [(name: "c", tag: "t", program: Smtp, tls: (policies: {"a.test": ()})),
         (name: "x", tag: "x", program: Conversion)],
@@ -38,8 +39,14 @@ fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
         }
         Document::Variant(_, inner) => walk(path, inner, found),
         Document::List(items)
-            if ["channels", "tls.more_certificates", "dkim.keys", "conversions"]
-                .contains(&path) =>
+            if [
+                "channels",
+                "tls.more_certificates",
+                "dkim.keys",
+                "conversions",
+                "events.webhook",
+            ]
+            .contains(&path) =>
         {
             for item in items {
                 walk(path, item, found);
@@ -343,6 +350,21 @@ fn a_table_of_destinations_is_told_of_where_it_is_idle() {
 
 /// Fields that have an effect in any file that has no mistake.
 const ALWAYS: &[&str] = &[
+    "events.file.path",
+    "events.file.kinds",
+    "events.file.size",
+    "events.file.keep",
+    "events.webhook.url",
+    "events.webhook.name",
+    "events.webhook.kinds",
+    "events.webhook.batch",
+    "events.webhook.wait",
+    "events.webhook.timeout",
+    "events.webhook.token_file",
+    "events.webhook.secret_file",
+    "events.webhook.ca",
+    "events.webhook.size",
+    "events.webhook.give_up",
     "history.days",
     "history.size",
     "history.path",
