@@ -71,7 +71,7 @@ pub use sections::{
     dkim::{self, Dkim, DkimKey},
     dns::{self, Dns},
     entries::TableOrFile,
-    events::{self, EventKind, Events, Webhook},
+    events::{self, Collector, EventKind, Events, TRACES, Webhook},
     history::History,
     job_controller::{self, JobController, Pool},
     milters::{self, ListedMilter},

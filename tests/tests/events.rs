@@ -52,7 +52,9 @@ fn hook(port: u16, fields: &str) -> String {
 }
 
 fn status(instance: &Instance) -> Value {
-    instance.json("status", &[])[0]["webhooks"][0].clone()
+    let all = instance.json("status", &[])[0]["webhooks"].clone();
+    let of_hooks = all.as_array().and_then(|all| all.iter().find(|its| its["name"] != "traces"));
+    of_hooks.cloned().unwrap_or_default()
 }
 
 /// Puts another text into the place of one in the file of a running engine.
@@ -73,6 +75,7 @@ fn each_kind_is_told_with_its_fields_in_the_file_and_signed_to_a_webhook() {
     let receiver = WebhookReceiver::start_tls(&authority.sign("hook", &["localhost"], 2090));
     let secrets = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\n";
     receiver.trust(secrets);
+    let collector = WebhookReceiver::start();
     let sink = Sink::start();
     sink.answer(". RCPT TO:<alice", "250 2.0.0 Ok: queued as 4XYZabc123");
     sink.answer("RCPT TO:<bob", "450 4.2.1 mailbox busy");
@@ -83,9 +86,11 @@ fn each_kind_is_told_with_its_fields_in_the_file_and_signed_to_a_webhook() {
     let kinds = "kinds: [Delivered, Deferred, Failed, Held, TlsFailure, Accepted, Refused, Released, Deleted]";
     let events = format!(
         "events: (file: (path: \"events.jsonl\", {kinds}), webhook: (url: \"https://localhost:{}/mail?x=1\", \
-         {kinds}, wait: \"50ms\", token_file: {token:?}, secret_file: {secret:?}, ca: {:?}))",
+         {kinds}, wait: \"50ms\", token_file: {token:?}, secret_file: {secret:?}, ca: {:?}), \
+         traces: \"http://127.0.0.1:{}/v1/traces\")",
         receiver.port,
-        authority.file()
+        authority.file(),
+        collector.port
     );
     let settings = Settings::standalone().deliver_to(sink.port).section(&events);
     let instance = Instance::new(settings);
@@ -115,6 +120,7 @@ fn each_kind_is_told_with_its_fields_in_the_file_and_signed_to_a_webhook() {
     assert_eq!(events, receiver.events());
     check_fields(&events, &delivered, &waits, sink.port);
     check_posts(&receiver);
+    check_spans(&collector, &delivered);
     let shown = status(&instance);
     assert_eq!(
         (&shown["name"], &shown["waiting"], &shown["trouble"]),
@@ -160,6 +166,43 @@ fn check_fields(events: &[Value], delivered: &str, waits: &str, port: u16) {
         assert_eq!(its["operator"], "ann", "{its}");
         assert!(its["reason"].as_str().is_some_and(|its| its.ends_with(": look: at it")), "{its}");
     }
+}
+
+/// The spans of a message that was delivered: its trace, with an attempt below its acceptance.
+fn check_spans(collector: &WebhookReceiver, delivered: &str) {
+    let named = |span: &Value, key: &str| {
+        let all = span["attributes"].as_array().cloned().unwrap_or_default();
+        let of_key = all.into_iter().find(|its| its["key"] == key);
+        of_key.map(|its| its["value"]["stringValue"].clone()).unwrap_or_default()
+    };
+    let spans = || {
+        let mut spans = Vec::new();
+        for post in collector.posts() {
+            assert_eq!(
+                (&post["path"], &post["headers"]["webhook-id"]),
+                (&"/v1/traces".into(), &Value::Null)
+            );
+            let of_post = &post["body"]["resourceSpans"][0]["scopeSpans"][0]["spans"];
+            spans.extend(of_post.as_array().expect("a list").clone());
+        }
+        spans
+    };
+    let is_its = |span: &Value| named(span, "relais.queue_id") == delivered;
+    eventually("traced", PATIENCE, || spans().iter().filter(|span| is_its(span)).count() == 2);
+    let all = spans();
+    let [root, attempt] = &all.iter().filter(|span| is_its(span)).collect::<Vec<_>>()[..] else {
+        panic!()
+    };
+    assert_eq!((&root["name"], &attempt["name"]), (&"accepted".into(), &"attempt".into()));
+    assert_eq!(
+        (&attempt["traceId"], &attempt["parentSpanId"]),
+        (&root["traceId"], &root["spanId"])
+    );
+    assert_eq!(named(attempt, "relais.peer_id"), "4XYZabc123");
+    let stages: Vec<_> =
+        all.iter().filter(|its| its["parentSpanId"] == attempt["spanId"]).collect();
+    assert!(stages.iter().any(|its| its["name"] == "dialogue"), "{stages:?}");
+    assert_eq!(stages.last().expect("one")["endTimeUnixNano"], attempt["endTimeUnixNano"]);
 }
 
 fn check_posts(receiver: &WebhookReceiver) {

@@ -109,7 +109,7 @@ impl Batch {
 }
 
 /// Milliseconds since 1970.
-fn millis(time: &str) -> Option<u64> {
+pub(crate) fn millis(time: &str) -> Option<u64> {
     let time = humantime::parse_rfc3339(time).ok()?;
     let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).ok()

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use relais_channels::mail::Timings;
 use relais_config::EventKind;
 use serde::{Serialize, Serializer};
 
@@ -85,6 +86,9 @@ pub struct Event<'a> {
     /// The standing order that did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<u64>,
+    /// Of an attempt at a server: milliseconds of each stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
     /// How often it has happened since the last event of its kind and peer, where that is more than once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
@@ -145,6 +149,7 @@ impl Event<'_> {
             reason: NOTHING,
             operator: NOTHING,
             order: None,
+            timings: None,
             times: None,
         }
     }

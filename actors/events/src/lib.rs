@@ -31,6 +31,7 @@ mod file;
 mod hook;
 mod hooks;
 mod hourly;
+mod otlp;
 mod post;
 mod settings;
 mod signature;
@@ -41,7 +42,7 @@ mod writer;
 
 pub use event::{Event, EventRecipient, EventReply};
 pub use figures::{Figures, HookFigures, Loss, PostResult, WebhookStatus};
-pub use settings::{FileSettings, HookSettings, Settings};
+pub use settings::{FileSettings, Format, HookSettings, Settings};
 pub use signature::{SecretError, read_secrets, read_token};
 pub use tap::Tap;
 pub use writer::Keeper;

@@ -25,7 +25,8 @@ use tokio::{
 
 use crate::{
     batch::Batch,
-    settings::HookSettings,
+    otlp,
+    settings::{Format, HookSettings},
     signature::{SecretError, read_secrets, read_token, signature},
 };
 
@@ -105,7 +106,10 @@ impl Poster {
         batch: &Batch,
     ) -> Result<Answer, PostError> {
         let headers = headers(settings, batch)?;
-        let body = Bytes::copy_from_slice(&batch.body);
+        let body = match settings.format {
+            Format::Events => Bytes::copy_from_slice(&batch.body),
+            Format::Spans => Bytes::from(otlp::request(&batch.body)),
+        };
         let request = || {
             let mut request = Request::post(settings.url.target.as_str());
             if let Some(all) = request.headers_mut() {
@@ -214,9 +218,11 @@ fn headers(settings: &HookSettings, batch: &Batch) -> Result<HeaderMap, PostErro
         (HOST.as_str(), settings.url.authority()),
         (USER_AGENT.as_str(), concat!("relais/", env!("CARGO_PKG_VERSION")).to_owned()),
         (CONTENT_TYPE.as_str(), "application/json".to_owned()),
-        ("webhook-id", id.clone()),
-        ("webhook-timestamp", timestamp.to_string()),
     ];
+    if settings.format == Format::Events {
+        lines.push(("webhook-id", id.clone()));
+        lines.push(("webhook-timestamp", timestamp.to_string()));
+    }
     if let Some(file) = &settings.secret_file {
         let keys = read_secrets(file).map_err(PostError::Secret)?;
         lines.push(("webhook-signature", signature(&keys, &id, timestamp, &batch.body)));

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use relais_config::{Config, EventKind, grammar::WebUrl};
+use relais_config::{Config, EventKind, TRACES, grammar::WebUrl};
 
 use crate::tap::bit;
 
@@ -41,6 +41,8 @@ pub struct HookSettings {
     pub name: String,
     /// Where to.
     pub url: WebUrl,
+    /// The form of its posts.
+    pub format: Format,
     /// A bit for each kind that is posted.
     pub(crate) wanted: u32,
     /// Events of a post.
@@ -61,6 +63,15 @@ pub struct HookSettings {
     pub give_up: Duration,
 }
 
+/// The form of a post.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// A list of events.
+    Events,
+    /// Spans, as OTLP has them.
+    Spans,
+}
+
 impl Settings {
     /// As configured.
     pub fn of(config: &Config) -> Self {
@@ -75,6 +86,7 @@ impl Settings {
             Some(HookSettings {
                 name: its.label(),
                 url: its.place()?,
+                format: Format::Events,
                 wanted: bits(&its.kinds),
                 batch: its.batch,
                 wait: its.wait,
@@ -86,12 +98,28 @@ impl Settings {
                 give_up: its.give_up,
             })
         });
+        let traces = events.traces.as_ref().and_then(|its| {
+            Some(HookSettings {
+                name: TRACES.to_owned(),
+                url: its.place()?,
+                format: Format::Spans,
+                wanted: bits(&OF_MESSAGES),
+                batch: its.batch,
+                wait: its.wait,
+                timeout: its.timeout,
+                token_file: its.token_file.as_ref().map(|file| config.path(file)),
+                secret_file: None,
+                ca: its.ca.as_ref().map(|file| config.path(file)),
+                size: its.size,
+                give_up: its.give_up,
+            })
+        });
         Self {
             node: config.host.clone(),
             folder: config.data.join(FOLDER),
             min_free: config.spool.min_free,
             file,
-            hooks: hooks.collect(),
+            hooks: hooks.chain(traces).collect(),
         }
     }
 
@@ -106,5 +134,19 @@ fn bits(kinds: &[EventKind]) -> u32 {
     kinds.iter().fold(0, |all, kind| all | bit(*kind))
 }
 
+/// Kinds of events that spans are made of: those of messages that have a queue id.
+const OF_MESSAGES: [EventKind; 11] = [
+    EventKind::Accepted,
+    EventKind::Delivered,
+    EventKind::Deferred,
+    EventKind::Failed,
+    EventKind::Held,
+    EventKind::Released,
+    EventKind::Deleted,
+    EventKind::Warned,
+    EventKind::Discarded,
+    EventKind::Rerouted,
+    EventKind::Notified,
+];
 /// Below the data folder.
 const FOLDER: &str = "events";

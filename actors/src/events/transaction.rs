@@ -390,7 +390,7 @@ impl MessageRerouted<'_> {
         for entry in new() {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
             let record = Record::of(envelope, entry, u64::MAX, "E", &reply);
-            Record { kind: EventKind::Rerouted, delay, ..record }.write(metrics);
+            Record { kind: EventKind::Rerouted, reason: by, delay, ..record }.write(metrics);
         }
         tell_held(envelope, metrics);
     }
@@ -547,7 +547,8 @@ impl NoticeSent<'_> {
         let reply = Reply::new(250, Enhanced(2, 0, 0), text);
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         let record = Record::of(envelope, entry, recipients, "N", &reply);
-        Record { delay, peer_id: &notice.to_string(), ..record }.write(metrics);
+        let kind = EventKind::Notified;
+        Record { kind, delay, peer_id: &notice.to_string(), ..record }.write(metrics);
     }
 }
 
@@ -786,6 +787,7 @@ impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
             reason: printable(self.reason),
             operator: by.and_then(|by| by.operator).unwrap_or_default().into(),
             order: by.and_then(|by| by.order),
+            timings: self.trip.map(|trip| trip.timings),
             ..relais_events::Event::new(self.kind, Timestamp::now().to_string())
         });
     }

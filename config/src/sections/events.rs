@@ -23,6 +23,8 @@ section! {
         file: Option<EventFile> = None, Maybe(OrText::new(EventFile::at));
         /// Webhooks: a URL, a section, or a list of these, 8 at most.
         webhook: Vec<Webhook> = Vec::new(), OneOrMore(Few(List(OrText::new(Webhook::at)), 8));
+        /// A collector of OpenTelemetry, or its URL alone: each message as a trace.
+        traces: Option<Collector> = None, Maybe(OrText::new(Collector::at));
     }
 }
 
@@ -77,6 +79,35 @@ section! {
     }
 }
 
+section! {
+    /// A collector of OpenTelemetry that messages are posted to as traces, as JSON (OTLP over HTTP): a span for the
+    /// acceptance, one for each attempt, with one for each stage of its connection, and for what else happens.
+    /// Addresses of mail are left out, but replies stand there whole. Spans wait on disk until it says 2xx.
+    pub struct Collector {
+        /// Where to: `"http://127.0.0.1:4318/v1/traces"`. Redirects are not followed.
+        url: String = String::new(), URL, example(r#""http://127.0.0.1:4318/v1/traces""#);
+        /// Events of a post at most; it is made of 1 MiB of events at most, too.
+        batch: usize = 500, Count(1..=10_000), unit("events");
+        /// How long a post waits for more events.
+        wait: Duration = Duration::from_secs(1),
+            Time(Duration::from_millis(10)..=Duration::from_secs(60));
+        /// How long a post may take, the look-up of the host and its answer included.
+        timeout: Duration = Duration::from_secs(15),
+            Time(Duration::from_millis(100)..=Duration::from_secs(600));
+        /// A file with a word of at most 4096 visible ASCII characters: sent as `Authorization: Bearer`. It
+        /// is read for each post.
+        token_file: Option<PathBuf> = None, Maybe(Path);
+        /// PEM certificates of the authorities that its certificate is judged by. Without it, those that
+        /// the system trusts.
+        ca: Option<PathBuf> = None, Maybe(Path);
+        /// Octets of the disk, below `DATA/events`, for what it has not taken yet: the oldest go first.
+        size: u64 = 64 << 20, Size(1 << 20..=1 << 40);
+        /// Events that are older are not posted any more.
+        give_up: Duration = Duration::from_secs(3_600),
+            Time(Duration::from_secs(60)..=Duration::from_secs(30 * 86_400));
+    }
+}
+
 choice! {
     /// A kind of event.
     pub enum EventKind {
@@ -104,12 +135,14 @@ choice! {
         Discarded,
         /// It went through the router once more.
         Rerouted,
+        /// Its sender was sent a notice.
+        Notified,
     }
 }
 
 impl EventKind {
     /// All of them, in the order of their bits.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Delivered,
         Self::Deferred,
         Self::Failed,
@@ -122,6 +155,7 @@ impl EventKind {
         Self::Warned,
         Self::Discarded,
         Self::Rerouted,
+        Self::Notified,
     ];
 
     /// The kinds that are told where nobody says which.
@@ -143,6 +177,7 @@ impl EventKind {
             Self::Warned => "warned",
             Self::Discarded => "discarded",
             Self::Rerouted => "rerouted",
+            Self::Notified => "notified",
         }
     }
 }
@@ -152,6 +187,20 @@ impl EventFile {
         Self { path: path.into(), ..Self::blank() }
     }
 }
+
+impl Collector {
+    fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), ..Self::blank() }
+    }
+
+    /// Where to; `None` only of a file with a mistake.
+    pub fn place(&self) -> Option<WebUrl> {
+        self.url.parse().ok()
+    }
+}
+
+/// The name of the collector in metrics, in the log and `relais status`, and the folder of what waits for it.
+pub const TRACES: &str = "traces";
 
 impl Webhook {
     fn at(url: &str) -> Self {

@@ -20,7 +20,9 @@ use relais_channels::{
 use relais_config::{
     Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, tls::Insist,
 };
-use relais_events::{HookSettings, Settings, read_secrets, read_token as read_hook_token};
+use relais_events::{
+    Format as PostFormat, HookSettings, Settings, read_secrets, read_token as read_hook_token,
+};
 use serde_json::json;
 
 use super::{
@@ -253,7 +255,9 @@ fn look_at_events(config: &Config, places: &Places, report: &mut Report) {
     let warn = |hook: &HookSettings, field: &str, file: &Path, why: &dyn Display| {
         let (name, file) = (&hook.name, file.display());
         let message = format!("{name}: {field} {file}: {why}: nothing is posted");
-        places.warning("events.webhook", &message)
+        let part =
+            if hook.format == PostFormat::Spans { "events.traces" } else { "events.webhook" };
+        places.warning(part, &message)
     };
     for hook in &hooks {
         let HookSettings { token_file, secret_file, ca, .. } = hook;

@@ -5,7 +5,11 @@ use std::collections::HashSet;
 use crate::{
     check::own_files::in_the_way,
     file::reader::Reader,
-    sections::{config::Config, events::Webhook},
+    grammar::WebUrl,
+    sections::{
+        config::Config,
+        events::{TRACES, Webhook},
+    },
 };
 
 pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
@@ -21,6 +25,13 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
         }
     }
     let mut names = HashSet::new();
+    if let Some(collector) = &events.traces {
+        names.insert(TRACES.to_owned());
+        if let Some(url) = collector.place() {
+            let is_closed = (collector.token_file.is_some(), collector.ca.is_some());
+            warn_of_clear("events.traces", &url, is_closed, reader);
+        }
+    }
     for (number, hook) in events.webhook.iter().enumerate() {
         let place = place(reader, number);
         let name = hook.label();
@@ -44,8 +55,18 @@ fn warn(place: &str, hook: &Webhook, reader: &mut Reader<'_>) {
     if hook.kinds.is_empty() {
         reader.warning_at(place, "without kinds nothing is posted", false);
     }
+    let is_closed = (hook.token_file.is_some(), hook.ca.is_some());
+    warn_of_clear(place, &url, is_closed, reader);
+}
+
+fn warn_of_clear(
+    place: &str,
+    url: &WebUrl,
+    (has_token, has_authorities): (bool, bool),
+    reader: &mut Reader<'_>,
+) {
     if !url.is_secure && !url.is_loopback() {
-        let token = if hook.token_file.is_some() { " and the token" } else { "" };
+        let token = if has_token { " and the token" } else { "" };
         let message = format!(
             "http sends addresses{token} in clear to {}: everybody on the way can read them; https keeps \
              them closed",
@@ -53,7 +74,7 @@ fn warn(place: &str, hook: &Webhook, reader: &mut Reader<'_>) {
         );
         reader.warning_at(place, &message, false);
     }
-    if !url.is_secure && hook.ca.is_some() {
+    if !url.is_secure && has_authorities {
         reader.warning_at(place, "without https no certificate is judged: ca is not used", false);
     }
 }
