@@ -159,7 +159,9 @@ impl Gathered {
         let at = Timestamp::now();
         let mut channels = self.channels(engine, at);
         let hosts = self.hosts(parts, at);
-        channels.iter_mut().for_each(|channel| delay(channel, &hosts));
+        for channel in &mut channels {
+            delay(channel, &hosts);
+        }
         let why = parts.alarms();
         Overview {
             at,
