@@ -130,7 +130,10 @@ fn the_postfix_of_the_lmtp_readme_is_imported_and_delivers() {
          virtual_maps = hash:/etc/postfix/virtual\n\
          transport_maps = hash:/etc/postfix/transport\n\
          alias_maps = hash:/etc/postfix/aliases\nalias_database = hash:/etc/postfix/aliases\n\
-         relay_domains = domain1.name example.org\n",
+         relay_domains = domain1.name example.org\n\
+         smtpd_sender_restrictions = check_sender_access hash:/etc/postfix/senders\n\
+         smtpd_recipient_restrictions = check_recipient_access regexp:/etc/postfix/rcpt\n\
+         smtpd_client_restrictions = check_client_access cidr:/etc/postfix/clients\n",
         local.port
     );
     let transport = format!(
@@ -146,11 +149,18 @@ fn the_postfix_of_the_lmtp_readme_is_imported_and_delivers() {
         ("transport", &transport),
         ("virtual", "mlist@example.org mlist@localhost\n"),
         ("aliases", "mlist: joe, ann\n"),
+        (
+            "senders",
+            "bad.test REJECT not from there\ngood@bad.test OK\nslow.test 450 4.7.1 later\n",
+        ),
+        ("rcpt", "/^trap-[0-9]+@domain1\\.name$/ 550 5.7.1 no\n"),
+        ("clients", "192.0.2.0/24 REJECT\n"),
     ]);
     let settings = imported("postfix", &folder);
     let smtp = settings.smtp;
     let port = format!("interface_address: \"127.0.0.1\", ports: [{smtp}]");
-    let instance = Instance::new(settings.edit("ports: [25]", &port));
+    let settings = settings.edit("ports: [25]", &port).edit("|25|", &format!("|{smtp}|"));
+    let instance = Instance::new(settings);
     let _running = instance.start();
     let to = ["ann@example.com", "mlist@example.org", "x@domain1.name", "y@example.org"];
     Dialogue::open(smtp).message("a@client.test", &to, b"Subject: x\r\n\r\nx\r\n").expect(250);
@@ -159,6 +169,7 @@ fn the_postfix_of_the_lmtp_readme_is_imported_and_delivers() {
         all.sort();
         all
     };
+    access_is_as_in_the_tables(&instance);
     // The list and the user are one: a copy.
     let want_far = ["x@domain1.name", "y@example.org"];
     eventually("all are there", PATIENCE, || handed(&local).len() >= 2 && handed(&far) == want_far);
@@ -168,6 +179,128 @@ fn the_postfix_of_the_lmtp_readme_is_imported_and_delivers() {
         .collect();
     assert!(names.contains(&"ann".to_owned()) && names.contains(&"joe".to_owned()), "{names:?}");
 }
+
+/// Restrictions of `main.cf` that ask tables.
+#[track_caller]
+fn access_is_as_in_the_tables(instance: &Instance) {
+    let mut client = Dialogue::open(instance.settings.smtp);
+    for (sender, code) in [
+        ("a@bad.test", 550),
+        ("a@sub.bad.test", 550),
+        ("good@bad.test", 250),
+        ("a@slow.test", 450),
+        ("a@notbad.test", 250),
+    ] {
+        client.ask(&format!("MAIL FROM:<{sender}>")).expect(code);
+        client.ask("RSET").expect(250);
+    }
+    client.ask("MAIL FROM:<a@client.test>").expect(250);
+    client.ask("RCPT TO:<trap-12@domain1.name>").expect(550);
+    client.ask("RCPT TO:<trap-@domain1.name>").expect(250);
+    let asked = instance.relais("test", &["access", "192.0.2.7"]);
+    let asked = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(asked.contains("PORT_ACCESS") && asked.contains("Access denied"), "{asked}");
+}
+
+/// A Postfix with tables of addresses and of expressions, asked by its own programs: each sample goes the
+/// same way under both, and what the new file has not is told.
+#[test]
+fn postfix_itself_and_the_new_file_lead_to_the_same_places() {
+    let folder = source(&[
+        ("main.cf", VERIFIED_MAIN),
+        ("master.cf", VERIFIED_MASTER),
+        (
+            "v.regexp",
+            "/^(abuse|root)@v\\.test$/ ann@r.test\n/^(.*)@old\\.test$/ $1@r.test\n/^info-(.+)@r\\.test$/ $1@far.test\n",
+        ),
+        ("v", "joe@v.test joe@far.test, root@example.org\nlist@v.test list@example.org\n"),
+        (
+            "t.regexp",
+            "/^ceo@far\\.test$/ smtp:[192.0.2.7]\n/@(.*\\.)?lmtp\\.test$/ lmtp:inet:192.0.2.8:24\n/^sales-.*@far\\.test$/ lmtp:inet:192.0.2.9:24\n",
+        ),
+        ("t", "sub.lmtp.test smtp:\ngone.test error:5.1.1 gone\nlater.test retry:4.0.0 later\n"),
+        ("c", "bob@example.org robert@example.org\n@was.test @r.test\n"),
+        ("moved", "moved@example.org new@far.test\n"),
+        ("aliases", "list root, x@far.test, \"|/bin/cat -n\"\nfile /var/tmp/relais-no-such-file\n"),
+    ]);
+    let list = folder.path().join("list");
+    fs::write(&list, VERIFIED).expect("a list");
+    let output = folder.path().join("new.ron").display().to_string();
+    let verify = list.display().to_string();
+    let (told, errors, status) =
+        import("postfix", &folder, &["--output", &output, "--verify", &verify]);
+    assert_eq!(status, Some(0), "{told}{errors}");
+    assert!(told.contains(" 0 go another way"), "{told}{errors}");
+    // The master of Postfix runs as root alone.
+    let asks_daemons = told.contains("sendmail -bv on a copy of it");
+    assert_eq!(asks_daemons, relais_tests::is_root(), "{told}{errors}");
+    assert!(errors.contains("t.regexp:3: /^sales-.*@far\\.test$/"), "{errors}");
+    let left: Vec<_> = fs::read_dir(std::env::temp_dir())
+        .expect("a folder")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("relais-verify-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    // A row that nothing here says, and an alias that the operator has lost.
+    let text = fs::read_to_string(&output).expect("the new file");
+    assert!(text.contains("\"file\": [\"/var/tmp/relais-no-such-file\"]"), "{text}");
+    fs::write(&list, "sales-1@far.test\n").expect("a list");
+    let output = folder.path().join("new2.ron").display().to_string();
+    let (told, errors, status) =
+        import("postfix", &folder, &["--output", &output, "--verify", &verify]);
+    assert_eq!(status, Some(1), "{told}{errors}");
+    assert!(told.contains("before: sales-1@far.test by lmtp to 192.0.2.9:24"), "{told}");
+}
+
+const VERIFIED_MAIN: &str = "compatibility_level = 3.6
+myhostname = mail.example.org
+mydestination = $myhostname, localhost, example.org
+relayhost = [smart.example.net]:587
+recipient_delimiter = +
+virtual_alias_domains = v.test old.test
+virtual_alias_maps = regexp:$config_directory/v.regexp texthash:$config_directory/v
+relay_domains = r.test
+transport_maps = texthash:$config_directory/t regexp:$config_directory/t.regexp
+recipient_canonical_maps = texthash:$config_directory/c
+relocated_maps = texthash:$config_directory/moved
+alias_maps = texthash:$config_directory/aliases
+alias_database =
+mailbox_transport = lmtp:unix:/run/cyrus/lmtp
+mynetworks = 127.0.0.0/8
+inet_interfaces = 127.0.0.1
+";
+const VERIFIED_MASTER: &str = "smtp inet n - n - - smtpd
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+lmtp unix - - n - - lmtp
+local unix - n n - - local
+";
+/// A sample of each row.
+const VERIFIED: &str = "abuse@v.test
+root@v.test
+x@old.test
+x+y@old.test
+info-k@r.test
+joe@v.test
+list@v.test
+nobody@v.test
+ceo@far.test
+z@far.test
+q@lmtp.test
+q@a.b.lmtp.test
+q@sub.lmtp.test
+a@gone.test
+a@later.test
+bob@example.org
+x@was.test
+moved@example.org
+list@example.org
+file@example.org
+root
+ann+x@example.org
+Weird.Case@Example.ORG
+";
 
 const STORE_DISPATCHER: &str = "! VERSION=1.1
 ! IMTA default dispatcher configuration file

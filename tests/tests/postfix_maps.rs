@@ -364,6 +364,8 @@ fn an_imported_postfix_routes_alike() {
     let sums = format!("{} addresses, {} go another way", addresses.len(), MEANT.len());
     let text = fs::read_to_string(&new).expect("the new file");
     assert!(told.contains(&sums), "{told}");
+    let told_aside = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("sendmail -bv on a copy of it"), "{told}{told_aside}");
     // Each delivery takes its time: some of all stand for the others.
     let addresses: Vec<_> = addresses.into_iter().rev().step_by(3).collect();
     let settings = Settings::imported(&text).section(&format!("accounts: \"{place}/accounts\""));

@@ -1,6 +1,7 @@
 //! `relais import --verify`: addresses under the configuration that was read and under the new one.
 
 use std::{
+    collections::HashMap,
     io::Write,
     path::{Path, PathBuf},
 };
@@ -10,8 +11,10 @@ use relais_import::sun::{SunRules, SunVerdict};
 
 use super::{
     asked::{ExplainedMany, Files, StagesExplained},
-    postfix_asked::{Ends, LATER, PostfixAsked, UNKNOWN, place, to_command, to_program},
-    refusal::Refusal,
+    postfix_asked::PostfixAsked,
+    postfix_probe::PostfixProbe,
+    postfix_words::{Ends, LATER, UNKNOWN, place, to_command, to_file, to_program},
+    refusal::{Refusal, complain},
     route::each_listed,
 };
 use crate::{
@@ -75,8 +78,12 @@ pub(super) fn verify(
             out.write_all(look.fit(&told).as_bytes())?;
         }
     }
+    let probed = match &both {
+        Both::Postfix(routed) if !routed.probed.is_empty() => ", sendmail -bv on a copy of it",
+        _ => "",
+    };
     let sums = format!(
-        "{} addresses, {differ} go another way, {unclear} cannot be told; before: {}; after: the new file\n",
+        "{} addresses, {differ} go another way, {unclear} cannot be told; before: {}{probed}; after: the new file\n",
         addresses.len(),
         before.name(),
     );
@@ -91,6 +98,25 @@ impl Before {
             Self::Postfix(_) => "postconf and postmap -q on the folder",
         }
     }
+}
+
+/// The ends of recipients as Postfix's own daemons say them; none where they cannot be asked.
+fn probed(folder: &Path, addresses: &[String], asked: &PostfixAsked) -> HashMap<String, Ends> {
+    let probe = PostfixProbe::start(folder).and_then(|probe| probe.ends(addresses, asked));
+    probe.unwrap_or_else(|why| {
+        complain(&format!("sendmail -bv is not asked, postmap -q is: {why}"));
+        HashMap::new()
+    })
+}
+
+fn in_words(ends: Ends) -> String {
+    ends.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// Whether both are the same but for the case, which Postfix's daemons keep in places.
+fn is_alike(a: &Ends, b: &Ends) -> bool {
+    let lower = |ends: &Ends| ends.iter().map(|end| end.to_lowercase()).collect::<Ends>();
+    lower(a) == lower(b)
 }
 
 /// The configuration that was read, and the new one.
@@ -110,6 +136,8 @@ struct Rewritten<'a> {
 /// Recipients as Postfix and the new file route them.
 struct Routed<'a> {
     asked: PostfixAsked,
+    /// Ends by `sendmail -bv`.
+    probed: HashMap<String, Ends>,
     explained: ExplainedMany,
     config: &'a Config,
 }
@@ -123,8 +151,9 @@ impl<'a> Routed<'a> {
     ) -> Result<Self, Refusal> {
         let mut asked = PostfixAsked::new(folder, &config.accounts).map_err(Refusal::Because)?;
         asked.prepare(addresses).map_err(Refusal::Because)?;
+        let probed = probed(folder, addresses, &asked);
         let explained = (files.routes)(config).map_err(Refusal::Because)?;
-        Ok(Self { asked, explained, config })
+        Ok(Self { asked, probed, explained, config })
     }
 
     fn compare(&mut self, address: &str) -> Result<Compared, Refusal> {
@@ -136,10 +165,13 @@ impl<'a> Routed<'a> {
         };
         let answers = (self.explained)(&[question]).map_err(Refusal::Because)?;
         let after = answers.first().map(|answer| self.ends(answer)).unwrap_or_default();
-        let is_same = before == after;
-        let after = after.into_iter().collect::<Vec<_>>().join(", ");
-        let before = vec![before.into_iter().collect::<Vec<_>>().join(", ")];
-        Ok(Compared { before, after, is_same })
+        // Tables of recipients are asked at RCPT, where no mail of sendmail's comes by.
+        let is_refused = before.contains(UNKNOWN);
+        let probed = self.probed.get(address).filter(|its| !is_refused && !is_alike(its, &before));
+        let is_same = before == after && probed.is_none();
+        let mut before = vec![in_words(before)];
+        before.extend(probed.map(|its| format!("by sendmail -bv {}", in_words(its.clone()))));
+        Ok(Compared { before, after: in_words(after), is_same })
     }
 
     /// In the words that are used of Postfix.
@@ -153,7 +185,13 @@ impl<'a> Routed<'a> {
             channel.map(|its| its.program)
         };
         let end = |way: &RouteResult| match program(way) {
-            Some(Program::Local) => format!("{} to its account", way.address.to_ascii_lowercase()),
+            Some(Program::Local) => match way.address.strip_prefix("+/") {
+                // A file of an alias: the tag of the channel stands behind it.
+                Some(file) => {
+                    to_file(&format!("/{}", file.rsplit_once('@').map_or(file, |its| its.0)))
+                }
+                None => format!("{} to its account", way.address.to_ascii_lowercase()),
+            },
             Some(Program::Pipe) => match way.address.split_once('%') {
                 // A command of an alias: the file that its label stands for.
                 Some((alias, _)) => {

@@ -25,6 +25,8 @@ mod mapping;
 mod metrics;
 mod orders;
 mod postfix_asked;
+mod postfix_probe;
+mod postfix_words;
 mod refusal;
 mod reload;
 mod route;

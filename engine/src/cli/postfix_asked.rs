@@ -2,18 +2,22 @@
 //! trivial-rewrite(8) and local(8) ask.
 //!
 //! `postconf -x` has the settings, `postmap -q` the tables, whatever their type; both run on the folder as it
-//! is, and change nothing. No `.forward` is read, and no address is verified.
+//! is, and change nothing. No `.forward` is read.
 
 use std::{
     collections::{BTreeSet, HashMap},
     fs::OpenOptions,
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use rustix::fs::OFlags;
+
+use super::postfix_words::{
+    Ends, LATER, UNKNOWN, halves, place, run, to_command, to_file, to_program,
+};
 
 /// The programs of Postfix on a folder of theirs.
 pub(super) struct PostfixAsked {
@@ -41,9 +45,6 @@ struct Member {
     depth: usize,
     alias: Option<String>,
 }
-
-/// Where a recipient ends: an address and its place, each in words.
-pub(super) type Ends = BTreeSet<String>;
 
 impl PostfixAsked {
     /// Asks for the settings.
@@ -96,7 +97,8 @@ impl PostfixAsked {
                 walk.ends.insert(UNKNOWN.to_owned());
                 continue;
             }
-            for address in self.expanded(&member.address)? {
+            let address = self.canonical(&member.address)?;
+            for address in self.expanded(&address)? {
                 steps += 1;
                 if steps > MOST_STEPS {
                     return Err(format!("{recipient} leads to more addresses than are followed"));
@@ -108,8 +110,13 @@ impl PostfixAsked {
         Ok(walk.ends)
     }
 
-    fn setting(&self, name: &str) -> &str {
+    pub(super) fn setting(&self, name: &str) -> &str {
         self.settings.get(name).map_or("", String::as_str)
+    }
+
+    /// Whether a transport hands mail to a program.
+    pub(super) fn is_pipe(&self, transport: &str) -> bool {
+        self.pipes.contains(transport)
     }
 
     fn words(&self, name: &str) -> Vec<String> {
@@ -127,7 +134,7 @@ impl PostfixAsked {
         words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
     }
 
-    fn qualified(&self, address: &str) -> String {
+    pub(super) fn qualified(&self, address: &str) -> String {
         match address.rsplit_once('@') {
             Some((user, domain)) => {
                 format!("{user}@{}", domain.trim_end_matches('.').to_ascii_lowercase())
@@ -136,13 +143,31 @@ impl PostfixAsked {
         }
     }
 
+    /// A recipient by the canonical maps, each until it changes nothing.
+    fn canonical(&mut self, recipient: &str) -> Result<String, String> {
+        let mut address = self.qualified(recipient);
+        for maps in ["recipient_canonical_maps", "canonical_maps"] {
+            for _ in 0..MOST_CANONICAL {
+                let Some(found) = self.found(maps, &address)? else { break };
+                match found.first() {
+                    Some(next) if *next != address => address.clone_from(next),
+                    _ => break,
+                }
+            }
+        }
+        Ok(address)
+    }
+
     /// Virtual aliases, until an address leads to none or to itself.
     fn expanded(&mut self, address: &str) -> Result<Vec<String>, String> {
         let (mut done, mut open) = (Vec::new(), vec![self.qualified(address)]);
         let mut known = BTreeSet::new();
         while let Some(address) = open.pop() {
-            let found =
-                if known.insert(address.clone()) { self.virtual_of(&address)? } else { None };
+            let found = if known.insert(address.clone()) {
+                self.found("virtual_alias_maps", &address)?
+            } else {
+                None
+            };
             if known.len() > MOST_STEPS {
                 return Err("its virtual aliases have no end".to_owned());
             }
@@ -162,7 +187,7 @@ impl PostfixAsked {
         Ok(done)
     }
 
-    /// The keys of an address in `virtual_alias_maps`, and the extension that each leaves unmatched.
+    /// The keys of an address in tables of addresses, and the extension that each leaves unmatched.
     fn virtual_keys(&mut self, address: &str) -> Result<Vec<(String, String)>, String> {
         let (user, domain) = address.rsplit_once('@').unwrap_or((address, ""));
         let is_ours = domain == self.setting("myorigin") || self.is_in("mydestination", domain)?;
@@ -181,10 +206,11 @@ impl PostfixAsked {
         Ok(keys)
     }
 
-    fn virtual_of(&mut self, address: &str) -> Result<Option<Vec<String>>, String> {
+    /// The addresses that tables of addresses have in the place of one.
+    fn found(&mut self, maps: &str, address: &str) -> Result<Option<Vec<String>>, String> {
         let user = address.rsplit_once('@').map_or(address, |(user, _)| user).to_owned();
         for (key, extension) in self.virtual_keys(address)? {
-            let Some(value) = self.look_up("virtual_alias_maps", &key)? else { continue };
+            let Some(value) = self.look_up(maps, &key, key == address)? else { continue };
             let member = |member: &str| {
                 let member = if member.starts_with('@') {
                     format!("{user}{member}")
@@ -255,7 +281,9 @@ impl PostfixAsked {
             .find(|hop| !hop.is_empty())
             .unwrap_or_default();
         for key in self.transport_keys(address) {
-            let Some(value) = self.look_up("transport_maps", &key)? else { continue };
+            let Some(value) = self.look_up("transport_maps", &key, key == address)? else {
+                continue;
+            };
             let (name, its_hop) = halves(&value);
             if !name.is_empty() {
                 transport = name;
@@ -265,12 +293,16 @@ impl PostfixAsked {
             }
             break;
         }
+        if self.found("relocated_maps", address)?.is_some() {
+            walk.ends.insert(UNKNOWN.to_owned());
+            return Ok(());
+        }
         let queue = self.setting("queue_directory").to_owned();
         let end = match transport.as_str() {
             "local" => return self.local(&user, &domain, member, walk),
             "error" => UNKNOWN.to_owned(),
             "retry" => LATER.to_owned(),
-            pipe if self.pipes.contains(pipe) => to_program(address, pipe),
+            pipe if self.is_pipe(pipe) => to_program(address, pipe),
             _ => place(address, &transport, &hop, &queue),
         };
         walk.ends.insert(end);
@@ -292,7 +324,7 @@ impl PostfixAsked {
         // An alias that names itself means the user.
         let is_own = member.alias.as_ref().is_some_and(|alias| keys.contains(alias));
         for key in keys.iter().filter(|_| !quoted && !is_own) {
-            let Some(value) = self.look_up("alias_maps", key)? else { continue };
+            let Some(value) = self.look_up("alias_maps", key, true)? else { continue };
             let depth = member.depth + 1;
             let within = Member { address: domain.to_owned(), depth, alias: Some(key.clone()) };
             return members(&value).iter().try_for_each(|text| self.member(text, &within, walk));
@@ -322,12 +354,12 @@ impl PostfixAsked {
         within: &Member,
         walk: &mut PostfixWalk,
     ) -> Result<(), String> {
-        let (domain, alias) = (&within.address, within.alias.as_deref().unwrap_or_default());
+        let alias = within.alias.as_deref().unwrap_or_default();
         if let Some(command) = text.strip_prefix('|') {
             let file = command.split_whitespace().next().unwrap_or_default();
             walk.ends.insert(to_command(alias, file));
         } else if text.starts_with('/') {
-            walk.ends.insert(format!("{alias}@{domain} to the file {text}"));
+            walk.ends.insert(to_file(text));
         } else if let Some(file) = text.strip_prefix(":include:") {
             let list = included(Path::new(file.trim()));
             let list = list.map_err(|error| format!("{file}: {error}"))?;
@@ -372,16 +404,25 @@ impl PostfixAsked {
         let (user, domain) = address.rsplit_once('@').unwrap_or((address, ""));
         let name = self.divided(user).0.to_owned();
         for key in [address.to_owned(), format!("{name}@{domain}"), format!("@{domain}")] {
-            if self.look_up(maps, &key)?.is_some() {
+            if self.look_up(maps, &key, key == address)?.is_some() {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// The first answer of the tables that a setting names.
-    fn look_up(&mut self, setting: &str, key: &str) -> Result<Option<String>, String> {
-        for table in self.words(setting) {
+    /// The first answer of the tables that a setting names. Expressions are asked about whole addresses.
+    fn look_up(
+        &mut self,
+        setting: &str,
+        key: &str,
+        is_whole: bool,
+    ) -> Result<Option<String>, String> {
+        let is_asked = |table: &String| {
+            let kind = table.strip_prefix("proxy:").unwrap_or(table).split(':').next();
+            is_whole || !matches!(kind, Some("regexp" | "pcre"))
+        };
+        for table in self.words(setting).into_iter().filter(is_asked) {
             if let Some(answer) = self.ask(&table, key)? {
                 return Ok(Some(answer));
             }
@@ -427,56 +468,6 @@ impl PostfixAsked {
     }
 }
 
-/// A delivery by a transport that hands mail to a program.
-pub(super) fn to_program(address: &str, transport: &str) -> String {
-    format!("{} to the program {transport}", address.to_ascii_lowercase())
-}
-
-/// The command of an alias.
-pub(super) fn to_command(alias: &str, file: &str) -> String {
-    format!("{} to the command {file}", alias.to_ascii_lowercase())
-}
-
-/// A delivery in words: the address, the transport, and the host or socket with its port.
-pub(super) fn place(address: &str, transport: &str, hop: &str, queue: &str) -> String {
-    let (user, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-    let address = format!("{user}@{}", domain.to_ascii_lowercase());
-    let hop = match hop.strip_prefix("unix:") {
-        Some(path) if path.starts_with('/') => format!("unix:{path}"),
-        Some(path) => format!("unix:{queue}/{path}"),
-        None => {
-            let usual = if transport.starts_with("lmtp") { 24 } else { 25 };
-            let hops = hop.split([',', ' ']).filter(|hop| !hop.is_empty());
-            hops.map(|hop| host_and_port(hop, usual)).collect::<Vec<_>>().join(",")
-        }
-    };
-    format!("{address} by {transport} to {hop}")
-}
-
-fn host_and_port(hop: &str, usual: u16) -> String {
-    let hop = hop.strip_prefix("inet:").unwrap_or(hop).to_ascii_lowercase();
-    let (host, port) = match hop.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => (host.to_owned(), port.trim_start_matches(':').to_owned()),
-        None => match hop.split_once(':') {
-            Some((host, port)) => (host.to_owned(), port.to_owned()),
-            None => (hop, String::new()),
-        },
-    };
-    let port = match port.as_str() {
-        "" => usual.to_string(),
-        "smtp" => "25".to_owned(),
-        "submission" => "587".to_owned(),
-        "lmtp" => "24".to_owned(),
-        port => port.to_owned(),
-    };
-    format!("{host}:{port}")
-}
-
-fn halves(text: &str) -> (String, String) {
-    let (name, hop) = text.split_once(':').unwrap_or((text, ""));
-    (name.trim().to_owned(), hop.trim().to_owned())
-}
-
 /// A file of `:include:`, which may be anything that aliases name: a device or a pipe has no end.
 fn included(path: &Path) -> io::Result<String> {
     // A pipe that nobody writes to would keep us waiting in the opening.
@@ -509,40 +500,17 @@ fn members(value: &str) -> Vec<String> {
     all.iter().map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
 }
 
-/// Standard output of a program of Postfix, which is given this.
-fn run(command: &mut Command, input: &str) -> Result<String, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin"));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| {
-        format!("--verify asks the programs of Postfix, and {name} does not run: {error}")
-    })?;
-    let stdin = child.stdin.take();
-    let input = input.to_owned();
-    // The answer may begin before all was asked.
-    let writer =
-        std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
-    let output = child.wait_with_output().map_err(|error| format!("{name}: {error}"))?;
-    let _ = writer.join();
-    let told = String::from_utf8_lossy(&output.stderr);
-    // postmap ends with 1 where it has found nothing, and says why where it could not look.
-    if told.contains("fatal:") || !output.status.success() && name != "postmap" {
-        return Err(format!("{name}: {}", told.trim()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-pub(super) const UNKNOWN: &str = "refused";
-pub(super) const LATER: &str = "deferred";
 /// Addresses that one recipient may lead to.
 const MOST_STEPS: usize = 10_000;
+/// Canonical maps that lead to each other.
+const MOST_CANONICAL: usize = 100;
 /// Aliases within aliases, as local(8) has it.
 const DEEPEST: usize = 100;
 /// Octets of a file of `:include:`.
 const LONGEST_LIST: u64 = 16 << 20;
-const SETTINGS: [&str; 20] = [
+const SETTINGS: [&str; 23] = [
     "alias_maps",
+    "canonical_maps",
     "default_transport",
     "fallback_transport",
     "local_transport",
@@ -551,11 +519,13 @@ const SETTINGS: [&str; 20] = [
     "myorigin",
     "parent_domain_matches_subdomains",
     "queue_directory",
+    "recipient_canonical_maps",
     "recipient_delimiter",
     "relay_domains",
     "relay_recipient_maps",
     "relay_transport",
     "relayhost",
+    "relocated_maps",
     "transport_maps",
     "virtual_alias_domains",
     "virtual_alias_maps",

@@ -1,6 +1,7 @@
 //! Services of `smtpd`, and the channels that mail comes in by.
 
 use super::{
+    access::{AccessCheck, AccessSubject, Spared},
     main_cf::{MainCf, words},
     master_cf::MasterService,
     parameters::{self, Counterpart},
@@ -18,6 +19,8 @@ pub(super) struct Incoming {
     pub(super) channels: Vec<Entry>,
     pub(super) milters: Vec<Entry>,
     pub(super) tls: Option<Entry>,
+    /// Restrictions that ask tables.
+    pub(super) checks: Vec<AccessCheck>,
 }
 
 pub(super) fn incoming(
@@ -88,7 +91,7 @@ fn one(
         fields
             .extend(limit.parse::<u32>().ok().map(|n| Entry::word("client_conns", &n.to_string())));
     }
-    fields.extend(block_lists(main, rules, findings));
+    fields.extend(block_lists(main, rules, (&channel, port), (new, findings)));
     fields.extend(milters(main, rules, new, findings));
     let mut comments = vec![service.line.comment()];
     if service.line.place != rules.line.place {
@@ -182,14 +185,38 @@ fn source(main: &MainCf, rules: &MasterService) -> (Vec<(&'static str, Value)>, 
 }
 
 /// DNS block lists of the restrictions.
-fn block_lists(main: &MainCf, rules: &MasterService, findings: &mut Findings) -> Option<Entry> {
+fn block_lists(
+    main: &MainCf,
+    rules: &MasterService,
+    (channel, port): (&str, u16),
+    (new, findings): (&mut Incoming, &mut Findings),
+) -> Option<Entry> {
     let mut lists = Vec::new();
     for name in RESTRICTIONS {
         let value = of_service(main, rules, name).unwrap_or_default();
         let place = main.line(name).map_or(&rules.line.place, |line| &line.place);
         let words = words(&value);
         let mut words = words.iter();
+        let mut spares = Spared::default();
         while let Some(word) = words.next() {
+            spares.networks |= word == "permit_mynetworks";
+            spares.users |= word == "permit_sasl_authenticated";
+            if let Some(subject) = AccessSubject::of(word)
+                && let Some(table) = words.as_slice().first().filter(|its| its.contains(':'))
+            {
+                let (place, channel) = (place.clone(), channel.to_owned());
+                let table = table.clone();
+                new.checks.push(AccessCheck {
+                    subject,
+                    table,
+                    list: name,
+                    place,
+                    channel,
+                    port,
+                    spares,
+                });
+                continue;
+            }
             match word.as_str() {
                 "reject_rbl_client" => {
                     let list = words.next().map_or("", String::as_str);

@@ -43,15 +43,37 @@ impl MapName {
         ["hash", "btree", "texthash", "lmdb", "cdb", "dbm", "sdbm"].contains(&&*self.kind)
     }
 
+    /// Whether its keys are expressions.
+    pub(super) fn has_patterns(&self) -> bool {
+        ["regexp", "pcre"].contains(&&*self.kind)
+    }
+
+    /// For a message about a setting.
+    pub(super) fn of(&self, setting: &str) -> String {
+        format!("{setting}: {}:{}", self.kind, self.name)
+    }
+
+    /// The entries of a text, whatever is meant by its keys.
+    pub(super) fn text_entries(
+        &self,
+        folder: &Folder,
+        told: (&Place, &str, &mut Findings),
+    ) -> Result<Vec<MapEntry>, ImportError> {
+        let text = Self { kind: "texthash".to_owned(), name: self.name.clone() };
+        text.entries(folder, MapForm::Plain, told)
+    }
+
     /// The entries of a table that is a text, or stands in the setting itself; of another one nothing,
-    /// and `why` is told.
+    /// and that is told.
     pub(super) fn entries(
         &self,
         folder: &Folder,
         form: MapForm,
         (place, setting, findings): (&Place, &str, &mut Findings),
     ) -> Result<Vec<MapEntry>, ImportError> {
-        let of = format!("{setting}: {}:{}", self.kind, self.name);
+        // No postalias makes it: its lines are as those of any table.
+        let form = if self.kind == "texthash" { MapForm::Plain } else { form };
+        let of = self.of(setting);
         if self.kind == "inline" {
             return Ok(self.inline(place));
         }
@@ -130,10 +152,7 @@ fn divided(text: &str, form: MapForm) -> Option<(String, String)> {
 /// Why a table of this kind is not taken over.
 fn other(kind: &str) -> &'static str {
     match kind {
-        "pcre" | "regexp" => {
-            "no regular expression is asked about addresses: rewrite rules (`*.example.org`) and the \
-             mapping FORWARD (`*` for any text) have patterns of their own"
-        }
+        "pcre" | "regexp" => "no regular expression is asked here",
         "cidr" => "networks belong into the mappings INTERNAL_IP and PORT_ACCESS",
         "ldap" => "the directory of relais is asked about all addresses: directory: Ldap(...)",
         "mysql" | "pgsql" | "sqlite" | "memcache" | "tcp" | "socketmap" => {

@@ -1,22 +1,29 @@
 //! Postfix: `main.cf`, `master.cf` and the tables that they name.
 
+mod access;
+mod addresses;
+mod checks;
 mod defaults;
+mod expression;
 mod incoming;
 mod main_cf;
 mod maps;
 mod master_cf;
 mod networks;
 mod parameters;
+mod patterns;
 mod routing;
+mod tables;
 mod ways;
 
 use std::path::Path;
 
 use self::{
+    access::AccessRows,
     main_cf::MainCf,
     master_cf::MasterService,
     parameters::{Counterpart, ValueForm, time},
-    routing::PostfixFiles,
+    tables::PostfixFiles,
     ways::{Way, Ways, grouped},
 };
 use crate::{
@@ -61,7 +68,11 @@ fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, Im
     ];
     top.extend(incoming.tls);
     let networks = networks::patterns(folder, main, findings)?;
-    let mappings = mappings(main, &networks, &routing.strangers);
+    let access = files.access(&incoming.checks, &networks, findings)?;
+    let mut mappings = mappings(main, &networks, &routing.strangers, access);
+    let tables = [("FORWARD", routing.forward), ("REVERSE", routing.reversal.rows)];
+    let tables = tables.into_iter().filter(|(_, rows)| !rows.is_empty());
+    mappings.extend(tables.map(|(name, rows)| Entry::new(name, Value::List(rows))));
     top.push(Entry::new("mappings", Value::Map(mappings)));
     top.push(Entry::new("rewrite_rules", Value::List(routing.rules)));
     let channels = channels(files, local, incoming.channels, &ways);
@@ -69,6 +80,7 @@ fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, Im
     top.push(Entry::new("transport", Value::Map(routing.transport)));
     top.push(Entry::new("virtual_alias", Value::Map(routing.virtual_alias)));
     top.push(Entry::new("aliases", Value::Map(routing.aliases)));
+    top.extend(routing.reversal.section);
     top.push(Entry::new("programs", Value::Map(ways.programs.values().cloned().collect())));
     top.push(Entry::new("milters", Value::Map(incoming.milters)));
     top.extend(settings(main));
@@ -82,6 +94,7 @@ fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, Im
         "admin",
         Value::Section("", vec![Entry::text("listen", "127.0.0.1:9225")]),
     ));
+    files.checks(findings)?;
     tell(main, services, &ways, findings);
     let head = [format!("made by `relais import postfix {}`", folder.root().display())];
     Ok(findings.file(&head, &top))
@@ -194,11 +207,29 @@ fn patience(main: &MainCf) -> Vec<Entry> {
     vec![Entry::new("backoff", Value::List(waits)), Entry::new("notices", Value::List(ages))]
 }
 
-/// Clients that may relay, and recipients whom strangers may not send to though a table leads there.
-fn mappings(main: &MainCf, networks: &[String], strangers: &[String]) -> Vec<Entry> {
+/// Clients that may relay, access tables, and recipients whom strangers may not send to though a table
+/// leads there.
+fn mappings(
+    main: &MainCf,
+    networks: &[String],
+    strangers: &[String],
+    mut access: AccessRows,
+) -> Vec<Entry> {
     let mut mappings = vec![networks::internal(main, networks)];
+    let refused = strangers_refused(networks, strangers);
+    if !refused.is_empty() {
+        // A stranger to whom an access table says OK may not relay either.
+        access.entry("ORIG_MAIL_ACCESS").or_default().splice(0..0, refused);
+    }
+    let tables = access.into_iter().filter(|(_, rows)| !rows.is_empty());
+    mappings.extend(tables.map(|(name, rows)| Entry::new(name, Value::List(rows))));
+    mappings
+}
+
+/// Rows of `ORIG_MAIL_ACCESS` about recipients whom tables lead to domains that are not ours.
+fn strangers_refused(networks: &[String], strangers: &[String]) -> Vec<Entry> {
     if strangers.is_empty() {
-        return mappings;
+        return Vec::new();
     }
     let mut entries = Vec::new();
     // Each field is matched by itself: no word of a client's stands for its address.
@@ -214,9 +245,9 @@ fn mappings(main: &MainCf, networks: &[String], strangers: &[String]) -> Vec<Ent
         }
     }
     entries.extend(strangers.iter().map(|place| Entry::pair(&format!("TCP|*{place}"), NO_RELAY)));
-    let why = "transport leads to domains that are not ours: strangers may not send there";
-    mappings.push(Entry::new("ORIG_MAIL_ACCESS", Value::List(entries)).said(why));
-    mappings
+    let why = "tables lead to domains that are not ours: strangers may not send there";
+    entries[0].comments.push(why.to_owned());
+    entries
 }
 
 /// Settings at the top of the file, and in sections of their own.

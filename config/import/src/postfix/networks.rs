@@ -76,7 +76,7 @@ pub(super) fn patterns(
 }
 
 /// A network as mappings have it.
-fn pattern(text: &str) -> Option<String> {
+pub(super) fn pattern(text: &str) -> Option<String> {
     let text = text.replace(['[', ']'], "");
     text.parse::<Network>().ok()?;
     let (address, bits) = text.split_once('/').unwrap_or((&text, ""));

@@ -107,11 +107,12 @@ const SASLD: &str =
     "users log in against the directory (sasl.server), by PLAIN, LOGIN, EXTERNAL and SCRAM";
 const TLS: &str = "TLS 1.2 and 1.3 with the ciphers of rustls, nothing older";
 const SCREEN: &str = "there is no postscreen: dns_verify_domain, limits of clients and forbid_unauth_pipelining stand before the first command";
+const SENDER_WAYS: &str = "the way of mail does not depend on its sender, but `relais order add reroute --from` moves such mail to a channel";
 const BOUNCES: &str = "notices are of one form (notary.templates)";
 
 const TABLE: &[(&str, Counterpart)] = &[
     (
-        "myhostname mydomain myorigin mydestination mynetworks relayhost relay_domains relay_transport default_transport local_transport virtual_transport transport_maps virtual_maps virtual_alias_maps virtual_alias_domains virtual_mailbox_domains virtual_mailbox_maps relay_recipient_maps alias_maps mailbox_transport fallback_transport recipient_delimiter mail_spool_directory inet_interfaces message_size_limit maximal_queue_lifetime delay_warning_time minimal_backoff_time maximal_backoff_time smtpd_tls_cert_file smtpd_tls_key_file smtpd_tls_chain_files smtpd_tls_security_level smtpd_use_tls smtpd_enforce_tls smtpd_milters milter_default_action default_destination_concurrency_limit default_destination_recipient_limit smtp_tls_security_level lmtp_tls_security_level smtp_use_tls smtp_enforce_tls smtp_sasl_auth_enable lmtp_sasl_auth_enable smtp_sasl_password_maps lmtp_sasl_password_maps compatibility_level queue_directory parent_domain_matches_subdomains",
+        "myhostname mydomain myorigin mydestination mynetworks relayhost relay_domains relay_transport default_transport local_transport virtual_transport transport_maps virtual_maps virtual_alias_maps virtual_alias_domains virtual_mailbox_domains virtual_mailbox_maps relay_recipient_maps alias_maps mailbox_transport fallback_transport recipient_delimiter mail_spool_directory inet_interfaces message_size_limit maximal_queue_lifetime delay_warning_time minimal_backoff_time maximal_backoff_time smtpd_tls_cert_file smtpd_tls_key_file smtpd_tls_chain_files smtpd_tls_security_level smtpd_use_tls smtpd_enforce_tls smtpd_milters milter_default_action default_destination_concurrency_limit default_destination_recipient_limit smtp_tls_security_level lmtp_tls_security_level smtp_use_tls smtp_enforce_tls smtp_sasl_auth_enable lmtp_sasl_auth_enable smtp_sasl_password_maps lmtp_sasl_password_maps canonical_maps sender_canonical_maps recipient_canonical_maps canonical_classes sender_canonical_classes recipient_canonical_classes masquerade_domains masquerade_exceptions masquerade_classes relocated_maps compatibility_level queue_directory parent_domain_matches_subdomains",
         Read,
     ),
     (
@@ -183,19 +184,15 @@ const TABLE: &[(&str, Counterpart)] = &[
         "content_filter receive_override_options",
         Missing("filters are milters; no mail comes back by another port"),
     ),
-    (
-        "canonical_maps sender_canonical_maps recipient_canonical_maps canonical_classes sender_canonical_classes recipient_canonical_classes masquerade_domains masquerade_exceptions masquerade_classes smtp_generic_maps lmtp_generic_maps",
-        Missing(ADDRESSES),
-    ),
+    ("smtp_generic_maps lmtp_generic_maps", Missing(ADDRESSES)),
     (
         "header_checks body_checks mime_header_checks nested_header_checks milter_header_checks smtp_header_checks smtp_body_checks smtp_mime_header_checks smtp_nested_header_checks",
         Missing(CHECKS),
     ),
     ("always_bcc sender_bcc_maps recipient_bcc_maps", Missing(BCC)),
-    ("relocated_maps", Missing("an entry `error:5.1.6 ...` in `transport` says it of an address")),
     (
         "sender_dependent_relayhost_maps sender_dependent_default_transport_maps smtp_sender_dependent_authentication",
-        Missing("the way of mail does not depend on its sender, but for `$M` in rewrite rules"),
+        Missing(SENDER_WAYS),
     ),
     (
         "alias_database newaliases_path sendmail_path mailq_path setgid_group mail_owner command_directory daemon_directory data_directory meta_directory shlib_directory manpage_directory sample_directory readme_directory html_directory config_directory process_id_directory default_privs import_environment export_environment mail_name mail_version alternate_config_directories multi_instance_enable multi_instance_name multi_instance_group multi_instance_directories maillog_file maillog_file_prefixes syslog_facility syslog_name debug_peer_level debug_peer_list debugger_command default_database_type default_process_limit inet_protocols smtputf8_enable enable_long_queue_ids delay_logging_resolution_limit owner_request_special hash_queue_names hash_queue_depth daemon_timeout ipc_timeout max_idle max_use qmgr_message_active_limit qmgr_message_recipient_limit lmtp_tcp_port default_delivery_slot_cost default_destination_concurrency_negative_feedback default_destination_concurrency_positive_feedback initial_destination_concurrency trigger_timeout",

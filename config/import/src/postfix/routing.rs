@@ -3,23 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
-    main_cf::{MainCf, words},
-    maps::{MapEntry, MapForm, MapName, local_name},
-    master_cf::MasterService,
+    addresses::Reversal,
+    maps::{MapEntry, MapForm},
+    patterns::{KeyForm, PatternLeft, SortedRows},
+    tables::{Classes, PostfixFiles, parents},
     ways::{Way, Ways, tag},
 };
 use crate::{
-    report::{Fate, Findings, Place},
+    report::{Fate, Findings},
     ron::{Entry, Value},
-    source::{Folder, ImportError, Line},
+    source::{ImportError, Line},
 };
-
-/// The files of a Postfix while they are read.
-pub(super) struct PostfixFiles<'a> {
-    pub(super) folder: &'a Folder,
-    pub(super) main: &'a MainCf,
-    pub(super) services: &'a [MasterService],
-}
 
 /// Rules and tables of the new file.
 #[derive(Debug, Default)]
@@ -30,20 +24,28 @@ pub(super) struct Routing {
     pub(super) aliases: Vec<Entry>,
     /// Files that aliases append to lie in these folders.
     pub(super) folders: BTreeSet<String>,
+    /// The mapping `FORWARD`.
+    pub(super) forward: Vec<Entry>,
+    pub(super) reversal: Reversal,
     /// Recipients that have a way and are not ours, as probes of `ORIG_MAIL_ACCESS` end.
     pub(super) strangers: Vec<String>,
 }
 
-/// Domains by their class.
-#[derive(Debug, Default)]
-struct Classes {
-    local: Vec<String>,
-    relay: Vec<String>,
-    virtual_alias: Vec<String>,
-    mailbox: Vec<String>,
+impl Routing {
+    /// Has ways to these instead of those that were there.
+    pub(super) fn replace_ways(&mut self, mut ways: Vec<Entry>) {
+        let keys: HashSet<_> = ways.iter().map(|entry| entry.name.clone()).collect();
+        self.transport.retain(|known| !keys.contains(&known.name));
+        self.transport.append(&mut ways);
+    }
 }
 
 impl PostfixFiles<'_> {
+    /// The entries of a table that says who is there.
+    fn listed(&self, name: &str, findings: &mut Findings) -> Result<Vec<MapEntry>, ImportError> {
+        self.entries(name, MapForm::Plain, KeyForm::Addresses(&[]), findings)
+    }
+
     pub(super) fn routing(
         &self,
         ways: &mut Ways,
@@ -61,94 +63,15 @@ impl PostfixFiles<'_> {
         self.relay_rules(&classes, ways, &mut new, findings)?;
         self.mailboxes(&classes, ways, &mut new, findings)?;
         self.transports(&classes, ways, local_tag, (&mut new, findings))?;
-        self.virtual_aliases(&classes, &mut new, findings)?;
+        let patterns = self.virtual_aliases(&classes, &mut new, findings)?;
         self.aliases(ways, &mut new, findings)?;
+        let moved = self.relocated(&classes, findings)?;
+        new.replace_ways(moved);
+        new.forward = Self::forwards(&patterns, &classes, (&new.transport, &new.aliases), findings);
+        new.reversal = self.reversal(&classes, findings)?;
         self.default_rule(ways, &mut new, findings);
+        self.ways_of_senders(ways, findings)?;
         Ok(new)
-    }
-
-    fn place(&self, name: &str) -> Place {
-        self.main.line(name).map_or_else(|| Place::of_file("main.cf"), |line| line.place.clone())
-    }
-
-    /// Where a setting stands, for a comment.
-    fn said(&self, name: &str) -> String {
-        match self.main.line(name) {
-            Some(line) => line.comment(),
-            None => format!("{name} = {}, as Postfix has it by default", self.main.get(name)),
-        }
-    }
-
-    /// The domains of a list: names, files, tables.
-    fn domains(&self, name: &str, findings: &mut Findings) -> Result<Vec<String>, ImportError> {
-        let place = self.place(name);
-        let mut domains = Vec::new();
-        for word in words(&self.main.get(name)) {
-            if word.starts_with('/') {
-                let file = local_name(self.folder, &word);
-                match self.folder.read(&file)? {
-                    Some(text) => {
-                        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-                        let firsts = lines.filter_map(|line| line.split_whitespace().next());
-                        domains.extend(firsts.map(str::to_lowercase));
-                    }
-                    None => findings.missing(
-                        &place,
-                        &format!("{name}: {word}"),
-                        "the file is not there",
-                    ),
-                }
-            } else if let Some(map) = MapName::parse(&word) {
-                let entries = map.entries(self.folder, MapForm::Plain, (&place, name, findings))?;
-                domains.extend(entries.into_iter().map(|entry| entry.key));
-            } else if word.starts_with(['!', '[']) {
-                let why = "neither exceptions nor addresses are domains of a rule here";
-                findings.missing(&place, &format!("{name}: {word}"), why);
-            } else {
-                domains.push(word.to_lowercase());
-            }
-        }
-        domains.retain(|domain| {
-            relais_config::grammar::is_domain_name(domain.trim_start_matches('.'))
-        });
-        let mut known = BTreeSet::new();
-        domains.retain(|domain| known.insert(domain.clone()));
-        Ok(domains)
-    }
-
-    /// Virtual alias domains that a setting of their own names.
-    fn virtual_domains(&self, findings: &mut Findings) -> Result<Vec<String>, ImportError> {
-        match self.main.line("virtual_alias_domains") {
-            Some(_) => self.domains("virtual_alias_domains", findings),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// All entries of the tables that a setting names.
-    fn entries(
-        &self,
-        name: &str,
-        form: MapForm,
-        findings: &mut Findings,
-    ) -> Result<Vec<MapEntry>, ImportError> {
-        let place = self.place(name);
-        let mut all = Vec::new();
-        let mut known = BTreeSet::new();
-        for word in words(&self.main.get(name)) {
-            let Some(map) = MapName::parse(&word) else {
-                if !word.is_empty() {
-                    findings.missing(&place, &format!("{name}: {word}"), "no table");
-                }
-                continue;
-            };
-            if name == "alias_maps" && map.kind == "nis" {
-                continue;
-            }
-            // Of a key that several tables have the first one's counts.
-            let entries = map.entries(self.folder, form, (&place, name, findings))?;
-            all.extend(entries.into_iter().filter(|entry| known.insert(entry.key.clone())));
-        }
-        Ok(all)
     }
 
     fn local_rules(&self, classes: &Classes, tag: &str, new: &mut Routing) {
@@ -195,7 +118,7 @@ impl PostfixFiles<'_> {
                 new.rules.push(Entry::pair(&pattern, &format!("$U%$H$D@{}", tag(&channel))));
             }
         }
-        let recipients = self.entries("relay_recipient_maps", MapForm::Plain, findings)?;
+        let recipients = self.listed("relay_recipient_maps", findings)?;
         let way = format!("{channel}:");
         let mut listed = classes.relay.clone();
         if is_below {
@@ -228,7 +151,7 @@ impl PostfixFiles<'_> {
             Way::To(way) => way,
             Way::Local | Way::Nowhere => WAITS.to_owned(),
         };
-        let mailboxes = self.entries("virtual_mailbox_maps", MapForm::Plain, findings)?;
+        let mailboxes = self.listed("virtual_mailbox_maps", findings)?;
         let before = new.transport.len();
         users(&mailboxes, &classes.mailbox, (&way, MAILBOX_UNKNOWN), &mut new.transport);
         let named: HashSet<_> =
@@ -249,14 +172,11 @@ impl PostfixFiles<'_> {
         local_tag: &str,
         (new, findings): (&mut Routing, &mut Findings),
     ) -> Result<(), ImportError> {
-        let ours: HashSet<&str> =
-            [&classes.local, &classes.relay, &classes.virtual_alias, &classes.mailbox]
-                .into_iter()
-                .flatten()
-                .map(String::as_str)
-                .collect();
+        let is_ours = classes.ours();
         let (mut rules, mut made) = (Vec::new(), Vec::new());
-        for entry in self.entries("transport_maps", MapForm::Plain, findings)? {
+        for entry in
+            self.entries("transport_maps", MapForm::Plain, KeyForm::Transports, findings)?
+        {
             let MapEntry { line, key, value } = &entry;
             let way = ways.of(value, (self.main, self.services), (&line.place, findings));
             let is_user = key.contains('@');
@@ -285,16 +205,13 @@ impl PostfixFiles<'_> {
             };
             let domain = key.rsplit_once('@').map_or(key.as_str(), |(_, domain)| domain);
             let bare = domain.trim_start_matches('.');
-            let is_ours = ours.contains(bare) || parents(bare).any(|its| ours.contains(its));
-            if !is_ours && key != "*" {
-                new.strangers.push(stranger(key));
+            if !is_ours(bare) && key != "*" {
+                new.strangers.extend(self.strangers(key));
             }
             made.push(Entry::text(key, &text).said(line.comment()));
         }
         new.rules.splice(0..0, rules);
-        let keys: HashSet<_> = made.iter().map(|entry| entry.name.clone()).collect();
-        new.transport.retain(|known| !keys.contains(&known.name));
-        new.transport.append(&mut made);
+        new.replace_ways(made);
         Ok(())
     }
 
@@ -303,13 +220,22 @@ impl PostfixFiles<'_> {
         classes: &Classes,
         new: &mut Routing,
         findings: &mut Findings,
-    ) -> Result<(), ImportError> {
+    ) -> Result<Vec<PatternLeft>, ImportError> {
         let is_listed = self.main.line("virtual_alias_domains").is_some();
-        for MapEntry { line, key, value } in
-            self.entries("virtual_alias_maps", MapForm::Plain, findings)?
-        {
-            let is_domain = !key.contains('@') && key.contains('.');
-            if is_domain && is_listed {
+        let SortedRows { entries, patterns } = self.recipient_rows(classes, findings)?;
+        let is_ours = classes.ours();
+        let is_domain = |key: &str| !key.contains('@') && key.contains('.');
+        // Without a list of its own a domain alone among the keys is one of virtual aliases.
+        let listed: HashSet<String> =
+            entries.iter().map(|entry| entry.key.clone()).filter(|key| is_domain(key)).collect();
+        for MapEntry { line, key, value } in entries {
+            if let Some((_, domain)) = key.split_once('@')
+                && !is_ours(domain)
+                && (is_listed || !listed.contains(domain))
+            {
+                new.strangers.extend(self.strangers(&key));
+            }
+            if is_domain(&key) && is_listed {
                 let why = "virtual_alias_domains lists the domains";
                 findings.tell(&line.place, &line.text, Fate::SameByDefault, why);
                 continue;
@@ -323,7 +249,23 @@ impl PostfixFiles<'_> {
             let comment = (n == 0).then(|| self.said("virtual_alias_domains"));
             new.virtual_alias.push(entry.said_all(comment));
         }
-        Ok(())
+        Ok(patterns)
+    }
+
+    /// The ends of probes about recipients whom an entry of `transport_maps` or `virtual_alias_maps` is for.
+    fn strangers(&self, key: &str) -> Vec<String> {
+        if let Some(domain) = key.strip_prefix('.') {
+            return vec![format!("@*.{domain}")];
+        }
+        match key.split_once('@') {
+            None => vec![format!("@{key}")],
+            Some(("", _)) => vec![key.to_owned()],
+            Some((user, domain)) => {
+                let delimiters = self.main.get("recipient_delimiter");
+                let detailed = delimiters.chars().map(|c| format!("|{user}{c}*@{domain}"));
+                std::iter::once(format!("|{key}")).chain(detailed).collect()
+            }
+        }
     }
 
     fn aliases(
@@ -333,7 +275,7 @@ impl PostfixFiles<'_> {
         findings: &mut Findings,
     ) -> Result<(), ImportError> {
         for MapEntry { line, key, value } in
-            self.entries("alias_maps", MapForm::Aliases, findings)?
+            self.entries("alias_maps", MapForm::Aliases, KeyForm::Addresses(&[]), findings)?
         {
             let mut kept = Vec::new();
             for member in members(&value) {
@@ -365,6 +307,36 @@ impl PostfixFiles<'_> {
             findings.carried(&line.place, &line.text);
             let list = Value::texts(kept.iter().map(String::as_str));
             new.aliases.push(Entry::new(&key, list).said(line.comment()));
+        }
+        Ok(())
+    }
+
+    /// Ways that depend on the sender: a channel for each, and the order that leads mail there.
+    fn ways_of_senders(&self, ways: &mut Ways, findings: &mut Findings) -> Result<(), ImportError> {
+        let known = (self.main, self.services);
+        let transport = self.main.get("default_transport");
+        for name in ["sender_dependent_relayhost_maps", "sender_dependent_default_transport_maps"] {
+            if self.main.line(name).is_none() {
+                continue;
+            }
+            let keys = KeyForm::Addresses(&[]);
+            for MapEntry { line, key, value } in
+                self.entries(name, MapForm::Plain, keys, findings)?
+            {
+                let way = if name.ends_with("relayhost_maps") {
+                    (transport.as_str(), value.as_str())
+                } else {
+                    (value.as_str(), "")
+                };
+                let why = match ways.class(way, known, (&line.place, findings)) {
+                    Some(channel) => format!(
+                        "its channel is in the new file, and `relais order add reroute --from {key} \
+                         --new-channel {channel} --reason relayhost` leads its mail there"
+                    ),
+                    None => "no channel does what this transport does".to_owned(),
+                };
+                findings.missing(&line.place, &line.text, &why);
+            }
         }
         Ok(())
     }
@@ -470,20 +442,6 @@ fn members(value: &str) -> Vec<String> {
             if is_list { one.split_whitespace().map(str::to_owned).collect() } else { vec![one] }
         })
         .collect()
-}
-
-/// The domains that a domain lies below.
-fn parents(domain: &str) -> impl Iterator<Item = &str> {
-    domain.match_indices('.').map(|(at, _)| &domain[at + 1..])
-}
-
-/// The end of a probe about a recipient whom an entry of `transport_maps` is for.
-fn stranger(key: &str) -> String {
-    match key.strip_prefix('.') {
-        Some(domain) => format!("@*.{domain}"),
-        None if key.contains('@') => format!("|{key}"),
-        None => format!("@{key}"),
-    }
 }
 
 const NO_SHELL: &str = "no shell is asked: list a program of its own in `programs`";
