@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::defaults;
 use crate::{
-    report::Findings,
+    report::{Fate, Findings},
     source::{Folder, ImportError, Line},
 };
 
@@ -59,8 +59,8 @@ impl MainCf {
             };
             let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
             if let Some(before) = its.own.insert(name.clone(), Parameter { value, line }) {
-                let why = "a later line of the file stands above it";
-                findings.missing(&before.line.place, &name, why);
+                let why = "a later line of the file counts";
+                findings.tell(&before.line.place, &name, Fate::NotNeeded, why);
             }
         }
         let names = |text: &str| {
