@@ -104,6 +104,17 @@ impl Slapd {
     /// Lets it hang: connections are accepted by the system, and nobody answers.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        // A thread on another core may answer once more before the signal reaches it.
+        let id = self.process.as_ref().expect("it runs").id();
+        let threads = format!("/proc/{id}/task");
+        let is_stopped = || {
+            let mut stats = fs::read_dir(&threads).into_iter().flatten().flatten().map(|thread| {
+                let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+            });
+            stats.all(|is_stopped| is_stopped)
+        };
+        assert!(within(Duration::from_secs(10), is_stopped), "slapd goes on");
     }
 
     /// Lets it go on.
