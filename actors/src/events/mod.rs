@@ -24,7 +24,6 @@ pub use session::{
 };
 pub use told::tell_server_tls;
 pub use transaction::{
-    EntryDeleted, EntryHeld, EntryReleased, EntrySettled, IntoMailboxes, MessageAccepted,
-    MessageDiscarded, MessageRerouted, NoticeSent, RecipientsRefused, RecipientsReturned,
-    StoredFor,
+    EntryDeleted, EntrySettled, HoldChanged, IntoMailboxes, MessageAccepted, MessageDiscarded,
+    MessageRerouted, NoticeSent, RecipientsRefused, RecipientsReturned, StoredFor,
 };

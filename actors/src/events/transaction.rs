@@ -221,24 +221,11 @@ pub struct EntryDeleted<'a> {
     pub reason: &'a str,
 }
 
-/// An entry is held: no job gets it before it is released.
+/// An entry is held: no job gets it before it is released; or it was, and goes on.
 #[derive(Clone, Copy, Debug)]
-pub struct EntryHeld<'a> {
-    /// The message.
-    pub envelope: &'a Envelope,
-    /// Which of its entries.
-    pub entry: u16,
-    /// Its recipients that are still open, a bit each.
-    pub recipients: u64,
-    /// Attempts so far.
-    pub attempts: u16,
-    /// Why; of an order its words, with the operator.
-    pub reason: &'a str,
-}
-
-/// An entry that was held goes on.
-#[derive(Clone, Copy, Debug)]
-pub struct EntryReleased<'a> {
+pub struct HoldChanged<'a> {
+    /// Whether it is held now.
+    pub is_held: bool,
     /// The message.
     pub envelope: &'a Envelope,
     /// Which of its entries.
@@ -288,8 +275,8 @@ struct Record<'a, To> {
     user: &'a str,
     trip: Option<&'a Trip>,
     filter: &'a str,
-    /// Only for others: the kind of event, why in a word, and by whose order.
-    kind: EventKind,
+    /// Only for others: the kind of event where the action does not tell, why in a word, and by whose order.
+    kind: Option<EventKind>,
     cause: &'static str,
     reason: &'a str,
     /// Only for the history, and for others.
@@ -327,7 +314,8 @@ fn tell_held(envelope: &Envelope, metrics: &Metrics) {
     let entries = (0..).zip(&envelope.entries).filter(|(_, its)| !its.recipients.is_empty());
     for (entry, _) in entries {
         if let Some(reason) = envelope.held_because(entry) {
-            EntryHeld { envelope, entry, recipients: u64::MAX, attempts: 0, reason: &reason }
+            let (is_held, recipients, attempts) = (true, u64::MAX, 0);
+            HoldChanged { is_held, envelope, entry, recipients, attempts, reason: &reason }
                 .emit(metrics);
         }
     }
@@ -363,12 +351,12 @@ impl IntoMailboxes<'_> {
         let StoredFor { recipient, mailbox, reply } = stored;
         let came = Came { client, source_channel, sender };
         let refused = Record::refused(came, Bracketed(recipient), size, reply);
-        let (action, kind, channel, attempts) = match class {
-            Class::Delivered => ("D", EventKind::Delivered, source_channel, 1),
-            _ => ("J", EventKind::Refused, "", 0),
+        let (action, channel, attempts) = match class {
+            Class::Delivered => ("D", source_channel, 1),
+            _ => ("J", "", 0),
         };
         let record = Record { action, id, channel, attempts, delay: took, mailbox, ..refused };
-        Record { peer_id, kind, message_id, ..record }.write(metrics);
+        Record { peer_id, message_id, ..record }.write(metrics);
     }
 }
 
@@ -390,7 +378,7 @@ impl MessageRerouted<'_> {
         for entry in new() {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
             let record = Record::of(envelope, entry, u64::MAX, "E", &reply);
-            Record { kind: EventKind::Rerouted, reason: by, delay, ..record }.write(metrics);
+            Record { kind: Some(EventKind::Rerouted), reason: by, delay, ..record }.write(metrics);
         }
         tell_held(envelope, metrics);
     }
@@ -416,8 +404,7 @@ impl MessageDiscarded<'_> {
         let came = Came { client, source_channel, sender };
         let refused = Record::refused(came, First(recipients), size, reply);
         let (action, id, message) = ("Z", Some(id), Some(why));
-        let kind = EventKind::Discarded;
-        Record { action, id, message, user, filter, kind, ..refused }.write(metrics);
+        Record { action, id, message, user, filter, ..refused }.write(metrics);
     }
 }
 
@@ -454,13 +441,9 @@ impl EntrySettled<'_> {
             let record = Record::of(envelope, entry, same, action, outcome.reply());
             let message = Some("attempt ended");
             let peer_id = outcome.reply().delivered_as().unwrap_or_default();
-            let (kind, cause) = match outcome {
-                Outcome::Delivered(_) => (EventKind::Delivered, ""),
-                Outcome::Deferred(_) => (EventKind::Deferred, ""),
-                Outcome::Failed(_) => (EventKind::Failed, "refused"),
-            };
+            let cause = if matches!(outcome, Outcome::Failed(_)) { "refused" } else { "" };
             let record = Record { delay, attempts, message, peer_id, trip, ..record };
-            Record { kind, cause, message_id, ..record }.write(metrics);
+            Record { cause, message_id, ..record }.write(metrics);
         }
     }
 
@@ -503,35 +486,17 @@ impl EntryDeleted<'_> {
     }
 }
 
-impl EntryHeld<'_> {
-    /// Writes an `H` line.
+impl HoldChanged<'_> {
+    /// Writes an `H` or an `L` line.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { envelope, entry, recipients, attempts, reason } = self;
-        tell_stay(("H", reason), (envelope, entry), (recipients, attempts), metrics);
+        let Self { is_held, envelope, entry, recipients, attempts, reason } = self;
+        let Some(entry) = envelope.entries.get(usize::from(entry)) else { return };
+        let delay = Timestamp(envelope.received).until(Timestamp::now());
+        let reply = Reply::with_text(250, Enhanced(2, 0, 0), reason.to_owned());
+        let action = if is_held { "H" } else { "L" };
+        let record = Record::of(envelope, entry, recipients, action, &reply);
+        Record { delay, attempts: u32::from(attempts), reason, ..record }.write(metrics);
     }
-}
-
-impl EntryReleased<'_> {
-    /// Writes an `L` line.
-    pub fn emit(self, metrics: &Metrics) {
-        let Self { envelope, entry, recipients, attempts, reason } = self;
-        tell_stay(("L", reason), (envelope, entry), (recipients, attempts), metrics);
-    }
-}
-
-/// Tells that an entry stays where it is, or goes on.
-fn tell_stay(
-    (action, reason): (&'static str, &str),
-    (envelope, number): (&Envelope, u16),
-    (recipients, attempts): (u64, u16),
-    metrics: &Metrics,
-) {
-    let Some(entry) = envelope.entries.get(usize::from(number)) else { return };
-    let delay = Timestamp(envelope.received).until(Timestamp::now());
-    let reply = Reply::with_text(250, Enhanced(2, 0, 0), reason.to_owned());
-    let record = Record::of(envelope, entry, recipients, action, &reply);
-    let kind = if action == "H" { EventKind::Held } else { EventKind::Released };
-    Record { delay, attempts: u32::from(attempts), kind, reason, ..record }.write(metrics);
 }
 
 impl NoticeSent<'_> {
@@ -547,8 +512,7 @@ impl NoticeSent<'_> {
         let reply = Reply::new(250, Enhanced(2, 0, 0), text);
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         let record = Record::of(envelope, entry, recipients, "N", &reply);
-        let kind = EventKind::Notified;
-        Record { kind, delay, peer_id: &notice.to_string(), ..record }.write(metrics);
+        Record { delay, peer_id: &notice.to_string(), ..record }.write(metrics);
     }
 }
 
@@ -558,11 +522,8 @@ impl RecipientsReturned<'_> {
     pub fn emit(self, metrics: &Metrics) {
         let Self { envelope, entry, recipients, attempts, action, reply, cause, reason } = self;
         let Some(entry) = envelope.entries.get(entry) else { return };
-        let kind = match action {
-            "W" => EventKind::Warned,
-            "X" => EventKind::Deleted,
-            _ => EventKind::Failed,
-        };
+        // The letter `K` does not tell whether it stands for a warning.
+        let kind = (action == "W").then_some(EventKind::Warned);
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         let gone = recipients.count_ones() as usize;
         let channel = metrics.channel(&entry.channel);
@@ -620,7 +581,7 @@ impl<'a> Record<'a, Recipients<'a>> {
             user: "",
             trip: None,
             filter: "",
-            kind: EventKind::Accepted,
+            kind: None,
             cause: "",
             reason: "",
             message_id: "",
@@ -662,7 +623,7 @@ impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
             user: "",
             trip: None,
             filter: "",
-            kind: EventKind::Refused,
+            kind: None,
             cause: "",
             reason: "",
             message_id: "",
@@ -709,7 +670,7 @@ impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
         if metrics.history.tap.is_open() {
             self.tell(&shown[id.clone()], &shown[reply], metrics);
         }
-        if metrics.events.tap.wants(self.kind) {
+        if metrics.events.tap.wants(self.kind()) {
             self.tell_others(&shown[id], metrics);
         }
         if shown.capacity() <= KEPT {
@@ -748,6 +709,22 @@ impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
         metrics.history.tap.tell(&note, self.to.names());
     }
 
+    fn kind(&self) -> EventKind {
+        self.kind.unwrap_or(match self.action {
+            "D" => EventKind::Delivered,
+            "Q" => EventKind::Deferred,
+            "J" => EventKind::Refused,
+            "Z" => EventKind::Discarded,
+            "W" => EventKind::Warned,
+            "X" => EventKind::Deleted,
+            "H" => EventKind::Held,
+            "L" => EventKind::Released,
+            "N" => EventKind::Notified,
+            "E" => EventKind::Accepted,
+            _ => EventKind::Failed,
+        })
+    }
+
     /// Tells others. Called where somebody wants to know.
     fn tell_others(&self, id: &str, metrics: &Metrics) {
         let known = |text: fn(&Trip) -> &str| self.trip.map_or("", text);
@@ -755,10 +732,9 @@ impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
             address: printable(original),
             routed: printable(if routed == original { "" } else { routed }),
         };
-        let by = OrderedBy::of(self.reason);
+        let (kind, by) = (self.kind(), OrderedBy::of(self.reason));
         // Words of ours stand there in place of a reply.
-        let is_silent =
-            matches!(self.kind, EventKind::Held | EventKind::Released | EventKind::Deleted);
+        let is_silent = matches!(kind, EventKind::Held | EventKind::Released | EventKind::Deleted);
         metrics.events.tap.tell(&relais_events::Event {
             id: id.into(),
             from: Some(printable(self.from)),
@@ -788,7 +764,7 @@ impl<'a, To: fmt::Display + NamesRecipients> Record<'a, To> {
             operator: by.and_then(|by| by.operator).unwrap_or_default().into(),
             order: by.and_then(|by| by.order),
             timings: self.trip.map(|trip| trip.timings),
-            ..relais_events::Event::new(self.kind, Timestamp::now().to_string())
+            ..relais_events::Event::new(kind, Timestamp::now().to_string())
         });
     }
 }

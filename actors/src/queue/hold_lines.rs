@@ -7,10 +7,7 @@ use relais_spool::{EncodedEnvelope, EntryState, PageReader, Place};
 use tracing::warn;
 
 use super::entry::Tracked;
-use crate::{
-    events::{EntryHeld, EntryReleased},
-    metrics::Metrics,
-};
+use crate::{events::HoldChanged, metrics::Metrics};
 
 /// Lines to come, in order.
 #[derive(Debug, Default)]
@@ -80,11 +77,8 @@ impl HoldLine {
         let channel = || envelope.entries.get(usize::from(entry)).map_or("", |its| &its.channel);
         let by_channel = || format!("channel {} holds all its mail", channel()).into();
         let reason: &str = &self.reason.clone().unwrap_or_else(by_channel);
-        if self.is_held {
-            EntryHeld { envelope, entry, recipients, attempts, reason }.emit(metrics);
-        } else {
-            EntryReleased { envelope, entry, recipients, attempts, reason }.emit(metrics);
-        }
+        let is_held = self.is_held;
+        HoldChanged { is_held, envelope, entry, recipients, attempts, reason }.emit(metrics);
     }
 }
 

@@ -76,6 +76,10 @@ impl Source {
 
     /// Reads it; every mistake makes one refusal.
     pub(super) fn load(&self) -> Result<(Config, Vec<Warning>), Refusal> {
+        self.settings(self.read())
+    }
+
+    fn settings(&self, reading: Reading) -> Result<(Config, Vec<Warning>), Refusal> {
         let because = |mistakes: relais_config::Mistakes| {
             let count = mistakes.0.len();
             let s = if count == 1 { "" } else { "s" };
@@ -83,7 +87,7 @@ impl Source {
             let told = Look::of_stderr().report(&report);
             Refusal::Because(format!("{count} mistake{s} in {}\n{told}", self.name()))
         };
-        self.read().into_config().map_err(because)
+        reading.into_config().map_err(because)
     }
 
     /// Reads it, and says everything that is to be said of it.
@@ -138,7 +142,7 @@ impl Source {
             ));
             return Ok(data);
         }
-        Ok(self.load()?.0.data)
+        Ok(self.settings(reading)?.0.data)
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 
 use relais_actors::{
     actor::Mailbox,
-    events::{EntryDeleted, EntryHeld},
+    events::{EntryDeleted, HoldChanged},
     metrics::Metrics,
     queue::{self, Order, PlaceOrder, Queue, Reading, Reason},
     timestamp::now_ms,
@@ -261,7 +261,8 @@ async fn log(
     match spool.envelope(found.place).await {
         Ok(envelope) if matches!(now, EntryState::Held { .. }) => {
             let envelope = &envelope;
-            EntryHeld { envelope, entry, recipients, attempts, reason }.emit(metrics);
+            let is_held = true;
+            HoldChanged { is_held, envelope, entry, recipients, attempts, reason }.emit(metrics);
         }
         Ok(envelope) => {
             let envelope = &envelope;
