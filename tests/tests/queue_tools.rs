@@ -363,6 +363,21 @@ fn limits_take_effect_at_once() {
     metric("relais_queue_tracked", 8.0);
     must(&instance, &["set", "max_messages", "100"]);
     metric("relais_queue_tracked", 12.0);
+
+    // What waits for a dead host is delayed, in memory and beyond.
+    must(&instance, &["queue", "delete", "--all"]);
+    must(&instance, &["channel", "start", "stores"]);
+    let to_the_dead = || send(&instance, "a@a.test", "x@two.test", "dead", 500);
+    let first = to_the_dead();
+    eventually("a suspension", PATIENCE, || why(&instance, &first).0 == "suspended");
+    must(&instance, &["set", "max_messages", "8"]);
+    for _ in 0..12 {
+        to_the_dead();
+    }
+    metric("relais_queue_stored", 13.0);
+    metric("relais_channel_queue_messages{channel=\"stores\",state=\"delayed\"}", 13.0);
+    metric("relais_channel_queue_messages{channel=\"stores\",state=\"ready\"}", 0.0);
+    assert_eq!(["ready", "delayed"].map(|state| of_channel(&instance, "stores", state)), [0, 13]);
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Handle<ListOrdered> for Queue {
 /// Entries of a channel by state, with those that only the disk knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct WaitingEntries {
-    /// Never tried and not being tried; not what waits in memory for a host in trouble.
+    /// Never tried and not being tried; not what waits for a host in trouble.
     pub ready: u64,
     /// With a job.
     pub active: u64,
@@ -110,8 +110,10 @@ impl Tally {
     pub fn waiting(&self, stored: &Counts) -> WaitingEntries {
         let (active, tried) = (self.active as u64, self.active_tried as u64);
         let ready = stored.untried.saturating_sub(active - tried);
+        let beyond = ready.saturating_sub(self.ready_untried as u64);
+        let beyond = if self.rests_beyond { beyond } else { 0 };
         // Resting entries wait for their host, like those that were tried there.
-        let resting = ready.min(self.resting as u64);
+        let resting = ready.min(self.resting as u64 + beyond);
         WaitingEntries {
             ready: ready - resting,
             active,

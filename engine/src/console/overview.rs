@@ -157,11 +157,7 @@ impl Gathered {
     fn overview(&self, engine: &EngineSeen<'_>) -> Overview {
         let EngineSeen { parts, config, phase, uptime } = *engine;
         let at = Timestamp::now();
-        let mut channels = self.channels(engine, at);
-        let hosts = self.hosts(parts, at);
-        for channel in &mut channels {
-            delay(channel, &hosts);
-        }
+        let channels = self.channels(engine, at);
         let why = parts.alarms();
         Overview {
             at,
@@ -178,7 +174,7 @@ impl Gathered {
             queue: self.queue(&channels, at),
             pools: self.pools(parts),
             services: self.services(config),
-            hosts,
+            hosts: self.hosts(parts, at),
             hosts_in_trouble: self.backlog.suspended_in_all as u64,
             limiting: Vec::new(),
             waits: String::new(),
@@ -428,17 +424,6 @@ fn certificates(parts: &Parts) -> Vec<CertificateOverview> {
     shown
 }
 
-/// Mail for hosts that get nothing now is delayed, as in the listing, whether it was tried yet or not.
-fn delay(channel: &mut ChannelOverview, hosts: &[HostTrouble]) {
-    let rests = |its: &&HostTrouble| {
-        its.channel == channel.name && (its.failures > 0 || its.suspended.is_some())
-    };
-    let resting: u64 = hosts.iter().filter(rests).filter_map(|its| its.messages).sum();
-    let waiting = channel.ready + channel.delayed;
-    channel.delayed = channel.delayed.max(resting.min(waiting));
-    channel.ready = waiting - channel.delayed;
-}
-
 /// An overview is as good as new for so long.
 const FRESH: Duration = Duration::from_millis(950);
 /// Hosts in trouble that are looked at, of each kind.
@@ -466,32 +451,6 @@ mod tests {
         for (at, surveyed, wanted, want) in rows {
             let shown = ShownGlance { at, surveyed, overview: Arc::new(overview()) };
             assert_eq!(shown.serves(wanted), want, "{surveyed} {wanted}");
-        }
-    }
-
-    #[test]
-    fn mail_for_hosts_at_rest_is_delayed() {
-        // ready and delayed, of a host that fails and of one that does not, what is shown
-        let rows = [
-            ((243_745, 6_255), (Some(250_000), None), (0, 250_000)),
-            ((5, 2), (Some(4), Some(3)), (3, 4)),
-            ((5, 6), (Some(4), None), (5, 6)),
-            ((5, 2), (None, Some(7)), (5, 2)),
-            ((0, 0), (Some(9), None), (0, 0)),
-        ];
-        for ((ready, delayed), (dead, alive), want) in rows {
-            let of = |messages, failures, channel: &str| HostTrouble {
-                channel: channel.to_owned(),
-                messages,
-                failures,
-                ..HostTrouble::default()
-            };
-            let hosts = [of(dead, 7, "out"), of(alive, 0, "out"), of(Some(9), 1, "other")];
-            let name = "out".to_owned();
-            let mut channel =
-                ChannelOverview { name, ready, delayed, ..ChannelOverview::default() };
-            delay(&mut channel, &hosts);
-            assert_eq!((channel.ready, channel.delayed), want, "{ready} {delayed}");
         }
     }
 }

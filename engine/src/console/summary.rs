@@ -40,7 +40,8 @@ pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
         };
         let tally = parts.channels.find(name).and_then(|id| queue.channels.get(&id).copied());
         // Resting entries are counted below, one by one, beyond memory, too.
-        let waiting = Tally { resting: 0, ..tally.unwrap_or_default() }.waiting(counts);
+        let tally = Tally { resting: 0, rests_beyond: false, ..tally.unwrap_or_default() };
+        let waiting = tally.waiting(counts);
         let mut line = ChannelSummary {
             channel: name.to_owned(),
             ready: waiting.ready,

@@ -164,9 +164,9 @@ fn orders_are_shown_first_and_carried_out_once() {
         send(&engine.instance, "late", "c@host1.dead.test");
         browser.click("#confirm button").await;
         browser.shows("2 entries held").await;
-        let mut states = engine.states(1);
-        states.sort();
-        assert_eq!((states.len(), &states[1..]), (3, &["held".to_owned(), "held".to_owned()][..]));
+        let states = engine.states(1);
+        let held = states.iter().filter(|state| *state == "held").count();
+        assert_eq!((states.len(), held), (3, 2), "{states:?}");
 
         browser.open(&format!("{}&state=held", by_host(1))).await;
         browser.click("input[name=id]").await;

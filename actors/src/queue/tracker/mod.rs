@@ -102,8 +102,12 @@ pub enum Aside {
 pub struct Tally {
     /// Waiting for a job.
     pub ready: usize,
-    /// Of those, never tried and for a host that could not be talked to.
+    /// Of those, never tried.
+    pub ready_untried: usize,
+    /// Of the latter, for a host that could not be talked to.
     pub resting: usize,
+    /// What only the disk has is for such hosts, as far as scans know.
+    pub rests_beyond: bool,
     /// With a job.
     pub active: usize,
     /// Of those, with failed attempts behind them.
@@ -334,14 +338,24 @@ impl Tracker {
     /// Entries by state, for each channel.
     pub fn tally(&self) -> HashMap<ChannelId, Tally> {
         let mut channels: HashMap<ChannelId, Tally> = HashMap::new();
-        for (destination, line) in &self.line_of {
-            let line = self.line(*line);
+        let mut others_have_more: HashSet<ChannelId> = HashSet::new();
+        for (destination, number) in &self.line_of {
+            let line = self.line(*number);
             let tally = channels.entry(destination.channel).or_default();
+            let has_more = self.rest.is_left(*number);
+            if has_more && !line.troubled {
+                others_have_more.insert(destination.channel);
+            }
+            tally.rests_beyond |= line.troubled && (has_more || self.overflowed);
             tally.ready += line.ready;
+            tally.ready_untried += line.ready_untried;
             tally.resting += if line.troubled { line.ready_untried } else { 0 };
             tally.active += line.active;
             tally.active_tried += line.active_tried;
             tally.delayed += line.delayed;
+        }
+        for channel in others_have_more {
+            channels.entry(channel).or_default().rests_beyond = false;
         }
         channels
     }

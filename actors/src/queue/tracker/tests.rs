@@ -4,7 +4,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use relais_spool::Place;
+use relais_spool::{Counts, Place};
 
 use super::*;
 
@@ -322,6 +322,41 @@ fn a_scan_fills_memory_to_three_quarters_with_one_destination_too() {
     assert_eq!(tracker.scan_room(), 0);
     assert!(tracker.ready(&long) > 320, "{}", tracker.ready(&long));
     assert!(!tracker.go_on_filling(), "once for a scan");
+}
+
+#[test]
+fn mail_beyond_memory_rests_with_its_host_unless_others_have_more_there() {
+    let (dead, well) = (to(0, "dead"), to(0, "well"));
+    let mut tracker = Tracker::new(64);
+    tracker.offer(&dead, entry(1, 0));
+    tracker.offer(&well, entry(2, 0));
+    tracker.trouble(&dead);
+    // On disk never tried, on disk tried; ready, delayed.
+    let waiting = |tracker: &Tracker, untried, tried| {
+        let stored = Counts { untried, tried, ..Counts::default() };
+        let waiting = tracker.tally()[&ChannelId(0)].waiting(&stored);
+        (waiting.ready, waiting.delayed)
+    };
+    assert_eq!(waiting(&tracker, 7, 2), (6, 3), "more is on its way to memory");
+    scan(&mut tracker, &dead, (3..1_000).map(|id| (id, 0)));
+    assert!(tracker.len() < 64 && tracker.rest.is_left(tracker.line_of[&dead]));
+    assert_eq!(waiting(&tracker, 999, 2), (1, 1_000));
+    tracker.leave(tracker.line_of[&well], 0);
+    let resting = tracker.tally()[&ChannelId(0)].resting as u64;
+    assert_eq!(waiting(&tracker, 999, 2), (999 - resting, resting + 2), "nobody knows whose it is");
+    tracker.rest.forget(tracker.line_of[&well]);
+    tracker.recover(&dead);
+    assert_eq!(waiting(&tracker, 999, 2), (999, 2));
+
+    // A full memory remembers only that there is more.
+    let mut full = Tracker::new(8);
+    full.offer(&to(0, "dead"), entry(0, 0));
+    full.trouble(&dead);
+    for id in 1..20 {
+        full.offer(&dead, entry(id, 0));
+    }
+    assert!(full.overflowed && full.len() == 8);
+    assert_eq!(waiting(&full, 20, 0), (0, 20));
 }
 
 #[test]
