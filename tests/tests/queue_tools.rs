@@ -364,7 +364,7 @@ fn limits_take_effect_at_once() {
     must(&instance, &["set", "max_messages", "100"]);
     metric("relais_queue_tracked", 12.0);
 
-    // What waits for a dead host is delayed, in memory and beyond.
+    // Mail for a dead host is delayed, in memory and beyond.
     must(&instance, &["queue", "delete", "--all"]);
     must(&instance, &["channel", "start", "stores"]);
     let to_the_dead = || send(&instance, "a@a.test", "x@two.test", "dead", 500);

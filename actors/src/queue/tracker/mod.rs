@@ -106,7 +106,7 @@ pub struct Tally {
     pub ready_untried: usize,
     /// Of the latter, for a host that could not be talked to.
     pub resting: usize,
-    /// What only the disk has is for such hosts, as far as scans know.
+    /// Entries that only the disk has are for such hosts, as far as scans know.
     pub rests_beyond: bool,
     /// With a job.
     pub active: usize,
