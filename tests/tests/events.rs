@@ -239,9 +239,16 @@ fn failures_holds_and_tls_that_fails_are_told() {
     let (sink, plain) = (Sink::start(), Sink::start());
     sink.answer("RCPT TO:<bob", "550 5.1.1 no such user");
     let place = format!("inet:127.0.0.1:{}", plain.port);
-    let settings = Settings::standalone()
+    let settings = Settings::standalone();
+    // Its own certificate is of an authority that nobody knows.
+    let itself = format!("inet:127.0.0.1:{}", settings.smtp);
+    let strict = "tls: (client: Must), backoff: [\"1s\"], notices: [\"2s\"]";
+    let settings = settings
         .deliver_to(sink.port)
-        .smtp_out(&place, "tls: (client: Must)")
+        .smtp_outs(&[
+            ("remote.test", "tcp_out", &place, strict),
+            ("unknown.test", "tcp_unknown", &itself, "tls: (client: Must)"),
+        ])
         .channel("tcp_local", "tls: (server: May)")
         .section(&format!("tls: (certificate: {certificate:?}, key: {key:?})"))
         .section("max_received_lines: 2, events: (file: \"events.jsonl\")");
@@ -249,6 +256,7 @@ fn failures_holds_and_tls_that_fails_are_told() {
     let _running = instance.start();
     send(&instance, "ann@sender.test", &["bob@relais.example"], 1);
     send(&instance, "ann@sender.test", &["x@remote.test"], 2);
+    send(&instance, "ann@sender.test", &["y@unknown.test"], 4);
     let circle = format!("{}Subject: x\r\n\r\nx\r\n", "Received: from a by b\r\n".repeat(3));
     let mut client = Dialogue::open(instance.settings.smtp);
     client.message("ann@sender.test", &["alice@relais.example"], circle.as_bytes()).expect(250);
@@ -265,22 +273,38 @@ fn failures_holds_and_tls_that_fails_are_told() {
     eventually("each is told", PATIENCE, || {
         let events = lines(&instance);
         let count = |kind: &str| events.iter().filter(|its| its["kind"] == kind).count();
-        count("failed") == 1 && count("tls_failure") == 2 && count("held") == 2
+        count("failed") == 2 && count("tls_failure") >= 3 && count("held") == 2
+    });
+    let returned = ["queue", "return", "--to", "y@unknown.test", "--reason", "they know"];
+    assert!(instance.relais(returned[0], &returned[1..]).status.success());
+    eventually("what was returned is told", PATIENCE, || {
+        of_kind(&lines(&instance), "failed", "y@unknown.test").is_some()
     });
     let events = lines(&instance);
     let its = of_kind(&events, "failed", "bob@relais.example").expect("it");
     assert_eq!((&its["cause"], &its["reply"]["code"]), (&"refused".into(), &550.into()), "{its}");
-    let tls = |field: &str| {
-        events.iter().find(|its| its["kind"] == "tls_failure" && !its[field].is_null())
+    for (to, cause, reply) in [
+        ("x@remote.test", "expired", "waited for too long"),
+        ("y@unknown.test", "returned", "they know"),
+    ] {
+        let its = of_kind(&events, "failed", to).expect("it");
+        assert_eq!(its["cause"], cause, "{its}");
+        assert!(its.to_string().contains(reply), "{its}");
+    }
+    let tls = |field: &str, value: &str| {
+        events.iter().find(|its| its["kind"] == "tls_failure" && its[field] == value)
     };
-    let its = tls("channel").expect("the server's");
-    assert_eq!(
-        (&its["cause"], &its["channel"]),
-        (&"starttls-not-supported".into(), &"tcp_out".into())
-    );
-    assert!(its["peer"].as_str().is_some_and(|its| its.contains("127.0.0.1")), "{its}");
-    let its = tls("service").expect("the client's");
-    assert_eq!((&its["cause"], &its["peer"]), (&"not_tls".into(), &"127.0.0.1".into()), "{its}");
+    for (channel, cause) in
+        [("tcp_out", "starttls-not-supported"), ("tcp_unknown", "certificate-not-trusted")]
+    {
+        let its = tls("channel", channel).expect("the server's");
+        assert_eq!(its["cause"], cause, "{its}");
+        assert!(its["peer"].as_str().is_some_and(|its| its.contains("127.0.0.1")), "{its}");
+    }
+    for cause in ["not_tls", "certificate_refused"] {
+        let its = tls("cause", cause).expect("the client's");
+        assert_eq!((&its["service"], &its["peer"]), (&"SMTP".into(), &"127.0.0.1".into()), "{its}");
+    }
     let held: Vec<_> = events.iter().filter(|its| its["kind"] == "held").collect();
     assert!(held[0]["reason"].as_str().is_some_and(|its| its.contains("Received")), "{held:?}");
     assert_eq!(held[0]["operator"], Value::Null, "{held:?}");
