@@ -51,6 +51,7 @@ fn each_parameter_becomes_its_setting() {
         ("nets", "# ours\n10.9.0.0/16\n"),
         ("domains", "of-table.test x\n"),
         ("pw", "h u:p\n"),
+        ("tls", ".bank.test secure match=mx.bank.test\n[mx.x.test] dane-only\nx.test none\n"),
         ("aliases", "joe: ann\nteam: \\joe\n\"sp aced\": \"a b@x.test\",\n  |\"/bin/x -y\"\n"),
     ];
     for (main, want) in PARAMETERS {
@@ -385,6 +386,11 @@ alias_maps = hash:/etc/postfix/aliases
 
 /// Lines of `main.cf`, and a part of the new file.
 const PARAMETERS: &[(&str, &str)] = &[
+    (
+        "smtp_tls_policy_maps = hash:tls",
+        "tls: (client: No, policies: {\".bank.test\": (level: Verify, names: [\"mx.bank.test\"]), \
+         \"mx.x.test\": (level: Dane), \"x.test\": (level: No)})",
+    ),
     ("", "recipient_delimiter: \"\""),
     ("recipient_delimiter = +-", "recipient_delimiter: \"+-\""),
     ("", "sourceblocklimit: 10240000"),

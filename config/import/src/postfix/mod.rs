@@ -14,6 +14,7 @@ mod parameters;
 mod patterns;
 mod routing;
 mod tables;
+mod tls_policies;
 mod ways;
 
 use std::path::Path;
@@ -24,7 +25,7 @@ use self::{
     master_cf::MasterService,
     parameters::{Counterpart, ValueForm, time},
     tables::PostfixFiles,
-    ways::{Way, Ways, grouped},
+    ways::{SharedSettings, Way, Ways, grouped},
 };
 use crate::{
     report::{Fate, Findings, Imported, Place},
@@ -75,7 +76,8 @@ fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, Im
     mappings.extend(tables.map(|(name, rows)| Entry::new(name, Value::List(rows))));
     top.push(Entry::new("mappings", Value::Map(mappings)));
     top.push(Entry::new("rewrite_rules", Value::List(routing.rules)));
-    let channels = channels(files, local, incoming.channels, &ways);
+    let policies = files.tls_policies(findings)?;
+    let channels = channels(files, local, incoming.channels, &ways, policies);
     top.push(Entry::new("channels", Value::List(channels)));
     top.push(Entry::new("transport", Value::Map(routing.transport)));
     top.push(Entry::new("virtual_alias", Value::Map(routing.virtual_alias)));
@@ -155,10 +157,12 @@ fn channels(
     local: Entry,
     incoming: Vec<Entry>,
     ways: &Ways,
+    tls_policies: Vec<Entry>,
 ) -> Vec<Entry> {
     let mut channels = vec![local];
     channels.extend(incoming);
-    channels.extend(ways.entries(files.main, files.services, &patience(files.main)));
+    let shared = SharedSettings { patience: patience(files.main), tls_policies };
+    channels.extend(ways.entries(files.main, files.services, &shared));
     if !ways.programs.is_empty() {
         channels.push(plain("pipe", "Pipe"));
     }

@@ -38,6 +38,15 @@ pub(super) struct Ways {
     pub(super) commands: HashSet<String>,
 }
 
+/// Settings of all channels that mail leaves by.
+#[derive(Debug)]
+pub(super) struct SharedSettings {
+    /// When mail is tried again, and when its sender hears of it.
+    pub(super) patience: Vec<Entry>,
+    /// By destination, for channels of smtp(8).
+    pub(super) tls_policies: Vec<Entry>,
+}
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct UsedTransport {
     /// The entry of `master.cf`.
@@ -160,7 +169,7 @@ impl Ways {
         &self,
         main: &MainCf,
         services: &[MasterService],
-        shared: &[Entry],
+        shared: &SharedSettings,
     ) -> Vec<Entry> {
         let one = |(name, used): (&String, &UsedTransport)| {
             let service =
@@ -175,9 +184,9 @@ impl Ways {
                 fields.push(Entry::word("mx", if used.is_direct { "NoMx" } else { "Mx" }));
             }
             fields.extend(used.daemon.iter().map(|daemon| Entry::text("daemon", daemon)));
-            fields.extend(client(main, service));
+            fields.extend(client(main, service, &shared.tls_policies));
             fields.extend(destinations(main, service));
-            fields.extend(shared.iter().cloned());
+            fields.extend(shared.patience.iter().cloned());
             let mut entry = Entry::new("", Value::Section("", fields)).said(service.line.comment());
             entry.comments.extend(comments(main, service));
             Some(entry)
@@ -234,7 +243,7 @@ pub(super) fn of_service(main: &MainCf, service: &MasterService, name: &str) -> 
 }
 
 /// Settings of a client.
-fn client(main: &MainCf, service: &MasterService) -> Vec<Entry> {
+fn client(main: &MainCf, service: &MasterService, tls_policies: &[Entry]) -> Vec<Entry> {
     let prefix = if service.program == "smtp" { "smtp_" } else { "lmtp_" };
     let mut made: Vec<(&'static str, Value)> = Vec::new();
     let names = main.own.keys().map(String::as_str);
@@ -267,6 +276,9 @@ fn client(main: &MainCf, service: &MasterService) -> Vec<Entry> {
     }
     if of("tls_security_level").starts_with("dane") {
         made.push(("tls.dane", Value::Word("true".to_owned())));
+    }
+    if service.program == "smtp" && !tls_policies.is_empty() {
+        made.push(("tls.policies", Value::Map(tls_policies.to_vec())));
     }
     let passwords = of("sasl_password_maps");
     if of("sasl_auth_enable") == "yes"
