@@ -387,6 +387,10 @@ alias_maps = hash:/etc/postfix/aliases
 /// Lines of `main.cf`, and a part of the new file.
 const PARAMETERS: &[(&str, &str)] = &[
     (
+        "smtpd_authorized_xclient_hosts = 127.0.0.1, [2001:db8::]/32, proxy.test",
+        "xclient: [\"127.0.0.1\", \"2001:db8::/32\"]",
+    ),
+    (
         "smtp_tls_policy_maps = hash:tls",
         "tls: (client: No, policies: {\".bank.test\": (level: Verify, names: [\"mx.bank.test\"]), \
          \"mx.x.test\": (level: Dane), \"x.test\": (level: No)})",

@@ -317,7 +317,10 @@ impl Gathered {
             let its = self.entry(parts, &mut hosts, destination, at);
             its.failures = suspension.failures;
             its.last_reply = Some(suspension.reply.to_string());
-            its.next_try = Some(after(suspension.until));
+            // Nothing is tried at a host that no mail waits for.
+            let is_tried =
+                its.messages != Some(0) || suspension.until > tokio::time::Instant::now();
+            its.next_try = is_tried.then(|| after(suspension.until));
         }
         for (destination, rest) in &self.backlog.limited {
             let its = self.entry(parts, &mut hosts, destination, at);

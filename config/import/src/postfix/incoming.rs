@@ -91,6 +91,7 @@ fn one(
         fields
             .extend(limit.parse::<u32>().ok().map(|n| Entry::word("client_conns", &n.to_string())));
     }
+    fields.extend(proxies(main, rules, findings));
     fields.extend(block_lists(main, rules, (&channel, port), (new, findings)));
     fields.extend(milters(main, rules, new, findings));
     let mut comments = vec![service.line.comment()];
@@ -182,6 +183,25 @@ fn source(main: &MainCf, rules: &MasterService) -> (Vec<(&'static str, Value)>, 
         }
     }
     (made, comments)
+}
+
+/// Networks of `smtpd_authorized_xclient_hosts`.
+fn proxies(main: &MainCf, rules: &MasterService, findings: &mut Findings) -> Option<Entry> {
+    let name = "smtpd_authorized_xclient_hosts";
+    let place = main.line(name).map_or(&rules.line.place, |line| &line.place);
+    let mut networks = Vec::new();
+    for word in words(&of_service(main, rules, name)?) {
+        let bare = word.replace(['[', ']'], "");
+        if bare.parse::<relais_config::grammar::Network>().is_ok() {
+            networks.push(bare);
+        } else {
+            findings.missing(place, &format!("{name}: {word}"), "xclient lists networks alone");
+        }
+    }
+    let networks = Value::texts(networks.iter().map(String::as_str));
+    Some(
+        Entry::new("xclient", networks).said_all(main.line(name).map(crate::source::Line::comment)),
+    )
 }
 
 /// DNS block lists of the restrictions.

@@ -112,7 +112,7 @@ const BOUNCES: &str = "notices are of one form (notary.templates)";
 
 const TABLE: &[(&str, Counterpart)] = &[
     (
-        "myhostname mydomain myorigin mydestination mynetworks relayhost relay_domains relay_transport default_transport local_transport virtual_transport transport_maps virtual_maps virtual_alias_maps virtual_alias_domains virtual_mailbox_domains virtual_mailbox_maps relay_recipient_maps alias_maps mailbox_transport fallback_transport recipient_delimiter mail_spool_directory inet_interfaces message_size_limit maximal_queue_lifetime delay_warning_time minimal_backoff_time maximal_backoff_time smtpd_tls_cert_file smtpd_tls_key_file smtpd_tls_chain_files smtpd_tls_security_level smtpd_use_tls smtpd_enforce_tls smtpd_milters milter_default_action default_destination_concurrency_limit default_destination_recipient_limit smtp_tls_security_level lmtp_tls_security_level smtp_use_tls smtp_enforce_tls smtp_sasl_auth_enable lmtp_sasl_auth_enable smtp_sasl_password_maps lmtp_sasl_password_maps canonical_maps sender_canonical_maps recipient_canonical_maps canonical_classes sender_canonical_classes recipient_canonical_classes masquerade_domains masquerade_exceptions masquerade_classes relocated_maps smtp_tls_policy_maps compatibility_level queue_directory parent_domain_matches_subdomains",
+        "myhostname mydomain myorigin mydestination mynetworks relayhost relay_domains relay_transport default_transport local_transport virtual_transport transport_maps virtual_maps virtual_alias_maps virtual_alias_domains virtual_mailbox_domains virtual_mailbox_maps relay_recipient_maps alias_maps mailbox_transport fallback_transport recipient_delimiter mail_spool_directory inet_interfaces message_size_limit maximal_queue_lifetime delay_warning_time minimal_backoff_time maximal_backoff_time smtpd_tls_cert_file smtpd_tls_key_file smtpd_tls_chain_files smtpd_tls_security_level smtpd_use_tls smtpd_enforce_tls smtpd_milters smtpd_authorized_xclient_hosts milter_default_action default_destination_concurrency_limit default_destination_recipient_limit smtp_tls_security_level lmtp_tls_security_level smtp_use_tls smtp_enforce_tls smtp_sasl_auth_enable lmtp_sasl_auth_enable smtp_sasl_password_maps lmtp_sasl_password_maps canonical_maps sender_canonical_maps recipient_canonical_maps canonical_classes sender_canonical_classes recipient_canonical_classes masquerade_domains masquerade_exceptions masquerade_classes relocated_maps smtp_tls_policy_maps compatibility_level queue_directory parent_domain_matches_subdomains",
         Read,
     ),
     (
@@ -139,7 +139,6 @@ const TABLE: &[(&str, Counterpart)] = &[
     ("header_size_limit", Source("headersizelimit", Number)),
     ("strict_rfc821_envelopes", Source("strict_envelopes", Flag)),
     ("smtpd_client_connection_count_limit", Source("client_conns", Number)),
-    ("smtpd_authorized_xclient_hosts", Missing("xclient of a service lists networks")),
     (
         "smtpd_upstream_proxy_protocol postscreen_upstream_proxy_protocol",
         Missing("proxy_protocol of a service lists the networks of proxies"),
