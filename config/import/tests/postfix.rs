@@ -281,6 +281,22 @@ fn rows_that_nothing_here_says_are_told_with_the_reason() {
 }
 
 #[test]
+fn copies_to_others_are_told_in_the_words_of_sieve() {
+    let main = "always_bcc = all@x.test\nsender_bcc_maps = hash:s\nrecipient_bcc_maps = hash:r\n";
+    let tables = [("s", "joe@a.test a@x.test\n@b.test b@x.test\n"), ("r", "joe c@x.test\n")];
+    let imported = imported(main, &tables);
+    for words in [
+        "redirect :copy ADDRESS;",
+        r#"if envelope "from" "joe@a.test" { redirect :copy "a@x.test"; }"#,
+        r#"if envelope :domain "from" "b.test" { redirect :copy "b@x.test"; }"#,
+        r#"if envelope :localpart "to" "joe" { redirect :copy "c@x.test"; }"#,
+    ] {
+        assert!(imported.told.iter().any(|told| told.meaning.contains(words)), "{words}");
+        assert!(imported.text.contains(words), "{words}: {}", imported.text);
+    }
+}
+
+#[test]
 fn every_line_of_a_postfix_is_in_the_new_file() {
     let main = "compatibility_level = 3.6\nmyhostname = mail.example.org\nrelayhost =\nodd line\n\
                 transport_maps = hash:t\nalias_maps = hash:a\nvirtual_alias_maps = hash:v\nbiff = no\n\

@@ -1,9 +1,10 @@
-//! Tables about headers and bodies (`header_checks`, `body_checks`): none of them is carried over, and each
-//! row is told of with the words of a Sieve script that do the same.
+//! Tables about headers and bodies (`header_checks`, `body_checks`), and addresses that get copies
+//! (`sender_bcc_maps`, `recipient_bcc_maps`): none of them is carried over, and each row is told of with the words of a Sieve script that
+//! do the same.
 
 use super::{
-    maps::MapForm,
-    patterns::{MapRow, PatternRow},
+    maps::{MapEntry, MapForm},
+    patterns::{KeyForm, MapRow, PatternRow},
     tables::PostfixFiles,
 };
 use crate::{
@@ -26,6 +27,26 @@ impl PostfixFiles<'_> {
                     Ok(None) => findings.tell(place, text, Fate::NotNeeded, "it changes no mail"),
                     Err(why) => findings.missing(place, text, why),
                 }
+            }
+        }
+        self.copies(findings)
+    }
+
+    /// Tells of each address that gets copies.
+    fn copies(&self, findings: &mut Findings) -> Result<(), ImportError> {
+        for (name, part) in [("sender_bcc_maps", "from"), ("recipient_bcc_maps", "to")] {
+            for MapEntry { line, key, value } in
+                self.entries(name, MapForm::Plain, KeyForm::Addresses(&[]), findings)?
+            {
+                let (side, key) = match key.strip_prefix('@') {
+                    Some(domain) => (":domain ", domain),
+                    None if key.contains('@') => ("", key.as_str()),
+                    None => (":localpart ", key.as_str()),
+                };
+                let condition = format!("envelope {side}\"{part}\" {}", quoted(key));
+                let copy = format!("redirect :copy {};", quoted(&value));
+                let words = format!("{BEFORE}if {condition} {{ {copy} }}");
+                findings.missing(&line.place, &line.text, &words);
             }
         }
         Ok(())
@@ -95,6 +116,7 @@ fn quoted(text: &str) -> String {
 
 const TABLES: [&str; 4] =
     ["header_checks", "mime_header_checks", "nested_header_checks", "body_checks"];
+const BEFORE: &str = "in a Sieve script (sieve.before): ";
 const SCRIPT: &str = "in a Sieve script (sieve.before, or sourcefilter of a channel): ";
 const NO_ACTION: &str = "no action of Sieve does this: a milter does";
 

@@ -102,7 +102,8 @@ const ADDRESSES: &str =
     "addresses are rewritten by reverse.database, header_rules and the mapping REVERSE";
 const CHECKS: &str =
     "no header or body is looked at by patterns: a Sieve script (sourcefilter) or a milter does";
-const BCC: &str = "no copy goes to a third address";
+const BCC: &str =
+    "a Sieve script (sieve.before) sends copies, one for each recipient: `redirect :copy ADDRESS;`";
 const SASLD: &str =
     "users log in against the directory (sasl.server), by PLAIN, LOGIN, EXTERNAL and SCRAM";
 const TLS: &str = "TLS 1.2 and 1.3 with the ciphers of rustls, nothing older";
