@@ -75,15 +75,18 @@ pub struct Ruling {
 }
 
 impl Access {
-    /// The refusal in SMTP's terms: a code that the text begins with is its code, else `550
-    /// 5.7.1`; `None` when nothing is refused.
+    /// The refusal in SMTP's terms: codes that the text begins with (`450`, `450 4.2.1`, `5.1.1`) are its
+    /// codes, else `550 5.7.1`; `None` when nothing is refused.
     pub fn reply(&self) -> Option<Reply> {
         let Self::Reject(text) = self else { return None };
         let (code, text) = coded(text);
+        let class = |code: u16| if code < 500 { 4 } else { 5 };
+        let fits = |of: &Enhanced| code.is_none_or(|code| of.0 == class(code));
+        let own = Enhanced::leading(text).filter(|(enhanced, _)| fits(enhanced));
+        let code = code.unwrap_or(if own.is_some_and(|own| own.0.0 == 4) { 450 } else { 550 });
+        let (enhanced, text) = own.unwrap_or((Enhanced(class(code), 7, 1), text));
         let text = if text.is_empty() { "access denied" } else { text };
-        let code = code.unwrap_or(550);
-        let class = if code < 500 { 4 } else { 5 };
-        Some(Reply::with_text(code, Enhanced(class, 7, 1), text.to_owned()))
+        Some(Reply::with_text(code, enhanced, text.to_owned()))
     }
 }
 

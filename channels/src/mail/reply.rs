@@ -166,6 +166,24 @@ impl Reply {
     }
 }
 
+impl Enhanced {
+    /// The code of a refusal (classes 4 and 5) that a text begins with, and the text behind it: `4.2.1 text`.
+    pub fn leading(text: &str) -> Option<(Self, &str)> {
+        let (code, text) = text.split_once([' ', '\n']).unwrap_or((text, ""));
+        let mut parts = code.split('.');
+        let mut part = |most: usize| {
+            let part = parts.next()?;
+            let sound =
+                (1..=most).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_digit());
+            sound.then(|| part.parse::<u16>().ok()).flatten()
+        };
+        let (class, subject, detail) = (part(1)?, part(3)?, part(3)?);
+        let whole = parts.next().is_none();
+        let class = u8::try_from(class).ok().filter(|class| whole && [4, 5].contains(class))?;
+        Some((Self(class, subject, detail), text.trim()))
+    }
+}
+
 impl fmt::Display for Enhanced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)?;

@@ -16,7 +16,7 @@ pub(super) fn of(status: ExitStatus, program: &str, output: &[u8]) -> Outcome {
         let text = with_output(format!("delivered to the program {program}"), &said);
         return Outcome::Delivered(Reply::with_text(250, Enhanced(2, 0, 0), text));
     }
-    if let Some((enhanced, text)) = own_words(&said) {
+    if let Some((enhanced, text)) = Enhanced::leading(&said) {
         return outcome(enhanced, text.to_owned());
     }
     let known = SYSEXITS.iter().find(|(known, ..)| *known == code);
@@ -48,21 +48,6 @@ pub(super) fn said(output: &[u8]) -> String {
 
 fn with_output(text: String, said: &str) -> String {
     if said.is_empty() { text } else { format!("{text}. Output: {said}") }
-}
-
-/// `4.2.1 text`: a code that the program chose itself.
-fn own_words(said: &str) -> Option<(Enhanced, &str)> {
-    let (code, text) = said.split_once([' ', '\n']).unwrap_or((said, ""));
-    let mut parts = code.split('.');
-    let mut part = |most: usize| {
-        let part = parts.next()?;
-        let sound = (1..=most).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_digit());
-        sound.then(|| part.parse::<u16>().ok()).flatten()
-    };
-    let (class, subject, detail) = (part(1)?, part(3)?, part(3)?);
-    let whole = parts.next().is_none();
-    let class = u8::try_from(class).ok().filter(|class| whole && [4, 5].contains(class))?;
-    Some((Enhanced(class, subject, detail), text.trim()))
 }
 
 /// As in Postfix (`sys_exits`).

@@ -98,6 +98,10 @@ fn rejections_become_replies() {
         ("", "550 5.7.1 access denied"),
         ("450 Later", "450 4.7.1 Later"),
         ("200 Fine", "550 5.7.1 200 Fine"),
+        ("521 5.1.1 no", "521 5.1.1 no"),
+        ("4.2.1 later", "450 4.2.1 later"),
+        ("550 4.2.1 later", "550 5.7.1 4.2.1 later"),
+        ("5.1.6", "550 5.1.6 access denied"),
     ];
     for (text, want) in rows {
         let reply = Access::Reject(text.to_owned()).reply().unwrap();
