@@ -51,6 +51,7 @@ fn each_parameter_becomes_its_setting() {
         ("nets", "# ours\n10.9.0.0/16\n"),
         ("domains", "of-table.test x\n"),
         ("pw", "h u:p\n"),
+        ("relayers", "192.0.2.0/24 OK\n"),
         ("tls", ".bank.test secure match=mx.bank.test\n[mx.x.test] dane-only\nx.test none\n"),
         ("aliases", "joe: ann\nteam: \\joe\n\"sp aced\": \"a b@x.test\",\n  |\"/bin/x -y\"\n"),
     ];
@@ -402,6 +403,44 @@ alias_maps = hash:/etc/postfix/aliases
 
 /// Lines of `main.cf`, and a part of the new file.
 const PARAMETERS: &[(&str, &str)] = &[
+    (
+        "smtpd_milters = { inet:127.0.0.1:1, connect_timeout=5s, default_action=accept }\nmilter_command_timeout = 10s",
+        "(socket: \"inet:127.0.0.1:1\", on_error: Accept, connect_time: \"5s\", command_time: \"10s\")",
+    ),
+    (
+        "relayhost = [h]:587\nsmtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = hash:pw\n\
+         smtp_sasl_security_options = noanonymous\nsmtp_tls_security_level = encrypt",
+        "sasl: (client: May, credentials: \"pw\", clear_passwords: true)",
+    ),
+    (
+        "relayhost = [h]:587\nsmtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = hash:pw\n\
+         smtp_sasl_tls_security_options = noanonymous\nsmtp_tls_security_level = may",
+        "sasl: (client: May, credentials: \"pw\")",
+    ),
+    (
+        "mynetworks = 10.0.0.0/8\nsmtpd_relay_restrictions = permit_sasl_authenticated, reject_unauth_destination",
+        "\"INTERNAL_IP\": [(\"*\", \"$N\")]",
+    ),
+    (
+        "mynetworks = 10.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination",
+        "\"INTERNAL_IP\": [(\"$(10.0.0.0/8)\", \"$Y\"), (\"*\", \"$N\")]",
+    ),
+    (
+        "mynetworks = 10.0.0.0/8\nsmtpd_client_restrictions = permit_mynetworks, reject",
+        "|$(10.0.0.0/8)|$[^|]*|SMTP/$[^|]*|MAIL|smtpd|*\", \"ours\"), (\"TCP|$[^|]*|$[^|]*|$[^|]*|$[^|]*|SMTP/$[^|]*|MAIL|smtpd|$[^|]*|$[^|]*\", \"$NAccess$ denied\")",
+    ),
+    (
+        "smtpd_relay_restrictions = permit_sasl_authenticated, reject",
+        "|MAIL|smtpd|$[^|]*|$[^|]%$[^|]*\", \"a user\"), (\"TCP|$[^|]*|$[^|]*|$[^|]*|$[^|]*|SMTP/$[^|]*|MAIL|smtpd|$[^|]*|$[^|]*\", \"$NAccess$ denied\")",
+    ),
+    (
+        "smtpd_relay_restrictions = permit_mynetworks, check_client_access cidr:relayers, reject_unauth_destination",
+        "(\"TCP|$[^|]*|$[^|]*|$(192.0.2.0/24)|$[^|]*|SMTP/$[^|]*|MAIL|smtpd|*\", \"$Y\")",
+    ),
+    (
+        "smtpd_relay_restrictions = check_recipient_access inline:{far.test=OK}, reject_unauth_destination",
+        "(\"smtpd|$[^|]*|$[^|]*|$[^|]*@far.test\", \"$Y\")",
+    ),
     (
         "smtpd_authorized_xclient_hosts = 127.0.0.1, [2001:db8::]/32, proxy.test",
         "xclient: [\"127.0.0.1\", \"2001:db8::/32\"]",

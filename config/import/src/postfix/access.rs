@@ -31,6 +31,8 @@ pub(super) struct AccessCheck {
     pub(super) port: u16,
     /// `permit_mynetworks` and `permit_sasl_authenticated` stand before it.
     pub(super) spares: Spared,
+    /// Whom it says OK to may send to domains that are not ours.
+    pub(super) grants_relay: bool,
 }
 
 /// Clients that a restriction is not about.
@@ -108,6 +110,18 @@ impl AccessCheck {
     }
 }
 
+impl AccessCheck {
+    /// Rows for clients who may send to domains that are not ours.
+    fn relayers(&self, clients: &[String], line: &Line) -> Vec<Entry> {
+        let of = |client: &String| {
+            let probe =
+                format!("TCP|{ANY}|{ANY}|{client}|{ANY}|SMTP/{ANY}|MAIL|{}|*", self.channel);
+            Entry::pair(&probe, "$Y").said(line.comment())
+        };
+        clients.iter().map(of).collect()
+    }
+}
+
 impl PostfixFiles<'_> {
     /// The mappings of all restrictions that ask tables.
     pub(super) fn access(
@@ -124,7 +138,9 @@ impl PostfixFiles<'_> {
             let of = format!("{}: {}", check.list, check.table);
             let key = (mapping, check.channel.as_str());
             let why = match earlier.get(&key) {
-                Some((spares, _)) if *spares != check.spares => Some(OTHERS),
+                Some((spares, _)) if *spares != Spared::default() && *spares != check.spares => {
+                    Some(OTHERS)
+                }
                 Some((_, true)) => Some(ENDS),
                 _ if check.spares.networks && networks.iter().any(|net| net.starts_with('!')) => {
                     Some(EXCEPTIONS)
@@ -138,15 +154,26 @@ impl PostfixFiles<'_> {
             }
             let Some(table) = self.check_rows(check, findings)? else { continue };
             let rows = made.entry(mapping).or_default();
-            if !earlier.contains_key(&key) {
+            // Rows before these refuse, and spare nobody.
+            if earlier.get(&key).is_none_or(|its| its.0 == Spared::default()) {
                 rows.extend(check.spared(networks));
             }
+            let mut relayers = Vec::new();
             let mut ends = false;
             for CheckRow { line, subjects, action } in table {
-                let Some(template) = template(&action) else {
+                let Some(mut template) = template(&action) else {
                     findings.missing(&line.place, &line.text, ACTIONS);
                     continue;
                 };
+                if check.grants_relay && template == TAKEN && is_ok(&action) {
+                    match check.subject {
+                        AccessSubject::Recipient => template = "$Y".to_owned(),
+                        AccessSubject::Client => relayers.extend(check.relayers(&subjects, &line)),
+                        AccessSubject::Sender => {
+                            findings.missing(&line.place, &line.text, RELAY_BY_SENDER);
+                        }
+                    }
+                }
                 ends |= !template.starts_with('$');
                 findings.carried(&line.place, &line.text);
                 rows.extend(subjects.iter().enumerate().map(|(n, subject)| {
@@ -155,8 +182,11 @@ impl PostfixFiles<'_> {
                 }));
             }
             let known = earlier.entry(key).or_insert((check.spares, false));
-            known.1 |= ends;
+            *known = (check.spares, known.1 || ends);
+            // Those who may relay come before others who are refused.
+            made.entry("ORIG_MAIL_ACCESS").or_default().splice(0..0, relayers);
         }
+        made.retain(|_, rows| !rows.is_empty());
         Ok(made)
     }
 
@@ -171,6 +201,12 @@ impl PostfixFiles<'_> {
             return Ok(None);
         };
         let told = (&check.place, check.list, &mut *findings);
+        if map.kind == "static" {
+            let line =
+                Line { place: check.place.clone(), text: format!("{}: {}", check.list, map.name) };
+            let subjects = vec![ANY.to_owned()];
+            return Ok(Some(vec![CheckRow { line, subjects, action: map.name }]));
+        }
         if check.subject == AccessSubject::Client && map.kind == "cidr" {
             let entries = map.text_entries(self.folder, told)?;
             return Ok(Some(rows(entries, cidr, findings)));
@@ -301,7 +337,7 @@ fn template(action: &str) -> Option<String> {
     };
     let code: Option<u16> = word.parse().ok();
     Some(match word.to_ascii_uppercase().as_str() {
-        "OK" | "DUNNO" | "PERMIT" => "taken".to_owned(),
+        "OK" | "DUNNO" | "PERMIT" => TAKEN.to_owned(),
         "REJECT" => text("", DENIED),
         "DEFER" | "DEFER_IF_PERMIT" | "DEFER_IF_REJECT" => text("450 ", DENIED),
         "HOLD" => "$H".to_owned(),
@@ -309,11 +345,18 @@ fn template(action: &str) -> Option<String> {
         _ if code.is_some_and(|code| (400..600).contains(&code)) => {
             text(&format!("{word} "), DENIED)
         }
-        word if !word.is_empty() && word.bytes().all(|c| c.is_ascii_digit()) => "taken".to_owned(),
+        word if !word.is_empty() && word.bytes().all(|c| c.is_ascii_digit()) => TAKEN.to_owned(),
         _ => return None,
     })
 }
 
+/// Whether an action lets pass, and does not leave it to what is asked later.
+fn is_ok(action: &str) -> bool {
+    !action.trim().to_ascii_uppercase().starts_with("DUNNO")
+}
+
+/// The template of an entry that lets pass.
+const TAKEN: &str = "taken";
 /// One field of a probe.
 const ANY: &str = "$[^|]*";
 const DENIED: &str = "Access denied";
@@ -322,6 +365,8 @@ const OTHERS: &str =
 const ENDS: &str = "a table before it says OK or DUNNO, which ends the mapping: write its rows before these by hand";
 const EXCEPTIONS: &str = "mynetworks has exceptions: write its rows into the mapping by hand";
 const USERS: &str = "permit_sasl_authenticated stands before it, and the mapping sees no user: SEND_ACCESS, by channel";
+const RELAY_BY_SENDER: &str =
+    "the sender alone lets nobody relay: INTERNAL_IP has clients, and users log in";
 const ACTIONS: &str = "no flag of a mapping does this: $N refuses, $H holds, $V discards";
 const NAMES: &str = "clients are known by their addresses alone";
 

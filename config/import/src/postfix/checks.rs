@@ -64,6 +64,8 @@ fn sieve(row: &PatternRow, is_body: bool) -> Result<Option<String>, &'static str
     let expression = row.expression.replace("\\d", "[0-9]");
     let (name, value) = if is_body { ("", expression) } else { header(&expression)? };
     let condition = match (is_body, value.as_str()) {
+        // A regular expression of Sieve is about the whole body, and its anchors are those of the body.
+        (true, value) if value.starts_with('^') || value.ends_with('$') => return Err(OF_LINES),
         (true, value) => format!("body :raw :regex {}", quoted(value)),
         (false, "") => format!("exists {}", quoted(name)),
         (false, value) => format!("header :regex {} {}", quoted(name), quoted(value)),
@@ -116,6 +118,8 @@ fn quoted(text: &str) -> String {
 
 const TABLES: [&str; 4] =
     ["header_checks", "mime_header_checks", "nested_header_checks", "body_checks"];
+const OF_LINES: &str =
+    "`^` and `$` are about lines, and Sieve's `body` about all of them: a milter does";
 const BEFORE: &str = "in a Sieve script (sieve.before): ";
 const SCRIPT: &str = "in a Sieve script (sieve.before, or sourcefilter of a channel): ";
 const NO_ACTION: &str = "no action of Sieve does this: a milter does";
@@ -144,6 +148,7 @@ mod tests {
                 )),
             ),
             ("x\\d", "REJECT", true, Ok(Some(r#"if body :raw :regex "x[0-9]" { reject "no"; }"#))),
+            ("^x$", "REJECT", true, Err(OF_LINES)),
             ("^Subject: x", "WARN", false, Ok(None)),
             ("^Subject: x", "FILTER a:b", false, Err(NO_ACTION)),
             (

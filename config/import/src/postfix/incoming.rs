@@ -1,10 +1,11 @@
 //! Services of `smtpd`, and the channels that mail comes in by.
 
 use super::{
-    access::{AccessCheck, AccessSubject, Spared},
+    access::AccessCheck,
     main_cf::{MainCf, words},
     master_cf::MasterService,
-    parameters::{self, Counterpart},
+    parameters::{self, Counterpart, ValueForm},
+    restrictions::{self, Restrictions},
     ways::{grouped, of_service},
 };
 use crate::{
@@ -21,6 +22,8 @@ pub(super) struct Incoming {
     pub(super) tls: Option<Entry>,
     /// Restrictions that ask tables.
     pub(super) checks: Vec<AccessCheck>,
+    /// Services whose restrictions let clients of `mynetworks` relay, and those whose do not.
+    pub(super) relaying: (Vec<String>, Vec<String>),
 }
 
 pub(super) fn incoming(
@@ -92,7 +95,13 @@ fn one(
             .extend(limit.parse::<u32>().ok().map(|n| Entry::word("client_conns", &n.to_string())));
     }
     fields.extend(proxies(main, rules, findings));
-    fields.extend(block_lists(main, rules, (&channel, port), (new, findings)));
+    let Restrictions { checks, block_lists, networks_relay } =
+        restrictions::read(main, rules, (&channel, port), findings);
+    new.checks.extend(checks);
+    let of_relaying = if networks_relay { &mut new.relaying.0 } else { &mut new.relaying.1 };
+    of_relaying.push(label.clone());
+    let lists = Value::texts(block_lists.iter().map(String::as_str));
+    fields.extend((!block_lists.is_empty()).then(|| Entry::new("dns_verify_domain", lists)));
     fields.extend(milters(main, rules, new, findings));
     let mut comments = vec![service.line.comment()];
     if service.line.place != rules.line.place {
@@ -204,106 +213,6 @@ fn proxies(main: &MainCf, rules: &MasterService, findings: &mut Findings) -> Opt
     )
 }
 
-/// DNS block lists of the restrictions.
-fn block_lists(
-    main: &MainCf,
-    rules: &MasterService,
-    (channel, port): (&str, u16),
-    (new, findings): (&mut Incoming, &mut Findings),
-) -> Option<Entry> {
-    let mut lists = Vec::new();
-    for name in RESTRICTIONS {
-        let value = of_service(main, rules, name).unwrap_or_default();
-        let place = main.line(name).map_or(&rules.line.place, |line| &line.place);
-        let words = words(&value);
-        let mut words = words.iter();
-        let mut spares = Spared::default();
-        while let Some(word) = words.next() {
-            spares.networks |= word == "permit_mynetworks";
-            spares.users |= word == "permit_sasl_authenticated";
-            if let Some(subject) = AccessSubject::of(word)
-                && let Some(table) = words.as_slice().first().filter(|its| its.contains(':'))
-            {
-                let (place, channel) = (place.clone(), channel.to_owned());
-                let table = table.clone();
-                new.checks.push(AccessCheck {
-                    subject,
-                    table,
-                    list: name,
-                    place,
-                    channel,
-                    port,
-                    spares,
-                });
-                continue;
-            }
-            match word.as_str() {
-                "reject_rbl_client" => {
-                    let list = words.next().map_or("", String::as_str);
-                    let domain = list.split('=').next().unwrap_or_default();
-                    if list.contains('=') {
-                        let why = "any answer of the list counts";
-                        findings.missing(place, &format!("{name}: {word} {list}"), why);
-                    }
-                    if lists.len() < 5 && !lists.contains(&domain.to_owned()) {
-                        lists.push(domain.to_owned());
-                    }
-                }
-                word => restriction(word, words.as_slice().first(), (name, place), findings),
-            }
-        }
-    }
-    (!lists.is_empty())
-        .then(|| Entry::new("dns_verify_domain", Value::texts(lists.iter().map(String::as_str))))
-}
-
-/// Tells of a restriction.
-fn restriction(
-    word: &str,
-    next: Option<&String>,
-    (name, place): (&str, &Place),
-    findings: &mut Findings,
-) {
-    let of = match next.filter(|_| word.starts_with("check_")) {
-        Some(next) => format!("{name}: {word} {next}"),
-        None => format!("{name}: {word}"),
-    };
-    let why = match word {
-        "permit_mynetworks"
-        | "permit_sasl_authenticated"
-        | "reject_unauth_destination"
-        | "defer_unauth_destination"
-        | "permit_auth_destination"
-        | "permit"
-        | "reject"
-        | "reject_unlisted_recipient"
-        | "reject_unauth_pipelining" => {
-            return findings.tell(place, &of, crate::report::Fate::SameByDefault, "");
-        }
-        "check_client_access" => {
-            "the mapping PORT_ACCESS: (\"TCP|*|25|192.0.2.7|*\", \"$N550$ no\")"
-        }
-        "check_sender_access" => {
-            "the mapping FROM_ACCESS: (\"*|SMTP/*|MAIL|*|*@example.org|*\", \"$N no\")"
-        }
-        "check_recipient_access" => {
-            "the mapping ORIG_SEND_ACCESS: (\"*|*|*|user@example.org\", \"$N no\")"
-        }
-        "check_helo_access" => "the mapping FROM_ACCESS sees the name behind SMTP/",
-        "check_policy_service" => "no policy service is asked; a milter sees as much",
-        word if word.starts_with("reject_rhsbl") => "no name is looked for in a block list",
-        word if word.starts_with("reject_unknown") || word.starts_with("reject_unverified") => {
-            "nothing is looked up about clients and senders; verify (spf, dkim, dmarc) judges them"
-        }
-        word if word.starts_with("reject_non_fqdn") || word.starts_with("reject_invalid") => {
-            "names are taken as they are, but for what no envelope may have"
-        }
-        word if word.contains(':') => return,
-        _ => "no restriction that is known here",
-    };
-    findings.missing(place, &of, why);
-}
-
 /// The filters of a service, by names of our own.
 fn milters(
     main: &MainCf,
@@ -315,8 +224,9 @@ fn milters(
     let place = main.line("smtpd_milters").map_or(&rules.line.place, |line| &line.place);
     let mut names = Vec::new();
     for word in words(&value) {
-        let inner =
-            word.trim_matches(['{', '}']).split(',').next().unwrap_or_default().trim().to_owned();
+        let mut parts = words(word.trim_matches(['{', '}'])).into_iter();
+        let inner = parts.next().unwrap_or_default();
+        let options: Vec<String> = parts.collect();
         let socket = match inner.split_once(':') {
             Some(("unix" | "local", path)) if path.starts_with('/') => format!("unix:{path}"),
             Some(("unix" | "local", path)) => {
@@ -340,12 +250,7 @@ fn milters(
         let name = format!("milter{}", at + 1);
         if known.is_none() {
             let mut fields = vec![Entry::text("socket", &socket)];
-            let action = match main.get("milter_default_action").as_str() {
-                "accept" => "Accept",
-                "reject" => "Reject",
-                _ => "Tempfail",
-            };
-            fields.push(Entry::word("on_error", action));
+            fields.extend(milter_options(main, &options, (place, findings)));
             new.milters.push(
                 Entry::new(&name, Value::Section("", fields))
                     .said(format!("{place}: smtpd_milters: {word}")),
@@ -355,6 +260,40 @@ fn milters(
     }
     (!names.is_empty())
         .then(|| Entry::new("milters", Value::texts(names.iter().map(String::as_str))))
+}
+
+/// Settings of one filter: its own, else those of all.
+fn milter_options(
+    main: &MainCf,
+    options: &[String],
+    (place, findings): (&Place, &mut Findings),
+) -> Vec<Entry> {
+    let mut own: Vec<(&str, &str)> = Vec::new();
+    for option in options {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        if MILTER_TIMES.iter().any(|its| its.0 == name) || name == "default_action" {
+            own.push((name, value.trim()));
+        } else {
+            let why = "no option of a filter that is known here";
+            findings.missing(place, &format!("smtpd_milters: {option}"), why);
+        }
+    }
+    let of = |name: &str| {
+        let own = own.iter().find(|its| its.0 == name).map(|its| its.1.to_owned());
+        let shared = format!("milter_{name}");
+        own.or_else(|| main.line(&shared).map(|_| main.get(&shared)))
+    };
+    let action = match of("default_action").as_deref() {
+        Some("accept") => "Accept",
+        Some("reject") => "Reject",
+        _ => "Tempfail",
+    };
+    let mut fields = vec![Entry::word("on_error", action)];
+    for (name, path) in MILTER_TIMES {
+        let value = of(name).and_then(|value| ValueForm::Time.of(&value));
+        fields.extend(value.map(|value| Entry::new(path, value)));
+    }
+    fields
 }
 
 /// Certificate and key.
@@ -384,13 +323,9 @@ fn tls(main: &MainCf, findings: &mut Findings) -> Entry {
     Entry::new("tls", Value::Section("", fields)).said_all(comments)
 }
 
-const RESTRICTIONS: [&str; 8] = [
-    "smtpd_client_restrictions",
-    "smtpd_helo_restrictions",
-    "smtpd_sender_restrictions",
-    "smtpd_relay_restrictions",
-    "smtpd_recipient_restrictions",
-    "smtpd_data_restrictions",
-    "smtpd_end_of_data_restrictions",
-    "smtpd_etrn_restrictions",
+/// Times of a filter, and their names here.
+const MILTER_TIMES: [(&str, &str); 3] = [
+    ("connect_timeout", "connect_time"),
+    ("command_timeout", "command_time"),
+    ("content_timeout", "content_time"),
 ];

@@ -12,6 +12,7 @@ mod master_cf;
 mod networks;
 mod parameters;
 mod patterns;
+mod restrictions;
 mod routing;
 mod tables;
 mod tls_policies;
@@ -70,7 +71,8 @@ fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, Im
     top.extend(incoming.tls);
     let networks = networks::patterns(folder, main, findings)?;
     let access = files.access(&incoming.checks, &networks, findings)?;
-    let mut mappings = mappings(main, &networks, &routing.strangers, access);
+    let relaying = relaying(main, &networks, &incoming.relaying, findings);
+    let mut mappings = mappings(main, relaying, &routing.strangers, access);
     let tables = [("FORWARD", routing.forward), ("REVERSE", routing.reversal.rows)];
     let tables = tables.into_iter().filter(|(_, rows)| !rows.is_empty());
     mappings.extend(tables.map(|(name, rows)| Entry::new(name, Value::List(rows))));
@@ -209,6 +211,27 @@ fn patience(main: &MainCf) -> Vec<Entry> {
     ages.extend(warning.map(|age| Entry::text("", &age)));
     ages.push(Entry::text("", end.as_deref().unwrap_or("1h")));
     vec![Entry::new("backoff", Value::List(waits)), Entry::new("notices", Value::List(ages))]
+}
+
+/// Networks whose clients may relay, as the restrictions of the services say.
+fn relaying<'a>(
+    main: &MainCf,
+    networks: &'a [String],
+    (may, may_not): &(Vec<String>, Vec<String>),
+    findings: &mut Findings,
+) -> &'a [String] {
+    let place = main.line("mynetworks").map(|line| line.place.clone()).unwrap_or_default();
+    for service in may_not.iter().filter(|_| !may.is_empty()) {
+        let of = format!("{service}: mynetworks");
+        findings.missing(&place, &of, "they may relay by this service, too");
+    }
+    if may.is_empty() && !may_not.is_empty() {
+        let why =
+            "no service has permit_mynetworks before it refuses other domains: nobody is ours";
+        findings.tell(&place, "mynetworks", Fate::Carried, why);
+        return &[];
+    }
+    networks
 }
 
 /// Clients that may relay, access tables, and recipients whom strangers may not send to though a table

@@ -17,8 +17,8 @@ pub(super) fn internal(main: &MainCf, patterns: &[String]) -> Entry {
     };
     let mut entries: Vec<_> = patterns.iter().map(entry).collect();
     entries.push(Entry::pair("*", "$N"));
-    let line = main.line("mynetworks");
-    let comment = line.map_or_else(|| "mynetworks: this machine".to_owned(), Line::comment);
+    let line = main.line("mynetworks").filter(|_| !patterns.is_empty());
+    let comment = line.map_or_else(|| "mynetworks".to_owned(), Line::comment);
     entries[0].comments.push(comment);
     Entry::new("INTERNAL_IP", Value::List(entries))
 }

@@ -80,13 +80,14 @@ pub(super) fn find(name: &str) -> Option<Counterpart> {
             .find(|(prefixes, _)| prefixes.split(' ').any(|prefix| name.starts_with(prefix)));
         row.map(|(_, counterpart)| *counterpart)
     };
-    let limits = [
-        "_destination_concurrency_limit",
-        "_destination_recipient_limit",
-        "_destination_rate_delay",
-    ];
-    if limits.iter().any(|end| name.ends_with(end)) {
+    if LIMITS.iter().any(|end| name.ends_with(end)) {
         return Some(Read);
+    }
+    if SCHEDULING.iter().any(|end| name.ends_with(end)) {
+        return Some(NotNeeded(FILES));
+    }
+    if name.ends_with("_reject_code") || name.ends_with("_defer_code") {
+        return Some(Missing(CODES));
     }
     client.and_then(of_client).or_else(prefixed)
 }
@@ -102,6 +103,8 @@ const ADDRESSES: &str =
     "addresses are rewritten by reverse.database, header_rules and the mapping REVERSE";
 const CHECKS: &str =
     "no header or body is looked at by patterns: a Sieve script (sourcefilter) or a milter does";
+const HEADERS: &str = "headers are left as they came, but for those of users' mail (submit: true)";
+const PARSER: &str = "bounds of Postfix's own parsers";
 const BCC: &str =
     "a Sieve script (sieve.before) sends copies, one for each recipient: `redirect :copy ADDRESS;`";
 const SASLD: &str =
@@ -109,11 +112,12 @@ const SASLD: &str =
 const TLS: &str = "TLS 1.2 and 1.3 with the ciphers of rustls, nothing older";
 const SCREEN: &str = "there is no postscreen: dns_verify_domain, limits of clients and forbid_unauth_pipelining stand before the first command";
 const SENDER_WAYS: &str = "the way of mail does not depend on its sender, but `relais order add reroute --from` moves such mail to a channel";
+const CODES: &str = "replies have codes of their own: relais help replies";
 const BOUNCES: &str = "notices are of one form (notary.templates)";
 
 const TABLE: &[(&str, Counterpart)] = &[
     (
-        "myhostname mydomain myorigin mydestination mynetworks relayhost relay_domains relay_transport default_transport local_transport virtual_transport transport_maps virtual_maps virtual_alias_maps virtual_alias_domains virtual_mailbox_domains virtual_mailbox_maps relay_recipient_maps alias_maps mailbox_transport fallback_transport recipient_delimiter mail_spool_directory inet_interfaces message_size_limit maximal_queue_lifetime delay_warning_time minimal_backoff_time maximal_backoff_time smtpd_tls_cert_file smtpd_tls_key_file smtpd_tls_chain_files smtpd_tls_security_level smtpd_use_tls smtpd_enforce_tls smtpd_milters smtpd_authorized_xclient_hosts milter_default_action default_destination_concurrency_limit default_destination_recipient_limit smtp_tls_security_level lmtp_tls_security_level smtp_use_tls smtp_enforce_tls smtp_sasl_auth_enable lmtp_sasl_auth_enable smtp_sasl_password_maps lmtp_sasl_password_maps canonical_maps sender_canonical_maps recipient_canonical_maps canonical_classes sender_canonical_classes recipient_canonical_classes masquerade_domains masquerade_exceptions masquerade_classes relocated_maps smtp_tls_policy_maps compatibility_level queue_directory parent_domain_matches_subdomains",
+        "myhostname mydomain myorigin mydestination mynetworks relayhost relay_domains relay_transport default_transport local_transport virtual_transport transport_maps virtual_maps virtual_alias_maps virtual_alias_domains virtual_mailbox_domains virtual_mailbox_maps relay_recipient_maps alias_maps mailbox_transport fallback_transport recipient_delimiter mail_spool_directory inet_interfaces message_size_limit maximal_queue_lifetime delay_warning_time minimal_backoff_time maximal_backoff_time smtpd_tls_cert_file smtpd_tls_key_file smtpd_tls_chain_files smtpd_tls_security_level smtpd_use_tls smtpd_enforce_tls smtpd_milters smtpd_authorized_xclient_hosts smtpd_tls_wrappermode milter_connect_timeout milter_command_timeout milter_content_timeout milter_default_action default_destination_concurrency_limit default_destination_recipient_limit smtp_tls_security_level lmtp_tls_security_level smtp_use_tls smtp_enforce_tls smtp_sasl_auth_enable lmtp_sasl_auth_enable smtp_sasl_password_maps lmtp_sasl_password_maps smtp_sasl_security_options lmtp_sasl_security_options smtp_sasl_tls_security_options lmtp_sasl_tls_security_options canonical_maps sender_canonical_maps recipient_canonical_maps canonical_classes sender_canonical_classes recipient_canonical_classes masquerade_domains masquerade_exceptions masquerade_classes relocated_maps smtp_tls_policy_maps compatibility_level queue_directory parent_domain_matches_subdomains",
         Read,
     ),
     (
@@ -159,6 +163,10 @@ const TABLE: &[(&str, Counterpart)] = &[
         Missing("a name without a dot stays as it is; a bare user gets default_domain"),
     ),
     ("smtpd_banner smtp_helo_name lmtp_lhlo_name", Missing("banner and EHLO have `host`")),
+    (
+        "mynetworks_style",
+        Missing("mynetworks names the networks: without it this machine alone may relay"),
+    ),
     ("biff comsat", NotNeeded("no user is told on a terminal")),
     (
         "disable_vrfy_command disable_mime_input_processing smtpd_helo_required smtpd_delay_reject unknown_local_recipient_reject_code",
@@ -175,10 +183,8 @@ const TABLE: &[(&str, Counterpart)] = &[
     ),
     ("non_smtpd_milters", Missing("filters see what comes by SMTP alone")),
     (
-        "milter_connect_timeout milter_command_timeout milter_content_timeout milter_protocol milter_mail_macros milter_macro_daemon_name",
-        Missing(
-            "each entry of milters has connect_time, command_time, content_time and macros of its own",
-        ),
+        "milter_protocol milter_mail_macros milter_macro_daemon_name",
+        Missing("each entry of milters has macros of its own; versions 2 to 6 are spoken"),
     ),
     (
         "content_filter receive_override_options",
@@ -235,8 +241,64 @@ const TABLE: &[(&str, Counterpart)] = &[
         Missing("extensions follow virtual aliases; circles and depths have bounds of their own"),
     ),
     ("line_length_limit", Missing("max_line of a channel")),
+    (
+        "proxy_interfaces",
+        Missing("user@[address] is ours for no address: a rule for each, or mail for it leaves"),
+    ),
+    (
+        "permit_mx_backup_networks best_mx_transport",
+        Missing("no MX record makes a domain ours: name it in relay_domains"),
+    ),
+    (
+        "mailbox_transport_maps fallback_transport_maps mailbox_command_maps",
+        Missing("one transport is for all accounts; `transport` has ways of single addresses"),
+    ),
+    ("defer_transports", Missing("relais channel stop NAME keeps mail of a channel")),
+    (
+        "header_from_format enable_original_recipient undisclosed_recipients_header",
+        Missing(HEADERS),
+    ),
+    (
+        "always_add_missing_headers local_header_rewrite_clients remote_header_rewrite_domain",
+        Missing(HEADERS),
+    ),
+    (
+        "smtpd_reject_unlisted_recipient smtpd_reject_unlisted_sender",
+        Missing("unknown recipients are refused at RCPT; senders are not looked up"),
+    ),
+    ("mime_nesting_limit mime_boundary_length_limit header_address_token_limit", NotNeeded(PARSER)),
+    ("body_checks_size_limit duplicate_filter_limit default_verp_delimiters", NotNeeded(PARSER)),
+    (
+        "authorized_submit_users authorized_mailq_users authorized_flush_users",
+        Missing("the modes of the socket of admin say who may ask and order"),
+    ),
+    ("default_rbl_reply", Missing("a reply of dns_verify_domain is of one form")),
+    ("disable_dns_lookups", Missing("mx: NoDns of a channel")),
+    ("confirm_delay_cleared", Missing("nobody is told that delayed mail was delivered")),
+    ("smtp_address_verify_target", Missing(SENDERS)),
     ("smtpd_restriction_classes smtpd_null_access_lookup_key address_verify_map", Missing(SENDERS)),
     ("transport_retry_time queue_run_delay", NotNeeded("what is due is tried at its time")),
+];
+
+/// Ends of the names of limits of a transport.
+const LIMITS: [&str; 3] =
+    ["_destination_concurrency_limit", "_destination_recipient_limit", "_destination_rate_delay"];
+
+/// Ends of the names of settings of Postfix's own schedule and processes.
+const SCHEDULING: [&str; 13] = [
+    "_delivery_slot_cost",
+    "_delivery_slot_discount",
+    "_delivery_slot_loan",
+    "_minimum_delivery_slots",
+    "_extra_recipient_limit",
+    "_recipient_refill_delay",
+    "_recipient_refill_limit",
+    "_initial_destination_concurrency",
+    "_concurrency_failed_cohort_limit",
+    "_concurrency_negative_feedback",
+    "_concurrency_positive_feedback",
+    "_service_name",
+    "_watchdog_timeout",
 ];
 
 /// Settings of clients, without `smtp_` or `lmtp_`.
@@ -264,10 +326,8 @@ const CLIENT: &[(&str, Counterpart)] = &[
     ),
     ("dns_support_level", Missing("dane of the channel's tls asks for DNSSEC by itself")),
     (
-        "sasl_security_options sasl_tls_security_options sasl_mechanism_filter sasl_type sasl_path",
-        Missing(
-            "passwords go behind TLS alone (sasl.clear_passwords), by the best mechanism that is offered",
-        ),
+        "sasl_mechanism_filter sasl_type sasl_path",
+        Missing("the best mechanism that is offered is used"),
     ),
     ("bind_address6", Missing("interface_address takes one of each family")),
     ("tcp_port", Missing("port of the channel")),
@@ -291,7 +351,7 @@ const PREFIXES: &[(&str, Counterpart)] = &[
     ("postscreen_ dnsblog_ tlsproxy_", Missing(SCREEN)),
     ("address_verify_ reject_unverified", Missing(SENDERS)),
     (
-        "postalias_ postmulti_ postlog_ berkeley_db_ lmdb_ connection_cache_ qmqpd_ fast_flush_ in_flow_ process_ service_ trigger_ stale_lock_ fork_ rewrite_service showq_ flush_service mynetworks_style",
+        "postalias_ postmulti_ postlog_ berkeley_db_ lmdb_ connection_cache_ qmqpd_ fast_flush_ in_flow_ process_ service_ trigger_ stale_lock_ fork_ rewrite_service showq_ flush_service",
         NotNeeded(FILES),
     ),
     ("tls_ tlsmgr_", NotNeeded(TLS)),

@@ -189,6 +189,13 @@ impl Ways {
             fields.extend(shared.patience.iter().cloned());
             let mut entry = Entry::new("", Value::Section("", fields)).said(service.line.comment());
             entry.comments.extend(comments(main, service));
+            let of = |name: &str| {
+                let prefix = if is_smtp { "smtp_" } else { "lmtp_" };
+                of_service(main, service, &format!("{prefix}{name}")).unwrap_or_default()
+            };
+            if of("sasl_auth_enable") == "yes" && sends_passwords_to_anyone(&of) {
+                entry.comments.push(CLEAR_PASSWORDS.to_owned());
+            }
             Some(entry)
         };
         self.channels.iter().filter_map(one).collect()
@@ -286,8 +293,24 @@ fn client(main: &MainCf, service: &MasterService, tls_policies: &[Entry]) -> Vec
     {
         made.push(("sasl.client", Value::Word("May".to_owned())));
         made.push(("sasl.credentials", Value::text(file)));
+        if sends_passwords_to_anyone(&of) {
+            made.push(("sasl.clear_passwords", Value::Word("true".to_owned())));
+        }
     }
     grouped(made)
+}
+
+/// Whether PLAIN and LOGIN are used with servers whose certificate nobody vouches for. Without TLS they are
+/// only where `sasl_security_options` says so, and behind TLS that is a must also by its sibling.
+fn sends_passwords_to_anyone(of: &impl Fn(&str) -> String) -> bool {
+    let options = of("sasl_security_options");
+    let of_tls = of("sasl_tls_security_options");
+    let takes_plain = |options: &str| {
+        !options.is_empty() && !options.split([',', ' ']).any(|its| its == "noplaintext")
+    };
+    let level = of("tls_security_level");
+    let is_behind_tls = ["encrypt", "verify", "secure", "dane-only"].contains(&&*level);
+    takes_plain(&options) || is_behind_tls && takes_plain(&of_tls)
 }
 
 /// `a.b` as a section `a` with a field `b`.
@@ -399,4 +422,6 @@ fn argument(word: &str) -> Option<String> {
     Some(out + rest)
 }
 
+const CLEAR_PASSWORDS: &str = "clear_passwords: as in Postfix the password goes to servers whose certificate nobody \
+                               vouches for; where it is good, tls: (client: Must) alone keeps it from others";
 const NO_CHANNEL: &str = "a next hop alone says no channel";
