@@ -41,7 +41,13 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let tap = Tap::default();
     let age = Duration::from_secs(7 * 86_400);
-    let settings = Settings { folder: folder.path().to_owned(), age, size: 8 << 30, min_free: 0 };
+    let settings = Settings {
+        folder: folder.path().to_owned(),
+        age,
+        size: 8 << 30,
+        min_free: 0,
+        believed_after: Duration::ZERO,
+    };
     let keeper = Keeper::start(&tap, settings).expect("a thread");
     let mut mail = Mail::new(&options);
     let (mut told, mut samples) = (Duration::ZERO, Vec::new());

@@ -24,11 +24,26 @@ pub struct Forgotten {
     pub segments: u64,
 }
 
+/// An address that is to be forgotten.
+pub struct Forgettable<'a> {
+    /// Its spellings, as they may stand within texts.
+    pub spellings: &'a [String],
+    /// Whether an address is this one, however it is written.
+    pub is_it: &'a dyn Fn(&str) -> bool,
+}
+
+impl Forgettable<'_> {
+    fn is_in(&self, text: &str) -> bool {
+        self.spellings.iter().any(|spelling| mentions(text, spelling)) || (self.is_it)(text)
+    }
+}
+
 impl History {
     /// Forgets an address, whatever it stands in. Reads everything: takes seconds, and one waits for the
     /// other.
-    pub fn forget(&self, address: &str) -> Result<Forgotten, HistoryError> {
-        let address = address.to_lowercase();
+    pub fn forget(&self, address: &Forgettable<'_>) -> Result<Forgotten, HistoryError> {
+        let spellings: Vec<_> = address.spellings.iter().map(|one| folded(one)).collect();
+        let address = Forgettable { spellings: &spellings, is_it: address.is_it };
         let forgetting = self.desk.as_ref().map(|desk| &desk.shared.forgetting);
         let _alone = forgetting.map(|its| its.lock().unwrap_or_else(PoisonError::into_inner));
         let newest = match &self.desk {
@@ -53,7 +68,7 @@ impl History {
         &self,
         files: &Files,
         number: u64,
-        address: &str,
+        address: &Forgettable<'_>,
         forgotten: &mut Forgotten,
     ) -> Result<(), HistoryError> {
         let path = files.segment(number);
@@ -96,7 +111,7 @@ impl History {
 fn rewrite(
     reader: &SegmentReader,
     draft: &Path,
-    address: &str,
+    address: &Forgettable<'_>,
     (index, forgotten): (&mut OpenIndex, &mut Forgotten),
 ) -> std::io::Result<()> {
     let mut segment = SegmentFile::create(draft)?;
@@ -124,8 +139,12 @@ fn rewrite(
 }
 
 /// The recipients that a note has left; `None`: nothing of it is.
-fn left_of<'a>(note: &Note<'_>, recipients: &[Named<'a>], address: &str) -> Option<Vec<Named<'a>>> {
-    let names = |text: &str| mentions(text, address);
+fn left_of<'a>(
+    note: &Note<'_>,
+    recipients: &[Named<'a>],
+    address: &Forgettable<'_>,
+) -> Option<Vec<Named<'a>>> {
+    let names = |text: &str| !text.is_empty() && address.is_in(text);
     let texts = note.texts();
     let others = [note.peer_id, note.message_id];
     if texts.iter().chain(&others).any(|text| names(text)) {
@@ -136,12 +155,17 @@ fn left_of<'a>(note: &Note<'_>, recipients: &[Named<'a>], address: &str) -> Opti
     (recipients.is_empty() || !left.is_empty()).then_some(left)
 }
 
-/// Whether a text names an address, given in lower case, and not one that it is only a part of.
+/// A text as addresses in it are compared: without regard to case, and to quotes.
+fn folded(text: &str) -> String {
+    text.to_lowercase().replace(['"', '\\'], "")
+}
+
+/// Whether a text names an address, given as folded, and not one that it is only a part of.
 fn mentions(text: &str, address: &str) -> bool {
     if text.len() < address.len() {
         return false;
     }
-    let text = text.to_lowercase();
+    let text = folded(text);
     text.match_indices(address).any(|(at, _)| {
         let before = text[..at].chars().next_back();
         let mut behind = text[at + address.len()..].chars();
@@ -170,6 +194,7 @@ mod tests {
             ("ann@x.example-y", false),
             ("sent to jo.ann@x.example, ann@x.example", true),
             ("ann@y.example", false),
+            ("<\"ann\"@x.example> knows nobody", true),
         ] {
             assert_eq!(mentions(text, "ann@x.example"), want, "{text}");
         }

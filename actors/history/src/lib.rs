@@ -40,6 +40,7 @@ mod read_block;
 mod reader;
 mod segment;
 mod shape;
+mod steady;
 mod streams;
 mod tail;
 mod tap;
@@ -48,7 +49,7 @@ mod tests;
 mod writer;
 
 pub use error::HistoryError;
-pub use forget::Forgotten;
+pub use forget::{Forgettable, Forgotten};
 pub use keys::{Key, key_of, key_of_id};
 pub use newest::Settings;
 pub use note::{LOST, Named, Note, Record};

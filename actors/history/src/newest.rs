@@ -19,8 +19,9 @@ use crate::{
     note::{LOST, MAX_RECIPIENTS, Note},
     now_ms,
     segment::{SegmentFile, SegmentReader},
+    steady::SteadyClock,
     streams::{LEVEL, Streams},
-    tail::{self, Tail},
+    tail::{self, Tail, TailNotes},
     tap::Shared,
 };
 
@@ -36,6 +37,8 @@ pub struct Settings {
     /// Octets of the disk that others need: nothing is written as soon as they are nearly reached, and below
     /// them the oldest segments go.
     pub min_free: u64,
+    /// How long the clock of the wall must have gone on evenly before what is old by it goes.
+    pub believed_after: Duration,
 }
 
 /// The answer about the newest segment.
@@ -61,6 +64,7 @@ pub(crate) struct Writer {
     /// The sealed ones, the oldest first.
     sealed: Vec<Sealed>,
     unsynced: Option<Instant>,
+    clock: SteadyClock,
     /// The disk has no room, or is broken.
     is_stopped: bool,
     /// When writing last failed.
@@ -101,7 +105,15 @@ impl Writer {
         };
         let segment = SegmentFile::reopen(&path, good).map_err(HistoryError::at(&path))?;
         let path = files.tail(number);
-        let pending = tail::read(&path, segment.length);
+        let TailNotes { notes: pending, damaged } = tail::read(&path, segment.length);
+        if damaged > 0 {
+            warn!(
+                segment = number,
+                places = damaged,
+                "the tail of the history is damaged: the rest is used"
+            );
+            shared.lost.fetch_add(damaged, Relaxed);
+        }
         let tail = Tail::create(&path, segment.length).map_err(HistoryError::at(&path))?;
         let compressor = zstd::bulk::Compressor::new(LEVEL).map_err(at())?;
         let mut writer = Self {
@@ -116,6 +128,7 @@ impl Writer {
             compressor,
             sealed,
             unsynced: None,
+            clock: SteadyClock::new(Instant::now(), now_ms()),
             is_stopped: false,
             failed: None,
             lost: 0,
@@ -265,6 +278,16 @@ impl Writer {
         Newest { number: self.number, places: self.index.find(wanted), pending }
     }
 
+    /// Whether somebody has removed its files: what it writes is nowhere.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.segment.is_gone() || self.tail.is_gone()
+    }
+
+    /// Notes that are in no segment.
+    pub(crate) fn pending(&self) -> u64 {
+        u64::from(self.block.notes)
+    }
+
     /// Room, age, and what the disk has in its own memory.
     pub(crate) fn look_after(&mut self) {
         if self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY) {
@@ -279,7 +302,11 @@ impl Writer {
             self.end_segment(&[]);
         }
         let oldest = now.saturating_sub(ms(self.settings.age));
-        while self.sealed.first().is_some_and(|its| its.last < oldest) && self.remove_oldest() {}
+        // A clock that has jumped is not believed at once: what goes is gone for good.
+        if self.clock.is_steady(Instant::now(), now, self.settings.believed_after) {
+            while self.sealed.first().is_some_and(|its| its.last < oldest) && self.remove_oldest() {
+            }
+        }
         self.keep_to_size();
         self.look_at_disk();
     }

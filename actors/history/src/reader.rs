@@ -135,7 +135,7 @@ impl<'a> Search<'a> {
         let (desk, folder) = (history.desk.as_ref(), &history.folder());
         let files = Files(folder.clone());
         let newest = desk.and_then(|desk| desk.find(&Wanted::default()));
-        let mut parts = Vec::new();
+        let (mut parts, mut damaged) = (Vec::new(), HashSet::new());
         let numbers = if folder.exists() { files.segments() } else { Ok(Vec::new()) };
         let numbers = numbers.map_err(HistoryError::at(folder))?;
         let last = numbers.last().copied();
@@ -149,18 +149,15 @@ impl<'a> Search<'a> {
             } else {
                 let (index, survey) = segment.index();
                 let is_last = last == Some(number);
-                let notes = is_last.then(|| tail::read(&files.tail(number), survey.good));
-                Index::Made(index, notes.map(|notes| Rc::new(block(&notes))))
+                let tail = is_last.then(|| tail::read(&files.tail(number), survey.good));
+                let of_tail = tail.as_ref().map_or(0, |tail| tail.damaged);
+                // No block begins there.
+                damaged.extend((0..of_tail).map(|n| (number, u64::MAX - n)));
+                Index::Made(index, tail.map(|tail| Rc::new(block(&tail.notes))))
             };
             parts.push(Part { number, segment, index });
         }
-        Ok(Self {
-            desk,
-            parts,
-            blocks: HashMap::new(),
-            damaged: HashSet::new(),
-            until: Instant::now() + MOST_TIME,
-        })
+        Ok(Self { desk, parts, blocks: HashMap::new(), damaged, until: Instant::now() + MOST_TIME })
     }
 
     /// The messages that are asked for, without what happened to them.

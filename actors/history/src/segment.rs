@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -40,6 +40,11 @@ impl SegmentFile {
         file.set_len(length)?;
         file.seek(SeekFrom::Start(length))?;
         Ok(Self { file, length })
+    }
+
+    /// Whether somebody has removed it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.file.metadata().is_ok_and(|its| its.nlink() == 0)
     }
 
     /// Appends a block. After an error nothing of it is there.

@@ -5,7 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -41,25 +41,57 @@ impl Tail {
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+
+    /// Whether somebody has removed it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.metadata().is_ok_and(|its| its.nlink() == 0)
+    }
+}
+
+/// The notes of a tail.
+#[derive(Debug, Default)]
+pub(crate) struct TailNotes {
+    pub(crate) notes: Vec<u8>,
+    /// Places that cannot be read; a torn end is none.
+    pub(crate) damaged: u64,
 }
 
 /// The notes of a tail, as far as they are whole; none where a segment of this length has them.
-pub(crate) fn read(path: &Path, segment: u64) -> Vec<u8> {
-    let Ok(octets) = fs::read(path) else { return Vec::new() };
-    let Some((start, mut rest)) = octets.split_first_chunk() else { return Vec::new() };
-    let mut notes = Vec::new();
+pub(crate) fn read(path: &Path, segment: u64) -> TailNotes {
+    let mut read = TailNotes::default();
+    let Ok(octets) = fs::read(path) else { return read };
+    let Some((start, mut rest)) = octets.split_first_chunk() else { return read };
     if u64::from_le_bytes(*start) < segment {
-        return notes;
+        return read;
     }
-    while let Some((head, behind)) = rest.split_first_chunk::<8>() {
-        let [a, b, c, d, sum @ ..] = *head;
-        let length = u32::from_le_bytes([a, b, c, d]) as usize;
-        let Some((piece, behind)) = behind.split_at_checked(length) else { break };
-        if crc32c::crc32c(piece) != u32::from_le_bytes(sum) {
-            break;
+    while !rest.is_empty() {
+        if let Some((piece, behind)) = piece(rest) {
+            read.notes.extend_from_slice(piece);
+            rest = behind;
+            continue;
         }
-        notes.extend_from_slice(piece);
-        rest = behind;
+        // Behind damage the next piece is looked for; behind a torn end there is none.
+        let next = (1..rest.len()).find(|at| piece(&rest[*at..]).is_some());
+        let is_torn = next.is_none() && !is_whole(rest);
+        read.damaged += u64::from(!is_torn);
+        rest = next.map_or(&[], |at| &rest[at..]);
     }
-    notes
+    read
+}
+
+/// The notes that octets begin with, and what is behind them; `None`: their sum is another one.
+fn piece(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, behind) = octets.split_first_chunk::<8>()?;
+    let [a, b, c, d, sum @ ..] = *head;
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    let (piece, behind) = behind.split_at_checked(length).filter(|_| length > 0)?;
+    (crc32c::crc32c(piece) == u32::from_le_bytes(sum)).then_some((piece, behind))
+}
+
+/// Whether all of a piece is there, whatever its sum says.
+fn is_whole(octets: &[u8]) -> bool {
+    let head = octets.split_first_chunk::<8>();
+    head.is_some_and(|([a, b, c, d, ..], behind)| {
+        u32::from_le_bytes([*a, *b, *c, *d]) as usize <= behind.len()
+    })
 }

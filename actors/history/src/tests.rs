@@ -8,16 +8,27 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{Found, History, Keeper, Named, Note, Question, Settings, Tap, key_of};
+use crate::{Forgettable, Found, History, Keeper, Named, Note, Question, Settings, Tap, key_of};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn settings(folder: &Path) -> Settings {
-    Settings { folder: folder.to_owned(), age: 7 * DAY, size: 1 << 30, min_free: 0 }
+    Settings {
+        folder: folder.to_owned(),
+        age: 7 * DAY,
+        size: 1 << 30,
+        min_free: 0,
+        believed_after: Duration::ZERO,
+    }
 }
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+fn forget(history: &History, address: &str) -> Result<crate::Forgotten, crate::HistoryError> {
+    let is_it = |text: &str| text.eq_ignore_ascii_case(address);
+    history.forget(&Forgettable { spellings: &[address.to_owned()], is_it: &is_it })
 }
 
 /// A message: accepted, deferred, delivered.
@@ -121,14 +132,14 @@ fn an_address_is_forgotten_wherever_it_stands() {
     let bounced = Note { action: b'R', at: 6, id, reply, ..Note::default() };
     tap.tell(&bounced, both[1..].iter().copied());
     let history = History::of(&keeper);
-    let forgotten = history.forget("USER1@x.example").unwrap();
+    let forgotten = forget(&history, "USER1@x.example").unwrap();
     assert_eq!((forgotten.records, forgotten.shortened, forgotten.segments), (4, 1, 1));
     assert_eq!(ask(&history, "user1@x.example", 9), Found::default());
     assert_eq!(actions(&ask(&history, "user2@x.example", 9)), ["EQD"]);
     assert_eq!(actions(&ask(&history, "other@x.example", 9)), ["E"]);
-    assert_eq!(history.forget("user1@x.example").unwrap(), crate::Forgotten::default());
+    assert_eq!(forget(&history, "user1@x.example").unwrap(), crate::Forgotten::default());
     keeper.end();
-    let forgotten = History::of_files(folder.path()).forget("s2@y.example").unwrap();
+    let forgotten = forget(&History::of_files(folder.path()), "s2@y.example").unwrap();
     assert_eq!(forgotten.records, 1, "the note that names the sender");
 }
 
@@ -146,7 +157,7 @@ fn addresses_are_forgotten_by_several_at_once() {
         for number in 0..4 {
             let history = &history;
             scope.spawn(move || {
-                let forgotten = history.forget(&format!("user{number}@x.example")).unwrap();
+                let forgotten = forget(&history, &format!("user{number}@x.example")).unwrap();
                 assert_eq!(forgotten.records, 3, "{number}");
             });
         }
@@ -231,6 +242,68 @@ fn a_torn_end_is_cut_off_and_a_damaged_block_left_out() {
     fs::write(&segment, sealed).unwrap();
     let found = ask(&history, "4X30000", 1);
     assert_eq!((found.messages.len(), found.damaged), (0, 1));
+    keeper.end();
+}
+
+#[test]
+fn damage_of_the_tail_is_told_and_what_is_behind_it_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let tap = Tap::default();
+    let keeper = Keeper::start(&tap, settings(folder.path())).unwrap();
+    for number in 0..9 {
+        tell(&tap, number);
+        keeper.flush();
+    }
+    keeper.end();
+    let tail = folder.path().join("0000000001.tail");
+    let whole = fs::read(&tail).unwrap();
+    // In the notes of one flush, in the length of another one's, and a torn end.
+    for (place, length, lost) in [
+        (whole.len() / 3, whole.len(), 1),
+        (8, whole.len(), 1),
+        (11, whole.len(), 1),
+        (usize::MAX, whole.len() - 10, 0),
+    ] {
+        let mut damaged = whole.clone();
+        if let Some(octet) = damaged.get_mut(place) {
+            *octet ^= 0x40;
+        }
+        damaged.truncate(length);
+        fs::write(&tail, &damaged).unwrap();
+        let tap = Tap::default();
+        let keeper = Keeper::start(&tap, settings(folder.path())).unwrap();
+        keeper.flush();
+        let history = History::of(&keeper);
+        let read = (0..9).filter(|n| actions(&ask(&history, &format!("4X{n}"), 1)) == ["EQD"]);
+        assert_eq!(read.count(), 8, "{place} {length}");
+        assert_eq!(tap.figures().lost.load(Relaxed), lost, "{place} {length}");
+        keeper.end();
+        for file in fs::read_dir(folder.path()).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn files_that_somebody_removes_are_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("history");
+    let tap = Tap::default();
+    let keeper = Keeper::start(&tap, settings(&place)).unwrap();
+    tell(&tap, 1);
+    keeper.flush();
+    fs::remove_dir_all(&place).unwrap();
+    let is_there = || place.join("0000000001.seg").exists();
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !is_there() && std::time::Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(is_there());
+    keeper.flush();
+    assert_eq!(tap.figures().lost.load(Relaxed), 3, "what had been told and is gone");
+    tell(&tap, 2);
+    let history = History::of(&keeper);
+    assert_eq!(actions(&ask(&history, "4X2", 1)), ["EQD"]);
     keeper.end();
 }
 

@@ -256,6 +256,13 @@ impl WriterThread {
         }
         self.seen = Some(Instant::now());
         match &mut self.writer {
+            Some(writer) if writer.is_gone() => {
+                let lost = writer.pending();
+                warn!(lost, "the files of the history were removed: it begins anew");
+                self.desk.shared.lost.fetch_add(lost, Relaxed);
+                self.writer = None;
+                self.open();
+            }
             Some(writer) => writer.look_after(),
             None if self.opened.is_some_and(|at| at.elapsed() > TRY_AGAIN) => self.open(),
             None => {}

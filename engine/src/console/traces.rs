@@ -140,7 +140,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 pub(super) async fn forget(parts: &Parts, order: &ForgetOrder) -> Answer<TraceForgotten> {
     let (its, address): (History, _) = (parts.history.clone(), order.address.clone());
-    let forgotten = spawn_blocking(move || its.forget(&address)).await;
+    let forgotten = spawn_blocking(move || history::forget(&its, &address)).await;
     let forgotten = forgotten.map_err(|error| Unavailable(error.to_string()))?;
     let forgotten = forgotten.map_err(|error| Unavailable(error.to_string()))?;
     let (records, shortened) = (forgotten.records, forgotten.shortened);

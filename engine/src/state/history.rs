@@ -5,7 +5,10 @@ use std::{path::Path, time::Duration};
 use relais_actors::{events::transaction::HISTORY_ID, timestamp::Timestamp};
 use relais_channels::mail::MessageId;
 use relais_config::Config;
-use relais_history::{Found, History, HistoryError, Question, Record, Settings, Traced, key_of};
+use relais_history::{
+    Forgettable, Forgotten, Found, History, HistoryError, Question, Record, Settings, Traced,
+    key_of,
+};
 
 use crate::api::{
     AddressPattern, StoreTrace, TraceAnswer, TraceEvent, TraceLoss, TraceQuestion, TracedMessage,
@@ -37,6 +40,7 @@ pub fn settings(config: &Config) -> Settings {
         age: DAY * u32::try_from(*days).unwrap_or(u32::MAX),
         size: *size,
         min_free: config.spool.min_free,
+        believed_after: BELIEVED_AFTER,
     }
 }
 
@@ -103,6 +107,16 @@ pub fn trace(
         add_own(history, &mut answer, socket)?;
         Ok(answer)
     }))
+}
+
+/// Forgets an address, by all that is found by its name. Reads everything: takes seconds.
+pub fn forget(history: &History, address: &str) -> Result<Forgotten, HistoryError> {
+    let names = Names { bare: bare(address).to_owned(), pattern: address.parse().ok(), id: None };
+    let mut spellings = vec![names.bare.clone()];
+    if let Some(AddressPattern::Exact(normal)) = &names.pattern {
+        spellings.push(normal.clone());
+    }
+    history.forget(&Forgettable { spellings: &spellings, is_it: &|text| names.matches(text) })
 }
 
 /// Adds the records of this engine's own mailboxes to messages that were delivered into them: there the
@@ -241,6 +255,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub const USUAL_LIMIT: u64 = 20;
 /// Messages of one answer.
 pub const MAX_LIMIT: u64 = 1_000;
+
+/// A clock that was wrong at start, or jumps, has been set right by then.
+const BELIEVED_AFTER: Duration = Duration::from_secs(15 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -167,7 +167,7 @@ impl PostfixFiles<'_> {
                 };
                 if check.grants_relay && template == TAKEN && is_ok(&action) {
                     match check.subject {
-                        AccessSubject::Recipient => template = "$Y".to_owned(),
+                        AccessSubject::Recipient => "$Y".clone_into(&mut template),
                         AccessSubject::Client => relayers.extend(check.relayers(&subjects, &line)),
                         AccessSubject::Sender => {
                             findings.missing(&line.place, &line.text, RELAY_BY_SENDER);
