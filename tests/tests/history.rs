@@ -86,7 +86,7 @@ fn a_message_is_traced_by_each_of_its_names() {
     by_name(&instance);
     let running = instance.start();
     by_name(&instance);
-    let forgotten = instance.json("trace", &["--forget", "alice@relais.example"]);
+    let forgotten = instance.json("trace", &["--forget", "\"Alice\"@relais.example"]);
     assert_eq!(forgotten[0]["records"], 2, "{forgotten:?}");
     for name in ["alice@relais.example", "4XYZabc123", "1.x@sender.test"] {
         assert_eq!(instance.relais("trace", &[name]).status.code(), Some(1), "{name}");
