@@ -128,8 +128,7 @@ impl Asked<'_> {
 }
 
 fn takes_argument(word: &str) -> bool {
-    word.starts_with("check_") && !word.ends_with("_mx_access_maps")
-        || word.starts_with("reject_rhsbl_")
+    ["check_", "reject_rhsbl_"].iter().any(|start| word.starts_with(start))
         || ["reject_rbl_client", "permit_dnswl_client", "permit_rhswl_client", "sleep"]
             .contains(&word)
 }
