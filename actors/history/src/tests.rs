@@ -157,7 +157,7 @@ fn addresses_are_forgotten_by_several_at_once() {
         for number in 0..4 {
             let history = &history;
             scope.spawn(move || {
-                let forgotten = forget(&history, &format!("user{number}@x.example")).unwrap();
+                let forgotten = forget(history, &format!("user{number}@x.example")).unwrap();
                 assert_eq!(forgotten.records, 3, "{number}");
             });
         }
