@@ -6,11 +6,13 @@
 //! | room | what it does | knows |
 //! | --- | --- | --- |
 //! | [`postfix`] | Postfix | report, ron, source |
-//! | [`sun`] | Sun Java System Messaging Server | report, ron, source |
+//! | [`sun`] | Sun Java System Messaging Server | mend, report, ron, source |
+//! | `mend` | the new file without what its reader refuses | report, ron |
 //! | `source` | files of a folder, within bounds | report, ron |
 //! | `report` | the fate of each setting | ron |
 //! | `ron` | the new file while it is written | — |
 
+mod mend;
 pub mod postfix;
 mod report;
 mod ron;

@@ -73,6 +73,12 @@ impl Place {
     pub(crate) fn of_file(file: &str) -> Self {
         Self { file: file.to_owned(), line: 0 }
     }
+
+    /// The place of the line that a comment shows.
+    pub(crate) fn of_comment(comment: &str) -> Option<Self> {
+        let (file, line) = comment.split_once(": ")?.0.rsplit_once(':')?;
+        Some(Self { file: file.to_owned(), line: line.parse().ok()? })
+    }
 }
 
 impl std::fmt::Display for Place {

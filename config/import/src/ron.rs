@@ -118,6 +118,12 @@ impl Entry {
         self
     }
 
+    /// Its name and its value on one line.
+    pub(crate) fn shown(&self) -> String {
+        let value = self.value.in_line().unwrap_or_else(|| self.value.parts().0 + "...");
+        format!("{}{value}", self.label(false))
+    }
+
     fn label(&self, is_map: bool) -> String {
         match (self.name.is_empty(), is_map) {
             (true, _) => String::new(),

@@ -84,6 +84,9 @@ fn each_keyword_becomes_its_setting() {
         ("errwarnpost", "warnpost: Error"),
         ("sourcefilter file:///etc/spam.sieve", "sourcefilter: \"/etc/spam.sieve\""),
         ("subaddresswild", "subaddress: Wild"),
+        ("linelength 998 inner", "max_line: 1000, inner: true"),
+        ("aliaspostmaster inner", "inner: true"),
+        ("charsetesc inner", "inner: true"),
     ];
     for (words, want) in rows {
         let imta =
@@ -107,6 +110,9 @@ fn what_has_no_counterpart_is_told_with_its_place_and_meaning() {
         ("SMTP_POOL", Fate::NoCounterpart, "`pool` before its name"),
         ("backoff nonsense", Fate::NoCounterpart, "no form"),
         ("logging", Fate::SameByDefault, ""),
+        ("linelength 998", Fate::NoCounterpart, "max_line"),
+        ("unrestricted", Fate::SameByDefault, ""),
+        ("holdexquota", Fate::NoCounterpart, "quota_grace"),
         ("charset7 usascii", Fate::NoCounterpart, "CHARSET-CONVERSION"),
     ];
     for (words, want, meaning) in rows {
@@ -210,7 +216,8 @@ fn a_relay_before_stores_is_read_as_a_whole() {
 fn rules_as_read_lead_where_the_documents_say() {
     let imta = IMTA.replace(
         "$*      $A$E$F$U%$H$V$H@relay1.siroe.com",
-        "siroe.com $U%$D@relay1.siroe.com\n.siroe.com $U%$H$D@tcp-daemon",
+        "siroe.com $U%$D@relay1.siroe.com\nrelay1.siroe.com $U%$D@relay1.siroe.com\n\
+         .siroe.com $U%$H$D@tcp-daemon",
     );
     let (_, rules) = imported(&[("imta.cnf", &imta)]);
     let way = |channel: &str, address: &str| SunVerdict::Channel {
@@ -227,12 +234,158 @@ fn rules_as_read_lead_where_the_documents_say() {
         ("@relay1.siroe.com:dan@example.org", way("tcp_local", "dan@example.org")),
     ];
     for (address, want) in rows {
-        assert_eq!(rules.verdicts(address, "tcp_local"), [want], "{address}");
+        assert_eq!(rules.verdict(address, "tcp_local", false), want, "{address}");
     }
     // A decision of the directory has an answer for each case.
     let (_, rules) = imported(&[("imta.cnf", IMTA)]);
-    let either = rules.verdicts("dan@siroe.com", "tcp_local");
+    let either = [true, false].map(|ours| rules.verdict("dan@siroe.com", "tcp_local", ours));
     assert_eq!(either, [way("l", "dan@siroe.com"), way("tcp_local", "dan@siroe.com")]);
+}
+
+/// Rules and what becomes of them, beside a channel with further hosts and one that is not needed; the new
+/// file has no mistake.
+#[test]
+fn rules_lead_by_each_host_of_a_channel_or_refuse() {
+    let blocks = "\n\nl\nmx.example.org\n\ntcp_x smtp\nx-daemon\nhub.example.org\n\
+                  one.example.net two.example.net\n\ndefragment\ndefragment-daemon\n";
+    let rows = [
+        ("a.com $U%$D@hub.example.org", "(\"a.com\", \"$U%$D@x-daemon\")"),
+        ("a.com $U%$D@HUB.example.org$E$F", "(\"a.com\", \"$U%$D@x-daemon$E$F\")"),
+        ("a.com $U@hub.example.org", "(\"a.com\", \"$U%hub.example.org@x-daemon\")"),
+        ("a.com $U@$D@hub.example.org", "(\"a.com\", \"$U@$D@hub.example.org@x-daemon\")"),
+        ("a.com $U@$D@b.com@hub.example.org", "(\"a.com\", \"$U@$D@b.com@x-daemon\")"),
+        ("a.com $U%$D@x-daemon", "(\"hub.example.org\", \"$U%$D@x-daemon\")"),
+        ("a.com $U%$D@x-daemon", "(\"two.example.net\", \"$U%$D@x-daemon\")"),
+        (".net $U%$H$D@x-daemon", "!(\"two.example.net\", "),
+        (
+            "a.com $U%$D@x-daemon$Mtcp_x$1~-error",
+            "$U%$D@x-daemon$Mtcp_x$1~-error$?unknown host or domain\")",
+        ),
+        ("a.com $U%$D@x$Mtcp_x$1~-daemon", "$U%$D@x$Mtcp_x$?unknown host or domain$1~-daemon\")"),
+        ("a.com $U%$D@nowhere", "$U%$D@nowhere$?unknown host or domain\")"),
+        ("a.com $U%$D@defragment-daemon", "$U%$D@defragment-daemon$?unknown host or domain\")"),
+        ("a.com $?Call us; or postmaster@a.com", "\"$?Call us; or postmaster@a.com\")"),
+        ("a.com $4001002?Try\tlater", "(\"a.com\", \"$4001002?Try later\")"),
+        ("a.com $?no$ mail", "(\"a.com\", \"$?no mail\")"),
+        ("a.com $U%$D@x$Mtcp_x$1~-y$?no such host", "// imta.cnf:1: a.com"),
+    ];
+    for (rule, want) in rows {
+        let imta = format!("{rule}\n. $U%$H@x-daemon{blocks}");
+        let (imported, _) = imported(&[("imta.cnf", &imta)]);
+        config(&imported);
+        match want.strip_prefix('!') {
+            Some(absent) => assert!(!imported.text.contains(absent), "{rule}: {}", imported.text),
+            None => assert!(imported.text.contains(want), "{rule}: {}", imported.text),
+        }
+    }
+}
+
+/// Aliases, and what stands in the new file of them.
+#[test]
+fn aliases_are_read_where_the_original_has_its_tables() {
+    let more = [("list.txt", "ann@siroe.com\n"), ("more", "zed: ann@siroe.com\n")];
+    let rows = [
+        ("list: <IMTA_TABLE:list.txt", "\"list\": [\"</", "list.txt\"]"),
+        (
+            "list: <imta_table:list.txt, [AUTH_LIST] ann@siroe.com",
+            "list.txt\", ",
+            "[AUTH_LIST] ann@siroe.com\"]",
+        ),
+        (
+            "<IMTA_TABLE:more\nroot: a,\\\n b@c.com",
+            "\"zed\": [\"ann@siroe.com\"]",
+            "\"root\": [\"a\", \"b@c.com\"]",
+        ),
+        (
+            "root: a\nlist: <IMTA_LANG:list.txt",
+            "\"root\": [\"a\"]",
+            "aliases:2: list: <IMTA_LANG:list.txt: the alias is left out",
+        ),
+        ("root: a\nodd", "\"root\": [\"a\"]", "aliases:2: odd: the alias is left out"),
+        ("root: a\n<more", "aliases: (file: ", "as it stands"),
+        ("root: a\n<nowhere", "the file is left out", "nowhere"),
+        ("list: </nowhere/list.txt", "aliases: (file: ", "mail to the list waits"),
+    ];
+    for (text, first, second) in rows {
+        let files = [("imta.cnf", IMTA), ("aliases", text), more[0], more[1]];
+        let (imported, _) = imported(&files);
+        config(&imported);
+        for want in [first, second] {
+            assert!(imported.text.contains(want), "{text}: {want}: {}", imported.text);
+        }
+    }
+}
+
+/// Options that are given twice, or by both files, count once.
+#[test]
+fn options_that_are_given_again_count_once() {
+    let options = "LDAP_HOST=a.siroe.com\nLDAP_PASSWORD=x\nLDAP_TIMEOUT=5\nLDAP_TIMEOUT=9\n\
+                   MAX_RECEIVED_LINES=7\nMAX_RECEIVED_LINES=8\nRETURN_ADDRESS=a@b.c\nRETURN_ADDRESS=d@e.f\n";
+    let conf = "local.ugldaphost = b.siroe.com\nlocal.ugldapbindcred = y\n\
+                local.ugldapbinddn = cn=dm\nlocal.ugldapbasedn = o=x\n";
+    let (imported, _) =
+        imported(&[("imta.cnf", IMTA), ("option.dat", options), ("msg.conf", conf)]);
+    let config = config(&imported);
+    let Some(relais_config::Directory::Ldap(ldap)) = &config.directory else { panic!("no LDAP") };
+    assert_eq!(ldap.servers, ["ldap://a.siroe.com:389"]);
+    assert_eq!((ldap.timeout.as_secs(), config.max_received_lines), (9, 8));
+    for (setting, place) in [("LDAP_HOST=b", "option.dat:1"), ("LDAP_TIMEOUT=5", "option.dat:4")] {
+        let (is, why) = fate(&imported, setting);
+        assert_eq!(is, Fate::NotNeeded, "{setting}");
+        assert!(why.contains(place), "{setting}: {why}");
+    }
+}
+
+/// Rules that cannot be said are told of, and the second opinion knows that it cannot tell.
+#[test]
+fn rules_that_are_left_out_are_told_of() {
+    let blocks = "\n\nl\nmx.example.org\n\ntcp_x smtp\nx-daemon\nx-daemon.example.org\n";
+    let rows = [
+        ("a.com $U%$D@x-daemon more", "white space"),
+        ("a.com", "part is empty"),
+        ("a.com $U%$D@x-daemon$Mtcp_x$1~.example.org", "another host of the channel"),
+    ];
+    for (rule, why) in rows {
+        let imta = format!("{rule}\n. $U%$H@x-daemon{blocks}");
+        let (imported, rules) = imported(&[("imta.cnf", &imta)]);
+        config(&imported);
+        let (is, told) = fate(&imported, rule);
+        assert_eq!(is, Fate::NoCounterpart, "{rule}");
+        assert!(told.contains(why), "{rule}: {told}");
+        let is_unclear = matches!(rules.verdict("x@a.com", "tcp_x", false), SunVerdict::Unclear(_));
+        assert_eq!(is_unclear, !rule.contains("$1~"), "{rule}");
+    }
+}
+
+#[test]
+fn rules_as_read_refuse_with_words_and_know_every_host() {
+    let imta = "b.com $4001002?Try$ later\nc.com $?No; write to postmaster@siroe.com\n\
+                d.com $U%$D@hub.example.org\ne.com $U%$D@x-daemon$Mtcp_x$1~-error\n\
+                f.com $Ma$Mtcp_x$U%$D@x-daemon\nf.com $?no\ng.com $U%i.com$Tt|\n\
+                t|. $U%$H@x-daemon\nh.com $U%$D@x-daemon$Qy\n. $U%$H@y-daemon\n\n\
+                l\nmx.example.org\n\ntcp_x smtp\nx-daemon\nhub.example.org\n\n\
+                tcp_y smtp\ny-daemon\n";
+    let (_, rules) = imported(&[("imta.cnf", imta)]);
+    let way = |channel: &str, address: &str| SunVerdict::Channel {
+        channel: channel.to_owned(),
+        address: address.to_owned(),
+    };
+    let rows = [
+        ("a@b.com", "tcp_y", SunVerdict::Later),
+        ("a@c.com", "tcp_y", SunVerdict::Unknown),
+        ("a@d.com", "tcp_y", way("tcp_x", "a@d.com")),
+        ("a@hub.example.org", "tcp_y", way("tcp_x", "a@hub.example.org")),
+        ("a@e.com", "tcp_x", SunVerdict::Unknown),
+        ("a@e.com", "tcp_y", way("tcp_x", "a@e.com")),
+        ("a@f.com", "tcp_x", way("tcp_x", "a@f.com")),
+        ("a@f.com", "tcp_y", SunVerdict::Unknown),
+        ("a@g.com", "tcp_y", way("tcp_x", "a@i.com")),
+        ("a@h.com", "tcp_y", way("tcp_x", "a@h.com")),
+        ("a@i.com", "tcp_y", way("tcp_y", "a@i.com")),
+    ];
+    for (address, source, want) in rows {
+        assert_eq!(rules.verdict(address, source, false), want, "{address} by {source}");
+    }
 }
 
 #[test]

@@ -263,7 +263,7 @@ pub fn without_colon(address: String) -> String {
 }
 
 /// The parts of a value, between commas that stand neither in quotes nor in a URL.
-fn parts(value: &str) -> Result<Vec<&str>, AliasListError> {
+pub fn parts(value: &str) -> Result<Vec<&str>, AliasListError> {
     let (mut parts, mut rest) = (Vec::new(), value);
     loop {
         // A parameter's value may be such a URL, too.

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use relais_config::{Config, ListedProgram, channel::Program};
+use relais_config::{
+    Config, ListedProgram, RewriteRule,
+    channel::Program,
+    rewrite::{Condition, RewriteTemplate, Rewriting},
+};
 use relais_import::sun::{SunRules, SunVerdict};
 
 use super::{
@@ -128,7 +132,8 @@ enum Both<'a> {
 /// Recipients as the rules of a Sun and the new file rewrite them.
 struct Rewritten<'a> {
     rules: &'a SunRules,
-    stages: StagesExplained,
+    /// The new rules where the directory has every domain that they ask for, and where it has none.
+    stages: [(bool, StagesExplained); 2],
     /// Source of the mail of strangers.
     channel: Option<String>,
 }
@@ -213,43 +218,79 @@ impl<'a> Routed<'a> {
 
 impl<'a> Rewritten<'a> {
     fn new(rules: &'a SunRules, config: &Config, files: Files) -> Result<Self, Refusal> {
-        let stages = (files.stages)(config).map_err(Refusal::Because)?;
+        let stages = |ours| (files.stages)(&answered(config, ours)).map_err(Refusal::Because);
+        let stages = [(true, stages(true)?), (false, stages(false)?)];
         let channel = config.front_service().map(|service| service.channel.clone());
         Ok(Self { rules, stages, channel })
     }
 
-    /// A recipient behind the rules of either side: channel and address.
+    /// A recipient behind the rules of either side: channel and address, for each answer of the
+    /// directory.
     fn compare(&mut self, address: &str) -> Result<Option<Compared>, Refusal> {
-        let channel = self.channel.clone();
-        let verdicts = self.rules.verdicts(address, channel.as_deref().unwrap_or("tcp_local"));
-        if verdicts.iter().any(|verdict| matches!(verdict, SunVerdict::Unclear(_))) {
-            return Ok(None);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (ours, stages) in &mut self.stages {
+            let channel = self.channel.clone();
+            let source = channel.as_deref().unwrap_or("tcp_local");
+            let verdict = self.rules.verdict(address, source, *ours);
+            if matches!(verdict, SunVerdict::Unclear(_)) {
+                return Ok(None);
+            }
+            let (input, stage) = (address.to_owned(), Stage::Rewrite);
+            let question = StageQuestion { stage, input, channel, header: false, sender: false };
+            before.push(said(&verdict));
+            after.push(outcome(&stages(&question).map_err(Refusal::WrongUse)?));
         }
-        let (input, stage) = (address.to_owned(), Stage::Rewrite);
-        let question = StageQuestion { stage, input, channel, header: false, sender: false };
-        let told = (self.stages)(&question).map_err(Refusal::WrongUse)?;
-        let after = outcome(&told);
-        let before: Vec<_> = verdicts.iter().map(said).collect();
-        // Where the directory would decide and does not answer, either answer will do.
-        let is_same = before.contains(&after) || before.len() > 1 && after.starts_with("451 4.4.3");
-        Ok(Some(Compared { before, after, is_same }))
+        let is_same = before == after;
+        before.dedup();
+        after.dedup();
+        Ok(Some(Compared { before, after: after.join(", or "), is_same }))
     }
+}
+
+/// The configuration without a directory, its rules as if the directory had given this answer to each of
+/// their questions.
+fn answered(config: &Config, ours: bool) -> Config {
+    let mut config = config.clone();
+    config.directory = None;
+    config.delivery_options.clear();
+    config.rewrite_rules.retain_mut(|rule| answer(rule, ours));
+    config
+}
+
+/// Takes its questions out of a rule; `false`: it does not apply.
+fn answer(rule: &mut RewriteRule, ours: bool) -> bool {
+    let RewriteTemplate::Plain(rewriting) = &mut rule.parsed else { return true };
+    let fails = |condition: &Condition| match condition {
+        Condition::Local(_) => !ours,
+        Condition::NotLocal(_) => ours,
+        _ => false,
+    };
+    // Questions of the whole are those of what is left of it, too.
+    let applies = !rewriting.ends().any(|end| end.conditions.iter().any(fails));
+    let forget = |its: &mut Rewriting| its.conditions.retain(|its| !its.asks_directory());
+    rewriting.cuts.iter_mut().for_each(|cut| forget(&mut cut.before));
+    forget(rewriting);
+    applies
 }
 
 fn said(verdict: &SunVerdict) -> String {
     match verdict {
         SunVerdict::Channel { channel, address } => way(channel, address),
         SunVerdict::Unknown => REFUSED.to_owned(),
+        SunVerdict::Later => REFUSED_FOR_NOW.to_owned(),
         SunVerdict::Unclear(why) => why.clone(),
     }
 }
 
 fn outcome(told: &StageExplained) -> String {
     let fact = |name: &str| told.facts.iter().find(|fact| fact.name == name).map(|its| &*its.value);
-    match (fact("channel"), fact("address"), fact("reply")) {
-        (Some(channel), Some(address), _) => way(channel, address),
-        (_, _, Some(reply)) if reply.starts_with('5') => REFUSED.to_owned(),
-        (_, _, reply) => reply.unwrap_or_default().to_owned(),
+    match (fact("reply"), fact("channel"), fact("address")) {
+        (Some(reply), ..) if reply.starts_with('5') => REFUSED.to_owned(),
+        // Of mail that a rule puts off; one that only we can mend has another code.
+        (Some(reply), ..) if reply.starts_with("450 ") => REFUSED_FOR_NOW.to_owned(),
+        (Some(reply), ..) => reply.to_owned(),
+        (None, Some(channel), Some(address)) => way(channel, address),
+        _ => String::new(),
     }
 }
 
@@ -262,3 +303,4 @@ fn way(channel: &str, address: &str) -> String {
 }
 
 const REFUSED: &str = "refused";
+const REFUSED_FOR_NOW: &str = "refused for now";

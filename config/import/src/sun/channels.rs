@@ -124,6 +124,7 @@ fn arguments(keyword: Keyword) -> usize {
         Keyword::Number(_)
         | Keyword::Blocks(_)
         | Keyword::Text(_)
+        | Keyword::Length
         | Keyword::OneOf(_)
         | Keyword::File(_) => 1,
         Keyword::Host(_) => 2,
@@ -138,6 +139,10 @@ fn fits(keyword: Keyword, word: &str) -> bool {
         Keyword::Times(_) => time(word).is_some(),
         Keyword::Days(_) => days(word).is_some(),
         Keyword::Host(_) => word.contains('.'),
+        // Arguments may be left away.
+        Keyword::Same(_) | Keyword::NotNeeded(..) | Keyword::Missing(..) => {
+            !keywords::is_keyword(word)
+        }
         _ => true,
     }
 }
@@ -181,9 +186,19 @@ fn set(keyword: Keyword, given: &[&str], block_size: u64, fields: &mut Fields) -
         Keyword::Number(path) => {
             (path, first.parse::<u64>().ok().map(|n| Value::Word(n.to_string())))
         }
+        Keyword::Length => {
+            let Ok(octets) = first.parse::<u64>() else { return ODD };
+            let octets = octets.saturating_add(2).clamp(1_000, 16 << 20);
+            fields.set("max_line", Value::Word(octets.to_string()));
+            return Made::Told(Fate::NoCounterpart, LENGTH);
+        }
         Keyword::Blocks(path) => {
             let octets = first.parse::<u64>().ok().and_then(|n| n.checked_mul(block_size));
             (path, octets.map(|n| Value::Word(n.to_string())))
+        }
+        Keyword::Host(path) if given.len() > 1 => {
+            fields.set(path, Value::text(first));
+            return Made::Told(Fate::NoCounterpart, FOR_RECIPIENTS);
         }
         Keyword::Text(path) | Keyword::Host(path) => {
             (path, (!first.is_empty()).then(|| Value::text(first)))
@@ -201,6 +216,11 @@ fn set(keyword: Keyword, given: &[&str], block_size: u64, fields: &mut Fields) -
     fields.set(path, value);
     Made::Carried
 }
+
+const FOR_RECIPIENTS: &str = "the first domain is carried over; of the second: a recipient without a domain is one of the \
+                              local channel's tag";
+const LENGTH: &str = "it became max_line: longer lines that leave are encoded as well, but those that come in by \
+                      the channel are refused";
 
 /// A name server's address with its port.
 fn server(word: &str) -> Option<String> {
@@ -251,8 +271,11 @@ pub(super) fn tell_more(block: &ImtaBlock, findings: &mut Findings) {
                            known here";
                 findings.missing(place, &of, why);
             }
+            // Each is led to the channel by a rule.
+            (_, Some(_), 1) => {}
             (_, Some(_), _) => {
-                let why = "other hosts of a channel are led to it by rewrite rules alone";
+                let why = "mail for either of the hosts is brought to itself, and not to the other one \
+                           (`daemon` of a channel of its own names a host to bring mail to)";
                 findings.missing(place, &of, why);
             }
             (_, None, _) => {

@@ -1,5 +1,7 @@
 //! `imta.cnf`: rewrite rules above the first blank line behind them, channel blocks below it.
 
+use std::collections::BTreeMap;
+
 use super::keywords;
 use crate::source::Line;
 
@@ -29,8 +31,6 @@ pub(super) struct ImtaBlock {
 pub(super) struct Imta {
     pub(super) rules: Vec<ImtaRule>,
     pub(super) blocks: Vec<ImtaBlock>,
-    /// Lines that are neither.
-    pub(super) odd: Vec<Line>,
 }
 
 impl Imta {
@@ -52,13 +52,11 @@ impl Imta {
 
     fn rules(&mut self, lines: &[Line]) {
         for line in lines {
-            match line.text.trim().split_once(char::is_whitespace) {
-                Some((pattern, template)) if !template.trim().contains(char::is_whitespace) => {
-                    let (pattern, template) = (pattern.to_owned(), template.trim().to_owned());
-                    self.rules.push(ImtaRule { line: line.clone(), pattern, template });
-                }
-                _ => self.odd.push(line.clone()),
-            }
+            let text = line.text.trim();
+            let (pattern, template) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+            // The text of `$?` has blanks; elsewhere they are a mistake, and told as such.
+            let template = template.trim().replace(char::is_whitespace, " ");
+            self.rules.push(ImtaRule { line: line.clone(), pattern: pattern.to_owned(), template });
         }
     }
 
@@ -80,6 +78,27 @@ impl Imta {
             tag,
             more: more.to_vec(),
         });
+    }
+
+    /// The channel table: the block of each official and each further host name, in lower case. Of
+    /// blocks with the same name the first counts.
+    pub(super) fn hosts(&self) -> BTreeMap<String, usize> {
+        let mut hosts = BTreeMap::new();
+        for (n, block) in self.blocks.iter().enumerate() {
+            let names = block.tag.iter().map(String::as_str).chain(block.other_hosts());
+            for name in names {
+                hosts.entry(name.to_ascii_lowercase()).or_insert(n);
+            }
+        }
+        hosts
+    }
+}
+
+impl ImtaBlock {
+    /// Names of hosts behind the official one.
+    pub(super) fn other_hosts(&self) -> impl Iterator<Item = &str> {
+        let lines = self.more.iter().skip(1).filter(|_| self.tag.is_some());
+        lines.flat_map(|line| line.text.split_whitespace())
     }
 }
 

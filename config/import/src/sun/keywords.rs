@@ -25,6 +25,8 @@ pub(super) enum Keyword {
     Times(&'static str),
     /// Ages in days, as many as there are.
     Days(&'static str),
+    /// Octets of a line without its end.
+    Length,
     /// As here without a word, with so many arguments.
     Same(usize),
     /// About what is not there here, with so many arguments.
@@ -44,8 +46,8 @@ pub(super) fn find(word: &str) -> Option<Keyword> {
 }
 
 use Keyword::{
-    Blocks, Days, File, Host, Missing, NotNeeded, Number, OneOf, Same, Servers, Set, Sets, Text,
-    Times,
+    Blocks, Days, File, Host, Length, Missing, NotNeeded, Number, OneOf, Same, Servers, Set, Sets,
+    Text, Times,
 };
 
 const TLS: &[&str] = &["tls.server", "tls.client"];
@@ -165,6 +167,7 @@ const TABLE: &[(&str, Keyword)] = &[
     ("noblocklimit", Same(0)),
     ("sourceblocklimit", Blocks("sourceblocklimit")),
     ("linelimit", Missing(1, "lines of a message are not counted")),
+    ("linelength", Length),
     ("nolinelimit", Same(0)),
     ("recipientlimit", Number("recipientlimit")),
     ("recipientcutoff", Number("recipientcutoff")),
@@ -254,7 +257,27 @@ const TABLE: &[(&str, Keyword)] = &[
     ("inner", Set("inner", "true")),
     ("noinner", Set("inner", "false")),
     ("restricted", Missing(0, "local parts are not requoted")),
-    ("norestricted", Same(0)),
+    ("norestricted unrestricted", Same(0)),
+    (
+        "exquota noexquota holdexquota",
+        Missing(0, "mail for a full mailbox waits for store.quota_grace, and then goes back"),
+    ),
+    (
+        "aliasdetourhost aliasoptindetourhost",
+        Missing(1, "mail of users goes to their mailHost, and by no other host"),
+    ),
+    ("externalidentity", Missing(1, "no name is claimed of other servers by AUTH EXTERNAL")),
+    (
+        "destinationbrightmail destinationbrightmailoptin sourcebrightmail sourcebrightmailoptin",
+        Missing(0, "filters are milters here"),
+    ),
+    ("limitheadertermination relaxheadertermination", NotNeeded(0, HEADERS)),
+    ("commentmap personalmap sourcecommentmap sourcepersonalmap", NotNeeded(1, HEADERS)),
+    ("destinationnosolicit sourcenosolicit", Missing(1, "NO-SOLICITING (RFC 3865) is not offered")),
+    ("msexchange", Missing(0, "TLS and AUTH are offered by their names in the RFCs alone")),
+    ("nomsexchange", Same(0)),
+    ("ipbackoff", Missing(8, "backoff is one for all hosts")),
+    ("urgentqueue normalqueue nonurgentqueue", NotNeeded(1, QUEUE)),
     ("aliaslocal", Missing(0, "aliases are asked for mail of the channel l alone")),
     ("noaliaslocal", Same(0)),
     ("aliaswild", Set("aliaswild", "true")),
@@ -343,10 +366,8 @@ const TABLE: &[(&str, Keyword)] = &[
     ("copywarnpost", Set("warnpost", "Copy")),
     ("errwarnpost", Set("warnpost", "Error")),
     ("nowarnpost", Set("warnpost", "Never")),
-    (
-        "aliaspostmaster returnaddress returnenvelope",
-        Missing(1, "notary.postmaster signs all notices"),
-    ),
+    ("aliaspostmaster", Missing(0, "notary.postmaster signs all notices")),
+    ("returnaddress returnenvelope", Missing(1, "notary.postmaster signs all notices")),
     (
         "suppressfinal includefinal useintermediate",
         Missing(0, "notices name the address that the sender wrote, and the final one"),

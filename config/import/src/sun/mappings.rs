@@ -2,6 +2,7 @@
 
 use relais_config::MappingTable;
 
+use super::flags;
 use crate::{
     report::Findings,
     ron::{Entry, Value},
@@ -72,11 +73,18 @@ pub(super) fn entries(tables: &[SunTable], findings: &mut Findings) -> Vec<Entry
             continue;
         }
         let entries = table.entries.iter().map(|(line, pattern, template)| {
-            let entry = Entry::pair(pattern, template).said(line.comment());
+            let (template, told) = flags::heeded(&table.name, template);
+            let entry = Entry::pair(pattern, &template).said(line.comment());
             match MappingTable::parse(vec![(pattern.clone(), template.clone())]) {
                 Ok(_) => {
-                    findings.carried(&line.place, &format!("{}: {pattern}", table.name));
-                    entry
+                    let of = format!("{}: {pattern}", table.name);
+                    for (fate, why) in &told {
+                        findings.tell(&line.place, &of, *fate, why);
+                    }
+                    if told.is_empty() {
+                        findings.carried(&line.place, &of);
+                    }
+                    entry.said_all(told.into_iter().map(|(_, why)| why.to_owned()))
                 }
                 Err((_, error)) => {
                     let of = format!("{}: {pattern} {template}", table.name);

@@ -1,17 +1,18 @@
 //! Sun Java System Messaging Server and its heirs: `imta.cnf` and the files beside it.
 
+mod aliases;
 mod channels;
 mod cnf;
+mod flags;
 mod imta;
 mod keywords;
 mod mappings;
 mod options;
 mod probe;
+mod rules;
 mod services;
 
 use std::path::Path;
-
-use relais_config::RewriteRule;
 
 pub use self::probe::{SunRules, SunVerdict};
 use self::{
@@ -23,6 +24,7 @@ use self::{
     services::{JobSettings, NewController, NewDispatcher},
 };
 use crate::{
+    mend,
     report::{Fate, Findings, Imported, Place},
     ron::{Entry, Value},
     source::{Folder, ImportError, Line},
@@ -43,10 +45,10 @@ pub fn import(root: &Path) -> Result<(Imported, SunRules), ImportError> {
     let folder = folder_of(root);
     let mut findings = Findings::default();
     let files = read(&folder, &mut findings)?;
-    let (text, default_domain) = write(&folder, &files, &mut findings);
+    let text = write(&folder, &files, &mut findings);
     let has_general = files.options.text_databases & 1 != 0;
     let general = if has_general { folder.read("general.txt")? } else { None };
-    let rules = SunRules::new(&files.imta, &general.unwrap_or_default(), &default_domain);
+    let rules = SunRules::new(&files.imta, &general.unwrap_or_default());
     Ok((Imported { text, told: findings.told }, rules))
 }
 
@@ -65,7 +67,6 @@ fn read(folder: &Folder, findings: &mut Findings) -> Result<SunFiles, ImportErro
         return Err(ImportError::Absent { folder, file });
     }
     let imta = Imta::parse(&imta.unwrap_or_default());
-    tell_odd(&imta.odd, findings);
     let (sections, odd) = cnf::sections(&dispatcher.unwrap_or_default());
     tell_odd(&odd, findings);
     let dispatcher = services::dispatcher(&sections, findings);
@@ -76,21 +77,36 @@ fn read(folder: &Folder, findings: &mut Findings) -> Result<SunFiles, ImportErro
     });
     let (tables, odd) = mappings::tables(&cnf::lines(folder, "mappings")?.unwrap_or_default());
     tell_odd(&odd, findings);
-    let mut options = NewOptions::default();
+    let options = options(folder, findings)?;
+    tell_files(folder, findings);
+    Ok(SunFiles { imta, tables, dispatcher, controller, options })
+}
+
+/// Options of `option.dat`, which count before those of `msg.conf`.
+fn options(folder: &Folder, findings: &mut Findings) -> Result<NewOptions, ImportError> {
+    let mut given = Vec::new();
+    for line in cnf::lines(folder, "msg.conf")?.unwrap_or_default() {
+        given.extend(options::of_configutil(&line));
+    }
     for line in cnf::lines(folder, "option.dat")?.unwrap_or_default() {
         match CnfOption::parse(&line) {
-            Some(option) => options.take(&option, findings),
+            Some(option) => given.push(option),
             None if line.text.trim().is_empty() => {}
             None => tell_odd(&[line], findings),
         }
     }
-    for line in cnf::lines(folder, "msg.conf")?.unwrap_or_default() {
-        if let Some(option) = options::of_configutil(&line) {
-            options.take(&option, findings);
+    let mut options = NewOptions::default();
+    for (n, option) in given.iter().enumerate() {
+        // Of an option that is given again the last counts.
+        match given[n + 1..].iter().rfind(|later| later.name == option.name) {
+            Some(later) => {
+                let why = format!("{} says it, too, and counts", later.line.place);
+                findings.tell(&option.line.place, &option.shown(), Fate::NotNeeded, &why);
+            }
+            None => options.take(option, findings),
         }
     }
-    tell_files(folder, findings);
-    Ok(SunFiles { imta, tables, dispatcher, controller, options })
+    Ok(options)
 }
 
 fn tell_odd(lines: &[Line], findings: &mut Findings) {
@@ -124,8 +140,8 @@ fn tell_files(folder: &Folder, findings: &mut Findings) {
     }
 }
 
-/// The text of the new file, and its default domain.
-fn write(folder: &Folder, files: &SunFiles, findings: &mut Findings) -> (String, String) {
+/// The text of the new file.
+fn write(folder: &Folder, files: &SunFiles, findings: &mut Findings) -> String {
     let options = &files.options;
     let local = files.imta.blocks.iter().find(|block| block.name == "l");
     let host = options.host.clone().or_else(|| local.and_then(|block| block.tag.clone()));
@@ -148,7 +164,9 @@ fn write(folder: &Folder, files: &SunFiles, findings: &mut Findings) -> (String,
         _ => host.clone(),
     };
     let channels = channels(files, findings);
-    let rules = rules(&files.imta, findings);
+    let tag =
+        |name: &str| channels.all.iter().find(|its| its.name == name).map(|its| its.tag.clone());
+    let rules = rules::rules(&files.imta, tag, findings);
     let mut top = vec![
         host_entry,
         Entry::text("data", "/var/lib/relais"),
@@ -179,7 +197,7 @@ fn write(folder: &Folder, files: &SunFiles, findings: &mut Findings) -> (String,
     let delivery = Entry::new("delivery_options", Value::List(delivery));
     top.push(delivery.said_all(options.delivery_comment.clone()));
     top.extend(options.top.iter().cloned());
-    top.extend(aliases(folder, findings));
+    top.extend(aliases::entry(folder, findings));
     top.push(Entry::new("notary", Value::Section("", options.notary.clone())));
     top.extend(mailboxes(files, &channels));
     top.push(Entry::new(
@@ -187,7 +205,7 @@ fn write(folder: &Folder, files: &SunFiles, findings: &mut Findings) -> (String,
         Value::Section("", vec![Entry::text("listen", "127.0.0.1:9225")]),
     ));
     let head = [format!("made by `relais import sun {}`", folder.root().display())];
-    (findings.file(&head, &top), domain)
+    mend::file(&head, top, findings)
 }
 
 /// The channels of the new file, and what those take that do not say otherwise.
@@ -299,24 +317,6 @@ fn life(files: &SunFiles, name: &str, fields: &mut Fields) {
     }
 }
 
-fn rules(imta: &Imta, findings: &mut Findings) -> Vec<Entry> {
-    let rule = |rule: &imta::ImtaRule| {
-        let entry = Entry::pair(&rule.pattern, &rule.template).said(rule.line.comment());
-        match RewriteRule::parse(&rule.pattern, &rule.template) {
-            Ok(_) => {
-                findings.carried(&rule.line.place, &rule.line.text);
-                entry
-            }
-            Err(error) => {
-                let why = format!("the rule is left out: {error}");
-                findings.missing(&rule.line.place, &rule.line.text, &why);
-                entry.out()
-            }
-        }
-    };
-    imta.rules.iter().map(rule).collect()
-}
-
 fn dispatcher(files: &SunFiles, channels: &NewChannels) -> Entry {
     let mut fields = files.dispatcher.defaults.clone();
     let mut services: Vec<_> =
@@ -393,18 +393,6 @@ fn controller(files: &SunFiles, channels: &NewChannels) -> Entry {
     }
     fields.push(Entry::new("pools", Value::Map(pools)));
     Entry::new("job_controller", Value::Section("", fields))
-}
-
-/// The alias file is read as it stands.
-fn aliases(folder: &Folder, findings: &mut Findings) -> Option<Entry> {
-    if !folder.has("aliases") {
-        return None;
-    }
-    let path =
-        std::path::absolute(folder.path("aliases")).unwrap_or_else(|_| folder.path("aliases"));
-    findings.carried(&Place::of_file("aliases"), "the file");
-    let fields = vec![Entry::text("file", &path.display().to_string())];
-    Some(Entry::new("aliases", Value::Section("", fields)).said("aliases, as it stands"))
 }
 
 /// Where services and channels of this machine deliver.

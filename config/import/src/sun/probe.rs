@@ -6,17 +6,19 @@
 
 use std::collections::BTreeMap;
 
-use super::imta::{Imta, ImtaRule};
+use super::imta::{Imta, ImtaBlock, ImtaRule};
 
 /// Rules, channels and databases as they stand in the source.
 #[derive(Clone, Debug, Default)]
 pub struct SunRules {
     rules: Vec<(String, String)>,
-    /// Name by tag, both in lower case.
+    /// Name of a channel by each of its hosts, both in lower case.
     tags: BTreeMap<String, String>,
     routelocal: Vec<String>,
     general: BTreeMap<String, String>,
-    default_domain: String,
+    /// Domains of recipients without one, by the channel that they come in by; of others the local host.
+    completing: BTreeMap<String, String>,
+    local_host: String,
 }
 
 /// Where an address goes by the rules.
@@ -31,12 +33,11 @@ pub enum SunVerdict {
     },
     /// Nowhere: no channel has the tag.
     Unknown,
+    /// Nowhere for now: `$4001002?`.
+    Later,
     /// The rules ask for what is not known here.
     Unclear(String),
 }
-
-/// Whether the directory has a domain that rules ask about.
-type Ours = bool;
 
 /// An address in its parts.
 #[derive(Clone, Debug)]
@@ -61,21 +62,29 @@ struct Spec {
 enum Filled {
     /// It does not apply.
     No,
-    /// User, host, route, tag; without a tag it begins anew.
-    Made {
-        user: String,
-        host: String,
-        route: Option<String>,
-        tag: Option<String>,
-    },
+    Made(Made),
     Unclear(String),
 }
 
+/// An address that a template makes.
+struct Made {
+    user: String,
+    host: String,
+    route: Option<String>,
+    /// Without one it begins anew.
+    tag: Option<String>,
+    /// `$T`: what stands before patterns from here on.
+    prefix: Option<String>,
+    /// `$?`: whether an end at no channel is one for now.
+    is_later: Option<bool>,
+}
+
 impl SunRules {
-    pub(super) fn new(imta: &Imta, general: &str, default_domain: &str) -> Self {
-        let tags = imta.blocks.iter().filter_map(|block| {
-            Some((block.tag.as_ref()?.to_ascii_lowercase(), block.name.clone()))
-        });
+    pub(super) fn new(imta: &Imta, general: &str) -> Self {
+        let hosts = imta.hosts().into_iter();
+        let tags = hosts.map(|(host, block)| (host, imta.blocks[block].name.clone()));
+        let local = imta.blocks.iter().find(|block| block.name == "l");
+        let local_host = local.and_then(|block| block.tag.clone());
         let routelocal = imta
             .blocks
             .iter()
@@ -96,50 +105,46 @@ impl SunRules {
                 .filter(|line| !line.starts_with('!'))
                 .filter_map(entry)
                 .collect(),
-            default_domain: default_domain.to_owned(),
+            completing: completing(imta),
+            local_host: local_host.unwrap_or_else(|| "localhost".to_owned()),
         }
     }
 
-    /// Where a recipient goes that comes in by a channel: one verdict, or, where the directory would be
-    /// asked, one for each answer.
-    pub fn verdicts(&self, address: &str, source: &str) -> Vec<SunVerdict> {
-        let mut verdicts =
-            vec![self.verdict(address, source, true), self.verdict(address, source, false)];
-        verdicts.sort();
-        verdicts.dedup();
-        verdicts
-    }
-
-    fn verdict(&self, address: &str, source: &str, ours: Ours) -> SunVerdict {
-        let mut parts = Parts::of(address, &self.default_domain);
+    /// Where a recipient goes that comes in by a channel, if the directory has every domain that rules ask
+    /// for, or has none.
+    pub fn verdict(&self, address: &str, source: &str, ours: bool) -> SunVerdict {
+        let mut parts = Parts::of(address, self.completing.get(source).unwrap_or(&self.local_host));
+        let (mut prefix, mut is_later) = (String::new(), false);
         for _ in 0..MAX_PASSES {
             let Some(spec) = parts.spec() else {
                 return SunVerdict::Unclear("there is no host in it".to_owned());
             };
-            let (user, host, route, tag) = match self.fill(&spec, source, ours) {
-                Filled::Made { user, host, route, tag } => (user, host, route, tag),
+            let made = match self.fill(&spec, &prefix, source, ours) {
+                Filled::Made(made) => made,
                 Filled::Unclear(why) => return SunVerdict::Unclear(why),
-                Filled::No => (spec.user.clone(), spec.host.clone(), None, Some(spec.host.clone())),
+                Filled::No => Made::unchanged(&spec),
             };
-            let written = spec.written(&user, &host);
-            let Some(tag) = tag else {
+            let written = spec.written(&made.user, &made.host);
+            is_later = made.is_later.unwrap_or(is_later);
+            prefix = made.prefix.unwrap_or(prefix);
+            let Some(tag) = made.tag else {
                 parts = written;
                 continue;
             };
             let Some(channel) = self.tags.get(&tag.to_ascii_lowercase()) else {
                 let is_user = spec.place == '%' || spec.place == '!';
-                return if is_user {
-                    SunVerdict::Unclear(LOCAL_HACK.to_owned())
-                } else {
-                    SunVerdict::Unknown
+                return match is_later {
+                    _ if is_user => SunVerdict::Unclear(LOCAL_HACK.to_owned()),
+                    true => SunVerdict::Later,
+                    false => SunVerdict::Unknown,
                 };
             };
             let is_local = channel == "l" || self.routelocal.contains(channel);
-            if let Some(rest) = spec.rest.filter(|_| is_local && route.is_none()) {
+            if let Some(rest) = spec.rest.filter(|_| is_local && made.route.is_none()) {
                 parts = rest;
             } else {
                 let mut address = written;
-                address.route.splice(0..0, route);
+                address.route.splice(0..0, made.route);
                 return SunVerdict::Channel { channel: channel.clone(), address: address.text() };
             }
         }
@@ -147,19 +152,19 @@ impl SunRules {
     }
 
     /// The first rule that applies; none: the host stands for itself.
-    fn fill(&self, spec: &Spec, source: &str, ours: Ours) -> Filled {
+    fn fill(&self, spec: &Spec, prefix: &str, source: &str, ours: bool) -> Filled {
         let host = spec.host.to_ascii_lowercase();
-        let is_tag = self.tags.contains_key(&host);
         let mut probes = vec!["$*".to_owned()];
         if let Some(literal) = host.strip_prefix('[').and_then(|its| its.strip_suffix(']')) {
             probes.extend(literals(literal));
         } else {
-            // The name of a channel's host is found before patterns for what lies around it.
-            probes.extend(names(&host).into_iter().take(if is_tag { 1 } else { usize::MAX }));
+            probes.extend(names(&host));
         }
-        probes.extend((!is_tag).then(|| ".".to_owned()));
+        // The last resort is none of a host in the channel table.
+        probes.extend((!self.tags.contains_key(&host)).then(|| ".".to_owned()));
         for probe in probes {
-            for (_, template) in self.rules.iter().filter(|(pattern, _)| *pattern == probe) {
+            let fits = |pattern: &str| pattern.strip_prefix(prefix) == Some(probe.as_str());
+            for (_, template) in self.rules.iter().filter(|(pattern, _)| fits(pattern)) {
                 match self.apply(template, &Matched::of(spec, &probe), source, ours) {
                     Filled::No => {}
                     filled => return filled,
@@ -169,7 +174,7 @@ impl SunRules {
         Filled::No
     }
 
-    fn apply(&self, template: &str, matched: &Matched<'_>, source: &str, ours: Ours) -> Filled {
+    fn apply(&self, template: &str, matched: &Matched<'_>, source: &str, ours: bool) -> Filled {
         let mut filling = Filling {
             rules: self,
             matched,
@@ -178,12 +183,24 @@ impl SunRules {
             sections: vec![String::new()],
             percent: false,
             case: '_',
+            sources: Sources::default(),
+            prefix: None,
+            is_later: None,
         };
         match filling.run(template) {
             Err(Stop::Fails) => Filled::No,
             Err(Stop::Unclear(why)) => Filled::Unclear(why),
             Ok(()) => filling.finish(),
         }
+    }
+}
+
+impl Made {
+    /// The address as it is, which goes where its host leads.
+    fn unchanged(spec: &Spec) -> Self {
+        let (user, host) = (spec.user.clone(), spec.host.clone());
+        let tag = Some(host.clone());
+        Self { user, host, route: None, tag, prefix: None, is_later: None }
     }
 }
 
@@ -266,7 +283,7 @@ fn literals(literal: &str) -> Vec<String> {
 }
 
 /// Patterns for a name: itself, then with asterisks and with fewer labels in turn.
-fn names(host: &str) -> Vec<String> {
+pub(super) fn names(host: &str) -> Vec<String> {
     let mut probes = vec![host.to_owned()];
     let labels: Vec<_> = host.split('.').collect();
     for n in 1..=labels.len() {
@@ -316,11 +333,37 @@ struct Filling<'a> {
     rules: &'a SunRules,
     matched: &'a Matched<'a>,
     source: &'a str,
-    ours: Ours,
+    ours: bool,
     sections: Vec<String>,
     percent: bool,
     /// `\`, `^` or `_`.
     case: char,
+    sources: Sources,
+    prefix: Option<String>,
+    is_later: Option<bool>,
+}
+
+/// Conditions on the channel that mail comes in by, of which several of a kind are one.
+#[derive(Default)]
+struct Sources {
+    /// Whether one of `$M` holds, where there are any.
+    is_one: Option<bool>,
+    /// Whether one of `$N` does not.
+    is_none: bool,
+}
+
+impl Sources {
+    fn add(&mut self, kind: char, is_it: bool) {
+        if kind == 'M' {
+            self.is_one = Some(self.is_one.unwrap_or(false) || is_it);
+        } else {
+            self.is_none |= is_it;
+        }
+    }
+
+    fn hold(&self) -> bool {
+        self.is_one != Some(false) && !self.is_none
+    }
 }
 
 impl Filling<'_> {
@@ -329,7 +372,15 @@ impl Filling<'_> {
         while let Some(c) = rest.chars().next() {
             rest = &rest[c.len_utf8()..];
             match c {
+                '$' if rest.starts_with("1~") => {
+                    // The template ends here where its conditions on channels fail.
+                    if !std::mem::take(&mut self.sources).hold() {
+                        return Ok(());
+                    }
+                    rest = &rest[2..];
+                }
                 '$' => rest = self.sequence(rest)?,
+                c if c.is_whitespace() => return Err(unclear("a blank")),
                 '@' => self.sections.push(String::new()),
                 '%' if self.sections.len() == 1 => {
                     self.percent = true;
@@ -338,7 +389,7 @@ impl Filling<'_> {
                 c => self.add(&c.to_string()),
             }
         }
-        Ok(())
+        if self.sources.hold() { Ok(()) } else { Err(Stop::Fails) }
     }
 
     /// Carries out what stands behind a `$`; the rest of the template.
@@ -369,9 +420,32 @@ impl Filling<'_> {
             ('S' | 'A', None) => return holds(*place == c),
             ('P', None) => return holds(*place == '%'),
             ('X', None) => return holds(*place == '!'),
-            ('M' | 'N', None) if (name == self.source) == (c == 'M') => return Ok(behind),
-            ('C', None) => return Ok(behind),
-            ('B' | 'R' | 'M' | 'N' | 'Q', None) => return Err(Stop::Fails),
+            ('M' | 'N', None) => {
+                self.sources.add(c, name.eq_ignore_ascii_case(self.source));
+                return Ok(behind);
+            }
+            // Mail comes from outside, by no channel that puts it through the rules again.
+            ('M' | 'N', Some(1)) => self.sources.add(c, false),
+            // A recipient of an envelope has no destination yet.
+            ('C' | 'Q', None) => return Ok(behind),
+            ('B' | 'R', None) => return Err(Stop::Fails),
+            ('T', None) => {
+                let end = rest.find(['@', '%', '$']).unwrap_or(rest.len());
+                self.prefix = Some(rest[..end].to_ascii_lowercase());
+                return Ok(&rest[end..]);
+            }
+            ('?', n) => {
+                self.is_later = Some(n.is_some_and(|n| n / 1_000_000 == 4));
+                // Before anything else is written, all that follows is the text.
+                let is_all = self.sections.len() == 1 && self.sections[0].is_empty();
+                let ends = |(at, c): (usize, char)| match c {
+                    '@' | '%' => !is_all,
+                    '$' => !rest[at + 1..].starts_with(' '),
+                    _ => false,
+                };
+                let end = rest.char_indices().find(|its| ends(*its)).map(|its| its.0);
+                return Ok(&rest[end.unwrap_or(rest.len())..]);
+            }
             ('V' | 'Z', None) => {
                 let end = rest.find(['@', '%']).unwrap_or(rest.len());
                 return if self.ours == (c == 'V') { Ok(&rest[end..]) } else { Err(Stop::Fails) };
@@ -414,6 +488,10 @@ impl Filling<'_> {
     }
 
     fn finish(self) -> Filled {
+        let (prefix, is_later) = (self.prefix, self.is_later);
+        if is_later.is_some() && self.sections.len() == 1 && self.sections[0].is_empty() {
+            return Filled::Made(Made { prefix, is_later, ..Made::unchanged(self.matched.spec) });
+        }
         let mut sections = self.sections.into_iter();
         let mut next = || sections.next();
         let (Some(user), Some(host)) = (next(), next()) else {
@@ -426,8 +504,30 @@ impl Filling<'_> {
             (Some(route), None) => (Some(route.clone()), Some(route)),
             (Some(route), Some(tag)) => (Some(route), Some(tag)),
         };
-        Filled::Made { user, host, route, tag }
+        Filled::Made(Made { user, host, route, tag, prefix, is_later })
     }
+}
+
+/// The second domain of `defaulthost`, which is for recipients, by the channel.
+fn completing(imta: &Imta) -> BTreeMap<String, String> {
+    let domain = |block: &ImtaBlock| {
+        let at = block.words.iter().rposition(|word| word.eq_ignore_ascii_case("defaulthost"))?;
+        block.words.get(at + 2).filter(|word| word.contains('.')).cloned()
+    };
+    let says = |block: &ImtaBlock| {
+        let mut words = block.words.iter().map(|word| word.to_ascii_lowercase());
+        words.any(|word| word == "defaulthost" || word == "nodefaulthost")
+    };
+    let (mut found, mut default) = (BTreeMap::new(), None);
+    for block in &imta.blocks {
+        if block.name == "defaults" {
+            default = domain(block).or(default);
+            continue;
+        }
+        let own = if says(block) { domain(block) } else { default.clone() };
+        found.extend(own.map(|own| (block.name.clone(), own)));
+    }
+    found
 }
 
 /// The name of a channel behind a control, and what stands behind it.
