@@ -82,6 +82,12 @@ fn parameters_without_a_counterpart_are_told_with_their_place_and_meaning() {
             Fate::Carried,
             "other parameters ask for it",
         ),
+        (
+            "recipient_delimiter = +-",
+            "recipient_delimiter",
+            Fate::NoCounterpart,
+            "one of them counts, `+`",
+        ),
         ("home_mailbox = Maildir/", "home_mailbox", Fate::NoCounterpart, "waits (451)"),
         (
             "transport_maps = pcre:/etc/postfix/t",
@@ -237,7 +243,7 @@ fn tables_of_addresses_become_keys_and_mappings() {
         ),
         (
             "canonical_maps = hash:/etc/postfix/c\nmydestination = in.test",
-            "virtual_alias: {\"joe@in.test\": [\"Joe.Doe@in.test\"], \"root\": [\"admin@now.test\"], \"@was.test\": [\"@now.test\"]}",
+            "virtual_alias: {\"joe@in.test\": [\"Joe.Doe@in.test\"], \"root\": [\"admin@now.test\"], \"@was.test\": [\"@now.test\"], \"root@mail.example.org\": [\"admin@now.test\"], \"root@local-daemon\": [\"admin@now.test\"]}",
         ),
         (
             "masquerade_domains = !keep.in.test in.test\nmasquerade_exceptions = root\nsender_canonical_maps = hash:/etc/postfix/hidden",
@@ -451,7 +457,8 @@ const PARAMETERS: &[(&str, &str)] = &[
          \"mx.x.test\": (level: Dane), \"x.test\": (level: No)})",
     ),
     ("", "recipient_delimiter: \"\""),
-    ("recipient_delimiter = +-", "recipient_delimiter: \"+-\""),
+    ("recipient_delimiter = -+", "recipient_delimiter: \"+\""),
+    ("recipient_delimiter = -_", "recipient_delimiter: \"-\""),
     ("", "sourceblocklimit: 10240000"),
     ("message_size_limit = 0", "sourceblocklimit: \"1TiB\""),
     ("", "notices: [\"5d\"]"),

@@ -57,7 +57,9 @@ pub(super) fn verify(
     })?;
     let mut both = match before {
         Before::Sun(rules) => Both::Sun(Rewritten::new(rules, config, files)?),
-        Before::Postfix(folder) => Both::Postfix(Routed::new(folder, config, &addresses, files)?),
+        Before::Postfix(folder) => {
+            Both::Postfix(Box::new(Routed::new(folder, config, &addresses, files)?))
+        }
     };
     let look = Look::of_stdout();
     let (mut differ, mut unclear) = (0, 0);
@@ -126,7 +128,7 @@ fn is_alike(a: &Ends, b: &Ends) -> bool {
 /// The configuration that was read, and the new one.
 enum Both<'a> {
     Sun(Rewritten<'a>),
-    Postfix(Routed<'a>),
+    Postfix(Box<Routed<'a>>),
 }
 
 /// Recipients as the rules of a Sun and the new file rewrite them.

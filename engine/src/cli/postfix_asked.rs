@@ -26,6 +26,8 @@ pub(super) struct PostfixAsked {
     /// Answers by table and key.
     answers: HashMap<(String, String), Option<String>>,
     accounts: BTreeSet<String>,
+    /// Words of files that lists of domains name.
+    lists: HashMap<String, BTreeSet<String>>,
     /// Transports that hand mail to programs.
     pipes: BTreeSet<String>,
 }
@@ -65,10 +67,18 @@ impl PostfixAsked {
         };
         let accounts = std::fs::read_to_string(accounts).unwrap_or_default();
         let names = accounts.lines().filter_map(|line| line.split(':').next()).map(str::to_owned);
+        let mut settings: HashMap<_, _> = SETTINGS.into_iter().zip(values).collect();
+        if let Some(origin) = settings.get_mut("myorigin").filter(|its| its.starts_with('/')) {
+            // Debian's Postfix reads it of a file.
+            let text =
+                included(Path::new(&*origin)).map_err(|error| format!("{origin}: {error}"))?;
+            text.split_whitespace().next().unwrap_or_default().clone_into(origin);
+        }
         Ok(Self {
             folder: folder.to_owned(),
-            settings: SETTINGS.into_iter().zip(values).collect(),
+            settings,
             answers: HashMap::new(),
+            lists: HashMap::new(),
             accounts: names.collect(),
             pipes: services.lines().filter_map(pipe).collect(),
         })
@@ -378,13 +388,21 @@ impl PostfixAsked {
 
     /// Whether a list of domains has one; tables in it are asked.
     fn is_in(&mut self, name: &str, domain: &str) -> Result<bool, String> {
-        let parents = domain.match_indices('.').map(|(at, _)| &domain[at + 1..]);
-        let is_below = self.words("parent_domain_matches_subdomains").iter().any(|its| its == name);
-        let names: Vec<&str> =
-            std::iter::once(domain).chain(parents.filter(|_| is_below)).collect();
+        // Of these lists that of relay domains alone has a notation for what is below a domain.
+        let has_below = name == "relay_domains";
+        let is_bare = self.words("parent_domain_matches_subdomains").iter().any(|its| its == name);
+        let parents = domain.match_indices('.').filter(|_| has_below);
+        let parents = parents.map(|(at, _)| &domain[at + usize::from(is_bare)..]);
+        let names: Vec<&str> = std::iter::once(domain).chain(parents).collect();
         for word in self.words(name) {
-            let word = word.to_ascii_lowercase();
-            if names.contains(&&*word) || word.starts_with('.') && domain.ends_with(&word) {
+            if word.starts_with('/') {
+                let list = self.list(&word)?;
+                if names.iter().any(|name| list.contains(*name)) {
+                    return Ok(true);
+                }
+                continue;
+            }
+            if names.contains(&&*word.to_ascii_lowercase()) {
                 return Ok(true);
             }
             for name in names.iter().filter(|_| word.contains(':')) {
@@ -394,6 +412,18 @@ impl PostfixAsked {
             }
         }
         Ok(false)
+    }
+
+    /// The words of a file that a list of domains names; it is read once.
+    fn list(&mut self, file: &str) -> Result<&BTreeSet<String>, String> {
+        if !self.lists.contains_key(file) {
+            let text = included(Path::new(file)).map_err(|error| format!("{file}: {error}"))?;
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+            let words = lines.flat_map(|line| line.split([',', ' ', '\t']));
+            let words = words.map(str::to_ascii_lowercase).collect();
+            self.lists.insert(file.to_owned(), words);
+        }
+        Ok(&self.lists[file])
     }
 
     /// Whether the table of a class has an address; without a table everybody is there.

@@ -15,7 +15,10 @@ mod patterns;
 mod restrictions;
 mod routing;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod tls_policies;
+mod transports;
 mod ways;
 
 use std::path::Path;
@@ -51,13 +54,11 @@ fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, Im
     let origin = origin(files, &host, findings)?;
     // A name without a domain is completed by the tag of the local channel, as Postfix does by myorigin.
     let destinations = main.list("mydestination");
-    let is_ours =
-        |name: &&String| destinations.iter().any(|its| its.eq_ignore_ascii_case(name.as_str()));
-    let local_tag = [&origin, &host].into_iter().find(is_ours).cloned();
-    let local_tag = local_tag.unwrap_or_else(|| "local-daemon".to_owned());
+    let is_ours = destinations.iter().any(|its| its.eq_ignore_ascii_case(&origin));
+    let local_tag = if is_ours { origin.clone() } else { NO_ORIGIN.to_owned() };
     let mut ways = Ways::default();
     let local = local(files, &local_tag, &mut ways, findings);
-    let routing = files.routing(&mut ways, &local_tag, findings)?;
+    let routing = files.routing(&mut ways, (&origin, &local_tag), findings)?;
     let incoming = incoming::incoming(main, services, findings);
     let mut top = vec![
         said(main, Entry::text("host", &host), "myhostname"),
@@ -144,13 +145,42 @@ fn local(files: &PostfixFiles<'_>, tag: &str, ways: &mut Ways, findings: &mut Fi
             comments.extend(main.line(name).map(crate::source::Line::comment));
         }
     }
-    let delimiter = main.get("recipient_delimiter");
+    let has_end = ["mailbox_transport", "local_transport", "fallback_transport"]
+        .iter()
+        .any(|name| fields.iter().any(|field| field.name == *name));
+    if has_other_mailboxes(main) && !has_end {
+        // With it mail for accounts waits (451) where `native` has no mailbox of theirs.
+        fields.push(Entry::text("fallback_transport", UNKNOWN_USER));
+        let of = ["home_mailbox", "mailbox_command"].into_iter().filter_map(|name| main.line(name));
+        comments.extend(of.map(crate::source::Line::comment));
+    }
+    let delimiter = delimiter(main, findings);
     comments.push(match main.line("recipient_delimiter") {
         Some(line) => line.comment(),
         None => "recipient_delimiter is empty, as Postfix has it by default".to_owned(),
     });
     fields.push(Entry::text("recipient_delimiter", &delimiter));
     Entry::new("", Value::Section("", fields)).said_all(comments)
+}
+
+/// The delimiter of subaddresses: here several characters are one.
+fn delimiter(main: &MainCf, findings: &mut Findings) -> String {
+    let all = main.get("recipient_delimiter");
+    let usual = all.find('+').and_then(|at| all[at..].chars().next());
+    let Some(one) = usual.or_else(|| all.chars().next()) else { return all };
+    if all.chars().any(|its| its != one)
+        && let Some(line) = main.line("recipient_delimiter")
+    {
+        let why =
+            format!("one of them counts, `{one}`: addresses with another one are other users");
+        findings.missing(&line.place, &line.text, &why);
+    }
+    one.to_string()
+}
+
+/// Whether accounts have mailboxes that are neither those of `native` nor of `store`.
+fn has_other_mailboxes(main: &MainCf) -> bool {
+    ["home_mailbox", "mailbox_command"].iter().any(|name| !main.get(name).is_empty())
 }
 
 /// All channels, in the order in which mail meets them.
@@ -299,13 +329,15 @@ fn native(
     folders: &std::collections::BTreeSet<String>,
     findings: &mut Findings,
 ) -> Option<Entry> {
-    let has_others =
-        ["home_mailbox", "mailbox_command"].iter().any(|name| !main.get(name).is_empty());
     let takes_all = ["mailbox_transport", "local_transport"].iter().any(|name| {
         let value = main.get(name);
         !value.is_empty() && !value.starts_with("local")
     });
-    if has_others || takes_all && folders.is_empty() {
+    if has_other_mailboxes(main) && !folders.is_empty() {
+        let place = Place::of_file("main.cf");
+        findings.missing(&place, "aliases that append to files", NO_FILES);
+    }
+    if has_other_mailboxes(main) || takes_all && folders.is_empty() {
         return None;
     }
     let path = main.get("mail_spool_directory");
@@ -391,4 +423,8 @@ fn parameter(
     }
 }
 
+const NO_FILES: &str = "their mail waits (451): with `native` accounts would have UNIX mailboxes";
+const UNKNOWN_USER: &str = "error:5.1.1 User unknown in local recipient table";
+/// The tag of the local channel where `myorigin` is no domain of it.
+const NO_ORIGIN: &str = "local-daemon";
 const NO_RELAY: &str = "$NRelay$ access$ denied";

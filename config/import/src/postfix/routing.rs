@@ -1,12 +1,13 @@
 //! Classes of domains, and the tables `transport`, `virtual_alias` and `aliases`.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use super::{
     addresses::Reversal,
     maps::{MapEntry, MapForm},
     patterns::{KeyForm, PatternLeft, SortedRows},
-    tables::{Classes, PostfixFiles, parents},
+    tables::{Classes, PostfixFiles},
+    transports::Transports,
     ways::{Way, Ways, tag},
 };
 use crate::{
@@ -38,38 +39,77 @@ impl Routing {
         self.transport.retain(|known| !keys.contains(&known.name));
         self.transport.append(&mut ways);
     }
+
+    /// The end of whatever is in no class; `*` stands for the domains of classes as well, which go by
+    /// their rules.
+    fn refuse_others(&mut self, classes: &Classes, way: &str, comments: Vec<String>) {
+        let known: HashSet<_> = self.transport.iter().map(|its| its.name.clone()).collect();
+        if known.contains("*") {
+            return;
+        }
+        let ruled = classes.local.iter().chain(&classes.relay).cloned();
+        let below = classes.relay.iter().map(|domain| format!(".{domain}"));
+        let open = ruled.chain(below).filter(|name| !known.contains(name));
+        self.transport.extend(open.map(|name| Entry::text(&name, ":")));
+        self.transport.push(Entry::text("*", way).said_all(comments));
+    }
+
+    /// Has virtual aliases of `myorigin` hold for bare names where the local channel has not its name.
+    fn name_for_origin(&mut self, origin: &str, local_tag: &str) {
+        let known: HashSet<_> = self.virtual_alias.iter().map(|its| its.name.clone()).collect();
+        let mut made = Vec::new();
+        for entry in &self.virtual_alias {
+            let (user, domain) = entry.name.split_once('@').unwrap_or((&entry.name, ""));
+            let is_bare = domain.is_empty() && !user.contains('.');
+            if !is_bare && !domain.eq_ignore_ascii_case(origin) {
+                continue;
+            }
+            let domains = [origin, local_tag].into_iter().map(|domain| format!("{user}@{domain}"));
+            for name in domains.filter(|name| !known.contains(name)) {
+                made.push(Entry { name, comments: Vec::new(), ..entry.clone() });
+            }
+        }
+        let mut seen = HashSet::new();
+        made.retain(|entry| seen.insert(entry.name.clone()));
+        self.virtual_alias.append(&mut made);
+    }
 }
 
 impl PostfixFiles<'_> {
-    /// The entries of a table that says who is there.
-    fn listed(&self, name: &str, findings: &mut Findings) -> Result<Vec<MapEntry>, ImportError> {
-        self.entries(name, MapForm::Plain, KeyForm::Addresses(&[]), findings)
-    }
-
     pub(super) fn routing(
         &self,
         ways: &mut Ways,
-        local_tag: &str,
+        (origin, local_tag): (&str, &str),
         findings: &mut Findings,
     ) -> Result<Routing, ImportError> {
         let mut new = Routing::default();
+        let local = self.domains("mydestination", findings)?;
         let classes = Classes {
-            local: self.domains("mydestination", findings)?,
-            relay: self.domains("relay_domains", findings)?,
+            relay: self.relay_domains(&local, findings)?,
+            local,
             virtual_alias: self.virtual_domains(findings)?,
             mailbox: self.domains("virtual_mailbox_domains", findings)?,
         };
+        if origin != local_tag {
+            // Bare names are those of myorigin, whoever has its mail.
+            let rule = Entry::pair(local_tag, &format!("$U%{origin}"));
+            new.rules.push(rule.said(self.said("myorigin")));
+        }
         self.local_rules(&classes, local_tag, &mut new);
-        self.relay_rules(&classes, ways, &mut new, findings)?;
-        self.mailboxes(&classes, ways, &mut new, findings)?;
-        self.transports(&classes, ways, local_tag, (&mut new, findings))?;
+        let relay = self.relay_rules(&classes, ways, &mut new, findings);
+        let mut transports = Transports::new(self, &classes, (relay, ways), findings)?;
+        transports.make(ways, findings)?;
+        (new.transport, new.strangers) = (transports.made, transports.strangers);
         let patterns = self.virtual_aliases(&classes, &mut new, findings)?;
+        if origin != local_tag {
+            new.name_for_origin(origin, local_tag);
+        }
         self.aliases(ways, &mut new, findings)?;
         let moved = self.relocated(&classes, findings)?;
         new.replace_ways(moved);
         new.forward = Self::forwards(&patterns, &classes, (&new.transport, &new.aliases), findings);
         new.reversal = self.reversal(&classes, findings)?;
-        self.default_rule(ways, &mut new, findings);
+        self.default_rule(&classes, ways, &mut new, findings);
         self.ways_of_senders(ways, findings)?;
         Ok(new)
     }
@@ -82,30 +122,27 @@ impl PostfixFiles<'_> {
         }
     }
 
-    /// Relay domains, and those below them unless another class has them.
+    /// Relay domains, and those below them unless another class has them; the way of their transport.
     fn relay_rules(
         &self,
         classes: &Classes,
         ways: &mut Ways,
         new: &mut Routing,
         findings: &mut Findings,
-    ) -> Result<(), ImportError> {
-        let local: HashSet<&String> = classes.local.iter().collect();
-        let domains: Vec<_> = classes.relay.iter().filter(|its| !local.contains(its)).collect();
-        if domains.is_empty() {
-            return Ok(());
+    ) -> Option<String> {
+        if classes.relay.is_empty() {
+            return None;
         }
         let (relay, relayhost) = (self.main.get("relay_transport"), self.main.get("relayhost"));
         let place = self.place("relay_transport");
         let known = (self.main, self.services);
         let channel = ways.class((&relay, &relayhost), known, (&place, findings));
         let Some(channel) = channel else {
-            findings.missing(&place, "relay_domains", "nothing takes mail for them");
-            return Ok(());
+            findings.missing(&place, "relay_domains", "nothing takes mail for them: it waits");
+            return None;
         };
-        let matches_below = self.main.list("parent_domain_matches_subdomains");
-        let is_below = matches_below.iter().any(|name| name == "relay_domains");
-        for (n, domain) in domains.into_iter().enumerate() {
+        let is_below = self.matches_below("relay_domains");
+        for (n, domain) in classes.relay.iter().enumerate() {
             let below = domain.strip_prefix('.');
             let comment = (n == 0).then(|| self.said("relay_domains"));
             if below.is_none() {
@@ -118,101 +155,7 @@ impl PostfixFiles<'_> {
                 new.rules.push(Entry::pair(&pattern, &format!("$U%$H$D@{}", tag(&channel))));
             }
         }
-        let recipients = self.listed("relay_recipient_maps", findings)?;
-        let way = format!("{channel}:");
-        let mut listed = classes.relay.clone();
-        if is_below {
-            let relay: HashSet<&str> = classes.relay.iter().map(String::as_str).collect();
-            let keys = recipients.iter().filter_map(|entry| entry.key.rsplit_once('@'));
-            let known: BTreeSet<_> = keys.map(|(_, domain)| domain).collect();
-            let is_below = |domain: &&str| parents(domain).any(|its| relay.contains(its));
-            listed.extend(known.into_iter().filter(is_below).map(str::to_owned));
-            listed.extend(classes.relay.iter().map(|domain| format!(".{domain}")));
-        }
-        users(&recipients, &listed, (&way, RELAY_UNKNOWN), &mut new.transport);
-        Ok(())
-    }
-
-    /// Virtual mailbox domains: those of their table, by their transport.
-    fn mailboxes(
-        &self,
-        classes: &Classes,
-        ways: &mut Ways,
-        new: &mut Routing,
-        findings: &mut Findings,
-    ) -> Result<(), ImportError> {
-        if classes.mailbox.is_empty() {
-            return Ok(());
-        }
-        let transport = self.main.get("virtual_transport");
-        let place = self.place("virtual_transport");
-        let way = ways.of(&transport, (self.main, self.services), (&place, findings));
-        let way = match way {
-            Way::To(way) => way,
-            Way::Local | Way::Nowhere => WAITS.to_owned(),
-        };
-        let mailboxes = self.listed("virtual_mailbox_maps", findings)?;
-        let before = new.transport.len();
-        users(&mailboxes, &classes.mailbox, (&way, MAILBOX_UNKNOWN), &mut new.transport);
-        let named: HashSet<_> =
-            new.transport[before..].iter().map(|entry| entry.name.clone()).collect();
-        let others = classes.mailbox.iter().filter(|domain| !named.contains(*domain));
-        new.transport.extend(others.map(|domain| Entry::text(domain, &way)));
-        if let Some(first) = new.transport.get_mut(before) {
-            first.comments.insert(0, self.said("virtual_mailbox_domains"));
-            first.comments.insert(1, self.said("virtual_transport"));
-        }
-        Ok(())
-    }
-
-    fn transports(
-        &self,
-        classes: &Classes,
-        ways: &mut Ways,
-        local_tag: &str,
-        (new, findings): (&mut Routing, &mut Findings),
-    ) -> Result<(), ImportError> {
-        let is_ours = classes.ours();
-        let (mut rules, mut made) = (Vec::new(), Vec::new());
-        for entry in
-            self.entries("transport_maps", MapForm::Plain, KeyForm::Transports, findings)?
-        {
-            let MapEntry { line, key, value } = &entry;
-            let way = ways.of(value, (self.main, self.services), (&line.place, findings));
-            let is_user = key.contains('@');
-            let text = match way {
-                Way::Local if !is_user && !key.starts_with(['.', '*']) => {
-                    let rule = Entry::pair(key, &format!("$U%$D@{local_tag}"));
-                    rules.push(rule.said(line.comment()));
-                    findings.carried(&line.place, &line.text);
-                    continue;
-                }
-                Way::Local => {
-                    let why = "single addresses and patterns become local by virtual_alias alone";
-                    findings.missing(&line.place, &line.text, why);
-                    continue;
-                }
-                Way::Nowhere => WAITS.to_owned(),
-                Way::To(text) if text == ":" => {
-                    let why = "an entry that says nothing is left out: those above it count";
-                    findings.missing(&line.place, &line.text, why);
-                    continue;
-                }
-                Way::To(text) => {
-                    findings.carried(&line.place, &line.text);
-                    text
-                }
-            };
-            let domain = key.rsplit_once('@').map_or(key.as_str(), |(_, domain)| domain);
-            let bare = domain.trim_start_matches('.');
-            if !is_ours(bare) && key != "*" {
-                new.strangers.extend(self.strangers(key));
-            }
-            made.push(Entry::text(key, &text).said(line.comment()));
-        }
-        new.rules.splice(0..0, rules);
-        new.replace_ways(made);
-        Ok(())
+        Some(format!("{channel}:"))
     }
 
     fn virtual_aliases(
@@ -253,7 +196,7 @@ impl PostfixFiles<'_> {
     }
 
     /// The ends of probes about recipients whom an entry of `transport_maps` or `virtual_alias_maps` is for.
-    fn strangers(&self, key: &str) -> Vec<String> {
+    pub(super) fn strangers(&self, key: &str) -> Vec<String> {
         if let Some(domain) = key.strip_prefix('.') {
             return vec![format!("@*.{domain}")];
         }
@@ -341,7 +284,13 @@ impl PostfixFiles<'_> {
         Ok(())
     }
 
-    fn default_rule(&self, ways: &mut Ways, new: &mut Routing, findings: &mut Findings) {
+    fn default_rule(
+        &self,
+        classes: &Classes,
+        ways: &mut Ways,
+        new: &mut Routing,
+        findings: &mut Findings,
+    ) {
         let (transport, relayhost) =
             (self.main.get("default_transport"), self.main.get("relayhost"));
         let place = self.place("default_transport");
@@ -353,7 +302,7 @@ impl PostfixFiles<'_> {
             transport.split_once(':').filter(|its| ["error", "retry", "discard"].contains(&its.0));
         if ended.is_some() {
             if let Way::To(way) = ways.of(&transport, known, (&place, findings)) {
-                new.transport.push(Entry::text("*", &way).said_all(comments));
+                new.refuse_others(classes, &way, comments.collect());
             }
             return;
         }
@@ -392,36 +341,6 @@ fn listed(command: &str, line: &Line, ways: &mut Ways) -> Option<String> {
     Some(format!("|{command}"))
 }
 
-/// Entries for the users of domains whose table says who is there, and for everybody else.
-fn users(
-    entries: &[MapEntry],
-    domains: &[String],
-    (way, unknown): (&str, &str),
-    made: &mut Vec<Entry>,
-) {
-    let mut by_domain: BTreeMap<&str, Vec<&MapEntry>> = BTreeMap::new();
-    for entry in entries {
-        if let Some((_, domain)) = entry.key.rsplit_once('@') {
-            by_domain.entry(domain).or_default().push(entry);
-        }
-    }
-    if entries.is_empty() {
-        return;
-    }
-    for domain in domains {
-        let of_domain = by_domain.get(domain.as_str()).cloned().unwrap_or_default();
-        let mut is_open = false;
-        for MapEntry { line, key, .. } in of_domain {
-            if key.starts_with('@') {
-                is_open = true;
-            } else {
-                made.push(Entry::text(key, way).said(line.comment()));
-            }
-        }
-        made.push(Entry::text(domain, if is_open { way } else { unknown }));
-    }
-}
-
 /// Addresses of an entry, those in quotes as one.
 fn members(value: &str) -> Vec<String> {
     let (mut all, mut one, mut is_quoted) = (Vec::new(), String::new(), false);
@@ -445,6 +364,3 @@ fn members(value: &str) -> Vec<String> {
 }
 
 const NO_SHELL: &str = "no shell is asked: list a program of its own in `programs`";
-const RELAY_UNKNOWN: &str = "error:5.1.1 User unknown in relay recipient table";
-const MAILBOX_UNKNOWN: &str = "error:5.1.1 User unknown in virtual mailbox table";
-const WAITS: &str = "retry:4.3.5 this address is not served yet";

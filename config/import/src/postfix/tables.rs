@@ -9,7 +9,7 @@ use super::{
     patterns::{self, KeyForm, MapRow, SortedRows, sorted},
 };
 use crate::{
-    report::{Findings, Place},
+    report::{Fate, Findings, Place},
     source::{Folder, ImportError},
 };
 
@@ -56,6 +56,24 @@ impl PostfixFiles<'_> {
         }
     }
 
+    /// Whether a domain in this list stands for those below it, too.
+    pub(super) fn matches_below(&self, name: &str) -> bool {
+        let names = self.main.list("parent_domain_matches_subdomains");
+        names.iter().any(|its| its == name)
+    }
+
+    /// Relay domains that no class before theirs has.
+    pub(super) fn relay_domains(
+        &self,
+        local: &[String],
+        findings: &mut Findings,
+    ) -> Result<Vec<String>, ImportError> {
+        let local: HashSet<&String> = local.iter().collect();
+        let mut domains = self.domains("relay_domains", findings)?;
+        domains.retain(|domain| !local.contains(domain));
+        Ok(domains)
+    }
+
     /// The domains of a list: names, files, tables.
     pub(super) fn domains(
         &self,
@@ -92,6 +110,11 @@ impl PostfixFiles<'_> {
         domains.retain(|domain| {
             relais_config::grammar::is_domain_name(domain.trim_start_matches('.'))
         });
+        // Of these lists that of relay domains alone has a notation for what is below a domain.
+        let has_dots = name == "relay_domains" && !self.matches_below(name);
+        for domain in domains.extract_if(.., |domain| !has_dots && domain.starts_with('.')) {
+            findings.tell(&place, &format!("{name}: {domain}"), Fate::NotNeeded, NO_DOTS);
+        }
         let mut known = BTreeSet::new();
         domains.retain(|domain| known.insert(domain.clone()));
         Ok(domains)
@@ -170,3 +193,5 @@ pub(super) fn parents(domain: &str) -> impl Iterator<Item = &str> {
 
 /// Said of a pattern that no key of a table stands for.
 pub(super) const NO_KEY: &str = "no key of the table says this pattern: write its addresses out";
+const NO_DOTS: &str =
+    "no domain matches it: the list has no notation for the domains below another";

@@ -425,3 +425,7 @@ fn argument(word: &str) -> Option<String> {
 const CLEAR_PASSWORDS: &str = "clear_passwords: as in Postfix the password goes to servers whose certificate nobody \
                                vouches for; where it is good, tls: (client: Must) alone keeps it from others";
 const NO_CHANNEL: &str = "a next hop alone says no channel";
+/// Mail waits until the operator says more.
+pub(super) const WAITS: &str = "retry:4.3.5 this address is not served yet";
+/// To the local channel.
+pub(super) const LOCAL: &str = "l:";
