@@ -31,7 +31,7 @@ pub(super) struct AccessCheck {
     pub(super) port: u16,
     /// `permit_mynetworks` and `permit_sasl_authenticated` stand before it.
     pub(super) spares: Spared,
-    /// Whom it says OK to may send to domains that are not ours.
+    /// An OK of it lets send to domains that are not ours.
     pub(super) grants_relay: bool,
 }
 
@@ -183,7 +183,7 @@ impl PostfixFiles<'_> {
             }
             let known = earlier.entry(key).or_insert((check.spares, false));
             *known = (check.spares, known.1 || ends);
-            // Those who may relay come before others who are refused.
+            // Clients that may relay come before others who are refused.
             made.entry("ORIG_MAIL_ACCESS").or_default().splice(0..0, relayers);
         }
         made.retain(|_, rows| !rows.is_empty());

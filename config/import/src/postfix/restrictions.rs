@@ -9,10 +9,10 @@ use super::{
 };
 use crate::report::{Fate, Findings, Place};
 
-/// What the lists of one service say.
+/// The lists of one service, read.
 #[derive(Debug, Default)]
 pub(super) struct Restrictions {
-    /// Those that ask tables.
+    /// Restrictions that ask tables.
     pub(super) checks: Vec<AccessCheck>,
     /// DNS block lists of clients.
     pub(super) block_lists: Vec<String>,

@@ -184,7 +184,7 @@ impl<'a> Transports<'a> {
         let before = lost(findings);
         let keys = KeyForm::Addresses(&[]);
         let entries = self.files.entries(name, MapForm::Plain, keys, findings)?;
-        // Whoever a part of the table lists that is not read is not refused for good.
+        // Users of a part of the table that is not read are not refused for good.
         let is_whole = lost(findings) == before;
         if !entries.is_empty() {
             self.list(class, domains, &entries);

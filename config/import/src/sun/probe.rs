@@ -62,12 +62,12 @@ struct Spec {
 enum Filled {
     /// It does not apply.
     No,
-    Made(Made),
+    Made(MadeAddress),
     Unclear(String),
 }
 
 /// An address that a template makes.
-struct Made {
+struct MadeAddress {
     user: String,
     host: String,
     route: Option<String>,
@@ -122,7 +122,7 @@ impl SunRules {
             let made = match self.fill(&spec, &prefix, source, ours) {
                 Filled::Made(made) => made,
                 Filled::Unclear(why) => return SunVerdict::Unclear(why),
-                Filled::No => Made::unchanged(&spec),
+                Filled::No => MadeAddress::unchanged(&spec),
             };
             let written = spec.written(&made.user, &made.host);
             is_later = made.is_later.unwrap_or(is_later);
@@ -195,7 +195,7 @@ impl SunRules {
     }
 }
 
-impl Made {
+impl MadeAddress {
     /// The address as it is, which goes where its host leads.
     fn unchanged(spec: &Spec) -> Self {
         let (user, host) = (spec.user.clone(), spec.host.clone());
@@ -490,7 +490,11 @@ impl Filling<'_> {
     fn finish(self) -> Filled {
         let (prefix, is_later) = (self.prefix, self.is_later);
         if is_later.is_some() && self.sections.len() == 1 && self.sections[0].is_empty() {
-            return Filled::Made(Made { prefix, is_later, ..Made::unchanged(self.matched.spec) });
+            return Filled::Made(MadeAddress {
+                prefix,
+                is_later,
+                ..MadeAddress::unchanged(self.matched.spec)
+            });
         }
         let mut sections = self.sections.into_iter();
         let mut next = || sections.next();
@@ -504,7 +508,7 @@ impl Filling<'_> {
             (Some(route), None) => (Some(route.clone()), Some(route)),
             (Some(route), Some(tag)) => (Some(route), Some(tag)),
         };
-        Filled::Made(Made { user, host, route, tag, prefix, is_later })
+        Filled::Made(MadeAddress { user, host, route, tag, prefix, is_later })
     }
 }
 
