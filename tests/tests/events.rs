@@ -222,6 +222,34 @@ fn check_posts(receiver: &WebhookReceiver) {
     assert!(posts.iter().all(|post| post["connection"] == posts[0]["connection"]), "one is kept");
 }
 
+/// Recipients who failed, each for a cause of its own, and TLS that failed.
+fn check_failures(events: &[Value]) {
+    let its = of_kind(events, "failed", "bob@relais.example").expect("it");
+    assert_eq!((&its["cause"], &its["reply"]["code"]), (&"refused".into(), &550.into()), "{its}");
+    for (to, cause, reply) in [
+        ("x@remote.test", "expired", "waited for too long"),
+        ("y@unknown.test", "returned", "they know"),
+    ] {
+        let its = of_kind(events, "failed", to).expect("it");
+        assert_eq!(its["cause"], cause, "{its}");
+        assert!(its.to_string().contains(reply), "{its}");
+    }
+    let tls = |field: &str, value: &str| {
+        events.iter().find(|its| its["kind"] == "tls_failure" && its[field] == value)
+    };
+    for (channel, cause) in
+        [("tcp_out", "starttls-not-supported"), ("tcp_unknown", "certificate-not-trusted")]
+    {
+        let its = tls("channel", channel).expect("the server's");
+        assert_eq!(its["cause"], cause, "{its}");
+        assert!(its["peer"].as_str().is_some_and(|its| its.contains("127.0.0.1")), "{its}");
+    }
+    for cause in ["not_tls", "certificate_refused"] {
+        let its = tls("cause", cause).expect("the client's");
+        assert_eq!((&its["service"], &its["peer"]), (&"SMTP".into(), &"127.0.0.1".into()), "{its}");
+    }
+}
+
 fn whoami() -> String {
     let output = std::process::Command::new("id").arg("-un").output().expect("id runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -281,30 +309,7 @@ fn failures_holds_and_tls_that_fails_are_told() {
         of_kind(&lines(&instance), "failed", "y@unknown.test").is_some()
     });
     let events = lines(&instance);
-    let its = of_kind(&events, "failed", "bob@relais.example").expect("it");
-    assert_eq!((&its["cause"], &its["reply"]["code"]), (&"refused".into(), &550.into()), "{its}");
-    for (to, cause, reply) in [
-        ("x@remote.test", "expired", "waited for too long"),
-        ("y@unknown.test", "returned", "they know"),
-    ] {
-        let its = of_kind(&events, "failed", to).expect("it");
-        assert_eq!(its["cause"], cause, "{its}");
-        assert!(its.to_string().contains(reply), "{its}");
-    }
-    let tls = |field: &str, value: &str| {
-        events.iter().find(|its| its["kind"] == "tls_failure" && its[field] == value)
-    };
-    for (channel, cause) in
-        [("tcp_out", "starttls-not-supported"), ("tcp_unknown", "certificate-not-trusted")]
-    {
-        let its = tls("channel", channel).expect("the server's");
-        assert_eq!(its["cause"], cause, "{its}");
-        assert!(its["peer"].as_str().is_some_and(|its| its.contains("127.0.0.1")), "{its}");
-    }
-    for cause in ["not_tls", "certificate_refused"] {
-        let its = tls("cause", cause).expect("the client's");
-        assert_eq!((&its["service"], &its["peer"]), (&"SMTP".into(), &"127.0.0.1".into()), "{its}");
-    }
+    check_failures(&events);
     let held: Vec<_> = events.iter().filter(|its| its["kind"] == "held").collect();
     assert!(held[0]["reason"].as_str().is_some_and(|its| its.contains("Received")), "{held:?}");
     assert_eq!(held[0]["operator"], Value::Null, "{held:?}");

@@ -89,9 +89,19 @@ fn the_two_tiers_of_the_guide_are_imported_and_deliver() {
 fn rules_as_they_were_read_and_the_new_file_lead_to_the_same_places() {
     let rules = RELAY_IMTA.replace(
         "$*      $A$E$F$U%$H$V$H@relay1.siroe.com\n",
-        "siroe.com  $U%$D@relay1.siroe.com\n.siroe.com $U%$H$D@tcp-daemon\nold.test $U%new.test\n",
+        "siroe.com  $U%$D@relay1.siroe.com\n.siroe.com $U%$H$D@tcp-daemon\nold.test $U%new.test\n\
+         ours.test $U%$D$V$D@relay1.siroe.com\nlate.test $4001002?Try later\n\
+         no.test $?No; write to postmaster@siroe.com\nhub.test $U%$D@other.example.net\n\
+         error.test $U%$D@tcp-daemon$Mtcp_local$1~-error\n",
     );
-    let folder = source(&[("imta.cnf", &rules), ("dispatcher.cnf", RELAY_DISPATCHER)]);
+    let rules = rules.replace("\ntcp-daemon\n", "\ntcp-daemon\nother.example.net\n");
+    // Nobody listens there, and there is no file with the password.
+    let options = "LDAP_HOST=127.0.0.1\nLDAP_PORT=9\nLDAP_USERNAME=cn=x\nLDAP_PASSWORD=y\n";
+    let folder = source(&[
+        ("imta.cnf", &rules),
+        ("option.dat", options),
+        ("dispatcher.cnf", RELAY_DISPATCHER),
+    ]);
     let list = folder.path().join("list");
     let addresses = ["a", "b+c", "d%inner.test", "e!f"].map(|user| {
         let hosts = [
@@ -102,6 +112,12 @@ fn rules_as_they_were_read_and_the_new_file_lead_to_the_same_places() {
             "[192.0.2.1]",
             "store1.siroe.com.lmtp",
             "OLD.test",
+            "ours.test",
+            "late.test",
+            "no.test",
+            "hub.test",
+            "other.example.net",
+            "error.test",
         ];
         hosts.map(|host| format!("{user}@{host}\n")).concat()
     });
@@ -114,7 +130,7 @@ fn rules_as_they_were_read_and_the_new_file_lead_to_the_same_places() {
     let list = list.display().to_string();
     let (told, errors, status) = import("sun", &folder, &["--output", &output, "--verify", &list]);
     assert_eq!(status, Some(0), "{told}{errors}");
-    assert!(told.contains("28 addresses, 0 go another way"), "{told}");
+    assert!(told.contains("52 addresses, 0 go another way"), "{told}");
     assert!(fs::read_to_string(&output).is_ok_and(|text| text.contains("imta.cnf:2: siroe.com")));
 }
 

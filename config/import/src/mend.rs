@@ -15,7 +15,8 @@ enum Step {
     Index(usize),
 }
 
-/// Text of the file, made of the entries that its reader takes. Settings at the top are never left out.
+/// Text of the file, made of the entries that its reader takes. Sections at the top stay, and so does what no
+/// file can be without.
 pub(crate) fn file(head: &[String], mut entries: Vec<Entry>, findings: &mut Findings) -> String {
     for _ in 0..MAX_ROUNDS {
         let text = findings.file(head, &entries);
@@ -50,7 +51,10 @@ fn found(entries: &[Entry], mistake: &Mistake) -> Option<Vec<usize>> {
         };
         within = inner;
     }
-    (path.len() > 1).then_some(path)
+    let is_setting = |at: &usize| {
+        matches!(entries[*at].value, Value::Word(_)) && !NEEDED.contains(&&*entries[*at].name)
+    };
+    (path.len() > 1 || path.first().is_some_and(is_setting)).then_some(path)
 }
 
 fn steps(field: &str) -> Vec<Step> {
@@ -80,7 +84,9 @@ fn leave_out(entries: &mut [Entry], path: &[usize], mistake: &Mistake, findings:
     let (mut within, mut place, mut around) = (entries, Place::of_file("new file"), Vec::new());
     for (n, at) in path.iter().enumerate() {
         let Some(entry) = within.get_mut(*at) else { return };
-        place = entry.comments.iter().find_map(|its| Place::of_comment(its)).unwrap_or(place);
+        let own = entry.comments.iter().find_map(|its| Place::of_comment(its));
+        let is_own = own.is_some();
+        place = own.unwrap_or(place);
         if n + 1 < path.len() {
             around.push(entry.name.clone());
             let (Value::Section(_, inner) | Value::Map(inner) | Value::List(inner)) =
@@ -92,17 +98,22 @@ fn leave_out(entries: &mut [Entry], path: &[usize], mistake: &Mistake, findings:
             continue;
         }
         entry.is_out = true;
-        if entry.name.is_empty() {
+        let mut setting = entry.shown();
+        if is_own {
             findings.told.retain(|told| told.place != place || told.fate != Fate::Carried);
+            let line = entry.comments.iter().find_map(|its| Some(its.split_once(": ")?.1));
+            setting = line.unwrap_or(&setting).to_owned();
+        } else {
+            around.retain(|name| !name.is_empty());
+            setting = format!("{}: {setting}", around.join("."));
         }
-        around.retain(|name| !name.is_empty());
-        let setting = format!("{}: {}", around.join("."), entry.shown());
         let why = format!("it is left out, to be written by hand: {}", mistake.message);
         findings.missing(&place, &setting, &why);
         return;
     }
 }
 
+const NEEDED: [&str; 3] = ["host", "data", "default_domain"];
 /// Each leaves out one entry at least; a file that needs more is none that was read.
 const MAX_ROUNDS: usize = 100;
 
@@ -137,7 +148,7 @@ mod tests {
         assert!(text.contains("// odd: 1") && text.contains("// odd: 2"), "{text}");
         let told: Vec<_> = findings.told.iter().map(|told| told.setting.as_str()).collect();
         assert_eq!(told.len(), 3, "{told:?}");
-        assert!(told.contains(&"rewrite_rules: (\"b\", \"$U@nowhere\")"), "{told:?}");
+        assert_eq!(told, ["b $U@nowhere", "channels: odd: 1", "job_controller: odd: 2"]);
         assert!(findings.told.iter().any(|told| told.place.to_string() == "imta.cnf:7"));
     }
 

@@ -216,8 +216,7 @@ fn a_relay_before_stores_is_read_as_a_whole() {
 fn rules_as_read_lead_where_the_documents_say() {
     let imta = IMTA.replace(
         "$*      $A$E$F$U%$H$V$H@relay1.siroe.com",
-        "siroe.com $U%$D@relay1.siroe.com\nrelay1.siroe.com $U%$D@relay1.siroe.com\n\
-         .siroe.com $U%$H$D@tcp-daemon",
+        "siroe.com $U%$D@relay1.siroe.com\n.siroe.com $U%$H$D@tcp-daemon",
     );
     let (_, rules) = imported(&[("imta.cnf", &imta)]);
     let way = |channel: &str, address: &str| SunVerdict::Channel {
@@ -336,6 +335,54 @@ fn options_that_are_given_again_count_once() {
     }
 }
 
+/// Entries that the new file could not have are left out and told of.
+#[test]
+fn files_that_say_things_twice_or_wrong_become_files_without_a_mistake() {
+    let imta = |block: &str| format!("{IMTA}\n{block}");
+    let twice = imta("tcp_local smtp\nother-daemon\n");
+    let same_tag = imta("tcp_two smtp\ntcp-daemon\n");
+    let switch = imta("tcp_two smtp saslswitchchannel tcp_nowhere\ntwo-daemon\n");
+    let port = imta("tcp_two smtp port 700000\ntwo-daemon\n");
+    let limit = imta("tcp_two smtp maxjobs 0 addrsperfile 0 recipientlimit 0\ntwo-daemon\n");
+    let rows = [
+        ("imta.cnf", twice.as_str(), "other-daemon"),
+        ("imta.cnf", &same_tag, "tcp_two"),
+        ("imta.cnf", &switch, "tcp_nowhere"),
+        ("imta.cnf", &port, "700000"),
+        ("imta.cnf", &limit, "maxjobs"),
+        ("dispatcher.cnf", "MAX_PROCS=3\nMAX_PROCS=4\n", "MAX_PROCS=3"),
+        (
+            "dispatcher.cnf",
+            "[SERVICE=A]\nPORT=25\nPORT=26\nIMAGE=tcp_smtp_server\n[SERVICE=A]\nPORT=27\n\
+             IMAGE=tcp_smtp_server\n",
+            "PORT=25",
+        ),
+        (
+            "dispatcher.cnf",
+            "[SERVICE=A]\nPORT=25\nPARAMETER=CHANNEL=tcp_no\nIMAGE=tcp_smtp_server\n",
+            "tcp_no",
+        ),
+        ("job_controller.cnf", "[POOL=A]\nJOB_LIMIT=1\n[POOL=A]\nJOB_LIMIT=2\n", "POOL=A"),
+        ("job_controller.cnf", "[POOL=A]\nJOB_LIMIT=0\nMAX_AGE=0\n", "JOB_LIMIT"),
+        ("option.dat", "DELIVERY_OPTIONS=#*mailbox=$M@nowhere-daemon\n", "nowhere-daemon"),
+        ("option.dat", "LDAP_HOST=\nLDAP_USER_ROOT=\nLDAP_TIMEOUT=x\n", "LDAP_TIMEOUT"),
+        ("option.dat", "RETURN_ADDRESS=nobody at all\n", "RETURN_ADDRESS"),
+        ("option.dat", "MAX_RECEIVED_LINES=999999999\n", "MAX_RECEIVED_LINES"),
+        ("mappings", "FROM_ACCESS\n\n  TCP|*|25|*|*|SMTP|MAIL|*|*|*  $N\n", "SMTP"),
+        ("mappings", "SEND_ACCESS\n\n  *|*|*|*  $J$N\n", "$J"),
+        ("mappings", "A\n\n  * $Y\n\nA\n\n  x $N\n", "A"),
+    ];
+    for (name, text, told) in rows {
+        let mut files = vec![("imta.cnf", IMTA)];
+        files.retain(|(known, _)| *known != name);
+        files.push((name, text));
+        let (imported, _) = imported(&files);
+        config(&imported);
+        assert!(imported.text.contains(told), "{name}: {text}: {}", imported.text);
+        let _ = fate(&imported, told);
+    }
+}
+
 /// Rules that cannot be said are told of, and the second opinion knows that it cannot tell.
 #[test]
 fn rules_that_are_left_out_are_told_of() {
@@ -401,6 +448,13 @@ fn hostile_files_end_within_bounds() {
     assert!(bound(&[("imta.cnf", "<a\n<a\n"), ("a", "<imta.cnf\n<imta.cnf\n")]).contains("deep"));
     assert!(bound(&[("imta.cnf", "<nowhere\n")]).contains("not there"));
     assert!(bound(&[("imta.cnf", &"x".repeat(70_000))]).contains("octets"));
+    let host = format!("{}a", "a.".repeat(30_000));
+    let long = format!("\nl\nmx.example.org\n\ntcp_x smtp\nx-daemon\n{host}\n");
+    let (far, _) = imported(&[("imta.cnf", &long)]);
+    assert_eq!(
+        fate(&far, "tcp_x: a.a"),
+        (Fate::NoCounterpart, "a host of more than 255 octets".to_owned())
+    );
     let endless = format!("{}\n", "x".repeat(60_000) + "\\");
     assert!(bound(&[("imta.cnf", &endless.repeat(100))]).contains("octets"));
     let folder = folder(&[]);

@@ -76,6 +76,10 @@ pub(super) fn of_configutil(line: &Line) -> Option<CnfOption> {
 
 impl NewOptions {
     pub(super) fn take(&mut self, option: &CnfOption, findings: &mut Findings) {
+        if option.value.is_empty() {
+            let why = "it has no value";
+            return findings.tell(&option.line.place, &option.shown(), Fate::NotNeeded, why);
+        }
         if option.name == "DELIVERY_OPTIONS" {
             return self.delivery(option, findings);
         }

@@ -62,12 +62,12 @@ struct Spec {
 enum Filled {
     /// It does not apply.
     No,
-    Made(MadeAddress),
+    Readdressed(Readdressed),
     Unclear(String),
 }
 
 /// An address that a template makes.
-struct MadeAddress {
+struct Readdressed {
     user: String,
     host: String,
     route: Option<String>,
@@ -120,9 +120,9 @@ impl SunRules {
                 return SunVerdict::Unclear("there is no host in it".to_owned());
             };
             let made = match self.fill(&spec, &prefix, source, ours) {
-                Filled::Made(made) => made,
+                Filled::Readdressed(made) => made,
                 Filled::Unclear(why) => return SunVerdict::Unclear(why),
-                Filled::No => MadeAddress::unchanged(&spec),
+                Filled::No => Readdressed::unchanged(&spec),
             };
             let written = spec.written(&made.user, &made.host);
             is_later = made.is_later.unwrap_or(is_later);
@@ -158,7 +158,9 @@ impl SunRules {
         if let Some(literal) = host.strip_prefix('[').and_then(|its| its.strip_suffix(']')) {
             probes.extend(literals(literal));
         } else {
-            probes.extend(names(&host));
+            // No pattern for what lies around it sends mail for this machine out; inferred.
+            let is_here = self.tags.get(&host).is_some_and(|channel| channel == "l");
+            probes.extend(names(&host).into_iter().take(if is_here { 1 } else { usize::MAX }));
         }
         // The last resort is none of a host in the channel table.
         probes.extend((!self.tags.contains_key(&host)).then(|| ".".to_owned()));
@@ -195,7 +197,7 @@ impl SunRules {
     }
 }
 
-impl MadeAddress {
+impl Readdressed {
     /// The address as it is, which goes where its host leads.
     fn unchanged(spec: &Spec) -> Self {
         let (user, host) = (spec.user.clone(), spec.host.clone());
@@ -490,10 +492,10 @@ impl Filling<'_> {
     fn finish(self) -> Filled {
         let (prefix, is_later) = (self.prefix, self.is_later);
         if is_later.is_some() && self.sections.len() == 1 && self.sections[0].is_empty() {
-            return Filled::Made(MadeAddress {
+            return Filled::Readdressed(Readdressed {
                 prefix,
                 is_later,
-                ..MadeAddress::unchanged(self.matched.spec)
+                ..Readdressed::unchanged(self.matched.spec)
             });
         }
         let mut sections = self.sections.into_iter();
@@ -508,7 +510,7 @@ impl Filling<'_> {
             (Some(route), None) => (Some(route.clone()), Some(route)),
             (Some(route), Some(tag)) => (Some(route), Some(tag)),
         };
-        Filled::Made(MadeAddress { user, host, route, tag, prefix, is_later })
+        Filled::Readdressed(Readdressed { user, host, route, tag, prefix, is_later })
     }
 }
 

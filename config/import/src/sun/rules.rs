@@ -81,6 +81,9 @@ impl Hosts {
 
     /// The rule that leads a further host to its channel; none: others lead it, as in the original.
     fn rule(&self, imta: &Imta, name: &str, host: &str) -> Result<Option<Entry>, String> {
+        if host.len() > MAX_HOST {
+            return Err(format!("a host of more than {MAX_HOST} octets"));
+        }
         let host = host.to_ascii_lowercase();
         let Some((channel, Some(tag))) = self.all.get(&host) else {
             return Err("its channel is not in the new file".to_owned());
@@ -90,7 +93,9 @@ impl Hosts {
         }
         let template = format!("$U%$D@{tag}");
         RewriteRule::parse(&host, &template).map_err(|error| error.to_string())?;
-        for (n, probe) in super::probe::names(&host).iter().enumerate() {
+        // Of hosts of this machine no pattern for what lies around them counts.
+        let most = if name == "l" { 1 } else { usize::MAX };
+        for (n, probe) in super::probe::names(&host).iter().take(most).enumerate() {
             let same = imta.rules.iter().filter(|rule| rule.pattern.eq_ignore_ascii_case(probe));
             let mut same = same.peekable();
             if same.peek().is_some() && n > 0 {
@@ -299,6 +304,8 @@ fn refusing(pattern: &str, template: &str, hosts: &Hosts) -> Option<String> {
     all.into_iter().find(is_whole)
 }
 
+/// Octets of a name (RFC 1035 section 2.3.4).
+const MAX_HOST: usize = 255;
 const BY_DATABASE: &str = "the general database may name another host of a channel: there the new file \
                            wants the channel's tag";
 /// The original's own words, with its code 5.1.2.
