@@ -234,7 +234,10 @@ fn postfix_itself_and_the_new_file_lead_to_the_same_places() {
             "t.regexp",
             "/^ceo@far\\.test$/ smtp:[192.0.2.7]\n/@(.*\\.)?lmtp\\.test$/ lmtp:inet:192.0.2.8:24\n/^sales-.*@far\\.test$/ lmtp:inet:192.0.2.9:24\n",
         ),
-        ("t", "sub.lmtp.test smtp:\ngone.test error:5.1.1 gone\nlater.test retry:4.0.0 later\n"),
+        (
+            "t",
+            "sub.lmtp.test smtp:\ngone.test error:5.1.1 gone\nlater.test retry:4.0.0 later\ngate.test smtp:[192.0.2.11]:25\nann+x@gate.test smtp:[192.0.2.12]\nnobody@gate.test smtp:\nhop.test :[192.0.2.13]\nblack.test discard:\nhere.test local:\nbox.test relay:[192.0.2.14]\n",
+        ),
         ("c", "bob@example.org robert@example.org\n@was.test @r.test\n"),
         ("moved", "moved@example.org new@far.test\n"),
         ("aliases", "list root, x@far.test, \"|/bin/cat -n\"\nfile /var/tmp/relais-no-such-file\n"),
@@ -276,7 +279,14 @@ relayhost = [smart.example.net]:587
 recipient_delimiter = +
 virtual_alias_domains = v.test old.test
 virtual_alias_maps = regexp:$config_directory/v.regexp texthash:$config_directory/v
-relay_domains = r.test
+relay_domains = r.test gate.test
+relay_recipient_maps = inline:{ {ann@gate.test=x}, {@r.test=x} }
+virtual_mailbox_domains = box.test
+virtual_mailbox_maps = inline:{ {joe@box.test=x} }
+virtual_transport = lmtp:inet:192.0.2.10:24
+smtp_fallback_relay = [fb.example.net]
+canonical_maps = inline:{ {sender@example.org=other@example.org} }
+canonical_classes = envelope_sender header_sender
 transport_maps = texthash:$config_directory/t regexp:$config_directory/t.regexp
 recipient_canonical_maps = texthash:$config_directory/c
 relocated_maps = texthash:$config_directory/moved
@@ -291,9 +301,22 @@ smtp unix - - n - - smtp
 relay unix - - n - - smtp
 lmtp unix - - n - - lmtp
 local unix - n n - - local
+discard unix - - n - - discard
 ";
 /// A sample of each row.
 const VERIFIED: &str = "abuse@v.test
+ann@gate.test
+ann+x@gate.test
+ann+y@gate.test
+nobody@gate.test
+other@gate.test
+joe@box.test
+joe+a@box.test
+ann@box.test
+a@hop.test
+a@black.test
+root@here.test
+sender@example.org
 root@v.test
 x@old.test
 x+y@old.test

@@ -17,7 +17,7 @@ use super::{
     asked::{ExplainedMany, Files, StagesExplained},
     postfix_asked::PostfixAsked,
     postfix_probe::PostfixProbe,
-    postfix_words::{Ends, LATER, UNKNOWN, place, to_command, to_file, to_program},
+    postfix_words::{Ends, LATER, THROWN_AWAY, UNKNOWN, place, to_command, to_file, to_program},
     refusal::{Refusal, complain},
     route::each_listed,
 };
@@ -187,10 +187,9 @@ impl<'a> Routed<'a> {
             let is_final = told.reply.starts_with('5');
             return [if is_final { UNKNOWN } else { LATER }.to_owned()].into();
         }
-        let program = |way: &RouteResult| {
-            let channel = self.config.channels.iter().find(|its| its.name == way.channel);
-            channel.map(|its| its.program)
-        };
+        let channel_of =
+            |way: &RouteResult| self.config.channels.iter().find(|its| its.name == way.channel);
+        let program = |way: &RouteResult| channel_of(way).map(|its| its.program);
         let end = |way: &RouteResult| match program(way) {
             Some(Program::Local) => match way.address.strip_prefix("+/") {
                 // A file of an alias: the tag of the channel stands behind it.
@@ -207,11 +206,17 @@ impl<'a> Routed<'a> {
                 }
                 None => to_program(&way.address, &way.next_hop),
             },
+            Some(Program::Bitbucket) => THROWN_AWAY.to_owned(),
             _ => {
                 // Channels of one transport differ in their ends.
                 let name = way.channel.trim_end_matches(|c: char| c.is_ascii_digit());
                 let channel = ["_out", "_host"].iter().find_map(|end| name.strip_suffix(end));
-                place(&way.address, channel.unwrap_or(&way.channel), &way.next_hop, "")
+                // Postfix names the hosts of mail, and not who is asked when they are away.
+                let last = channel_of(way).and_then(|its| its.lastresort.as_deref());
+                let last = last.map_or(0, |its| its.split(',').count());
+                let hops: Vec<_> = way.next_hop.split(',').collect();
+                let hops = hops[..hops.len().saturating_sub(last).max(1)].join(",");
+                place(&way.address, channel.unwrap_or(&way.channel), &hops, "")
             }
         };
         told.results.iter().map(end).collect()

@@ -15,8 +15,12 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::postfix_words::{
-    Ends, LATER, UNKNOWN, halves, place, run, to_command, to_file, to_program,
+use super::{
+    postfix_words::{
+        Ends, LATER, THROWN_AWAY, UNKNOWN, halves, members, place, run, to_command, to_file,
+        to_program,
+    },
+    refusal::complain,
 };
 
 /// The programs of Postfix on a folder of theirs.
@@ -26,6 +30,8 @@ pub(super) struct PostfixAsked {
     /// Answers by table and key.
     answers: HashMap<(String, String), Option<String>>,
     accounts: BTreeSet<String>,
+    /// Tables that postmap cannot ask.
+    silent: BTreeSet<String>,
     /// Words of files that lists of domains name.
     lists: HashMap<String, BTreeSet<String>>,
     /// Transports that hand mail to programs.
@@ -79,6 +85,7 @@ impl PostfixAsked {
             settings,
             answers: HashMap::new(),
             lists: HashMap::new(),
+            silent: BTreeSet::new(),
             accounts: names.collect(),
             pipes: services.lines().filter_map(pipe).collect(),
         })
@@ -91,10 +98,11 @@ impl PostfixAsked {
         for address in &whole {
             virtuals.extend(self.virtual_keys(address)?);
         }
-        self.look_up_all("virtual_alias_maps", virtuals.into_iter().map(|its| its.0))?;
+        self.look_up_all("virtual_alias_maps", virtuals.into_iter().map(|its| its.0));
         let transports = whole.iter().flat_map(|its| self.transport_keys(its));
         let transports: Vec<_> = transports.collect();
-        self.look_up_all("transport_maps", transports.into_iter())
+        self.look_up_all("transport_maps", transports.into_iter());
+        Ok(())
     }
 
     /// Where a recipient ends.
@@ -156,7 +164,13 @@ impl PostfixAsked {
     /// A recipient by the canonical maps, each until it changes nothing.
     fn canonical(&mut self, recipient: &str) -> Result<String, String> {
         let mut address = self.qualified(recipient);
-        for maps in ["recipient_canonical_maps", "canonical_maps"] {
+        for (maps, classes) in [
+            ("recipient_canonical_maps", "recipient_canonical_classes"),
+            ("canonical_maps", "canonical_classes"),
+        ] {
+            if !self.words(classes).iter().any(|class| class == "envelope_recipient") {
+                continue;
+            }
             for _ in 0..MOST_CANONICAL {
                 let Some(found) = self.found(maps, &address)? else { break };
                 match found.first() {
@@ -220,7 +234,7 @@ impl PostfixAsked {
     fn found(&mut self, maps: &str, address: &str) -> Result<Option<Vec<String>>, String> {
         let user = address.rsplit_once('@').map_or(address, |(user, _)| user).to_owned();
         for (key, extension) in self.virtual_keys(address)? {
-            let Some(value) = self.look_up(maps, &key, key == address)? else { continue };
+            let Some(value) = self.look_up(maps, &key, key == address) else { continue };
             let member = |member: &str| {
                 let member = if member.starts_with('@') {
                     format!("{user}{member}")
@@ -279,7 +293,7 @@ impl PostfixAsked {
             ("virtual_transport", "virtual_mailbox_maps"),
             ("relay_transport", "relay_recipient_maps"),
         ] {
-            if class == class_of && !self.is_listed(address, maps)? {
+            if class == class_of && !self.is_listed(address, maps) {
                 walk.ends.insert(UNKNOWN.to_owned());
                 return Ok(());
             }
@@ -291,7 +305,7 @@ impl PostfixAsked {
             .find(|hop| !hop.is_empty())
             .unwrap_or_default();
         for key in self.transport_keys(address) {
-            let Some(value) = self.look_up("transport_maps", &key, key == address)? else {
+            let Some(value) = self.look_up("transport_maps", &key, key == address) else {
                 continue;
             };
             let (name, its_hop) = halves(&value);
@@ -312,6 +326,7 @@ impl PostfixAsked {
             "local" => return self.local(&user, &domain, member, walk),
             "error" => UNKNOWN.to_owned(),
             "retry" => LATER.to_owned(),
+            "discard" => THROWN_AWAY.to_owned(),
             pipe if self.is_pipe(pipe) => to_program(address, pipe),
             _ => place(address, &transport, &hop, &queue),
         };
@@ -334,7 +349,7 @@ impl PostfixAsked {
         // An alias that names itself means the user.
         let is_own = member.alias.as_ref().is_some_and(|alias| keys.contains(alias));
         for key in keys.iter().filter(|_| !quoted && !is_own) {
-            let Some(value) = self.look_up("alias_maps", key, true)? else { continue };
+            let Some(value) = self.look_up("alias_maps", key, true) else { continue };
             let depth = member.depth + 1;
             let within = Member { address: domain.to_owned(), depth, alias: Some(key.clone()) };
             return members(&value).iter().try_for_each(|text| self.member(text, &within, walk));
@@ -406,7 +421,7 @@ impl PostfixAsked {
                 return Ok(true);
             }
             for name in names.iter().filter(|_| word.contains(':')) {
-                if self.ask(&word, name)?.is_some() {
+                if self.ask(&word, name).is_some() {
                     return Ok(true);
                 }
             }
@@ -427,74 +442,75 @@ impl PostfixAsked {
     }
 
     /// Whether the table of a class has an address; without a table everybody is there.
-    fn is_listed(&mut self, address: &str, maps: &str) -> Result<bool, String> {
+    fn is_listed(&mut self, address: &str, maps: &str) -> bool {
         if self.words(maps).is_empty() {
-            return Ok(true);
+            return true;
         }
         let (user, domain) = address.rsplit_once('@').unwrap_or((address, ""));
         let name = self.divided(user).0.to_owned();
         for key in [address.to_owned(), format!("{name}@{domain}"), format!("@{domain}")] {
-            if self.look_up(maps, &key, key == address)?.is_some() {
-                return Ok(true);
+            if self.look_up(maps, &key, key == address).is_some() {
+                return true;
             }
         }
-        Ok(false)
+        false
     }
 
     /// The first answer of the tables that a setting names. Expressions are asked about whole addresses.
-    fn look_up(
-        &mut self,
-        setting: &str,
-        key: &str,
-        is_whole: bool,
-    ) -> Result<Option<String>, String> {
+    fn look_up(&mut self, setting: &str, key: &str, is_whole: bool) -> Option<String> {
         let is_asked = |table: &String| {
             let kind = table.strip_prefix("proxy:").unwrap_or(table).split(':').next();
             is_whole || !matches!(kind, Some("regexp" | "pcre"))
         };
         for table in self.words(setting).into_iter().filter(is_asked) {
-            if let Some(answer) = self.ask(&table, key)? {
-                return Ok(Some(answer));
+            if let Some(answer) = self.ask(&table, key) {
+                return Some(answer);
             }
         }
-        Ok(None)
+        None
     }
 
-    fn ask(&mut self, table: &str, key: &str) -> Result<Option<String>, String> {
+    fn ask(&mut self, table: &str, key: &str) -> Option<String> {
         let key = key.to_lowercase();
         if !self.answers.contains_key(&(table.to_owned(), key.clone())) {
-            self.postmap(table, std::iter::once(key.clone()))?;
+            self.postmap(table, std::iter::once(key.clone()));
         }
-        Ok(self.answers.get(&(table.to_owned(), key)).cloned().flatten())
+        self.answers.get(&(table.to_owned(), key)).cloned().flatten()
     }
 
-    fn look_up_all(
-        &mut self,
-        setting: &str,
-        keys: impl Iterator<Item = String>,
-    ) -> Result<(), String> {
+    fn look_up_all(&mut self, setting: &str, keys: impl Iterator<Item = String>) {
         let keys: BTreeSet<String> = keys.map(|key| key.to_lowercase()).collect();
         for table in self.words(setting) {
-            self.postmap(&table, keys.iter().cloned())?;
+            self.postmap(&table, keys.iter().cloned());
         }
-        Ok(())
     }
 
     /// Asks a table for many keys at once.
-    fn postmap(&mut self, table: &str, keys: impl Iterator<Item = String>) -> Result<(), String> {
+    fn postmap(&mut self, table: &str, keys: impl Iterator<Item = String>) {
         // A line is a key: none may hold another one.
         let keys: Vec<_> =
             keys.filter(|key| !key.is_empty() && !key.contains(['\n', '\0'])).collect();
         for key in &keys {
             self.answers.insert((table.to_owned(), key.clone()), None);
         }
+        if self.silent.contains(table) {
+            return;
+        }
         let mut command = Command::new("postmap");
         command.arg("-c").arg(&self.folder).args(["-q", "-", table]);
-        let output = run(&mut command, &(keys.join("\n") + "\n"))?;
+        let output = match run(&mut command, &(keys.join("\n") + "\n")) {
+            Ok(output) => output,
+            Err(why) => {
+                // Of a type whose plug-in is not there, for one: the other tables are asked.
+                if self.silent.insert(table.to_owned()) {
+                    complain(&format!("{table} is not asked, as if it had nothing: {why}"));
+                }
+                return;
+            }
+        };
         for (key, value) in output.lines().filter_map(|line| line.split_once('\t')) {
             self.answers.insert((table.to_owned(), key.to_owned()), Some(value.to_owned()));
         }
-        Ok(())
     }
 }
 
@@ -516,20 +532,6 @@ fn included(path: &Path) -> io::Result<String> {
     Ok(list)
 }
 
-/// Members of an alias.
-fn members(value: &str) -> Vec<String> {
-    let (mut all, mut one, mut is_quoted) = (Vec::new(), String::new(), false);
-    for c in value.chars() {
-        match c {
-            '"' => is_quoted = !is_quoted,
-            ',' if !is_quoted => all.push(std::mem::take(&mut one)),
-            c => one.push(c),
-        }
-    }
-    all.push(one);
-    all.iter().map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
-}
-
 /// Addresses that one recipient may lead to.
 const MOST_STEPS: usize = 10_000;
 /// Canonical maps that lead to each other.
@@ -538,8 +540,9 @@ const MOST_CANONICAL: usize = 100;
 const DEEPEST: usize = 100;
 /// Octets of a file of `:include:`.
 const LONGEST_LIST: u64 = 16 << 20;
-const SETTINGS: [&str; 23] = [
+const SETTINGS: [&str; 25] = [
     "alias_maps",
+    "canonical_classes",
     "canonical_maps",
     "default_transport",
     "fallback_transport",
@@ -549,6 +552,7 @@ const SETTINGS: [&str; 23] = [
     "myorigin",
     "parent_domain_matches_subdomains",
     "queue_directory",
+    "recipient_canonical_classes",
     "recipient_canonical_maps",
     "recipient_delimiter",
     "relay_domains",

@@ -24,7 +24,9 @@ use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 
 use super::{
     postfix_asked::PostfixAsked,
-    postfix_words::{Ends, LATER, UNKNOWN, place, run, to_command, to_file, to_program},
+    postfix_words::{
+        Ends, LATER, THROWN_AWAY, UNKNOWN, place, run, to_command, to_file, to_program,
+    },
 };
 
 /// A Postfix that answers and delivers nothing.
@@ -322,7 +324,9 @@ impl<'a> ProbeLine<'a> {
         let Self { transport, to, reason, .. } = *self;
         let user = to.rsplit_once('@').map_or(to, |(user, _)| user);
         let end = if !transport.is_empty() {
-            if known.is_pipe(transport) {
+            if transport == "discard" {
+                THROWN_AWAY.to_owned()
+            } else if known.is_pipe(transport) {
                 to_program(to, transport)
             } else {
                 place(to, transport, reason, known.setting("queue_directory"))

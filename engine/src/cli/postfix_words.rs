@@ -64,6 +64,20 @@ pub(super) fn halves(text: &str) -> (String, String) {
     (name.trim().to_owned(), hop.trim().to_owned())
 }
 
+/// Members of an alias.
+pub(super) fn members(value: &str) -> Vec<String> {
+    let (mut all, mut one, mut is_quoted) = (Vec::new(), String::new(), false);
+    for c in value.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => all.push(std::mem::take(&mut one)),
+            c => one.push(c),
+        }
+    }
+    all.push(one);
+    all.iter().map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
+}
+
 /// Standard output of a program of Postfix, which is given this.
 pub(super) fn run(command: &mut Command, input: &str) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
@@ -90,3 +104,4 @@ pub(super) fn run(command: &mut Command, input: &str) -> Result<String, String> 
 
 pub(super) const UNKNOWN: &str = "refused";
 pub(super) const LATER: &str = "deferred";
+pub(super) const THROWN_AWAY: &str = "thrown away";

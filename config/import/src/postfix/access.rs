@@ -326,6 +326,11 @@ fn cidr(key: &str) -> Option<Vec<String>> {
     networks::pattern(key).map(|pattern| vec![pattern])
 }
 
+/// Whether a row throws mail away.
+pub(super) fn throws_away(row: &Entry) -> bool {
+    matches!(&row.value, crate::ron::Value::Word(word) if word.ends_with(r#""$V")"#))
+}
+
 /// The template of an action; `None`: no flag does it.
 fn template(action: &str) -> Option<String> {
     let (word, rest) = action.split_once(char::is_whitespace).unwrap_or((action, ""));

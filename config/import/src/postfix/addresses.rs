@@ -10,7 +10,7 @@ use super::{
     tables::{Classes, NO_KEY, PostfixFiles},
 };
 use crate::{
-    report::Findings,
+    report::{Fate, Findings},
     ron::{Entry, Value},
     source::ImportError,
 };
@@ -38,13 +38,24 @@ impl PostfixFiles<'_> {
         classes: &Classes,
         findings: &mut Findings,
     ) -> Result<SortedRows, ImportError> {
-        let mut rows = self.canonical("recipient_canonical_maps", findings)?;
-        if !rows.is_empty() {
-            let why = "recipients of the envelope become others; `To` and `Cc` stay as they are";
+        let is_of_recipients = |name: &str| self.has_class(name, "envelope_recipient");
+        let mut rows = Vec::new();
+        if is_of_recipients("recipient_canonical_classes") {
+            rows = self.canonical("recipient_canonical_maps", findings)?;
+        }
+        if self.main.line("recipient_canonical_maps").is_some() {
+            let why = if is_of_recipients("recipient_canonical_classes") {
+                "recipients of the envelope become others; `To` and `Cc` stay as they are"
+            } else {
+                "without envelope_recipient in recipient_canonical_classes nothing becomes of it: `To` and `Cc` \
+                 stay as they are"
+            };
             let name = "recipient_canonical_maps";
             findings.missing(&self.place(name), name, why);
         }
-        rows.extend(self.canonical("canonical_maps", findings)?);
+        if is_of_recipients("canonical_classes") {
+            rows.extend(self.canonical("canonical_maps", findings)?);
+        }
         rows.extend(self.rows("virtual_alias_maps", MapForm::Plain, findings)?);
         sorted(rows, KeyForm::Addresses(&classes.all()), findings)
     }
@@ -111,18 +122,39 @@ impl PostfixFiles<'_> {
         classes: &Classes,
         findings: &mut Findings,
     ) -> Result<Reversal, ImportError> {
-        let mut rows = self.canonical("sender_canonical_maps", findings)?;
+        let seen = |name: &str| {
+            let classes = ["envelope_sender", "header_sender", "header_recipient"];
+            classes.map(|class| self.has_class(name, class))
+        };
+        let of_senders = seen("sender_canonical_classes");
+        let of_all = seen("canonical_classes");
+        let mut rows = Vec::new();
+        if of_senders.contains(&true) {
+            rows = self.canonical("sender_canonical_maps", findings)?;
+        }
         let is_of_senders = !rows.is_empty();
-        rows.extend(self.canonical("canonical_maps", &mut Findings::default())?);
+        if of_all.contains(&true) {
+            // Of rows that are about recipients, too, it was told there.
+            let is_told = self.has_class("canonical_classes", "envelope_recipient");
+            let mut again = Findings::default();
+            let findings = if is_told { &mut again } else { &mut *findings };
+            rows.extend(self.canonical("canonical_maps", findings)?);
+        }
+        let is_of_all = of_all.contains(&true) && !self.main.get("canonical_maps").is_empty();
         let sorted = sorted(rows, KeyForm::Addresses(&classes.all()), findings)?;
         let masquerade = self.masquerade();
-        self.classes_of_addresses(findings);
-        if sorted.entries.is_empty() && sorted.patterns.is_empty() && masquerade.domains.is_empty()
-        {
+        let is_masked = !masquerade.domains.is_empty();
+        let of_masks = seen("masquerade_classes");
+        let used: Vec<_> =
+            [(is_of_senders, of_senders), (is_of_all, of_all), (is_masked, of_masks)]
+                .into_iter()
+                .filter_map(|(is_used, classes)| is_used.then_some(classes))
+                .collect();
+        let [envelope, _, takes_all] = [0, 1, 2].map(|n| used.iter().any(|classes| classes[n]));
+        self.classes_of_addresses([envelope, true, takes_all], findings);
+        if sorted.entries.is_empty() && sorted.patterns.is_empty() && !is_masked {
             return Ok(Reversal::default());
         }
-        let takes_all =
-            !self.main.get("canonical_maps").is_empty() || !masquerade.domains.is_empty();
         if is_of_senders && takes_all {
             let why = "with canonical_maps or masquerade_domains they hold for `To` and `Cc`, too";
             findings.missing(&self.place("sender_canonical_maps"), "sender_canonical_maps", why);
@@ -138,6 +170,9 @@ impl PostfixFiles<'_> {
         }
         if !takes_all {
             fields.push(Entry::word("all", "false").said("sender_canonical_maps: no To, no Cc"));
+        }
+        if !envelope {
+            fields.push(Entry::word("envelope", "false").said("no class has envelope_sender"));
         }
         made.section =
             (!fields.is_empty()).then(|| Entry::new("reverse", Value::Section("", fields)));
@@ -200,17 +235,42 @@ impl PostfixFiles<'_> {
         database
     }
 
-    /// Tells of classes of addresses that are others than Postfix's defaults.
-    fn classes_of_addresses(&self, findings: &mut Findings) {
-        for name in [
-            "canonical_classes",
-            "sender_canonical_classes",
-            "recipient_canonical_classes",
-            "masquerade_classes",
+    /// Whether a setting of classes of addresses has one.
+    fn has_class(&self, setting: &str, class: &str) -> bool {
+        match self.main.line(setting) {
+            Some(_) => self.main.list(setting).iter().any(|its| its == class),
+            None => match setting {
+                "sender_canonical_classes" => class.ends_with("_sender"),
+                "recipient_canonical_classes" => class.ends_with("_recipient"),
+                "masquerade_classes" => class != "envelope_recipient",
+                _ => true,
+            },
+        }
+    }
+
+    /// Tells of classes of addresses where reversal, of these (senders of envelopes, senders and recipients
+    /// of headers), is another one.
+    fn classes_of_addresses(&self, made: [bool; 3], findings: &mut Findings) {
+        for (name, maps) in [
+            ("canonical_classes", "canonical_maps"),
+            ("sender_canonical_classes", "sender_canonical_maps"),
+            ("recipient_canonical_classes", "recipient_canonical_maps"),
+            ("masquerade_classes", "masquerade_domains"),
         ] {
-            if let Some(line) = self.main.line(name) {
-                let why = "reversal is of headers and senders of envelopes: reverse.envelope and reverse.all say which";
-                findings.missing(&line.place, &line.text, why);
+            let Some(line) = self.main.line(name) else { continue };
+            let classes = ["envelope_sender", "header_sender", "header_recipient"];
+            let wanted = classes.map(|class| self.has_class(name, class));
+            if self.main.get(maps).is_empty() {
+                findings.tell(
+                    &line.place,
+                    &line.text,
+                    Fate::NotNeeded,
+                    "there is nothing of its kind",
+                );
+            } else if wanted == made || !wanted.contains(&true) {
+                findings.carried(&line.place, &line.text);
+            } else {
+                findings.missing(&line.place, &line.text, CLASSES);
             }
         }
     }
@@ -327,6 +387,8 @@ impl Masquerade {
     }
 }
 
+const CLASSES: &str = "of these one answer holds for all: senders in headers are always reversed, `reverse.envelope` \
+                       is of senders of envelopes, and `reverse.all` of `To` and `Cc`";
 /// Canonical maps that lead to each other.
 const MOST_STEPS: usize = 10;
 /// Domains that a name of a user is written out for.

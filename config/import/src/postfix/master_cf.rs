@@ -15,6 +15,8 @@ pub(super) struct MasterService {
     pub(super) kind: String,
     /// `smtpd`, `smtp`, `pipe`, ...
     pub(super) program: String,
+    /// `maxproc`: its processes at most; `-` for as many as `default_process_limit` says.
+    pub(super) most: String,
     pub(super) arguments: Vec<String>,
     /// `-o name=value`.
     pub(super) overrides: Vec<(String, String)>,
@@ -39,7 +41,7 @@ pub(super) fn read(
     let mut services = Vec::new();
     for line in lines {
         let words: Vec<&str> = line.text.split_whitespace().collect();
-        let [name, kind, _, _, _, _, _, program, rest @ ..] = words.as_slice() else {
+        let [name, kind, _, _, _, _, most, program, rest @ ..] = words.as_slice() else {
             findings.missing(&line.place, &line.text, "no entry of a service");
             continue;
         };
@@ -48,6 +50,7 @@ pub(super) fn read(
             name: (*name).to_owned(),
             kind: (*kind).to_owned(),
             program: (*program).to_owned(),
+            most: (*most).to_owned(),
             arguments,
             overrides,
             line,

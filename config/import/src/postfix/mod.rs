@@ -72,6 +72,7 @@ fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, Im
     top.extend(incoming.tls);
     let networks = networks::patterns(folder, main, findings)?;
     let access = files.access(&incoming.checks, &networks, findings)?;
+    ways.discards |= access.values().flatten().any(access::throws_away);
     let relaying = relaying(main, &networks, &incoming.relaying, findings);
     let mut mappings = mappings(main, relaying, &routing.strangers, access);
     let tables = [("FORWARD", routing.forward), ("REVERSE", routing.reversal.rows)];
@@ -89,10 +90,12 @@ fn write(files: &PostfixFiles<'_>, findings: &mut Findings) -> Result<String, Im
     top.push(Entry::new("programs", Value::Map(ways.programs.values().cloned().collect())));
     top.push(Entry::new("milters", Value::Map(incoming.milters)));
     top.extend(settings(main));
-    let pool = Entry::new("DEFAULT", Value::Section("", vec![Entry::word("job_limit", "10")]));
+    let mut pools =
+        vec![Entry::new("DEFAULT", Value::Section("", vec![Entry::word("job_limit", "10")]))];
+    pools.extend(ways.pools(main, services));
     top.push(Entry::new(
         "job_controller",
-        Value::Section("", vec![Entry::new("pools", Value::Map(vec![pool]))]),
+        Value::Section("", vec![Entry::new("pools", Value::Map(pools))]),
     ));
     top.extend(native(main, &routing.folders, findings));
     top.push(Entry::new(
@@ -196,7 +199,17 @@ fn channels(
     let shared = SharedSettings { patience: patience(files.main), tls_policies };
     channels.extend(ways.entries(files.main, files.services, &shared));
     if !ways.programs.is_empty() {
-        channels.push(plain("pipe", "Pipe"));
+        let mut pipe = plain("pipe", "Pipe");
+        let limit = ways.programs_at_once(files.main, files.services);
+        if let (Value::Section(_, fields), Some((limit, programs))) = (&mut pipe.value, limit) {
+            fields.extend(limit.bounds());
+            let of = if programs > 1 { " of all programs together" } else { "" };
+            pipe.comments.push(format!("master.cf: maxproc{of}"));
+        }
+        channels.push(pipe);
+    }
+    if ways.discards {
+        channels.push(plain("bitbucket", "Bitbucket"));
     }
     channels.push(plain("process", "Process"));
     channels.push(plain("reprocess", "Reprocess"));
@@ -370,15 +383,15 @@ fn tell(main: &MainCf, services: &[MasterService], ways: &Ways, findings: &mut F
         let place = &service.line.place;
         let is_read = match service.program.as_str() {
             "smtpd" | "postscreen" => true,
-            "smtp" | "lmtp" => service.kind == "unix",
+            "smtp" | "lmtp" => service.kind == "unix" && ways.uses(service),
             "pipe" => ways.programs.contains_key(&service.name),
             _ => false,
         };
         if is_read {
             findings.carried(place, &service.line.text);
         } else {
-            let why = if service.program == "pipe" {
-                "no transport leads there"
+            let why = if ["pipe", "smtp", "lmtp"].contains(&service.program.as_str()) {
+                "no address leads there"
             } else {
                 "a part of Postfix itself"
             };
@@ -399,7 +412,20 @@ fn parameter(
     findings: &mut Findings,
 ) {
     let is_unfit = |form: ValueForm| form.of(value).is_none();
+    let class =
+        [("virtual_transport", "virtual_mailbox_domains"), ("relay_transport", "relay_domains")];
+    if class.iter().any(|(its, domains)| *its == name && main.get(domains).is_empty()) {
+        return findings.tell(place, text, Fate::NotNeeded, "no address leads there");
+    }
+    if name.ends_with("fallback_relay") && !value.is_empty() {
+        return match ways::last_resort(main, value) {
+            Some(_) if value.contains('[') => findings.missing(place, text, FALLBACK),
+            Some(_) => findings.carried(place, text),
+            None => findings.missing(place, text, "no next hop that a channel has"),
+        };
+    }
     match parameters::find(name) {
+        _ if name == "default_process_limit" => findings.carried(place, text),
         Some(Counterpart::Read) => findings.carried(place, text),
         Some(
             Counterpart::Source(_, form) | Counterpart::Client(_, form) | Counterpart::Top(_, form),
@@ -423,6 +449,8 @@ fn parameter(
     }
 }
 
+const FALLBACK: &str =
+    "it is `lastresort`, in spite of the brackets with the use of MX records of its channel";
 const NO_FILES: &str = "their mail waits (451): with `native` accounts would have UNIX mailboxes";
 const UNKNOWN_USER: &str = "error:5.1.1 User unknown in local recipient table";
 /// The tag of the local channel where `myorigin` is no domain of it.

@@ -63,6 +63,8 @@ pub(super) enum KeyForm<'a> {
 pub(super) struct SortedRows {
     pub(super) entries: Vec<MapEntry>,
     pub(super) patterns: Vec<PatternLeft>,
+    /// Rows that answer for a part of what a row means that no key says, and its place.
+    pub(super) in_place: Vec<(Line, Place)>,
 }
 
 /// The rows of a table, in order; `None`: there is no such file.
@@ -256,8 +258,14 @@ pub(super) fn sorted(
         }
     }
     wide.retain(|(scope, _)| !matches!(scope, Scope::Address(_)));
-    let mut sorting =
-        Sorting { keys, wide, earlier: Vec::new(), findings, made: SortedRows::default() };
+    let mut sorting = Sorting {
+        keys,
+        wide,
+        earlier: Vec::new(),
+        lost: Vec::new(),
+        findings,
+        made: SortedRows::default(),
+    };
     for row in rows {
         match row {
             MapRow::Entry(entry) => sorting.entry(entry),
@@ -269,12 +277,24 @@ pub(super) fn sorted(
     Ok(sorting.made)
 }
 
+impl SortedRows {
+    /// Tells of rows that answer where an earlier one is left out.
+    pub(super) fn tell_in_place(&self, findings: &mut Findings) {
+        for (line, by) in &self.in_place {
+            let why = format!("it answers for what {by} is about, too, which is left out");
+            findings.missing(&line.place, &line.text, &why);
+        }
+    }
+}
+
 struct Sorting<'a> {
     keys: KeyForm<'a>,
     /// Scopes of expressions of any row, but single addresses.
     wide: Vec<(Scope, Place)>,
     /// Alternatives of rows so far.
     earlier: Vec<(Form, Option<Scope>, Place)>,
+    /// Rows that no key says: alternatives, or nothing where the expression is not understood.
+    lost: Vec<(Option<Form>, Place)>,
     findings: &'a mut Findings,
     made: SortedRows,
 }
@@ -293,9 +313,28 @@ impl Sorting<'_> {
             }
             scope => self.wide.iter().find(|(wide, _)| wide.covers(scope)).map(|its| its.1.clone()),
         };
-        match by {
-            Some(by) => self.is_never_asked(&entry.line, &by),
-            None => self.made.entries.push(entry),
+        if let Some(by) = by {
+            return self.is_never_asked(&entry.line, &by);
+        }
+        // A name alone is none of a domain.
+        if entry.key.contains('@') || self.keys == KeyForm::Transports {
+            self.in_place_of_lost(&entry.line, &scope);
+        }
+        self.made.entries.push(entry);
+    }
+
+    /// Keeps that a row answers for addresses of an earlier one that no key says.
+    fn in_place_of_lost(&mut self, line: &Line, scope: &Scope) {
+        let answers = |(form, _): &&(Option<Form>, Place)| match (form, scope) {
+            (Some(form), Scope::Address(address)) => form.fits(address),
+            (Some(form), scope) => form.domain().is_none_or(|domain| {
+                scope.covers(&Scope::Domain(domain)) || matches!(scope, Scope::User(_))
+            }),
+            (None, Scope::Address(_)) => false,
+            (None, _) => true,
+        };
+        if let Some((_, by)) = self.lost.iter().find(answers) {
+            self.made.in_place.push((line.clone(), by.clone()));
         }
     }
 
@@ -305,6 +344,7 @@ impl Sorting<'_> {
             Ok(forms) => forms,
             Err(why) => {
                 self.findings.missing(&line.place, &line.text, &format!("{why}: {BY_HAND}"));
+                self.lost.push((None, line.place.clone()));
                 return Ok(());
             }
         };
@@ -329,6 +369,7 @@ impl Sorting<'_> {
                 // Of both no key comes first for one and second for the other.
                 let why = format!("{by} answers for a part of it: {BY_HAND}");
                 self.findings.missing(&line.place, &line.text, &why);
+                self.lost.push((Some(form), line.place.clone()));
                 continue;
             }
             if let Some(by) = by {
@@ -342,16 +383,16 @@ impl Sorting<'_> {
                 let value = form.value(scope, &result)?;
                 Some((scope.keys(self.keys)?, value))
             });
-            match keys {
-                Some((keys, value)) => {
-                    let entry = |key| MapEntry { line: line.clone(), key, value: value.clone() };
-                    self.made.entries.extend(keys.into_iter().map(entry));
+            if let Some((keys, value)) = keys {
+                if let Some(scope) = &scope {
+                    self.in_place_of_lost(&line, scope);
                 }
-                None => self.made.patterns.push(PatternLeft {
-                    line: line.clone(),
-                    form: form.clone(),
-                    result: result.clone(),
-                }),
+                let entry = |key| MapEntry { line: line.clone(), key, value: value.clone() };
+                self.made.entries.extend(keys.into_iter().map(entry));
+            } else {
+                self.lost.push((Some(form.clone()), line.place.clone()));
+                let (line, result) = (line.clone(), result.clone());
+                self.made.patterns.push(PatternLeft { line, form: form.clone(), result });
             }
             self.earlier.push((form, scope, line.place.clone()));
         }

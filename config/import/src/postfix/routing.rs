@@ -6,7 +6,7 @@ use super::{
     addresses::Reversal,
     maps::{MapEntry, MapForm},
     patterns::{KeyForm, PatternLeft, SortedRows},
-    tables::{Classes, PostfixFiles},
+    tables::{Classes, PERHAPS, PostfixFiles, left_out},
     transports::Transports,
     ways::{Way, Ways, tag},
 };
@@ -165,7 +165,11 @@ impl PostfixFiles<'_> {
         findings: &mut Findings,
     ) -> Result<Vec<PatternLeft>, ImportError> {
         let is_listed = self.main.line("virtual_alias_domains").is_some();
-        let SortedRows { entries, patterns } = self.recipient_rows(classes, findings)?;
+        let before = left_out(findings);
+        let sorted = self.recipient_rows(classes, findings)?;
+        let is_whole = left_out(findings) == before;
+        sorted.tell_in_place(findings);
+        let SortedRows { entries, patterns, .. } = sorted;
         let is_ours = classes.ours();
         let is_domain = |key: &str| !key.contains('@') && key.contains('.');
         // Without a list of its own a domain alone among the keys is one of virtual aliases.
@@ -187,10 +191,23 @@ impl PostfixFiles<'_> {
             let list = Value::texts(members(&value).iter().map(String::as_str));
             new.virtual_alias.push(Entry::new(&key, list).said(line.comment()));
         }
+        let ways: HashSet<_> = new.transport.iter().map(|entry| entry.name.clone()).collect();
+        let waits = |domain: &String| {
+            let is_of = |left: &PatternLeft| left.form.domain().is_none_or(|its| its == *domain);
+            (!is_whole || patterns.iter().any(is_of)) && !ways.contains(domain)
+        };
         for (n, domain) in classes.virtual_alias.iter().enumerate() {
-            let entry = Entry::new(domain, Value::texts(["virtual_alias_domains"]));
             let comment = (n == 0).then(|| self.said("virtual_alias_domains"));
+            if waits(domain) {
+                new.transport.push(Entry::text(domain, PERHAPS).said_all(comment));
+                continue;
+            }
+            let entry = Entry::new(domain, Value::texts(["virtual_alias_domains"]));
             new.virtual_alias.push(entry.said_all(comment));
+        }
+        if classes.virtual_alias.iter().any(waits) {
+            let place = self.place("virtual_alias_maps");
+            findings.missing(&place, "virtual_alias_maps", ALIASES_WAIT);
         }
         Ok(patterns)
     }
@@ -363,4 +380,6 @@ fn members(value: &str) -> Vec<String> {
         .collect()
 }
 
+const ALIASES_WAIT: &str =
+    "a part of it is left out: mail for addresses of its domains that no entry has waits (450)";
 const NO_SHELL: &str = "no shell is asked: list a program of its own in `programs`";

@@ -147,6 +147,13 @@ impl PostfixFiles<'_> {
                 None => findings.missing(&place, &format!("{name}: {word}"), "no table"),
             }
         }
+        let is_address = |row: &MapRow| match row {
+            MapRow::Pattern(row) => row.forms.iter().flatten().any(|its| its.literal().is_some()),
+            MapRow::Entry(_) => false,
+        };
+        if !self.main.get("recipient_delimiter").is_empty() && all.iter().any(is_address) {
+            findings.missing(&place, name, WHOLE);
+        }
         Ok(all)
     }
 
@@ -178,7 +185,9 @@ impl PostfixFiles<'_> {
         findings: &mut Findings,
     ) -> Result<Vec<MapEntry>, ImportError> {
         let rows = self.rows(name, form, findings)?;
-        let SortedRows { entries, patterns } = sorted(rows, keys, findings)?;
+        let sorted = sorted(rows, keys, findings)?;
+        sorted.tell_in_place(findings);
+        let SortedRows { entries, patterns, .. } = sorted;
         for left in patterns {
             findings.missing(&left.line.place, &left.line.text, NO_KEY);
         }
@@ -186,12 +195,26 @@ impl PostfixFiles<'_> {
     }
 }
 
+/// How much of tables of addresses was left out so far.
+pub(super) fn left_out(findings: &Findings) -> usize {
+    let of_tables = |told: &&crate::Told| {
+        told.fate == Fate::NoCounterpart
+            && told.meaning != WHOLE
+            && told.setting != "recipient_canonical_maps"
+    };
+    findings.told.iter().filter(of_tables).count()
+}
+
 /// The domains that a domain lies below.
 pub(super) fn parents(domain: &str) -> impl Iterator<Item = &str> {
     domain.match_indices('.').map(|(at, _)| &domain[at + 1..])
 }
 
+/// Of addresses whose table is not read as a whole: nobody is refused for good whom the rest may have.
+pub(super) const PERHAPS: &str = "retry:4.1.1 a part of the table of this domain is not here yet";
 /// Said of a pattern that no key of a table stands for.
 pub(super) const NO_KEY: &str = "no key of the table says this pattern: write its addresses out";
+const WHOLE: &str = "its expressions see whole addresses: here an address that one of them names stands for \
+                     its subaddresses, too";
 const NO_DOTS: &str =
     "no domain matches it: the list has no notation for the domains below another";

@@ -87,7 +87,7 @@ fn listed_users_have_the_way_of_their_domain_and_others_none() {
 fn users_of_tables_that_are_not_read_wait() {
     let main =
         "relay_domains = r.test\nrelay_recipient_maps = hash:/etc/postfix/u mysql:/etc/my.cf\n";
-    let waits = "\"r.test\": \"retry:4.1.1 a table of users is not here yet\",";
+    let waits = "\"r.test\": \"retry:4.1.1 a part of the table of this domain is not here yet\",";
     let made = has_lines(main, &[("u", "ann@r.test x\n")], &["\"ann@r.test\": \"relay:\",", waits]);
     is_told(&made, Fate::NoCounterpart, "relay_recipient_maps", "waits (450)");
 }
@@ -175,4 +175,72 @@ fn mail_for_mailboxes_of_other_kinds_waits() {
     }
     let made = imported("home_mailbox = Maildir/\nmailbox_transport = lmtp:unix:/s", &[]);
     assert!(!made.text.contains(unknown), "{}", made.text);
+}
+
+#[test]
+fn classes_of_addresses_say_whose_addresses_are_replaced() {
+    let maps = "mydestination = mx.test\ncanonical_maps = inline:{root@mx.test=ann@mx.test}\n";
+    let key = "\"root@mx.test\": [\"ann@mx.test\"]";
+    let of_senders = format!("{maps}canonical_classes = envelope_sender, header_sender");
+    let made = has_lines(
+        &of_senders,
+        &[],
+        &[&format!("!{key}"), "\"root@mx.test\": \"ann@mx.test\",", "all: false,"],
+    );
+    is_told(&made, Fate::Carried, "canonical_classes", "");
+    let of_recipients = format!("{maps}canonical_classes = envelope_recipient");
+    let made = imported(&of_recipients, &[]);
+    assert!(made.text.contains(key) && !made.text.contains("reverse:"), "{}", made.text);
+    let of_headers = format!("{maps}canonical_classes = header_sender header_recipient");
+    has_lines(&of_headers, &[], &[&format!("!{key}"), "envelope: false,"]);
+}
+
+#[test]
+fn mail_is_thrown_away_by_a_channel() {
+    let discards = "(name: \"bitbucket\", tag: \"bitbucket-daemon\", program: Bitbucket)";
+    for main in [
+        "transport_maps = inline:{black.test=discard:}",
+        "default_transport = discard:gone",
+        "smtpd_recipient_restrictions = check_recipient_access inline:{ {x@mx.test=DISCARD} }",
+    ] {
+        has_lines(main, &[], &[discards]);
+    }
+    has_lines("", &[], &[&format!("!{discards}")]);
+}
+
+#[test]
+fn transports_have_the_bounds_of_master_cf_and_those_without_mail_are_told() {
+    let master = "smtp inet n - n - - smtpd\nsmtp unix - - n - - smtp\nrelay unix - - n - 0 smtp\n\
+                  slow unix - - n - 2 smtp\nlmtp unix - - n - 5 lmtp\nmany unix - - n - 250 smtp\n\
+                  tool unix - n n - 3 pipe user=nobody argv=/bin/tool\n";
+    let main = "transport_maps = inline:{ {a.test=slow:}, {b.test=slow:[x.test]}, {c.test=many:}, {d.test=tool:} }\n\
+                virtual_transport = lmtp:unix:private/x\nsmtp_fallback_relay = [fb.test]:26 [192.0.2.1]";
+    let made = imported(main, &[("master.cf", master)]);
+    for part in [
+        "\"SLOW_POOL\": (job_limit: 2, keep_last_slot: false)",
+        "\"MANY_POOL\": (job_limit: 25, keep_last_slot: false)",
+        "lastresort: \"fb.test:26, [192.0.2.1]\"",
+    ] {
+        assert!(made.text.contains(part), "{part}\n{}", made.text);
+    }
+    let words: String = made.text.split_whitespace().collect();
+    assert_eq!(words.matches("pool:\"SLOW_POOL\",maxjobs:2,max_client_threads:1").count(), 2);
+    assert_eq!(words.matches("pool:\"MANY_POOL\",maxjobs:25,max_client_threads:10").count(), 1);
+    assert_eq!(words.matches("program:Pipe,maxjobs:3,max_client_threads:1").count(), 1, "{words}");
+    for setting in ["lmtp", "virtual_transport"] {
+        is_told(&made, Fate::NotNeeded, setting, "no address leads there");
+    }
+}
+
+/// A row that is left out is not answered for by another one unsaid, and bounces nobody.
+#[test]
+fn what_rows_that_are_left_out_stand_for_is_told() {
+    let rows = "/^post.*@v\\.test$/ pm@r.test\n/^a@v\\.test$/ b@r.test\n/@v\\.test$/ all@r.test\n";
+    let main = "virtual_alias_domains = v.test w.test\nvirtual_alias_maps = pcre:/etc/postfix/v\n\
+                recipient_delimiter = +\nmydestination =";
+    let waits = "\"v.test\": \"retry:4.1.1 a part of the table of this domain is not here yet\",";
+    let made = has_lines(main, &[("v", rows)], &[waits, "!\"w.test\": \"retry"]);
+    is_told(&made, Fate::NoCounterpart, "all@r.test", "v:1 is about");
+    is_told(&made, Fate::NoCounterpart, "virtual_alias_maps", "see whole addresses");
+    is_told(&made, Fate::NoCounterpart, "virtual_alias_maps", "waits (450)");
 }

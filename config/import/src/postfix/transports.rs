@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::{
     maps::{MapEntry, MapForm},
     patterns::KeyForm,
-    tables::{Classes, PostfixFiles, parents},
+    tables::{Classes, PERHAPS, PostfixFiles, left_out, parents},
     ways::{LOCAL, WAITS, Way, Ways},
 };
 use crate::{
@@ -178,14 +178,11 @@ impl<'a> Transports<'a> {
         if domains.is_empty() {
             return Ok(Listed::default());
         }
-        let lost = |findings: &Findings| {
-            findings.told.iter().filter(|its| its.fate == Fate::NoCounterpart).count()
-        };
-        let before = lost(findings);
+        let before = left_out(findings);
         let keys = KeyForm::Addresses(&[]);
         let entries = self.files.entries(name, MapForm::Plain, keys, findings)?;
         // Users of a part of the table that is not read are not refused for good.
-        let is_whole = lost(findings) == before;
+        let is_whole = left_out(findings) == before;
         if !entries.is_empty() {
             self.list(class, domains, &entries);
             if !is_whole {
@@ -238,6 +235,16 @@ impl<'a> Transports<'a> {
             }
             for entry in by_domain.remove(&domain).unwrap_or_default() {
                 self.user(class, entry, (ways, findings));
+            }
+            // The rule of the domain says as much, and leaves `FORWARD` its say.
+            let is_ruled = class == AddressClass::Relay
+                && self.relay.is_some()
+                && self.rows.of(&domain).is_none()
+                && !domain
+                    .match_indices('.')
+                    .any(|(at, _)| self.listed.contains_key(&domain[at..]));
+            if is_open && is_ruled {
+                continue;
             }
             if is_open {
                 let way = self.way(class, &domain, (ways, findings));
@@ -408,5 +415,3 @@ const RELAY_UNKNOWN: &str = "error:5.1.1 User unknown in relay recipient table";
 const MAILBOX_UNKNOWN: &str = "error:5.1.1 User unknown in virtual mailbox table";
 const PARTLY: &str =
     "a part of it is not read: mail for whoever the rest does not list waits (450)";
-/// Of domains whose users are listed where it cannot be read.
-const PERHAPS: &str = "retry:4.1.1 a table of users is not here yet";

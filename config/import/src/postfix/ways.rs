@@ -36,6 +36,8 @@ pub(super) struct Ways {
     pub(super) programs: BTreeMap<String, Entry>,
     /// Commands of aliases that are among them.
     pub(super) commands: HashSet<String>,
+    /// A way leads to where mail is thrown away.
+    pub(super) discards: bool,
 }
 
 /// Settings of all channels that mail leaves by.
@@ -74,7 +76,10 @@ impl Ways {
             "error" | "retry" | "discard" => {
                 let whole = format!("{name}:{hop}");
                 return match whole.parse::<Transport>() {
-                    Ok(_) => Way::To(whole),
+                    Ok(_) => {
+                        self.discards |= name == "discard";
+                        Way::To(whole)
+                    }
                     Err(_) => lost("its reply has a code of the other kind"),
                 };
             }
@@ -187,6 +192,9 @@ impl Ways {
             fields.extend(client(main, service, &shared.tls_policies));
             fields.extend(destinations(main, service));
             fields.extend(shared.patience.iter().cloned());
+            if let Some(pool) = ProcessLimit::of(main, service) {
+                fields.extend(pool.channel(&service.name));
+            }
             let mut entry = Entry::new("", Value::Section("", fields)).said(service.line.comment());
             entry.comments.extend(comments(main, service));
             let of = |name: &str| {
@@ -200,6 +208,94 @@ impl Ways {
         };
         self.channels.iter().filter_map(one).collect()
     }
+}
+
+impl Ways {
+    /// Whether a channel is of this entry of `master.cf`.
+    pub(super) fn uses(&self, service: &MasterService) -> bool {
+        self.channels.values().any(|used| used.service == service.name)
+    }
+
+    /// Pools of transports with a bound of their own, which holds for all of their channels together.
+    pub(super) fn pools(&self, main: &MainCf, services: &[MasterService]) -> Vec<Entry> {
+        let used = services.iter().filter(|its| its.kind == "unix" && self.uses(its));
+        let pool = |service: &MasterService| {
+            let limit = ProcessLimit::of(main, service)?;
+            let fields = vec![
+                Entry::word("job_limit", &limit.jobs.to_string()),
+                Entry::word("keep_last_slot", "false"),
+            ];
+            Some(Entry::new(&pool_of(&service.name), Value::Section("", fields)))
+        };
+        used.filter_map(pool).collect()
+    }
+
+    /// Programs at once: the least that an entry of pipe(8) which mail leads to allows.
+    pub(super) fn programs_at_once(
+        &self,
+        main: &MainCf,
+        services: &[MasterService],
+    ) -> Option<(ProcessLimit, usize)> {
+        let is_used =
+            |its: &&MasterService| its.program == "pipe" && self.programs.contains_key(&its.name);
+        let limits = services.iter().filter(is_used).map(|its| ProcessLimit::of(main, its));
+        let limits: Vec<_> = limits.collect();
+        let least = limits.iter().flatten().copied().min_by_key(|its| its.jobs * its.each)?;
+        Some((least, limits.len()))
+    }
+}
+
+/// The column `maxproc` of `master.cf`: each process has one connection, or one program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProcessLimit {
+    jobs: usize,
+    /// Connections of a job.
+    each: usize,
+}
+
+impl ProcessLimit {
+    /// `None`: as many as channels have by themselves.
+    fn of(main: &MainCf, service: &MasterService) -> Option<Self> {
+        let text = match service.most.as_str() {
+            "-" => main.line("default_process_limit").map(|_| main.get("default_process_limit"))?,
+            own => own.to_owned(),
+        };
+        let most = text.parse::<usize>().ok().filter(|most| *most > 0)?;
+        let (jobs, each) = if most <= 100 { (most, 1) } else { (most / 10, 10) };
+        (most != USUAL_PROCESSES).then_some(Self { jobs: jobs.min(10_000), each })
+    }
+
+    /// Of a channel that runs its jobs in the pool of its transport.
+    fn channel(self, service: &str) -> Vec<Entry> {
+        let mut fields = vec![Entry::text("pool", &pool_of(service))];
+        fields.extend(self.bounds());
+        fields
+    }
+
+    pub(super) fn bounds(self) -> [Entry; 2] {
+        [
+            Entry::word("maxjobs", &self.jobs.to_string()),
+            Entry::word("max_client_threads", &self.each.to_string()),
+        ]
+    }
+}
+
+fn pool_of(service: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let name: String = service
+        .chars()
+        .take(20)
+        .map(|c| if fits(c) { c.to_ascii_uppercase() } else { '_' })
+        .collect();
+    format!("{name}_POOL")
+}
+
+/// `smtp_fallback_relay` as `lastresort`; `None`: no next hop that a channel has.
+pub(super) fn last_resort(main: &MainCf, text: &str) -> Option<String> {
+    let hops = text.split([',', ' ']).filter(|hop| !hop.is_empty());
+    // Which names have MX records asked for is the channel's own.
+    let hops: Option<Vec<_>> = hops.map(|hop| Some(next_hop(hop, true, main)?.0)).collect();
+    hops.map(|hops| hops.join(", ")).filter(|text| !text.is_empty())
 }
 
 /// Tag by the name of a channel.
@@ -258,6 +354,11 @@ fn client(main: &MainCf, service: &MasterService, tls_policies: &[Entry]) -> Vec
     for name in names.filter(|name| name.starts_with(prefix)) {
         let Some(Counterpart::Client(path, form)) = parameters::find(name) else { continue };
         let value = of_service(main, service, name).unwrap_or_default();
+        let value = if path == "lastresort" {
+            last_resort(main, &value).unwrap_or_default()
+        } else {
+            value
+        };
         if let Some(value) =
             form.of(&value).filter(|_| !made.iter().any(|(known, _)| *known == path))
         {
@@ -425,6 +526,8 @@ fn argument(word: &str) -> Option<String> {
 const CLEAR_PASSWORDS: &str = "clear_passwords: as in Postfix the password goes to servers whose certificate nobody \
                                vouches for; where it is good, tls: (client: Must) alone keeps it from others";
 const NO_CHANNEL: &str = "a next hop alone says no channel";
+/// Processes of a transport where `master.cf` does not say how many, and connections of a channel.
+const USUAL_PROCESSES: usize = 100;
 /// Mail waits until the operator says more.
 pub(super) const WAITS: &str = "retry:4.3.5 this address is not served yet";
 /// To the local channel.
