@@ -7,13 +7,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
     Error, FromRequest, HttpRequest,
     dev::{Extensions, Payload},
     error::ErrorForbidden,
     http::Method,
-    rt::net::{TcpStream, UnixStream},
+    rt::net::UnixStream,
 };
 use nix::unistd::User;
 
@@ -93,21 +92,14 @@ fn program(pid: i32) -> Option<String> {
 /// Characters of a program's name.
 const LONGEST_PROGRAM: usize = 255;
 
-/// Remembers how a connection came in; called once for each.
+/// Remembers that a connection came in by the socket, and from whom; called once for each.
 pub(super) fn mark(io: &dyn Any, connection: &mut Extensions) {
-    let local = |tcp: &TcpStream| tcp.local_addr().ok().map(|address| address.ip());
-    let arrived = if let Some(unix) = io.downcast_ref::<UnixStream>() {
-        let peer = unix.peer_cred().map_or_else(
-            |_| Peer::default(),
-            |its| Peer { uid: Some(its.uid()), gid: Some(its.gid()), pid: its.pid() },
-        );
-        Arrived::Unix(peer)
-    } else if let Some(tls) = io.downcast_ref::<TlsStream<TcpStream>>() {
-        Arrived::Tls { local: local(tls.get_ref().0) }
-    } else {
-        Arrived::Tcp { local: io.downcast_ref::<TcpStream>().and_then(local) }
-    };
-    connection.insert(arrived);
+    let Some(unix) = io.downcast_ref::<UnixStream>() else { return };
+    let peer = unix.peer_cred().map_or_else(
+        |_| Peer::default(),
+        |its| Peer { uid: Some(its.uid()), gid: Some(its.gid()), pid: its.pid() },
+    );
+    connection.insert(Arrived::Unix(peer));
 }
 
 impl FromRequest for Owner {

@@ -31,53 +31,81 @@ use crate::api::Overview;
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
     open: Arc<AtomicUsize>,
+    /// Streams of readers, of whom no orders are taken.
+    of_readers: Arc<AtomicUsize>,
     /// Whether the endpoint ends.
     ending: watch::Receiver<bool>,
 }
 
 /// One of them; it is over when this is dropped.
-#[derive(Debug)]
-struct OpenStream(Streams);
+struct OpenStream {
+    ending: watch::Receiver<bool>,
+    /// The counters that it is in.
+    _places: Vec<Place>,
+}
 
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+/// One more in a counter, until this is dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(counter: &Arc<AtomicUsize>, most: usize) -> Answer<Self> {
+        let place = Self(Arc::clone(counter));
+        // Given back when it is one too many.
+        if counter.fetch_add(1, Relaxed) >= most {
+            return Err(Unavailable(format!("{most} streams are open already")));
+        }
+        Ok(place)
     }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A visitor who looks at a stream.
+pub(super) struct Viewer {
+    /// May give orders.
+    pub(super) is_operator: bool,
+    /// Whether it is so still.
+    pub(super) stays: Box<dyn Fn() -> bool>,
 }
 
 impl Streams {
     /// None yet; all of them end when `ending` says so.
     pub(super) fn new(ending: watch::Receiver<bool>) -> Self {
-        Self { open: Arc::default(), ending }
+        Self { open: Arc::default(), of_readers: Arc::default(), ending }
     }
 
-    fn take(&self) -> Answer<OpenStream> {
-        let taken = OpenStream(self.clone());
-        // Given back when it is one too many.
-        if self.open.fetch_add(1, Relaxed) >= MOST_STREAMS {
-            return Err(Unavailable(format!("{MOST_STREAMS} streams are open already")));
+    /// Says when the endpoint ends.
+    pub(super) fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.clone()
+    }
+
+    /// Readers leave places to operators.
+    fn take(&self, is_operator: bool) -> Answer<OpenStream> {
+        let mut places = Vec::new();
+        if !is_operator {
+            places.push(Place::take(&self.of_readers, MOST_OF_READERS)?);
         }
-        Ok(taken)
+        places.push(Place::take(&self.open, MOST_STREAMS)?);
+        Ok(OpenStream { ending: self.ending(), _places: places })
     }
 
-    /// An event `overview` at once and every two seconds. While there is nothing to tell a comment comes,
-    /// by which the server learns that a client is gone.
-    pub(super) fn respond<C: Console>(
-        &self,
-        console: C,
-        is_operator: bool,
-    ) -> Answer<HttpResponse> {
-        let state = (self.take()?, (console, is_operator), Instant::now());
+    /// An event `overview` at once and every two seconds, until the viewer is not who it was any more. While
+    /// there is nothing to tell a comment comes, by which the server learns that a client is gone.
+    pub(super) fn respond<C: Console>(&self, console: C, viewer: Viewer) -> Answer<HttpResponse> {
+        let stream = self.take(viewer.is_operator)?;
+        let state = (stream, (console, viewer), Instant::now());
         let events = unfold(state, async |(mut stream, reader, at)| {
-            let ending = &mut stream.0.ending;
-            tokio::select! {
-                () = sleep_until(at) => {}
-                // The endpoint that would tell is gone: it has ended as well.
-                _ = ending.wait_for(|ends| *ends) => return None,
+            let (console, viewer) = &reader;
+            if !stream.goes_on(at, viewer).await {
+                return None;
             }
-            let (console, is_operator) = &reader;
+            let is_operator = viewer.is_operator;
             let event = match within(PATIENCE, console.overview()).await {
-                Ok(overview) => match for_reader(overview, *is_operator) {
+                Ok(overview) => match for_reader(overview, is_operator) {
                     Ok(json) => format!("event: overview\ndata: {json}\n\n"),
                     Err(error) => comment(&error.to_string()),
                 },
@@ -87,9 +115,31 @@ impl Streams {
             Some((Ok::<_, Unavailable>(Bytes::from(event)), (stream, reader, next)))
         });
         let mut response = HttpResponse::Ok();
+        // Nothing else comes on this connection, which ends with the stream.
+        response.force_close();
         response.content_type("text/event-stream");
         response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
         Ok(response.streaming(events))
+    }
+}
+
+impl OpenStream {
+    /// Waits until then; `false`: it is over.
+    async fn goes_on(&mut self, at: Instant, viewer: &Viewer) -> bool {
+        loop {
+            if !(viewer.stays)() {
+                return false;
+            }
+            let look = at.min(Instant::now() + LOOK_EVERY);
+            tokio::select! {
+                () = sleep_until(look) => {}
+                // The endpoint that would tell is gone: it has ended as well.
+                _ = self.ending.wait_for(|ends| *ends) => return false,
+            }
+            if look == at {
+                return (viewer.stays)();
+            }
+        }
     }
 }
 
@@ -107,6 +157,37 @@ fn comment(text: &str) -> String {
 
 /// Streams at once: operators are few, and each costs an overview every two seconds.
 const MOST_STREAMS: usize = 16;
+/// Of them by visitors of whom no orders are taken.
+const MOST_OF_READERS: usize = 8;
+/// Whether the session of a viewer has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(2);
 /// For the engine to answer; a comment takes the place of an answer that is late.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use actix_web::body::to_bytes;
+
+    use super::*;
+    use crate::admin::fake::Fake;
+
+    #[actix_rt::test]
+    async fn a_stream_ends_with_the_session_of_its_viewer() {
+        let (_ending, ends) = watch::channel(false);
+        let (streams, session) = (Streams::new(ends), Rc::new(Cell::new(true)));
+        let stays = Rc::clone(&session);
+        let viewer = Viewer { is_operator: true, stays: Box::new(move || stays.get()) };
+        let response = streams.respond(Fake::default(), viewer).unwrap();
+        let read = actix_rt::spawn(to_bytes(response.into_body()));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        session.set(false);
+        let begin = Instant::now();
+        let Ok(octets) = read.await.unwrap() else { panic!("it is whole") };
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(octets.starts_with(b"event: overview\n"), "{octets:?}");
+        assert_eq!(streams.open.load(Relaxed), 0);
+    }
+}

@@ -6,6 +6,7 @@
 
 mod audited;
 pub mod client;
+mod connections;
 pub mod console;
 mod content;
 mod discreet;
@@ -29,6 +30,7 @@ mod server;
 pub mod socket;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::{
     fs, io,
@@ -155,8 +157,8 @@ impl Endpoint {
         let (started, handles) = mpsc::channel();
         let serve = move || {
             let served = actix_rt::System::new().block_on(async move {
-                let unix = pages.server(Entrance::Socket(unix))?;
-                let tcp = tcp.map(|door| pages.server(door)).transpose()?;
+                let unix = pages.socket(unix)?;
+                let tcp = tcp.map(|door| pages.tcp(door)).transpose()?;
                 let tcp_handle = tcp.as_ref().map(Server::handle);
                 let _ = started.send(Servers { socket: unix.handle(), tcp: tcp_handle });
                 match tcp {

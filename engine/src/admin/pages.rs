@@ -78,7 +78,7 @@ use super::{
     guard::Owner,
     http_error::{HttpError, message_id},
     listing,
-    live::Streams,
+    live::{Streams, Viewer},
     orders,
     page::{self, Visitor},
     patience::{ADDING_UP, in_time, within},
@@ -234,11 +234,14 @@ async fn series<C: Console>(
 }
 
 async fn live<C: Console>(
+    request: HttpRequest,
     visitor: Visitor,
     console: Data<C>,
     streams: Data<Streams>,
 ) -> Result<HttpResponse, HttpError> {
-    Ok(streams.respond(C::clone(&console), visitor.is_operator())?)
+    let is_operator = visitor.is_operator();
+    let stays = Box::new(move || page::visitor_of(&request) == visitor);
+    Ok(streams.respond(C::clone(&console), Viewer { is_operator, stays })?)
 }
 
 async fn counters<C: Console>(console: Data<C>) -> Result<Json<ChannelCounters>, HttpError> {

@@ -10,12 +10,7 @@ use std::{
 
 use relais_config::admin::Admin;
 
-use super::{
-    client::Client,
-    fake::Fake,
-    server::{MAX_CONNECTIONS, REQUEST_TIME},
-    *,
-};
+use super::{client::Client, connections::MAX_CONNECTIONS, fake::Fake, server::REQUEST_TIME, *};
 use crate::api::{QueuedEntry, Status};
 
 /// An endpoint on a socket and on TCP, and what is behind it.
@@ -438,4 +433,66 @@ async fn the_client_says_when_nothing_runs() {
     let error = client.get::<Status>("/api/v1/status").await.unwrap_err().to_string();
     let left_over = format!("no engine is running on {shown} (its admin.sock is left over)");
     assert!(error.starts_with(&left_over), "{error}");
+}
+
+/// Octets of memory that this process has.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * rustix::param::page_size() as u64
+}
+
+#[test]
+fn many_that_ask_and_never_read_neither_keep_others_out_nor_fill_memory() {
+    let served = serve();
+    let address = served.endpoint.places[1].strip_prefix("http://").unwrap();
+    let before = resident();
+    let requests = "GET /api/v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(4_000);
+    let connect = |_| {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        (stream, 0)
+    };
+    let mut strangers: Vec<_> = (0..MAX_CONNECTIONS + 8).map(connect).collect();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        for (stream, sent) in &mut strangers {
+            *sent += stream.write(&requests.as_bytes()[*sent..]).unwrap_or(0);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        let begin = std::time::Instant::now();
+        assert_eq!(code(&served.tcp("GET /healthz")), "200");
+        slowest = slowest.max(begin.elapsed());
+    }
+    let grown = resident().saturating_sub(before) >> 20;
+    assert!(slowest < REQUEST_TIME / 2, "{slowest:?}");
+    assert!(grown < 100, "{grown} MiB");
+}
+
+#[test]
+fn requests_that_are_sent_together_are_answered_in_order() {
+    let served = serve();
+    let address = served.endpoint.places[1].strip_prefix("http://").unwrap();
+    let head = |target| format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n");
+    let all = ["/healthz", "/nowhere", "/api/v1/queue", "/readyz"].map(head).join("\r\n");
+    let answers =
+        talk_raw(TcpStream::connect(address).unwrap(), &(all + "connection: close\r\n\r\n"));
+    let codes: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(codes, ["200", "404", "200", "200"], "{answers}");
+    assert!(answers.ends_with("ready\n"), "{answers}");
+}
+
+#[test]
+fn readers_leave_streams_to_operators() {
+    let served = serve();
+    let address = served.endpoint.places[1].strip_prefix("http://").unwrap();
+    let ask = |_| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut stream = std::io::BufReader::new(stream);
+        let head = line_with(&mut stream, "HTTP");
+        (code(&head).to_owned(), stream)
+    };
+    let readers: Vec<_> = (0..16).map(ask).collect();
+    assert_eq!(readers.iter().filter(|(code, _)| code == "200").count(), 8);
+    assert_eq!(code(&line_with(stream(&served), "HTTP")), "200");
 }

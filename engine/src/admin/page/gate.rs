@@ -115,6 +115,12 @@ pub(in crate::admin) async fn no_strangers(
     Ok(request.into_response(refusal))
 }
 
+/// The visitor behind a request, as of now.
+pub(in crate::admin) fn visitor_of(request: &HttpRequest) -> Visitor {
+    let gate = request.app_data::<Data<Gate>>();
+    gate.map_or(Visitor::Reader, |gate| gate.visitor(request))
+}
+
 /// The token of a file, without the blanks around it.
 pub(crate) fn read_token(file: &Path) -> io::Result<String> {
     let token = fs::read_to_string(file)?.trim().to_owned();
@@ -149,8 +155,7 @@ impl FromRequest for Visitor {
     type Future = Ready<Result<Self, Trouble>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let gate = request.app_data::<Data<Gate>>();
-        ready(Ok(gate.map_or(Self::Reader, |gate| gate.visitor(request))))
+        ready(Ok(visitor_of(request)))
     }
 }
 
@@ -159,8 +164,7 @@ impl FromRequest for Pass {
     type Future = Ready<Result<Self, Trouble>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let gate = request.app_data::<Data<Gate>>();
-        ready(match gate.map_or(Visitor::Reader, |gate| gate.visitor(request)) {
+        ready(match visitor_of(request) {
             Visitor::Operator(operator) => Ok(operator),
             Visitor::Stranger => Err(Trouble::new(StatusCode::FORBIDDEN, "log in first")),
             _ => Err(Trouble::new(

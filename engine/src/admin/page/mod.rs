@@ -44,8 +44,8 @@ use actix_web::{
 use self::layout::Trouble;
 use super::Console;
 
-pub(super) use gate::no_strangers;
 pub(crate) use gate::{Gate, read_token};
+pub(super) use gate::{no_strangers, visitor_of};
 pub(super) use overview::overview;
 pub(super) use visitor::Visitor;
 
