@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    thread,
 };
 
 use actix::Arbiter;
@@ -18,7 +19,7 @@ use relais_actors::{
     },
 };
 use relais_config::Config;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tracing::{error, warn};
 
 use crate::{
@@ -128,8 +129,18 @@ impl cli::Runnable for Life {
         }
         shutdown::drain(&engine.floors, self.console.config().max_shutdown).await;
         // Behind everybody who tells it something.
-        engine.floors.ground.history.end();
-        engine.floors.ground.events.end();
+        let ground = &engine.floors.ground;
+        let (history, events) = (Arc::clone(&ground.history), Arc::clone(&ground.events));
+        let (done, ended) = oneshot::channel();
+        // A disk that hangs holds up a thread, and not a second signal.
+        let ending = thread::Builder::new().name("end".to_owned()).spawn(move || {
+            history.end();
+            events.end();
+            let _ = done.send(());
+        });
+        if ending.is_ok() {
+            let _ = ended.await;
+        }
         mem::take(&mut engine.arbiters).into_iter().for_each(end_thread);
     }
 }

@@ -4,10 +4,13 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
-use relais_tests::{Authority, Dialogue, Instance, Settings, Sink, WebhookReceiver, eventually};
+use relais_tests::{
+    Authority, Dialogue, Instance, Running, Settings, Sink, WebhookReceiver, eventually,
+};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -251,7 +254,7 @@ fn check_failures(events: &[Value]) {
 }
 
 fn whoami() -> String {
-    let output = std::process::Command::new("id").arg("-un").output().expect("id runs");
+    let output = Command::new("id").arg("-un").output().expect("id runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -346,7 +349,7 @@ fn whatever_a_receiver_does_mail_goes_on_and_each_event_comes_in_order() {
     });
     status_tells_of_six(&instance);
     running.kill();
-    let _running = instance.start();
+    let running = instance.start();
     receiver.up();
     reload(&instance, "batch: 4", "batch: 5");
     eventually("all are there", PATIENCE, || receiver.events().len() == 6);
@@ -395,6 +398,40 @@ fn whatever_a_receiver_does_mail_goes_on_and_each_event_comes_in_order() {
     assert!(running_memory(&instance) < 4e8, "the answer is read");
     receiver.answer("200");
     assert!(receiver.posts().iter().all(|post| post["body"].as_array().unwrap().len() <= 8));
+    files_are_lost(&instance, &receiver, running);
+}
+
+/// The folder of what waits is removed, and a FIFO that nobody reads takes the place of the file.
+fn files_are_lost(instance: &Instance, receiver: &WebhookReceiver, mut running: Running) {
+    let (file, folder) = (instance.data().join("events.jsonl"), instance.data().join("events"));
+    let all = receiver.events().len();
+    fs::remove_dir_all(&folder).expect("it is there");
+    eventually("it is there again", PATIENCE, || {
+        folder.read_dir().is_ok_and(|its| its.count() == 1)
+    });
+    let fifo = file.with_extension("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().is_ok_and(|made| made.success()));
+    fs::rename(fifo, &file).expect("it takes its place");
+    let said = format!("{} is not written: it is no regular file", file.display());
+    eventually("it says so", PATIENCE, || {
+        String::from_utf8_lossy(&instance.relais("status", &[]).stdout).contains(&said)
+    });
+    let warned = instance.relais("check", &[]);
+    let warned = String::from_utf8_lossy(&warned.stdout).into_owned();
+    assert!(warned.contains("it is no regular file: events are lost"), "{warned}");
+    send(instance, "ann@sender.test", &["alice@relais.example"], 90);
+    eventually("it is posted", PATIENCE, || receiver.events().len() > all);
+    fs::remove_dir_all(&folder).expect("it is there");
+    fs::write(&folder, "in its place").expect("it is written");
+    let why = || status(instance)["trouble"].as_str().unwrap_or_default().to_owned();
+    eventually("it says so", PATIENCE, || why().starts_with("DATA/events cannot be written"));
+    fs::remove_file(&folder).expect("it is there");
+    eventually("all is well", PATIENCE, || why().is_empty());
+    send(instance, "ann@sender.test", &["alice@relais.example"], 91);
+    eventually("it is posted", PATIENCE, || receiver.events().len() > all + 1);
+    running.terminate();
+    let (ended, _) = running.wait(Duration::from_secs(8));
+    assert!(ended.success(), "{ended}");
 }
 
 /// A post that is made again is the same.

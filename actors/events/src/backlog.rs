@@ -5,9 +5,10 @@
 
 use std::{
     collections::VecDeque,
+    ffi::OsStr,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Backlog {
     open: Option<File>,
     next: u64,
     is_dirty: bool,
+    /// The last lines could not be appended.
+    has_failed: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +43,7 @@ struct Segment {
 impl Backlog {
     /// Opens what is in a folder, and makes it where it is not there; only its owner may look into it.
     pub(crate) fn open(folder: &Path, size: u64) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        make(folder)?;
         let taken = fs::read_to_string(folder.join(TAKEN)).ok();
         let taken = taken.as_deref().and_then(position).unwrap_or_default();
         let mut numbers = Vec::new();
@@ -60,6 +63,7 @@ impl Backlog {
             open: None,
             next,
             is_dirty: false,
+            has_failed: false,
         };
         for number in numbers {
             if number < taken.segment {
@@ -94,18 +98,18 @@ impl Backlog {
 
     /// Appends whole lines. Returns how many of the oldest were lost, for want of room.
     pub(crate) fn append(&mut self, lines: &[u8], count: u64) -> io::Result<u64> {
+        let appended = self.append_now(lines, count);
+        self.has_failed = appended.is_err();
+        appended
+    }
+
+    fn append_now(&mut self, lines: &[u8], count: u64) -> io::Result<u64> {
         let largest = (self.size / SEGMENTS).min(LARGEST_SEGMENT);
         if self.segments.back().is_none_or(|its| its.octets >= largest) {
             self.open = None;
         }
         if self.open.is_none() {
-            let number = self.next;
-            let mut options = OpenOptions::new();
-            let options = options.append(true).create_new(true).mode(0o600);
-            self.open = Some(options.open(self.path(number))?);
-            self.next += 1;
-            self.segments.push_back(Segment { number, octets: 0, lines: 0 });
-            self.go_to_oldest();
+            self.begin_segment()?;
         }
         let (Some(file), Some(segment)) = (&mut self.open, self.segments.back_mut()) else {
             return Ok(0);
@@ -119,6 +123,59 @@ impl Backlog {
         segment.lines += count;
         self.is_dirty = true;
         self.keep_to_size()
+    }
+
+    fn begin_segment(&mut self) -> io::Result<()> {
+        let number = self.next;
+        let mut options = OpenOptions::new();
+        let options = options.append(true).create_new(true).mode(0o600);
+        let path = self.path(number);
+        let opened = match options.open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make(&self.folder)?;
+                options.open(&path)
+            }
+            opened => opened,
+        };
+        self.open = Some(opened?);
+        self.next += 1;
+        self.segments.push_back(Segment { number, octets: 0, lines: 0 });
+        self.go_to_oldest();
+        Ok(())
+    }
+
+    /// Makes the folder again where it is gone, and forgets segments that are; returns how many lines these had.
+    /// An error: what is told cannot be kept.
+    pub(crate) fn look_after(&mut self) -> io::Result<u64> {
+        make(&self.folder)?;
+        let mut lost = 0;
+        let segments = std::mem::take(&mut self.segments);
+        let open = segments.back().map(|its| its.number).zip(self.open.take());
+        for segment in segments {
+            let path = self.path(segment.number);
+            let its = open.as_ref().filter(|(number, _)| *number == segment.number);
+            if is_there(&path, its.map(|(_, file)| file)) {
+                self.segments.push_back(segment);
+            } else {
+                let is_taken = segment.number == self.taken.segment;
+                let taken = if is_taken { self.lines_taken } else { 0 };
+                lost += segment.lines.saturating_sub(taken);
+            }
+        }
+        let newest = self.segments.back().map(|its| its.number);
+        self.open = open.filter(|(number, _)| Some(*number) == newest).map(|(_, file)| file);
+        self.go_to_oldest();
+        if std::mem::take(&mut self.has_failed) && self.open.is_none() {
+            let begun = self.begin_segment();
+            self.has_failed = begun.is_err();
+            begun?;
+        }
+        Ok(lost)
+    }
+
+    /// Whether the last lines could not be appended, and others could not, either.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// Puts another bound in force.
@@ -169,7 +226,11 @@ impl Backlog {
         if self.taken.offset >= oldest.octets {
             return Ok(None);
         }
-        let mut file = File::open(self.path(oldest.number))?;
+        let mut file = match File::open(self.path(oldest.number)) {
+            // It is forgotten by the next look.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
         file.seek(SeekFrom::Start(self.taken.offset))?;
         let rest = oldest.octets - self.taken.offset;
         let mut read = Vec::new();
@@ -206,8 +267,14 @@ impl Backlog {
 
     fn write_taken(&self) -> io::Result<()> {
         let Position { segment, offset } = self.taken;
-        let new = self.folder.join(TAKEN_NEW);
-        fs::write(&new, format!("{segment} {offset}\n"))?;
+        let (new, text) = (self.folder.join(TAKEN_NEW), format!("{segment} {offset}\n"));
+        match fs::write(&new, &text) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make(&self.folder)?;
+                fs::write(&new, &text)?;
+            }
+            written => written?,
+        }
         fs::rename(new, self.folder.join(TAKEN))
     }
 
@@ -237,12 +304,53 @@ impl Backlog {
     pub(crate) fn remove(&mut self) -> io::Result<()> {
         self.segments.clear();
         self.open = None;
-        fs::remove_dir_all(&self.folder)
+        remove(&self.folder)
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:010}.events"))
+        self.folder.join(format!("{number:0DIGITS$}.events"))
     }
+}
+
+/// Whether everything in a folder is of the kinds that a backlog has.
+pub(crate) fn is_ours(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_file() || !is_kind_of_ours(&entry.file_name()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Removes a folder and what a backlog has there; with anything else in it, it stays.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_kind_of_ours(&entry.file_name()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir(folder)
+}
+
+fn is_kind_of_ours(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let number = name.strip_suffix(".events");
+    let is_number = |text: &str| text.len() >= DIGITS && text.bytes().all(|c| c.is_ascii_digit());
+    name == TAKEN || name == TAKEN_NEW || number.is_some_and(is_number)
+}
+
+/// Makes a folder that only its owner may look into, where it is not there.
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Whether there is a file of this name: the one that is open, where it is.
+fn is_there(path: &Path, open: Option<&File>) -> bool {
+    let Ok(named) = fs::metadata(path) else { return false };
+    let is_it = |ours: &fs::Metadata| (ours.dev(), ours.ino()) == (named.dev(), named.ino());
+    open.is_none_or(|file| file.metadata().is_ok_and(|ours| is_it(&ours)))
 }
 
 fn position(text: &str) -> Option<Position> {
@@ -250,6 +358,8 @@ fn position(text: &str) -> Option<Position> {
     Some(Position { segment: segment.parse().ok()?, offset: offset.parse().ok()? })
 }
 
+/// Of a segment's number at least.
+const DIGITS: usize = 10;
 const TAKEN: &str = "taken";
 const TAKEN_NEW: &str = "taken.new";
 /// Segments at least, so that little is lost at once where all must not be larger.

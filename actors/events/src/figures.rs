@@ -1,8 +1,11 @@
 //! Numbers of events, for metrics and `relais status`.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use relais_config::EventKind;
@@ -16,6 +19,7 @@ pub struct Figures {
     memory: AtomicU64,
     /// On the way to the file.
     file: AtomicU64,
+    file_trouble: Mutex<Option<FileTrouble>>,
     hooks: Mutex<Vec<Arc<HookFigures>>>,
 }
 
@@ -39,12 +43,25 @@ pub struct HookFigures {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trouble {
     pub(crate) url: String,
+    /// Why nothing can be kept for it; empty: it can.
+    pub(crate) disk: String,
     /// The last answer, or why there was none; empty: it took the last batch, or nothing was posted yet.
     pub(crate) why: String,
     /// Since when, in milliseconds since 1970.
     pub(crate) since: u64,
     /// When the next post is, in milliseconds since 1970.
     pub(crate) next: u64,
+}
+
+/// Why nothing is written to the file of events.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FileTrouble {
+    /// The file.
+    pub path: String,
+    /// Why, in words.
+    pub why: String,
+    /// Events that it never gets, since the start.
+    pub lost: u64,
 }
 
 /// A webhook as `relais status` shows it. Times are milliseconds since 1970.
@@ -60,7 +77,7 @@ pub struct WebhookStatus {
     pub behind_seconds: u64,
     /// Events that it never gets, since the start.
     pub lost: u64,
-    /// The last answer, where it did not take a batch.
+    /// The last answer, where it did not take a batch; or why nothing can be kept for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
     /// Seconds until the next post, where there is trouble.
@@ -124,6 +141,17 @@ impl Figures {
         self.file.load(Relaxed)
     }
 
+    pub(crate) fn set_file_trouble(&self, path: &Path, why: Option<String>) {
+        let path = path.display().to_string();
+        *locked(&self.file_trouble) = why.map(|why| FileTrouble { path, why, lost: 0 });
+    }
+
+    /// Why nothing is written to the file of events, if there is one; `None`: all is well.
+    pub fn file_trouble(&self) -> Option<FileTrouble> {
+        let trouble = locked(&self.file_trouble).clone();
+        trouble.map(|its| FileTrouble { lost: self.lost_by_file(), ..its })
+    }
+
     /// The webhooks there are, or have been since the start, in name order.
     pub fn hooks(&self) -> Vec<Arc<HookFigures>> {
         locked(&self.hooks).clone()
@@ -151,6 +179,14 @@ impl HookFigures {
 
     pub(crate) fn lose(&self, why: Loss, events: u64) {
         self.lost[why as usize].fetch_add(events, Relaxed);
+    }
+
+    /// Says why nothing can be kept for it, or that it can; whether that is news.
+    pub(crate) fn set_disk_trouble(&self, why: &str) -> bool {
+        let mut trouble = locked(&self.trouble);
+        let is_news = trouble.disk != why;
+        why.clone_into(&mut trouble.disk);
+        is_news
     }
 
     pub(crate) fn posted(&self, result: PostResult) {
@@ -183,15 +219,18 @@ impl HookFigures {
     /// As `relais status` shows it; `None`: it is configured no more.
     pub fn status(&self, now: u64) -> Option<WebhookStatus> {
         let trouble = locked(&self.trouble).clone();
-        let is_well = trouble.why.is_empty();
+        let can_wait = trouble.disk.is_empty();
+        let is_taken = trouble.why.is_empty();
+        let next = trouble.next.saturating_sub(now).div_ceil(1_000);
+        let why = if can_wait { trouble.why } else { trouble.disk };
         (!trouble.url.is_empty()).then(|| WebhookStatus {
             name: self.name.clone(),
             url: trouble.url,
             waiting: self.waiting.load(Relaxed),
             behind_seconds: self.behind(now),
             lost: self.all_lost(),
-            trouble: (!is_well).then_some(trouble.why),
-            next_seconds: (!is_well).then(|| trouble.next.saturating_sub(now).div_ceil(1_000)),
+            trouble: (!is_taken || !can_wait).then_some(why),
+            next_seconds: (!is_taken && can_wait).then_some(next),
         })
     }
 }

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
+
 use crate::settings::FileSettings;
 
 /// The file, open while it can be written.
@@ -53,19 +55,20 @@ impl EventLog {
         Ok(())
     }
 
-    /// Opens it again where it is not the one of this name any more.
-    pub(crate) fn look_after(&mut self) {
-        let Some(open) = &mut self.open else { return };
-        let is_same = |named: &fs::Metadata| {
-            let ours = open.file.metadata().ok()?;
-            Some((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
-        };
-        match fs::metadata(&self.settings.path) {
-            Ok(named) if is_same(&named) == Some(true) => open.octets = named.len(),
-            _ => self.open = None,
+    /// Opens it again where it is not the one of this name any more; an error where it cannot be written.
+    pub(crate) fn look_after(&mut self) -> io::Result<()> {
+        if let Some(open) = &mut self.open {
+            let is_same = |named: &fs::Metadata| {
+                let ours = open.file.metadata().ok()?;
+                Some((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
+            };
+            match fs::metadata(&self.settings.path) {
+                Ok(named) if is_same(&named) == Some(true) => open.octets = named.len(),
+                _ => self.open = None,
+            }
         }
         // So that whoever renamed it finds the new one.
-        let _ = self.opened();
+        self.opened().map(drop)
     }
 
     fn opened(&mut self) -> io::Result<&mut Open> {
@@ -74,9 +77,20 @@ impl EventLog {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
             }
+            // A FIFO or a device may wait for somebody else, and with it all that is told.
+            if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+                return Err(irregular());
+            }
             let mut options = OpenOptions::new();
-            let mut file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
-            let mut octets = file.metadata()?.len();
+            options.read(true).append(true).create(true).mode(0o600);
+            // One that was put there since the look must not wait, either.
+            options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+            let mut file = options.open(path)?;
+            let there = file.metadata()?;
+            if !there.is_file() {
+                return Err(irregular());
+            }
+            let mut octets = there.len();
             if octets > 0 && !ends_line(&mut file)? {
                 file.write_all(b"\n")?;
                 octets += 1;
@@ -101,6 +115,10 @@ impl EventLog {
         }
         fs::rename(path, numbered(path, 1))
     }
+}
+
+fn irregular() -> io::Error {
+    io::Error::other("it is no regular file")
 }
 
 fn ends_line(file: &mut File) -> io::Result<bool> {

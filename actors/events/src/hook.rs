@@ -1,6 +1,7 @@
 //! One webhook: a task that posts what waits for it, batch after batch.
 
 use std::{
+    io,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -72,6 +73,33 @@ impl Hook {
         } else {
             // It was empty: the oldest is as old as this moment.
             let _ = figures.oldest.compare_exchange(0, now(), Relaxed, Relaxed);
+        }
+    }
+
+    /// Says why nothing can be kept, or that it can.
+    pub(crate) fn set_disk_trouble(&self, why: &str) {
+        let webhook = &self.figures.name;
+        if self.figures.set_disk_trouble(why) && !why.is_empty() {
+            warn!(webhook, why, "events for the webhook cannot be kept: they are lost");
+        }
+    }
+
+    /// Sees to it that there is a place for what is told.
+    pub(crate) fn look_after(&self) {
+        let mut backlog = locked(&self.backlog);
+        match backlog.look_after() {
+            Ok(0) => {}
+            Ok(lost) => {
+                let webhook = &self.figures.name;
+                warn!(webhook, lost, "what waited for the webhook is gone from the disk");
+                self.figures.lose(Loss::Damaged, lost);
+                self.show(&backlog, None);
+                self.news.notify_one();
+            }
+            Err(error) => return self.set_disk_trouble(&cannot_be_kept(&error)),
+        }
+        if !backlog.has_failed() {
+            self.set_disk_trouble("");
         }
     }
 
@@ -198,7 +226,8 @@ impl Courier {
                 let webhook = &self.hook.figures.name;
                 info!(webhook, seconds, "the webhook takes events again");
             }
-            *trouble = Trouble { url: trouble.url.clone(), ..Trouble::default() };
+            let Trouble { url, disk, .. } = std::mem::take(&mut *trouble);
+            *trouble = Trouble { url, disk, ..Trouble::default() };
         }
     }
 
@@ -255,6 +284,11 @@ impl Courier {
             warn!(webhook, why, waiting, "the webhook does not take events");
         }
     }
+}
+
+/// Why nothing can be kept for a webhook.
+pub(crate) fn cannot_be_kept(error: &io::Error) -> String {
+    format!("DATA/events cannot be written: {error}")
 }
 
 fn fate(posted: Result<Answer, PostError>) -> Fate {

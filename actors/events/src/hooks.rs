@@ -1,11 +1,12 @@
 //! All webhooks, and the thread that posts to them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::PathBuf,
     sync::{Arc, Mutex},
     thread,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -13,12 +14,12 @@ use tokio::{
     sync::Notify,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::{
-    backlog::Backlog,
-    figures::{Figures, Loss, Trouble, locked},
-    hook::Hook,
+    backlog::{self, Backlog, is_ours},
+    figures::{Figures, HookFigures, Loss, Trouble, locked},
+    hook::{Hook, cannot_be_kept},
     settings::HookSettings,
 };
 
@@ -27,8 +28,27 @@ use crate::{
 pub(crate) struct Hooks {
     folder: PathBuf,
     by_name: BTreeMap<String, Arc<Hook>>,
+    /// Webhooks for which nothing can be kept.
+    unable: Vec<Unable>,
+    tried: Option<Instant>,
+    /// Folders of somebody else that the log has told of.
+    strangers: BTreeSet<PathBuf>,
     posting: Option<Handle>,
     end: CancellationToken,
+}
+
+/// A webhook that gets nothing.
+#[derive(Debug)]
+pub(crate) struct Unable {
+    settings: HookSettings,
+    pub(crate) figures: Arc<HookFigures>,
+}
+
+impl Unable {
+    /// A bit for each kind that it is to get.
+    pub(crate) fn wanted(&self) -> u32 {
+        self.settings.wanted
+    }
 }
 
 impl Hooks {
@@ -40,6 +60,9 @@ impl Hooks {
         for name in gone {
             self.remove(&name);
         }
+        for its in std::mem::take(&mut self.unable) {
+            *locked(&its.figures.trouble) = Trouble::default();
+        }
         self.remove_strangers(wanted);
         for settings in wanted {
             if let Some(hook) = self.by_name.get(&settings.name) {
@@ -47,6 +70,37 @@ impl Hooks {
             } else if let Err(error) = self.add(settings, figures) {
                 let webhook = &settings.name;
                 error!(webhook, %error, "what waits for the webhook cannot be kept: it gets nothing");
+                self.set_unable(settings.clone(), &error, figures);
+            }
+        }
+    }
+
+    fn set_unable(&mut self, settings: HookSettings, error: &io::Error, figures: &Figures) {
+        let its = figures.hook(&settings.name);
+        name_place(&its, &settings);
+        its.set_disk_trouble(&cannot_be_kept(error));
+        self.unable.push(Unable { settings, figures: its });
+        self.tried = Some(Instant::now());
+    }
+
+    /// Webhooks for which nothing can be kept.
+    pub(crate) fn unable(&self) -> &[Unable] {
+        &self.unable
+    }
+
+    /// Sees to it that there is a place for what is told.
+    pub(crate) fn look_after(&mut self, figures: &Figures) {
+        self.by_name.values().for_each(|hook| hook.look_after());
+        if self.tried.is_some_and(|tried| tried.elapsed() < TRY_EVERY) {
+            return;
+        }
+        for Unable { settings, .. } in std::mem::take(&mut self.unable) {
+            match self.add(&settings, figures) {
+                Ok(()) => {
+                    let webhook = &settings.name;
+                    info!(webhook, "what waits for the webhook can be kept again");
+                }
+                Err(error) => self.set_unable(settings, &error, figures),
             }
         }
     }
@@ -61,7 +115,8 @@ impl Hooks {
             changed: Notify::new(),
             end: self.end.child_token(),
         });
-        name_place(&hook, settings);
+        name_place(&hook.figures, settings);
+        hook.figures.set_disk_trouble("");
         hook.show(&locked(&hook.backlog), None);
         let posting = match &self.posting {
             Some(posting) => posting.clone(),
@@ -93,7 +148,7 @@ impl Hooks {
     }
 
     /// Removes what an engine of before has left for a webhook that is configured no more.
-    fn remove_strangers(&self, wanted: &[HookSettings]) {
+    fn remove_strangers(&mut self, wanted: &[HookSettings]) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let is_known = wanted.iter().any(|its| *its.name == *name);
@@ -102,10 +157,17 @@ impl Hooks {
                 continue;
             }
             let folder = entry.path();
+            if !is_ours(&folder).unwrap_or_default() {
+                if self.strangers.insert(folder.clone()) {
+                    let folder = folder.display();
+                    warn!(%folder, "a folder that is no webhook's, with other files than webhooks have, is left alone");
+                }
+                continue;
+            }
             let lost = Backlog::open(&folder, u64::MAX).map_or(0, |its| its.waiting());
             let folder = folder.display();
             warn!(%folder, lost, "a webhook is configured no more: what waited for it is removed");
-            if let Err(error) = fs::remove_dir_all(entry.path()) {
+            if let Err(error) = backlog::remove(&entry.path()) {
                 warn!(%folder, %error, "it stays on disk");
             }
         }
@@ -130,7 +192,7 @@ fn change(hook: &Hook, settings: &HookSettings) {
     }
     *own = Arc::new(settings.clone());
     drop(own);
-    name_place(hook, settings);
+    name_place(&hook.figures, settings);
     let mut backlog = locked(&hook.backlog);
     match backlog.bound(settings.size) {
         Ok(lost) => hook.figures.lose(Loss::Size, lost),
@@ -142,9 +204,9 @@ fn change(hook: &Hook, settings: &HookSettings) {
     hook.news.notify_one();
 }
 
-fn name_place(hook: &Hook, settings: &HookSettings) {
+fn name_place(figures: &HookFigures, settings: &HookSettings) {
     let scheme = if settings.url.is_secure { "https" } else { "http" };
-    locked(&hook.figures.trouble).url = format!("{scheme}://{}", settings.url.authority());
+    locked(&figures.trouble).url = format!("{scheme}://{}", settings.url.authority());
 }
 
 /// The thread that posts.
@@ -158,3 +220,6 @@ fn start(end: CancellationToken) -> io::Result<Handle> {
     })?;
     Ok(handle)
 }
+
+/// Whether something can be kept for a webhook again.
+const TRY_EVERY: Duration = Duration::from_secs(5);

@@ -41,7 +41,7 @@ mod tests;
 mod writer;
 
 pub use event::{Event, EventRecipient, EventReply};
-pub use figures::{Figures, HookFigures, Loss, PostResult, WebhookStatus};
+pub use figures::{Figures, FileTrouble, HookFigures, Loss, PostResult, WebhookStatus};
 pub use settings::{FileSettings, Format, HookSettings, Settings};
 pub use signature::{SecretError, read_secrets, read_token};
 pub use tap::Tap;

@@ -8,7 +8,9 @@ use crate::{
     Event, FileSettings, Keeper, Settings, Tap,
     backlog::Backlog,
     batch::Bounds,
+    figures::Figures,
     file::{EventLog, numbered},
+    hooks::Hooks,
 };
 
 const ALL: Bounds = Bounds { events: 1_000, not_before: 0 };
@@ -90,17 +92,102 @@ fn a_file_is_rotated_between_lines_and_made_anew_where_somebody_else_renames_it(
     }
     assert!(read(path.clone()).contains("\"e20\"") && !numbered(&path, 3).exists());
     fs::rename(&path, folder.path().join("away")).unwrap();
-    log.look_after();
+    log.look_after().unwrap();
     assert_eq!(read(path.clone()), "");
     log.write(&line(21)).unwrap();
     assert!(read(path.clone()).contains("\"e21\""));
     // Half a line of before is told from the next.
     fs::write(&path, "{\"event\":").unwrap();
-    log.look_after();
+    log.look_after().unwrap();
     drop(log);
     let mut log = EventLog::new(FileSettings { path: path.clone(), wanted: 1, size: 999, keep: 0 });
     log.write(&line(22)).unwrap();
     assert_eq!(read(path).lines().count(), 2);
+}
+
+#[test]
+fn a_file_that_is_none_is_refused_without_a_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
+    for path in [path, "/dev/null".into(), folder.path().to_owned()] {
+        let settings = FileSettings { path, wanted: 1, size: 1_000, keep: 2 };
+        let mut log = EventLog::new(settings);
+        let words = "it is no regular file";
+        assert_eq!(log.write(&line(1)).unwrap_err().to_string(), words);
+        assert_eq!(log.look_after().unwrap_err().to_string(), words);
+    }
+}
+
+#[test]
+fn a_folder_that_is_removed_is_made_again_and_what_was_in_it_is_counted() {
+    let top = tempfile::tempdir().unwrap();
+    let events = top.path().join("events");
+    let mut backlog = Backlog::open(&events.join("h1"), 1 << 20).unwrap();
+    for number in 1..=3 {
+        backlog.append(&line(number), 1).unwrap();
+    }
+    let first = backlog.batch(Bounds { events: 1, ..ALL }).unwrap().unwrap();
+    backlog.take(&first).unwrap();
+    assert_eq!(backlog.look_after().unwrap(), 0);
+    fs::remove_dir_all(&events).unwrap();
+    assert!(backlog.batch(ALL).unwrap().is_none(), "they cannot be read, and are counted below");
+    assert_eq!((backlog.look_after().unwrap(), backlog.waiting()), (2, 0));
+    backlog.append(&line(4), 1).unwrap();
+    assert_eq!(backlog.batch(ALL).unwrap().unwrap().first, "e4");
+    // It cannot be made again, and then it can.
+    fs::remove_dir_all(&events).unwrap();
+    fs::write(&events, "in its place").unwrap();
+    backlog.look_after().unwrap_err();
+    fs::remove_file(&events).unwrap();
+    backlog.append(&line(5), 1).unwrap();
+    assert_eq!(backlog.look_after().unwrap(), 2, "both are in a file of no name");
+    fs::write(events.join("h1/taken.new"), "").unwrap();
+    backlog.append(&line(6), 1).unwrap();
+    assert_eq!(backlog.batch(ALL).unwrap().unwrap().first, "e6");
+    fs::rename(&events, top.path().join("away")).unwrap();
+    assert_eq!(backlog.look_after().unwrap(), 1);
+    assert_eq!((backlog.waiting(), backlog.has_failed()), (0, false));
+}
+
+#[test]
+fn only_what_looks_like_a_backlog_is_removed() {
+    let top = tempfile::tempdir().unwrap();
+    let folders = ["gone", "important"].map(|name| top.path().join(name));
+    for folder in &folders {
+        Backlog::open(folder, 1 << 20).unwrap().append(&line(1), 1).unwrap();
+        fs::write(folder.join("taken"), "0 0\n").unwrap();
+    }
+    fs::write(folders[1].join("1.events"), "somebody else's").unwrap();
+    let mut hooks = Hooks::default();
+    hooks.adopt(top.path().to_owned(), &[], &Figures::default());
+    assert_eq!(folders.each_ref().map(|folder| folder.exists()), [false, true]);
+    assert_eq!(fs::read_dir(&folders[1]).unwrap().count(), 3);
+}
+
+#[test]
+fn trouble_with_the_disk_is_told_and_what_is_lost_by_it_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tap, path) = (Tap::default(), folder.path().join("events.jsonl"));
+    let file = FileSettings { path, wanted: 8, size: 1 << 20, keep: 0 };
+    let min_free = u64::MAX;
+    let settings = Settings { min_free, file: Some(file), ..Settings::default() };
+    let keeper = Keeper::start(&tap, settings.clone()).unwrap();
+    let why = || tap.figures().file_trouble().map_or(String::new(), |its| its.why);
+    tap.tell(&Event::new(EventKind::Held, "2026-12-01T00:00:00.000Z".to_owned()));
+    keeper.flush();
+    assert_eq!(why(), "less than spool.min_free is free on its disk");
+    assert_eq!(tap.figures().file_trouble().map(|its| its.lost), Some(1));
+    keeper.adopt(Settings { min_free: 0, ..settings });
+    keeper.flush();
+    for _ in 0..100 {
+        if why().is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(why(), "");
+    keeper.end();
 }
 
 #[test]

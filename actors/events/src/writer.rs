@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::Ordering::Relaxed,
-        mpsc::{self, Sender},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::{
     figures::{Loss, locked},
     file::EventLog,
-    hook::{Hook, now},
+    hook::{Hook, cannot_be_kept, now},
     hooks::Hooks,
     hourly::Hourly,
     settings::Settings,
@@ -31,7 +31,14 @@ use crate::{
 pub struct Keeper {
     shared: Arc<Shared>,
     commands: Arc<Mutex<Vec<Command>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Running>>,
+}
+
+/// The thread, and a channel that is closed when it ends.
+#[derive(Debug)]
+struct Running {
+    thread: JoinHandle<()>,
+    ended: Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -88,12 +95,15 @@ impl Keeper {
             told: Hourly::default(),
             lost_before: 0,
         };
+        let (ends, ended) = mpsc::channel();
         let thread = thread::Builder::new().name("events".to_owned()).spawn(move || {
+            let _ends: Sender<()> = ends;
             // Before anything that is told is taken out of the buffer.
             writer.adopt(settings);
             writer.run();
         })?;
-        Ok(Self { shared, commands, thread: Mutex::new(Some(thread)) })
+        let running = Running { thread, ended };
+        Ok(Self { shared, commands, thread: Mutex::new(Some(running)) })
     }
 
     /// Puts other settings in force.
@@ -108,12 +118,17 @@ impl Keeper {
         let _ = answered.recv_timeout(PATIENCE);
     }
 
-    /// Writes what was told, and ends; nobody waits for webhooks. What is told behind this is thrown away.
+    /// Writes what was told, and ends; nobody waits for webhooks, nor for a disk for more than ten seconds. What
+    /// is told behind this is thrown away.
     pub fn end(&self) {
         self.put(Command::End);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { thread, ended }) = running else { return };
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            return warn!("the last events are lost: the disk does not take them");
+        }
         // A panic of the thread has been logged.
-        let _ = thread.map(JoinHandle::join);
+        let _ = thread.join();
     }
 
     fn put(&self, command: Command) {
@@ -157,7 +172,10 @@ impl WriterThread {
             (Some(file), Some(new)) if file.settings.path == new.path => {
                 file.settings = new.clone();
             }
-            (file, new) => *file = new.clone().map(EventLog::new),
+            (file, new) => {
+                *file = new.clone().map(EventLog::new);
+                self.shared.figures.set_file_trouble(Path::new(""), None);
+            }
         }
         self.hooks.adopt(settings.folder.clone(), &settings.hooks, &self.shared.figures);
         self.settings = settings;
@@ -216,6 +234,7 @@ impl WriterThread {
             }
         }
         self.write_to_file(&mut for_file);
+        self.lose_for_unable(&told);
         for (hook, _, mut lines) in for_hooks {
             append(&hook, &mut lines, self.is_short[1]);
         }
@@ -223,11 +242,22 @@ impl WriterThread {
         self.spare = told;
     }
 
+    /// Counts what webhooks do not get for which nothing can be kept.
+    fn lose_for_unable(&self, told: &[u8]) {
+        for hook in self.hooks.unable() {
+            let its = events(told).filter(|event| event.bit & hook.wanted() != 0);
+            hook.figures.lose(Loss::Disk, its.count() as u64);
+        }
+    }
+
     fn write_to_file(&mut self, lines: &mut Lines) {
         let Some(file) = self.file.as_mut().filter(|_| lines.count > 0) else { return };
         let written = if self.is_short[0] { Err(no_room()) } else { file.write(&lines.octets) };
+        let figures = &self.shared.figures;
+        let why = written.as_ref().err().map(ToString::to_string);
+        figures.set_file_trouble(&file.settings.path, why);
         if let Err(error) = written {
-            self.shared.figures.lose(Loss::Disk, lines.count);
+            figures.lose(Loss::Disk, lines.count);
             if self.told.is_due() {
                 let path = file.settings.path.display();
                 warn!(%path, %error, events = lines.count, "events are lost: the file cannot be written");
@@ -245,12 +275,28 @@ impl WriterThread {
         if self.settings.wanted() == 0 {
             return;
         }
-        if let Some(file) = &mut self.file {
-            file.look_after();
-        }
         self.look_at_room();
+        self.look_after_file();
+        if self.is_short[1] {
+            let why = cannot_be_kept(&no_room());
+            self.hooks.all().for_each(|hook| hook.set_disk_trouble(&why));
+        } else {
+            self.hooks.look_after(&self.shared.figures);
+        }
         self.sync();
         self.tell_losses();
+    }
+
+    fn look_after_file(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        let looked = if self.is_short[0] { Err(no_room()) } else { file.look_after() };
+        let (path, why) = (&file.settings.path, looked.as_ref().err().map(ToString::to_string));
+        self.shared.figures.set_file_trouble(path, why);
+        if let Err(error) = looked
+            && self.told.is_due()
+        {
+            warn!(path = %path.display(), %error, "events are lost: the file cannot be written");
+        }
     }
 
     fn look_at_room(&mut self) {
@@ -320,8 +366,14 @@ fn append(hook: &Hook, lines: &mut Lines, is_short: bool) {
     let appended =
         if is_short { Err(no_room()) } else { backlog.append(&lines.octets, lines.count) };
     match appended {
-        Ok(lost) => hook.figures.lose(Loss::Size, lost),
-        Err(_told) => hook.figures.lose(Loss::Disk, lines.count),
+        Ok(lost) => {
+            hook.figures.lose(Loss::Size, lost);
+            hook.set_disk_trouble("");
+        }
+        Err(error) => {
+            hook.figures.lose(Loss::Disk, lines.count);
+            hook.set_disk_trouble(&cannot_be_kept(&error));
+        }
     }
     hook.show(&backlog, None);
     drop(backlog);
@@ -350,7 +402,8 @@ fn run_id() -> io::Result<String> {
 }
 
 fn no_room() -> io::Error {
-    io::ErrorKind::StorageFull.into()
+    let words = "less than spool.min_free is free on its disk";
+    io::Error::new(io::ErrorKind::StorageFull, words)
 }
 
 /// How long events are gathered before they are written.

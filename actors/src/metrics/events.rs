@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use relais_config::EventKind;
-use relais_events::{HookFigures, Loss, PostResult, Tap, WebhookStatus};
+use relais_events::{FileTrouble, HookFigures, Loss, PostResult, Tap, WebhookStatus};
 
 use super::level;
 use crate::{seldom::Seldom, timestamp::now_ms};
@@ -116,6 +116,11 @@ impl EventsMeter {
     /// Shows a webhook of this name, for the list of families.
     pub(super) fn show(&self, name: &str) {
         self.update_hook(&HookFigures::of(name));
+    }
+
+    /// Why nothing is written to the file of events; `None`: it is, or there is none.
+    pub fn file_trouble(&self) -> Option<FileTrouble> {
+        self.tap.figures().file_trouble()
     }
 
     /// The webhooks of the configuration in force, in name order.

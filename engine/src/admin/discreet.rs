@@ -78,6 +78,10 @@ impl Discreet for Status {
         // The words of somebody's server are for operators.
         let troubles = self.webhooks.iter_mut().filter_map(|its| its.trouble.as_mut());
         troubles.for_each(|why| "it does not take events".clone_into(why));
+        if let Some(file) = &mut self.event_file {
+            "the file of events".clone_into(&mut file.path);
+            "it cannot be".clone_into(&mut file.why);
+        }
     }
 }
 

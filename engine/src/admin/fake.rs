@@ -91,25 +91,7 @@ impl Console for Fake {
             uptime_seconds: 60,
             not_ready: vec![],
             admin: vec!["unix:relais-data/admin.sock".to_owned()],
-            services: vec![ServiceStatus {
-                name: "SMTP".to_owned(),
-                program: "smtp".to_owned(),
-                channel: "tcp_local".to_owned(),
-                state: ServiceState::Running,
-                listen: vec!["127.0.0.1:2525".to_owned()],
-                connections: 3,
-                accepted: 10,
-                refused: 1,
-                workers: vec![WorkerStatus {
-                    id: 1,
-                    state: WorkerState::Active,
-                    arbiter: 0,
-                    connections: 3,
-                    peak: 5,
-                    served: 10,
-                    started: now,
-                }],
-            }],
+            services: vec![running_service(now)],
             job_controller: ServiceState::Running,
             pools: vec![PoolStatus { name: "SMTP_POOL".to_owned(), job_limit: 10, running: 1 }],
             channels: vec![ChannelStatus {
@@ -143,6 +125,7 @@ impl Console for Fake {
             partitions: vec![],
             directory: None,
             directory_servers: Vec::new(),
+            event_file: None,
             webhooks: Vec::new(),
             milters: Vec::new(),
             history: None,
@@ -459,5 +442,27 @@ pub(crate) fn explain(question: &RouteQuestion) -> RouteExplained {
         steps: vec![step],
         input,
         ..RouteExplained::default()
+    }
+}
+
+fn running_service(started: Timestamp) -> ServiceStatus {
+    ServiceStatus {
+        name: "SMTP".to_owned(),
+        program: "smtp".to_owned(),
+        channel: "tcp_local".to_owned(),
+        state: ServiceState::Running,
+        listen: vec!["127.0.0.1:2525".to_owned()],
+        connections: 3,
+        accepted: 10,
+        refused: 1,
+        workers: vec![WorkerStatus {
+            id: 1,
+            state: WorkerState::Active,
+            arbiter: 0,
+            connections: 3,
+            peak: 5,
+            served: 10,
+            started,
+        }],
     }
 }

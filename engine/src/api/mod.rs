@@ -38,7 +38,7 @@ use relais_actors::{
     metrics::{DirectoryStatus, MilterStatus, Pause, ServerStatus, WorkerState},
     timestamp::Timestamp,
 };
-use relais_events::WebhookStatus;
+use relais_events::{FileTrouble, WebhookStatus};
 use serde::{Deserialize, Serialize};
 
 pub use access::{AccessExplained, AccessStep};
@@ -149,6 +149,9 @@ pub struct Status {
     /// Trouble with the delivery history; absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryTrouble>,
+    /// Why nothing is written to the file of events; absent: it is, or there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_file: Option<FileTrouble>,
     /// Webhooks, in name order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub webhooks: Vec<WebhookStatus>,
@@ -394,6 +397,7 @@ mod tests {
             directory_servers: vec![],
             milters: vec![],
             history: None,
+            event_file: None,
             webhooks: vec![],
             log_lines_lost: 0,
         };

@@ -245,9 +245,9 @@ fn look_at_token(config: &Config, places: &Places, report: &mut Report) {
 
 /// Reads what webhooks need, and looks whether the file of events can be written.
 fn look_at_events(config: &Config, places: &Places, report: &mut Report) {
-    let Settings { file, hooks, .. } = Settings::of(config);
+    let Settings { file, hooks, min_free, .. } = Settings::of(config);
     if let Some(path) = file.map(|its| its.path)
-        && let Some(why) = unwritable(&path)
+        && let Some(why) = unwritable(&path).or_else(|| no_room(&path, min_free))
     {
         let message = format!("{}: {why}: events are lost", path.display());
         report.warnings.push(places.warning("events.file", &message));
@@ -283,10 +283,17 @@ fn look_at_events(config: &Config, places: &Places, report: &mut Report) {
 fn unwritable(path: &Path) -> Option<String> {
     let folder = path.parent().filter(|folder| folder.exists());
     let (place, is_folder) = if path.exists() { (path, false) } else { (folder?, true) };
-    if !is_folder && path.is_dir() {
-        return Some("it is a folder".to_owned());
+    if !is_folder && !path.is_file() {
+        return Some("it is no regular file".to_owned());
     }
     rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err().map(|why| why.to_string())
+}
+
+/// Whether a disk has less than others need.
+fn no_room(path: &Path, min_free: u64) -> Option<String> {
+    let disk = rustix::fs::statvfs(path.parent()?).ok()?;
+    let is_short = disk.f_bavail.saturating_mul(disk.f_frsize) < min_free;
+    is_short.then(|| "less than spool.min_free is free on its disk".to_owned())
 }
 
 /// Reads the certificates and keys, and says what clients will dislike about them.

@@ -259,6 +259,7 @@ impl Console for EngineConsole {
             directory_servers: parts.metrics.directory_servers.status(),
             milters: parts.metrics.milters.status(),
             history: HistoryTrouble::of(&parts.metrics),
+            event_file: parts.metrics.events.file_trouble(),
             webhooks: parts.metrics.events.status(),
             log_lines_lost: self.0.log.lost(),
         };

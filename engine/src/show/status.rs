@@ -9,7 +9,7 @@ use relais_actors::{
     metrics::{MilterStatus, WorkerState},
     timestamp::Timestamp,
 };
-use relais_events::WebhookStatus;
+use relais_events::{FileTrouble, WebhookStatus};
 
 use super::{Colour, Look, Relative, Size, Span, Table, orders::order_table};
 use crate::api::{
@@ -102,6 +102,7 @@ fn news(status: &Status) -> Vec<String> {
         }
     }
     lines.extend(status.milters.iter().filter(|its| its.away.is_some()).map(filter));
+    lines.extend(status.event_file.iter().map(event_file));
     lines.extend(status.webhooks.iter().filter(|its| its.trouble.is_some()).map(webhook));
     for store in &status.stressed {
         let (host, channel) = (Printable(&store.host), &store.channel);
@@ -172,6 +173,12 @@ fn filter(MilterStatus { name, socket, away, requests }: &MilterStatus) -> Strin
     format!("filter {name} ({socket}) {standing}{counts}\n")
 }
 
+/// The file of events, which is not written.
+fn event_file(FileTrouble { path, why, lost }: &FileTrouble) -> String {
+    let (path, why) = (Printable(path), Printable(why));
+    format!("events: {path} is not written: {why}; {lost} lost\n")
+}
+
 /// A webhook, how far it is behind, and what it said last.
 fn webhook(webhook: &WebhookStatus) -> String {
     let WebhookStatus { name, waiting, behind_seconds, lost, trouble, next_seconds, .. } = webhook;
@@ -180,9 +187,9 @@ fn webhook(webhook: &WebhookStatus) -> String {
         return format!("webhook {name} takes events: {waiting} wait{lost}\n");
     };
     let span = |seconds: u64| Span(Duration::from_secs(seconds));
-    let (behind, next) = (span(*behind_seconds), span(next_seconds.unwrap_or_default()));
-    let why = Printable(why);
-    format!("webhook {name}: {waiting} events wait, {behind} behind{lost}, next in {next}: {why}\n")
+    let (behind, why) = (span(*behind_seconds), Printable(why));
+    let next = next_seconds.map_or(String::new(), |next| format!(", next in {}", span(next)));
+    format!("webhook {name}: {waiting} events wait, {behind} behind{lost}{next}: {why}\n")
 }
 
 fn is_well(partition: &Partition) -> bool {
@@ -495,6 +502,7 @@ mod tests {
             directory_servers: Vec::new(),
             milters: Vec::new(),
             history: None,
+            event_file: None,
             webhooks: Vec::new(),
             log_lines_lost: 0,
         }
