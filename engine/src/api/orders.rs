@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use relais_channels::mail::Timings;
+use relais_config::grammar::is_nameable;
 use serde::{Deserialize, Serialize};
 
 use super::{GuardedText, OrderKind, QueueFilter, QueuedEntry, StandingPart};
@@ -305,9 +306,10 @@ impl fmt::Display for LimitValue {
 /// Characters of the reason of an order.
 pub const MAX_REASON: usize = 500;
 
-/// Whether an operator's name or reason is one line of at most [`MAX_REASON`] characters.
+/// Whether an operator's name or reason is one line of at most [`MAX_REASON`] characters, each of which is seen
+/// where it stands.
 pub fn is_plain(text: &str) -> bool {
-    text.chars().count() <= MAX_REASON && !text.contains(char::is_control)
+    text.chars().count() <= MAX_REASON && is_nameable(text)
 }
 
 impl OrderProgress {
@@ -317,5 +319,28 @@ impl OrderProgress {
     /// Entries that it reached, or will.
     pub fn reached(&self) -> u64 {
         self.done + self.later
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_operators_show_all_that_they_are() {
+        for (text, want) in [
+            ("", true),
+            ("closed: <bob> hat Ärger", true),
+            ("می\u{200c}خواهم", true),
+            (&"ä".repeat(MAX_REASON), true),
+            (&"x".repeat(MAX_REASON + 1), false),
+            ("two\nlines", false),
+            ("\u{1b}[31m", false),
+            ("a\u{202e}b", false),
+            ("a\u{2066}b", false),
+            ("a\u{200b}b", false),
+        ] {
+            assert_eq!(is_plain(text), want, "{text:?}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use relais_actors::{
 };
 use relais_config::{
     facts::SPF_RESULTS,
+    grammar::{is_nameable, is_unprintable},
     units::{self, UnitError},
 };
 
@@ -47,7 +48,7 @@ pub(super) struct Send {
     #[arg(short = 'f', long = "from", value_name = "ADDRESS")]
     pub(super) sender: Option<String>,
     /// The sender's name, where the message has no From
-    #[arg(short = 'F', long = "name", value_name = "NAME")]
+    #[arg(short = 'F', long = "name", value_name = "NAME", value_parser = seen)]
     pub(super) name: Option<String>,
     /// A recipient; may be given several times. Without one those of To, Cc and Bcc get it
     #[arg(long, value_name = "ADDRESS")]
@@ -1002,13 +1003,18 @@ fn text(text: &str) -> Result<String, String> {
 }
 
 fn reason(text: &str) -> Result<String, String> {
-    if text.trim().is_empty()
-        || text.contains(char::is_control)
-        || text.chars().count() > MAX_REASON
-    {
+    if text.trim().is_empty() || text.chars().count() > MAX_REASON {
         return Err(format!("one line of 1 to {MAX_REASON} characters is expected"));
     }
-    Ok(text.to_owned())
+    seen(text)
+}
+
+/// A text for people, none of whose characters hides, or turns others around.
+fn seen(text: &str) -> Result<String, String> {
+    match text.chars().find(|c| is_unprintable(*c)) {
+        Some(c) if !is_nameable(text) => Err(format!("{} is not printable", c.escape_unicode())),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 fn size(text: &str) -> Result<u64, String> {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use mail_parser::{Addr, HeaderName, MessageParser};
 use relais_channels::mail::{Address, has_field, without_fields};
+use relais_config::grammar::is_unprintable;
 
 /// A message for a server.
 #[derive(Debug, Eq, PartialEq)]
@@ -177,9 +178,9 @@ fn fields_that_lack(header: &[u8], sender: &str, name: Option<&str>, writer: &Wr
     fields
 }
 
-/// A display name; whatever is no atom stands in quotes, without control characters.
+/// A display name; whatever is no atom stands in quotes, without characters that nobody sees.
 fn phrase(name: &str) -> String {
-    let plain: String = name.chars().filter(|letter| !letter.is_control()).collect();
+    let plain: String = name.chars().filter(|letter| !is_unprintable(*letter)).collect();
     let is_atom =
         |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~ ".contains(letter);
     if plain.chars().all(is_atom) {

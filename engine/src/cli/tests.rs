@@ -119,6 +119,30 @@ fn every_command_answers_people_and_scripts() {
 }
 
 #[test]
+fn texts_that_nobody_sees_and_names_longer_than_any_are_wrong_use() {
+    let (data, _fake, _endpoint) = answering();
+    let (data, long) = (data.path().to_str().unwrap(), "a".repeat(70_000));
+    let order = ["order", "add", "hold", "--from", "@a.test", "--reason"];
+    let rows = [
+        [&order[..], &["closed\u{202e}"]].concat(),
+        [&order[..], &["a\u{2066}b"]].concat(),
+        [&order[..], &["a\nb"]].concat(),
+        vec!["send", "-F", "\u{202e}ann", "--to", "bob@a.test"],
+        vec!["trace", &long],
+        vec!["trace", "--json", &long],
+        vec!["trace", "--forget", &long],
+    ];
+    for words in rows {
+        let (code, _) = relais(&[&words[..], &["--data", data]].concat());
+        assert_eq!(code, ExitCode::from(2), "{:?}", &words[..2]);
+    }
+    let why = refusal(&["trace", &long, "--data", data]);
+    assert_eq!(why, "the name is too long: it has 70000 octets, and 4096 are the most");
+    let (code, text) = relais(&["trace", &long[..4_096], "--data", data]);
+    assert_ne!(code, ExitCode::from(2), "{text}");
+}
+
+#[test]
 fn a_listing_holds_every_entry() {
     let (data, _fake, _endpoint) = answering();
     let data = data.path().to_str().unwrap();

@@ -13,7 +13,7 @@ use crate::{
     admin::{client::with_query, socket},
     api::{ForgetOrder, TraceAnswer, TraceForgotten, TraceQuestion},
     show::{self, Look},
-    state::history,
+    state::history::{self, TraceMistake, check_name},
 };
 
 pub(super) fn trace(source: &Source, asked: &Trace, out: &mut dyn Write) -> Result<(), Refusal> {
@@ -21,6 +21,8 @@ pub(super) fn trace(source: &Source, asked: &Trace, out: &mut dyn Write) -> Resu
     if let Some(address) = &asked.forget {
         return forget((&whom, &name), address, asked.json, out);
     }
+    let mistake = |mistake: TraceMistake| Refusal::WrongUse(mistake.to_string());
+    check_name(asked.name.as_deref().unwrap_or_default()).map_err(mistake)?;
     let question = TraceQuestion {
         name: asked.name.clone().unwrap_or_default(),
         since: asked.since,
@@ -33,8 +35,7 @@ pub(super) fn trace(source: &Source, asked: &Trace, out: &mut dyn Write) -> Resu
         Whom::Files(config) => {
             let (its, own) = (history::of_files(config), socket::path(&config.data));
             let answer = history::trace((&its, &own), &question);
-            let answer = answer.map_err(|mistake| Refusal::WrongUse(mistake.to_string()))?;
-            answer.map_err(|error| Refusal::Because(error.to_string()))?
+            answer.map_err(mistake)?.map_err(|error| Refusal::Because(error.to_string()))?
         }
     };
     if asked.json {

@@ -27,6 +27,9 @@ pub enum TraceMistake {
     /// It is to be forgotten, and is none.
     #[error("{0:?} is no whole address")]
     NoAddress(String),
+    /// It is longer than any.
+    #[error("the name is too long: it has {0} octets, and {LONGEST_NAME} are the most")]
+    TooLong(usize),
     /// The limit.
     #[error("a limit is 1 to {MAX_LIMIT}")]
     Limit,
@@ -52,6 +55,9 @@ pub fn of_files(config: &Config) -> History {
 /// A whole address that is to be forgotten, without angle brackets.
 pub fn whole_address(text: &str) -> Result<&str, TraceMistake> {
     let bare = bare(text);
+    if bare.len() > LONGEST_NAME {
+        return Err(TraceMistake::TooLong(bare.len()));
+    }
     if bare.starts_with(['~', '@']) {
         return Err(TraceMistake::Part(text.to_owned()));
     }
@@ -82,6 +88,9 @@ impl Names {
         if bare.is_empty() {
             return Err(TraceMistake::Nothing);
         }
+        if bare.len() > LONGEST_NAME {
+            return Err(TraceMistake::TooLong(bare.len()));
+        }
         if bare.starts_with(['~', '@']) {
             return Err(TraceMistake::Part(name.to_owned()));
         }
@@ -94,6 +103,11 @@ impl Names {
         let bare = bare(text);
         bare == self.bare || self.pattern.as_ref().is_some_and(|pattern| pattern.names(bare))
     }
+}
+
+/// Looks whether there can be a message of this name.
+pub fn check_name(name: &str) -> Result<(), TraceMistake> {
+    Names::of(name).map(drop)
 }
 
 /// Answers from a history, of the engine with this admin socket. Reads files: not for a thread that others
@@ -253,6 +267,8 @@ const AT_ONCE_MS: u64 = 1_000;
 const DAY: Duration = Duration::from_secs(86_400);
 /// Messages of an answer where nobody says how many.
 pub const USUAL_LIMIT: u64 = 20;
+/// Octets of a name that is looked up; a line of a header has fewer.
+const LONGEST_NAME: usize = 4_096;
 /// Messages of one answer.
 pub const MAX_LIMIT: u64 = 1_000;
 

@@ -1,6 +1,7 @@
 //! The standing orders of operators: a file, so that they stand over restarts.
 
 use std::{
+    fmt::Display,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -32,11 +33,19 @@ impl StandingFile {
     /// The orders; none when there is no file.
     pub fn load(&self) -> io::Result<KeptOrders> {
         match fs::read_to_string(&self.0) {
-            Ok(text) => serde_json::from_str(&text)
-                .map_err(|error| io::Error::other(format!("{}: {error}", self.0.display()))),
+            Ok(text) => serde_json::from_str(&text).map_err(|error| self.unusable(&error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KeptOrders::default()),
-            Err(error) => Err(error),
+            Err(error) => Err(self.unusable(&error)),
         }
+    }
+
+    fn unusable(&self, why: &dyn Display) -> io::Error {
+        let file = self.0.display();
+        io::Error::other(format!(
+            "{file}: {why}; put back a copy of the file, or move it away: without it no order stands, mail that \
+             is held stays held until `relais queue release`, and new mail is neither held, returned, rerouted \
+             nor slowed by orders of before"
+        ))
     }
 
     /// Keeps these and no others. Durable when this returns.
@@ -81,6 +90,7 @@ mod tests {
         file.keep(&kept).unwrap();
         assert_eq!(file.load().unwrap(), kept);
         fs::write(data.path().join("standing.json"), "{").unwrap();
-        assert!(file.load().unwrap_err().to_string().contains("standing.json"));
+        let words = file.load().unwrap_err().to_string();
+        assert!(words.contains("standing.json") && words.contains("move it away"), "{words}");
     }
 }
