@@ -10,6 +10,7 @@ use super::{
     Console, JsonLines,
     audited::Audited,
     console::{Answer, Unavailable},
+    live::Place,
     patience::in_time,
     queue_work::QueueWork,
 };
@@ -18,8 +19,12 @@ use crate::api::{OrderProgress, QueueFilter, QueueOrder};
 /// Newline-delimited JSON, one entry a line. When the engine gets into trouble half-way, the
 /// connection ends without the last chunk, so that the client knows that it has not seen all.
 ///
-/// The engine makes [`AHEAD`] pages ahead of what the client has taken.
-pub(super) async fn respond<C: Console>(console: C, filter: QueueFilter) -> Answer<HttpResponse> {
+/// The engine makes [`AHEAD`] pages ahead of what the client has taken; `place` is given up with the last.
+pub(super) async fn respond<C: Console>(
+    console: C,
+    filter: QueueFilter,
+    place: Option<Place>,
+) -> Answer<HttpResponse> {
     let left = filter.limit.unwrap_or(u64::MAX);
     let listing = PageStream { left, page: FIRST_PAGE, console, filter, next: Next::First };
     let Some((first, listing)) = listing.advance().await? else {
@@ -27,7 +32,9 @@ pub(super) async fn respond<C: Console>(console: C, filter: QueueFilter) -> Answ
     };
     let (sender, others) = mpsc::channel(AHEAD);
     actix_web::rt::spawn(listing.send_all(sender));
-    let others = stream::unfold(others, async |mut others| Some((others.recv().await?, others)));
+    let others = stream::unfold((others, place), async |(mut others, place)| {
+        Some((others.recv().await?, (others, place)))
+    });
     Ok(answer(stream::iter([Ok(first)]).chain(others)))
 }
 

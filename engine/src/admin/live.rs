@@ -33,6 +33,8 @@ pub(super) struct Streams {
     open: Arc<AtomicUsize>,
     /// Streams of readers, of whom no orders are taken.
     of_readers: Arc<AtomicUsize>,
+    /// Listings of the queue that readers have not taken yet.
+    listings: Arc<AtomicUsize>,
     /// Whether the endpoint ends.
     ending: watch::Receiver<bool>,
 }
@@ -45,14 +47,14 @@ struct OpenStream {
 }
 
 /// One more in a counter, until this is dropped.
-struct Place(Arc<AtomicUsize>);
+pub(super) struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(counter: &Arc<AtomicUsize>, most: usize) -> Answer<Self> {
+    fn take(counter: &Arc<AtomicUsize>, most: usize, what: &str) -> Answer<Self> {
         let place = Self(Arc::clone(counter));
         // Given back when it is one too many.
         if counter.fetch_add(1, Relaxed) >= most {
-            return Err(Unavailable(format!("{most} streams are open already")));
+            return Err(Unavailable(format!("{most} {what} are open already")));
         }
         Ok(place)
     }
@@ -75,7 +77,13 @@ pub(super) struct Viewer {
 impl Streams {
     /// None yet; all of them end when `ending` says so.
     pub(super) fn new(ending: watch::Receiver<bool>) -> Self {
-        Self { open: Arc::default(), of_readers: Arc::default(), ending }
+        Self { open: Arc::default(), of_readers: Arc::default(), listings: Arc::default(), ending }
+    }
+
+    /// The place of a listing: each has some MiB in memory while nobody takes it.
+    pub(super) fn listing(&self, is_operator: bool) -> Answer<Option<Place>> {
+        let of_reader = || Place::take(&self.listings, MOST_OF_READERS, "listings");
+        (!is_operator).then(of_reader).transpose()
     }
 
     /// Says when the endpoint ends.
@@ -87,9 +95,9 @@ impl Streams {
     fn take(&self, is_operator: bool) -> Answer<OpenStream> {
         let mut places = Vec::new();
         if !is_operator {
-            places.push(Place::take(&self.of_readers, MOST_OF_READERS)?);
+            places.push(Place::take(&self.of_readers, MOST_OF_READERS, "streams")?);
         }
-        places.push(Place::take(&self.open, MOST_STREAMS)?);
+        places.push(Place::take(&self.open, MOST_STREAMS, "streams")?);
         Ok(OpenStream { ending: self.ending(), _places: places })
     }
 
@@ -157,7 +165,7 @@ fn comment(text: &str) -> String {
 
 /// Streams at once: operators are few, and each costs an overview every two seconds.
 const MOST_STREAMS: usize = 16;
-/// Of them by visitors of whom no orders are taken.
+/// Of them by visitors of whom no orders are taken, and so many listings.
 const MOST_OF_READERS: usize = 8;
 /// Whether the session of a viewer has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

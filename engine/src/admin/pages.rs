@@ -10,7 +10,7 @@
 //! | `GET /api/v1/overview` | the engine at a glance, of this second: [`Overview`](crate::api::Overview) | yes |
 //! | `GET /api/v1/series?span=` | what channels did in the last `hour` or `day`, step by step: [`Series`] | yes |
 //! | `GET /api/v1/live` | `text/event-stream`: an event `overview` every two seconds; 503 when too many look | yes |
-//! | `GET /api/v1/queue?channel=&host=&from=&to=&older_than=&state=&limit=` | one entry a line | yes |
+//! | `GET /api/v1/queue?channel=&host=&from=&to=&older_than=&state=&limit=` | one entry a line; 503 when too many list | yes |
 //! | `GET /api/v1/queue/summary` | sums by channel and host | yes |
 //! | `GET /api/v1/queue/ID` | one message, or 404 | yes |
 //! | `GET /api/v1/counters` | the counters of each channel | yes |
@@ -271,11 +271,14 @@ async fn orders_given(
 }
 
 async fn queue_list<C: Console>(
+    visitor: Visitor,
     console: Data<C>,
+    streams: Data<Streams>,
     filter: Query<QueueFilter>,
 ) -> Result<HttpResponse, HttpError> {
     console.check(&filter)?;
-    Ok(listing::respond(C::clone(&console), filter.into_inner()).await?)
+    let place = streams.listing(visitor.is_operator())?;
+    Ok(listing::respond(C::clone(&console), filter.into_inner(), place).await?)
 }
 
 async fn queue_summary<C: Console>(console: Data<C>) -> Result<Json<QueueSummary>, HttpError> {

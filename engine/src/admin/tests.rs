@@ -496,3 +496,27 @@ fn readers_leave_streams_to_operators() {
     assert_eq!(readers.iter().filter(|(code, _)| code == "200").count(), 8);
     assert_eq!(code(&line_with(stream(&served), "HTTP")), "200");
 }
+
+#[test]
+fn listings_that_nobody_takes_are_few() {
+    let served = serve();
+    served.fake.0.entries.store(1_000_000, Relaxed);
+    let address = served.endpoint.places[1].strip_prefix("http://").unwrap();
+    let ask = |_| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET /api/v1/queue HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        (head.ends_with(b"200"), stream)
+    };
+    let listings: Vec<_> = (0..10).map(ask).collect();
+    assert_eq!(listings.iter().filter(|(is_begun, _)| *is_begun).count(), 8);
+    assert_eq!(code(&served.unix("GET /api/v1/queue?limit=1")), "200");
+    drop(listings);
+    let again = || code(&served.tcp("GET /api/v1/queue?limit=1")) == "200";
+    let begin = std::time::Instant::now();
+    while !again() && begin.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(again(), "those that are gone have left their places");
+}
