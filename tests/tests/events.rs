@@ -410,7 +410,7 @@ fn files_are_lost(instance: &Instance, receiver: &WebhookReceiver, mut running: 
         folder.read_dir().is_ok_and(|its| its.count() == 1)
     });
     let fifo = file.with_extension("fifo");
-    assert!(Command::new("mkfifo").arg(&fifo).status().is_ok_and(|made| made.success()));
+    make_fifo(&fifo);
     fs::rename(fifo, &file).expect("it takes its place");
     let said = format!("{} is not written: it is no regular file", file.display());
     eventually("it says so", PATIENCE, || {
@@ -429,9 +429,21 @@ fn files_are_lost(instance: &Instance, receiver: &WebhookReceiver, mut running: 
     eventually("all is well", PATIENCE, || why().is_empty());
     send(instance, "ann@sender.test", &["alice@relais.example"], 91);
     eventually("it is posted", PATIENCE, || receiver.events().len() > all + 1);
+    // A thread of events waits for ever: the second signal stops the engine all the same.
+    let hook = folder.read_dir().unwrap().next().expect("its folder").unwrap().path();
+    make_fifo(&hook.join("taken.new"));
+    send(instance, "ann@sender.test", &["alice@relais.example"], 92);
+    eventually("it is posted", PATIENCE, || receiver.events().len() > all + 2);
     running.terminate();
-    let (ended, _) = running.wait(Duration::from_secs(8));
-    assert!(ended.success(), "{ended}");
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(running.exited().is_none(), "it waits for a disk, ten seconds at most");
+    running.terminate();
+    let (ended, took) = running.wait(Duration::from_secs(8));
+    assert!(ended.success() && took < Duration::from_secs(4), "{ended} after {took:?}");
+}
+
+fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().is_ok_and(|made| made.success()));
 }
 
 /// A post that is made again is the same.
