@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use fantoccini::{Client, ClientBuilder, Locator};
+use fantoccini::{Client, ClientBuilder, Locator, error::CmdError};
 use hyper_util::client::legacy::connect::HttpConnector;
 use relais_tests::{free_port, within};
 use serde_json::{Map, Value, json};
@@ -60,36 +60,39 @@ impl Browser {
 
     /// The text of the first element that this selects.
     pub(crate) async fn text(&self, css: &str) -> String {
-        self.find(css).await.text().await.expect("a text")
+        self.patiently(css, async || self.client.find(Locator::Css(css)).await?.text().await).await
     }
 
     /// Clicks on the first element that this selects, as soon as it is there and stays.
     pub(crate) async fn click(&self, css: &str) {
+        self.patiently(css, async || self.client.find(Locator::Css(css)).await?.click().await)
+            .await;
+    }
+
+    /// Types into the first element that this selects.
+    pub(crate) async fn fill(&self, css: &str, text: &str) {
+        let fill = async || self.client.find(Locator::Css(css)).await?.send_keys(text).await;
+        self.patiently(css, fill).await;
+    }
+
+    /// Types where the cursor is.
+    pub(crate) async fn keys(&self, keys: &str) {
+        let type_it = async || self.client.active_element().await?.send_keys(keys).await;
+        self.patiently(keys, type_it).await;
+    }
+
+    /// Again until it succeeds: a page that comes up to date replaces its elements.
+    async fn patiently<T>(&self, what: &str, once: impl AsyncFn() -> Result<T, CmdError>) -> T {
         let mut last = None;
         for _ in 0..100 {
-            let clicked = match self.client.find(Locator::Css(css)).await {
-                Ok(found) => found.click().await,
-                Err(error) => Err(error),
-            };
-            match clicked {
-                Ok(()) => return,
+            match once().await {
+                Ok(done) => return done,
                 Err(error) => last = Some(error),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let source = self.client.source().await.unwrap_or_default();
-        panic!("{css}: {last:?}\n{source}");
-    }
-
-    /// Types into the first element that this selects.
-    pub(crate) async fn fill(&self, css: &str, text: &str) {
-        self.find(css).await.send_keys(text).await.unwrap_or_else(|error| panic!("{css}: {error}"));
-    }
-
-    /// Types where the cursor is.
-    pub(crate) async fn keys(&self, keys: &str) {
-        let active = self.client.active_element().await.expect("an element with the cursor");
-        active.send_keys(keys).await.expect("keys are taken");
+        panic!("{what}: {last:?}\n{source}");
     }
 
     /// The value of an expression of JavaScript.
@@ -125,16 +128,6 @@ impl Browser {
         let Self { client, driver, .. } = self;
         let _ = client.close().await;
         drop(driver);
-    }
-
-    async fn find(&self, css: &str) -> fantoccini::elements::Element {
-        match self.client.find(Locator::Css(css)).await {
-            Ok(found) => found,
-            Err(error) => {
-                let source = self.client.source().await.unwrap_or_default();
-                panic!("{css}: {error}\n{source}")
-            }
-        }
     }
 }
 
