@@ -231,6 +231,7 @@ fn readers_learn_nothing_of_operators(instance: &Instance, held: &[&str]) {
     }
     let orders = fetch(instance.settings.admin, "/orders").expect("an answer").body;
     assert!(!orders.contains("@a.test") && orders.contains("<td>hold"), "{orders}");
+    assert!(orders.contains("shown by the socket") && !orders.contains(">Reason<"), "{orders}");
     let history = format!("/api/v1/queue/{}/history", held[0]);
     let history = fetch(instance.settings.admin, &history).expect("an answer").body;
     assert!(history.contains("held by an operator"), "{history}");

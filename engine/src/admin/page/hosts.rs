@@ -67,8 +67,12 @@ pub(super) fn in_trouble(seen: &Overview) -> Markup {
 fn why(host: &HostTrouble, now: Timestamp) -> Markup {
     html! {
         @if let Some(its) = &host.suspended {
-            div { (badge("suspended")) " " (foreign(&its.reason)) ", "
-                (display(Relative { time: Some(its.until), now })) }
+            div {
+                (badge("suspended")) " "
+                // Readers do not see it.
+                @if !its.reason.is_empty() { (foreign(&its.reason)) ", " }
+                (display(Relative { time: Some(its.until), now }))
+            }
         }
         @if let Some(its) = &host.limited {
             div { (badge("limited")) " " (its.limit) " " (foreign(&its.value)) ": " code { (foreign(&its.change)) } }
@@ -87,7 +91,7 @@ fn host_link(channel: Option<&str>, host: &str) -> Markup {
 pub(super) fn suspensions(all: &[HostSuspended], operator: Option<&Pass>) -> Markup {
     let now = Timestamp::now();
     let heads = ["Host", "Channel", "By", "Rate", ">Until", "Reason", "Order"];
-    let heads = if operator.is_some() { &heads[..] } else { &heads[..6] };
+    let heads = if operator.is_some() { &heads[..] } else { &heads[..5] };
     let row = |its: &HostSuspended| {
         html! {
             tr {
@@ -96,8 +100,10 @@ pub(super) fn suspensions(all: &[HostSuspended], operator: Option<&Pass>) -> Mar
                 td { (its.by) }
                 td { (its.rate.as_deref().unwrap_or("nothing")) }
                 (moment(Some(its.until), now))
-                (text(&its.reason))
-                @if let Some(operator) = operator { td { (resume(its, operator)) } }
+                @if let Some(operator) = operator {
+                    (text(&its.reason))
+                    td { (resume(its, operator)) }
+                }
             }
         }
     };
@@ -106,6 +112,7 @@ pub(super) fn suspensions(all: &[HostSuspended], operator: Option<&Pass>) -> Mar
         @if rows.is_empty() { (nothing("No host is suspended.")) }
         @else { (table("Hosts that are suspended", heads, &rows)) }
         (more(all.len()))
+        @if operator.is_none() && !rows.is_empty() { (nothing(HIDDEN)) }
     }
 }
 
@@ -143,5 +150,8 @@ fn suspend(operator: &Pass) -> Markup {
     }
 }
 
+/// Said to readers below what they see of orders.
+pub(super) const HIDDEN: &str =
+    "Whom orders are about, who gave them and why is shown by the socket, or to who has logged in.";
 /// Rows of a table.
 const MOST: usize = 100;

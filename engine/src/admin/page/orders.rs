@@ -70,33 +70,26 @@ fn acts_as(kind: StandingKind) -> Option<OrderKind> {
 
 fn in_force(orders: &[OrderShown], operator: Option<&Pass>) -> Markup {
     let now = Timestamp::now();
-    let heads = [
-        "Number",
-        "Kind",
-        "Mail",
-        "How",
-        ">Since",
-        ">Until",
-        ">Messages",
-        ">Recipients",
-        "By",
-        "Reason",
-        "Order",
-    ];
-    let heads = if operator.is_some() { &heads[..] } else { &heads[..heads.len() - 1] };
+    let heads = if operator.is_some() { &OF_OPERATORS[..] } else { &OF_READERS[..] };
     let row = |its: &OrderShown| {
         let OrderShown { order, messages, recipients, ending } = its;
         html! {
             tr id={ "order-" (order.id) } {
-                th scope="row" { a href=(queue_link(&filter_of(&order.criteria))) { (order.id) } }
+                th scope="row" {
+                    @if operator.is_some() {
+                        a href=(queue_link(&filter_of(&order.criteria))) { (order.id) }
+                    } @else { (order.id) }
+                }
                 td { (order.kind.name()) @if *ending { " " (badge("ending")) } }
-                td .address { (foreign(&order.criteria.to_string())) }
-                td .address { (foreign(&how(order))) }
+                @if operator.is_some() {
+                    td .address { (foreign(&order.criteria.to_string())) }
+                    td .address { (foreign(&how(order))) }
+                }
                 (moment(Some(order.since), now)) (moment(order.until, now))
                 (count(*messages)) (count(*recipients))
-                td { (foreign(&order.by)) }
-                (text(&order.reason))
                 @if let Some(operator) = operator {
+                    td { (foreign(&order.by)) }
+                    (text(&order.reason))
                     td { @if !*ending { (remove(order, operator)) } }
                 }
             }
@@ -107,6 +100,7 @@ fn in_force(orders: &[OrderShown], operator: Option<&Pass>) -> Markup {
     html! {
         @if rows.is_empty() { (nothing("No order stands.")) }
         @else { (table("Orders that stand", heads, &rows)) }
+        @if operator.is_none() && !rows.is_empty() { (nothing(hosts::HIDDEN)) }
         @if more > 0 { p { (more) " more: " code { "relais order list" } } }
     }
 }
@@ -178,6 +172,22 @@ const FIELDS: [(&str, &str, &str); 9] = [
     ("new_channel", "Reroute, by channel", "tcp_local"),
 ];
 
+/// The heads of the table for operators.
+const OF_OPERATORS: [&str; 11] = [
+    "Number",
+    "Kind",
+    "Mail",
+    "How",
+    ">Since",
+    ">Until",
+    ">Messages",
+    ">Recipients",
+    "By",
+    "Reason",
+    "Order",
+];
+/// The heads of the table for readers.
+const OF_READERS: [&str; 6] = ["Number", "Kind", ">Since", ">Until", ">Messages", ">Recipients"];
 /// Rows of the table.
 const MOST: usize = 100;
 
