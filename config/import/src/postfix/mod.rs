@@ -425,7 +425,6 @@ fn parameter(
         };
     }
     match parameters::find(name) {
-        _ if name == "default_process_limit" => findings.carried(place, text),
         Some(Counterpart::Read) => findings.carried(place, text),
         Some(
             Counterpart::Source(_, form) | Counterpart::Client(_, form) | Counterpart::Top(_, form),

@@ -195,15 +195,14 @@ impl Ways {
             if let Some(pool) = ProcessLimit::of(main, service) {
                 fields.extend(pool.channel(&service.name));
             }
+            let has_clear = |its: &Entry| match &its.value {
+                Value::Section(_, inner) => inner.iter().any(|its| its.name == "clear_passwords"),
+                _ => false,
+            };
+            let is_clear = fields.iter().any(has_clear);
             let mut entry = Entry::new("", Value::Section("", fields)).said(service.line.comment());
             entry.comments.extend(comments(main, service));
-            let of = |name: &str| {
-                let prefix = if is_smtp { "smtp_" } else { "lmtp_" };
-                of_service(main, service, &format!("{prefix}{name}")).unwrap_or_default()
-            };
-            if of("sasl_auth_enable") == "yes" && sends_passwords_to_anyone(&of) {
-                entry.comments.push(CLEAR_PASSWORDS.to_owned());
-            }
+            entry.comments.extend(is_clear.then(|| CLEAR_PASSWORDS.to_owned()));
             Some(entry)
         };
         self.channels.iter().filter_map(one).collect()
