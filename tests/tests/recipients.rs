@@ -168,6 +168,8 @@ fn a_member_of_a_list_that_leads_nowhere_is_told_of_and_never_lost() {
     // One that fails for now holds up nobody, and is tried again until it can go.
     let id = house.send("alice@relais.example", "waiting@relais.example");
     house.mail_of("alice", 4);
+    // A mailbox has the mail before the queue has the store's reply.
+    eventually("alice's part is settled", PATIENCE, || house.entries(&id).len() == 1);
     // An operator finds it by the list and by the member.
     for to in ["waiting@relais.example", "dave@relais.example"] {
         let found = house.instance.json("queue", &["list", "--to", to]);
