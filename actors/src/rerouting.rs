@@ -15,7 +15,9 @@ use relais_channels::mail::{
     Reply, Rerouted, first_value,
 };
 use relais_config::channel::Program;
-use relais_spool::{Gone, MoreContent, NewContent, Place, Spool, SpoolError, open_recipients};
+use relais_storage::{
+    Gone, MoreContent, NewContent, Place, Storage, StorageError, open_recipients,
+};
 use tokio::{fs::File, io::AsyncReadExt, sync::OnceCell};
 use tracing::info;
 
@@ -41,7 +43,7 @@ pub struct Rerouter {
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// Where the messages are.
-    pub spool: Spool,
+    pub storage: Storage,
     /// Where recipients go.
     pub router: RouterHandle,
     /// Scripts that have a say in that.
@@ -112,7 +114,7 @@ pub enum ContentAt<'a> {
     /// It has been read.
     Here(&'a Content),
     /// In the spool.
-    Spool(Place),
+    Storage(Place),
 }
 
 /// Recipients that go on, and the message that they get.
@@ -258,14 +260,14 @@ impl Rerouter {
         &self,
         envelope: &Envelope,
         number: u16,
-    ) -> Result<(Gone, Vec<Envelope>), SpoolError> {
-        let gone = self.spool.gone_on(envelope.id, number).await?;
+    ) -> Result<(Gone, Vec<Envelope>), StorageError> {
+        let gone = self.storage.gone_on(envelope.id, number).await?;
         let mut parts = Vec::new();
         if gone.in_part {
-            for place in self.spool.places(envelope.id).await? {
-                let part = match self.spool.envelope(place).await {
+            for place in self.storage.places(envelope.id).await? {
+                let part = match self.storage.envelope(place).await {
                     // All that it went on to is done, or the record has just moved.
-                    Err(SpoolError::Gone { .. }) => continue,
+                    Err(StorageError::Gone { .. }) => continue,
                     part => part?,
                 };
                 if part.rerouted.is_some_and(|rerouted| rerouted.entry == number) {
@@ -337,7 +339,7 @@ impl Rerouter {
         let Some(mut forms) = HeaderForms::of(formed, all) else {
             let (goes_on, same) =
                 (self.going_on(mail, (None, entries)), MoreContent::Same(content));
-            let stored = self.spool.append_more(goes_on, envelope.entries.len(), same).await;
+            let stored = self.storage.append_more(goes_on, envelope.entries.len(), same).await;
             let (envelope, _) = stored.map_err(|error| not_stored(&error))?;
             MessageRerouted { envelope: &envelope, left: &entry.channel, by: &mail.by }
                 .emit(&self.metrics);
@@ -357,7 +359,7 @@ impl Rerouter {
         let forms = forms
             .into_iter()
             .map(|(entries, (sender, content))| (self.going_on(mail, (sender, entries)), content));
-        let stored = self.spool.append_forms(forms.collect(), envelope.entries.len()).await;
+        let stored = self.storage.append_forms(forms.collect(), envelope.entries.len()).await;
         for (envelope, _) in stored.map_err(|error| not_stored(&error))? {
             MessageRerouted { envelope: &envelope, left: &entry.channel, by: &mail.by }
                 .emit(&self.metrics);
@@ -399,7 +401,7 @@ impl Rerouter {
         let (mut file, mut seen) = opened(path).await.map_err(|error| unread(&error))?;
         let mut drafts = Vec::new();
         for form in begin(forms, &seen, sender).await? {
-            let mut draft = self.spool.draft();
+            let mut draft = self.storage.draft();
             draft.write(&form.octets).await.map_err(|error| not_stored(&error))?;
             drafts.push((form.sender, draft));
         }
@@ -553,8 +555,8 @@ impl Rerouter {
     async fn content_at(&self, content: ContentAt<'_>) -> Result<Content, Reply> {
         match content {
             ContentAt::Here(content) => Ok(content.clone()),
-            ContentAt::Spool(place) => {
-                let read = self.spool.read(place).await.map_err(|error| not_stored(&error))?;
+            ContentAt::Storage(place) => {
+                let read = self.storage.read(place).await.map_err(|error| not_stored(&error))?;
                 Ok(read.1)
             }
         }
@@ -704,9 +706,9 @@ fn goes_on(ways: &[Route]) -> Reply {
     Reply::with_text(250, Enhanced(2, 1, 5), text)
 }
 
-fn not_stored(error: &SpoolError) -> Reply {
+fn not_stored(error: &StorageError) -> Reply {
     match error {
-        SpoolError::Envelope(what) => {
+        StorageError::Envelope(what) => {
             Reply::with_text(554, Enhanced(5, 3, 4), format!("it cannot be routed again: {what}"))
         }
         error => Reply::with_text(451, Enhanced(4, 3, 0), format!("not stored: {error}")),

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use relais_channels::mail::{
     Enhanced, Entry, Envelope, MessageId, Outcome, Priority, Recipient, Reply, TlsWish,
 };
-use relais_spool::{Change, EntryState, NewContent, RealDisk, Spool, Stored};
+use relais_spool::{RealDisk, Spool};
+use relais_storage::{Change, EntryState, NewContent, QueueStorage, Stored};
 use tokio::runtime::Builder;
 
 use crate::engine::{Dead, Site};

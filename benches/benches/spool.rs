@@ -14,7 +14,8 @@ use std::{
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient, TlsWish};
-use relais_spool::{Class, NewContent, RealDisk, Spool};
+use relais_spool::{RealDisk, Spool};
+use relais_storage::{Class, NewContent, QueueStorage};
 use tokio::runtime::{Builder, Runtime};
 
 /// Durable before each answer: so many callers share an `fdatasync`.

@@ -5,7 +5,7 @@ use relais_actors::{
     queue::{Tracked, tracker::Tracker},
 };
 use relais_channels::mail::{MessageId, Priority};
-use relais_spool::Place;
+use relais_storage::Place;
 
 /// So many entries, spread evenly over so many destinations; half of them ready, half delayed.
 #[derive(Debug)]

@@ -32,7 +32,7 @@ pub async fn drain(floors: &Floors, peers: Duration) {
         let unfinished = "the store's deliveries are made again at the next start";
         within(FLUSH, unfinished, store.ask(DrainStore)).await;
     }
-    within(FLUSH, "the spool's last state changes may be repeated", floors.spool.spool.close())
+    within(FLUSH, "the spool's last state changes may be repeated", floors.storage.storage.close())
         .await;
     info!("drained");
 }

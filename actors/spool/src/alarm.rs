@@ -7,17 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    error::SpoolError,
-    events::{self, SpoolEvents},
-};
+use relais_storage::StorageError;
+
+use crate::{events, events::SpoolEvents};
 
 /// One thing that may not work.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
     since: Option<Instant>,
     /// Each kind of failure, and when it was told last.
-    told: Vec<(Discriminant<SpoolError>, Instant)>,
+    told: Vec<(Discriminant<StorageError>, Instant)>,
 }
 
 impl Alarm {
@@ -26,7 +25,7 @@ impl Alarm {
     pub(crate) fn raise(
         &mut self,
         events: &dyn SpoolEvents,
-        error: &SpoolError,
+        error: &StorageError,
         consequence: &'static str,
     ) -> bool {
         let due = self.note(error, Instant::now());
@@ -42,7 +41,7 @@ impl Alarm {
         self.since.take().map(|since| since.elapsed())
     }
 
-    fn note(&mut self, error: &SpoolError, now: Instant) -> bool {
+    fn note(&mut self, error: &StorageError, now: Instant) -> bool {
         self.since.get_or_insert(now);
         let what = mem::discriminant(error);
         match self.told.iter_mut().find(|(told, _)| *told == what) {
@@ -64,7 +63,7 @@ mod tests {
     #[test]
     fn each_kind_of_failure_is_told_at_once_and_then_every_ten_minutes() {
         let (mut alarm, start) = (Alarm::default(), Instant::now());
-        let (one, other) = (SpoolError::Closed, SpoolError::Envelope("of another kind"));
+        let (one, other) = (StorageError::Closed, StorageError::Envelope("of another kind"));
         // seconds since it began, what failed, whether it is told
         for (seconds, error, want) in [
             (0.0, &one, true),

@@ -13,18 +13,14 @@ use std::{
 use relais_channels::{disk::ReadOnlyDisk, mail::MessageId};
 use serde::Serialize;
 
+use relais_storage::{Class, EntryState, StorageError, Stored, StoredEntry};
+
 use crate::{
-    environment::Environment,
-    error::SpoolError,
-    format::change::Change,
-    format::extent::Extent,
-    format::layout::{blob_of, messages_of, number_of},
-    format::message::{Stored, StoredEntry},
-    format::record::{Header, Kind, Walker},
-    format::segment::{HEAD, Part, SegmentHead},
-    format::state::{Class, EntryState},
-    ledger::Ledger,
-    recovery::survey::{copies, lost},
+    environment::Environment, format::change, format::extent::Extent, format::layout::blob_of,
+    format::layout::messages_of, format::layout::number_of, format::message::stored_in,
+    format::record::Header, format::record::Kind, format::record::Walker, format::segment::HEAD,
+    format::segment::Part, format::segment::SegmentHead, ledger::Ledger, recovery::survey::copies,
+    recovery::survey::lost,
 };
 
 /// The content of a spool, counted.
@@ -118,19 +114,20 @@ impl CheckReport {
 }
 
 /// Reads all of the spool in `dir`. `progress` is told how many bytes of how many have been read.
-pub fn check(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, SpoolError> {
+pub fn check(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, StorageError> {
     let environment =
         Environment::new(dir, &relais_config::Spool::default(), Arc::new(ReadOnlyDisk));
-    let names = environment.disk.list(dir).map_err(SpoolError::at(dir))?;
+    let names = environment.disk.list(dir).map_err(StorageError::at(dir))?;
     let segments: BTreeSet<u32> = names.iter().filter_map(|name| number_of(name, "msg")).collect();
-    let replaced = copies(&environment, &segments, &Ledger::default()).map_err(SpoolError::from)?;
+    let replaced =
+        copies(&environment, &segments, &Ledger::default()).map_err(StorageError::from)?;
     let mut checker =
         Checker { environment, found: CheckReport::default(), needed: HashSet::new() };
     let lost = lost(&*checker.environment.disk, &checker.environment.layout, &names);
     checker.found.lost = lost.into_iter().map(messages_of).collect();
     let blobs = checker.list(&checker.environment.layout.blob_dir())?;
     let sizes = segments.iter().map(|number| Ok((*number, checker.bytes_of(*number)?)));
-    let sizes: Vec<(u32, u64)> = sizes.collect::<Result<_, SpoolError>>()?;
+    let sizes: Vec<(u32, u64)> = sizes.collect::<Result<_, StorageError>>()?;
     let (mut done, all) = (0, sizes.iter().map(|(_, bytes)| bytes).sum());
     for (number, bytes) in sizes {
         progress(done, all);
@@ -156,11 +153,11 @@ type EntryStates = HashMap<(MessageId, u16), EntryState>;
 
 impl Checker {
     /// A segment that an engine has deleted meanwhile counts for nothing.
-    fn segment(&mut self, number: u32) -> Result<(), SpoolError> {
+    fn segment(&mut self, number: u32) -> Result<(), StorageError> {
         let path = self.environment.layout.messages(number);
         let bytes = self.bytes_of(number)?;
         let head = SegmentHead::load(&*self.environment.disk, &self.environment.layout, number);
-        let Some(head) = head.map_err(SpoolError::at(&path))? else {
+        let Some(head) = head.map_err(StorageError::at(&path))? else {
             let length = self.size(&path)?.unwrap_or(0);
             if length > HEAD as u64 {
                 // Once it was synced, at least one of two heads was safe.
@@ -178,7 +175,7 @@ impl Checker {
             if !matches!(header.kind, Kind::Whole | Kind::Blob) {
                 return;
             }
-            let Some(stored) = Stored::from_record(number, offset, header, payload) else {
+            let Some(stored) = stored_in(number, offset, header, payload) else {
                 unreadable.push((offset, header.length(), Some(header.id)));
                 return;
             };
@@ -199,12 +196,12 @@ impl Checker {
         self.blobs(head, &blobs)
     }
 
-    fn states(&mut self, head: SegmentHead) -> Result<EntryStates, SpoolError> {
+    fn states(&mut self, head: SegmentHead) -> Result<EntryStates, StorageError> {
         let path = self.environment.layout.states(head.number);
         let length = self.size(&path)?.unwrap_or(0);
         let (mut states, mut unreadable) = (EntryStates::new(), Vec::new());
         let extent = self.walk(head, Part::States, length, &mut |offset, header, payload| {
-            match Change::decode(header, payload, false) {
+            match change::decode(header, payload, false) {
                 Some(change) => drop(states.insert((change.id, change.entry), change.now)),
                 None => unreadable.push((offset, header.length(), Some(header.id))),
             }
@@ -225,7 +222,7 @@ impl Checker {
         part: Part,
         length: u64,
         each: &mut dyn FnMut(u64, &Header, &[u8]),
-    ) -> Result<Option<Extent>, SpoolError> {
+    ) -> Result<Option<Extent>, StorageError> {
         let layout = &self.environment.layout;
         let path = match part {
             Part::Messages => layout.messages(head.number),
@@ -233,11 +230,11 @@ impl Checker {
         };
         let file = match self.environment.disk.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(SpoolError::at(&path))?,
+            file => file.map_err(StorageError::at(&path))?,
         };
         let mut extent = Extent::from(HEAD as u64);
         let mut records = Walker::new(&*file, head.salt(part), HEAD as u64, length);
-        while let Some(found) = records.next().map_err(SpoolError::at(&path))? {
+        while let Some(found) = records.next().map_err(StorageError::at(&path))? {
             if let Some((offset, header, payload)) = extent.step(found) {
                 each(offset, &header, payload);
             }
@@ -272,7 +269,7 @@ impl Checker {
     }
 
     /// Looks for the content of messages that are not done.
-    fn blobs(&mut self, head: SegmentHead, messages: &[Stored]) -> Result<(), SpoolError> {
+    fn blobs(&mut self, head: SegmentHead, messages: &[Stored]) -> Result<(), StorageError> {
         let mut missing = Vec::new();
         for stored in messages {
             self.needed.insert(stored.id);
@@ -291,7 +288,7 @@ impl Checker {
         let (mut states, length) =
             (EntryStates::new(), self.size(&self.environment.layout.states(head.number))?);
         self.walk(head, Part::States, length.unwrap_or(0), &mut |_, header, payload| {
-            if let Some(change) = Change::decode(header, payload, false) {
+            if let Some(change) = change::decode(header, payload, false) {
                 states.insert((change.id, change.entry), change.now);
             }
         })?;
@@ -305,7 +302,7 @@ impl Checker {
         Ok(())
     }
 
-    fn left_over(&mut self, names: &[String]) -> Result<(), SpoolError> {
+    fn left_over(&mut self, names: &[String]) -> Result<(), StorageError> {
         for name in names {
             let needed = blob_of(name).is_some_and(|id| self.needed.contains(&id));
             if self.size(&self.environment.layout.blob_dir().join(name))?.is_some() {
@@ -316,7 +313,7 @@ impl Checker {
         Ok(())
     }
 
-    fn quarantine(&mut self) -> Result<(), SpoolError> {
+    fn quarantine(&mut self) -> Result<(), StorageError> {
         let dir = self.environment.layout.quarantine();
         let mut names = self.list(&dir)?;
         names.sort_unstable();
@@ -327,25 +324,25 @@ impl Checker {
         Ok(())
     }
 
-    fn bytes_of(&self, number: u32) -> Result<u64, SpoolError> {
+    fn bytes_of(&self, number: u32) -> Result<u64, StorageError> {
         let layout = &self.environment.layout;
         let (messages, states) = (layout.messages(number), layout.states(number));
         Ok(self.size(&messages)?.unwrap_or(0) + self.size(&states)?.unwrap_or(0))
     }
 
     /// The length of a file, if it is there.
-    fn size(&self, path: &Path) -> Result<Option<u64>, SpoolError> {
+    fn size(&self, path: &Path) -> Result<Option<u64>, StorageError> {
         match self.environment.disk.open(path).and_then(|file| file.size()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            size => size.map(Some).map_err(SpoolError::at(path)),
+            size => size.map(Some).map_err(StorageError::at(path)),
         }
     }
 
     /// The names in a directory; none if it is not there.
-    fn list(&self, dir: &Path) -> Result<Vec<String>, SpoolError> {
+    fn list(&self, dir: &Path) -> Result<Vec<String>, StorageError> {
         match self.environment.disk.list(dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            names => names.map_err(SpoolError::at(dir)),
+            names => names.map_err(StorageError::at(dir)),
         }
     }
 }

@@ -34,22 +34,14 @@ use relais_channels::{
 };
 use tokio::sync::oneshot;
 
+use relais_storage::{Change, Draft, EntryState, Place, RecipientReplies, StorageError, Stored};
+
 use crate::{
-    Change, EntryState, Place, RecipientReplies, SpoolError, Stored,
-    compact::Compactor,
-    compact::copy::Copied,
-    compact::forwarding::Forwarding,
-    environment::Environment,
-    format::message::Encoded,
-    format::segment::Numbers,
-    ledger::feed::Feed,
-    ledger::{Event, Ledger, SegmentLife},
-    read::reader::Reader,
-    recovery::error::RecoverError,
-    recovery::{Findings, recover},
-    write::blob::Draft,
-    write::committer::Committer,
-    write::journal::Journal,
+    compact::Compactor, compact::copy::Copied, compact::forwarding::Forwarding,
+    environment::Environment, format::message::Encoded, format::segment::Numbers, ledger::Event,
+    ledger::Ledger, ledger::SegmentLife, ledger::feed::Feed, read::reader::Reader,
+    recovery::Findings, recovery::error::RecoverError, recovery::recover,
+    write::committer::Committer, write::journal::Journal,
 };
 
 mod forms;
@@ -300,16 +292,23 @@ impl Engine {
         }
     }
 
-    fn encode(&self, id: MessageId, entries: u16, content: Vec<u8>) -> Result<Encoded, SpoolError> {
+    fn encode(
+        &self,
+        id: MessageId,
+        entries: u16,
+        content: Vec<u8>,
+    ) -> Result<Encoded, StorageError> {
         let mut envelope = Arc::new(envelope(id, entries));
         if content.len() as u64 <= self.environment.settings.large_message {
             return Ok(Encoded::new(&mut envelope, content.into(), None)?);
         }
         let size = content.len() as u64;
         waiting(async {
-            let mut draft = Draft::new(Arc::clone(&self.environment));
+            let layout = &self.environment.layout;
+            let environment = Arc::clone(&self.environment);
+            let mut draft = Draft::new(environment, layout.blob_dir().join("draft-1"));
             draft.write(&content).await?;
-            draft.keep(id, 0).await
+            draft.keep(layout.blob(id, 0), layout.blob_dir()).await
         })?;
         Ok(Encoded::new(&mut envelope, Bytes::new(), Some(size))?)
     }

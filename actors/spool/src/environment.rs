@@ -9,13 +9,11 @@ use std::{
 };
 
 use relais_channels::disk::{Disk, is_full};
-use tokio::task::spawn_blocking;
+
+use relais_storage::{DraftRoom, StorageError};
 
 use crate::{
-    alarm::Alarm,
-    error::SpoolError,
-    events::{self, SpoolEvents, Unobserved},
-    format::layout::Layout,
+    alarm::Alarm, events, events::SpoolEvents, events::Unobserved, format::layout::Layout,
 };
 
 /// Shared by all parts.
@@ -59,13 +57,13 @@ impl Environment {
     }
 
     /// Logs a failure and counts it.
-    pub(crate) fn report(&self, error: &SpoolError, consequence: &'static str) {
+    pub(crate) fn report(&self, error: &StorageError, consequence: &'static str) {
         events::report(&*self.events, error, consequence);
     }
 
     /// Mail was not stored. Want of room is told by [`Environment::check_space`].
-    pub(crate) fn breaks(&self, error: &SpoolError) {
-        if !matches!(error, SpoolError::DiskFull { .. } | SpoolError::NoInodes) {
+    pub(crate) fn breaks(&self, error: &StorageError) {
+        if !matches!(error, StorageError::DiskFull { .. } | StorageError::NoInodes) {
             let broken = WriteFailure { error: error.to_string(), tried: Instant::now() };
             *self.lock_broken() = Some(broken);
         }
@@ -104,16 +102,16 @@ impl Environment {
     }
 
     /// The answer to all who wait, when writing `path` failed.
-    pub(crate) fn failure(&self, path: &Path, error: io::Error) -> SpoolError {
+    pub(crate) fn failure(&self, path: &Path, error: io::Error) -> StorageError {
         if is_full(&error) {
             let root = self.layout.root();
             if self.disk.free_files(root).is_ok_and(|free| free == 0) {
-                return SpoolError::NoInodes;
+                return StorageError::NoInodes;
             }
             let free = self.disk.free_space(root).unwrap_or(0);
-            return SpoolError::DiskFull { free, needed: self.settings.min_free };
+            return StorageError::DiskFull { free, needed: self.settings.min_free };
         }
-        SpoolError::at(path)(error)
+        StorageError::at(path)(error)
     }
 
     /// Gives up the space kept for a full disk, and says whether there was any.
@@ -145,7 +143,7 @@ impl Environment {
     }
 
     /// An error while no mail is taken. Cheap: the disk is asked at most every [`LOOK_EVERY`].
-    pub(crate) fn check_space(&self) -> Result<(), SpoolError> {
+    pub(crate) fn check_space(&self) -> Result<(), StorageError> {
         let mut space = self.lock();
         if !space.is_fresh() {
             self.look(&mut space)?;
@@ -162,7 +160,7 @@ impl Environment {
     /// Takes space for mail, and says how much more could be taken before `min_free` is touched.
     /// Mail that comes while `min_free` is left may use up to half of it: how much a batch has is
     /// not up to us.
-    pub(crate) fn take_space(&self, bytes: u64) -> Result<u64, SpoolError> {
+    pub(crate) fn take_space(&self, bytes: u64) -> Result<u64, StorageError> {
         let mut space = self.lock();
         // By time alone, a fast sender would use up all that is kept between two looks.
         let little = space.taken + bytes <= self.settings.min_free / LOOKS;
@@ -174,18 +172,18 @@ impl Environment {
         Ok(space.left().saturating_sub(self.settings.min_free))
     }
 
-    fn look(&self, space: &mut Space) -> Result<(), SpoolError> {
+    fn look(&self, space: &mut Space) -> Result<(), StorageError> {
         let root = self.layout.root();
         space.seen = None;
-        let free = self.disk.free_space(root).map_err(SpoolError::at(root))?;
+        let free = self.disk.free_space(root).map_err(StorageError::at(root))?;
         (space.seen, space.free, space.taken) = (Some(Instant::now()), free, 0);
         Ok(())
     }
 
-    fn suffices(&self, space: &Space, bytes: u64) -> Result<(), SpoolError> {
+    fn suffices(&self, space: &Space, bytes: u64) -> Result<(), StorageError> {
         let min_free = self.settings.min_free;
         let (free, needed) = (space.left(), min_free.max(bytes.saturating_add(min_free / 2)));
-        if free < needed { Err(SpoolError::DiskFull { free, needed }) } else { Ok(()) }
+        if free < needed { Err(StorageError::DiskFull { free, needed }) } else { Ok(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Space> {
@@ -193,12 +191,18 @@ impl Environment {
     }
 }
 
-/// Runs work that waits for the disk away from the actors.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
-) -> Result<T, SpoolError> {
-    // It fails when the runtime is being shut down.
-    spawn_blocking(work).await.unwrap_or(Err(SpoolError::Closed))
+impl DraftRoom for Environment {
+    fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    fn take_room(&self, octets: u64) -> Result<(), StorageError> {
+        self.take_space(octets).map(drop)
+    }
+
+    fn failure(&self, path: &Path, error: io::Error) -> StorageError {
+        Self::failure(self, path, error)
+    }
 }
 
 impl Space {

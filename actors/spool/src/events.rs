@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::error::SpoolError;
+use relais_storage::StorageError;
 
 /// Told what the spool does, for the metrics. Called from the spool's threads: be quick.
 pub trait SpoolEvents: Send + Sync + 'static {
@@ -12,7 +12,7 @@ pub trait SpoolEvents: Send + Sync + 'static {
         let _ = (messages, bytes, took);
     }
     /// Something failed and was dealt with; it has been logged.
-    fn failed(&self, error: &SpoolError) {
+    fn failed(&self, error: &StorageError) {
         let _ = error;
     }
 }
@@ -24,7 +24,7 @@ pub struct Unobserved;
 impl SpoolEvents for Unobserved {}
 
 /// Logs a failure and counts it.
-pub(crate) fn report(events: &dyn SpoolEvents, error: &SpoolError, consequence: &'static str) {
+pub(crate) fn report(events: &dyn SpoolEvents, error: &StorageError, consequence: &'static str) {
     tracing::error!(%error, "{consequence}");
     events.failed(error);
 }

@@ -11,15 +11,12 @@ use std::{
 use relais_channels::memory_disk::{Fate, MemoryDisk};
 use tokio::time::sleep;
 
+use relais_storage::{Class, QueueStorage, StorageError};
+
 use crate::{
-    Class, Spool, SpoolError, SpoolEvents,
-    environment::Environment,
-    format::layout::Layout,
-    format::segment::{HEAD, SegmentHead},
-    ledger::feed::Feed,
-    ledger::{Event, Ledger},
-    read::reader::Reader,
-    tests::{append, done, later, settings},
+    Spool, SpoolEvents, environment::Environment, format::layout::Layout, format::segment::HEAD,
+    format::segment::SegmentHead, ledger::Event, ledger::Ledger, ledger::feed::Feed,
+    read::reader::Reader, tests::append, tests::done, tests::later, tests::settings,
     write::journal::Journal,
 };
 
@@ -62,7 +59,7 @@ async fn what_cannot_be_synced_counts_as_backlog() {
     disk.fail_syncs(u32::MAX);
     for round in 0..1000 {
         let reason = Some("x".repeat(1000).into());
-        spool.amend(super::Change { reason, ..later(&stored, 0, 1, round) });
+        spool.amend(relais_storage::Change { reason, ..later(&stored, 0, 1, round) });
     }
     assert!(spool.flush().await.is_err());
     sleep(Duration::from_millis(300)).await;
@@ -100,7 +97,7 @@ async fn a_full_disk_does_not_fill_the_log() {
     struct Reports(AtomicUsize);
 
     impl SpoolEvents for Reports {
-        fn failed(&self, _: &SpoolError) {
+        fn failed(&self, _: &StorageError) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }

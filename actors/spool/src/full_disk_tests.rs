@@ -10,11 +10,11 @@ use std::{
 
 use relais_channels::{disk::Disk, memory_disk::MemoryDisk};
 
+use relais_storage::{Class, QueueStorage, StorageError, Stored};
+
 use crate::{
-    Class, Spool, SpoolError, Stored,
-    environment::{Environment, RESERVE},
-    index::Question,
-    tests::{append, done, eventually, settings},
+    Spool, environment::Environment, environment::RESERVE, index::Question, tests::append,
+    tests::done, tests::eventually, tests::settings,
 };
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_full_disk_refuses_mail_takes_states_and_recovers_by_itself() {
     let first = append(&spool, 1, &["a"], &[b'x'; 500]).await.unwrap();
     disk.set_capacity(Some(used(&disk) + 300));
     let refused = append(&spool, 2, &["a"], &[b'x'; 500]).await;
-    assert!(matches!(refused, Err(SpoolError::DiskFull { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StorageError::DiskFull { .. })), "{refused:?}");
     spool.amend(done(&first, 0));
     spool.flush().await.expect("a state change is small enough");
 
@@ -51,11 +51,11 @@ async fn a_full_disk_lets_go_of_its_last_segment_when_the_mail_in_it_has_left() 
     let stored = append(&spool, 1, &["a"], &content).await.unwrap();
     disk.set_capacity(Some(used(&disk) + 100_000));
     let refused = append(&spool, 2, &["a"], &content).await;
-    assert!(matches!(refused, Err(SpoolError::DiskFull { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StorageError::DiskFull { .. })), "{refused:?}");
     spool.amend(done(&stored, 0));
     spool.flush().await.unwrap();
     let refused = append(&spool, 3, &["a"], &content).await;
-    assert!(matches!(refused, Err(SpoolError::DiskFull { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StorageError::DiskFull { .. })), "{refused:?}");
     // Nobody has to come meanwhile.
     let first = dir.path().join("00000001.msg");
     eventually(|| disk.contents(&first).is_none(), "the segment goes").await;
@@ -95,7 +95,7 @@ async fn an_index_that_cannot_be_made_anew_keeps_no_segment() {
     damage_index(&spool).await;
     fs::remove_dir_all(&root).unwrap();
     symlink(dir.path().join("nowhere"), &root).unwrap();
-    assert!(matches!(waiting().await, Err(SpoolError::Index(_))));
+    assert!(matches!(waiting().await, Err(StorageError::Index(_))));
     let first_segment = |stored: &&Stored| stored.place.segment == 1;
     let gone: Vec<_> = stored.iter().filter(first_segment).collect();
     for stored in &gone {
@@ -108,7 +108,7 @@ async fn an_index_that_cannot_be_made_anew_keeps_no_segment() {
     fs::remove_file(&root).unwrap();
     fs::create_dir(&root).unwrap();
     let mut found = waiting().await;
-    while matches!(found, Err(SpoolError::Index(_))) {
+    while matches!(found, Err(StorageError::Index(_))) {
         found = waiting().await;
     }
     assert_eq!(found.unwrap().len(), stored.len() - gone.len(), "all that is left is found again");
@@ -131,7 +131,7 @@ fn a_fast_sender_leaves_half_of_what_is_to_be_free() {
             }
             batches += 1;
         };
-        let SpoolError::DiskFull { needed, .. } = refused else { panic!("{refused}") };
+        let StorageError::DiskFull { needed, .. } = refused else { panic!("{refused}") };
         let free = disk.free_space(root).unwrap();
         assert!(needed >= MIN_FREE && needed > free, "{bytes}: {refused}");
         assert!(free >= MIN_FREE / 2, "{bytes}: {free} bytes are left");

@@ -1,10 +1,11 @@
 //! Entrances for fuzzers, who have no use for files.
 
 use relais_channels::mail::MessageId;
+use relais_storage::Change;
 
 use crate::format::{
-    change::Change,
-    message::Stored,
+    change,
+    message::stored_in,
     record::{Header, Kind},
 };
 
@@ -15,6 +16,7 @@ pub fn record(payload: &[u8]) {
         let header = Header {
             kind,
             continued: false,
+            grouped: false,
             entries: 1,
             id: MessageId(0),
             meta: length,
@@ -22,8 +24,8 @@ pub fn record(payload: &[u8]) {
             durable: 0,
             payload_crc: 0,
         };
-        let _ = Change::decode(&header, payload, true);
-        let _ = Change::decode_replies(payload);
-        let _ = Stored::from_record(1, 0, &header, payload);
+        let _ = change::decode(&header, payload, true);
+        let _ = Change::read_replies(payload);
+        let _ = stored_in(1, 0, &header, payload);
     }
 }

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::JoinHandle,
 };
 
@@ -11,26 +14,19 @@ use bytes::Bytes;
 use relais_channels::mail::{Content, Entry, Envelope, Fragments, MessageId};
 use tokio::sync::oneshot;
 
+use relais_storage::{
+    Change, Class, Counts, Cursor, Draft, Gone, LastReplies, MoreContent, NewContent, PageReader,
+    Place, QueueStorage, ScannedEntry, StorageError, Stored, Sums, blocking,
+};
+
+use async_trait::async_trait;
+
 use crate::{
-    compact::{Compactor, Rest},
-    environment::{Environment, blocking},
-    error::SpoolError,
-    format::change::Change,
-    format::message::{Encoded, Stored},
-    format::record::Place,
-    format::state::Class,
-    index::entry::{Cursor, ScannedEntry},
-    index::sums::Sums,
-    index::{IndexQueue, Question},
-    ledger::feed::Feed,
-    ledger::{Counts, Ledger},
-    read::continued::{Continued, Gone, MoreNumbers, Reserved},
-    read::find,
-    read::pages::PageReader,
-    read::reader::{LastReplies, Reader},
-    write::blob::{Draft, NewContent},
-    write::committer::CommitQueue,
-    write::journal::JournalQueue,
+    compact::Compactor, compact::Rest, environment::Environment, format::layout::DRAFT,
+    format::message::Encoded, index::IndexQueue, index::Question, ledger::Ledger,
+    ledger::feed::Feed, read::continued::Continued, read::continued::MoreNumbers,
+    read::continued::Reserved, read::find, read::pages::SegmentPages, read::reader::Reader,
+    write::committer::CommitQueue, write::journal::JournalQueue,
 };
 
 /// A handle to the spool; clones are the same spool. It stops when the last one is dropped, in good
@@ -39,16 +35,6 @@ use crate::{
 pub struct Spool {
     pub(crate) shared: Arc<Shared>,
     _stop: Arc<StopOnDrop>,
-}
-
-/// The content of a message that goes on.
-#[derive(Debug)]
-pub enum MoreContent<'a> {
-    /// As it was read.
-    Same(&'a Content),
-    /// Another form of it. It is in a file of its own if that which was read is, and only then: the
-    /// files of a message go when the last of its entries is done.
-    New(NewContent),
 }
 
 /// The parts of a spool, and what its threads have in common.
@@ -67,20 +53,13 @@ pub(crate) struct Shared {
 
 struct StopOnDrop(Arc<Shared>);
 
-impl Spool {
-    /// A handle to a spool whose threads are running.
-    pub(crate) fn of(shared: Arc<Shared>) -> Self {
-        let stop = Arc::new(StopOnDrop(Arc::clone(&shared)));
-        Self { shared, _stop: stop }
-    }
-
-    /// Stores a message. `Ok` means that it is safe; an error, that it was not acknowledged. The
-    /// `size` of the envelope is filled in here.
-    pub async fn append(
+#[async_trait]
+impl QueueStorage for Spool {
+    async fn append(
         &self,
         envelope: &mut Arc<Envelope>,
         content: NewContent,
-    ) -> Result<Stored, SpoolError> {
+    ) -> Result<Stored, StorageError> {
         self.check_backlog()?;
         let mut kept = Vec::new();
         let stored = match self.encode(envelope, content, 0, &mut kept).await {
@@ -93,13 +72,10 @@ impl Spool {
         stored
     }
 
-    /// The same with several messages, each under an id of its own: all of them are stored, or none,
-    /// also when the engine or the power ends meanwhile. Those in memory are 64 MiB at most, with their
-    /// envelopes.
-    pub async fn append_all(
+    async fn append_all(
         &self,
         messages: Vec<(Arc<Envelope>, NewContent)>,
-    ) -> Result<Vec<(Arc<Envelope>, Stored)>, SpoolError> {
+    ) -> Result<Vec<(Arc<Envelope>, Stored)>, StorageError> {
         self.check_backlog()?;
         let mut kept = Vec::new();
         let stored = self.store_all(messages, &mut kept).await;
@@ -109,55 +85,19 @@ impl Spool {
         stored
     }
 
-    async fn store_all(
-        &self,
-        messages: Vec<(Arc<Envelope>, NewContent)>,
-        kept: &mut Vec<(MessageId, u8)>,
-    ) -> Result<Vec<(Arc<Envelope>, Stored)>, SpoolError> {
-        let (mut envelopes, mut records) = (Vec::new(), Vec::new());
-        for (mut envelope, content) in messages {
-            records.push(self.encode(&mut envelope, content, 0, kept).await?);
-            envelopes.push(envelope);
-        }
-        Encoded::group(&mut records)?;
-        Ok(envelopes.into_iter().zip(self.commit_group(records).await?).collect())
-    }
-
-    /// The record of a message. A file that is made for its content is added to `kept`, and safe then.
-    async fn encode(
-        &self,
-        envelope: &mut Arc<Envelope>,
-        content: NewContent,
-        form: u8,
-        kept: &mut Vec<(MessageId, u8)>,
-    ) -> Result<Encoded, SpoolError> {
-        match content {
-            NewContent::Whole(bytes) => Ok(Encoded::new(envelope, bytes, None)?),
-            NewContent::Blob(draft) => {
-                let record = Encoded::new(envelope, Bytes::new(), Some(draft.size()))?;
-                kept.push((envelope.id, form));
-                draft.keep(envelope.id, form).await?;
-                Ok(record)
-            }
-        }
-    }
-
-    /// Lets a message that is in the spool go on to more entries, under its id: those of
-    /// `envelope`, which was read with its content. They get numbers of their own. `known` is how
-    /// many entries it had when it was read.
-    pub async fn append_more(
+    async fn append_more(
         &self,
         mut envelope: Envelope,
         known: usize,
         content: MoreContent<'_>,
-    ) -> Result<(Arc<Envelope>, Stored), SpoolError> {
+    ) -> Result<(Arc<Envelope>, Stored), StorageError> {
         let (bytes, blob) = match content {
             MoreContent::Same(Content::Whole(bytes)) => (bytes.clone(), None),
             // The file is there, and goes when the last entry of the message is done.
             MoreContent::Same(Content::File { size, .. }) => (Bytes::new(), Some(*size)),
             MoreContent::New(content) => {
                 let stored = self.append_forms(vec![(envelope, content)], known).await?;
-                return stored.into_iter().next().ok_or(SpoolError::Closed);
+                return stored.into_iter().next().ok_or(StorageError::Closed);
             }
         };
         self.check_backlog()?;
@@ -172,13 +112,11 @@ impl Spool {
         Ok((envelope, stored))
     }
 
-    /// The same in one form or several, each with entries and a content of its own: all of them are
-    /// stored, or none, also when the engine or the power ends meanwhile. They are of one message.
-    pub async fn append_forms(
+    async fn append_forms(
         &self,
         forms: Vec<(Envelope, NewContent)>,
         known: usize,
-    ) -> Result<Vec<(Arc<Envelope>, Stored)>, SpoolError> {
+    ) -> Result<Vec<(Arc<Envelope>, Stored)>, StorageError> {
         let Some(id) = forms.first().map(|(envelope, _)| envelope.id) else {
             return Ok(Vec::new());
         };
@@ -211,7 +149,212 @@ impl Spool {
         Ok(envelopes.into_iter().zip(stored).collect())
     }
 
-    async fn reserve(&self, wanted: MoreNumbers) -> Result<Reserved, SpoolError> {
+    async fn gone_on(&self, id: MessageId, entry: u16) -> Result<Gone, StorageError> {
+        let shared = Arc::clone(&self.shared);
+        let gone = move || shared.continued.gone(&shared.reader, &shared.feed, (id, entry));
+        blocking(gone).await
+    }
+
+    fn draft(&self) -> Draft {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let environment = Arc::clone(&self.shared.environment);
+        let path = environment.layout.blob_dir().join(format!("{DRAFT}{count}"));
+        Draft::new(environment, path)
+    }
+
+    fn room(&self) -> Result<(), StorageError> {
+        self.check_backlog()?;
+        let checked = self.shared.environment.check_space();
+        if checked.is_err() {
+            // It may have the room that is missing, and nobody else comes to it now.
+            self.shared.commits.poke();
+        }
+        checked
+    }
+
+    fn refuses(&self) -> Option<String> {
+        self.room()
+            .err()
+            .map(|error| error.to_string())
+            .or_else(|| self.shared.environment.broken())
+    }
+
+    fn free_room(&self) -> (Option<u64>, u64) {
+        let environment = &self.shared.environment;
+        (environment.disk.free_space(environment.layout.root()).ok(), environment.settings.min_free)
+    }
+
+    fn amend(&self, change: Change) {
+        self.shared.journal.push(change);
+    }
+
+    async fn flush(&self) -> Result<(), StorageError> {
+        self.shared.journal.flush().await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    fn state_backlog(&self) -> usize {
+        self.shared.journal.backlog()
+    }
+
+    async fn read(&self, place: Place) -> Result<(Arc<Envelope>, Content), StorageError> {
+        self.shared.reader.read(place).await
+    }
+
+    async fn envelope(&self, place: Place) -> Result<Envelope, StorageError> {
+        self.shared.reader.envelope(place).await
+    }
+
+    async fn history(&self, id: MessageId, place: Place) -> Result<Vec<Change>, StorageError> {
+        let reader = Arc::clone(&self.shared.reader);
+        blocking(move || reader.history(id, place)).await
+    }
+
+    async fn explained(
+        &self,
+        segment: u32,
+        ids: HashSet<MessageId>,
+    ) -> Result<HashSet<(MessageId, u16)>, StorageError> {
+        let reader = Arc::clone(&self.shared.reader);
+        blocking(move || reader.explained(segment, &ids)).await
+    }
+
+    async fn last_replies(
+        &self,
+        segment: u32,
+        ids: &HashSet<MessageId>,
+    ) -> Result<LastReplies, StorageError> {
+        let (reader, ids) = (Arc::clone(&self.shared.reader), ids.clone());
+        blocking(move || reader.last_replies(segment, &ids)).await
+    }
+
+    fn page_reader(&self) -> PageReader {
+        PageReader::new(SegmentPages::new(Arc::clone(&self.shared.reader)))
+    }
+
+    async fn scan(
+        &self,
+        channel: &str,
+        class: Class,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<ScannedEntry>, StorageError> {
+        let (answer, answered) = oneshot::channel();
+        let channel = channel.into();
+        self.ask(Question::Scan { channel, class, after, limit, answer }, answered).await
+    }
+
+    async fn sum(
+        &self,
+        channel: &str,
+        class: Class,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Sums, Option<Cursor>), StorageError> {
+        let (answer, answered) = oneshot::channel();
+        let channel = channel.into();
+        self.ask(Question::Sum { channel, class, after, limit, answer }, answered).await
+    }
+
+    fn last_id(&self) -> MessageId {
+        MessageId(self.shared.feed.live(|ledger| ledger.last_id))
+    }
+
+    async fn places(&self, id: MessageId) -> Result<Vec<Place>, StorageError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || find::places(&shared.reader, &shared.feed, id)).await
+    }
+
+    async fn find_all(&self, ids: HashSet<MessageId>) -> Result<Vec<ScannedEntry>, StorageError> {
+        // Changes are found where they were written.
+        self.flush().await?;
+        let shared = Arc::clone(&self.shared);
+        let found = blocking(move || find::find(&shared.reader, &shared.feed, &ids)).await;
+        self.shared.feed.all_told();
+        found
+    }
+
+    fn counts(&self) -> BTreeMap<String, Counts> {
+        self.shared.feed.live(Ledger::by_channel)
+    }
+
+    fn counts_of(&self, channel: &str) -> Counts {
+        self.shared.feed.live(|ledger| ledger.of_channel(channel))
+    }
+
+    fn stored(&self) -> u64 {
+        self.shared.feed.live(Ledger::stored)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.shared.feed.live(Ledger::bytes)
+    }
+
+    async fn close(&self) -> Result<(), StorageError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let threads =
+                std::mem::take(&mut *shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
+            let ends = [
+                Shared::close_commits,
+                Shared::close_journal,
+                Shared::end_compaction,
+                Shared::close_index,
+            ];
+            for (thread, close) in threads.into_iter().zip(ends) {
+                close(&shared);
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the spool had panicked");
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Spool {
+    /// A handle to a spool whose threads are running.
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        let stop = Arc::new(StopOnDrop(Arc::clone(&shared)));
+        Self { shared, _stop: stop }
+    }
+
+    async fn store_all(
+        &self,
+        messages: Vec<(Arc<Envelope>, NewContent)>,
+        kept: &mut Vec<(MessageId, u8)>,
+    ) -> Result<Vec<(Arc<Envelope>, Stored)>, StorageError> {
+        let (mut envelopes, mut records) = (Vec::new(), Vec::new());
+        for (mut envelope, content) in messages {
+            records.push(self.encode(&mut envelope, content, 0, kept).await?);
+            envelopes.push(envelope);
+        }
+        Encoded::group(&mut records)?;
+        Ok(envelopes.into_iter().zip(self.commit_group(records).await?).collect())
+    }
+
+    /// The record of a message. A file that is made for its content is added to `kept`, and safe then.
+    async fn encode(
+        &self,
+        envelope: &mut Arc<Envelope>,
+        content: NewContent,
+        form: u8,
+        kept: &mut Vec<(MessageId, u8)>,
+    ) -> Result<Encoded, StorageError> {
+        match content {
+            NewContent::Whole(bytes) => Ok(Encoded::new(envelope, bytes, None)?),
+            NewContent::Blob(draft) => {
+                let record = Encoded::new(envelope, Bytes::new(), Some(draft.size()))?;
+                kept.push((envelope.id, form));
+                let layout = &self.shared.environment.layout;
+                draft.keep(layout.blob(envelope.id, form), layout.blob_dir()).await?;
+                Ok(record)
+            }
+        }
+    }
+
+    async fn reserve(&self, wanted: MoreNumbers) -> Result<Reserved, StorageError> {
         let shared = Arc::clone(&self.shared);
         let reserve = move || {
             let Shared { reader, feed, continued, .. } = &*shared;
@@ -226,7 +369,7 @@ impl Spool {
         forms: Vec<(Envelope, NewContent)>,
         reserved: Reserved,
         kept: &mut Vec<(MessageId, u8)>,
-    ) -> Result<Vec<(Arc<Envelope>, Encoded)>, SpoolError> {
+    ) -> Result<Vec<(Arc<Envelope>, Encoded)>, StorageError> {
         let Reserved { mut first, mut form, .. } = reserved;
         let (mut envelopes, mut records) = (Vec::new(), Vec::new());
         for (mut envelope, content) in forms {
@@ -258,225 +401,28 @@ impl Spool {
             for (id, form) in kept {
                 let _ = environment.disk.remove(&environment.layout.blob(id, form));
             }
-            Ok::<(), SpoolError>(())
+            Ok::<(), StorageError>(())
         };
         let _ = blocking(remove).await;
     }
 
-    /// The recipients of an entry that have gone on to others, a bit each; also when the engine
-    /// ended before the entry was told so.
-    pub async fn gone_on(&self, id: MessageId, entry: u16) -> Result<Gone, SpoolError> {
-        let shared = Arc::clone(&self.shared);
-        let gone = move || shared.continued.gone(&shared.reader, &shared.feed, (id, entry));
-        blocking(gone).await
-    }
-
-    /// A file for the content of a large message.
-    pub fn draft(&self) -> Draft {
-        Draft::new(Arc::clone(&self.shared.environment))
-    }
-
-    /// Whether mail is taken now: an error is what [`Spool::append`] would give. Never waits; the
-    /// disk is asked for its free space at most every 100 ms.
-    pub fn room(&self) -> Result<(), SpoolError> {
-        self.check_backlog()?;
-        let checked = self.shared.environment.check_space();
-        if checked.is_err() {
-            // It may have the room that is missing, and nobody else comes to it now.
-            self.shared.commits.poke();
-        }
-        checked
-    }
-
-    /// Why no mail can be stored now: there is no room, or the disk does not take what is written.
-    pub fn refuses(&self) -> Option<String> {
-        self.room()
-            .err()
-            .map(|error| error.to_string())
-            .or_else(|| self.shared.environment.broken())
-    }
-
-    /// Bytes free on the disk, and how many of them are to stay free.
-    pub fn free_room(&self) -> (Option<u64>, u64) {
-        let environment = &self.shared.environment;
-        (environment.disk.free_space(environment.layout.root()).ok(), environment.settings.min_free)
-    }
-
-    /// Records a change of an entry's state. Never waits; see [`Spool::state_backlog`].
-    pub fn amend(&self, change: Change) {
-        self.shared.journal.push(change);
-    }
-
-    /// Waits until every change so far is on the disk.
-    pub async fn flush(&self) -> Result<(), SpoolError> {
-        self.shared.journal.flush().await.unwrap_or(Err(SpoolError::Closed))
-    }
-
-    /// Bytes of state changes that the disk has not taken yet. More than a few megabytes mean that
-    /// it is full or failing: deliveries should stop then, for nobody could record them.
-    pub fn state_backlog(&self) -> usize {
-        self.shared.journal.backlog()
-    }
-
-    /// Reads a message.
-    pub async fn read(&self, place: Place) -> Result<(Arc<Envelope>, Content), SpoolError> {
-        self.shared.reader.read(place).await
-    }
-
-    /// Reads the envelope of a message, whatever the size of its content.
-    pub async fn envelope(&self, place: Place) -> Result<Envelope, SpoolError> {
-        self.shared.reader.envelope(place).await
-    }
-
-    /// Everything that happened to a message, oldest first.
-    pub async fn history(&self, id: MessageId, place: Place) -> Result<Vec<Change>, SpoolError> {
-        let reader = Arc::clone(&self.shared.reader);
-        blocking(move || reader.history(id, place)).await
-    }
-
-    /// The entries of these messages of which somebody has said why they are as they are, from one pass over
-    /// the states of the segment they are in.
-    pub async fn explained(
-        &self,
-        segment: u32,
-        ids: HashSet<MessageId>,
-    ) -> Result<HashSet<(MessageId, u16)>, SpoolError> {
-        let reader = Arc::clone(&self.shared.reader);
-        blocking(move || reader.explained(segment, &ids)).await
-    }
-
-    /// The newest outcome of each recipient of these messages, as far as it was tried, from one
-    /// pass over the states of the segment they are in.
-    pub async fn last_replies(
-        &self,
-        segment: u32,
-        ids: &HashSet<MessageId>,
-    ) -> Result<LastReplies, SpoolError> {
-        let (reader, ids) = (Arc::clone(&self.shared.reader), ids.clone());
-        blocking(move || reader.last_replies(segment, &ids)).await
-    }
-
-    /// A reader of the envelopes and last replies of a listing, page by page.
-    pub fn page_reader(&self) -> PageReader {
-        PageReader::new(Arc::clone(&self.shared.reader))
-    }
-
-    /// Waiting or held entries of a channel in the order of the index, behind `after`, at most
-    /// `limit`. Sees everything that was stored and amended before the call.
-    pub async fn scan(
-        &self,
-        channel: &str,
-        class: Class,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Vec<ScannedEntry>, SpoolError> {
-        let (answer, answered) = oneshot::channel();
-        let channel = channel.into();
-        self.ask(Question::Scan { channel, class, after, limit, answer }, answered).await
-    }
-
-    /// The sums of up to `limit` waiting or held entries of a channel, behind `after`; and where to
-    /// go on, when there are more. Costs a fraction of a [`Spool::scan`]. Sees everything that was
-    /// stored and amended before the call.
-    pub async fn sum(
-        &self,
-        channel: &str,
-        class: Class,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<(Sums, Option<Cursor>), SpoolError> {
-        let (answer, answered) = oneshot::channel();
-        let channel = channel.into();
-        self.ask(Question::Sum { channel, class, after, limit, answer }, answered).await
-    }
-
-    /// The largest id that was ever stored, as far as the spool knows.
-    pub fn last_id(&self) -> MessageId {
-        MessageId(self.shared.feed.live(|ledger| ledger.last_id))
-    }
-
-    /// Every entry of a message that is not done. Looks through a segment or two.
-    pub async fn find(&self, id: MessageId) -> Result<Vec<ScannedEntry>, SpoolError> {
-        self.find_all(HashSet::from([id])).await
-    }
-
-    /// The records of a message, the oldest first, as far as they are there: the first may be done
-    /// and gone.
-    pub async fn places(&self, id: MessageId) -> Result<Vec<Place>, SpoolError> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || find::places(&shared.reader, &shared.feed, id)).await
-    }
-
-    /// Every entry of these messages that is not done.
-    pub async fn find_all(&self, ids: HashSet<MessageId>) -> Result<Vec<ScannedEntry>, SpoolError> {
-        // Changes are found where they were written.
-        self.flush().await?;
-        let shared = Arc::clone(&self.shared);
-        let found = blocking(move || find::find(&shared.reader, &shared.feed, &ids)).await;
-        self.shared.feed.all_told();
-        found
-    }
-
-    /// Entries that are not done, by channel, as of now.
-    pub fn counts(&self) -> BTreeMap<String, Counts> {
-        self.shared.feed.live(Ledger::by_channel)
-    }
-
-    /// Entries of one channel that are not done, as of now.
-    pub fn counts_of(&self, channel: &str) -> Counts {
-        self.shared.feed.live(|ledger| ledger.of_channel(channel))
-    }
-
-    /// Entries that are not done, as of now.
-    pub fn stored(&self) -> u64 {
-        self.shared.feed.live(Ledger::stored)
-    }
-
-    /// Bytes of all segments.
-    pub fn bytes(&self) -> u64 {
-        self.shared.feed.live(Ledger::bytes)
-    }
-
-    /// Commits what waits, syncs every change, brings the index up to date, and stops.
-    pub async fn close(&self) -> Result<(), SpoolError> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            let threads =
-                std::mem::take(&mut *shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
-            let ends = [
-                Shared::close_commits,
-                Shared::close_journal,
-                Shared::end_compaction,
-                Shared::close_index,
-            ];
-            for (thread, close) in threads.into_iter().zip(ends) {
-                close(&shared);
-                if thread.join().is_err() {
-                    tracing::error!("a thread of the spool had panicked");
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    fn check_backlog(&self) -> Result<(), SpoolError> {
+    fn check_backlog(&self) -> Result<(), StorageError> {
         let environment = &self.shared.environment;
         if self.shared.journal.backlog() > MAX_STATE_BACKLOG {
             let free = environment.disk.free_space(environment.layout.root()).unwrap_or(0);
-            return Err(SpoolError::DiskFull { free, needed: environment.settings.min_free });
+            return Err(StorageError::DiskFull { free, needed: environment.settings.min_free });
         }
         Ok(())
     }
 
-    async fn commit(&self, encoded: Encoded) -> Result<Stored, SpoolError> {
-        self.shared.commits.push(encoded)?.await.unwrap_or(Err(SpoolError::Closed))
+    async fn commit(&self, encoded: Encoded) -> Result<Stored, StorageError> {
+        self.shared.commits.push(encoded)?.await.unwrap_or(Err(StorageError::Closed))
     }
 
-    async fn commit_group(&self, records: Vec<Encoded>) -> Result<Vec<Stored>, SpoolError> {
+    async fn commit_group(&self, records: Vec<Encoded>) -> Result<Vec<Stored>, StorageError> {
         let mut stored = Vec::new();
         for answered in self.shared.commits.push_group(records)? {
-            stored.push(answered.await.unwrap_or(Err(SpoolError::Closed))?);
+            stored.push(answered.await.unwrap_or(Err(StorageError::Closed))?);
         }
         Ok(stored)
     }
@@ -485,14 +431,14 @@ impl Spool {
         &self,
         question: Question,
         answered: oneshot::Receiver<T>,
-    ) -> Result<T, SpoolError> {
+    ) -> Result<T, StorageError> {
         // The index is told only what is durable: so make everything so.
         self.flush().await?;
         self.shared.index.ask(question);
         self.shared.feed.poke();
         let answer = answered.await;
         self.shared.feed.all_told();
-        answer.map_err(|_| SpoolError::Index("ask again in a moment".to_owned()))
+        answer.map_err(|_| StorageError::Index("ask again in a moment".to_owned()))
     }
 }
 

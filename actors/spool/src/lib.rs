@@ -2,13 +2,13 @@
 //!
 //! # What is guaranteed, each with the test that holds it
 //!
-//! - [`Spool::append`] returns `Ok` after the message has been through `fdatasync`, and its file's
+//! - [`append`](relais_storage::QueueStorage::append) returns `Ok` after the message has been through `fdatasync`, and its file's
 //!   name through `fsync` of the directory. It survives what the disk survives: the process, the
 //!   kernel, the power. Held by test `the_world_may_stop_at_every_write`.
 //! - A sync that failed is never taken for one that did not, however often it is tried again.
 //!   Held by test `a_sync_that_fails_is_never_taken_for_one_that_did_not`.
-//! - [`Spool::amend`] is undone neither by a crash of the process (after about a millisecond) nor
-//!   by a power cut (after at most 200 ms; at once with [`Spool::flush`]). Held by test
+//! - [`amend`](relais_storage::QueueStorage::amend) is undone neither by a crash of the process (after about a millisecond) nor
+//!   by a power cut (after at most 200 ms; at once with [`flush`](relais_storage::QueueStorage::flush)). Held by test
 //!   `the_world_may_stop_at_every_write`.
 //! - A message whose entries are not all done is never deleted. Before a segment is deleted its own
 //!   log of changes has said that nothing in it is alive. Held by test
@@ -66,19 +66,18 @@
 //! | room | what it does | knows |
 //! | --- | --- | --- |
 //! | `fuzzing` | entrances for fuzzers alone | format |
-//! | `open` | from files to a spool that works | compact, environment, error, events, format, handle, index, ledger, read, recovery, write |
-//! | `handle` | everything that others may ask of a spool | compact, environment, error, format, index, ledger, read, write |
-//! | `check` | reads all of a spool and changes nothing | environment, error, format, ledger, recovery |
-//! | `write` | makes messages and changes of their states durable, and deletes what is done | alarm, compact, cooldown, environment, error, format, inbox, ledger, read |
-//! | `read` | reads records, by their place or by their id | compact, environment, error, format, index, ledger |
-//! | `compact` | copies survivors, and knows where they went | cooldown, environment, error, format, inbox, ledger |
-//! | `index` | entries in the order in which jobs want them | environment, error, format, inbox, ledger, recovery |
-//! | `recovery` | a start: survey, replay, repair | environment, error, format, ledger |
+//! | `open` | from files to a spool that works | compact, environment, events, format, handle, index, ledger, read, recovery, write |
+//! | `handle` | everything that others may ask of a spool | compact, environment, format, index, ledger, read, write |
+//! | `check` | reads all of a spool and changes nothing | environment, format, ledger, recovery |
+//! | `write` | makes messages and changes of their states durable, and deletes what is done | alarm, compact, cooldown, environment, format, inbox, ledger, read |
+//! | `read` | reads records, by their place or by their id | compact, environment, format, index, ledger |
+//! | `compact` | copies survivors, and knows where they went | cooldown, environment, format, inbox, ledger |
+//! | `index` | entries in the order in which jobs want them | environment, inbox, ledger, recovery |
+//! | `recovery` | a start: survey, replay, repair | environment, format, ledger |
 //! | `ledger` | counts what is alive, and feeds the index | format |
-//! | `environment` | the disk, its names and its space | alarm, error, events, format |
-//! | `alarm` | failures that last, told once in a while | error, events |
-//! | `events` | the observer | error |
-//! | `error` | why the spool did not do what it was asked | format |
+//! | `environment` | the disk, its names and its space | alarm, events, format |
+//! | `alarm` | failures that last, told once in a while | events |
+//! | `events` | the observer | — |
 //! | `format` | bytes to values and back | — |
 //! | `cooldown` | segments that are left alone for a while | — |
 //! | `inbox` | work on its way to a thread | — |
@@ -88,7 +87,6 @@ mod check;
 mod compact;
 mod cooldown;
 mod environment;
-mod error;
 mod events;
 mod format;
 #[cfg(fuzzing)]
@@ -102,6 +100,8 @@ mod read;
 mod recovery;
 mod write;
 
+#[cfg(test)]
+mod contract_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
@@ -117,21 +117,8 @@ pub use relais_channels::disk::{self, Disk, DiskFile, RealDisk};
 
 pub use self::{
     check::{Blobs, CheckReport, Damage, MessageCounts, QuarantinedFile, check},
-    error::SpoolError,
     events::{SpoolEvents, Unobserved},
-    format::change::{Change, RecipientReplies},
-    format::envelope::{BorrowedEntry, BorrowedEnvelope, BorrowedRecipient, EncodedEnvelope},
-    format::message::{Stored, StoredEntry},
-    format::record::Place,
-    format::state::{Class, EntryState, open_recipients},
-    handle::{MoreContent, Spool},
-    index::entry::{Cursor, ScannedEntry},
-    index::sums::{ARRIVAL_SLOT, HostSum, Sums},
-    ledger::Counts,
+    handle::Spool,
     open::{Opened, Recovered},
-    read::continued::Gone,
-    read::pages::PageReader,
-    read::reader::LastReplies,
     recovery::repair::Quarantined,
-    write::blob::{Draft, NewContent},
 };

@@ -12,27 +12,16 @@ use std::{
 
 use relais_channels::{disk::Disk, mail::MessageId};
 
+use relais_storage::{Counts, StorageError, Stored};
+
 use crate::{
-    compact::forwarding::Forwarding,
-    compact::{Compactor, Rest},
-    environment::Environment,
-    error::SpoolError,
-    events::SpoolEvents,
-    format::layout::messages_of,
-    format::message::Stored,
-    format::segment::Numbers,
-    handle::{Shared, Spool},
-    index::broken::Broken,
-    index::{Index, IndexQueue},
-    ledger::feed::Feed,
-    ledger::{Counts, Ledger},
-    read::continued::Continued,
-    read::reader::Reader,
-    recovery::error::RecoverError,
-    recovery::repair::Quarantined,
-    recovery::{Findings, recover},
-    write::committer::{CommitQueue, Committer},
-    write::journal::{Journal, JournalQueue},
+    compact::Compactor, compact::Rest, compact::forwarding::Forwarding, environment::Environment,
+    events::SpoolEvents, format::layout::messages_of, format::segment::Numbers, handle::Shared,
+    handle::Spool, index::Index, index::IndexQueue, index::broken::Broken, ledger::Ledger,
+    ledger::feed::Feed, read::continued::Continued, read::reader::Reader, recovery::Findings,
+    recovery::error::RecoverError, recovery::recover, recovery::repair::Quarantined,
+    write::committer::CommitQueue, write::committer::Committer, write::journal::Journal,
+    write::journal::JournalQueue,
 };
 
 /// A spool that has been recovered and does not work yet.
@@ -94,10 +83,10 @@ impl Spool {
         dir: &Path,
         settings: &relais_config::Spool,
         disk: Arc<dyn Disk>,
-    ) -> Result<(Opened, Recovered), SpoolError> {
+    ) -> Result<(Opened, Recovered), StorageError> {
         let started = Instant::now();
         let environment = Arc::new(Environment::new(dir, settings, disk));
-        environment.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
+        environment.disk.create_dir(dir).map_err(StorageError::at(dir))?;
         let (index, findings, rebuilt) = follow_up(&environment)?;
         if let Some(reason) = &rebuilt {
             tracing::warn!(%reason, "the queue index was made anew from the spool");
@@ -136,10 +125,10 @@ impl Spool {
         settings: &relais_config::Spool,
         disk: Arc<dyn Disk>,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Recovered, SpoolError> {
+    ) -> Result<Recovered, StorageError> {
         let started = Instant::now();
         let environment = Arc::new(Environment::new(dir, settings, disk));
-        environment.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
+        environment.disk.create_dir(dir).map_err(StorageError::at(dir))?;
         let (_, findings) = rebuild_index(&environment, progress)?;
         Ok(Recovered::of(findings, Some("asked to".to_owned()), started).0)
     }
@@ -158,7 +147,7 @@ impl Opened {
     pub fn start(
         self,
         committed: impl FnMut(Vec<Stored>) + Send + 'static,
-    ) -> Result<Spool, SpoolError> {
+    ) -> Result<Spool, StorageError> {
         let Self { environment, index, ledger, next } = self;
         let environment = Arc::new(environment);
         let feed = Arc::new(Feed::new(ledger));
@@ -210,7 +199,7 @@ impl Opened {
 /// Recovers with the index that is there or, if that cannot be used, with a new one.
 fn follow_up(
     environment: &Arc<Environment>,
-) -> Result<(Index, Findings, Option<String>), SpoolError> {
+) -> Result<(Index, Findings, Option<String>), StorageError> {
     let known_before = environment.layout.index().exists();
     let reason = match Index::open(Arc::clone(environment))
         .map(|index| attempt(environment, index, &mut |_, _| ()))
@@ -230,15 +219,15 @@ fn follow_up(
 fn rebuild_index(
     environment: &Arc<Environment>,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<(Index, Findings), SpoolError> {
+) -> Result<(Index, Findings), StorageError> {
     let mut again = || {
-        let index =
-            Index::create(Arc::clone(environment)).map_err(|Broken(why)| SpoolError::Index(why))?;
+        let index = Index::create(Arc::clone(environment))
+            .map_err(|Broken(why)| StorageError::Index(why))?;
         Ok(attempt(environment, index, progress)?)
     };
     let mut made = again();
     // On a full disk mail cannot leave, and make room, before there is an index.
-    if matches!(made, Err(SpoolError::Index(_)))
+    if matches!(made, Err(StorageError::Index(_)))
         && environment.release_reserve_if_full("the index is made")
     {
         made = again();
@@ -263,7 +252,7 @@ fn attempt(
     Ok((index, findings))
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SpoolError> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StorageError> {
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
-    spawned.map_err(|error: io::Error| SpoolError::at(Path::new(name))(error))
+    spawned.map_err(|error: io::Error| StorageError::at(Path::new(name))(error))
 }

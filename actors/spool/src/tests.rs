@@ -18,10 +18,12 @@ use relais_channels::{
     memory_disk::MemoryDisk,
 };
 
-use crate::{
-    Change, Class, EntryState, Gone, MoreContent, NewContent, RecipientReplies, Recovered, Spool,
-    SpoolError, Stored, StoredEntry, full_disk_tests::used,
+use relais_storage::{
+    Change, Class, EntryState, Gone, MoreContent, NewContent, QueueStorage, RecipientReplies,
+    StorageError, Stored, StoredEntry,
 };
+
+use crate::{Recovered, Spool, full_disk_tests::used};
 
 #[tokio::test]
 async fn what_was_stored_is_read_scanned_and_found_again() {
@@ -53,7 +55,7 @@ async fn what_was_stored_is_read_scanned_and_found_again() {
     let counts = spool.counts();
     assert_eq!((counts["a"].untried, counts["a"].tried, counts["b"].held), (1, 1, 1));
     spool.close().await.unwrap();
-    assert!(matches!(append(&spool, 3, &["a"], b"").await, Err(SpoolError::Closed)));
+    assert!(matches!(append(&spool, 3, &["a"], b"").await, Err(StorageError::Closed)));
 }
 
 /// Records of one message in one segment, over a copy of that, over a start with the index and one
@@ -271,7 +273,7 @@ async fn forms_are_stored_together_or_not_at_all() {
     };
     for _ in 0..200 {
         disk.set_capacity(Some(used(&disk) + 10_000));
-        assert!(matches!(forms(20_000).await, Err(SpoolError::DiskFull { .. })));
+        assert!(matches!(forms(20_000).await, Err(StorageError::DiskFull { .. })));
         disk.set_capacity(None);
         assert_eq!(names(&spool.find(MessageId(7)).await.unwrap()), [(7, 0)]);
         assert_eq!(spool.gone_on(MessageId(7), 0).await.unwrap(), Gone::default());
@@ -313,7 +315,7 @@ async fn messages_are_stored_together_or_not_at_all() {
     };
     disk.set_capacity(Some(used(&disk) + 10_000));
     let refused = messages([1, 2, 3], 20_000).await;
-    assert!(matches!(refused, Err(SpoolError::DiskFull { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StorageError::DiskFull { .. })), "{refused:?}");
     disk.set_capacity(None);
     assert!(live(&spool).await.is_empty() && files().is_empty(), "{:?}", files());
     let stored = messages([4, 5, 6], 100).await.unwrap();
@@ -427,7 +429,7 @@ async fn a_damaged_message_goes_to_quarantine_and_the_others_stay() {
 
     let spool = start(dir.path()).0;
     let error = spool.read(place).await.unwrap_err();
-    assert!(matches!(error, SpoolError::Damaged { place: at } if at == place), "{error}");
+    assert!(matches!(error, StorageError::Damaged { place: at } if at == place), "{error}");
     spool.close().await.unwrap();
 
     fs::remove_dir_all(dir.path().join("index")).unwrap();
@@ -527,7 +529,7 @@ async fn a_failed_sync_is_an_error_and_ends_the_segment() {
     let spool = opened.start(|_| ()).unwrap();
     let first = append(&spool, 1, &["a"], b"").await.unwrap();
     disk.fail_syncs(1);
-    assert!(matches!(append(&spool, 2, &["a"], b"").await, Err(SpoolError::Io { .. })));
+    assert!(matches!(append(&spool, 2, &["a"], b"").await, Err(StorageError::Io { .. })));
     let third = append(&spool, 3, &["a"], b"").await.unwrap();
     assert_eq!(third.place.segment, first.place.segment + 1);
     spool.read(first.place).await.unwrap();
@@ -543,7 +545,7 @@ async fn an_envelope_that_makes_no_sense_is_refused() {
     for envelope in [envelope(1, &[]), crowded] {
         let content = NewContent::Whole(Bytes::new());
         let refused = spool.append(&mut envelope.into(), content).await;
-        assert!(matches!(refused, Err(SpoolError::Envelope(_))), "{refused:?}");
+        assert!(matches!(refused, Err(StorageError::Envelope(_))), "{refused:?}");
     }
 }
 
@@ -625,7 +627,7 @@ pub(super) async fn append(
     id: u64,
     channels: &[&str],
     body: &[u8],
-) -> Result<Stored, SpoolError> {
+) -> Result<Stored, StorageError> {
     let content = NewContent::Whole([b"I: ", body].concat().into());
     let stored = spool.append(&mut envelope(id, channels).into(), content).await;
     // Each test is about records on the disk.
@@ -701,7 +703,7 @@ pub(super) fn done(stored: &Stored, entry: u16) -> Change {
     change(stored, entry, EntryState::Done)
 }
 
-fn names(page: &[super::ScannedEntry]) -> Vec<(u64, u16)> {
+fn names(page: &[relais_storage::ScannedEntry]) -> Vec<(u64, u16)> {
     page.iter().map(|entry| (entry.id.0, entry.entry)).collect()
 }
 

@@ -24,7 +24,7 @@ use relais_channels::{
     },
 };
 use relais_config::grammar::folded;
-use relais_spool::{NewContent, Spool, SpoolError, open_recipients};
+use relais_storage::{NewContent, Storage, StorageError, open_recipients};
 use tracing::{info, warn};
 
 pub use self::memory::Answered;
@@ -49,7 +49,7 @@ pub struct Responder<L> {
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// Where replies are put.
-    pub spool: Spool,
+    pub storage: Storage,
     /// Where senders live.
     pub router: RouterHandle,
     /// Where the texts are.
@@ -80,7 +80,7 @@ enum PutOff {
     #[error("it is not known whether scripts answer: {0}")]
     Scripts(Reply),
     #[error("the reply cannot be stored: {0}")]
-    Spool(#[from] SpoolError),
+    Storage(#[from] StorageError),
 }
 
 /// The user whom a message is for.
@@ -283,9 +283,9 @@ impl<L: Lookup> Responder<L> {
         Ok(None)
     }
 
-    async fn append(&self, envelope: Envelope, content: Bytes) -> Result<(), SpoolError> {
+    async fn append(&self, envelope: Envelope, content: Bytes) -> Result<(), StorageError> {
         let mut envelope = Arc::new(envelope);
-        self.spool.append(&mut envelope, NewContent::Whole(content.clone())).await?;
+        self.storage.append(&mut envelope, NewContent::Whole(content.clone())).await?;
         let reply = Reply::new(250, Enhanced(2, 0, 0), "an automatic reply");
         let message_id = message_id(&content).unwrap_or_default();
         MessageAccepted { envelope: &envelope, reply: &reply, user: "", message_id }

@@ -7,7 +7,9 @@ use relais_channels::{
     mail::{Content, Envelope, Fragments, TlsWish},
     mime::{Reassembly, Unassemblable},
 };
-use relais_spool::{Draft, NewContent, Place, ScannedEntry, Spool, SpoolError, open_recipients};
+use relais_storage::{
+    Draft, NewContent, Place, ScannedEntry, Storage, StorageError, open_recipients,
+};
 use ring::digest::{Context, Digest, SHA256};
 use tokio::{
     fs::File,
@@ -25,7 +27,7 @@ pub(super) enum Unassembled {
     PassOn(PassedOn),
     /// Not now.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Storage(#[from] StorageError),
     /// Not now.
     #[error("a piece cannot be read: {0}")]
     Read(#[from] io::Error),
@@ -45,7 +47,7 @@ pub(super) struct Assembled {
 
 /// A message as far as it has been written.
 struct Output<'s> {
-    spool: &'s Spool,
+    storage: &'s Storage,
     /// Octets that are kept in memory.
     large: u64,
     /// Octets at most.
@@ -57,14 +59,14 @@ struct Output<'s> {
 /// Puts pieces together, in this order. Of a message larger than `large` no more is in memory than a
 /// header and a piece of a file; one larger than `limit` is none.
 pub(super) async fn assemble(
-    spool: &Spool,
+    storage: &Storage,
     pieces: &[ScannedEntry],
     (large, limit): (u64, u64),
 ) -> Result<Assembled, Unassembled> {
-    let mut output = Output { spool, large, limit, octets: Vec::new(), draft: None };
+    let mut output = Output { storage, large, limit, octets: Vec::new(), draft: None };
     let (mut reassembly, mut whole) = (Reassembly::default(), None);
     for piece in pieces {
-        let (envelope, content) = spool.read(piece.place).await?;
+        let (envelope, content) = storage.read(piece.place).await?;
         reassembly.begin_piece(&mut output.octets);
         let mut source = opened(&content).await?;
         let mut read = Vec::new();
@@ -120,7 +122,7 @@ impl Output<'_> {
             return Err(Unassembled::PassOn(PassedOn::TooLarge));
         }
         if self.octets.len() as u64 > self.large || self.draft.is_some() {
-            let draft = self.draft.get_or_insert_with(|| self.spool.draft());
+            let draft = self.draft.get_or_insert_with(|| self.storage.draft());
             draft.write(&self.octets).await?;
             self.octets.clear();
         }
@@ -136,8 +138,8 @@ impl Output<'_> {
 }
 
 /// The digest of the body of a piece: two of one number are the same where it is.
-pub(super) async fn body_digest(spool: &Spool, place: Place) -> Result<Digest, Unassembled> {
-    let (_, content) = spool.read(place).await?;
+pub(super) async fn body_digest(storage: &Storage, place: Place) -> Result<Digest, Unassembled> {
+    let (_, content) = storage.read(place).await?;
     let mut source = opened(&content).await?;
     let (mut digest, mut read, mut last) = (Context::new(&SHA256), Vec::new(), [0, 0, b'\n']);
     let mut is_body = false;

@@ -18,7 +18,7 @@ mod tests;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use actix::Message;
-use relais_spool::{Place, ScannedEntry};
+use relais_storage::{Place, ScannedEntry};
 use tracing::{info, warn};
 
 use self::{

@@ -9,7 +9,7 @@ use relais_channels::{
     dsn::Kind,
     mail::{Envelope, Fragments, MessageId, MessageIds},
 };
-use relais_spool::{Class, EntryState, Place, ScannedEntry, Spool, SpoolError};
+use relais_storage::{Class, EntryState, Place, ScannedEntry, Storage, StorageError};
 use tracing::{info, warn};
 
 use super::{
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone)]
 pub struct DefragmenterParts {
     /// Where pieces are.
-    pub spool: Spool,
+    pub storage: Storage,
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// The actor that knows their states.
@@ -69,7 +69,7 @@ pub(super) enum PutTogether {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Hindered {
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Storage(#[from] StorageError),
     #[error("the queue has ended")]
     Queue(#[from] Gone),
     #[error(transparent)]
@@ -99,11 +99,11 @@ impl DefragmenterParts {
     async fn found(&self, news: Outlet<PieceStored>) -> Result<Vec<Learned>, Hindered> {
         self.queue.ask(SubscribeToPieces(news)).await?;
         let mut found = HeldOnDisk::default();
-        let counts = self.spool.counts();
+        let counts = self.storage.counts();
         for (channel, _) in counts.iter().filter(|(_, counts)| counts.held > 0) {
             let mut after = None;
             loop {
-                let page = self.spool.scan(channel, Class::Held, after, PAGE).await?;
+                let page = self.storage.scan(channel, Class::Held, after, PAGE).await?;
                 after = page.last().map(|entry| entry.cursor);
                 self.look_through(page, &mut found).await?;
                 if after.is_none() {
@@ -128,7 +128,7 @@ impl DefragmenterParts {
     ) -> Result<(), Hindered> {
         let mut candidates = Vec::new();
         for scanned in page {
-            let envelope = match self.spool.envelope(scanned.place).await {
+            let envelope = match self.storage.envelope(scanned.place).await {
                 Ok(envelope) => envelope,
                 Err(error) => {
                     warn!(id = %scanned.id, %error, "whether it is a piece is not known");
@@ -150,7 +150,7 @@ impl DefragmenterParts {
         }
         let mut ordered = HashSet::new();
         for (segment, ids) in segments {
-            ordered.extend(self.spool.explained(segment, ids).await?);
+            ordered.extend(self.storage.explained(segment, ids).await?);
         }
         candidates.retain(|(scanned, _)| !ordered.contains(&(scanned.id, scanned.entry)));
         for (scanned, envelope) in candidates {
@@ -166,7 +166,7 @@ impl DefragmenterParts {
     pub(super) async fn read(self, stored: Vec<(EntryKey, Place)>) -> Option<Vec<Learned>> {
         let mut learned = Vec::new();
         for (entry, place) in stored {
-            match self.spool.envelope(place).await {
+            match self.storage.envelope(place).await {
                 Ok(envelope) => learned.extend(self.learned(entry, &envelope)),
                 Err(error) => {
                     warn!(id = %entry.0, %error, "a piece of a message is looked for once more");
@@ -210,7 +210,7 @@ impl DefragmenterParts {
     async fn held(&self, entries: &[EntryKey]) -> Result<(Reading, Vec<ScannedEntry>), Hindered> {
         let reading = Reading::begin(&self.queue).await?;
         let ids = entries.iter().map(|(id, _)| *id).collect();
-        let found = self.spool.find_all(ids).await?;
+        let found = self.storage.find_all(ids).await?;
         let mut found: HashMap<EntryKey, ScannedEntry> =
             found.into_iter().map(|scanned| ((scanned.id, scanned.entry), scanned)).collect();
         let held = entries.iter().filter_map(|entry| found.remove(entry));
@@ -284,8 +284,8 @@ impl DefragmenterParts {
         let place = |entry: EntryKey| held.iter().find(|its| (its.id, its.entry) == entry);
         let Some(its) = place(new) else { return Ok(None) };
         let Some(other) = place(known) else { return Ok(Some(its.clone())) };
-        let same = body_digest(&self.spool, its.place).await?.as_ref()
-            == body_digest(&self.spool, other.place).await?.as_ref();
+        let same = body_digest(&self.storage, its.place).await?.as_ref()
+            == body_digest(&self.storage, other.place).await?.as_ref();
         if !same {
             self.pass_on(&[new], PassedOn::Contradiction).await?;
             return Ok(None);
@@ -315,7 +315,7 @@ impl DefragmenterParts {
             self.settle(reserved, None);
             return Ok(if none { PutTogether::Later } else { PutTogether::Gone(gone) });
         }
-        let made = match assemble(&self.spool, &reserved, (self.large_message, limit)).await {
+        let made = match assemble(&self.storage, &reserved, (self.large_message, limit)).await {
             Ok(assembled) => self.store(assembled).await,
             Err(error) => Err(error),
         };
@@ -359,7 +359,7 @@ impl DefragmenterParts {
             (entry.channel, entry.host) = (place.channel, place.host);
         }
         let mut envelope = Arc::new(envelope);
-        self.spool.append(&mut envelope, content).await?;
+        self.storage.append(&mut envelope, content).await?;
         Ok(envelope)
     }
 

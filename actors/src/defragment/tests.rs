@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use relais_channels::mail::{Content, Envelope, Fragment, Fragments, Notify};
 use relais_config::{Channel, Config, channel::Program};
-use relais_spool::{Class, EntryState, NewContent, RealDisk};
+use relais_spool::RealDisk;
+use relais_storage::{Class, EntryState, NewContent};
 use tempfile::TempDir;
 
 use super::{Defragmenter, DefragmenterParts, DescribePiece, EntryKey};
@@ -39,7 +40,7 @@ impl Scene {
 
     fn start(&self) -> Mailbox<Defragmenter> {
         self.ground.start(Defragmenter::new(DefragmenterParts {
-            spool: self.spool.clone(),
+            storage: self.storage.clone(),
             channels: self.channels.clone(),
             queue: self.queue.clone(),
             ids: self.ids.clone(),
@@ -56,7 +57,7 @@ impl Scene {
 
     async fn store(&self, envelope: Envelope, content: &str) -> EntryKey {
         let content = NewContent::Whole(content.to_owned().into());
-        (self.spool.append(&mut envelope.into(), content).await.unwrap().id, 0)
+        (self.storage.append(&mut envelope.into(), content).await.unwrap().id, 0)
     }
 
     async fn piece(&self, number: u32, total: u32) -> EntryKey {
@@ -71,27 +72,27 @@ impl Scene {
 
     async fn order(&self, kind: OrderKind, entry: EntryKey) {
         let reading = Reading::begin(&self.queue).await.unwrap();
-        let entries = self.spool.find(entry.0).await.unwrap();
+        let entries = self.storage.find(entry.0).await.unwrap();
         let order = Order { kind, reason: "as the test wants it".into() };
         self.queue.ask(PlaceOrder { reading: reading.ticket(), order, entries }).await.unwrap();
     }
 
     async fn state(&self, (id, _): EntryKey) -> EntryState {
-        let found = self.spool.find(id).await.unwrap().pop();
+        let found = self.storage.find(id).await.unwrap().pop();
         found.map_or(EntryState::Done, |found| found.state)
     }
 
     /// The contents of what waits to be delivered, when nothing is held any more.
     async fn waiting(&self) -> Vec<String> {
         for _ in 0..PATIENCE {
-            if self.spool.scan("stores", Class::Held, None, 9).await.unwrap().is_empty() {
+            if self.storage.scan("stores", Class::Held, None, 9).await.unwrap().is_empty() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let mut all = Vec::new();
-        for entry in self.spool.scan("stores", Class::Untried, None, 99).await.unwrap() {
-            let Content::Whole(octets) = self.spool.read(entry.place).await.unwrap().1 else {
+        for entry in self.storage.scan("stores", Class::Untried, None, 99).await.unwrap() {
+            let Content::Whole(octets) = self.storage.read(entry.place).await.unwrap().1 else {
                 panic!("a file");
             };
             all.push(String::from_utf8(octets.to_vec()).unwrap());

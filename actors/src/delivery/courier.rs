@@ -19,7 +19,7 @@ use relais_channels::{
     mailbox::TRUSTED_FOLDER,
 };
 use relais_config::{Channel, EventKind, channel::Program};
-use relais_spool::{SpoolError, open_recipients};
+use relais_storage::{StorageError, open_recipients};
 use smallvec::SmallVec;
 use tokio::{sync::oneshot, time::Instant};
 use tracing::{Span, info_span};
@@ -94,7 +94,7 @@ struct Met {
 /// An entry in hand, and its message as the spool has it.
 struct Taken {
     work: Work,
-    record: Result<(Arc<Envelope>, Content), SpoolError>,
+    record: Result<(Arc<Envelope>, Content), StorageError>,
 }
 
 impl Courier {
@@ -246,7 +246,7 @@ impl Courier {
     }
 
     async fn load(&self, work: Work) -> Taken {
-        Taken { record: self.parts.spool.read(work.entry.place).await, work }
+        Taken { record: self.parts.storage.read(work.entry.place).await, work }
     }
 
     async fn attempt(&mut self, message: Taken, following: Option<&Taken>) -> Settled {
@@ -835,7 +835,7 @@ fn tell_converted(id: MessageId, Converted { is_signed }: Converted) {
     tracing::info!(%id, "{text}");
 }
 
-fn unreadable(id: MessageId, error: &SpoolError, open: u64) -> Attempt {
+fn unreadable(id: MessageId, error: &StorageError, open: u64) -> Attempt {
     tracing::error!(%id, %error, "a queued message cannot be read; it is kept and tried again");
     all(open, &Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), error.to_string())))
 }

@@ -7,7 +7,7 @@ use relais_channels::{
     mbox::MboxMessage,
 };
 use relais_config::Channel;
-use relais_spool::open_recipients;
+use relais_storage::open_recipients;
 use tokio::{fs::File, io::AsyncReadExt};
 
 use crate::{

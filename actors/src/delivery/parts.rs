@@ -6,7 +6,7 @@ use relais_channels::{
     authenticity::Authenticity,
     client::{Finders, Securities},
 };
-use relais_spool::Spool;
+use relais_storage::Storage;
 
 use super::{
     crowds::Crowds, lessons::AllLessons, programs::Programs, progress::ConnectionProgress,
@@ -32,7 +32,7 @@ pub struct JobParts {
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// Where messages are read.
-    pub spool: Spool,
+    pub storage: Storage,
     /// Where work comes from.
     pub work: WorkSource,
     /// Runs mail through the router again.

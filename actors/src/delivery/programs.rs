@@ -12,7 +12,7 @@ use relais_channels::{
     program::{Piped, RunAs, Runner},
 };
 use relais_config::{Config, ListedProgram, channel::Program};
-use relais_spool::open_recipients;
+use relais_storage::open_recipients;
 
 use super::conversion::LateRuns;
 use crate::accounts;

@@ -76,7 +76,7 @@ fn untried(entry: Tracked, put_off: KeptByOrder) -> Settled {
 #[cfg(test)]
 mod tests {
     use relais_channels::mail::{MessageId, Outcome, Priority, Reply, SiteTrouble};
-    use relais_spool::Place;
+    use relais_storage::Place;
     use smallvec::smallvec;
 
     use super::*;

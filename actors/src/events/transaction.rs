@@ -51,7 +51,7 @@ use relais_channels::{
 use relais_config::EventKind;
 use relais_events::{EventRecipient, EventReply};
 use relais_history::{Named, Note};
-use relais_spool::open_recipients;
+use relais_storage::open_recipients;
 use tracing::info;
 
 use super::{OrderedBy, Printable, printable::printable};

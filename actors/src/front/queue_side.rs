@@ -8,7 +8,7 @@ use relais_channels::{
     mail::{MessageIds, is_domain},
 };
 use relais_config::{Channel, channel::Switch};
-use relais_spool::Spool;
+use relais_storage::Storage;
 
 use super::{
     authentication::Authenticator, descriptors::LargeMessages, filters::FilterList,
@@ -33,7 +33,7 @@ pub struct QueueSide {
     /// Where recipients go.
     pub router: RouterHandle,
     /// Where messages are kept.
-    pub spool: Spool,
+    pub storage: Storage,
     /// Queue ids.
     pub ids: Arc<MessageIds>,
     /// How recipients are divided into entries.

@@ -34,7 +34,7 @@ use relais_channels::{
     tls::{ClientCertificate, HandshakeFailure, Secured},
 };
 use relais_config::facts::Facts;
-use relais_spool::{Draft, NewContent, SpoolError};
+use relais_storage::{Draft, NewContent, StorageError};
 use tracing::{info, warn};
 
 use super::{
@@ -399,7 +399,7 @@ impl SmtpIntake {
         self.hold_rights(forms.len() + usize::from(self.shows_scripts().await)).await?;
         for BegunForm { sender, octets } in forms {
             let right = self.transaction.rights.pop();
-            let mut draft = self.side.spool.draft();
+            let mut draft = self.side.storage.draft();
             draft.write(&octets).await.map_err(|error| refusal(&error))?;
             drafts.push(StreamedForm { sender, draft, right });
         }
@@ -701,7 +701,7 @@ impl SmtpIntake {
         }
         let mut is_first = true;
         for group in groups(messages) {
-            let stored = self.side.spool.append_all(group).await.map_err(|error| {
+            let stored = self.side.storage.append_all(group).await.map_err(|error| {
                 if !is_first {
                     warn!(id = %first, "a part of the message is queued, and the client sends it again");
                 }
@@ -723,7 +723,7 @@ impl SmtpIntake {
     }
 
     /// The reply when the spool cannot take the message.
-    fn refuse_message(&self, error: &SpoolError) -> Reply {
+    fn refuse_message(&self, error: &StorageError) -> Reply {
         let reply = refusal(error);
         self.tell_refused(self.transaction.from.as_ref(), self.transaction.size, &reply);
         reply
@@ -934,7 +934,7 @@ impl Intake for SmtpIntake {
         }
         self.ask_about_sender().await?;
         // A message that will be refused need not be sent first.
-        self.side.spool.room().map_err(|error| self.refuse_message(&error))
+        self.side.storage.room().map_err(|error| self.refuse_message(&error))
     }
 
     async fn recipient(&mut self, to: &RcptTo) -> Result<(), Reply> {
@@ -1155,16 +1155,16 @@ fn queued_as(id: MessageId) -> String {
 }
 
 /// The reply when the spool cannot take a message.
-fn refusal(error: &SpoolError) -> Reply {
+fn refusal(error: &StorageError) -> Reply {
     match error {
-        SpoolError::DiskFull { .. } | SpoolError::NoInodes => {
+        StorageError::DiskFull { .. } | StorageError::NoInodes => {
             Reply::new(452, Enhanced(4, 3, 1), "no room on disk, try again later")
         }
-        SpoolError::Busy { .. } => {
+        StorageError::Busy { .. } => {
             Reply::new(452, Enhanced(4, 3, 1), "too much mail at once, try again later")
         }
         // Once more would be no better.
-        SpoolError::Envelope(limit) => {
+        StorageError::Envelope(limit) => {
             Reply::with_text(554, Enhanced(5, 3, 4), format!("not stored: {limit}"))
         }
         _ => Reply::new(451, Enhanced(4, 3, 0), "the message could not be stored, try again later"),

@@ -1,6 +1,6 @@
 //! Entries that a wall clock left for a day that nobody meant.
 
-use relais_spool::{Change, EntryState, RecipientReplies};
+use relais_storage::{Change, EntryState, RecipientReplies};
 
 use super::{House, Plan};
 use crate::{
@@ -21,7 +21,7 @@ async fn what_a_clock_that_was_ahead_put_off_for_days_is_brought_forward_when_a_
     let late = posted.pop().unwrap();
     let found = house.found(late).await.unwrap();
     let ahead = now_ms() + 10 * DAY_MS;
-    house.spool.amend(Change {
+    house.storage.amend(Change {
         id: late,
         place: found.place,
         entry: found.entry,

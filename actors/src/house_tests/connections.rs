@@ -1,6 +1,6 @@
 //! Connections that run, and their fate when they are disturbed.
 
-use relais_spool::EntryState;
+use relais_storage::EntryState;
 
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
@@ -26,7 +26,7 @@ async fn a_thread_that_panics_costs_its_message_an_attempt_and_the_others_nothin
     let deferred = |state: &EntryState| matches!(state, EntryState::Waiting { attempts: 1, due, .. } if *due > before);
     house.until(bad, "it is deferred", deferred).await;
     let found = house.found(bad).await.unwrap();
-    let history = house.spool.history(bad, found.place).await.unwrap();
+    let history = house.storage.history(bad, found.place).await.unwrap();
     assert_eq!(history[0].replies[0].1.reply().text, "the delivery broke off by an error of ours");
     assert_eq!(house.log.count("a thread panicked"), 1);
     let restarts = r#"relais_actor_restarts_total{actor="job",cause="panic"} 1"#;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use relais_channels::mail::{Attempt, Enhanced, MessageId, Outcome, Peer, Reply, SiteTrouble};
-use relais_spool::open_recipients;
+use relais_storage::open_recipients;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 

@@ -15,7 +15,8 @@ use relais_channels::{
     mail::{Envelope, MessageId, MessageIds, Notify},
 };
 use relais_config::{Channel, Config, channel::Program, notary::DoubleBounces};
-use relais_spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool};
+use relais_spool::{Disk, RealDisk, Spool};
+use relais_storage::{EntryState, NewContent, ScannedEntry, Storage};
 use tempfile::TempDir;
 
 use self::jobs::{Script, StandIn};
@@ -46,7 +47,7 @@ struct House {
     ground: Ground,
     /// The notary, until it is started.
     notary: RefCell<Option<Notary>>,
-    spool: Spool,
+    storage: Storage,
     script: Rc<Script>,
     log: Lines,
     metrics: Arc<Metrics>,
@@ -82,7 +83,7 @@ impl Default for Plan {
 pub(crate) struct QueueScene {
     pub(crate) queue: Mailbox<Queue>,
     pub(crate) ground: Ground,
-    pub(crate) spool: Spool,
+    pub(crate) storage: Storage,
     pub(crate) channels: Arc<Channels>,
     pub(crate) ids: Arc<MessageIds>,
     pub(crate) metrics: Arc<Metrics>,
@@ -95,9 +96,9 @@ impl QueueScene {
         let channels = Arc::new(Channels::of(config));
         let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
         let settings = relais_config::Spool { min_free: MIN_FREE, ..config.spool.clone() };
-        let (spool, intake) = spool(&folder.join("spool"), &settings, disk);
+        let (storage, intake) = storage(&folder.join("spool"), &settings, disk);
         let queue = ground.start(Queue::new(QueueParts {
-            spool: spool.clone(),
+            storage: storage.clone(),
             channels: channels.clone(),
             intake,
             metrics: metrics.clone(),
@@ -105,7 +106,7 @@ impl QueueScene {
             rebuild_parallel_channels: 4,
         }));
         let ids = Arc::new(MessageIds::after(MessageId(0), 0));
-        Self { queue, ground, spool, channels, ids, metrics }
+        Self { queue, ground, storage, channels, ids, metrics }
     }
 }
 
@@ -116,11 +117,11 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::parse("standalone", relais_config::STANDALONE).unwrap().0;
         config.channels.push(plan.stores);
-        let QueueScene { queue, ground, spool, channels, ids, metrics } =
+        let QueueScene { queue, ground, storage, channels, ids, metrics } =
             QueueScene::new(&config, dir.path(), plan.disk);
         let parts = notary_parts(
             (&config, dir.path()),
-            &spool,
+            &storage,
             (&channels, &ids, &metrics),
             &router(&config, &ground),
         );
@@ -148,7 +149,7 @@ impl House {
             queue,
             controller,
             ground,
-            spool,
+            storage,
             script,
             log,
             metrics,
@@ -191,7 +192,7 @@ impl House {
 
     /// The same, in a file of its own.
     async fn post_large(&self, host: &str) -> MessageId {
-        let mut draft = self.spool.draft();
+        let mut draft = self.storage.draft();
         draft.write(CONTENT).await.unwrap();
         let (id, to) = (self.ids.next(), ["bob@else.test"]);
         let envelope = envelope(id, "stores", host, &to, Notify::Unsaid);
@@ -199,12 +200,12 @@ impl House {
     }
 
     async fn store(&self, envelope: Envelope, content: NewContent) -> MessageId {
-        self.spool.append(&mut envelope.into(), content).await.unwrap().id
+        self.storage.append(&mut envelope.into(), content).await.unwrap().id
     }
 
     /// The entry of a message on the disk, if it is not done.
     async fn found(&self, id: MessageId) -> Option<ScannedEntry> {
-        self.spool.find(id).await.unwrap().pop()
+        self.storage.find(id).await.unwrap().pop()
     }
 
     /// Waits until the disk has it like this.
@@ -244,11 +245,11 @@ impl House {
     }
 }
 
-fn spool(path: &Path, settings: &relais_config::Spool, disk: Arc<dyn Disk>) -> (Spool, Intake) {
+fn storage(path: &Path, settings: &relais_config::Spool, disk: Arc<dyn Disk>) -> (Storage, Intake) {
     let intake = Intake::default();
     let door = intake.clone();
     let opened = Spool::open(path, settings, disk).unwrap().0;
-    (opened.start(move |batch| door.committed(batch)).unwrap(), intake)
+    (Storage::new(opened.start(move |batch| door.committed(batch)).unwrap()), intake)
 }
 
 fn small() -> NewContent {
@@ -257,14 +258,14 @@ fn small() -> NewContent {
 
 fn notary_parts(
     (config, folder): (&Config, &Path),
-    spool: &Spool,
+    storage: &Storage,
     (channels, ids, metrics): (&Arc<Channels>, &Arc<MessageIds>, &Arc<Metrics>),
     router: &RouterHandle,
 ) -> notary::NotaryParts {
     let owners = OwnersTold {
         host: "localhost".into(),
         channels: channels.clone(),
-        spool: spool.clone(),
+        storage: storage.clone(),
         ids: ids.clone(),
         metrics: metrics.clone(),
     };
@@ -276,7 +277,7 @@ fn notary_parts(
         double_bounces: DoubleBounces::default(),
         templates: Arc::new(Templates::load(None).unwrap()),
         channels: channels.clone(),
-        spool: spool.clone(),
+        storage: storage.clone(),
         router: router.clone(),
         sieve: Arc::new(SieveRunner::new(config, owners, None)),
         ids: ids.clone(),

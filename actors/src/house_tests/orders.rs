@@ -1,7 +1,7 @@
 //! Orders of operators while a job has the entry in hand.
 
 use relais_channels::mail::{MessageId, Notify};
-use relais_spool::EntryState;
+use relais_storage::EntryState;
 
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{

@@ -7,7 +7,7 @@ use relais_channels::{
     mail::{Content, MessageId, Notify},
     memory_disk::MemoryDisk,
 };
-use relais_spool::{Class, EntryState};
+use relais_storage::{Class, EntryState};
 use tokio::time::timeout;
 
 use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
@@ -136,7 +136,7 @@ async fn a_message_whose_content_is_lost_is_returned_without_it() {
     let house = House::new(Plan::default());
     house.freeze(true).await;
     let id = house.post_large("one.test").await;
-    let (_, content) = house.spool.read(house.found(id).await.unwrap().place).await.unwrap();
+    let (_, content) = house.storage.read(house.found(id).await.unwrap().place).await.unwrap();
     let Content::File { path, .. } = content else { panic!("it is large") };
     std::fs::remove_file(path).unwrap();
     assert_eq!(house.order(OrderKind::Return, id).await, Placed::Done);
@@ -162,7 +162,7 @@ async fn full_house() -> (House, MemoryDisk, MessageId, MessageId) {
     house.script.close_gate();
     let id = house.post_for("one.test", &["bob@else.test"], notify).await;
     eventually("it is taken", || house.script.in_hand() == 1).await;
-    house.spool.flush().await.unwrap();
+    house.storage.flush().await.unwrap();
     let files = disk.paths().into_iter().filter_map(|path| disk.contents(&path));
     let used: usize = files.map(|file| file.len()).sum();
     disk.set_capacity(Some(used as u64 + MIN_FREE / 2));
@@ -270,7 +270,7 @@ async fn who_returns_a_whole_queue_goes_on_only_as_senders_are_told() {
     let (mut after, mut ordered) = (None, 0);
     loop {
         let reading = Reading::begin(&house.queue).await.unwrap();
-        let entries = house.spool.scan("stores", Class::Untried, after, 1_000).await.unwrap();
+        let entries = house.storage.scan("stores", Class::Untried, after, 1_000).await.unwrap();
         let Some(last) = entries.last() else { break };
         after = Some(last.cursor);
         ordered += entries.len();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use relais_spool::Counts;
+use relais_storage::Counts;
 use serde::{Deserialize, Serialize};
 
 /// `relais counters --json`: by channel, then by event. Every channel and every event is there.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use relais_channels::mail::{Attempt, Enhanced, MessageId, Outcome, Priority, Reply};
 use relais_config::{Channel, channel::Program};
-use relais_spool::{EntryState, Place};
+use relais_storage::{EntryState, Place};
 
 use super::timetable::{self, Due};
 use crate::{

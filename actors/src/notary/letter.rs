@@ -15,7 +15,7 @@ use relais_config::{
     channel::{PostmasterCopy, Program},
     notary::DoubleBounces,
 };
-use relais_spool::{NewContent, SpoolError, open_recipients};
+use relais_storage::{NewContent, StorageError, open_recipients};
 use tracing::{error, warn};
 
 use super::NotaryParts;
@@ -35,7 +35,7 @@ use crate::{
 enum TellError {
     /// The message cannot be read, or the notice not be stored.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Storage(#[from] StorageError),
     /// The content of a large message cannot be read.
     #[error("the content cannot be read: {0}")]
     Content(#[from] io::Error),
@@ -59,7 +59,7 @@ impl NotaryParts {
                 error!(%id, %error, "a notice could not be written");
                 let unreadable = matches!(
                     error,
-                    TellError::Spool(SpoolError::Damaged { .. } | SpoolError::Gone { .. })
+                    TellError::Storage(StorageError::Damaged { .. } | StorageError::Gone { .. })
                 );
                 if unreadable { Told::Unreadable } else { Told::Later }
             }
@@ -68,7 +68,7 @@ impl NotaryParts {
 
     async fn try_to_tell(&self, cases: &[Case]) -> Result<Told, TellError> {
         let Some(first) = cases.first() else { return Ok(Told::Settled) };
-        let (envelope, content) = self.spool.read(first.entry.place).await?;
+        let (envelope, content) = self.storage.read(first.entry.place).await?;
         if cases.iter().any(|case| reached_nobody(&envelope, case)) {
             let id = envelope.id;
             error!(%id, "a notice is held again: it has nowhere to go still");
@@ -127,7 +127,7 @@ impl NotaryParts {
     /// Nothing that others still wait for is held with it, and what nobody can be told of does not fill
     /// the queue.
     fn can_be_held(&self, cases: &[Case]) -> bool {
-        let counts = self.spool.counts();
+        let counts = self.storage.counts();
         cases.iter().all(|case| {
             let channel = &self.channels.channel(case.destination.channel).name;
             let held = counts.get(channel).map_or(0, |counts| counts.held);
@@ -329,7 +329,7 @@ impl NotaryParts {
     ) -> Result<(), TellError> {
         let mut envelope = Arc::new(envelope);
         let content = NewContent::Whole(body.clone());
-        self.spool.append(&mut envelope, content).await?;
+        self.storage.append(&mut envelope, content).await?;
         let reply = Reply::new(250, Enhanced(2, 0, 0), what);
         let message_id = message_id(&body).unwrap_or_default();
         MessageAccepted { envelope: &envelope, reply: &reply, user: "", message_id }

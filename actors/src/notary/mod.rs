@@ -27,7 +27,7 @@ use std::{
 };
 
 use relais_channels::{dsn::Kind, mail::MessageId};
-use relais_spool::Place;
+use relais_storage::Place;
 use tracing::warn;
 
 pub use self::{
@@ -77,7 +77,7 @@ pub struct Notary {
 impl Notary {
     /// A notary of the news of `queue`.
     pub fn new(parts: NotaryParts, queue: Mailbox<Queue>) -> Self {
-        let has_mail = parts.spool.stored() > 0;
+        let has_mail = parts.storage.stored() > 0;
         Self {
             progress: Rc::new(RefCell::new(Progress::load(parts.progress.clone(), has_mail))),
             for_rounds: Rc::new(ForRounds::new(parts.clone())),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use relais_channels::{dsn::Templates, mail::MessageIds};
 use relais_config::notary::DoubleBounces;
-use relais_spool::Spool;
+use relais_storage::Storage;
 
 use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle, sieve::SieveRunner};
 
@@ -26,7 +26,7 @@ pub struct NotaryParts {
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// Where messages are.
-    pub spool: Spool,
+    pub storage: Storage,
     /// Where a sender lives.
     pub router: RouterHandle,
     /// Scripts of those who are told.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use relais_channels::mail::MessageId;
-use relais_spool::open_recipients;
+use relais_storage::open_recipients;
 
 use super::NotaryParts;
 use crate::queue::{Case, LastReply, Tracked, speaker};
@@ -20,7 +20,7 @@ impl NotaryParts {
         }
         for (segment, ids) in segments {
             // A notice without the last reply is better than none.
-            let Ok(replies) = self.spool.last_replies(segment, &ids).await else { continue };
+            let Ok(replies) = self.storage.last_replies(segment, &ids).await else { continue };
             for case in cases.iter_mut().filter(|case| ids.contains(&case.entry.id)) {
                 let channel = self.channels.channel(case.destination.channel);
                 let host = &case.destination.host;

@@ -24,7 +24,7 @@ use std::{
 };
 
 use relais_channels::dsn::Kind;
-use relais_spool::{Class, EntryState, ScannedEntry, SpoolError};
+use relais_storage::{Class, EntryState, ScannedEntry, StorageError};
 use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, warn};
 
@@ -136,8 +136,8 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    async fn go(&mut self, news: &Outlet<News>) -> Result<(), SpoolError> {
-        let counts = self.parts.spool.counts();
+    async fn go(&mut self, news: &Outlet<News>) -> Result<(), StorageError> {
+        let counts = self.parts.storage.counts();
         let channels = self.parts.channels.clone();
         for (id, channel) in channels.by_number() {
             if counts.get(&channel.name).is_none_or(|counts| counts.untried + counts.tried == 0) {
@@ -148,8 +148,9 @@ impl Round<'_> {
                 let mut after = None;
                 loop {
                     let reading = Reading::begin(self.queue).await;
-                    let reading = reading.map_err(|_| SpoolError::Closed)?;
-                    let found = self.parts.spool.scan(&channel.name, class, after, PORTION).await?;
+                    let reading = reading.map_err(|_| StorageError::Closed)?;
+                    let found =
+                        self.parts.storage.scan(&channel.name, class, after, PORTION).await?;
                     after = found.last().map(|entry| entry.cursor);
                     let ended = found.len() < PORTION;
                     self.deal_with(id, found, reading, news).await;
@@ -235,7 +236,7 @@ impl Round<'_> {
         if at <= self.now.saturating_add(AHEAD) {
             return at;
         }
-        let record = self.parts.spool.read(entry.place).await;
+        let record = self.parts.storage.read(entry.place).await;
         record.map_or(self.now, |(envelope, _)| envelope.received.min(self.now))
     }
 

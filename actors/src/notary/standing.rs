@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use relais_channels::mail::MessageId;
-use relais_spool::{EntryState, SpoolError};
+use relais_storage::{EntryState, StorageError};
 use tracing::debug;
 
 use super::NotaryParts;
@@ -44,8 +44,8 @@ impl NotaryParts {
     /// By the changes that the spool has of it. Where they cannot be read, a warning too many is
     /// better than none.
     async fn on_disk(&self, id: MessageId, entry: Tracked) -> Option<Tracked> {
-        let history = match self.spool.flush().await {
-            Ok(()) => self.spool.history(id, entry.place).await,
+        let history = match self.storage.flush().await {
+            Ok(()) => self.storage.history(id, entry.place).await,
             Err(error) => Err(error),
         };
         match history {
@@ -56,7 +56,7 @@ impl NotaryParts {
                     EntryState::Held { .. } | EntryState::Done | EntryState::Owing { .. } => None,
                 })
             }
-            Err(SpoolError::Gone { .. }) => None,
+            Err(StorageError::Gone { .. }) => None,
             Err(_) => Some(entry),
         }
     }

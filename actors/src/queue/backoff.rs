@@ -87,7 +87,7 @@ mod tests {
     use relais_config::channel::Program;
 
     use super::*;
-    use relais_spool::Place;
+    use relais_storage::Place;
 
     #[test]
     fn the_series_with_its_jitter() {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use actix::Message;
-use relais_spool::{Counts, ScannedEntry};
+use relais_storage::{Counts, ScannedEntry};
 
 use super::{
     Queue,
@@ -124,7 +124,7 @@ impl Tally {
 
 impl Queue {
     fn pause(&self) -> Option<Pause> {
-        let is_full = || self.spool.state_backlog() > MAX_UNWRITTEN;
+        let is_full = || self.storage.state_backlog() > MAX_UNWRITTEN;
         match self.hands_out() {
             true => None,
             false if self.drain.has_begun() => Some(Pause::Draining),
@@ -138,7 +138,7 @@ impl Queue {
         let pause = self.pause();
         self.gauges.tell_of_pause(pause);
         self.hand_out.forget_gone(&self.tracker);
-        self.gauges.publish(&self.tracker, &self.spool);
+        self.gauges.publish(&self.tracker, &self.storage);
     }
 
     fn standing(&self, reading: Option<Ticket>, (id, entry): Key) -> EntryStanding {

@@ -1,7 +1,7 @@
 //! An entry of the queue, as it is passed about: what memory holds of it, and what a job is given.
 
 use relais_channels::mail::{MessageId, Priority};
-use relais_spool::{EntryState, Place, ScannedEntry};
+use relais_storage::{EntryState, Place, ScannedEntry};
 
 /// A message and which of its entries.
 pub type Key = (MessageId, u16);

@@ -3,7 +3,7 @@
 
 use actix::Message;
 use relais_channels::mail::Reply;
-use relais_spool::Place;
+use relais_storage::Place;
 
 use super::{entry::Key, limit_reached::LimitReached};
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relais_spool::{Counts, Spool};
+use relais_storage::{Counts, Storage};
 use tracing::{info, warn};
 
 use super::tracker::Tracker;
@@ -43,8 +43,8 @@ impl Gauges {
     }
 
     /// Sets all of them. Looks at every entry.
-    pub(super) fn publish(&self, tracker: &Tracker, spool: &Spool) {
-        let (counts, tally, oldest) = (spool.counts(), tracker.tally(), tracker.oldest());
+    pub(super) fn publish(&self, tracker: &Tracker, storage: &Storage) {
+        let (counts, tally, oldest) = (storage.counts(), tracker.tally(), tracker.oldest());
         for (id, channel) in self.channels.by_number() {
             let counts = counts.get(&channel.name).copied().unwrap_or_default();
             let tally = tally.get(&id).copied().unwrap_or_default();
@@ -63,6 +63,6 @@ impl Gauges {
         self.metrics.queue.owing.set(level(owing));
         self.metrics.queue.tracked.set(level(tracker.len()));
         self.metrics.queue.stored.set(level(stored));
-        self.metrics.spool.bytes.set(level(spool.bytes()));
+        self.metrics.spool.bytes.set(level(storage.bytes()));
     }
 }

@@ -5,7 +5,7 @@
 //! deleted.
 
 use relais_channels::mail::Envelope;
-use relais_spool::{EntryState, ScannedEntry, Spool, SpoolError};
+use relais_storage::{EntryState, ScannedEntry, Storage, StorageError};
 use tracing::warn;
 
 use super::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// An entry as the disk has it, and its message.
-type Found = (ScannedEntry, Result<Envelope, SpoolError>);
+type Found = (ScannedEntry, Result<Envelope, StorageError>);
 
 impl Queue {
     fn write_down_order(&mut self, (scanned, envelope): &Found) {
@@ -54,12 +54,12 @@ impl Queue {
     }
 }
 
-async fn look_up(spool: Spool, wanted: Vec<Key>) -> Result<Vec<Found>, SpoolError> {
-    let mut found = spool.find_all(wanted.iter().map(|(id, _)| *id).collect()).await?;
+async fn look_up(storage: Storage, wanted: Vec<Key>) -> Result<Vec<Found>, StorageError> {
+    let mut found = storage.find_all(wanted.iter().map(|(id, _)| *id).collect()).await?;
     found.retain(|scanned| wanted.contains(&(scanned.id, scanned.entry)));
     let mut read = Vec::with_capacity(found.len());
     for scanned in found {
-        let envelope = spool.envelope(scanned.place).await;
+        let envelope = storage.envelope(scanned.place).await;
         read.push((scanned, envelope));
     }
     Ok(read)
@@ -79,10 +79,10 @@ impl Handle<GiveUpJobs> for Queue {
         if wanted.is_empty() {
             return Later::new(told);
         }
-        let spool = self.spool.clone();
+        let storage = self.storage.clone();
         let found = async move {
             told.await;
-            look_up(spool, wanted).await
+            look_up(storage, wanted).await
         };
         ctx.later(found, |queue, found, _| match found {
             Ok(found) => found.iter().for_each(|found| queue.write_down_order(found)),

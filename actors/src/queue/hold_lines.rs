@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use relais_channels::mail::Envelope;
-use relais_spool::{EncodedEnvelope, EntryState, PageReader, Place};
+use relais_storage::{EncodedEnvelope, EntryState, PageReader, Place};
 use tracing::warn;
 
 use super::entry::Tracked;

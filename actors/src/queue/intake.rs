@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix::Message;
-use relais_spool::Stored;
+use relais_storage::Stored;
 
 use crate::actor::Outlet;
 

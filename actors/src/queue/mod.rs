@@ -40,7 +40,7 @@ use std::{sync::Arc, time::Duration};
 
 use relais_channels::mail::Trip;
 use relais_config::channel::Program;
-use relais_spool::{Change, EntryState, Place, RecipientReplies, Spool, Stored};
+use relais_storage::{Change, EntryState, Place, RecipientReplies, Storage, Stored};
 use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
@@ -77,7 +77,7 @@ use crate::{
 
 /// The actor. Lives beside the job controller, where strangers send nothing.
 pub struct Queue {
-    spool: Spool,
+    storage: Storage,
     intake: Intake,
     channels: Arc<Channels>,
     metrics: Arc<Metrics>,
@@ -160,7 +160,7 @@ impl Amendment {
 /// The parts of the queue.
 pub struct QueueParts {
     /// The spool, opened and started.
-    pub spool: Spool,
+    pub storage: Storage,
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// Where the spool hands over.
@@ -192,7 +192,7 @@ impl Queue {
             controller: None,
             pieces: None,
             news: NewsDesk::default(),
-            spool: parts.spool,
+            storage: parts.storage,
             intake: parts.intake,
             channels: parts.channels,
             metrics: parts.metrics,
@@ -239,7 +239,7 @@ impl Queue {
     fn amend(&mut self, destination: &Destination, entry: &Tracked, amendment: Amendment) {
         let Amendment { was, now, ref reason, .. } = amendment;
         self.hold_lines.note(entry, (was, now), reason.as_ref());
-        self.spool.amend(Change {
+        self.storage.amend(Change {
             id: entry.id,
             place: entry.place,
             entry: entry.entry,

@@ -8,7 +8,7 @@ use relais_channels::{
     mail::{NextHop, NextHops, Outcome},
 };
 use relais_config::Channel;
-use relais_spool::EntryState;
+use relais_storage::EntryState;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{

@@ -8,7 +8,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use relais_channels::backoff::Backoff;
-use relais_spool::Cursor;
+use relais_storage::Cursor;
 use tokio::time::Instant;
 
 use super::entry::Key;

@@ -12,7 +12,7 @@ use std::{
 
 use relais_channels::{dsn::Kind, mail::Envelope};
 use relais_config::channel::Program;
-use relais_spool::{Change, EntryState, ScannedEntry, SpoolError};
+use relais_storage::{Change, EntryState, ScannedEntry, StorageError};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -74,7 +74,7 @@ impl Queue {
             return Placed::Moved;
         }
         let reason = Some(Arc::clone(&order.reason.words));
-        self.spool.amend(Change::of(found, EntryState::Done, now_ms(), reason));
+        self.storage.amend(Change::of(found, EntryState::Done, now_ms(), reason));
         // An order that read the entry before this must not delete it once more.
         self.tracker.done_aside(found.id, found.entry);
         Placed::Done
@@ -195,8 +195,8 @@ impl Queue {
     /// Deletes what was to be deleted as soon as it is back from its job.
     pub(super) fn delete_granted(&mut self, ctx: &mut Ctx<Self>) {
         for deletion in self.orders.take_deletions() {
-            let (spool, place) = (self.spool.clone(), deletion.entry.place);
-            let read = async move { spool.envelope(place).await };
+            let (storage, place) = (self.storage.clone(), deletion.entry.place);
+            let read = async move { storage.envelope(place).await };
             ctx.when(read, move |queue, envelope, _| {
                 let Deletion { destination, entry, was, order } = deletion;
                 queue.log_deleted(&envelope, entry, &order.reason.words);
@@ -216,9 +216,9 @@ impl Queue {
             return;
         }
         let ticket = self.tracker.begin_reading();
-        let spool = self.spool.clone();
+        let storage = self.storage.clone();
         let ids = due.iter().map(|(id, _)| *id).collect();
-        let find = async move { spool.find_all(ids).await };
+        let find = async move { storage.find_all(ids).await };
         ctx.when(find, move |queue, found, _| {
             let found = found.unwrap_or_else(|error| {
                 warn!(%error, "what is to be returned once more cannot be read");
@@ -241,7 +241,7 @@ impl Queue {
 
     pub(super) fn log_deleted(
         &self,
-        envelope: &Result<Envelope, SpoolError>,
+        envelope: &Result<Envelope, StorageError>,
         entry: Tracked,
         reason: &str,
     ) {

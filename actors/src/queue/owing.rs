@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use relais_channels::mail::Trip;
-use relais_spool::{Class, EntryState, RecipientReplies, ScannedEntry, Spool, SpoolError};
+use relais_storage::{Class, EntryState, RecipientReplies, ScannedEntry, Storage, StorageError};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -112,7 +112,7 @@ impl Queue {
             return;
         }
         self.notices.looked();
-        let counts = self.spool.counts();
+        let counts = self.storage.counts();
         let has_some = |name: &String| counts.get(name).is_some_and(|counts| counts.owing > 0);
         let channels = self.channels.by_number().filter(|(_, channel)| has_some(&channel.name));
         let channels: Vec<_> = channels.map(|(id, channel)| (id, channel.name.clone())).collect();
@@ -122,7 +122,7 @@ impl Queue {
         }
         let (room, resume) = self.notices.begin_reading();
         let ticket = self.tracker.begin_reading();
-        let found = read(self.spool.clone(), channels, resume, room);
+        let found = read(self.storage.clone(), channels, resume, room);
         ctx.when(found, move |queue, found, _| {
             match found {
                 Ok((found, resume)) => {
@@ -186,17 +186,17 @@ impl crate::actor::Handle<LookForOwed> for Queue {
 
 /// At least `room` of them, or all that are left; and where to go on when these are not all.
 async fn read(
-    spool: Spool,
+    storage: Storage,
     channels: Vec<(ChannelId, String)>,
     resume: Option<Position>,
     room: usize,
-) -> Result<(Vec<Portion>, Option<Position>), SpoolError> {
+) -> Result<(Vec<Portion>, Option<Position>), StorageError> {
     let (mut portions, mut read) = (Vec::new(), 0);
     let (first, mut after) = resume.map_or((ChannelId(0), None), |(id, at)| (id, Some(at)));
     for (id, name) in channels.into_iter().filter(|(id, _)| *id >= first) {
         after = after.filter(|_| id == first);
         loop {
-            let found = spool.scan(&name, Class::Owing, after, PORTION).await?;
+            let found = storage.scan(&name, Class::Owing, after, PORTION).await?;
             after = found.last().map(|entry| entry.cursor);
             let ended = found.len() < PORTION;
             read += found.len();

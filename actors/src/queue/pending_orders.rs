@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use relais_spool::EntryState;
+use relais_storage::EntryState;
 use tokio::sync::oneshot;
 
 use super::{

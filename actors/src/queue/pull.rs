@@ -58,7 +58,7 @@ impl Queue {
     pub(super) fn hands_out(&self) -> bool {
         !self.drain.has_begun()
             && self.notices.has_room_for_failures()
-            && self.spool.state_backlog() <= MAX_UNWRITTEN
+            && self.storage.state_backlog() <= MAX_UNWRITTEN
     }
 
     /// An entry that was handed out and not tried waits again, in its old place.

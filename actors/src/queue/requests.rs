@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use actix::Message;
 use relais_channels::mail::{Attempt, Outcome, Trip};
-use relais_spool::ScannedEntry;
+use relais_storage::ScannedEntry;
 use tokio::sync::oneshot;
 
 use super::{
@@ -289,7 +289,7 @@ mod tests {
     use relais_channels::mail::{Enhanced, MessageId, Peer, Priority, Reply, SiteTrouble};
 
     use super::*;
-    use relais_spool::Place;
+    use relais_storage::Place;
 
     #[test]
     fn a_probe_that_nobody_answers_is_no_attempt() {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use relais_config::channel::Program;
-use relais_spool::{Class, Cursor, EntryState, ScannedEntry, Spool};
+use relais_storage::{Class, Cursor, EntryState, ScannedEntry, Storage};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -78,7 +78,7 @@ impl Queue {
             todo.iter().take(self.scan.parallel).take_while(|strand| strand.class == class).count();
         let strands: Vec<Strand> = todo.drain(..together).collect();
         let ticket = self.tracker.begin_reading();
-        let portion = read_portion(self.spool.clone(), strands);
+        let portion = read_portion(self.storage.clone(), strands);
         ctx.when(portion, move |queue, portion, ctx| {
             let mut unfinished = VecDeque::new();
             for (mut strand, found) in portion {
@@ -185,13 +185,13 @@ fn is_fresh(state: EntryState) -> bool {
 
 /// Reads all of them at the same time: they share one sync of the spool.
 async fn read_portion(
-    spool: Spool,
+    storage: Storage,
     strands: Vec<Strand>,
 ) -> Vec<(Strand, Option<Vec<ScannedEntry>>)> {
     let read = |strand: Strand| {
-        let spool = spool.clone();
+        let storage = storage.clone();
         tokio::spawn(async move {
-            let found = spool.scan(&strand.name, strand.class, strand.after, PORTION).await;
+            let found = storage.scan(&strand.name, strand.class, strand.after, PORTION).await;
             if let Err(error) = &found {
                 warn!(channel = strand.name, %error, "could not read the queue index");
             }

@@ -12,7 +12,7 @@ use relais_channels::{
     mail::{Attempt, Enhanced, Outcome, Peer, Reply},
 };
 use relais_config::{Channel, channel::Program};
-use relais_spool::{EntryState, RecipientReplies, open_recipients};
+use relais_storage::{EntryState, RecipientReplies, open_recipients};
 
 use super::{
     Amendment, Queue, backoff,
@@ -441,7 +441,7 @@ mod tests {
     use relais_config::channel::Program;
 
     use super::*;
-    use relais_spool::Place;
+    use relais_storage::Place;
 
     #[test]
     fn an_entry_after_an_attempt() {

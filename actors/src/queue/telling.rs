@@ -14,7 +14,7 @@ use crate::actor::Ctx;
 impl Queue {
     /// Tells these; ready when they are told.
     pub(super) fn tell_holds(&self, lines: Vec<HoldLine>) -> impl Future<Output = ()> + use<> {
-        let (pages, metrics) = (self.spool.page_reader(), Arc::clone(&self.metrics));
+        let (pages, metrics) = (self.storage.page_reader(), Arc::clone(&self.metrics));
         let told = (!lines.is_empty())
             .then(|| spawn_blocking(move || hold_lines::tell(&pages, &lines, &metrics)));
         async move {

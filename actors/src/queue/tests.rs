@@ -12,7 +12,8 @@ use relais_channels::{
     },
 };
 use relais_config::{Channel, Config, channel::Program};
-use relais_spool::{NewContent, RealDisk};
+use relais_spool::{RealDisk, Spool};
+use relais_storage::NewContent;
 use tempfile::TempDir;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -29,7 +30,7 @@ use crate::{
 /// The queue, and what its neighbours hear.
 struct Alone {
     queue: Mailbox<Queue>,
-    spool: Spool,
+    storage: Storage,
     channels: Arc<Channels>,
     ids: MessageIds,
     events: mpsc::UnboundedReceiver<DestinationEvent>,
@@ -58,13 +59,14 @@ impl Alone {
         let intake = Intake::default();
         let door = intake.clone();
         let spool = opened.start(move |batch| door.committed(batch)).unwrap();
+        let storage = Storage::new(spool);
         let ids = MessageIds::after(MessageId(0), 0);
         for _ in 0..before {
-            post(&spool, ids.next(), &["bob@else.test"]).await;
+            post(&storage, ids.next(), &["bob@else.test"]).await;
         }
         let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
         let queue = ground.start(Queue::new(QueueParts {
-            spool: spool.clone(),
+            storage: storage.clone(),
             channels: channels.clone(),
             intake,
             metrics,
@@ -77,7 +79,7 @@ impl Alone {
             events: Outlet::scripted(move |it| drop(event.send(it))),
             news: Outlet::scripted(move |it| drop(told.send(it))),
         };
-        Self { queue, spool, channels, ids, events, news, heard, _dir: dir }
+        Self { queue, storage, channels, ids, events, news, heard, _dir: dir }
     }
 
     /// The same, and everybody has subscribed.
@@ -93,7 +95,7 @@ impl Alone {
     }
 
     async fn post(&self, to: &[&str]) -> MessageId {
-        post(&self.spool, self.ids.next(), to).await
+        post(&self.storage, self.ids.next(), to).await
     }
 
     fn host(&self) -> Destination {
@@ -129,7 +131,7 @@ impl Alone {
     async fn state(&self, id: MessageId) -> EntryState {
         // Behind whatever the queue was told before.
         self.queue.ask(CountOrders).await.unwrap();
-        let found = self.spool.find(id).await.unwrap().pop();
+        let found = self.storage.find(id).await.unwrap().pop();
         found.map_or(EntryState::Done, |found| found.state)
     }
 
@@ -154,17 +156,17 @@ impl Alone {
 
     async fn order(&self, kind: OrderKind, id: MessageId) -> Placed {
         let reading = Reading::begin(&self.queue).await.unwrap();
-        let entries = self.spool.find(id).await.unwrap();
+        let entries = self.storage.find(id).await.unwrap();
         let order = Order { kind, reason: "as the test wants it".into() };
         let place = PlaceOrder { reading: reading.ticket(), order, entries };
         self.queue.ask(place).await.unwrap()[0]
     }
 }
 
-async fn post(spool: &Spool, id: MessageId, to: &[&str]) -> MessageId {
+async fn post(storage: &Storage, id: MessageId, to: &[&str]) -> MessageId {
     let envelope = envelope(id, "stores", "one.test", to, Notify::Unsaid);
     let body = Bytes::from_static(b"Subject: hello\r\n\r\nHello.\r\n");
-    spool.append(&mut envelope.into(), NewContent::Whole(body)).await.unwrap().id
+    storage.append(&mut envelope.into(), NewContent::Whole(body)).await.unwrap().id
 }
 
 /// Mail from alice that has just come in.
@@ -295,7 +297,7 @@ async fn a_host_in_trouble_is_announced_and_its_mail_is_stranded_until_it_is_rea
     };
     assert_eq!(alone.event(said).await, reply);
     assert_eq!(alone.state(id).await.attempts(), 1);
-    let history = alone.spool.history(id, work.entry.place).await.unwrap();
+    let history = alone.storage.history(id, work.entry.place).await.unwrap();
     let trip = history[0].trip.as_deref().expect("it is written down");
     assert_eq!(&*trip.protection, PROTECTION);
     // A probe gets it before its time.
@@ -381,13 +383,14 @@ async fn entries_of_one_message_are_handed_out_together_and_settled_each_by_itse
         let mut mail = of(&["ann@else.test", "ben@else.test"]);
         mail.entries.extend(of(&["cat@else.test"]).entries);
         let body = Bytes::from_static(b"Subject: hello\r\n\r\nHello.\r\n");
-        alone.spool.append(&mut mail.into(), NewContent::Whole(body)).await.unwrap();
+        alone.storage.append(&mut mail.into(), NewContent::Whole(body)).await.unwrap();
         id
     };
     let left = async |id| {
         alone.queue.ask(CountOrders).await.unwrap();
-        let found = alone.spool.find(id).await.unwrap();
-        let of = |it: &relais_spool::ScannedEntry| (it.entry, it.state.open(), it.state.attempts());
+        let found = alone.storage.find(id).await.unwrap();
+        let of =
+            |it: &relais_storage::ScannedEntry| (it.entry, it.state.open(), it.state.attempts());
         found.iter().map(of).collect::<Vec<_>>()
     };
     let host = || alone.host();

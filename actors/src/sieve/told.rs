@@ -11,7 +11,7 @@ use relais_channels::{
     clock,
     mail::{Envelope, MessageIds, Priority, Recipient, Reply, message_id},
 };
-use relais_spool::{NewContent, Spool};
+use relais_storage::{NewContent, Storage};
 use tracing::warn;
 
 use crate::{
@@ -30,7 +30,7 @@ pub struct OwnersTold {
     /// How recipients are divided into entries.
     pub channels: Arc<Channels>,
     /// Where messages are kept.
-    pub spool: Spool,
+    pub storage: Storage,
     /// Their numbers.
     pub ids: Arc<MessageIds>,
     /// Counters.
@@ -78,7 +78,7 @@ impl OwnersTold {
         let mut envelope =
             Arc::new(Envelope { priority: Priority::Nonurgent, smtputf8, eight_bit, ..envelope });
         let content = Bytes::from(content);
-        let stored = self.spool.append(&mut envelope, NewContent::Whole(content.clone())).await;
+        let stored = self.storage.append(&mut envelope, NewContent::Whole(content.clone())).await;
         stored.map_err(|error| error.to_string())?;
         let reply = TAKEN;
         let message_id = message_id(&content).unwrap_or_default();

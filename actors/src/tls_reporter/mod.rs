@@ -16,7 +16,7 @@ use relais_channels::{
         WebReport, WebReports, WebRetry,
     },
 };
-use relais_spool::{NewContent, Spool};
+use relais_storage::{NewContent, Storage};
 pub use renewal::renew_policies;
 use tracing::{info, warn};
 
@@ -50,7 +50,7 @@ pub struct TlsReporter {
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// Where they are put as mail.
-    pub spool: Spool,
+    pub storage: Storage,
     /// The way to their readers.
     pub router: RouterHandle,
     /// Queue ids.
@@ -176,7 +176,7 @@ impl TlsReporter {
         let envelope = Envelope { tls, priority, ..envelope };
         let mut envelope = Arc::new(envelope);
         let content = Bytes::from(content);
-        match self.spool.append(&mut envelope, NewContent::Whole(content.clone())).await {
+        match self.storage.append(&mut envelope, NewContent::Whole(content.clone())).await {
             Ok(_) => {
                 let reply = Reply::new(250, Enhanced(2, 0, 0), "a report of TLS");
                 let message_id = message_id(&content).unwrap_or_default();

@@ -7,9 +7,8 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use relais_spool::{
-    CheckReport, Counts, MessageCounts, RealDisk, Recovered, Spool as Files, SpoolError,
-};
+use relais_spool::{CheckReport, MessageCounts, RealDisk, Recovered, Spool as Files};
+use relais_storage::{Counts, StorageError};
 use serde_json::json;
 
 use super::{arguments::Spool, exchange, refusal::Refusal, source::Source};
@@ -172,7 +171,7 @@ fn show(bar: &ProgressBar, done: u64, all: u64) {
     bar.set_position(done);
 }
 
-fn refusal_of(error: &SpoolError) -> Refusal {
+fn refusal_of(error: &StorageError) -> Refusal {
     Refusal::Because(error.to_string())
 }
 

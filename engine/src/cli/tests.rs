@@ -8,7 +8,7 @@ use std::{
 
 use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient, TlsWish};
 use relais_config::{Config, admin::Admin};
-use relais_spool::NewContent;
+use relais_storage::{NewContent, QueueStorage};
 
 use relais_actors::front::inherited::Inherited;
 
@@ -290,7 +290,7 @@ fn a_size_that_is_none_is_answered_by_what_is_taken() {
 }
 
 /// Stores two messages; says where the first is.
-fn store_two(dir: &Path) -> relais_spool::Place {
+fn store_two(dir: &Path) -> relais_storage::Place {
     let settings = relais_config::Spool::default();
     let (opened, _) =
         relais_spool::Spool::open(dir, &settings, Arc::new(relais_spool::RealDisk)).unwrap();

@@ -13,7 +13,7 @@ use relais_actors::{
 };
 use relais_channels::mail::{Address, MessageId};
 use relais_config::{Channel, channel::Program};
-use relais_spool::{EntryState, ScannedEntry, open_recipients};
+use relais_storage::{EntryState, ScannedEntry, open_recipients};
 
 use super::{
     entries::after,
@@ -32,7 +32,7 @@ use crate::{
 
 /// Why each entry of a message does not move. Empty: there is no such message.
 pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
-    let found = parts.spool.find(id).await.map_err(unavailable)?;
+    let found = parts.storage.find(id).await.map_err(unavailable)?;
     let listed = parts.queue.ask(ListEntries(found)).await.map_err(gone)?;
     let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
     let mut accounts = Vec::new();
@@ -449,7 +449,7 @@ fn on_its_way(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
 
 /// The route that its recipients would take now, if that is another one.
 async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
-    let envelope = parts.spool.envelope(scanned.place).await.ok()?;
+    let envelope = parts.storage.envelope(scanned.place).await.ok()?;
     let entry = envelope.entries.get(usize::from(scanned.entry))?;
     let open = open_recipients(scanned.state.open());
     for recipient in open.filter_map(|i| entry.recipients.get(usize::from(i))).take(MOST_ROUTED) {
@@ -494,7 +494,7 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
 
 /// The last reply to any recipient that is still open.
 async fn last_reply(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
-    let history = parts.spool.history(scanned.id, scanned.place).await.ok()?;
+    let history = parts.storage.history(scanned.id, scanned.place).await.ok()?;
     let open: Vec<u8> = open_recipients(scanned.state.open()).collect();
     let of_entry = history.into_iter().rev().filter(|change| change.entry == scanned.entry);
     let mut replies = of_entry.flat_map(|change| change.replies);
@@ -535,7 +535,7 @@ async fn why_held(parts: &Parts, scanned: &ScannedEntry, tried: &str) -> Explana
 }
 
 async fn is_lost_notice(parts: &Parts, scanned: &ScannedEntry) -> bool {
-    let envelope = parts.spool.envelope(scanned.place).await;
+    let envelope = parts.storage.envelope(scanned.place).await;
     envelope.is_ok_and(|envelope| has_nowhere_to_go(&envelope))
 }
 

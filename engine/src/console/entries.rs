@@ -11,9 +11,9 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 use relais_channels::mail::{Envelope, Outcome, TlsWish};
-use relais_spool::{
+use relais_storage::{
     BorrowedEnvelope, BorrowedRecipient, Class, Cursor, EncodedEnvelope, EntryState, LastReplies,
-    PageReader, Place, ScannedEntry, SpoolError,
+    PageReader, Place, ScannedEntry, StorageError,
 };
 use tokio::task::JoinHandle;
 
@@ -86,9 +86,9 @@ impl Position {
         parts: &Parts,
         filter: &QueueFilter,
         limit: usize,
-    ) -> Result<(Vec<ScannedEntry>, Option<Self>), SpoolError> {
+    ) -> Result<(Vec<ScannedEntry>, Option<Self>), StorageError> {
         // Channels that the configuration has lost are meant, too: their mail is still there.
-        let counts = parts.spool.counts();
+        let counts = parts.storage.counts();
         let names: Vec<&str> = names(parts, &counts).collect();
         let Some(name) = names.get(self.channel) else { return Ok((Vec::new(), None)) };
         let wanted = filter.names_channel(name);
@@ -97,7 +97,7 @@ impl Position {
         if !wanted || !counts.contains_key(*name) {
             self.class = Class::Owing;
         } else if !is_beside(filter, self.class) {
-            found = parts.spool.scan(name, self.class, self.after, limit).await?;
+            found = parts.storage.scan(name, self.class, self.after, limit).await?;
             ended = found.len() < limit;
         }
         self.after = found.last().map(|entry| entry.cursor);
@@ -298,7 +298,7 @@ fn each_record(
     let places: Vec<Place> = described.iter().map(|entry| entry.scanned.place).collect();
     pages.each_envelope(&places, |numbers, envelope| match envelope {
         Ok(envelope) => each(numbers, Some(envelope)),
-        Err(SpoolError::Gone { .. }) => {}
+        Err(StorageError::Gone { .. }) => {}
         Err(_) => each(numbers, None),
     });
 }

@@ -12,7 +12,7 @@ use relais_config::{
     Channel,
     channel::{Mx, Program},
 };
-use relais_spool::ScannedEntry;
+use relais_storage::ScannedEntry;
 
 use super::parts::Parts;
 
@@ -50,7 +50,7 @@ pub(super) fn foreseen_tls<'a>(
 /// The same of an entry of the queue, as a sentence.
 pub(super) async fn foreseen_of_entry(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
     let channel = parts.channels.channel(parts.channels.find(&scanned.channel)?);
-    let envelope = parts.spool.envelope(scanned.place).await.ok()?;
+    let envelope = parts.storage.envelope(scanned.place).await.ok()?;
     let recipients = &envelope.entries.get(usize::from(scanned.entry))?.recipients;
     let addresses = recipients.iter().map(|to| &*to.address);
     let words = foreseen_tls(channel, &scanned.host, addresses, envelope.tls)?;

@@ -14,7 +14,7 @@ use relais_actors::{
     standing::StandingKind,
 };
 use relais_config::Config;
-use relais_spool::Counts;
+use relais_storage::Counts;
 use tokio::time::timeout;
 
 use super::{
@@ -39,7 +39,7 @@ pub(super) async fn update(parts: &Parts, config: &Config) {
     // Of the causes why the engine is not ready.
     let _ = parts.alarms();
     metrics.directory.counted(parts.directory());
-    let counts = parts.spool.counts();
+    let counts = parts.storage.counts();
     metrics.queue.stored.set(level(counts.values().map(Counts::total).sum::<u64>()));
     for (channel, counts) in &counts {
         metrics.channel(channel).stored(counts.into());
@@ -49,14 +49,14 @@ pub(super) async fn update(parts: &Parts, config: &Config) {
     let unserved = lost.iter().filter(|(name, _)| is_unserved(parts, name));
     let waiting = unserved.map(|(_, counts)| counts.untried + counts.tried);
     metrics.queue.unserved.set(level(waiting.sum::<u64>()));
-    metrics.spool.bytes.set(level(parts.spool.bytes()));
-    let (free, min_free) = parts.spool.free_room();
+    metrics.spool.bytes.set(level(parts.storage.bytes()));
+    let (free, min_free) = parts.storage.free_room();
     if let Some(free) = free {
         metrics.spool.free.set(level(free));
     }
     metrics.spool.min_free.set(level(min_free));
     standing(parts);
-    metrics.spool.refusing.set(i64::from(parts.spool.refuses().is_some()));
+    metrics.spool.refusing.set(i64::from(parts.storage.refuses().is_some()));
     let (services, queue, controller) = tokio::join!(
         timeout(PATIENCE, parts.dispatcher.ask(DescribeDispatcher)),
         timeout(PATIENCE, parts.queue.ask(DescribeQueue)),

@@ -9,7 +9,7 @@ use relais_actors::{
     queue::{DescribeQueue, QueueDescription, SetMaxMessages},
 };
 use relais_config::{Config, rate::Rate, suggest};
-use relais_spool::Counts;
+use relais_storage::Counts;
 
 use super::parts::{Parts, gone};
 use crate::{
@@ -70,7 +70,7 @@ pub(super) async fn set(
 
 /// Whether mail waits for what the limit is about, however it came there.
 fn has_mail(parts: &Parts, known: LimitNames<'_>, named: &Named) -> bool {
-    let waits = |channel: &&str| parts.spool.counts_of(channel).total() > 0;
+    let waits = |channel: &&str| parts.storage.counts_of(channel).total() > 0;
     known.channels_of(named).iter().any(waits)
 }
 
@@ -206,7 +206,7 @@ pub(super) fn not_kept(error: &dyn Display) -> Unavailable {
 
 /// Whether there is such a channel, or mail of one that the configuration has lost.
 pub(super) fn check_channel(parts: &Parts, named: &NamePattern) -> Result<(), Nonsense> {
-    let counts = parts.spool.counts();
+    let counts = parts.storage.counts();
     let has_mail = |(_, counts): &(&String, &Counts)| counts.total() > 0;
     let with_mail = counts.iter().filter(has_mail).map(|(name, _)| name.as_str());
     let lost = with_mail.filter(|name| parts.channels.configured(name).is_none());

@@ -7,7 +7,7 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 use relais_channels::mail::{Envelope, MessageId, Timings, Trip};
-use relais_spool::{Change, EntryState};
+use relais_storage::{Change, EntryState};
 
 use super::{
     entries::{Depth, Described, Record, describe},
@@ -20,14 +20,14 @@ use crate::{
 
 /// The history of a message, oldest first. Empty: there is no such message, or nothing yet.
 pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
-    let found = parts.spool.find(id).await.map_err(unavailable)?;
+    let found = parts.storage.find(id).await.map_err(unavailable)?;
     if found.is_empty() {
         return Ok(None);
     }
     let mut lines: Vec<(Timestamp, u16, HistoryLine)> = Vec::new();
     // One that was routed again has a record, and a history, for each time.
-    for place in parts.spool.places(id).await.map_err(unavailable)? {
-        let envelope = parts.spool.envelope(place).await.map_err(unavailable)?;
+    for place in parts.storage.places(id).await.map_err(unavailable)? {
+        let envelope = parts.storage.envelope(place).await.map_err(unavailable)?;
         let mut written: Vec<(u16, HistoryLine)> = Vec::new();
         let entries = (0..).zip(&envelope.entries);
         let entries = entries.filter(|(_, entry)| !entry.recipients.is_empty());
@@ -36,7 +36,7 @@ pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<H
             let entry = envelope.entries.get(usize::from(change.entry));
             entry.is_some_and(|entry| !entry.recipients.is_empty())
         };
-        let changes = parts.spool.history(id, place).await.map_err(unavailable)?;
+        let changes = parts.storage.history(id, place).await.map_err(unavailable)?;
         let changes = changes.into_iter().filter(of_record);
         written.extend(changes.map(|change| (change.entry, line_of(&envelope, &change))));
         lines.extend(in_order(written));
@@ -45,7 +45,7 @@ pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<H
     lines.sort_by_key(|(at, ..)| *at);
     let mut lines: Vec<_> = lines.into_iter().map(|(_, number, line)| (number, line)).collect();
     // The newest state of an entry is the one that it has: here as in the listing.
-    let pages = parts.spool.page_reader();
+    let pages = parts.storage.page_reader();
     for Described { scanned, record, .. } in
         describe(parts, &pages, found, None, Depth::Record).await?
     {

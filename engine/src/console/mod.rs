@@ -294,7 +294,7 @@ impl Console for EngineConsole {
         let (pages, (found, next)) = match after {
             None => {
                 let found = look_up(&parts, Position::first(), filter, limit).await?;
-                (parts.spool.page_reader(), found)
+                (parts.storage.page_reader(), found)
             }
             Some(ListPosition { pages, next }) => (pages, joined(next).await??),
         };
@@ -308,11 +308,11 @@ impl Console for EngineConsole {
 
     async fn queue_show(&self, id: MessageId) -> Answer<Option<QueuedMessage>> {
         let parts = self.parts()?;
-        let mut found = parts.spool.find(id).await.map_err(unavailable)?;
+        let mut found = parts.storage.find(id).await.map_err(unavailable)?;
         found.retain(|entry| !is_delivered_to_all(entry));
         let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
-        let (envelope, content) = parts.spool.read(place).await.map_err(unavailable)?;
-        let pages = parts.spool.page_reader();
+        let (envelope, content) = parts.storage.read(place).await.map_err(unavailable)?;
+        let pages = parts.storage.page_reader();
         let described = describe(&parts, &pages, found, None, Depth::Replies).await?;
         Ok(Some(QueuedMessage {
             id: id.to_string(),
@@ -325,10 +325,10 @@ impl Console for EngineConsole {
 
     async fn queue_content(&self, id: MessageId) -> Answer<Option<Content>> {
         let parts = self.parts()?;
-        let mut found = parts.spool.find(id).await.map_err(unavailable)?;
+        let mut found = parts.storage.find(id).await.map_err(unavailable)?;
         found.retain(|entry| !is_delivered_to_all(entry));
         let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
-        let (_, content) = parts.spool.read(place).await.map_err(unavailable)?;
+        let (_, content) = parts.storage.read(place).await.map_err(unavailable)?;
         Ok(Some(content))
     }
 
@@ -430,7 +430,7 @@ impl Console for EngineConsole {
 
     async fn counters(&self) -> Answer<ChannelCounters> {
         let parts = self.parts()?;
-        for (channel, counts) in parts.spool.counts() {
+        for (channel, counts) in parts.storage.counts() {
             parts.metrics.channel(&channel).stored((&counts).into());
         }
         Ok(parts.metrics.counters())

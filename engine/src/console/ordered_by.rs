@@ -8,7 +8,7 @@ use relais_actors::{
     timestamp::now_ms,
 };
 use relais_channels::mail::{Entry, Envelope, Recipient};
-use relais_spool::{EntryState, ScannedEntry};
+use relais_storage::{EntryState, ScannedEntry};
 
 use super::{
     entries::Described,
@@ -25,7 +25,7 @@ pub(super) async fn of_entry(parts: &Parts, scanned: &ScannedEntry) -> Option<Ar
     if parts.standing.is_empty() {
         return None;
     }
-    let envelope = parts.spool.envelope(scanned.place).await.ok()?;
+    let envelope = parts.storage.envelope(scanned.place).await.ok()?;
     let entry = envelope.entries.get(usize::from(scanned.entry))?;
     parts.standing.find(&envelope, entry, scanned.state.open())
 }

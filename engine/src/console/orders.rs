@@ -18,7 +18,7 @@ use relais_actors::{
     timestamp::{Timestamp, now_ms},
 };
 use relais_channels::mail::MessageId;
-use relais_spool::{EntryState, PageReader, ScannedEntry};
+use relais_storage::{EntryState, PageReader, ScannedEntry};
 use tracing::info;
 
 use super::{
@@ -337,7 +337,7 @@ async fn to_be_held(
     }
     let now = Timestamp::now();
     let ids = keys.iter().map(|(id, _)| *id).filter(|id| *id <= at.last).collect();
-    let mut found = parts.spool.find_all(ids).await.map_err(unavailable)?;
+    let mut found = parts.storage.find_all(ids).await.map_err(unavailable)?;
     found.retain(|entry| keys.contains(&(entry.id, entry.entry)));
     let filter = QueueFilter { state: None, ..filter.clone() };
     let depth = if filter.reply.is_some() { Depth::Replies } else { Depth::Record };
@@ -374,7 +374,7 @@ async fn write_down(
         Unavailable(format!("what is not done yet is not written down: {error}"))
     })?;
     if placed.contains(&Placed::Done) {
-        parts.spool.flush().await.map_err(unavailable)?;
+        parts.storage.flush().await.map_err(unavailable)?;
     }
     Ok(())
 }
@@ -408,19 +408,19 @@ fn count_left(kind: OrderKind, state: QueueState, left: &mut Left) {
 }
 
 fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
-    let counts = parts.spool.counts();
+    let counts = parts.storage.counts();
     let of = |channel: &str| order.filter.names_channel(channel);
     let all = counts.iter().filter(|(channel, _)| of(channel)).map(|(_, counts)| counts.total());
     let by_id = !order.ids.is_empty();
     let of = if by_id { order.ids.len() as u64 } else { all.sum() };
     let last = match &order.up_to {
         Some(id) => id.parse().map_err(|error| Unavailable(format!("{error}")))?,
-        None => parts.spool.last_id(),
+        None => parts.storage.last_id(),
     };
     let last_told = Some(last.to_string());
     Ok(OrderPosition {
         next: (!by_id).then(Position::first),
-        pages: parts.spool.page_reader(),
+        pages: parts.storage.page_reader(),
         last,
         began: now_ms(),
         account: OrderLog::new(
@@ -434,7 +434,7 @@ fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
 async fn named(parts: &Parts, order: &QueueOrder) -> Answer<Vec<ScannedEntry>> {
     let ids = order.ids.iter().map(|id| id.parse::<MessageId>());
     let ids = ids.collect::<Result<_, _>>().map_err(|error| Unavailable(error.to_string()))?;
-    let mut found = parts.spool.find_all(ids).await.map_err(unavailable)?;
+    let mut found = parts.storage.find_all(ids).await.map_err(unavailable)?;
     found.retain(|entry| !is_delivered_to_all(entry));
     Ok(found)
 }

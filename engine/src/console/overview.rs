@@ -20,7 +20,7 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 use relais_config::Config;
-use relais_spool::Counts;
+use relais_storage::Counts;
 use tokio::sync::Mutex;
 
 use super::{
@@ -93,7 +93,7 @@ impl Glance {
     /// Takes a sample. Now and then it is time to look what limits the engine, so that it is known since
     /// when: returns whether it is.
     pub(super) fn record(&self, parts: &Parts) -> bool {
-        self.recorder.record(&parts.metrics, &parts.spool)
+        self.recorder.record(&parts.metrics, &parts.storage)
     }
 
     /// The series of this span.
@@ -124,10 +124,10 @@ impl Glance {
     }
 
     async fn gather(&self, parts: &Parts, surveys: bool) -> Answer<Gathered> {
-        let counts = parts.spool.counts();
+        let counts = parts.storage.counts();
         let stored = counts.values().map(Counts::total).sum();
         let survey = if surveys {
-            self.surveyor.survey(&parts.spool, stored).await
+            self.surveyor.survey(&parts.storage, stored).await
         } else {
             self.surveyor.last()
         };
@@ -404,7 +404,7 @@ impl Gathered {
         };
         let depth = |jobs: &ChannelJobs| (name(jobs.channel), jobs.threaddepth);
         Pressure {
-            refuses: parts.spool.refuses(),
+            refuses: parts.storage.refuses(),
             paused: self.queue.paused,
             halted: self.backlog.halted,
             commits: (self.pace.committing, self.pace.commit),

@@ -23,7 +23,7 @@ use relais_actors::{
 use relais_channels::tls::ServerTls;
 use relais_config::{Config, channel, dispatcher::Program};
 use relais_history::History;
-use relais_spool::{Spool, SpoolError};
+use relais_storage::{Storage, StorageError};
 
 use crate::{admin::Unavailable, start::Floors, state::order_book::OrderBook};
 
@@ -32,7 +32,7 @@ pub(super) struct Parts {
     pub(super) channels: Arc<Channels>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) certificates: Arc<ServerTls>,
-    pub(super) spool: Spool,
+    pub(super) storage: Storage,
     pub(super) history: History,
     pub(super) dispatcher: Mailbox<Dispatcher>,
     pub(super) store: Option<Mailbox<Store>>,
@@ -51,12 +51,12 @@ pub(super) struct Parts {
 impl Parts {
     /// The parts on these floors. Of those who reroute one is at work, whatever the configuration.
     pub(super) fn of(floors: &Floors, reroutes: Arc<tokio::sync::Mutex<()>>) -> Self {
-        let Floors { ground, spool, delivery, front } = floors;
+        let Floors { ground, storage, delivery, front } = floors;
         Self {
             channels: ground.channels.clone(),
             metrics: ground.metrics.clone(),
             certificates: ground.certificates.clone(),
-            spool: spool.spool.clone(),
+            storage: storage.storage.clone(),
             history: History::of(&ground.history),
             dispatcher: front.dispatcher.clone(),
             store: front.store.clone(),
@@ -67,7 +67,7 @@ impl Parts {
             router: delivery.router.clone(),
             rerouter: delivery.rerouter.clone(),
             reroutes,
-            orders: spool.orders.clone(),
+            orders: storage.orders.clone(),
             standing: ground.standing.clone(),
         }
     }
@@ -75,7 +75,7 @@ impl Parts {
     /// Why mail is not taken, or not delivered into the store; looked at now.
     pub(super) fn alarms(&self) -> Vec<String> {
         let readiness = &self.metrics.readiness;
-        match self.spool.refuses() {
+        match self.storage.refuses() {
             None => readiness.clear(Cause::Room, ""),
             Some(why) => readiness.raise(Cause::Room, "", format!("new mail is refused: {why}")),
         };
@@ -92,7 +92,7 @@ impl Parts {
         });
         let mut services = config.dispatcher.enabled();
         let takes = services.any(|s| s.program != Program::Smtp && s.channel == name);
-        let has_mail = || self.spool.counts_of(name).total() > 0;
+        let has_mail = || self.storage.counts_of(name).total() > 0;
         served && (!takes || has_mail())
     }
 
@@ -114,6 +114,6 @@ pub(super) fn gone(_: Gone) -> Unavailable {
 
 /// The spool does not answer as it should.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-pub(super) fn unavailable(error: SpoolError) -> Unavailable {
+pub(super) fn unavailable(error: StorageError) -> Unavailable {
     Unavailable(error.to_string())
 }

@@ -10,7 +10,7 @@ use relais_actors::{
     metrics::{Event, Metrics},
     timestamp::Timestamp,
 };
-use relais_spool::{Counts, Spool};
+use relais_storage::{Counts, Storage};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::series::{COUNTED, Counted, STEP_SECONDS, SeriesBook};
@@ -54,7 +54,7 @@ pub(super) struct Pace {
 
 impl Recorder {
     /// Takes a sample, and ends a step of the series when its time has come. Returns whether it did.
-    pub(super) fn record(&self, metrics: &Metrics, spool: &Spool) -> bool {
+    pub(super) fn record(&self, metrics: &Metrics, storage: &Storage) -> bool {
         let sample = Sample::take(metrics);
         let mut recorded = self.lock();
         let recorded = recorded.get_or_insert_with(|| Recorded {
@@ -64,7 +64,7 @@ impl Recorder {
         });
         let steps = steps_over(recorded.next_step, sample.at);
         if let Some(missed) = steps {
-            let counts = spool.counts();
+            let counts = storage.counts();
             let stored = counts.values().map(Counts::total).sum();
             let held = counts.values().map(|counts| counts.held).sum();
             let now = sample.channels.clone();

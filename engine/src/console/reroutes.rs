@@ -19,7 +19,7 @@ use relais_channels::{
     dsn::Kind,
     mail::{Envelope, Outcome, Recipient},
 };
-use relais_spool::{EntryState, ScannedEntry, open_recipients};
+use relais_storage::{EntryState, ScannedEntry, open_recipients};
 
 use super::{
     entries::{Described, Record},
@@ -61,7 +61,7 @@ impl Rerouting<'_> {
                 continue;
             }
             let open = scanned.state.open();
-            let mail = (&**envelope, ContentAt::Spool(scanned.place));
+            let mail = (&**envelope, ContentAt::Storage(scanned.place));
             let target = self.order.standing.as_ref().and_then(|part| part.target.as_ref());
             let mut plan = match target {
                 Some(target) => parts.rerouter.plan_to(mail, scanned.entry, open, target).await,
@@ -100,7 +100,7 @@ impl Rerouting<'_> {
         }
         // The queue has written down what became of all of them.
         parts.queue.ask(ListEntries(Vec::new())).await.map_err(gone)?;
-        parts.spool.flush().await.map_err(unavailable)?;
+        parts.storage.flush().await.map_err(unavailable)?;
         noted.forget().map_err(|error| Unavailable(error.to_string()))?;
         Ok(placed)
     }
@@ -144,7 +144,7 @@ impl Rerouting<'_> {
     /// Nobody but operators touches it, and nothing has to be given back.
     async fn out_of_lost_channel(&self, old: &ScannedEntry, plan: Plan) -> Answer<Placed> {
         let parts = self.parts;
-        let envelope = parts.spool.envelope(old.place).await.map_err(unavailable)?;
+        let envelope = parts.storage.envelope(old.place).await.map_err(unavailable)?;
         if put(parts, &envelope, old, plan).await? != old.state.open() {
             return Ok(Placed::Moved);
         }
@@ -160,7 +160,7 @@ impl Rerouting<'_> {
 
 /// Stores what the plan says; the recipients that go on, a bit each.
 async fn put(parts: &Parts, envelope: &Envelope, old: &ScannedEntry, plan: Plan) -> Answer<u64> {
-    let (_, content) = parts.spool.read(old.place).await.map_err(unavailable)?;
+    let (_, content) = parts.storage.read(old.place).await.map_err(unavailable)?;
     let places: Vec<u8> = plan.recipients.iter().map(|(index, _)| *index).collect();
     let outcomes = parts.rerouter.carry_out(envelope, &content, old.entry, plan).await;
     let went = places.into_iter().zip(outcomes);

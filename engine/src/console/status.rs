@@ -9,7 +9,7 @@ use relais_actors::{
     timestamp::{Timestamp, now_ms},
 };
 use relais_config::{Config, Service};
-use relais_spool::Counts;
+use relais_storage::Counts;
 
 use super::{
     entries::after,
@@ -30,7 +30,7 @@ pub(super) async fn channels(
     queue: &QueueDescription,
     controller: &ControllerDescription,
 ) -> Vec<ChannelStatus> {
-    let counts = parts.spool.counts();
+    let counts = parts.storage.counts();
     let mut channels = Vec::new();
     for (id, channel) in parts.channels.iter() {
         let counts = counts.get(&channel.name).copied().unwrap_or_default();
@@ -55,7 +55,7 @@ pub(super) async fn channels(
                 ready: counts.untried,
                 delayed: counts.tried,
                 held: counts.held,
-                oldest: oldest(&parts.spool, name, counts.total()).await,
+                oldest: oldest(&parts.storage, name, counts.total()).await,
                 ..ChannelStatus::default()
             },
         });
@@ -84,7 +84,7 @@ async fn served(
         active: waiting.active,
         delayed: waiting.delayed,
         held: counts.held,
-        oldest: oldest(&parts.spool, &channel.name, counts.total()).await,
+        oldest: oldest(&parts.storage, &channel.name, counts.total()).await,
         ..ChannelStatus::default()
     }
 }
@@ -118,11 +118,11 @@ pub(super) fn pools(controller: &ControllerDescription) -> Vec<PoolStatus> {
 pub(super) fn queue(parts: &Parts, queue: &QueueDescription) -> QueueStatus {
     QueueStatus {
         tracked: queue.tracked as u64,
-        stored: parts.spool.stored(),
+        stored: parts.storage.stored(),
         max_messages: queue.max_messages as u64,
-        spool_bytes: parts.spool.bytes(),
+        spool_bytes: parts.storage.bytes(),
         paused: queue.paused,
-        refusing: parts.spool.refuses(),
+        refusing: parts.storage.refuses(),
     }
 }
 

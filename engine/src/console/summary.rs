@@ -13,7 +13,7 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 use relais_channels::mail::MessageId;
-use relais_spool::{Class, Counts, Spool};
+use relais_storage::{Class, Counts, Storage};
 
 use super::parts::{Parts, gone, unavailable};
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 /// The sum of all that waits.
 pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
     let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
-    let counts = parts.spool.counts();
+    let counts = parts.storage.counts();
     let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
     let now = tokio::time::Instant::now();
     let suspended = controller.suspended.into_iter();
@@ -57,7 +57,7 @@ pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
                     && resting.contains(&Destination { channel, host: Arc::clone(host) })
             })
         };
-        let of_channel = sum_up(&parts.spool, &mut line, MAX_HOSTS - hosts, rests).await?;
+        let of_channel = sum_up(&parts.storage, &mut line, MAX_HOSTS - hosts, rests).await?;
         hosts += of_channel.len();
         summary.hosts.extend(of_channel.into_iter().map(|(host, sum)| HostSummary {
             channel: line.channel.clone(),
@@ -97,7 +97,7 @@ pub(super) fn is_unserved(parts: &Parts, channel: &str) -> bool {
 /// Adds up a channel's entries, a bounded piece at a time; and, for as many hosts as told, those
 /// of each. What was not tried yet and goes to a host that `rests` is delayed, as in the listing.
 async fn sum_up(
-    spool: &Spool,
+    storage: &Storage,
     line: &mut ChannelSummary,
     most_hosts: usize,
     rests: impl Fn(&Arc<str>) -> bool,
@@ -107,7 +107,7 @@ async fn sum_up(
         let mut after = None;
         loop {
             let (sums, next) =
-                spool.sum(&line.channel, class, after, SUMMED_UP).await.map_err(unavailable)?;
+                storage.sum(&line.channel, class, after, SUMMED_UP).await.map_err(unavailable)?;
             for (host, sum) in sums.hosts {
                 let oldest = received(sum.oldest);
                 line.messages += sum.entries;
@@ -136,11 +136,11 @@ async fn sum_up(
 }
 
 /// When the oldest entry of a channel came, of the next thousand of each class.
-pub(super) async fn oldest(spool: &Spool, channel: &str, entries: u64) -> Option<Timestamp> {
+pub(super) async fn oldest(storage: &Storage, channel: &str, entries: u64) -> Option<Timestamp> {
     let mut oldest = None;
     if entries > 0 {
         for class in [Class::Untried, Class::Tried, Class::Held] {
-            let found = spool.scan(channel, class, None, PORTION).await.unwrap_or_default();
+            let found = storage.scan(channel, class, None, PORTION).await.unwrap_or_default();
             for entry in found {
                 earlier(&mut oldest, received(entry.id));
             }

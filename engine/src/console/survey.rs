@@ -10,7 +10,7 @@ use std::{
 
 use relais_actors::timestamp::Timestamp;
 use relais_channels::mail::MessageId;
-use relais_spool::{ARRIVAL_SLOT, Class, HostSum, Spool, SpoolError};
+use relais_storage::{ARRIVAL_SLOT, Class, HostSum, Storage, StorageError};
 use tokio::time::timeout;
 
 use crate::api::AgeCount;
@@ -44,7 +44,7 @@ struct Surveyed {
 
 impl Surveyor {
     /// The last survey; a new one is begun when it is time. Of a short queue the new one is waited for.
-    pub(super) async fn survey(&self, spool: &Spool, stored: u64) -> Option<Arc<Survey>> {
+    pub(super) async fn survey(&self, storage: &Storage, stored: u64) -> Option<Arc<Survey>> {
         let is_due = {
             let mut surveyed = self.lock();
             let is_due = !surveyed.at_work && surveyed.due.is_none_or(|due| due <= Instant::now());
@@ -52,7 +52,7 @@ impl Surveyor {
             is_due
         };
         if is_due {
-            let work = tokio::spawn(self.clone().work(spool.clone()));
+            let work = tokio::spawn(self.clone().work(storage.clone()));
             if stored <= PROMPT {
                 // One that takes longer comes to the next who asks.
                 let _ = timeout(PATIENCE, work).await;
@@ -66,9 +66,9 @@ impl Surveyor {
         self.lock().last.clone()
     }
 
-    async fn work(self, spool: Spool) {
+    async fn work(self, storage: Storage) {
         let began = Instant::now();
-        let survey = Survey::take(&spool).await;
+        let survey = Survey::take(&storage).await;
         let mut surveyed = self.lock();
         surveyed.at_work = false;
         surveyed.due = Some(Instant::now() + (began.elapsed() * SELDOM).max(AT_LEAST));
@@ -85,17 +85,17 @@ impl Surveyor {
 
 impl Survey {
     /// Walks the index, a bounded piece at a time.
-    async fn take(spool: &Spool) -> Result<Self, SpoolError> {
+    async fn take(storage: &Storage) -> Result<Self, StorageError> {
         let mut survey = Self { at: Timestamp::now(), ..Self::default() };
         let mut room = MOST_HOSTS;
-        for (channel, counts) in spool.counts() {
+        for (channel, counts) in storage.counts() {
             if counts.total() == 0 {
                 continue;
             }
             for class in [Class::Untried, Class::Tried, Class::Held] {
                 let mut after = None;
                 loop {
-                    let (sums, next) = spool.sum(&channel, class, after, PIECE).await?;
+                    let (sums, next) = storage.sum(&channel, class, after, PIECE).await?;
                     for (slot, entries) in sums.arrivals {
                         survey.entries += entries;
                         *survey.arrivals.entry(slot).or_default() += entries;

@@ -11,7 +11,7 @@ use relais_actors::{
     standing::OrderInForce,
 };
 use relais_channels::mail::MessageId;
-use relais_spool::{EntryState, PageReader};
+use relais_storage::{EntryState, PageReader};
 
 use super::{
     entries::{Depth, Described, Position, describe},
@@ -47,8 +47,8 @@ impl Sweep {
         };
         Self {
             next: Some(Position::first()),
-            pages: parts.spool.page_reader(),
-            last: parts.spool.last_id(),
+            pages: parts.storage.page_reader(),
+            last: parts.storage.last_id(),
             orders: wanted.map(order).collect(),
         }
     }

@@ -123,7 +123,7 @@ async fn ask_store(
 /// Messages that wait in the queue: one look at the spool for all of them.
 async fn queued(parts: &Parts, messages: &[TracedMessage]) -> Answer<HashSet<MessageId>> {
     let ids = messages.iter().filter_map(id_of).collect();
-    let found = parts.spool.find_all(ids).await.map_err(unavailable)?;
+    let found = parts.storage.find_all(ids).await.map_err(unavailable)?;
     let waits = found.iter().filter(|entry| !is_delivered_to_all(entry));
     Ok(waits.map(|entry| entry.id).collect())
 }

@@ -7,7 +7,7 @@ use relais_actors::{
     own_mail::question_of,
 };
 use relais_channels::mail::{Address, Envelope};
-use relais_spool::{ScannedEntry, open_recipients};
+use relais_storage::{ScannedEntry, open_recipients};
 
 use super::parts::Parts;
 use crate::api::Untold;
@@ -59,7 +59,7 @@ pub(super) async fn count(
 /// Whether anybody is told when this entry is returned, as far as that is known without the router.
 pub(super) async fn is_anybody_told(parts: &Parts, scanned: &ScannedEntry) -> bool {
     let Some(channel) = parts.channels.find(&scanned.channel) else { return true };
-    let Ok(envelope) = parts.spool.envelope(scanned.place).await else { return true };
+    let Ok(envelope) = parts.storage.envelope(scanned.place).await else { return true };
     let Some(entry) = envelope.entries.get(usize::from(scanned.entry)) else { return true };
     let channel = parts.channels.channel(channel);
     open_recipients(scanned.state.open()).any(|index| {

@@ -32,7 +32,7 @@ use super::{
     front::{FrontFloor, Makers},
     ground::{ACTORS, GroundFloor},
     open_files::shares,
-    spool::SpoolFloor,
+    storage::StorageFloor,
 };
 use crate::state::history;
 
@@ -40,7 +40,7 @@ use crate::state::history;
 #[derive(Clone)]
 pub struct Floors {
     pub(crate) ground: GroundFloor,
-    pub(crate) spool: SpoolFloor,
+    pub(crate) storage: StorageFloor,
     pub(crate) delivery: DeliveryFloor,
     pub(crate) front: FrontFloor,
 }
@@ -124,7 +124,7 @@ impl Floors {
 
     /// Entries that wait in a channel.
     pub fn entries_of(&self, channel: &str) -> u64 {
-        self.spool.spool.counts_of(channel).total()
+        self.storage.storage.counts_of(channel).total()
     }
 
     /// Puts a configuration in force, or leaves all as it is. Called on the system's own thread.
@@ -154,10 +154,10 @@ impl Floors {
         (self.delivery.programs, self.delivery.securities) = (programs, securities);
         self.delivery.authenticity = authenticity;
         self.delivery.finders = finders;
-        self.delivery.report_tls(&self.ground, &self.spool, &policies);
+        self.delivery.report_tls(&self.ground, &self.storage, &policies);
         self.adopt_queue(&was).await?;
         let DeliveryFloor { router, rerouter, .. } = &self.delivery;
-        let floors = (&self.ground, &self.spool);
+        let floors = (&self.ground, &self.storage);
         let parts = notary_parts(floors, router, &rerouter.sieve, templates);
         self.delivery.notary.ask(Adopt(parts)).await?;
         self.delivery.directory.adopt(directory).await?;
@@ -198,7 +198,7 @@ impl Floors {
     ) -> Result<Vec<AdoptedService>, StartError> {
         let makers = Makers {
             ground,
-            below: &self.spool,
+            below: &self.storage,
             delivery: &self.delivery,
             deliveries: self.front.deliveries.as_ref(),
             give_up: &self.front.give_up,
@@ -214,14 +214,14 @@ impl Floors {
     /// Tells the queue and all that deliver: they hear of new channels before anybody brings mail for
     /// them.
     async fn adopt_queue(&mut self, was: &Config) -> Result<(), Gone> {
-        let Self { ground, spool, delivery, .. } = self;
+        let Self { ground, storage, delivery, .. } = self;
         let (config, channels) = (&ground.config, &ground.channels);
         delivery.queue.ask(Adopt(channels.clone())).await?;
         delivery.defragmenter.ask(Adopt(channels.clone())).await?;
-        let sieve = sieve_runner(ground, spool, Some(&delivery.rerouter.sieve));
+        let sieve = sieve_runner(ground, storage, Some(&delivery.rerouter.sieve));
         delivery.rerouter =
             Rerouter { channels: channels.clone(), sieve, ..delivery.rerouter.clone() };
-        let parts = job_parts(ground, spool, delivery);
+        let parts = job_parts(ground, storage, delivery);
         for (_, pool) in &delivery.pools {
             pool.ask(Adopt(parts.clone())).await?;
         }

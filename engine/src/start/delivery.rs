@@ -39,7 +39,7 @@ use relais_channels::{
 use relais_config::{Config, directory::Cache};
 use tokio::task::JoinHandle;
 
-use super::{error::StartError, ground::GroundFloor, spool::SpoolFloor};
+use super::{error::StartError, ground::GroundFloor, storage::StorageFloor};
 use crate::{
     limits::{LimitNames, Named, Saved},
     state::{
@@ -82,7 +82,7 @@ pub(crate) struct DeliveryFloor {
 
 impl DeliveryFloor {
     /// Starts the actors; jobs run as soon as there is something to deliver.
-    pub(super) fn start(ground: &GroundFloor, below: &SpoolFloor) -> Result<Self, StartError> {
+    pub(super) fn start(ground: &GroundFloor, below: &StorageFloor) -> Result<Self, StartError> {
         let (router, directory) =
             start_router(&ground.config, &ground.actors, &ground.metrics.directory_servers)?;
         let authenticator = Authenticator::new(directory.clone(), &ground.config);
@@ -92,10 +92,10 @@ impl DeliveryFloor {
         let parts = notary_parts((ground, below), &router, &sieve, templates);
         let notary = ground.actors.start_vital("notary", Notary::new(parts, queue.clone()));
         let defragmenter = start_defragmenter(ground, below, &queue);
-        actix::spawn(below.unfinished.clone().go_on(queue.clone(), below.spool.clone()));
+        actix::spawn(below.unfinished.clone().go_on(queue.clone(), below.storage.clone()));
         let rerouter = Rerouter {
             channels: ground.channels.clone(),
-            spool: below.spool.clone(),
+            storage: below.storage.clone(),
             router: router.clone(),
             sieve,
             metrics: ground.metrics.clone(),
@@ -155,7 +155,7 @@ impl DeliveryFloor {
     pub(super) fn report_tls(
         &mut self,
         ground: &GroundFloor,
-        below: &SpoolFloor,
+        below: &StorageFloor,
         policies: &Arc<TlsPolicies>,
     ) {
         self.tls_tasks.iter().for_each(JoinHandle::abort);
@@ -171,7 +171,7 @@ fn tls_tasks(reporter: TlsReporter) -> Arc<[JoinHandle<()>; 2]> {
 
 fn tls_reporter(
     ground: &GroundFloor,
-    below: &SpoolFloor,
+    below: &StorageFloor,
     router: &RouterHandle,
     (policies, web_reports): (&Arc<TlsPolicies>, &Arc<WebReports>),
 ) -> TlsReporter {
@@ -190,7 +190,7 @@ fn tls_reporter(
         policies: Arc::clone(policies),
         nameservers: config.dns.servers.as_slice().into(),
         channels: channels.clone(),
-        spool: below.spool.clone(),
+        storage: below.storage.clone(),
         router: router.clone(),
         ids: below.ids.clone(),
         metrics: metrics.clone(),
@@ -200,7 +200,7 @@ fn tls_reporter(
 /// The parts of jobs that start from now on.
 pub(super) fn job_parts(
     ground: &GroundFloor,
-    below: &SpoolFloor,
+    below: &StorageFloor,
     delivery: &DeliveryFloor,
 ) -> JobParts {
     let DeliveryFloor { queue, rerouter, progress, directory, answered, .. } = delivery;
@@ -213,13 +213,13 @@ pub(super) fn job_parts(
 /// Scripts as the configuration says.
 pub(super) fn sieve_runner(
     ground: &GroundFloor,
-    below: &SpoolFloor,
+    below: &StorageFloor,
     was: Option<&SieveRunner>,
 ) -> Arc<SieveRunner> {
     let owners = OwnersTold {
         host: ground.config.host.as_str().into(),
         channels: ground.channels.clone(),
-        spool: below.spool.clone(),
+        storage: below.storage.clone(),
         ids: below.ids.clone(),
         metrics: ground.metrics.clone(),
     };
@@ -228,15 +228,15 @@ pub(super) fn sieve_runner(
 
 fn responder(
     ground: &GroundFloor,
-    below: &SpoolFloor,
+    below: &StorageFloor,
     rerouter: &Rerouter,
     (directory, answered): (&DirectoryHandle, &Answered),
 ) -> Responder<DirectoryHandle> {
-    let Rerouter { channels, spool, router, sieve, metrics } = rerouter.clone();
+    let Rerouter { channels, storage, router, sieve, metrics } = rerouter.clone();
     Responder {
         host: ground.config.host.as_str().into(),
         channels,
-        spool,
+        storage,
         router,
         directory: directory.clone(),
         ids: below.ids.clone(),
@@ -258,7 +258,7 @@ struct OwnParts<'a> {
 
 fn parts_of_jobs(
     ground: &GroundFloor,
-    below: &SpoolFloor,
+    below: &StorageFloor,
     (queue, progress, own, responder): (
         &Mailbox<Queue>,
         &ConnectionProgress,
@@ -268,7 +268,7 @@ fn parts_of_jobs(
 ) -> JobParts {
     let rerouter = Rerouter {
         channels: responder.channels.clone(),
-        spool: responder.spool.clone(),
+        storage: responder.storage.clone(),
         router: responder.router.clone(),
         sieve: Arc::clone(&responder.sieve),
         metrics: responder.metrics.clone(),
@@ -277,7 +277,7 @@ fn parts_of_jobs(
         unix_mailboxes: ground.unix_mailboxes.clone(),
         host: ground.config.host.as_str().into(),
         channels: ground.channels.clone(),
-        spool: below.spool.clone(),
+        storage: below.storage.clone(),
         work: WorkSource {
             pull: queue.outlet(),
             settle: queue.outlet(),
@@ -327,13 +327,13 @@ pub(crate) fn start_router(
 
 /// The parts of the notary, with these words.
 pub(super) fn notary_parts(
-    (ground, below): (&GroundFloor, &SpoolFloor),
+    (ground, below): (&GroundFloor, &StorageFloor),
     router: &RouterHandle,
     sieve: &Arc<SieveRunner>,
     templates: Arc<Templates>,
 ) -> notary::NotaryParts {
     let GroundFloor { config, channels, metrics, .. } = ground;
-    let SpoolFloor { spool, ids, .. } = below;
+    let StorageFloor { storage, ids, .. } = below;
     notary::NotaryParts {
         host: config.host.as_str().into(),
         postmaster: postmaster(config).into(),
@@ -342,7 +342,7 @@ pub(super) fn notary_parts(
         double_bounces: config.notary.double_bounces,
         templates,
         channels: channels.clone(),
-        spool: spool.clone(),
+        storage: storage.clone(),
         router: router.clone(),
         sieve: Arc::clone(sieve),
         ids: ids.clone(),
@@ -351,7 +351,7 @@ pub(super) fn notary_parts(
     }
 }
 
-fn start_queue(ground: &GroundFloor, below: &SpoolFloor) -> Mailbox<Queue> {
+fn start_queue(ground: &GroundFloor, below: &StorageFloor) -> Mailbox<Queue> {
     let GroundFloor { config, channels, metrics, .. } = ground;
     // A store without an MTA queues nothing.
     let (max_messages, rebuild_parallel_channels) = config
@@ -359,7 +359,7 @@ fn start_queue(ground: &GroundFloor, below: &SpoolFloor) -> Mailbox<Queue> {
         .as_ref()
         .map_or((0, 1), |c| (c.max_messages, c.rebuild_parallel_channels));
     let queue = Queue::new(QueueParts {
-        spool: below.spool.clone(),
+        storage: below.storage.clone(),
         channels: channels.clone(),
         intake: below.intake.clone(),
         metrics: metrics.clone(),
@@ -371,11 +371,11 @@ fn start_queue(ground: &GroundFloor, below: &SpoolFloor) -> Mailbox<Queue> {
 
 fn start_defragmenter(
     ground: &GroundFloor,
-    below: &SpoolFloor,
+    below: &StorageFloor,
     queue: &Mailbox<Queue>,
 ) -> Mailbox<Defragmenter> {
     let defragmenter = Defragmenter::new(DefragmenterParts {
-        spool: below.spool.clone(),
+        storage: below.storage.clone(),
         channels: ground.channels.clone(),
         queue: queue.clone(),
         ids: below.ids.clone(),

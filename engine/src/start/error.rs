@@ -10,7 +10,7 @@ use relais_channels::{
     authenticity::AuthenticityFault, dns::Unanswered, dsn::TemplateError, mailbox::PartitionError,
     tls::TlsError, tls_policy::PoliciesError,
 };
-use relais_spool::SpoolError;
+use relais_storage::StorageError;
 
 /// Why the engine does not start. The administrator must act.
 #[derive(Debug, thiserror::Error)]
@@ -20,11 +20,11 @@ pub enum StartError {
     Listen(#[from] ListenError),
     /// The spool cannot be opened.
     #[error("the spool in {}: {source}", .dir.display())]
-    Spool {
+    Storage {
         /// Its folder.
         dir: PathBuf,
         /// Why.
-        source: SpoolError,
+        source: StorageError,
     },
     /// Rules, tables or the directory cannot be used.
     #[error(transparent)]
@@ -53,10 +53,10 @@ pub enum StartError {
     /// Mail that was being routed again when the engine ended cannot be told from mail that was
     /// not.
     #[error("cannot find out how far messages were routed again: {0}")]
-    Rerouting(SpoolError),
+    Rerouting(StorageError),
     /// Orders of before the last end cannot be carried out.
     #[error("cannot carry out what was ordered before the last end: {0}")]
-    Orders(SpoolError),
+    Orders(StorageError),
     /// There is no thread for the counters.
     #[error("cannot start the thread that keeps the counters: {0}")]
     Tallies(std::io::Error),

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     delivery::DeliveryFloor, error::StartError, ground::GroundFloor, open_files::shares,
-    spool::SpoolFloor,
+    storage::StorageFloor,
 };
 
 /// Sockets that listen and are not accepted from yet, and how many connections each service may
@@ -86,7 +86,7 @@ impl FrontFloor {
     pub(super) fn open(
         doors: Doors,
         ground: &GroundFloor,
-        below: &SpoolFloor,
+        below: &StorageFloor,
         delivery: &DeliveryFloor,
     ) -> Result<Self, StartError> {
         let store = open_store(&ground.config, &ground.metrics)?;
@@ -123,7 +123,7 @@ impl FrontFloor {
 /// The floors that the sessions of services stand on.
 pub(super) struct Makers<'a> {
     pub(super) ground: &'a GroundFloor,
-    pub(super) below: &'a SpoolFloor,
+    pub(super) below: &'a StorageFloor,
     pub(super) delivery: &'a DeliveryFloor,
     /// Where sessions deliver to, with a store.
     pub(super) deliveries: Option<&'a Deliveries>,
@@ -185,7 +185,7 @@ impl<'a> Makers<'a> {
             default_domain: config.default_domain.as_str().into(),
             source_channel: channel.into(),
             router: delivery.router.clone(),
-            spool: below.spool.clone(),
+            storage: below.storage.clone(),
             ids: below.ids.clone(),
             channels: ground.channels.clone(),
             large_message: config.spool.large_message,

@@ -10,7 +10,7 @@ mod front;
 mod ground;
 pub(crate) mod obstacles;
 mod open_files;
-mod spool;
+mod storage;
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use self::{
     delivery::DeliveryFloor,
     front::{Doors, FrontFloor},
     ground::{Cellar, GroundFloor},
-    spool::SpoolFloor,
+    storage::StorageFloor,
 };
 pub(crate) use self::{
     delivery::{notice_templates, start_router},
@@ -56,11 +56,11 @@ impl Engine {
     ) -> Result<Self, StartError> {
         let doors = Doors::bind(&config, inherited)?;
         let (ground, cellar) = GroundFloor::start(config, end)?;
-        let spool = SpoolFloor::open(&ground)?;
-        let delivery = DeliveryFloor::start(&ground, &spool)?;
-        let front = FrontFloor::open(doors, &ground, &spool, &delivery)?;
+        let storage = StorageFloor::open(&ground)?;
+        let delivery = DeliveryFloor::start(&ground, &storage)?;
+        let front = FrontFloor::open(doors, &ground, &storage, &delivery)?;
         let Cellar { tallies, recent, arbiters } = cellar;
-        let floors = Floors { ground, spool, delivery, front };
+        let floors = Floors { ground, storage, delivery, front };
         Ok(Self { floors, tallies, recent, arbiters })
     }
 }

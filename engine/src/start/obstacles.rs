@@ -98,10 +98,10 @@ fn data(config: &Config) -> Option<Obstacle> {
     let found = folder(data).err().or_else(|| inside(data, DATA_FOLDERS, DATA_FILES).err());
     let found = found.or_else(|| {
         let own = |name: &String| [".msg", ".st"].iter().any(|end| name.ends_with(end));
-        let spool = data.join("spool");
-        let names = fs::read_dir(&spool).into_iter().flatten().flatten();
+        let storage = data.join("spool");
+        let names = fs::read_dir(&storage).into_iter().flatten().flatten();
         let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut segments = names.filter(own).map(|name| spool.join(name));
+        let mut segments = names.filter(own).map(|name| storage.join(name));
         segments.find_map(|path| file(&path).err())
     });
     if let Some(why) = found {

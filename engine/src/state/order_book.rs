@@ -23,7 +23,7 @@ use relais_actors::{
     timestamp::now_ms,
 };
 use relais_channels::mail::MessageId;
-use relais_spool::{Change, EntryState, ScannedEntry, Spool, SpoolError};
+use relais_storage::{Change, EntryState, ScannedEntry, Storage, StorageError};
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
@@ -150,9 +150,9 @@ impl OrderBook {
     /// After a crash: carries out what was ordered. Nothing may be delivered before.
     pub async fn conclude(
         &self,
-        spool: &Spool,
+        storage: &Storage,
         metrics: &Metrics,
-    ) -> Result<Unfinished, SpoolError> {
+    ) -> Result<Unfinished, StorageError> {
         let lines = self.load();
         if lines.is_empty() {
             return Ok(Unfinished::default());
@@ -160,7 +160,7 @@ impl OrderBook {
         let ids = lines.keys().map(|(id, _)| *id).collect();
         let mut unfinished = Vec::new();
         let mut carried_out = 0;
-        for found in spool.find_all(ids).await? {
+        for found in storage.find_all(ids).await? {
             let key = (found.id, found.entry);
             let Some(line) = lines.get(&key) else { continue };
             let held =
@@ -173,19 +173,19 @@ impl OrderBook {
             };
             let reason = format!("{}, as the engine started", line.words);
             if line.kind == OrderKind::Delete {
-                log(spool, metrics, &found, (now, &line.words)).await;
+                log(storage, metrics, &found, (now, &line.words)).await;
             } else if now != found.state {
-                log(spool, metrics, &found, (now, &reason)).await;
+                log(storage, metrics, &found, (now, &reason)).await;
             }
             if now != found.state {
-                spool.amend(Change::of(&found, now, now_ms(), Some(reason.into())));
+                storage.amend(Change::of(&found, now, now_ms(), Some(reason.into())));
             }
             if line.kind == OrderKind::Return {
                 unfinished.push((key, line.reason()));
             }
             carried_out += 1;
         }
-        spool.flush().await?;
+        storage.flush().await?;
         info!(orders = lines.len(), carried_out, "what was ordered before the last end is done");
         if unfinished.is_empty() {
             self.forget();
@@ -223,9 +223,9 @@ impl OrderBook {
 
 impl Unfinished {
     /// Has returned what was to be, now that somebody can be told.
-    pub async fn go_on(self, queue: Mailbox<Queue>, spool: Spool) {
+    pub async fn go_on(self, queue: Mailbox<Queue>, storage: Storage) {
         for lines in self.0.chunks(PAGE) {
-            if let Err(error) = go_on(lines, &queue, &spool).await {
+            if let Err(error) = go_on(lines, &queue, &storage).await {
                 error!(%error, "what was to be returned is held: return it once more");
             }
         }
@@ -235,30 +235,30 @@ impl Unfinished {
 async fn go_on(
     lines: &[(Key, Reason)],
     queue: &Mailbox<Queue>,
-    spool: &Spool,
-) -> Result<(), SpoolError> {
-    let reading = Reading::begin(queue).await.map_err(|_| SpoolError::Closed)?;
-    let found = spool.find_all(lines.iter().map(|((id, _), _)| *id).collect()).await?;
+    storage: &Storage,
+) -> Result<(), StorageError> {
+    let reading = Reading::begin(queue).await.map_err(|_| StorageError::Closed)?;
+    let found = storage.find_all(lines.iter().map(|((id, _), _)| *id).collect()).await?;
     let mut found: HashMap<Key, ScannedEntry> =
         found.into_iter().map(|found| ((found.id, found.entry), found)).collect();
     for (key, reason) in lines {
         let entries = found.remove(key).into_iter().collect();
         let order = Order { kind: queue::OrderKind::Return, reason: reason.clone() };
         let place = PlaceOrder { reading: reading.ticket(), order, entries };
-        queue.ask(place).await.map_err(|_| SpoolError::Closed)?;
+        queue.ask(place).await.map_err(|_| StorageError::Closed)?;
     }
     Ok(())
 }
 
 /// Tells that an entry is deleted, or held.
 async fn log(
-    spool: &Spool,
+    storage: &Storage,
     metrics: &Metrics,
     found: &ScannedEntry,
     (now, reason): (EntryState, &str),
 ) {
     let (entry, recipients, attempts) = (found.entry, found.state.open(), found.state.attempts());
-    match spool.envelope(found.place).await {
+    match storage.envelope(found.place).await {
         Ok(envelope) if matches!(now, EntryState::Held { .. }) => {
             let envelope = &envelope;
             let is_held = true;

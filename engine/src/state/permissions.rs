@@ -176,8 +176,8 @@ mod tests {
         set("lock", 0o644);
         let told = told(&config);
         let [("data", message)] = &*told else { panic!("{told:?}") };
-        let spool = config.data.join("spool");
-        assert!(message.contains(&format!("{} (0755)", spool.display())), "{message}");
+        let storage = config.data.join("spool");
+        assert!(message.contains(&format!("{} (0755)", storage.display())), "{message}");
         assert!(message.contains("lock (0644)"), "{message}");
         set("spool", 0o700);
         set("lock", 0o600);

@@ -15,7 +15,7 @@ use std::{
 
 use relais_actors::{queue::ROUTED_AGAIN, timestamp::now_ms};
 use relais_channels::mail::MessageId;
-use relais_spool::{Change, EntryState, ScannedEntry, Spool, SpoolError};
+use relais_storage::{Change, EntryState, ScannedEntry, Storage, StorageError};
 use tracing::{info, warn};
 
 use super::durable;
@@ -47,20 +47,20 @@ impl ReroutedEntries {
 
     /// After a crash: takes off the recipients that have gone on. Nothing may be delivered before.
     /// Does nothing after an orderly end.
-    pub async fn conclude(&self, spool: &Spool) -> Result<(), SpoolError> {
+    pub async fn conclude(&self, storage: &Storage) -> Result<(), StorageError> {
         let Some(wanted) = self.load() else { return Ok(()) };
         let ids: HashSet<MessageId> = wanted.iter().map(|(id, _)| *id).collect();
-        let found = spool.find_all(ids).await?;
+        let found = storage.find_all(ids).await?;
         let mut concluded = 0;
         for old in found.iter().filter(|found| wanted.contains(&(found.id, found.entry))) {
-            let gone_on = old.state.open() & spool.gone_on(old.id, old.entry).await?.recipients;
+            let gone_on = old.state.open() & storage.gone_on(old.id, old.entry).await?.recipients;
             if gone_on != 0 {
                 concluded += 1;
                 let now = left_of(old.state, gone_on);
-                spool.amend(Change::of(old, now, now_ms(), Some(ROUTED_AGAIN.into())));
+                storage.amend(Change::of(old, now, now_ms(), Some(ROUTED_AGAIN.into())));
             }
         }
-        spool.flush().await?;
+        storage.flush().await?;
         info!(
             entries = wanted.len(),
             concluded, "the end of what was being routed again was found"

@@ -11,15 +11,13 @@ use std::{
 
 use relais_channels::{disk::DiskFile, mail::MessageId};
 
+use relais_storage::{Change, EntryState, Place, StorageError, Stored};
+
 use crate::{
-    environment::Environment,
-    error::SpoolError,
-    format::change::{Change, Names},
-    format::message::Stored,
-    format::record::{Found, HEADER, Header, Kind, Place, Salt, Walker},
-    format::segment::{HEAD, Part, SegmentHead, create_states},
-    format::state::EntryState,
-    ledger::SegmentLife,
+    environment::Environment, format::change, format::change::Names, format::message::stored_in,
+    format::record::Found, format::record::HEADER, format::record::Header, format::record::Kind,
+    format::record::Salt, format::record::Walker, format::segment::HEAD, format::segment::Part,
+    format::segment::SegmentHead, format::segment::create_states, ledger::SegmentLife,
 };
 
 /// A copy that is whole and does not count yet.
@@ -44,7 +42,7 @@ pub(super) fn copy(
     life: &SegmentLife,
     head: SegmentHead,
     pause: &mut dyn FnMut() -> bool,
-) -> Result<Option<Copied>, SpoolError> {
+) -> Result<Option<Copied>, StorageError> {
     let copied = copy_files(environment, head, life, pause);
     if !matches!(copied, Ok(Some(_))) {
         drop_copy(environment, head.number);
@@ -57,10 +55,10 @@ fn copy_files(
     head: SegmentHead,
     life: &SegmentLife,
     pause: &mut dyn FnMut() -> bool,
-) -> Result<Option<Copied>, SpoolError> {
+) -> Result<Option<Copied>, StorageError> {
     let (disk, layout) = (&*environment.disk, &environment.layout);
     let path = layout.messages(head.replaces);
-    let old = SegmentHead::load(disk, layout, head.replaces).map_err(SpoolError::at(&path))?;
+    let old = SegmentHead::load(disk, layout, head.replaces).map_err(StorageError::at(&path))?;
     let old = old.ok_or(damaged(head.replaces, 0, 0))?;
     let mut done = HashSet::new();
     each_change(environment, old.number, HEAD as u64..life.states_len, &mut |change| {
@@ -79,7 +77,8 @@ fn copy_files(
     let salt = head.salt(Part::States);
     each_change(environment, old.number, HEAD as u64..life.states_len, &mut |change| {
         if let Some(change) = copied.take_over(change) {
-            change.encode(salt, out.end(), HEAD as u32, &mut out.buffer);
+            let at = out.end();
+            change::encode(&change, (salt, at), HEAD as u32, &mut out.buffer);
         }
         if out.buffer.len() < SLICE { Ok(()) } else { out.write_out() }
     })?;
@@ -92,11 +91,11 @@ fn copy_messages(
     segment: &Old<'_>,
     head: SegmentHead,
     pause: &mut dyn FnMut() -> bool,
-) -> Result<Option<Copied>, SpoolError> {
+) -> Result<Option<Copied>, StorageError> {
     let Old { head: old, life, done } = segment;
     let (disk, layout) = (&*environment.disk, &environment.layout);
     let path = layout.messages(old.number);
-    let file = disk.open(&path).map_err(SpoolError::at(&path))?;
+    let file = disk.open(&path).map_err(StorageError::at(&path))?;
     let mut records = Walker::new(&*file, old.salt(Part::Messages), HEAD as u64, life.data_len);
     let unfinished = layout.unfinished(head.number);
     let mut out = Output::new(environment, unfinished.clone(), disk.create(&unfinished), 0)?;
@@ -104,7 +103,7 @@ fn copy_messages(
     let mut copied = Copied::of(old.number, head, life.states_len);
     let mut names = Names::default();
     let mut paused_at = 0;
-    while let Some(found) = records.next().map_err(SpoolError::at(&path))? {
+    while let Some(found) = records.next().map_err(StorageError::at(&path))? {
         let (offset, header, payload) = match found {
             Found::Record { offset, header, payload } => (offset, header, payload),
             Found::Bad { offset, length, .. } => {
@@ -113,7 +112,7 @@ fn copy_messages(
         };
         if matches!(header.kind, Kind::Whole | Kind::Blob) {
             let to = out.end();
-            let stored = Stored::from_record(head.number, to, &header, payload).ok_or(damaged(
+            let stored = stored_in(head.number, to, &header, payload).ok_or(damaged(
                 old.number,
                 offset,
                 header.length(),
@@ -207,7 +206,7 @@ impl<'a> Output<'a> {
         path: PathBuf,
         file: io::Result<Arc<dyn DiskFile>>,
         written: u64,
-    ) -> Result<Self, SpoolError> {
+    ) -> Result<Self, StorageError> {
         let file = file.map_err(|error| environment.failure(&path, error))?;
         Ok(Self { environment, path, file, written, buffer: Vec::new() })
     }
@@ -225,7 +224,7 @@ impl<'a> Output<'a> {
         self.buffer.extend_from_slice(payload);
     }
 
-    fn write_out(&mut self) -> Result<(), SpoolError> {
+    fn write_out(&mut self) -> Result<(), StorageError> {
         let written = self.file.write_at(&mut [IoSlice::new(&self.buffer)], self.written);
         let synced = written.and_then(|()| self.file.sync_data());
         synced.map_err(|error| self.environment.failure(&self.path, error))?;
@@ -240,20 +239,20 @@ pub(crate) fn each_change(
     environment: &Environment,
     segment: u32,
     stretch: Range<u64>,
-    each: &mut dyn FnMut(Change) -> Result<(), SpoolError>,
-) -> Result<(), SpoolError> {
+    each: &mut dyn FnMut(Change) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
     if stretch.is_empty() {
         return Ok(());
     }
     let (disk, path) = (&*environment.disk, environment.layout.states(segment));
     let head =
-        SegmentHead::load(disk, &environment.layout, segment).map_err(SpoolError::at(&path))?;
+        SegmentHead::load(disk, &environment.layout, segment).map_err(StorageError::at(&path))?;
     let head = head.ok_or(damaged(segment, 0, 0))?;
-    let file = disk.open(&path).map_err(SpoolError::at(&path))?;
+    let file = disk.open(&path).map_err(StorageError::at(&path))?;
     let mut walker = Walker::new(&*file, head.salt(Part::States), stretch.start, stretch.end);
-    while let Some(found) = walker.next().map_err(SpoolError::at(&path))? {
+    while let Some(found) = walker.next().map_err(StorageError::at(&path))? {
         let change = match found {
-            Found::Record { header, payload, .. } => Change::decode(&header, payload, true),
+            Found::Record { header, payload, .. } => change::decode(&header, payload, true),
             Found::Bad { .. } => None,
         };
         each(change.ok_or(damaged(segment, 0, 0))?)?;
@@ -268,9 +267,9 @@ pub(crate) fn drop_copy(environment: &Environment, number: u32) {
     let _ = environment.disk.remove(&environment.layout.unfinished(number));
 }
 
-fn damaged(segment: u32, offset: u64, length: u64) -> SpoolError {
+fn damaged(segment: u32, offset: u64, length: u64) -> StorageError {
     let place = Place { segment, offset: offset as u32, length: length as u32 };
-    SpoolError::Damaged { place }
+    StorageError::Damaged { place }
 }
 
 /// Bytes read, and written at most, before a pause.

@@ -9,7 +9,7 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use crate::format::record::Place;
+use relais_storage::Place;
 
 /// Old places and what became of them; 8 bytes for each message that was moved and is alive.
 #[derive(Debug, Default)]

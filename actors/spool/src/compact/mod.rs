@@ -63,13 +63,11 @@ use self::{
 };
 #[cfg(doc)]
 use crate::ledger::Event;
+use relais_storage::StorageError;
+
 use crate::{
-    cooldown::Cooldown,
-    environment::Environment,
-    error::SpoolError,
-    format::segment::{Numbers, SegmentHead},
-    inbox::{Inbox, Work},
-    ledger::feed::Feed,
+    cooldown::Cooldown, environment::Environment, format::segment::Numbers,
+    format::segment::SegmentHead, inbox::Inbox, inbox::Work, ledger::feed::Feed,
 };
 
 /// Decides what is compacted, and copies it; on a thread of its own.
@@ -126,10 +124,10 @@ impl Compactor {
                         }
                     }
                     // It is told to stop, or somebody else took the room that was there.
-                    Ok(None) | Err(SpoolError::DiskFull { .. }) => break,
+                    Ok(None) | Err(StorageError::DiskFull { .. }) => break,
                     Err(error) => {
                         self.environment.report(&error, "a segment was not compacted and stays");
-                        if matches!(error, SpoolError::Damaged { .. }) {
+                        if matches!(error, StorageError::Damaged { .. }) {
                             cooldown.give_up(segment);
                         } else {
                             cooldown.put_off(segment, Instant::now());
@@ -151,7 +149,7 @@ impl Compactor {
         &self,
         segment: u32,
         pause: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Copied>, SpoolError> {
+    ) -> Result<Option<Copied>, StorageError> {
         let life = self.feed.live(|ledger| ledger.segments.get(&segment).copied());
         let Some(life) = life.filter(|life| life.closed && life.live > 0) else { return Ok(None) };
         let head = SegmentHead::new(self.numbers.take(), segment);

@@ -133,7 +133,7 @@ impl Engine {
         id: MessageId,
         number: u16,
         content: Vec<u8>,
-    ) -> Result<Encoded, SpoolError> {
+    ) -> Result<Encoded, StorageError> {
         let mut form = envelope(id, number + 1);
         form.entries[..usize::from(number)].iter_mut().for_each(|entry| entry.recipients.clear());
         let is_large = content.len() as u64 > self.environment.settings.large_message;
@@ -145,9 +145,11 @@ impl Engine {
         }
         let size = content.len() as u64;
         waiting(async {
-            let mut draft = Draft::new(Arc::clone(&self.environment));
+            let layout = &self.environment.layout;
+            let environment = Arc::clone(&self.environment);
+            let mut draft = Draft::new(environment, layout.blob_dir().join("draft-1"));
             draft.write(&content).await?;
-            draft.keep(id, file).await
+            draft.keep(layout.blob(id, file), layout.blob_dir()).await
         })?;
         Ok(Encoded::new(&mut form, Bytes::new(), Some(size))?)
     }

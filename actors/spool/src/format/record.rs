@@ -27,18 +27,6 @@ use std::io;
 
 use memchr::memmem;
 use relais_channels::{disk::DiskFile, mail::MessageId};
-use serde::{Deserialize, Serialize};
-
-/// Where a record is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct Place {
-    /// The number of the segment.
-    pub segment: u32,
-    /// Bytes from its beginning.
-    pub offset: u32,
-    /// Bytes of the record.
-    pub length: u32,
-}
 
 /// The kinds of records.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -287,15 +275,6 @@ impl<'a> Walker<'a> {
         let from = (at - self.window_at).min(self.window.len() as u64) as usize;
         let to = (from + length).min(self.window.len());
         Ok(&self.window[from..to])
-    }
-}
-
-/// Appends the postcard form of `value`.
-pub(crate) fn append_postcard(value: &impl Serialize, out: &mut Vec<u8>) {
-    // Writing to a vector does not fail, and neither do the types that are written here.
-    let length = out.len();
-    if postcard::to_io(value, &mut *out).is_err() {
-        out.truncate(length);
     }
 }
 

@@ -12,11 +12,9 @@ use std::sync::Arc;
 use relais_channels::mail::{MessageId, Priority};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    format::record::{Place, append_postcard},
-    format::state::{Class, EntryState},
-    index::broken::Broken,
-};
+use relais_storage::{Class, EntryState, Place, append_postcard};
+
+use crate::index::broken::Broken;
 
 /// Class, due time, id, entry; big-endian, so that bytes sort as the numbers do.
 pub(crate) type Key = [u8; 19];

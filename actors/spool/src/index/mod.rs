@@ -8,9 +8,7 @@
 
 pub(crate) mod block;
 pub(crate) mod broken;
-pub(crate) mod entry;
 pub(crate) mod rebuild;
-pub(crate) mod sums;
 pub(crate) mod tables;
 
 #[cfg(test)]
@@ -26,22 +24,14 @@ use std::{
 use relais_channels::mail::{MessageId, Priority};
 use tokio::sync::oneshot;
 
+use relais_storage::{
+    Change, Class, Counts, Cursor, EntryState, Place, ScannedEntry, StorageError, Stored, Sums,
+};
+
 use crate::{
-    environment::Environment,
-    error::SpoolError,
-    format::change::Change,
-    format::message::Stored,
-    format::record::Place,
-    format::state::{Class, EntryState},
-    inbox::{Inbox, Work},
-    index::block::{Key, Value, key},
-    index::broken::{Broken, guarded},
-    index::entry::{Cursor, ScannedEntry},
-    index::rebuild::Retry,
-    index::sums::Sums,
-    index::tables::Tables,
-    ledger::feed::Feed,
-    ledger::{Counts, Event, Ledger},
+    environment::Environment, inbox::Inbox, inbox::Work, index::block::Key, index::block::Value,
+    index::block::key, index::broken::Broken, index::broken::guarded, index::rebuild::Retry,
+    index::tables::Tables, ledger::Event, ledger::Ledger, ledger::feed::Feed,
     recovery::replay::replay,
 };
 
@@ -368,7 +358,7 @@ impl Index {
         // Its destructor would wait for what is broken.
         if let Some(tables) = self.tables.take() {
             self.environment
-                .report(&SpoolError::Index(broken.to_string()), "the index is made anew");
+                .report(&StorageError::Index(broken.to_string()), "the index is made anew");
             mem::forget(tables);
         }
         let free = self.environment.disk.free_space(self.environment.layout.root()).unwrap_or(0);

@@ -12,16 +12,13 @@ use sled::{Batch, Db, Tree};
 
 #[cfg(doc)]
 use crate::index::block;
+use relais_storage::{Class, Counts, Cursor, ScannedEntry, Sums, append_postcard};
+
 use crate::{
-    format::record::append_postcard,
-    format::state::Class,
-    index::block::{
-        FEW, Item, Items, Key, MOST, Parts, Value, encode_block, last_of, merge, pieces,
-    },
-    index::broken::Broken,
-    index::entry::{Cursor, ScannedEntry},
-    index::sums::Sums,
-    ledger::{Counts, Ledger, SegmentLife},
+    index::block::FEW, index::block::Item, index::block::Items, index::block::Key,
+    index::block::MOST, index::block::Parts, index::block::Value, index::block::encode_block,
+    index::block::last_of, index::block::merge, index::block::pieces, index::broken::Broken,
+    ledger::Ledger, ledger::SegmentLife,
 };
 
 /// An open sled database.
@@ -258,7 +255,7 @@ impl Tables {
             let wanted = seen < limit;
             if wanted {
                 (seen, last) = (seen + 1, Some(Cursor(key)));
-                sums.add(MessageId(Parts::of(&key).id), &value);
+                sums.add(MessageId(Parts::of(&key).id), &value.host, (value.open, value.size));
             }
             Ok(wanted)
         })?;

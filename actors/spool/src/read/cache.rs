@@ -6,7 +6,9 @@
 
 use quick_cache::{Weighter, unsync};
 
-use crate::{format::message::Message, format::record::Place};
+use relais_storage::Place;
+
+use crate::format::message::Message;
 
 /// As many as there is room for.
 pub(crate) struct Cache(unsync::Cache<Place, Message, ByRecord>);

@@ -17,13 +17,11 @@ use std::{
 
 use relais_channels::mail::{MessageId, Rerouted};
 
+use relais_storage::{Gone, Place, StorageError, decode_envelope};
+
 use crate::{
-    error::SpoolError,
-    format::message::decode_envelope,
-    format::record::{Found, Header, Place, Walker},
-    format::segment::HEAD,
-    ledger::feed::Feed,
-    read::reader::Reader,
+    format::record::Found, format::record::Header, format::record::Walker, format::segment::HEAD,
+    ledger::feed::Feed, read::reader::Reader,
 };
 
 /// Messages that went on, as far as they are known.
@@ -53,15 +51,6 @@ pub(crate) struct Reserved {
     next: (u16, u8),
 }
 
-/// The recipients of an entry that have gone on, as far as that is known.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Gone {
-    /// The recipients that have, a bit each.
-    pub recipients: u64,
-    /// Records that went on from it may have copies of recipients that have not, yet.
-    pub in_part: bool,
-}
-
 #[derive(Default)]
 struct Known {
     /// The last file of content.
@@ -81,16 +70,16 @@ impl Continued {
         reader: &Reader,
         feed: &Feed,
         wanted: MoreNumbers,
-    ) -> Result<Reserved, SpoolError> {
+    ) -> Result<Reserved, StorageError> {
         let MoreNumbers { id, least, count, files } = wanted;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.learn(reader, feed, id)?;
         let first = usize::from(known.next.get(&id).copied().unwrap_or(0)).max(least);
         let next = u16::try_from(first + count);
-        let next = next.map_err(|_| SpoolError::Envelope("it was routed again too often"))?;
+        let next = next.map_err(|_| StorageError::Envelope("it was routed again too often"))?;
         let last = known.forms.get(&id).copied().unwrap_or(0);
         let last_now = u8::try_from(usize::from(last) + files);
-        let last_now = last_now.map_err(|_| SpoolError::Envelope("it has too many forms"))?;
+        let last_now = last_now.map_err(|_| StorageError::Envelope("it has too many forms"))?;
         if files > 0 {
             known.forms.insert(id, last_now);
         }
@@ -119,7 +108,7 @@ impl Continued {
         reader: &Reader,
         feed: &Feed,
         (id, entry): (MessageId, u16),
-    ) -> Result<Gone, SpoolError> {
+    ) -> Result<Gone, StorageError> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.learn(reader, feed, id)?;
         let gone = known.gone.get(&(id, entry)).copied();
@@ -134,7 +123,7 @@ impl Continued {
 
 impl Known {
     /// Looks through whatever may hold records of this message and has not been looked through.
-    fn learn(&mut self, reader: &Reader, feed: &Feed, id: MessageId) -> Result<(), SpoolError> {
+    fn learn(&mut self, reader: &Reader, feed: &Feed, id: MessageId) -> Result<(), StorageError> {
         if self.next.len().max(self.gone.len()) >= MOST_KNOWN {
             *self = Self::default();
         }
@@ -163,16 +152,16 @@ impl Known {
         reader: &Reader,
         segment: u32,
         data_len: u64,
-    ) -> Result<(), SpoolError> {
+    ) -> Result<(), StorageError> {
         let path = reader.environment.layout.messages(segment);
         let opened = match reader.segment(Place { segment, offset: 0, length: 0 }) {
             // It was compacted or deleted meanwhile: its copy has another number.
-            Err(SpoolError::Gone { .. }) => return Ok(()),
+            Err(StorageError::Gone { .. }) => return Ok(()),
             opened => opened?,
         };
         let mut walker = Walker::new(&*opened.file, opened.salt, HEAD as u64, data_len);
         let continues = |header: &Header| header.continued;
-        while let Some(found) = walker.next_of(continues).map_err(SpoolError::at(&path))? {
+        while let Some(found) = walker.next_of(continues).map_err(StorageError::at(&path))? {
             if let Found::Record { header, payload, .. } = found {
                 let next = self.next.entry(header.id).or_default();
                 *next = header.entries.max(*next);

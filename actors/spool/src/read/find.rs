@@ -11,18 +11,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use relais_channels::mail::MessageId;
 
+use relais_storage::{Change, Cursor, EntryState, Place, ScannedEntry, StorageError, Stored};
+
 use crate::{
-    error::SpoolError,
-    format::change::Change,
-    format::message::Stored,
-    format::record::{Found, Header, Kind, Place, Walker},
-    format::segment::HEAD,
-    format::state::EntryState,
-    index::block::key,
-    index::entry::{Cursor, ScannedEntry},
-    ledger::feed::Feed,
-    ledger::{Ledger, SegmentLife},
-    read::reader::Reader,
+    format::message::stored_in, format::record::Found, format::record::Header,
+    format::record::Kind, format::record::Walker, format::segment::HEAD, index::block::key,
+    ledger::Ledger, ledger::SegmentLife, ledger::feed::Feed, read::reader::Reader,
 };
 
 /// Every entry of these messages that is not done, by id and entry.
@@ -30,7 +24,7 @@ pub(crate) fn find(
     reader: &Reader,
     feed: &Feed,
     ids: &HashSet<MessageId>,
-) -> Result<Vec<ScannedEntry>, SpoolError> {
+) -> Result<Vec<ScannedEntry>, StorageError> {
     loop {
         let segments = feed.live(|ledger| ledger.segments_of(ids));
         let found: Result<Vec<_>, _> =
@@ -52,7 +46,7 @@ pub(crate) fn places(
     reader: &Reader,
     feed: &Feed,
     id: MessageId,
-) -> Result<Vec<Place>, SpoolError> {
+) -> Result<Vec<Place>, StorageError> {
     let ids = HashSet::from([id]);
     let segments: Vec<(u32, SegmentLife)> = feed.live(|ledger| {
         let spans = ledger.segments.iter().filter(|(_, life)| life.spans(id));
@@ -65,7 +59,7 @@ pub(crate) fn places(
                 records.extend(messages.iter().map(|stored| (stored.rerouted, stored.place)));
             }
             // It was compacted meanwhile; what happened until then is not lost, but not told now.
-            Err(SpoolError::Gone { .. }) => {}
+            Err(StorageError::Gone { .. }) => {}
             Err(error) => return Err(error),
         }
     }
@@ -91,7 +85,7 @@ impl Reader {
         segment: u32,
         life: &SegmentLife,
         ids: &HashSet<MessageId>,
-    ) -> Result<Vec<ScannedEntry>, SpoolError> {
+    ) -> Result<Vec<ScannedEntry>, StorageError> {
         let (messages, illegible) = self.messages_in(segment, life, ids)?;
         if messages.is_empty() && illegible.is_empty() {
             return Ok(Vec::new());
@@ -120,7 +114,7 @@ impl Reader {
         segment: u32,
         life: &SegmentLife,
         ids: &HashSet<MessageId>,
-    ) -> Result<(Vec<Stored>, HashSet<MessageId>), SpoolError> {
+    ) -> Result<(Vec<Stored>, HashSet<MessageId>), StorageError> {
         let path = self.environment.layout.messages(segment);
         let opened = self.segment(Place { segment, offset: 0, length: 0 })?;
         let mut walker = Walker::new(&*opened.file, opened.salt, HEAD as u64, life.data_len);
@@ -128,10 +122,10 @@ impl Reader {
             matches!(header.kind, Kind::Whole | Kind::Blob) && ids.contains(&header.id)
         };
         let (mut messages, mut illegible) = (Vec::new(), HashSet::new());
-        while let Some(found) = walker.next_of(wanted).map_err(SpoolError::at(&path))? {
+        while let Some(found) = walker.next_of(wanted).map_err(StorageError::at(&path))? {
             match found {
                 Found::Record { offset, header, payload } => {
-                    match Stored::from_record(segment, offset, &header, payload) {
+                    match stored_in(segment, offset, &header, payload) {
                         Some(stored) => messages.push(stored),
                         None => drop(illegible.insert(header.id)),
                     }
@@ -150,11 +144,11 @@ impl Reader {
     }
 
     /// A damaged message, as far as its envelope can be made out.
-    fn damaged(&self, place: Place, id: MessageId) -> Result<Option<Stored>, SpoolError> {
+    fn damaged(&self, place: Place, id: MessageId) -> Result<Option<Stored>, StorageError> {
         let front = self.front_at(place)?.filter(|(header, envelope)| {
             envelope.id == id && envelope.entries.len() == usize::from(header.entries)
         });
-        Ok(front.map(|(header, envelope)| Stored::of(&envelope, header.kind, place)))
+        Ok(front.map(|(header, envelope)| Stored::of(&envelope, header.kind == Kind::Blob, place)))
     }
 }
 
@@ -200,13 +194,14 @@ mod tests {
     use std::{io::IoSlice, sync::Arc};
 
     use crate::{
-        Class, Spool,
-        format::record::HEADER,
-        tests::{
-            LAST_OF_THE_DAY, append, busy_day, done, eventually, later, segments, settings, start,
-        },
+        Spool, format::record::HEADER, tests::LAST_OF_THE_DAY, tests::append, tests::busy_day,
+        tests::done, tests::eventually, tests::later, tests::segments, tests::settings,
+        tests::start,
     };
     use relais_channels::{disk::Disk, memory_disk::MemoryDisk};
+    use relais_storage::Class;
+
+    use relais_storage::QueueStorage;
 
     use super::*;
 

@@ -10,7 +10,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{format::message::Message, format::record::Place};
+use relais_storage::Place;
+
+use crate::format::message::Message;
 
 /// Shared by the committer and the reader.
 #[derive(Default)]

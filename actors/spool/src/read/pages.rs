@@ -1,7 +1,7 @@
 //! Envelopes and last replies of many entries at once, page by page, for listings.
 //!
 //! A page is read in the order in which its records lie on the disk. Every page of a listing in the
-//! order of due times meets every segment: so a [`PageReader`] keeps the places of the changes of
+//! order of due times meets every segment: so a [`SegmentPages`] keeps the places of the changes of
 //! each message, a [`Trail`] for a state file, and goes through a file once, not once a page.
 
 use std::{
@@ -13,20 +13,21 @@ use std::{
 
 use relais_channels::mail::MessageId;
 
-use crate::{
-    error::SpoolError,
-    format::change::{Change, RecipientReplies},
-    format::envelope::EncodedEnvelope,
-    format::record::{Found, HEADER, Header, Kind, Place, Walker},
-    format::segment::HEAD,
-    read::reader::{FRONT, LastReplies, OpenStates, Reader, add_change, add_replies, envelope_in},
-    read::window::Window,
+use relais_storage::{
+    Change, EncodedEnvelope, LastReplies, Place, ReadPages, RecipientReplies, ShowEnvelope,
+    StorageError,
 };
 
-/// Reads the pages of one listing; clones share their trails. A reader waits for the disk: no work
-/// for the thread of an actor.
+use crate::{
+    format::record::Found, format::record::HEADER, format::record::Header, format::record::Kind,
+    format::record::Walker, format::segment::HEAD, read::reader::FRONT, read::reader::OpenStates,
+    read::reader::Reader, read::reader::add_change, read::reader::add_replies,
+    read::reader::envelope_in, read::window::Window,
+};
+
+/// Reads the pages of one listing; clones share their trails.
 #[derive(Clone)]
-pub struct PageReader {
+pub(crate) struct SegmentPages {
     reader: Arc<Reader>,
     trails: Arc<Mutex<Trails>>,
 }
@@ -49,31 +50,9 @@ struct Trail {
     until: u64,
 }
 
-impl PageReader {
+impl SegmentPages {
     pub(crate) fn new(reader: Arc<Reader>) -> Self {
         Self { reader, trails: Arc::new(Mutex::new(Trails::with_room_for(MAX_CHANGES))) }
-    }
-
-    /// Reads the envelopes at these places in the order in which they lie on the disk, and shows
-    /// each with the numbers of its place, which may have been asked for several times.
-    pub fn each_envelope(
-        &self,
-        places: &[Place],
-        mut each: impl FnMut(&[usize], Result<EncodedEnvelope<'_>, SpoolError>),
-    ) {
-        let mut order: Vec<usize> = (0..places.len()).collect();
-        order.sort_unstable_by_key(|number| places[*number]);
-        let mut window = Window::default();
-        let segment_of = |number: &usize| places[*number].segment;
-        for of_segment in order.chunk_by(|one, other| segment_of(one) == segment_of(other)) {
-            let same = |one: &usize, other: &usize| places[*one] == places[*other];
-            let numbers: Vec<&[usize]> = of_segment.chunk_by(same).collect();
-            let places: Vec<Place> = numbers.iter().map(|same| places[same[0]]).collect();
-            let mut numbers = numbers.into_iter();
-            self.each_of_segment(&places, &mut window, |envelope| {
-                each(numbers.next().unwrap_or_default(), envelope);
-            });
-        }
     }
 
     /// Shows the envelopes at places of one segment, which come in order.
@@ -81,7 +60,7 @@ impl PageReader {
         &self,
         places: &[Place],
         window: &mut Window,
-        mut each: impl FnMut(Result<EncodedEnvelope<'_>, SpoolError>),
+        mut each: impl FnMut(Result<EncodedEnvelope<'_>, StorageError>),
     ) {
         let mut shown = 0;
         // Deliveries share the table of open segments: one look is enough for all of a segment.
@@ -102,16 +81,37 @@ impl PageReader {
     }
 
     /// Shows the envelope of a record that has to be read by itself, wherever it is now.
-    fn follow(&self, place: Place, each: &mut impl FnMut(Result<EncodedEnvelope<'_>, SpoolError>)) {
+    fn follow(
+        &self,
+        place: Place,
+        each: &mut impl FnMut(Result<EncodedEnvelope<'_>, StorageError>),
+    ) {
         match self.reader.front_waiting(place) {
             Ok(front) => each(Ok(front.encoded())),
             Err(error) => each(Err(error)),
         }
     }
+}
 
-    /// The newest outcome of each recipient of these messages, as far as it was tried. Each message
-    /// comes with its segment; of a segment that is gone nothing is told.
-    pub fn last_replies(&self, mut messages: Vec<(u32, MessageId)>) -> LastReplies {
+impl ReadPages for SegmentPages {
+    fn each_envelope(&self, places: &[Place], each: &mut ShowEnvelope<'_>) {
+        let mut order: Vec<usize> = (0..places.len()).collect();
+        order.sort_unstable_by_key(|number| places[*number]);
+        let mut window = Window::default();
+        let segment_of = |number: &usize| places[*number].segment;
+        for of_segment in order.chunk_by(|one, other| segment_of(one) == segment_of(other)) {
+            let same = |one: &usize, other: &usize| places[*one] == places[*other];
+            let numbers: Vec<&[usize]> = of_segment.chunk_by(same).collect();
+            let places: Vec<Place> = numbers.iter().map(|same| places[same[0]]).collect();
+            let mut numbers = numbers.into_iter();
+            self.each_of_segment(&places, &mut window, |envelope| {
+                each(numbers.next().unwrap_or_default(), envelope);
+            });
+        }
+    }
+
+    // Of a segment that is gone nothing is told.
+    fn last_replies(&self, mut messages: Vec<(u32, MessageId)>) -> LastReplies {
         messages.sort_unstable();
         messages.dedup();
         let mut trails = self.trails.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,16 +132,16 @@ impl Trails {
         &mut self,
         reader: &Reader,
         messages: &[(u32, MessageId)],
-    ) -> Result<LastReplies, SpoolError> {
+    ) -> Result<LastReplies, StorageError> {
         let (segment, _) = messages[0];
         reader.following_segment(segment, |place| {
             let mut last = LastReplies::new();
             let Some(states) = reader.states(place)? else { return Ok(last) };
-            let trail = self.of(place.segment, &states).map_err(SpoolError::at(&states.path))?;
+            let trail = self.of(place.segment, &states).map_err(StorageError::at(&states.path))?;
             match trail {
                 Some(trail) => trail
                     .replies(&states, messages, &mut last)
-                    .map_err(SpoolError::at(&states.path))?,
+                    .map_err(StorageError::at(&states.path))?,
                 None => reader.changes(
                     place,
                     |id| messages.binary_search(&(segment, id)).is_ok(),
@@ -243,7 +243,7 @@ fn replies_in(
         &whole[..read]
     };
     let payload = record.get(HEADER..).filter(|payload| header.matches(payload));
-    let replies = payload.and_then(Change::decode_replies);
+    let replies = payload.and_then(Change::read_replies);
     Ok(replies.map(|replies| (header.entries, replies)))
 }
 
@@ -269,11 +269,11 @@ mod tests {
 
     use relais_channels::mail::{Enhanced, Outcome, Reply};
 
+    use relais_storage::QueueStorage;
+
     use super::*;
-    use crate::{
-        RecipientReplies, Spool, Stored,
-        tests::{append, done, later, start},
-    };
+    use crate::{Spool, tests::append, tests::done, tests::later, tests::start};
+    use relais_storage::{PageReader, RecipientReplies, Stored};
 
     fn reply(text: String) -> Outcome {
         Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), text))
@@ -316,12 +316,12 @@ mod tests {
         }
         assert!(stored[59].place.segment > 2, "several segments");
         let pages = spool.page_reader();
-        let full = PageReader {
-            reader: Arc::clone(&pages.reader),
+        let full = SegmentPages {
+            reader: Arc::clone(&spool.shared.reader),
             trails: Arc::new(Mutex::new(Trails::with_room_for(20))),
         };
         let all = |name: &'static str, stored: Vec<Stored>| {
-            let (spool, readers) = (spool.clone(), [pages.clone(), full.clone()]);
+            let (spool, readers) = (spool.clone(), [pages.clone(), PageReader::new(full.clone())]);
             async move {
                 for reader in readers {
                     check(&spool, &reader, &stored, name).await;
@@ -359,7 +359,7 @@ mod tests {
         places.push(Place { segment: 99, ..places[0] });
         let mut ids = vec![0; places.len()];
         spool.page_reader().each_envelope(&places, |numbers, read| {
-            assert_eq!(matches!(read, Err(SpoolError::Gone { .. })), numbers == [10]);
+            assert_eq!(matches!(read, Err(StorageError::Gone { .. })), numbers == [10]);
             let id = read.map_or(99, |envelope| envelope.decode().unwrap().id.0);
             for number in numbers {
                 ids[*number] = id;

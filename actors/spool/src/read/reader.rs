@@ -10,19 +10,19 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use relais_channels::{
     disk::DiskFile,
-    mail::{Content, Envelope, MessageId, Outcome},
+    mail::{Content, Envelope, MessageId},
+};
+
+use relais_storage::{
+    Change, EncodedEnvelope, LastReplies, Place, RecipientReplies, StorageError, blocking,
+    decode_envelope, form_of,
 };
 
 use crate::{
-    compact::forwarding::Forwarding,
-    environment::{Environment, blocking},
-    error::SpoolError,
-    format::change::{Change, RecipientReplies},
-    format::envelope::EncodedEnvelope,
-    format::message::{Message, decode_envelope, form_of},
-    format::record::{Found, HEADER, Header, Kind, Place, Salt, Walker},
-    format::segment::{HEAD, Part, SegmentHead},
-    read::cache::Cache,
+    compact::forwarding::Forwarding, environment::Environment, format::change,
+    format::message::Message, format::record::Found, format::record::HEADER,
+    format::record::Header, format::record::Kind, format::record::Salt, format::record::Walker,
+    format::segment::HEAD, format::segment::Part, format::segment::SegmentHead, read::cache::Cache,
     read::fresh::Fresh,
 };
 
@@ -92,7 +92,7 @@ impl Reader {
     }
 
     /// The envelope and the content at `place`.
-    pub(crate) async fn read(self: &Arc<Self>, place: Place) -> Result<Message, SpoolError> {
+    pub(crate) async fn read(self: &Arc<Self>, place: Place) -> Result<Message, StorageError> {
         let at = self.forwarding.place(place);
         if let Some(message) = self.fresh.take(at) {
             return Ok(message);
@@ -114,7 +114,7 @@ impl Reader {
 
     /// The envelope at `place`. The content is neither read nor checked: it may be a thousand times
     /// as long.
-    pub(crate) async fn envelope(self: &Arc<Self>, place: Place) -> Result<Envelope, SpoolError> {
+    pub(crate) async fn envelope(self: &Arc<Self>, place: Place) -> Result<Envelope, StorageError> {
         let at = self.forwarding.place(place);
         if let Some(segment) = self.cached(at.segment) {
             let read = |bytes: &mut [u8]| segment.file.read_cached(bytes, u64::from(at.offset));
@@ -130,27 +130,30 @@ impl Reader {
     }
 
     /// The same as [`Reader::envelope`], waiting for the disk.
-    fn envelope_waiting(&self, place: Place) -> Result<Envelope, SpoolError> {
+    fn envelope_waiting(&self, place: Place) -> Result<Envelope, StorageError> {
         self.following(place, |place| {
             let front = self.front_at(place)?;
-            front.map(|(_, envelope)| envelope).ok_or(SpoolError::Damaged { place })
+            front.map(|(_, envelope)| envelope).ok_or(StorageError::Damaged { place })
         })
     }
 
     /// The front of the record at `place`, wherever it is now, waiting for the disk.
-    pub(super) fn front_waiting(&self, place: Place) -> Result<Front, SpoolError> {
-        self.following(place, |place| self.front(place)?.ok_or(SpoolError::Damaged { place }))
+    pub(super) fn front_waiting(&self, place: Place) -> Result<Front, StorageError> {
+        self.following(place, |place| self.front(place)?.ok_or(StorageError::Damaged { place }))
     }
 
     /// Header and envelope at `place`, as far as they can be made out; the content may be damaged.
-    pub(crate) fn front_at(&self, place: Place) -> Result<Option<(Header, Envelope)>, SpoolError> {
+    pub(crate) fn front_at(
+        &self,
+        place: Place,
+    ) -> Result<Option<(Header, Envelope)>, StorageError> {
         Ok(self.front(place)?.and_then(Front::decode))
     }
 
-    fn front(&self, place: Place) -> Result<Option<Front>, SpoolError> {
+    fn front(&self, place: Place) -> Result<Option<Front>, StorageError> {
         let front = self.segment(place)?.front_at(place);
         front.map_err(|error| {
-            SpoolError::at(&self.environment.layout.messages(place.segment))(error)
+            StorageError::at(&self.environment.layout.messages(place.segment))(error)
         })
     }
 
@@ -161,24 +164,27 @@ impl Reader {
     }
 
     /// The same as [`Reader::read`], waiting for the disk.
-    pub(crate) fn read_waiting(&self, place: Place) -> Result<Message, SpoolError> {
+    pub(crate) fn read_waiting(&self, place: Place) -> Result<Message, StorageError> {
         self.following(place, |place| self.read_at(place))
     }
 
-    fn read_at(&self, place: Place) -> Result<Message, SpoolError> {
+    fn read_at(&self, place: Place) -> Result<Message, StorageError> {
         let segment = self.segment(place)?;
         let path = self.environment.layout.messages(place.segment);
-        let size = segment.file.size().map_err(SpoolError::at(&path))?;
+        let size = segment.file.size().map_err(StorageError::at(&path))?;
         if u64::from(place.offset) + u64::from(place.length) > size {
-            return Err(SpoolError::Damaged { place });
+            return Err(StorageError::Damaged { place });
         }
         let mut bytes = BytesMut::zeroed(place.length as usize);
-        segment.file.read_at(&mut bytes, u64::from(place.offset)).map_err(SpoolError::at(&path))?;
+        segment
+            .file
+            .read_at(&mut bytes, u64::from(place.offset))
+            .map_err(StorageError::at(&path))?;
         self.decode(place, segment.salt, &bytes.freeze())
     }
 
     /// Every change of a message, oldest first.
-    pub(crate) fn history(&self, id: MessageId, place: Place) -> Result<Vec<Change>, SpoolError> {
+    pub(crate) fn history(&self, id: MessageId, place: Place) -> Result<Vec<Change>, StorageError> {
         self.following(place, |place| {
             let mut changes = Vec::new();
             self.changes(place, |of| of == id, |change| changes.push(change))?;
@@ -192,7 +198,7 @@ impl Reader {
         &self,
         segment: u32,
         ids: &HashSet<MessageId>,
-    ) -> Result<LastReplies, SpoolError> {
+    ) -> Result<LastReplies, StorageError> {
         self.following_segment(segment, |place| {
             let mut last = LastReplies::new();
             let each = |change| add_change(&mut last, change);
@@ -206,7 +212,7 @@ impl Reader {
         &self,
         segment: u32,
         ids: &HashSet<MessageId>,
-    ) -> Result<HashSet<(MessageId, u16)>, SpoolError> {
+    ) -> Result<HashSet<(MessageId, u16)>, StorageError> {
         self.following_segment(segment, |place| {
             let mut explained = HashSet::new();
             let each = |change: Change| {
@@ -225,13 +231,13 @@ impl Reader {
         place: Place,
         of: impl Fn(MessageId) -> bool,
         mut each: impl FnMut(Change),
-    ) -> Result<(), SpoolError> {
+    ) -> Result<(), StorageError> {
         let Some(OpenStates { file, salt, end, path }) = self.states(place)? else { return Ok(()) };
         let mut walker = Walker::new(&*file, salt, HEAD as u64, end);
         let wanted = |header: &Header| header.kind == Kind::Change && of(header.id);
-        while let Some(found) = walker.next_of(wanted).map_err(SpoolError::at(&path))? {
+        while let Some(found) = walker.next_of(wanted).map_err(StorageError::at(&path))? {
             if let Found::Record { header, payload, .. } = found
-                && let Some(change) = Change::decode(&header, payload, true)
+                && let Some(change) = change::decode(&header, payload, true)
             {
                 each(change);
             }
@@ -240,18 +246,19 @@ impl Reader {
     }
 
     /// The state file of a segment; `None` as long as there is nothing in it.
-    pub(super) fn states(&self, place: Place) -> Result<Option<OpenStates>, SpoolError> {
+    pub(super) fn states(&self, place: Place) -> Result<Option<OpenStates>, StorageError> {
         let path = self.environment.layout.states(place.segment);
         let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
-        let head = SegmentHead::load(disk, layout, place.segment).map_err(SpoolError::at(&path))?;
-        let salt = head.ok_or(SpoolError::Gone { place })?.salt(Part::States);
+        let head =
+            SegmentHead::load(disk, layout, place.segment).map_err(StorageError::at(&path))?;
+        let salt = head.ok_or(StorageError::Gone { place })?.salt(Part::States);
         let file = match disk.open(&path) {
             Ok(file) => file,
             // A crash may take it as long as there is nothing in it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(SpoolError::at(&path)(error)),
+            Err(error) => return Err(StorageError::at(&path)(error)),
         };
-        let end = file.size().map_err(SpoolError::at(&path))?;
+        let end = file.size().map_err(StorageError::at(&path))?;
         Ok(Some(OpenStates { file, salt, end, path }))
     }
 
@@ -260,8 +267,8 @@ impl Reader {
     pub(super) fn following_segment<T>(
         &self,
         segment: u32,
-        mut work: impl FnMut(Place) -> Result<T, SpoolError>,
-    ) -> Result<T, SpoolError> {
+        mut work: impl FnMut(Place) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         loop {
             let now = self.forwarding.segment(segment);
             let done = work(Place { segment: now, offset: 0, length: 0 });
@@ -275,8 +282,8 @@ impl Reader {
     fn following<T>(
         &self,
         place: Place,
-        work: impl Fn(Place) -> Result<T, SpoolError>,
-    ) -> Result<T, SpoolError> {
+        work: impl Fn(Place) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         loop {
             let at = self.forwarding.place(place);
             let done = work(at);
@@ -294,7 +301,7 @@ impl Reader {
     }
 
     /// The message file of a segment.
-    pub(crate) fn segment(&self, place: Place) -> Result<Segment, SpoolError> {
+    pub(crate) fn segment(&self, place: Place) -> Result<Segment, StorageError> {
         self.cached(place.segment).map_or_else(|| self.open(place), Ok)
     }
 
@@ -307,12 +314,13 @@ impl Reader {
         Some(segment.clone())
     }
 
-    fn open(&self, place: Place) -> Result<Segment, SpoolError> {
+    fn open(&self, place: Place) -> Result<Segment, StorageError> {
         let path = self.environment.layout.messages(place.segment);
         let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         let file = disk.open(&path).map_err(|error| gone(place, &path)(error))?;
-        let head = SegmentHead::load(disk, layout, place.segment).map_err(SpoolError::at(&path))?;
-        let salt = head.ok_or(SpoolError::Damaged { place })?.salt(Part::Messages);
+        let head =
+            SegmentHead::load(disk, layout, place.segment).map_err(StorageError::at(&path))?;
+        let salt = head.ok_or(StorageError::Damaged { place })?.salt(Part::Messages);
         let segment = Segment { file, salt };
         let mut open = self.lock();
         if open.segments.len() >= MAX_OPEN {
@@ -326,8 +334,8 @@ impl Reader {
         Ok(segment)
     }
 
-    fn decode(&self, place: Place, salt: Salt, bytes: &Bytes) -> Result<Message, SpoolError> {
-        let damaged = || SpoolError::Damaged { place };
+    fn decode(&self, place: Place, salt: Salt, bytes: &Bytes) -> Result<Message, StorageError> {
+        let damaged = || StorageError::Damaged { place };
         let header = Header::read(bytes, salt, u64::from(place.offset)).ok_or_else(damaged)?;
         if !header.matches(&bytes[HEADER..]) {
             return Err(damaged());
@@ -351,10 +359,6 @@ impl Reader {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// By message, entry and recipient of the entry: what it came to, and when (milliseconds since
-/// 1970).
-pub type LastReplies = HashMap<(MessageId, u16, u8), (Outcome, u64)>;
 
 /// The replies of a change, as [`add_replies`] has them.
 pub(super) fn add_change(last: &mut LastReplies, change: Change) {
@@ -405,10 +409,10 @@ fn front_of(
     Ok(Some(Front { header, bytes }))
 }
 
-fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolError + '_ {
+fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> StorageError + '_ {
     move |error| match error.kind() {
-        io::ErrorKind::NotFound => SpoolError::Gone { place },
-        _ => SpoolError::at(path)(error),
+        io::ErrorKind::NotFound => StorageError::Gone { place },
+        _ => StorageError::at(path)(error),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::SpoolError;
+use relais_storage::StorageError;
 
 /// Why recovery did not come to an end.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub(crate) enum RecoverError {
     Io { path: PathBuf, source: io::Error },
 }
 
-impl From<RecoverError> for SpoolError {
+impl From<RecoverError> for StorageError {
     fn from(error: RecoverError) -> Self {
         match error {
             RecoverError::Io { path, source } => Self::at(&path)(source),

@@ -8,17 +8,14 @@ use std::collections::HashMap;
 
 use relais_channels::mail::MessageId;
 
+use relais_storage::{Change, EntryState, Stored};
+
 use crate::{
-    environment::Environment,
-    format::change::{Change, Names},
-    format::extent::Extent,
-    format::message::Stored,
-    format::record::{Found, Kind, Walker},
-    format::segment::{HEAD, Part, SegmentHead},
-    format::state::EntryState,
-    ledger::{Event, Ledger, SegmentLife},
-    recovery::error::{RecoverError, at},
-    recovery::survey::size,
+    environment::Environment, format::change, format::change::Names, format::extent::Extent,
+    format::message::stored_in, format::record::Found, format::record::Kind,
+    format::record::Walker, format::segment::HEAD, format::segment::Part,
+    format::segment::SegmentHead, ledger::Event, ledger::Ledger, ledger::SegmentLife,
+    recovery::error::RecoverError, recovery::error::at, recovery::survey::size,
 };
 
 /// Goes through all segments as far as `until` says, for an index that has to be rebuilt while
@@ -94,7 +91,7 @@ impl<'a> Replay<'a> {
             if header.kind == Kind::Seal {
                 break;
             }
-            let stored = Stored::from_record(number, offset, &header, payload);
+            let stored = stored_in(number, offset, &header, payload);
             let stored = stored.ok_or_else(unreadable)?;
             for (entry, name) in stored.own_entries() {
                 let untried = Change::moved(&stored, entry, name);
@@ -129,7 +126,7 @@ impl<'a> Replay<'a> {
             if matches!(header.kind, Kind::Seal | Kind::Change) {
                 continue;
             }
-            match Stored::from_record(head.number, offset, &header, payload) {
+            match stored_in(head.number, offset, &header, payload) {
                 Some(stored) => batch.push(stored),
                 None => extent.bad.push((offset, header.length(), Some(header.id))),
             }
@@ -170,7 +167,7 @@ impl<'a> Replay<'a> {
         while let Some(found) = records.next().map_err(at(&path))? {
             let Some((offset, header, payload)) = extent.step(found) else { continue };
             self.replayed += 1;
-            let Some(mut change) = Change::decode(&header, payload, false) else {
+            let Some(mut change) = change::decode(&header, payload, false) else {
                 extent.bad.push((offset, header.length(), Some(header.id)));
                 continue;
             };

@@ -17,19 +17,14 @@ use tokio::sync::oneshot;
 
 use relais_channels::disk::{DiskFile, is_full};
 
+use relais_storage::{StorageError, Stored};
+
 use crate::{
-    alarm::Alarm,
-    compact::choose::is_worth_it,
-    environment::Environment,
-    error::SpoolError,
-    format::message::{Encoded, Stored},
-    format::record::{HEADER, Header, Salt},
-    format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
-    inbox::{Inbox, Work},
-    ledger::feed::Feed,
-    ledger::{Event, SegmentLife},
-    read::fresh::Fresh,
-    write::company::Company,
+    alarm::Alarm, compact::choose::is_worth_it, environment::Environment, format::message::Encoded,
+    format::record::HEADER, format::record::Header, format::record::Salt, format::segment::HEAD,
+    format::segment::Numbers, format::segment::Part, format::segment::SegmentHead,
+    format::segment::create_states, inbox::Inbox, inbox::Work, ledger::Event, ledger::SegmentLife,
+    ledger::feed::Feed, read::fresh::Fresh, write::company::Company,
 };
 
 /// Messages on their way to the committer's thread.
@@ -44,9 +39,9 @@ struct Waiting {
     poked: bool,
 }
 
-type Answer = oneshot::Sender<Result<Stored, SpoolError>>;
+type Answer = oneshot::Sender<Result<Stored, StorageError>>;
 /// Comes when the batch is safe, or has failed.
-type Answered = oneshot::Receiver<Result<Stored, SpoolError>>;
+type Answered = oneshot::Receiver<Result<Stored, StorageError>>;
 
 /// Writes batches; one per spool.
 pub(crate) struct Committer {
@@ -74,14 +69,14 @@ struct Active {
 
 impl CommitQueue {
     /// Lets a message wait for the next batch.
-    pub(crate) fn push(&self, message: Encoded) -> Result<Answered, SpoolError> {
+    pub(crate) fn push(&self, message: Encoded) -> Result<Answered, StorageError> {
         let (answer, answered) = oneshot::channel();
         self.push_all(message.length() as usize, std::iter::once((message, answer)))?;
         Ok(answered)
     }
 
     /// Lets the records of a group wait for the same batch.
-    pub(crate) fn push_group(&self, records: Vec<Encoded>) -> Result<Vec<Answered>, SpoolError> {
+    pub(crate) fn push_group(&self, records: Vec<Encoded>) -> Result<Vec<Answered>, StorageError> {
         let bytes = records.iter().map(|record| record.length() as usize).sum();
         let (answers, answered): (Vec<_>, Vec<_>) =
             records.iter().map(|_| oneshot::channel()).unzip();
@@ -93,18 +88,18 @@ impl CommitQueue {
         &self,
         bytes: usize,
         messages: impl Iterator<Item = (Encoded, Answer)>,
-    ) -> Result<(), SpoolError> {
+    ) -> Result<(), StorageError> {
         let left = self.0.leave_if_open(|waiting| {
             // One that fills the room alone must not wait for ever.
             let has_room = waiting.messages.is_empty() || waiting.bytes + bytes <= MAX_BYTES;
             if waiting.messages.len() >= MAX_WAITING || !has_room {
-                return Err(SpoolError::Busy { waiting: waiting.messages.len() });
+                return Err(StorageError::Busy { waiting: waiting.messages.len() });
             }
             waiting.bytes += bytes;
             waiting.messages.extend(messages);
             Ok(())
         });
-        left.unwrap_or(Err(SpoolError::Closed))
+        left.unwrap_or(Err(StorageError::Closed))
     }
 
     /// Lets the committer make room if it can.
@@ -183,7 +178,7 @@ impl Committer {
         &mut self,
         batch: &mut [Encoded],
         committed: &mut dyn FnMut(Vec<Stored>),
-    ) -> Result<Vec<Stored>, SpoolError> {
+    ) -> Result<Vec<Stored>, StorageError> {
         let started = Instant::now();
         let bytes = batch.iter().map(|message| u64::from(message.length())).sum();
         let spare = self.environment.take_space(bytes)?;
@@ -226,7 +221,8 @@ impl Committer {
             let path = self.environment.layout.messages(active.head.number);
             let data_len = sealed.unwrap_or_else(|error| {
                 // Harmless: recovery reads the segment without its seal.
-                self.environment.report(&SpoolError::at(&path)(error), "a segment was not sealed");
+                self.environment
+                    .report(&StorageError::at(&path)(error), "a segment was not sealed");
                 u64::from(active.durable)
             });
             self.feed.push(Event::Closed {
@@ -238,13 +234,15 @@ impl Committer {
     }
 
     /// Tells of a failure, but not of each of the many that may follow.
-    fn refuse(&mut self, error: &SpoolError) {
+    fn refuse(&mut self, error: &StorageError) {
         self.environment.breaks(error);
         if !self.refusing.raise(&*self.environment.events, error, "messages were not stored") {
             // Each of them was refused to somebody.
             self.environment.events.failed(error);
         }
-        if matches!(error, SpoolError::DiskFull { .. } | SpoolError::NoInodes) && self.is_spent() {
+        if matches!(error, StorageError::DiskFull { .. } | StorageError::NoInodes)
+            && self.is_spent()
+        {
             self.close();
         }
     }
@@ -268,7 +266,7 @@ impl Committer {
         }
     }
 
-    fn begin(&mut self) -> Result<Active, SpoolError> {
+    fn begin(&mut self) -> Result<Active, StorageError> {
         // Used up even if this fails: what is left of it is in nobody's way then.
         let head = SegmentHead::new(self.numbers.take(), 0);
         let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
@@ -332,7 +330,7 @@ impl Committer {
     }
 
     /// After a failed batch: removes its traces, and says what to tell those who waited.
-    fn fail(&mut self, mut active: Active, error: io::Error) -> SpoolError {
+    fn fail(&mut self, mut active: Active, error: io::Error) -> StorageError {
         active.prepared = active.durable;
         let cut = active.file.truncate(u64::from(active.durable));
         let path = self.environment.layout.messages(active.head.number);

@@ -1,6 +1,5 @@
 //! Making messages and changes of their states durable.
 
-pub(crate) mod blob;
 pub(crate) mod committer;
 mod company;
 pub(crate) mod journal;

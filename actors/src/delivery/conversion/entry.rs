@@ -3,7 +3,7 @@
 use std::io;
 
 use relais_channels::mail::{Content, Entry, Envelope, Reply};
-use relais_spool::{NewContent, SpoolError};
+use relais_storage::{NewContent, StorageError};
 
 use crate::{channel_table::behind, delivery::parts::JobParts, metrics::ConversionMeter};
 
@@ -41,7 +41,7 @@ pub(super) enum NotNow {
     #[error("its parts cannot be looked at: {0}")]
     Io(#[from] io::Error),
     #[error("not stored: {0}")]
-    Spool(#[from] SpoolError),
+    Storage(#[from] StorageError),
     /// A program did not do its work.
     #[error("the program {program}: {why}")]
     Program { program: String, why: String },

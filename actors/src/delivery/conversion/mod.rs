@@ -19,7 +19,7 @@ mod work;
 mod write;
 
 use relais_channels::mail::{Attempt, Enhanced, Entry, Envelope, Outcome, Reply, Rerouted};
-use relais_spool::{MoreContent, open_recipients};
+use relais_storage::{MoreContent, open_recipients};
 
 pub(super) use self::{entry::ToConvert, late::LateRuns};
 use self::{
@@ -32,7 +32,7 @@ use crate::{events::MessageRerouted, metrics::ConversionResult, timestamp::now_m
 impl ToConvert<'_> {
     /// Converts the message for the recipients `open`, a bit each.
     pub(super) async fn carry_out(&self, open: u64) -> Attempt {
-        let gone = match self.parts.spool.gone_on(self.envelope.id, self.number).await {
+        let gone = match self.parts.storage.gone_on(self.envelope.id, self.number).await {
             Ok(gone) => gone.recipients & open,
             Err(error) => return all(open, &Outcome::Deferred(deferred(&error.into()))),
         };
@@ -79,7 +79,7 @@ impl ToConvert<'_> {
             ..self.envelope.clone()
         };
         let known = self.envelope.entries.len();
-        let (envelope, _) = self.parts.spool.append_more(envelope, known, content).await?;
+        let (envelope, _) = self.parts.storage.append_more(envelope, known, content).await?;
         MessageRerouted { envelope: &envelope, left: &self.entry.channel, by: "" }
             .emit(&self.parts.metrics);
         let text = format!("goes on by {} to {}", self.out, self.host);

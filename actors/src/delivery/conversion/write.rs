@@ -1,7 +1,7 @@
 //! The message with its changes.
 
 use relais_channels::mime::parts::{BodyEncoder, PartPiece, PartSplitter};
-use relais_spool::{Draft, NewContent};
+use relais_storage::{Draft, NewContent};
 use tokio::{fs::File, io::AsyncReadExt};
 
 use super::{
@@ -103,7 +103,7 @@ impl ContentWriter<'_> {
     }
 
     async fn spill(&mut self) -> Result<(), NotNow> {
-        let draft = self.draft.get_or_insert_with(|| self.its.parts.spool.draft());
+        let draft = self.draft.get_or_insert_with(|| self.its.parts.storage.draft());
         draft.write(&self.octets).await?;
         self.octets.clear();
         Ok(())

@@ -11,7 +11,7 @@ use relais_channels::{
     },
 };
 
-use relais_spool::{Spool, SpoolError};
+use relais_storage::{Storage, StorageError};
 
 use super::{
     FilterList,
@@ -221,14 +221,14 @@ impl Chain {
         &mut self,
         at: usize,
         shown: &mut Shown,
-        (spool, large, most): (&Spool, u64, u64),
-    ) -> Result<Judged, SpoolError> {
+        (storage, large, most): (&Storage, u64, u64),
+    ) -> Result<Judged, StorageError> {
         let asked = &mut self.asked[at];
         let patience = asked.filter.patience.content;
         let Some(link) = asked.link.as_mut().filter(|_| !asked.is_useless) else {
             return Ok(Judged::of(asked.useless()));
         };
-        let mut new_body = NewBody::new(spool, large, most);
+        let mut new_body = NewBody::new(storage, large, most);
         let mut judged = Judged::of(FilterRuling::Continue);
         let mut message = Message { link, macros: &self.macros, patience };
         let decided = match message.show(shown, &mut new_body, &mut judged).await {
@@ -241,7 +241,7 @@ impl Chain {
                 asked.filter.fail(&error);
                 return Ok(Judged::of(asked.useless()));
             }
-            Err(ShowError::Spool(error)) => return Err(error),
+            Err(ShowError::Storage(error)) => return Err(error),
         };
         judged.body = body;
         if matches!(decision, Decision::Continue | Decision::Accept) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use relais_channels::milter::{Breach, EditedHeader, FilterError, Mender, PIECE};
-use relais_spool::{Draft, Spool, SpoolError};
+use relais_storage::{Draft, Storage, StorageError};
 
 /// A message that is complete.
 pub(crate) struct Shown {
@@ -20,7 +20,7 @@ pub(crate) enum Body {
 
 /// A body that a filter writes.
 pub(crate) struct NewBody<'a> {
-    spool: &'a Spool,
+    storage: &'a Storage,
     mender: Mender,
     body: Body,
     /// More than this is kept in a file.
@@ -36,7 +36,7 @@ pub(crate) enum ShowError {
     /// The filter failed.
     Filter(FilterError),
     /// The disk did.
-    Spool(SpoolError),
+    Storage(StorageError),
 }
 
 impl From<FilterError> for ShowError {
@@ -45,15 +45,15 @@ impl From<FilterError> for ShowError {
     }
 }
 
-impl From<SpoolError> for ShowError {
-    fn from(error: SpoolError) -> Self {
-        Self::Spool(error)
+impl From<StorageError> for ShowError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
     }
 }
 
 impl Body {
     /// A part of it, from `at`; empty at its end.
-    pub(crate) async fn piece(&mut self, at: u64) -> Result<Cow<'_, [u8]>, SpoolError> {
+    pub(crate) async fn piece(&mut self, at: u64) -> Result<Cow<'_, [u8]>, StorageError> {
         match self {
             Self::Memory(octets) => {
                 let start = usize::try_from(at).map_or(octets.len(), |at| at.min(octets.len()));
@@ -71,14 +71,19 @@ impl Body {
         }
     }
 
-    async fn write(&mut self, octets: &[u8], large: u64, spool: &Spool) -> Result<(), SpoolError> {
+    async fn write(
+        &mut self,
+        octets: &[u8],
+        large: u64,
+        storage: &Storage,
+    ) -> Result<(), StorageError> {
         match self {
             Self::Memory(before) if before.len() as u64 + octets.len() as u64 <= large => {
                 before.extend_from_slice(octets);
                 Ok(())
             }
             Self::Memory(before) => {
-                let mut draft = spool.draft();
+                let mut draft = storage.draft();
                 draft.write(before).await?;
                 draft.write(octets).await?;
                 *self = Self::File(draft);
@@ -91,9 +96,9 @@ impl Body {
 
 impl<'a> NewBody<'a> {
     /// None yet. More than `large` octets are kept in a file, more than `most` are refused.
-    pub(crate) fn new(spool: &'a Spool, large: u64, most: u64) -> Self {
+    pub(crate) fn new(storage: &'a Storage, large: u64, most: u64) -> Self {
         let body = Body::Memory(Vec::new());
-        Self { spool, mender: Mender::default(), body, large, most, is_begun: false }
+        Self { storage, mender: Mender::default(), body, large, most, is_begun: false }
     }
 
     /// The next part, as the filter sent it.
@@ -104,14 +109,14 @@ impl<'a> NewBody<'a> {
         if self.body.size() + mended.len() as u64 > self.most {
             return Err(FilterError::from(Breach::BodyTooLarge).into());
         }
-        Ok(self.body.write(&mended, self.large, self.spool).await?)
+        Ok(self.body.write(&mended, self.large, self.storage).await?)
     }
 
     /// All of it; `None`: the filter has written none.
     pub(crate) async fn finish(mut self) -> Result<Option<Body>, ShowError> {
         let mut end = Vec::new();
         self.mender.finish(&mut end);
-        self.body.write(&end, self.large, self.spool).await?;
+        self.body.write(&end, self.large, self.storage).await?;
         Ok(self.is_begun.then_some(self.body))
     }
 }

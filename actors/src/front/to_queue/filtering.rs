@@ -144,7 +144,7 @@ impl SmtpIntake {
         // One for this, one for what a filter writes, and those of the forms that are stored.
         let files = 2 + self.transaction.forms.as_ref().map_or(1, HeaderForms::count);
         self.hold_rights(files).await?;
-        let mut body = self.side.spool.draft();
+        let mut body = self.side.storage.draft();
         body.write(&before[header..]).await.map_err(|error| refusal(&error))?;
         before.truncate(header);
         self.transaction.gathered = Gathered::Spilled { head, header: before, body };
@@ -176,7 +176,7 @@ impl SmtpIntake {
     /// Shows the message to one filter, and changes it as that one says; a reply: it was thrown away.
     async fn show_to(&mut self, at: usize, shown: &mut Shown) -> Result<Option<Reply>, Reply> {
         let side = Arc::clone(&self.side);
-        let room = (&side.spool, side.large_message, side.filters.most_body);
+        let room = (&side.storage, side.large_message, side.filters.most_body);
         let judged = self.filters.judge(at, shown, room).await;
         let mut judged = judged.map_err(|error| self.refuse_message(&error))?;
         let mut header = shown.header.clone();

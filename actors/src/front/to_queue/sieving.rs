@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use relais_channels::mail::Reply;
-use relais_spool::Draft;
+use relais_storage::Draft;
 
 use super::{CompleteForm, SmtpIntake};
 use crate::{

@@ -63,7 +63,7 @@ const MOST_JOINED: usize = 15;
 #[cfg(test)]
 mod tests {
     use relais_channels::mail::{MessageId, Priority};
-    use relais_spool::Place;
+    use relais_storage::Place;
 
     use super::*;
     use crate::ids::ChannelId;

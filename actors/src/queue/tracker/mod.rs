@@ -33,7 +33,7 @@ use std::{
 
 use hashbrown::HashTable;
 use relais_channels::mail::{MessageId, Priority};
-use relais_spool::EntryState;
+use relais_storage::EntryState;
 
 use self::{
     line::Line,

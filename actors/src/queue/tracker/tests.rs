@@ -4,7 +4,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use relais_spool::{Counts, Place};
+use relais_storage::{Counts, Place};
 
 use super::*;
 

@@ -23,9 +23,11 @@ use self::{
     retire::{LOOK_EVERY, Retirement},
     writer::StateWriter,
 };
+use relais_storage::{Change, StorageError};
+
 use crate::{
     compact::copy::Copied, compact::forwarding::Forwarding, environment::Environment,
-    error::SpoolError, format::change::Change, ledger::feed::Feed, read::reader::Reader,
+    ledger::feed::Feed, read::reader::Reader,
 };
 
 /// Writes changes and deletes segments; one per spool.
@@ -93,7 +95,7 @@ impl Journal {
     }
 
     /// See [`StateWriter::sync`].
-    pub(crate) fn sync(&mut self) -> Result<(), SpoolError> {
+    pub(crate) fn sync(&mut self) -> Result<(), StorageError> {
         self.states.sync()
     }
 

@@ -8,12 +8,9 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{
-    compact::copy::Copied,
-    error::SpoolError,
-    format::change::Change,
-    inbox::{Inbox, Work},
-};
+use relais_storage::{Change, StorageError};
+
+use crate::{compact::copy::Copied, inbox::Inbox, inbox::Work};
 
 /// Changes and orders on their way to the journal's thread.
 #[derive(Default)]
@@ -27,7 +24,7 @@ pub(crate) struct JournalQueue {
 #[derive(Default)]
 pub(crate) struct Wanted {
     pub(crate) changes: Vec<Change>,
-    pub(crate) flushes: Vec<oneshot::Sender<Result<(), SpoolError>>>,
+    pub(crate) flushes: Vec<oneshot::Sender<Result<(), StorageError>>>,
     pub(crate) retired: Vec<u32>,
     pub(crate) copied: Option<Switch>,
 }
@@ -42,7 +39,7 @@ impl JournalQueue {
     }
 
     /// Asks for everything before to be synced.
-    pub(crate) fn flush(&self) -> oneshot::Receiver<Result<(), SpoolError>> {
+    pub(crate) fn flush(&self) -> oneshot::Receiver<Result<(), StorageError>> {
         let (answer, answered) = oneshot::channel();
         // After the end nobody answers: the dropped sender says so to the caller.
         self.inbox.leave_if_open(|wanted| wanted.flushes.push(answer));

@@ -10,19 +10,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use relais_storage::{EntryState, StorageError};
+
 use crate::{
-    alarm::Alarm,
-    compact::copy::{Copied, drop_copy, each_change},
-    cooldown::Cooldown,
-    environment::Environment,
-    error::SpoolError,
-    format::change::Change,
-    format::record::{Found, Kind, Walker},
-    format::segment::HEAD,
-    format::state::EntryState,
-    ledger::Event,
-    read::reader::Reader,
-    write::journal::state_file::StateFile,
+    alarm::Alarm, compact::copy::Copied, compact::copy::drop_copy, compact::copy::each_change,
+    cooldown::Cooldown, environment::Environment, format::change, format::record::Found,
+    format::record::Kind, format::record::Walker, format::segment::HEAD, ledger::Event,
+    read::reader::Reader, write::journal::state_file::StateFile,
     write::journal::writer::StateWriter,
 };
 
@@ -155,7 +149,7 @@ impl Retirement {
             self.reader.forget(*number);
             match disk.rename(&layout.messages(*number), &layout.finished(*number)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    let error = SpoolError::at(&layout.messages(*number))(error);
+                    let error = StorageError::at(&layout.messages(*number))(error);
                     self.undeleted.raise(
                         &*states.environment.events,
                         &error,
@@ -169,7 +163,7 @@ impl Retirement {
             return;
         }
         if let Err(error) = disk.sync_dir(layout.root()) {
-            let error = SpoolError::at(layout.root())(error);
+            let error = StorageError::at(layout.root())(error);
             self.undeleted.raise(
                 &*states.environment.events,
                 &error,
@@ -208,7 +202,7 @@ impl Retirement {
 }
 
 /// Steps 2 to 5 of a compaction. `false`: the copy is of no use.
-fn make_count(states: &mut StateWriter, mut copied: Copied) -> Result<bool, SpoolError> {
+fn make_count(states: &mut StateWriter, mut copied: Copied) -> Result<bool, StorageError> {
     states.sync()?;
     let (disk, layout) = (Arc::clone(&states.environment.disk), states.environment.layout.clone());
     let (from, to) = (copied.from, copied.head.number);
@@ -219,12 +213,8 @@ fn make_count(states: &mut StateWriter, mut copied: Copied) -> Result<bool, Spoo
     let mut survivors = StateFile::open(&states.environment, to)?;
     each_change(&states.environment, from, copied.followed..end, &mut |change| {
         if let Some(change) = copied.take_over(change) {
-            change.encode(
-                survivors.salt,
-                survivors.end(),
-                survivors.durable as u32,
-                &mut survivors.tail,
-            );
+            let (at, durable) = (survivors.end(), survivors.durable as u32);
+            change::encode(&change, (survivors.salt, at), durable, &mut survivors.tail);
         }
         Ok(())
     })?;
@@ -252,12 +242,12 @@ fn make_count(states: &mut StateWriter, mut copied: Copied) -> Result<bool, Spoo
 }
 
 /// Once its states are gone. What stays here goes at the next start.
-fn remove_finished(environment: &Environment, number: u32) -> Result<(), SpoolError> {
+fn remove_finished(environment: &Environment, number: u32) -> Result<(), StorageError> {
     let (disk, layout) = (&environment.disk, &environment.layout);
     for path in [layout.states(number), layout.finished(number)] {
         match disk.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(SpoolError::at(&path)(error));
+                return Err(StorageError::at(&path)(error));
             }
             _ => {}
         }
@@ -267,15 +257,15 @@ fn remove_finished(environment: &Environment, number: u32) -> Result<(), SpoolEr
 
 /// How many of the segment's entries are not done according to its own log. The ledger only
 /// counts; before anything is deleted, this looks.
-fn alive(states: &mut StateWriter, number: u32, entries: u32) -> Result<u32, SpoolError> {
+fn alive(states: &mut StateWriter, number: u32, entries: u32) -> Result<u32, StorageError> {
     let path = states.environment.layout.states(number);
     let file = states.state_file(number)?;
     let mut walker = Walker::new(&*file.file, file.salt, HEAD as u64, file.durable);
     let mut done = HashSet::new();
-    while let Some(found) = walker.next().map_err(SpoolError::at(&path))? {
+    while let Some(found) = walker.next().map_err(StorageError::at(&path))? {
         if let Found::Record { header, payload, .. } = found
             && header.kind == Kind::Change
-            && let Some(change) = Change::decode(&header, payload, false)
+            && let Some(change) = change::decode(&header, payload, false)
         {
             if change.now == EntryState::Done {
                 done.insert((change.id, change.entry));

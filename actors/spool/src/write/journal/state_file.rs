@@ -7,11 +7,11 @@ use std::{
 
 use relais_channels::disk::DiskFile;
 
+use relais_storage::{Place, StorageError};
+
 use crate::{
-    environment::Environment,
-    error::SpoolError,
-    format::record::{Place, Salt},
-    format::segment::{HEAD, Part, SegmentHead, create_states},
+    environment::Environment, format::record::Salt, format::segment::HEAD, format::segment::Part,
+    format::segment::SegmentHead, format::segment::create_states,
 };
 
 /// One `.st` file.
@@ -30,12 +30,12 @@ pub(crate) struct StateFile {
 
 impl StateFile {
     /// Opens the state file of a segment; it is made again if it was lost.
-    pub(crate) fn open(environment: &Environment, number: u32) -> Result<Self, SpoolError> {
+    pub(crate) fn open(environment: &Environment, number: u32) -> Result<Self, StorageError> {
         let (disk, layout) = (&*environment.disk, &environment.layout);
         let path = layout.states(number);
         let place = Place { segment: number, offset: 0, length: 0 };
-        let head = SegmentHead::load(disk, layout, number).map_err(SpoolError::at(&path))?;
-        let head = head.ok_or(SpoolError::Gone { place })?;
+        let head = SegmentHead::load(disk, layout, number).map_err(StorageError::at(&path))?;
+        let head = head.ok_or(StorageError::Gone { place })?;
         let (file, fresh) = match disk.open(&path) {
             Ok(file) => (file, false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -46,9 +46,9 @@ impl StateFile {
                 });
                 (made?, true)
             }
-            Err(error) => return Err(SpoolError::at(&path)(error)),
+            Err(error) => return Err(StorageError::at(&path)(error)),
         };
-        let durable = file.size().map_err(SpoolError::at(&path))?.max(HEAD as u64);
+        let durable = file.size().map_err(StorageError::at(&path))?.max(HEAD as u64);
         let salt = head.salt(Part::States);
         Ok(Self { file, salt, durable, tail: Vec::new(), written: 0, fresh })
     }

@@ -13,17 +13,11 @@ use std::{
 
 use relais_channels::{disk::is_full, mail::MessageId};
 
+use relais_storage::{Change, EntryState, Place, RecipientReplies, StorageError};
+
 use crate::{
-    alarm::Alarm,
-    compact::forwarding::Forwarding,
-    environment::Environment,
-    error::SpoolError,
-    format::change::{Change, RecipientReplies},
-    format::record::Place,
-    format::state::EntryState,
-    ledger::Event,
-    ledger::feed::Feed,
-    write::journal::state_file::StateFile,
+    alarm::Alarm, compact::forwarding::Forwarding, environment::Environment, format::change,
+    ledger::Event, ledger::feed::Feed, write::journal::state_file::StateFile,
 };
 
 /// Writes changes into the state files of their segments, and syncs these.
@@ -94,7 +88,7 @@ impl StateWriter {
         !self.unpushed.is_empty() || !self.unplaced.is_empty()
     }
 
-    fn hand_over(&mut self, changes: Vec<Change>) -> Result<(), SpoolError> {
+    fn hand_over(&mut self, changes: Vec<Change>) -> Result<(), StorageError> {
         let mut placed = Ok(());
         // Changes that had to wait come first, and nothing of their segment overtakes them.
         let mut shut: HashSet<u32> = HashSet::new();
@@ -107,7 +101,7 @@ impl StateWriter {
             }
             match self.encode(&change) {
                 Ok(()) => {}
-                Err(error @ SpoolError::Gone { .. }) => {
+                Err(error @ StorageError::Gone { .. }) => {
                     self.environment.report(&error, "a state change has no segment to go to");
                     continue;
                 }
@@ -168,7 +162,7 @@ impl StateWriter {
 
     /// Makes everything durable, or as much as the disk takes; then deletes the files of large
     /// messages that are done.
-    pub(super) fn sync(&mut self) -> Result<(), SpoolError> {
+    pub(super) fn sync(&mut self) -> Result<(), StorageError> {
         let synced = self.sync_all();
         self.failing = synced.is_err();
         if let Err(error) = &synced {
@@ -191,7 +185,7 @@ impl StateWriter {
     }
 
     /// One file that fails does not keep the others from being synced. The first error.
-    fn sync_all(&mut self) -> Result<(), SpoolError> {
+    fn sync_all(&mut self) -> Result<(), StorageError> {
         let mut synced = if self.has_waiting() { self.hand_over(Vec::new()) } else { Ok(()) };
         let dirty: Vec<u32> = self.dirty.iter().copied().collect();
         for number in dirty {
@@ -208,7 +202,7 @@ impl StateWriter {
     }
 
     /// Makes the names of files durable.
-    pub(super) fn sync_names(&mut self) -> Result<(), SpoolError> {
+    pub(super) fn sync_names(&mut self) -> Result<(), StorageError> {
         if self.new_names {
             let root = self.environment.layout.root();
             self.environment
@@ -220,19 +214,19 @@ impl StateWriter {
         Ok(())
     }
 
-    fn encode(&mut self, change: &Change) -> Result<(), SpoolError> {
+    fn encode(&mut self, change: &Change) -> Result<(), StorageError> {
         let number = change.place.segment;
         let file = self.state_file(number)?;
         let (salt, at, durable) = (file.salt, file.end(), file.durable as u32);
-        change.encode(salt, at, durable, &mut file.tail);
+        change::encode(change, (salt, at), durable, &mut file.tail);
         self.dirty.insert(number);
         Ok(())
     }
 
-    pub(super) fn state_file(&mut self, number: u32) -> Result<&mut StateFile, SpoolError> {
+    pub(super) fn state_file(&mut self, number: u32) -> Result<&mut StateFile, StorageError> {
         if !self.files.contains_key(&number) {
             let file = match StateFile::open(&self.environment, number) {
-                Err(SpoolError::DiskFull { .. } | SpoolError::NoInodes)
+                Err(StorageError::DiskFull { .. } | StorageError::NoInodes)
                     if self.release_reserve() =>
                 {
                     StateFile::open(&self.environment, number)?
@@ -242,11 +236,11 @@ impl StateWriter {
             self.files.insert(number, file);
         }
         let (segment, offset, length) = (number, 0, 0);
-        let gone = SpoolError::Gone { place: Place { segment, offset, length } };
+        let gone = StorageError::Gone { place: Place { segment, offset, length } };
         self.files.get_mut(&number).ok_or(gone)
     }
 
-    fn write_out(&mut self) -> Result<(), SpoolError> {
+    fn write_out(&mut self) -> Result<(), StorageError> {
         let dirty: Vec<u32> = self.dirty.iter().copied().collect();
         let mut written = Ok(());
         for number in dirty {
@@ -260,7 +254,7 @@ impl StateWriter {
         &mut self,
         number: u32,
         work: fn(&mut StateFile) -> io::Result<()>,
-    ) -> Result<(), SpoolError> {
+    ) -> Result<(), StorageError> {
         loop {
             let Some(file) = self.files.get_mut(&number) else { return Ok(()) };
             match work(file) {
@@ -350,7 +344,7 @@ impl StateWriter {
                     }
                     continue;
                 }
-                let error = SpoolError::at(&path)(error);
+                let error = StorageError::at(&path)(error);
                 self.environment
                     .report(&error, "the content of a finished message was not deleted");
             }

@@ -7,8 +7,6 @@ use std::{
 
 use relais_channels::mail::MessageId;
 
-use crate::index::block::Value;
-
 /// Sums of entries of one channel and class.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sums {
@@ -35,17 +33,13 @@ pub struct HostSum {
 }
 
 impl Sums {
-    /// Counts one more.
-    pub(crate) fn add(&mut self, id: MessageId, value: &Value) {
-        let one = HostSum {
-            entries: 1,
-            recipients: u64::from(value.open.count_ones()),
-            bytes: value.size,
-            oldest: id,
-        };
-        match self.hosts.get_mut(&value.host) {
+    /// Counts one more, with so many open recipients and octets.
+    pub fn add(&mut self, id: MessageId, host: &Arc<str>, (open, size): (u64, u64)) {
+        let recipients = u64::from(open.count_ones());
+        let one = HostSum { entries: 1, recipients, bytes: size, oldest: id };
+        match self.hosts.get_mut(host) {
             Some(sum) => sum.add(&one),
-            None => drop(self.hosts.insert(Arc::clone(&value.host), one)),
+            None => drop(self.hosts.insert(Arc::clone(host), one)),
         }
         *self.arrivals.entry(id.received_ms() / ARRIVAL_SLOT).or_default() += 1;
     }

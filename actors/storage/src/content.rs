@@ -1,28 +1,24 @@
 //! Content in files of its own: streamed in, never held whole in memory.
 //!
-//! A draft is a file `large/draft-N` until its message is appended; then it is synced, takes the
-//! message's id for a name, and only when that is durable does the record go to the committer. A
-//! draft that is dropped takes its file along; what a crash leaves is removed at the next start.
+//! A draft is a file until its message is appended; then it is synced and takes the name that the storage
+//! gives it, or is read piece by piece. A draft that is dropped takes its file along; what a crash leaves
+//! is removed at the next start.
 
 use std::{
-    io::IoSlice,
+    io::{self, IoSlice},
     mem,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
-use relais_channels::{disk::DiskFile, mail::MessageId};
+use relais_channels::{
+    disk::{Disk, DiskFile},
+    mail::Content,
+};
 use tokio::runtime::Handle;
 
-use crate::{
-    environment::{Environment, blocking},
-    error::SpoolError,
-    format::layout::DRAFT,
-};
+use crate::{blocking::blocking, error::StorageError};
 
 /// Content on its way in.
 #[derive(Debug)]
@@ -33,9 +29,29 @@ pub enum NewContent {
     Blob(Draft),
 }
 
+/// The content of a message that goes on.
+#[derive(Debug)]
+pub enum MoreContent<'a> {
+    /// As it was read.
+    Same(&'a Content),
+    /// Another form of it. It is in a file of its own if that which was read is, and only then: the
+    /// files of a message go when the last of its entries is done.
+    New(NewContent),
+}
+
+/// The place where drafts are written.
+pub trait DraftRoom: Send + Sync + 'static {
+    /// The disk.
+    fn disk(&self) -> &dyn Disk;
+    /// Takes room for so many octets, or says that there is none.
+    fn take_room(&self, octets: u64) -> Result<(), StorageError>;
+    /// The error to tell when the disk failed at `path`.
+    fn failure(&self, path: &Path, error: io::Error) -> StorageError;
+}
+
 /// The content of a large message while it comes in.
 pub struct Draft {
-    environment: Arc<Environment>,
+    room: Arc<dyn DraftRoom>,
     path: PathBuf,
     file: Option<Arc<dyn DiskFile>>,
     buffer: Vec<u8>,
@@ -44,15 +60,13 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn new(environment: Arc<Environment>) -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = environment.layout.blob_dir().join(format!("{DRAFT}{count}"));
-        Self { environment, path, file: None, buffer: Vec::new(), written: 0, kept: false }
+    /// A draft that is written to `path`, which nobody else has.
+    pub fn new(room: Arc<dyn DraftRoom>, path: PathBuf) -> Self {
+        Self { room, path, file: None, buffer: Vec::new(), written: 0, kept: false }
     }
 
     /// Takes in a piece. Waits for the disk once in a while.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= BUFFER { self.write_out(false).await } else { Ok(()) }
     }
@@ -63,23 +77,23 @@ impl Draft {
     }
 
     /// Reads what has been written, from `at` on, at most so many bytes; none at the end.
-    pub async fn read(&mut self, at: u64, most: usize) -> Result<Vec<u8>, SpoolError> {
+    pub async fn read(&mut self, at: u64, most: usize) -> Result<Vec<u8>, StorageError> {
         if !self.buffer.is_empty() {
             self.write_out(false).await?;
         }
         let Some(file) = self.file.clone() else { return Ok(Vec::new()) };
-        let (environment, path) = (Arc::clone(&self.environment), self.path.clone());
+        let (room, path) = (Arc::clone(&self.room), self.path.clone());
         blocking(move || {
             let mut bytes = vec![0; most];
             let read = file.read_at(&mut bytes, at);
-            bytes.truncate(read.map_err(|error| environment.failure(&path, error))?);
+            bytes.truncate(read.map_err(|error| room.failure(&path, error))?);
             Ok(bytes)
         })
         .await
     }
 
     /// Puts other octets in the place of those that begin there; as many of them must have been written.
-    pub async fn overwrite(&mut self, at: u64, octets: Vec<u8>) -> Result<(), SpoolError> {
+    pub async fn overwrite(&mut self, at: u64, octets: Vec<u8>) -> Result<(), StorageError> {
         let end = at + octets.len() as u64;
         debug_assert!(end <= self.size());
         if at >= self.written {
@@ -90,49 +104,46 @@ impl Draft {
         if end > self.written {
             self.write_out(false).await?;
         }
-        let (environment, path) = (Arc::clone(&self.environment), self.path.clone());
+        let (room, path) = (Arc::clone(&self.room), self.path.clone());
         let Some(file) = self.file.clone() else { return Ok(()) };
         blocking(move || {
             let written = file.write_at(&mut [IoSlice::new(&octets)], at);
-            written.map_err(|error| environment.failure(&path, error))
+            written.map_err(|error| room.failure(&path, error))
         })
         .await
     }
 
-    /// Makes it durable under the name of its message, as this form of it.
-    pub(crate) async fn keep(mut self, id: MessageId, form: u8) -> Result<(), SpoolError> {
+    /// Makes it durable under this name, in the folder `dir`.
+    pub async fn keep(mut self, to: PathBuf, dir: PathBuf) -> Result<(), StorageError> {
         self.write_out(true).await?;
-        let (environment, from) = (Arc::clone(&self.environment), self.path.clone());
-        let to = environment.layout.blob(id, form);
+        let (room, from) = (Arc::clone(&self.room), self.path.clone());
         self.kept = true;
         blocking(move || {
-            let renamed = environment.disk.rename(&from, &to);
-            let synced =
-                renamed.and_then(|()| environment.disk.sync_dir(&environment.layout.blob_dir()));
+            let disk = room.disk();
+            let synced = disk.rename(&from, &to).and_then(|()| disk.sync_dir(&dir));
             synced.map_err(|error| {
-                let _ = environment.disk.remove(&from);
-                let _ = environment.disk.remove(&to);
-                environment.failure(&to, error)
+                let _ = disk.remove(&from);
+                let _ = disk.remove(&to);
+                room.failure(&to, error)
             })
         })
         .await
     }
 
-    async fn write_out(&mut self, sync: bool) -> Result<(), SpoolError> {
-        let (environment, path, at) =
-            (Arc::clone(&self.environment), self.path.clone(), self.written);
+    async fn write_out(&mut self, sync: bool) -> Result<(), StorageError> {
+        let (room, path, at) = (Arc::clone(&self.room), self.path.clone(), self.written);
         let (file, buffer) = (self.file.take(), mem::take(&mut self.buffer));
         let (file, buffer) = blocking(move || {
             let written = || {
-                let file = file.map_or_else(|| environment.disk.create(&path), Ok)?;
+                let file = file.map_or_else(|| room.disk().create(&path), Ok)?;
                 file.write_at(&mut [IoSlice::new(&buffer)], at)?;
                 if sync {
                     file.sync_data()?;
                 }
                 Ok(file)
             };
-            environment.take_space(buffer.len() as u64)?;
-            let file = written().map_err(|error| environment.failure(&path, error))?;
+            room.take_room(buffer.len() as u64)?;
+            let file = written().map_err(|error| room.failure(&path, error))?;
             Ok((file, buffer))
         })
         .await?;
@@ -156,9 +167,9 @@ impl Drop for Draft {
         if self.kept || (self.file.is_none() && self.written == 0) {
             return;
         }
-        let (environment, path) = (Arc::clone(&self.environment), mem::take(&mut self.path));
+        let (room, path) = (Arc::clone(&self.room), mem::take(&mut self.path));
         // Freeing the blocks of a large file takes a while.
-        let remove = move || drop(environment.disk.remove(&path));
+        let remove = move || drop(room.disk().remove(&path));
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(remove)),
             Err(_) => remove(),

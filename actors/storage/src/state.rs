@@ -62,7 +62,7 @@ pub fn open_recipients(mut open: u64) -> impl Iterator<Item = u8> {
 
 impl EntryState {
     /// Untried, with this many recipients; 1 to 64.
-    pub(crate) fn fresh(recipients: usize) -> Self {
+    pub fn fresh(recipients: usize) -> Self {
         let unused = 64u32.saturating_sub(recipients as u32);
         let open = u64::MAX.checked_shr(unused).unwrap_or(0);
         Self::Waiting { open, attempts: 0, due: 0 }

@@ -7,11 +7,11 @@ use relais_channels::mail::{
 };
 use serde::Deserialize;
 
-use crate::format::message::{Behind, decode_envelope, quotas_behind};
+use crate::envelope_octets::{Behind, decode_envelope, quotas_behind};
 
 /// The envelope of a message as its record has it. Only the header of the record has been checked.
 #[derive(Clone, Copy, Debug)]
-pub struct EncodedEnvelope<'a>(pub(crate) &'a [u8]);
+pub struct EncodedEnvelope<'a>(pub &'a [u8]);
 
 /// An [`Envelope`] that borrows. The fields are those of the record, in their order.
 #[derive(Debug, Deserialize)]
@@ -96,7 +96,7 @@ mod tests {
     use relais_channels::mail::{Entry, Fragments, Recipient, Rerouted, TlsWish};
 
     use super::*;
-    use crate::format::message::append_envelope;
+    use crate::envelope_octets::append_envelope;
 
     /// An envelope in which nothing is absent.
     fn full() -> Envelope {

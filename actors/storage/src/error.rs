@@ -1,12 +1,12 @@
-//! The errors of the spool, told to whoever must act.
+//! The errors of storage, told to whoever must act.
 
 use std::{io, path::Path, sync::Arc};
 
-use crate::{format::message::BadEnvelope, format::record::Place};
+use crate::{place::Place, stored::BadEnvelope};
 
-/// Why the spool did not do what it was asked.
+/// Why storage did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum SpoolError {
+pub enum StorageError {
     /// As many messages as allowed are waiting to be committed. The client should come again.
     #[error("{waiting} messages are waiting for the disk; come again later")]
     Busy {
@@ -55,15 +55,15 @@ pub enum SpoolError {
     Closed,
 }
 
-impl From<BadEnvelope> for SpoolError {
+impl From<BadEnvelope> for StorageError {
     fn from(BadEnvelope(why): BadEnvelope) -> Self {
         Self::Envelope(why)
     }
 }
 
-impl SpoolError {
+impl StorageError {
     /// Something failed at a path.
-    pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+    pub fn at(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.display().to_string(), source: Arc::new(source) }
     }
 }
