@@ -485,7 +485,8 @@ fn a_list_beyond_the_limit_is_refused_for_good_and_costs_little() {
     let took = name("long", 1_000);
     let after = running.memory();
     println!("1,000 sub-addresses of a list of 10,000: {before:?} to {after:?}, {took:?}");
-    assert!(after.resident < before.resident + (100 << 20), "{before:?} {after:?}");
+    // The cache has 64 MiB; each answer by itself would make it gigabytes.
+    assert!(after.resident < before.resident + (256 << 20), "{before:?} {after:?}");
     // By way of another list, too.
     let took = name("wrap", 200);
     println!("200 sub-addresses of a list of that list: {took:?}; the list alone once: {once:?}");

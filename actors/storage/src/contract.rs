@@ -23,7 +23,8 @@ use crate::{
     sums::Sums,
 };
 
-/// Where the messages of a queue are safe while they wait.
+/// Where the messages of a queue are safe while they wait. Whoever implements it passes the tests of the
+/// feature `suite`.
 #[async_trait]
 pub trait QueueStorage: Send + Sync + 'static {
     /// Stores a message. `Ok` means that it is safe; an error, that it was not acknowledged. The
@@ -42,7 +43,7 @@ pub trait QueueStorage: Send + Sync + 'static {
         messages: Vec<(Arc<Envelope>, NewContent)>,
     ) -> Result<Vec<(Arc<Envelope>, Stored)>, StorageError>;
 
-    /// Lets a message that is in the spool go on to more entries, under its id: those of
+    /// Lets a message that is stored go on to more entries, under its id: those of
     /// `envelope`, which was read with its content. They get numbers of their own. `known` is how
     /// many entries it had when it was read.
     async fn append_more(
@@ -67,24 +68,23 @@ pub trait QueueStorage: Send + Sync + 'static {
     /// A file for the content of a large message.
     fn draft(&self) -> Draft;
 
-    /// Whether mail is taken now: an error is what [`QueueStorage::append`] would give. Never waits; the
-    /// disk is asked for its free space at most every 100 ms.
+    /// Whether mail is taken now: an error is what [`QueueStorage::append`] would give. Never waits.
     fn room(&self) -> Result<(), StorageError>;
 
-    /// Why no mail can be stored now: there is no room, or the disk does not take what is written.
+    /// Why no mail can be stored now: there is no room, or what is written is not taken.
     fn refuses(&self) -> Option<String>;
 
-    /// Bytes free on the disk, and how many of them are to stay free.
+    /// Bytes that are free, where that is known, and how many of them are to stay so.
     fn free_room(&self) -> (Option<u64>, u64);
 
     /// Records a change of an entry's state. Never waits; see [`QueueStorage::state_backlog`].
     fn amend(&self, change: Change);
 
-    /// Waits until every change so far is on the disk.
+    /// Waits until every change so far is safe.
     async fn flush(&self) -> Result<(), StorageError>;
 
-    /// Bytes of state changes that the disk has not taken yet. More than a few megabytes mean that
-    /// it is full or failing: deliveries should stop then, for nobody could record them.
+    /// Bytes of state changes that are not safe yet. More than a few megabytes mean that storage is full
+    /// or failing: deliveries should stop then, for nobody could record them.
     fn state_backlog(&self) -> usize;
 
     /// Reads a message.
@@ -115,7 +115,7 @@ pub trait QueueStorage: Send + Sync + 'static {
     /// A reader of the envelopes and last replies of a listing, page by page.
     fn page_reader(&self) -> PageReader;
 
-    /// Waiting or held entries of a channel in the order of the index, behind `after`, at most
+    /// Waiting or held entries of a channel in the order of due times, then of ids, behind `after`, at most
     /// `limit`. Sees everything that was stored and amended before the call.
     async fn scan(
         &self,
@@ -136,7 +136,7 @@ pub trait QueueStorage: Send + Sync + 'static {
         limit: usize,
     ) -> Result<(Sums, Option<Cursor>), StorageError>;
 
-    /// The largest id that was ever stored, as far as the spool knows.
+    /// The largest id that was ever stored, as far as storage knows.
     fn last_id(&self) -> MessageId;
 
     /// The records of a message, the oldest first, as far as they are there: the first may be done
@@ -160,10 +160,10 @@ pub trait QueueStorage: Send + Sync + 'static {
     /// Entries that are not done, as of now.
     fn stored(&self) -> u64;
 
-    /// Bytes of all segments.
+    /// Bytes that all of it takes.
     fn bytes(&self) -> u64;
 
-    /// Commits what waits, syncs every change, brings the index up to date, and stops.
+    /// Makes everything safe that was promised, and stops.
     async fn close(&self) -> Result<(), StorageError>;
 }
 

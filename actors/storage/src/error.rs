@@ -50,7 +50,7 @@ pub enum StorageError {
     /// The index is out of order. It is rebuilt from the spool; ask again.
     #[error("the queue index is being rebuilt: {0}")]
     Index(String),
-    /// The spool has been closed.
+    /// Storage has been closed.
     #[error("the spool is closed")]
     Closed,
 }
