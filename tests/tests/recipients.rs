@@ -456,14 +456,6 @@ fn a_list_beyond_the_limit_is_refused_for_good_and_costs_little() {
     );
     let mut client = Dialogue::open(house.instance.settings.smtp);
     client.patience(PATIENCE);
-    let begun = std::time::Instant::now();
-    client
-        .message("alice@relais.example", &["wide@relais.example"], &message("w", 500))
-        .expect(250);
-    let took = begun.elapsed();
-    println!("a list of 40,000 hosts: {took:?}");
-    assert!(took < PATIENCE, "{took:?}");
-
     let before = running.memory();
     client.ask("MAIL FROM:<alice@relais.example>").expect(250);
     let begun = std::time::Instant::now();
@@ -485,8 +477,7 @@ fn a_list_beyond_the_limit_is_refused_for_good_and_costs_little() {
     let took = name("long", 1_000);
     let after = running.memory();
     println!("1,000 sub-addresses of a list of 10,000: {before:?} to {after:?}, {took:?}");
-    // The cache has 64 MiB; each answer by itself would make it gigabytes.
-    assert!(after.resident < before.resident + (256 << 20), "{before:?} {after:?}");
+    assert!(after.resident < before.resident + (32 << 20), "{before:?} {after:?}");
     // By way of another list, too.
     let took = name("wrap", 200);
     println!("200 sub-addresses of a list of that list: {took:?}; the list alone once: {once:?}");
@@ -497,4 +488,15 @@ fn a_list_beyond_the_limit_is_refused_for_good_and_costs_little() {
     name("dead", 8);
     std::thread::sleep(Duration::from_millis(100));
     assert!(lines() - before < 40, "what a stranger names does not fill the log");
+
+    // Last, for its deliveries take memory of their own.
+    let begun = std::time::Instant::now();
+    let mut client = Dialogue::open(house.instance.settings.smtp);
+    client.patience(PATIENCE);
+    client
+        .message("alice@relais.example", &["wide@relais.example"], &message("w", 500))
+        .expect(250);
+    let took = begun.elapsed();
+    println!("a list of 40,000 hosts: {took:?}");
+    assert!(took < PATIENCE, "{took:?}");
 }
