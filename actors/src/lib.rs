@@ -60,8 +60,8 @@
 //! - A panic ends one session or one job. A service that dies is started again, and starts other
 //!   workers; when anybody else dies the engine ends, and starts again from the spool.
 //!
-//! The [storage](relais_storage) is no actor: the threads of the spool (committer, journal, compactor, index) are
-//! called directly, so that a message crosses threads once on its way in.
+//! The [storage](relais_storage) is no actor: the threads of the spool (committer, journal, compactor,
+//! index) are called directly, so that a message crosses threads once on its way in.
 
 mod accounts;
 pub mod actor;

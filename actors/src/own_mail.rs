@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use relais_channels::mail::{
-    Address, Enhanced, Entry, Envelope, MessageId, Priority, Recipient, Reply, TlsWish,
-};
+use relais_channels::mail::{Address, Enhanced, Entry, Envelope, MessageId, Recipient, Reply};
 use relais_config::channel::Program;
 
 use crate::{
@@ -51,22 +49,7 @@ pub fn entries_for<'a>(
 /// Its envelope, to these.
 pub fn envelope(id: MessageId, channels: &Channels, entries: Vec<Entry>) -> Envelope {
     Envelope {
-        id,
-        received: now_ms(),
-        sender: String::new(),
         source_channel: source_channel(channels).into(),
-        client: "".into(),
-        eight_bit: false,
-        smtputf8: false,
-        priority: Priority::Normal,
-        envelope_id: None,
-        returned: None,
-        held: None,
-        rerouted: None,
-        tls: TlsWish::Usual,
-        fragments: None,
-        login: None,
-        size: 0,
-        entries,
+        ..Envelope::plain(id, now_ms(), entries)
     }
 }

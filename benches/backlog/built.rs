@@ -6,9 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use relais_channels::mail::{
-    Enhanced, Entry, Envelope, MessageId, Outcome, Priority, Recipient, Reply, TlsWish,
-};
+use relais_channels::mail::{Enhanced, Entry, Envelope, MessageId, Outcome, Recipient, Reply};
 use relais_spool::{RealDisk, Spool};
 use relais_storage::{Change, EntryState, NewContent, QueueStorage, Stored};
 use tokio::runtime::Builder;
@@ -115,24 +113,15 @@ impl Filler {
             recipients: vec![Recipient::new(address.clone(), address)],
         };
         Envelope {
-            // The time of receipt above a count: so ids look when they are given out.
-            id: MessageId(received << 20 | number as u64),
-            received,
             sender: "sender@sender.example".to_owned(),
             source_channel: "tcp_local".into(),
             client: "client.example [127.0.0.1]".into(),
-            eight_bit: false,
-            smtputf8: false,
-            priority: Priority::default(),
-            envelope_id: None,
-            returned: None,
-            held: None,
-            rerouted: None,
-            tls: TlsWish::Usual,
-            fragments: None,
-            login: None,
-            size: 0,
-            entries: vec![entry],
+            ..Envelope::plain(
+                // The time of receipt above a count: so ids look when they are given out.
+                MessageId(received << 20 | number as u64),
+                received,
+                vec![entry],
+            )
         }
     }
 }

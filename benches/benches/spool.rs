@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient, TlsWish};
+use relais_channels::mail::{Entry, Envelope, MessageId, Recipient};
 use relais_spool::{RealDisk, Spool};
 use relais_storage::{Class, NewContent, QueueStorage};
 use tokio::runtime::{Builder, Runtime};
@@ -104,23 +104,10 @@ fn envelope(id: MessageId) -> Envelope {
     let entry =
         Entry { channel: CHANNEL.into(), host: "localhost".into(), recipients: vec![recipient] };
     Envelope {
-        id,
-        received: 1_700_000_000_000,
         sender: "sender@sender.example".to_owned(),
         source_channel: "tcp_local".into(),
         client: "client.example [127.0.0.1]".into(),
-        eight_bit: false,
-        smtputf8: false,
-        priority: Priority::default(),
-        envelope_id: None,
-        returned: None,
-        held: None,
-        rerouted: None,
-        tls: TlsWish::Usual,
-        fragments: None,
-        login: None,
-        size: 0,
-        entries: vec![entry],
+        ..Envelope::plain(id, 1_700_000_000_000, vec![entry])
     }
 }
 

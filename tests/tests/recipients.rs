@@ -491,8 +491,7 @@ fn a_list_beyond_the_limit_is_refused_for_good_and_costs_little() {
 
     // Last, for its deliveries take memory of their own.
     let begun = std::time::Instant::now();
-    let mut client = Dialogue::open(house.instance.settings.smtp);
-    client.patience(PATIENCE);
+    client.ask("RSET").expect(250);
     client
         .message("alice@relais.example", &["wide@relais.example"], &message("w", 500))
         .expect(250);

@@ -9,7 +9,7 @@ use std::{
 
 use relais_storage::StorageError;
 
-use crate::{events, events::SpoolEvents};
+use crate::events::{self, SpoolEvents};
 
 /// One thing that may not work.
 #[derive(Debug, Default)]

@@ -11,16 +11,19 @@ use std::{
 };
 
 use relais_channels::{disk::ReadOnlyDisk, mail::MessageId};
+use relais_storage::{Class, EntryState, StorageError, Stored, StoredEntry};
 use serde::Serialize;
 
-use relais_storage::{Class, EntryState, StorageError, Stored, StoredEntry};
-
 use crate::{
-    environment::Environment, format::change, format::extent::Extent, format::layout::blob_of,
-    format::layout::messages_of, format::layout::number_of, format::message::stored_in,
-    format::record::Header, format::record::Kind, format::record::Walker, format::segment::HEAD,
-    format::segment::Part, format::segment::SegmentHead, ledger::Ledger, recovery::survey::copies,
-    recovery::survey::lost,
+    environment::Environment,
+    format::change,
+    format::extent::Extent,
+    format::layout::{blob_of, messages_of, number_of},
+    format::message::stored_in,
+    format::record::{Header, Kind, Walker},
+    format::segment::{HEAD, Part, SegmentHead},
+    ledger::Ledger,
+    recovery::survey::{copies, lost},
 };
 
 /// The content of a spool, counted.

@@ -29,19 +29,26 @@ use bytes::Bytes;
 use relais_channels::{
     crash_points::{Run, stop_again_at_every_start, stop_at_every_write},
     disk::Disk,
-    mail::{Content, Entry, Envelope, MessageId, Priority, Recipient, Rerouted, TlsWish},
+    mail::{Content, Entry, Envelope, MessageId, Priority, Recipient, Rerouted},
     memory_disk::{Dice, Fate, MemoryDisk},
 };
+use relais_storage::{Change, Draft, EntryState, Place, RecipientReplies, StorageError, Stored};
 use tokio::sync::oneshot;
 
-use relais_storage::{Change, Draft, EntryState, Place, RecipientReplies, StorageError, Stored};
-
 use crate::{
-    compact::Compactor, compact::copy::Copied, compact::forwarding::Forwarding,
-    environment::Environment, format::message::Encoded, format::segment::Numbers, ledger::Event,
-    ledger::Ledger, ledger::SegmentLife, ledger::feed::Feed, read::reader::Reader,
-    recovery::Findings, recovery::error::RecoverError, recovery::recover,
-    write::committer::Committer, write::journal::Journal,
+    compact::Compactor,
+    compact::copy::Copied,
+    compact::forwarding::Forwarding,
+    environment::Environment,
+    format::message::Encoded,
+    format::segment::Numbers,
+    ledger::feed::Feed,
+    ledger::{Event, Ledger, SegmentLife},
+    read::reader::Reader,
+    recovery::error::RecoverError,
+    recovery::{Findings, recover},
+    write::committer::Committer,
+    write::journal::Journal,
 };
 
 mod forms;
@@ -500,23 +507,11 @@ fn envelope(id: MessageId, entries: u16) -> Envelope {
         recipients: vec![address(n)],
     };
     Envelope {
-        id,
-        received: id.0,
         sender: "s@example.net".into(),
         source_channel: "tcp_local".into(),
         client: "client [192.0.2.1]".into(),
-        eight_bit: false,
-        smtputf8: false,
-        priority: Priority::default(),
-        envelope_id: None,
-        returned: None,
         held: is_held(id).then(|| "from the beginning".into()),
-        rerouted: None,
-        tls: TlsWish::Usual,
-        fragments: None,
-        login: None,
-        size: 0,
-        entries: (0..entries).map(entry).collect(),
+        ..Envelope::plain(id, id.0, (0..entries).map(entry).collect())
     }
 }
 

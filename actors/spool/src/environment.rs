@@ -9,11 +9,13 @@ use std::{
 };
 
 use relais_channels::disk::{Disk, is_full};
-
 use relais_storage::{DraftRoom, StorageError};
 
 use crate::{
-    alarm::Alarm, events, events::SpoolEvents, events::Unobserved, format::layout::Layout,
+    alarm::Alarm,
+    events,
+    events::{SpoolEvents, Unobserved},
+    format::layout::Layout,
 };
 
 /// Shared by all parts.

@@ -9,14 +9,18 @@ use std::{
 };
 
 use relais_channels::memory_disk::{Fate, MemoryDisk};
+use relais_storage::{Class, QueueStorage, StorageError};
 use tokio::time::sleep;
 
-use relais_storage::{Class, QueueStorage, StorageError};
-
 use crate::{
-    Spool, SpoolEvents, environment::Environment, format::layout::Layout, format::segment::HEAD,
-    format::segment::SegmentHead, ledger::Event, ledger::Ledger, ledger::feed::Feed,
-    read::reader::Reader, tests::append, tests::done, tests::later, tests::settings,
+    Spool, SpoolEvents,
+    environment::Environment,
+    format::layout::Layout,
+    format::segment::{HEAD, SegmentHead},
+    ledger::feed::Feed,
+    ledger::{Event, Ledger},
+    read::reader::Reader,
+    tests::{append, done, later, settings},
     write::journal::Journal,
 };
 

@@ -9,12 +9,13 @@ use std::{
 };
 
 use relais_channels::{disk::Disk, memory_disk::MemoryDisk};
-
 use relais_storage::{Class, QueueStorage, StorageError, Stored};
 
 use crate::{
-    Spool, environment::Environment, environment::RESERVE, index::Question, tests::append,
-    tests::done, tests::eventually, tests::settings,
+    Spool,
+    environment::{Environment, RESERVE},
+    index::Question,
+    tests::{append, done, eventually, settings},
 };
 
 #[tokio::test]

@@ -12,21 +12,28 @@ use std::{
 
 use bytes::Bytes;
 use relais_channels::mail::{Content, Entry, Envelope, Fragments, MessageId};
-use tokio::sync::oneshot;
-
 use relais_storage::{
     Change, Class, Counts, Cursor, Draft, Gone, LastReplies, MoreContent, NewContent, PageReader,
     Place, QueueStorage, ScannedEntry, StorageError, Stored, Sums, blocking,
 };
+use tokio::sync::oneshot;
 
 use async_trait::async_trait;
 
 use crate::{
-    compact::Compactor, compact::Rest, environment::Environment, format::layout::DRAFT,
-    format::message::Encoded, index::IndexQueue, index::Question, ledger::Ledger,
-    ledger::feed::Feed, read::continued::Continued, read::continued::MoreNumbers,
-    read::continued::Reserved, read::find, read::pages::SegmentPages, read::reader::Reader,
-    write::committer::CommitQueue, write::journal::JournalQueue,
+    compact::{Compactor, Rest},
+    environment::Environment,
+    format::layout::DRAFT,
+    format::message::Encoded,
+    index::{IndexQueue, Question},
+    ledger::Ledger,
+    ledger::feed::Feed,
+    read::continued::{Continued, MoreNumbers, Reserved},
+    read::find,
+    read::pages::SegmentPages,
+    read::reader::Reader,
+    write::committer::CommitQueue,
+    write::journal::JournalQueue,
 };
 
 /// A handle to the spool; clones are the same spool. It stops when the last one is dropped, in good
@@ -229,7 +236,7 @@ impl QueueStorage for Spool {
     }
 
     fn page_reader(&self) -> PageReader {
-        PageReader::new(SegmentPages::new(Arc::clone(&self.shared.reader)))
+        PageReader::new(Arc::new(SegmentPages::new(Arc::clone(&self.shared.reader))))
     }
 
     async fn scan(

@@ -11,17 +11,27 @@ use std::{
 };
 
 use relais_channels::{disk::Disk, mail::MessageId};
-
 use relais_storage::{Counts, StorageError, Stored};
 
 use crate::{
-    compact::Compactor, compact::Rest, compact::forwarding::Forwarding, environment::Environment,
-    events::SpoolEvents, format::layout::messages_of, format::segment::Numbers, handle::Shared,
-    handle::Spool, index::Index, index::IndexQueue, index::broken::Broken, ledger::Ledger,
-    ledger::feed::Feed, read::continued::Continued, read::reader::Reader, recovery::Findings,
-    recovery::error::RecoverError, recovery::recover, recovery::repair::Quarantined,
-    write::committer::CommitQueue, write::committer::Committer, write::journal::Journal,
-    write::journal::JournalQueue,
+    compact::forwarding::Forwarding,
+    compact::{Compactor, Rest},
+    environment::Environment,
+    events::SpoolEvents,
+    format::layout::messages_of,
+    format::segment::Numbers,
+    handle::{Shared, Spool},
+    index::broken::Broken,
+    index::{Index, IndexQueue},
+    ledger::Ledger,
+    ledger::feed::Feed,
+    read::continued::Continued,
+    read::reader::Reader,
+    recovery::error::RecoverError,
+    recovery::repair::Quarantined,
+    recovery::{Findings, recover},
+    write::committer::{CommitQueue, Committer},
+    write::journal::{Journal, JournalQueue},
 };
 
 /// A spool that has been recovered and does not work yet.

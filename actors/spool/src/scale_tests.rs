@@ -13,14 +13,16 @@ use relais_channels::{
     mail::{Content, Enhanced, MessageId, Outcome, Reply},
     memory_disk::MemoryDisk,
 };
+use relais_storage::{Change, Class, EntryState, NewContent, QueueStorage, Stored};
 use tokio::task::JoinSet;
 
-use relais_storage::{Change, Class, EntryState, NewContent, QueueStorage, Stored};
-
 use crate::{
-    Damage, MessageCounts, Spool, check, cooldown::Cooldown, tests::LAST_OF_THE_DAY, tests::append,
-    tests::busy_day, tests::copy_dir, tests::done, tests::envelope, tests::eventually,
-    tests::later, tests::live, tests::segments, tests::settings, tests::start,
+    Damage, MessageCounts, Spool, check,
+    cooldown::Cooldown,
+    tests::{
+        LAST_OF_THE_DAY, append, busy_day, copy_dir, done, envelope, eventually, later, live,
+        segments, settings, start,
+    },
 };
 
 #[tokio::test]

@@ -12,12 +12,11 @@ use bytes::Bytes;
 use relais_channels::{
     disk::{Disk, DiskFile, RealDisk},
     mail::{
-        Content, Enhanced, Entry, Envelope, MessageId, Origin, Outcome, Priority, Recipient, Reply,
-        Rerouted, Timings, TlsWish, Trip,
+        Content, Enhanced, Envelope, MessageId, Origin, Outcome, Reply, Rerouted, Timings, Trip,
     },
     memory_disk::MemoryDisk,
 };
-
+pub(super) use relais_storage::suite::envelope;
 use relais_storage::{
     Change, Class, EntryState, Gone, MoreContent, NewContent, QueueStorage, RecipientReplies,
     StorageError, Stored, StoredEntry,
@@ -633,34 +632,6 @@ pub(super) async fn append(
     // Each test is about records on the disk.
     spool.shared.reader.fresh.clear();
     stored
-}
-
-pub(super) fn envelope(id: u64, channels: &[&str]) -> Envelope {
-    let recipient = Recipient::new("r@example.org", "R");
-    let entry = |channel: &&str| Entry {
-        channel: (*channel).into(),
-        host: format!("host.{channel}").into(),
-        recipients: vec![recipient.clone()],
-    };
-    Envelope {
-        id: MessageId(id),
-        received: id,
-        sender: String::new(),
-        source_channel: "tcp_local".into(),
-        client: "client [192.0.2.1]".into(),
-        eight_bit: true,
-        smtputf8: false,
-        priority: Priority::default(),
-        envelope_id: None,
-        returned: None,
-        held: None,
-        rerouted: None,
-        tls: TlsWish::Usual,
-        fragments: None,
-        login: None,
-        size: 0,
-        entries: channels.iter().map(entry).collect(),
-    }
 }
 
 pub(super) fn change(stored: &Stored, entry: u16, now: EntryState) -> Change {

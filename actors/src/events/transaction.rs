@@ -910,7 +910,7 @@ pub const TARGET: &str = "relais::transaction";
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Enhanced, Origin, Priority, TlsWish};
+    use relais_channels::mail::{Enhanced, Origin};
 
     use super::*;
     use crate::{
@@ -931,27 +931,19 @@ mod tests {
     fn envelope(recipients: &[&str]) -> Envelope {
         let recipient = |name: &&str| Recipient::new(*name, format!("{name}@relais.example"));
         Envelope {
-            id: MessageId(1),
-            received: Timestamp::now().0,
             sender: "ann@example.org".to_owned(),
             source_channel: "tcp_local".into(),
             client: "a.example [192.0.2.1]".into(),
-            eight_bit: false,
-            smtputf8: false,
-            priority: Priority::default(),
-            envelope_id: None,
-            returned: None,
-            held: None,
-            rerouted: None,
-            tls: TlsWish::Usual,
-            fragments: None,
-            login: None,
             size: 4096,
-            entries: vec![Entry {
-                channel: "tcp_lmtpcs".into(),
-                host: "store1.example".into(),
-                recipients: recipients.iter().map(recipient).collect(),
-            }],
+            ..Envelope::plain(
+                MessageId(1),
+                Timestamp::now().0,
+                vec![Entry {
+                    channel: "tcp_lmtpcs".into(),
+                    host: "store1.example".into(),
+                    recipients: recipients.iter().map(recipient).collect(),
+                }],
+            )
         }
     }
 

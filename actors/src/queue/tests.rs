@@ -7,8 +7,8 @@ use bytes::Bytes;
 use relais_channels::{
     dsn::Kind,
     mail::{
-        Attempt, Enhanced, Entry, Envelope, MessageId, MessageIds, Notify, Outcome, Peer, Priority,
-        Recipient, Reply, SiteTrouble, TlsWish, Trip,
+        Attempt, Enhanced, Entry, Envelope, MessageId, MessageIds, Notify, Outcome, Peer,
+        Recipient, Reply, SiteTrouble, Trip,
     },
 };
 use relais_config::{Channel, Config, channel::Program};
@@ -179,27 +179,18 @@ pub(crate) fn envelope(
 ) -> Envelope {
     let recipient = |to: &&str| Recipient { notify, ..Recipient::new(*to, *to) };
     Envelope {
-        id,
-        received: now_ms(),
         sender: "alice@relais.example".to_owned(),
         source_channel: "tcp_local".into(),
         client: "a.example [192.0.2.1]".into(),
-        eight_bit: false,
-        smtputf8: false,
-        priority: Priority::Normal,
-        envelope_id: None,
-        returned: None,
-        held: None,
-        rerouted: None,
-        tls: TlsWish::Usual,
-        fragments: None,
-        login: None,
-        size: 0,
-        entries: vec![Entry {
-            channel: channel.into(),
-            host: host.into(),
-            recipients: to.iter().map(recipient).collect(),
-        }],
+        ..Envelope::plain(
+            id,
+            now_ms(),
+            vec![Entry {
+                channel: channel.into(),
+                host: host.into(),
+                recipients: to.iter().map(recipient).collect(),
+            }],
+        )
     }
 }
 

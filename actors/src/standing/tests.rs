@@ -1,7 +1,7 @@
 //! Orders, against a model that looks at every one of them.
 
 use proptest::{prelude::*, sample::select};
-use relais_channels::mail::{Origin, Priority, Rerouted, TlsWish};
+use relais_channels::mail::{Origin, Rerouted};
 
 use super::*;
 use crate::timestamp::Timestamp;
@@ -36,23 +36,10 @@ fn entry(channel: &str, host: &str, recipients: &[&str]) -> Entry {
 
 fn envelope(sender: &str, entries: Vec<Entry>) -> Envelope {
     Envelope {
-        id: MessageId(7),
-        received: 1,
         sender: sender.to_owned(),
         source_channel: "tcp_local".into(),
-        client: "".into(),
-        eight_bit: false,
-        priority: Priority::Normal,
-        envelope_id: None,
-        returned: None,
-        held: None,
-        rerouted: None,
-        login: None,
-        smtputf8: false,
-        tls: TlsWish::Usual,
-        fragments: None,
         size: 1,
-        entries,
+        ..Envelope::plain(MessageId(7), 1, entries)
     }
 }
 

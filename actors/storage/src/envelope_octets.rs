@@ -182,7 +182,7 @@ mod tests {
     use relais_channels::mail::{Entry, ErrorsTo, Fragment, Notify};
 
     use super::*;
-    use relais_channels::mail::{MessageId, Priority};
+    use relais_channels::mail::MessageId;
 
     /// A message for two, of whom one is a list's member; it was routed again.
     fn envelope() -> Envelope {
@@ -192,26 +192,20 @@ mod tests {
         listed.notify = Notify::Never;
         let recipients = vec![Recipient::new("bob", "bob@example.org"), listed];
         Envelope {
-            id: MessageId(7),
-            received: 1_788_133_501_123,
             sender: "carol@example.net".to_owned(),
             source_channel: "tcp_local".into(),
             client: "mx [192.0.2.1]".into(),
             eight_bit: true,
-            smtputf8: false,
-            priority: Priority::Normal,
-            envelope_id: None,
-            returned: None,
-            held: None,
-            login: None,
             rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 3, form: 0 }),
-            tls: TlsWish::Usual,
-            fragments: None,
             size: 70_000,
-            entries: vec![
-                Entry { channel: "a".into(), host: "b".into(), recipients: Vec::new() },
-                Entry { channel: "c".into(), host: "d".into(), recipients },
-            ],
+            ..Envelope::plain(
+                MessageId(7),
+                1_788_133_501_123,
+                vec![
+                    Entry { channel: "a".into(), host: "b".into(), recipients: Vec::new() },
+                    Entry { channel: "c".into(), host: "d".into(), recipients },
+                ],
+            )
         }
     }
 

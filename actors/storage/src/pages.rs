@@ -29,8 +29,8 @@ pub struct PageReader(Arc<dyn ReadPages>);
 
 impl PageReader {
     /// A reader that asks this one.
-    pub fn new(reader: impl ReadPages) -> Self {
-        Self(Arc::new(reader))
+    pub fn new(reader: Arc<dyn ReadPages>) -> Self {
+        Self(reader)
     }
 
     /// Reads the envelopes at these places, and shows each with the numbers of its place, which may

@@ -129,7 +129,7 @@ pub fn check_envelope(envelope: &Envelope) -> Result<(), BadEnvelope> {
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Entry, Fragment, Fragments, Recipient, Rerouted, TlsWish};
+    use relais_channels::mail::{Entry, Fragment, Fragments, Recipient, Rerouted};
 
     use super::*;
 
@@ -139,24 +139,10 @@ mod tests {
             let recipients = to.iter().map(|to| Recipient::new(*to, *to)).collect();
             Entry { channel: "a".into(), host: "b".into(), recipients }
         };
+        let entries = vec![entry(&[]), entry(&["bob@example.org", "ann@example.org"])];
         Envelope {
-            id: MessageId(7),
-            received: 1_788_133_501_123,
-            sender: "carol@example.net".to_owned(),
-            source_channel: "tcp_local".into(),
-            client: "mx [192.0.2.1]".into(),
-            eight_bit: true,
-            smtputf8: false,
-            priority: Priority::Normal,
-            envelope_id: None,
-            returned: None,
-            held: None,
-            login: None,
             rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 3, form: 0 }),
-            tls: TlsWish::Usual,
-            fragments: None,
-            size: 70_000,
-            entries: vec![entry(&[]), entry(&["bob@example.org", "ann@example.org"])],
+            ..Envelope::plain(MessageId(7), 1, entries)
         }
     }
 

@@ -66,6 +66,29 @@ pub enum TlsWish {
 }
 
 impl Envelope {
+    /// An envelope in which nothing is said but this: of the null sender, from no client, without a demand.
+    pub fn plain(id: MessageId, received: u64, entries: Vec<Entry>) -> Self {
+        Self {
+            id,
+            received,
+            sender: String::new(),
+            source_channel: "".into(),
+            client: "".into(),
+            eight_bit: false,
+            priority: Priority::Normal,
+            envelope_id: None,
+            returned: None,
+            held: None,
+            rerouted: None,
+            login: None,
+            smtputf8: false,
+            tls: TlsWish::Usual,
+            fragments: None,
+            size: 0,
+            entries,
+        }
+    }
+
     /// The address of the client. `None`: there is none, of our own mail and of what came by a UNIX socket.
     pub fn client_ip(&self) -> Option<IpAddr> {
         client_ip(&self.client)

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient, TlsWish};
+use relais_channels::mail::{Entry, Envelope, MessageId, Recipient};
 use relais_config::{Config, admin::Admin};
 use relais_storage::{NewContent, QueueStorage};
 
@@ -301,23 +301,10 @@ fn store_two(dir: &Path) -> relais_storage::Place {
             let recipients = vec![Recipient::new("r@example.org", "r")];
             let (channel, host) = ("tcp_local".into(), "example.org".into());
             let envelope = Envelope {
-                id: MessageId(id),
-                received: id,
                 sender: "s@example.net".into(),
                 source_channel: "tcp_local".into(),
                 client: "client [192.0.2.1]".into(),
-                eight_bit: false,
-                smtputf8: false,
-                priority: Priority::default(),
-                envelope_id: None,
-                returned: None,
-                held: None,
-                rerouted: None,
-                tls: TlsWish::Usual,
-                fragments: None,
-                login: None,
-                size: 0,
-                entries: vec![Entry { channel, host, recipients }],
+                ..Envelope::plain(MessageId(id), id, vec![Entry { channel, host, recipients }])
             };
             let content = NewContent::Whole("hello".into());
             places.push(spool.append(&mut envelope.into(), content).await.unwrap().place);

@@ -10,7 +10,7 @@ use relais_actors::{
     queue::{ListEntries, ListedEntry},
     timestamp::Timestamp,
 };
-use relais_channels::mail::{Envelope, Outcome, TlsWish};
+use relais_channels::mail::{Envelope, Outcome};
 use relais_storage::{
     BorrowedEnvelope, BorrowedRecipient, Class, Cursor, EncodedEnvelope, EntryState, LastReplies,
     PageReader, Place, ScannedEntry, StorageError,
@@ -370,23 +370,10 @@ fn state_of(
 /// A stand-in for the envelope of a damaged record, so that operators see it and can act on it.
 fn unreadable(scanned: &ScannedEntry) -> Envelope {
     Envelope {
-        id: scanned.id,
-        received: scanned.id.received_ms(),
         sender: UNREADABLE.to_owned(),
-        source_channel: "".into(),
-        client: "".into(),
-        eight_bit: false,
-        smtputf8: false,
         priority: scanned.priority,
-        envelope_id: None,
-        returned: None,
-        held: None,
-        rerouted: None,
-        tls: TlsWish::Usual,
-        fragments: None,
-        login: None,
         size: scanned.size,
-        entries: Vec::new(),
+        ..Envelope::plain(scanned.id, scanned.id.received_ms(), Vec::new())
     }
 }
 

@@ -20,7 +20,7 @@ pub enum StartError {
     Listen(#[from] ListenError),
     /// The spool cannot be opened.
     #[error("the spool in {}: {source}", .dir.display())]
-    Storage {
+    Spool {
         /// Its folder.
         dir: PathBuf,
         /// Why.

@@ -44,7 +44,7 @@ fn open_spool(
     intake: Intake,
 ) -> Result<(Spool, Recovered), StartError> {
     let dir = config.data.join("spool");
-    let error = |source| StartError::Storage { dir: dir.clone(), source };
+    let error = |source| StartError::Spool { dir: dir.clone(), source };
     // Where no mail comes into the queue none is refused for want of room.
     let min_free = if config.fills_queue() { config.spool.min_free } else { 0 };
     let settings = config::Spool { min_free, ..config.spool.clone() };

@@ -4,8 +4,12 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::{
-    compact::forwarding::Forwarding, cooldown::Cooldown, environment::Environment,
-    environment::RESERVE, format::segment::SegmentHead, ledger::SegmentLife, ledger::feed::Feed,
+    compact::forwarding::Forwarding,
+    cooldown::Cooldown,
+    environment::{Environment, RESERVE},
+    format::segment::SegmentHead,
+    ledger::SegmentLife,
+    ledger::feed::Feed,
 };
 
 /// The segment to compact now.

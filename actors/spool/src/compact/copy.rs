@@ -10,14 +10,16 @@ use std::{
 };
 
 use relais_channels::{disk::DiskFile, mail::MessageId};
-
 use relais_storage::{Change, EntryState, Place, StorageError, Stored};
 
 use crate::{
-    environment::Environment, format::change, format::change::Names, format::message::stored_in,
-    format::record::Found, format::record::HEADER, format::record::Header, format::record::Kind,
-    format::record::Salt, format::record::Walker, format::segment::HEAD, format::segment::Part,
-    format::segment::SegmentHead, format::segment::create_states, ledger::SegmentLife,
+    environment::Environment,
+    format::change,
+    format::change::Names,
+    format::message::stored_in,
+    format::record::{Found, HEADER, Header, Kind, Salt, Walker},
+    format::segment::{HEAD, Part, SegmentHead, create_states},
+    ledger::SegmentLife,
 };
 
 /// A copy that is whole and does not count yet.

@@ -66,8 +66,11 @@ use crate::ledger::Event;
 use relais_storage::StorageError;
 
 use crate::{
-    cooldown::Cooldown, environment::Environment, format::segment::Numbers,
-    format::segment::SegmentHead, inbox::Inbox, inbox::Work, ledger::feed::Feed,
+    cooldown::Cooldown,
+    environment::Environment,
+    format::segment::{Numbers, SegmentHead},
+    inbox::{Inbox, Work},
+    ledger::feed::Feed,
 };
 
 /// Decides what is compacted, and copies it; on a thread of its own.

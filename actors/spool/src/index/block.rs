@@ -10,9 +10,8 @@
 use std::sync::Arc;
 
 use relais_channels::mail::{MessageId, Priority};
-use serde::{Deserialize, Serialize};
-
 use relais_storage::{Class, EntryState, Place, append_postcard};
+use serde::{Deserialize, Serialize};
 
 use crate::index::broken::Broken;
 

@@ -22,16 +22,20 @@ use std::{
 };
 
 use relais_channels::mail::{MessageId, Priority};
-use tokio::sync::oneshot;
-
 use relais_storage::{
     Change, Class, Counts, Cursor, EntryState, Place, ScannedEntry, StorageError, Stored, Sums,
 };
+use tokio::sync::oneshot;
 
 use crate::{
-    environment::Environment, inbox::Inbox, inbox::Work, index::block::Key, index::block::Value,
-    index::block::key, index::broken::Broken, index::broken::guarded, index::rebuild::Retry,
-    index::tables::Tables, ledger::Event, ledger::Ledger, ledger::feed::Feed,
+    environment::Environment,
+    inbox::{Inbox, Work},
+    index::block::{Key, Value, key},
+    index::broken::{Broken, guarded},
+    index::rebuild::Retry,
+    index::tables::Tables,
+    ledger::feed::Feed,
+    ledger::{Event, Ledger},
     recovery::replay::replay,
 };
 

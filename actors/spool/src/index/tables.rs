@@ -10,15 +10,16 @@ use relais_channels::mail::MessageId;
 use serde::{Serialize, de::DeserializeOwned};
 use sled::{Batch, Db, Tree};
 
-#[cfg(doc)]
-use crate::index::block;
 use relais_storage::{Class, Counts, Cursor, ScannedEntry, Sums, append_postcard};
 
+#[cfg(doc)]
+use crate::index::block;
 use crate::{
-    index::block::FEW, index::block::Item, index::block::Items, index::block::Key,
-    index::block::MOST, index::block::Parts, index::block::Value, index::block::encode_block,
-    index::block::last_of, index::block::merge, index::block::pieces, index::broken::Broken,
-    ledger::Ledger, ledger::SegmentLife,
+    index::block::{
+        FEW, Item, Items, Key, MOST, Parts, Value, encode_block, last_of, merge, pieces,
+    },
+    index::broken::Broken,
+    ledger::{Ledger, SegmentLife},
 };
 
 /// An open sled database.

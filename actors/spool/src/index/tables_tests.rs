@@ -3,12 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use relais_channels::mail::Priority;
-
 use relais_storage::{Class, Cursor, Place};
 
 use crate::{
-    index::block::Items, index::block::Key, index::block::MOST, index::block::Parts,
-    index::block::Value, index::block::encode_block, index::block::pieces, index::tables::Tables,
+    index::block::{Items, Key, MOST, Parts, Value, encode_block, pieces},
+    index::tables::Tables,
 };
 
 /// Numbers that look like chance and are the same each time.

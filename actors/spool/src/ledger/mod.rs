@@ -9,9 +9,8 @@ use std::{
 };
 
 use relais_channels::mail::MessageId;
-use serde::{Deserialize, Serialize};
-
 use relais_storage::{Change, Counts, EntryState, Stored};
+use serde::{Deserialize, Serialize};
 
 use crate::format::segment::HEAD;
 

@@ -5,7 +5,6 @@
 //! destination may be in many such messages, of which each connection reads one after the other.
 
 use quick_cache::{Weighter, unsync};
-
 use relais_storage::Place;
 
 use crate::format::message::Message;

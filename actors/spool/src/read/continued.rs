@@ -16,12 +16,13 @@ use std::{
 };
 
 use relais_channels::mail::{MessageId, Rerouted};
-
 use relais_storage::{Gone, Place, StorageError, decode_envelope};
 
 use crate::{
-    format::record::Found, format::record::Header, format::record::Walker, format::segment::HEAD,
-    ledger::feed::Feed, read::reader::Reader,
+    format::record::{Found, Header, Walker},
+    format::segment::HEAD,
+    ledger::feed::Feed,
+    read::reader::Reader,
 };
 
 /// Messages that went on, as far as they are known.

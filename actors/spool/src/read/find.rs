@@ -10,13 +10,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use relais_channels::mail::MessageId;
-
 use relais_storage::{Change, Cursor, EntryState, Place, ScannedEntry, StorageError, Stored};
 
 use crate::{
-    format::message::stored_in, format::record::Found, format::record::Header,
-    format::record::Kind, format::record::Walker, format::segment::HEAD, index::block::key,
-    ledger::Ledger, ledger::SegmentLife, ledger::feed::Feed, read::reader::Reader,
+    format::message::stored_in,
+    format::record::{Found, Header, Kind, Walker},
+    format::segment::HEAD,
+    index::block::key,
+    ledger::feed::Feed,
+    ledger::{Ledger, SegmentLife},
+    read::reader::Reader,
 };
 
 /// Every entry of these messages that is not done, by id and entry.
@@ -194,9 +197,11 @@ mod tests {
     use std::{io::IoSlice, sync::Arc};
 
     use crate::{
-        Spool, format::record::HEADER, tests::LAST_OF_THE_DAY, tests::append, tests::busy_day,
-        tests::done, tests::eventually, tests::later, tests::segments, tests::settings,
-        tests::start,
+        Spool,
+        format::record::HEADER,
+        tests::{
+            LAST_OF_THE_DAY, append, busy_day, done, eventually, later, segments, settings, start,
+        },
     };
     use relais_channels::{disk::Disk, memory_disk::MemoryDisk};
     use relais_storage::Class;

@@ -12,24 +12,22 @@ use std::{
 };
 
 use relais_channels::mail::MessageId;
-
 use relais_storage::{
     Change, EncodedEnvelope, LastReplies, Place, ReadPages, RecipientReplies, ShowEnvelope,
     StorageError,
 };
 
 use crate::{
-    format::record::Found, format::record::HEADER, format::record::Header, format::record::Kind,
-    format::record::Walker, format::segment::HEAD, read::reader::FRONT, read::reader::OpenStates,
-    read::reader::Reader, read::reader::add_change, read::reader::add_replies,
-    read::reader::envelope_in, read::window::Window,
+    format::record::{Found, HEADER, Header, Kind, Walker},
+    format::segment::HEAD,
+    read::reader::{FRONT, OpenStates, Reader, add_change, add_replies, envelope_in},
+    read::window::Window,
 };
 
-/// Reads the pages of one listing; clones share their trails.
-#[derive(Clone)]
+/// Reads the pages of one listing.
 pub(crate) struct SegmentPages {
     reader: Arc<Reader>,
-    trails: Arc<Mutex<Trails>>,
+    trails: Mutex<Trails>,
 }
 
 /// The trails of segments, bounded in all.
@@ -52,7 +50,7 @@ struct Trail {
 
 impl SegmentPages {
     pub(crate) fn new(reader: Arc<Reader>) -> Self {
-        Self { reader, trails: Arc::new(Mutex::new(Trails::with_room_for(MAX_CHANGES))) }
+        Self { reader, trails: Mutex::new(Trails::with_room_for(MAX_CHANGES)) }
     }
 
     /// Shows the envelopes at places of one segment, which come in order.
@@ -272,7 +270,10 @@ mod tests {
     use relais_storage::QueueStorage;
 
     use super::*;
-    use crate::{Spool, tests::append, tests::done, tests::later, tests::start};
+    use crate::{
+        Spool,
+        tests::{append, done, later, start},
+    };
     use relais_storage::{PageReader, RecipientReplies, Stored};
 
     fn reply(text: String) -> Outcome {
@@ -316,10 +317,10 @@ mod tests {
         }
         assert!(stored[59].place.segment > 2, "several segments");
         let pages = spool.page_reader();
-        let full = SegmentPages {
+        let full = Arc::new(SegmentPages {
             reader: Arc::clone(&spool.shared.reader),
-            trails: Arc::new(Mutex::new(Trails::with_room_for(20))),
-        };
+            trails: Mutex::new(Trails::with_room_for(20)),
+        });
         let all = |name: &'static str, stored: Vec<Stored>| {
             let (spool, readers) = (spool.clone(), [pages.clone(), PageReader::new(full.clone())]);
             async move {

@@ -12,17 +12,19 @@ use relais_channels::{
     disk::DiskFile,
     mail::{Content, Envelope, MessageId},
 };
-
 use relais_storage::{
     Change, EncodedEnvelope, LastReplies, Place, RecipientReplies, StorageError, blocking,
     decode_envelope, form_of,
 };
 
 use crate::{
-    compact::forwarding::Forwarding, environment::Environment, format::change,
-    format::message::Message, format::record::Found, format::record::HEADER,
-    format::record::Header, format::record::Kind, format::record::Salt, format::record::Walker,
-    format::segment::HEAD, format::segment::Part, format::segment::SegmentHead, read::cache::Cache,
+    compact::forwarding::Forwarding,
+    environment::Environment,
+    format::change,
+    format::message::Message,
+    format::record::{Found, HEADER, Header, Kind, Salt, Walker},
+    format::segment::{HEAD, Part, SegmentHead},
+    read::cache::Cache,
     read::fresh::Fresh,
 };
 

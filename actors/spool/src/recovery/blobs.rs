@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 use relais_channels::{clock::now_ms, mail::MessageId};
 
 use crate::{
-    environment::Environment, format::layout::blob_of, format::record::Found,
-    format::record::Walker, format::segment::HEAD, format::segment::Part,
-    format::segment::SegmentHead, ledger::Event, recovery::error::RecoverError,
-    recovery::error::at, recovery::replay::Replay,
+    environment::Environment,
+    format::layout::blob_of,
+    format::record::{Found, Walker},
+    format::segment::{HEAD, Part, SegmentHead},
+    ledger::Event,
+    recovery::error::{RecoverError, at},
+    recovery::replay::Replay,
 };
 
 /// Removes content whose message is done or was never stored; gives back the messages that are not

@@ -30,8 +30,9 @@ use self::{
     survey::{Survey, remove_finished, size, survey},
 };
 use crate::{
-    environment::Environment, format::segment::HEAD, format::segment::Part,
-    format::segment::SegmentHead, ledger::Event, ledger::Ledger, ledger::SegmentLife,
+    environment::Environment,
+    format::segment::{HEAD, Part, SegmentHead},
+    ledger::{Event, Ledger, SegmentLife},
 };
 
 /// Everything that a start has found.

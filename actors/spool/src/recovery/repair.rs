@@ -8,9 +8,11 @@ use std::{
 use relais_channels::{disk::DiskFile, mail::MessageId};
 
 use crate::{
-    environment::Environment, format::extent::Extent, format::record::HEADER,
-    format::record::Header, format::segment::HEAD, format::segment::Part,
-    format::segment::SegmentHead, recovery::error::RecoverError, recovery::error::at,
+    environment::Environment,
+    format::extent::Extent,
+    format::record::{HEADER, Header},
+    format::segment::{HEAD, Part, SegmentHead},
+    recovery::error::{RecoverError, at},
 };
 
 /// A stretch of a file that is not what was written there.

@@ -7,15 +7,19 @@
 use std::collections::HashMap;
 
 use relais_channels::mail::MessageId;
-
 use relais_storage::{Change, EntryState, Stored};
 
 use crate::{
-    environment::Environment, format::change, format::change::Names, format::extent::Extent,
-    format::message::stored_in, format::record::Found, format::record::Kind,
-    format::record::Walker, format::segment::HEAD, format::segment::Part,
-    format::segment::SegmentHead, ledger::Event, ledger::Ledger, ledger::SegmentLife,
-    recovery::error::RecoverError, recovery::error::at, recovery::survey::size,
+    environment::Environment,
+    format::change,
+    format::change::Names,
+    format::extent::Extent,
+    format::message::stored_in,
+    format::record::{Found, Kind, Walker},
+    format::segment::{HEAD, Part, SegmentHead},
+    ledger::{Event, Ledger, SegmentLife},
+    recovery::error::{RecoverError, at},
+    recovery::survey::size,
 };
 
 /// Goes through all segments as far as `until` says, for an index that has to be rebuilt while

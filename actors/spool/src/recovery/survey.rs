@@ -10,9 +10,11 @@ use std::{
 use relais_channels::disk::Disk;
 
 use crate::{
-    environment::Environment, format::layout::DRAFT, format::layout::Layout,
-    format::layout::number_of, format::segment::HEAD, format::segment::SegmentHead, ledger::Ledger,
-    recovery::error::RecoverError, recovery::error::at,
+    environment::Environment,
+    format::layout::{DRAFT, Layout, number_of},
+    format::segment::{HEAD, SegmentHead},
+    ledger::Ledger,
+    recovery::error::{RecoverError, at},
 };
 
 /// The segments of a spool.

@@ -16,15 +16,20 @@ use std::{
 use tokio::sync::oneshot;
 
 use relais_channels::disk::{DiskFile, is_full};
-
 use relais_storage::{StorageError, Stored};
 
 use crate::{
-    alarm::Alarm, compact::choose::is_worth_it, environment::Environment, format::message::Encoded,
-    format::record::HEADER, format::record::Header, format::record::Salt, format::segment::HEAD,
-    format::segment::Numbers, format::segment::Part, format::segment::SegmentHead,
-    format::segment::create_states, inbox::Inbox, inbox::Work, ledger::Event, ledger::SegmentLife,
-    ledger::feed::Feed, read::fresh::Fresh, write::company::Company,
+    alarm::Alarm,
+    compact::choose::is_worth_it,
+    environment::Environment,
+    format::message::Encoded,
+    format::record::{HEADER, Header, Salt},
+    format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+    inbox::{Inbox, Work},
+    ledger::feed::Feed,
+    ledger::{Event, SegmentLife},
+    read::fresh::Fresh,
+    write::company::Company,
 };
 
 /// Messages on their way to the committer's thread.

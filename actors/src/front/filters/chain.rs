@@ -10,7 +10,6 @@ use relais_channels::{
         Macros,
     },
 };
-
 use relais_storage::{Storage, StorageError};
 
 use super::{

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relais_channels::mail::{
-    Entry, Envelope, MessageId, Outcome, Priority, Recipient, Reply, TlsWish,
-};
+use relais_channels::mail::{Entry, Envelope, MessageId, Outcome, Recipient, Reply};
 
 use crate::{
     change::{Change, RecipientReplies},
@@ -17,30 +15,17 @@ use crate::{
 };
 
 /// A message with an entry for each of these channels.
-pub(super) fn envelope(id: u64, channels: &[&str]) -> Envelope {
+pub fn envelope(id: u64, channels: &[&str]) -> Envelope {
     let entry = |channel: &&str| Entry {
         channel: (*channel).into(),
         host: format!("host.{channel}").into(),
         recipients: vec![Recipient::new("r@example.org", "R")],
     };
     Envelope {
-        id: MessageId(id),
-        received: id,
-        sender: "s@example.org".to_owned(),
         source_channel: "tcp_local".into(),
         client: "client [192.0.2.1]".into(),
         eight_bit: true,
-        smtputf8: false,
-        priority: Priority::default(),
-        envelope_id: None,
-        returned: None,
-        held: None,
-        rerouted: None,
-        tls: TlsWish::Usual,
-        fragments: None,
-        login: None,
-        size: 0,
-        entries: channels.iter().map(entry).collect(),
+        ..Envelope::plain(MessageId(id), id, channels.iter().map(entry).collect())
     }
 }
 

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use crate::contract::Storage;
 
 pub use self::{
+    letters::envelope,
     lives::{entries_live_as_they_are_told, listings_have_an_order_and_go_on, messages_go_on},
     messages::{all_or_none, large_contents_stream, what_is_stored_is_found, words_for_refusals},
 };

@@ -6,11 +6,13 @@ use std::{
     time::Instant,
 };
 
+use relais_storage::{Change, StorageError};
 use tokio::sync::oneshot;
 
-use relais_storage::{Change, StorageError};
-
-use crate::{compact::copy::Copied, inbox::Inbox, inbox::Work};
+use crate::{
+    compact::copy::Copied,
+    inbox::{Inbox, Work},
+};
 
 /// Changes and orders on their way to the journal's thread.
 #[derive(Default)]

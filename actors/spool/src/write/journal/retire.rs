@@ -8,15 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use relais_storage::{EntryState, StorageError};
 use tokio::sync::oneshot;
 
-use relais_storage::{EntryState, StorageError};
-
 use crate::{
-    alarm::Alarm, compact::copy::Copied, compact::copy::drop_copy, compact::copy::each_change,
-    cooldown::Cooldown, environment::Environment, format::change, format::record::Found,
-    format::record::Kind, format::record::Walker, format::segment::HEAD, ledger::Event,
-    read::reader::Reader, write::journal::state_file::StateFile,
+    alarm::Alarm,
+    compact::copy::{Copied, drop_copy, each_change},
+    cooldown::Cooldown,
+    environment::Environment,
+    format::change,
+    format::record::{Found, Kind, Walker},
+    format::segment::HEAD,
+    ledger::Event,
+    read::reader::Reader,
+    write::journal::state_file::StateFile,
     write::journal::writer::StateWriter,
 };
 

@@ -6,12 +6,12 @@ use std::{
 };
 
 use relais_channels::disk::DiskFile;
-
 use relais_storage::{Place, StorageError};
 
 use crate::{
-    environment::Environment, format::record::Salt, format::segment::HEAD, format::segment::Part,
-    format::segment::SegmentHead, format::segment::create_states,
+    environment::Environment,
+    format::record::Salt,
+    format::segment::{HEAD, Part, SegmentHead, create_states},
 };
 
 /// One `.st` file.

@@ -12,7 +12,6 @@ use std::{
 };
 
 use relais_channels::{disk::is_full, mail::MessageId};
-
 use relais_storage::{Change, EntryState, Place, RecipientReplies, StorageError};
 
 use crate::{
