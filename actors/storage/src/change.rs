@@ -6,13 +6,7 @@ use relais_channels::mail::{MessageId, Outcome, Priority, Timings, Trip};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::{
-    octets::append_postcard,
-    place::Place,
-    scanned::ScannedEntry,
-    state::EntryState,
-    stored::{Stored, StoredEntry},
-};
+use crate::{octets::append_postcard, place::Place, scanned::ScannedEntry, state::EntryState};
 
 /// Outcomes of an attempt with the numbers of their recipients; nearly always one.
 pub type RecipientReplies = SmallVec<[(u8, Outcome); 1]>;
@@ -66,26 +60,6 @@ struct Written<'a> {
 }
 
 impl Change {
-    /// An entry as it was stored, that changes only its place.
-    pub fn moved(stored: &Stored, number: u16, entry: &StoredEntry) -> Self {
-        let stored_as = stored.initial(entry);
-        Self {
-            id: stored.id,
-            place: stored.place,
-            entry: number,
-            channel: Arc::clone(&entry.channel),
-            host: Arc::clone(&entry.host),
-            priority: stored.priority,
-            size: stored.size,
-            at: stored.received,
-            was: stored_as,
-            now: stored_as,
-            replies: RecipientReplies::new(),
-            reason: None,
-            trip: None,
-        }
-    }
-
     /// An entry that was read takes another state, for this reason.
     pub fn of(read: &ScannedEntry, now: EntryState, at: u64, reason: Option<Arc<str>>) -> Self {
         Self {

@@ -179,10 +179,9 @@ pub fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Entry, ErrorsTo, Fragment, Notify};
+    use relais_channels::mail::{Entry, ErrorsTo, Fragment, MessageId, Notify};
 
     use super::*;
-    use relais_channels::mail::MessageId;
 
     /// A message for two, of whom one is a list's member; it was routed again.
     fn envelope() -> Envelope {

@@ -12,7 +12,7 @@
 //! | `contract` | the trait, and the handle | change, content, counts, error, gone, pages, place, scanned, state, stored, sums |
 //! | `pages` | envelopes and last replies for listings | envelope, error, place |
 //! | `content` | the content of messages on their way in | blocking, error |
-//! | `change` | changes of the states of entries | octets, place, scanned, state, stored |
+//! | `change` | changes of the states of entries | octets, place, scanned, state |
 //! | `blocking` | work that waits for a disk | error |
 //! | `error` | why storage did not do what it was asked | place, stored |
 //! | `stored` | a message that is safe | envelope_octets, place, state |

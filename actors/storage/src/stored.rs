@@ -150,6 +150,7 @@ mod tests {
     fn entries_begin_as_their_envelope_says() {
         let piece = Fragment { id: "ABC@host.com".to_owned(), number: 2, total: Some(3) };
         let waits = Fragments::Piece { piece, waits: vec![1] };
+        let whole = Fragments::Whole { pieces: vec![(MessageId(1), 0), (MessageId(1 << 60), 1)] };
         let (open, place) = (3, Place { segment: 1, offset: 2, length: 3 });
         let rows = [
             (envelope(), EntryState::Waiting { open, attempts: 0, due: 5 }),
@@ -160,6 +161,10 @@ mod tests {
             (
                 Envelope { fragments: Some(Arc::new(waits)), ..envelope() },
                 EntryState::Held { open, attempts: 0 },
+            ),
+            (
+                Envelope { fragments: Some(Arc::new(whole)), ..envelope() },
+                EntryState::Waiting { open, attempts: 0, due: 5 },
             ),
             (
                 Envelope { rerouted: None, ..envelope() },

@@ -155,7 +155,7 @@ impl Copied {
     fn add(&mut self, from: u32, stored: &Stored, names: &mut Names) {
         self.offsets.push((from, stored.place.offset));
         for (number, entry) in stored.own_entries() {
-            let mut change = Change::moved(stored, number, entry);
+            let mut change = change::moved(stored, number, entry);
             names.share(&mut change.channel);
             names.share(&mut change.host);
             self.entries.insert((stored.id, number), change);

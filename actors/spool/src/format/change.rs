@@ -2,9 +2,29 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use relais_storage::Change;
+use relais_storage::{Change, RecipientReplies, Stored, StoredEntry};
 
 use crate::format::record::{HEADER, Header, Kind, Salt};
+
+/// An entry as it was stored, that changes only its place.
+pub(crate) fn moved(stored: &Stored, number: u16, entry: &StoredEntry) -> Change {
+    let stored_as = stored.initial(entry);
+    Change {
+        id: stored.id,
+        place: stored.place,
+        entry: number,
+        channel: Arc::clone(&entry.channel),
+        host: Arc::clone(&entry.host),
+        priority: stored.priority,
+        size: stored.size,
+        at: stored.received,
+        was: stored_as,
+        now: stored_as,
+        replies: RecipientReplies::new(),
+        reason: None,
+        trip: None,
+    }
+}
 
 /// Appends the record of a change to `out`, which will be written so that the record begins at `at`.
 pub(crate) fn encode(change: &Change, (salt, at): (Salt, u64), durable: u32, out: &mut Vec<u8>) {

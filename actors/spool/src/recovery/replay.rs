@@ -98,7 +98,7 @@ impl<'a> Replay<'a> {
             let stored = stored_in(number, offset, &header, payload);
             let stored = stored.ok_or_else(unreadable)?;
             for (entry, name) in stored.own_entries() {
-                let untried = Change::moved(&stored, entry, name);
+                let untried = change::moved(&stored, entry, name);
                 let was = states.remove(&(stored.id, entry)).map_or(untried.now, |l| l.change.now);
                 if was != EntryState::Done {
                     changes.push(Change { was, now: EntryState::Done, ..untried });
